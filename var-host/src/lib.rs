@@ -1,0 +1,2 @@
+//! Files, threads and memory for [`var_kernel`].
+#![deny(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Visual autoregressive image generation over plain slices.
+#![no_std]
