@@ -1,2 +1,28 @@
 //! Visual autoregressive image generation over plain slices.
+//!
+//! No standard library, no allocator, no input or output, no threads of its own: the caller lends
+//! memory ([`arena`]) and threads ([`cpu::workers`]).
+//!
+//! Read in this order; a module uses only modules above it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`memory`] | runs of `f32` on some device |
+//! | [`arena`] | memory lent by the caller, handed out and taken back |
+//! | [`cpu`] | instruction sets, vectors, polynomials, matrix products, lent threads |
+//! | [`sample`] | one row of logits → one token: guidance, top-k, top-p, the random numbers |
+//! | [`ops`] | the vocabulary every backend speaks, one folder an operation |
+//! | [`dry`] | a backend that computes nothing: checks shapes, counts work, sizes arenas |
+//! | [`model`] | configuration, weights, transformer, quantizer, VQVAE |
+//! | [`edit`] | which cells an edit keeps, scale by scale |
+//! | [`image`] | planes in [−1, 1] ↔ bytes |
+//! | [`generate`] | the whole flow: class → tokens per scale → latent → picture |
 #![no_std]
+#![deny(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod arena;
+pub mod cpu;
+pub mod memory;

@@ -1,0 +1,111 @@
+//! Which instruction set to compute with: found once, at run time.
+#![allow(unsafe_code)]
+
+use core::fmt;
+
+use super::simd::{Kernel, Portable};
+#[cfg(target_arch = "x86_64")]
+use super::simd::{Avx2, Avx512};
+#[cfg(target_arch = "aarch64")]
+use super::simd::Neon;
+
+/// An instruction set this machine has.
+///
+/// A value is a proof: it can be had only from [`Isa::best`], [`Isa::all`] or [`Isa::portable`],
+/// which look at the processor first.
+#[derive(Clone, Copy)]
+pub struct Isa(Kind);
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Portable(Portable),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+}
+
+impl Isa {
+    /// What every machine has. Without a fused multiply-add in hardware it is slow, never different.
+    pub fn portable() -> Self {
+        Self(Kind::Portable(Portable))
+    }
+
+    /// The fastest this machine has.
+    pub fn best() -> Self {
+        Self::all().last().unwrap_or_else(Self::portable)
+    }
+
+    /// Every instruction set this machine has, slowest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let found = [None, Avx2::detect().map(Kind::Avx2), Avx512::detect().map(Kind::Avx512)];
+        #[cfg(target_arch = "aarch64")]
+        let found = [None, Neon::detect().map(Kind::Neon)];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let found = [None];
+        core::iter::once(Kind::Portable(Portable)).chain(found.into_iter().flatten()).map(Self)
+    }
+
+    /// The instruction set called `name`, if this machine has it.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|isa| isa.name() == name)
+    }
+
+    /// `portable`, `avx2`, `avx512` or `neon`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Portable(_) => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512(_) => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon(_) => "neon",
+        }
+    }
+
+    /// Runs `kernel` compiled for this instruction set.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Kind::Portable(simd) => kernel.run(simd),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(simd) => {
+                #[target_feature(enable = "avx2,fma,f16c")]
+                fn inner<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+                    kernel.run(simd)
+                }
+                // SAFETY: an `Avx2` exists only where `detect` found AVX2, FMA and F16C.
+                unsafe { inner(simd, kernel) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512(simd) => {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+                fn inner<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+                    kernel.run(simd)
+                }
+                // SAFETY: an `Avx512` exists only where `detect` found all of these.
+                unsafe { inner(simd, kernel) }
+            }
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon(simd) => kernel.run(simd),
+        }
+    }
+}
+
+impl fmt::Debug for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl PartialEq for Isa {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Isa {}

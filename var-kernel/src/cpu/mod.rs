@@ -1,0 +1,52 @@
+//! The CPU as a device: instruction sets, vectors, lent threads.
+
+pub mod isa;
+pub(crate) mod math;
+pub mod matrix;
+pub(crate) mod simd;
+pub mod workers;
+
+use core::convert::Infallible;
+
+pub use isa::Isa;
+pub use matrix::Matrix;
+pub use workers::{Inline, SCRATCH_FLOATS, Workers};
+
+use crate::memory::Device;
+
+/// The CPU with one instruction set and the caller's threads.
+///
+/// Results are the same bytes for every [`Isa`] and every number of threads.
+#[derive(Clone, Copy)]
+pub struct Cpu<'w> {
+    pub(crate) isa: Isa,
+    pub(crate) workers: &'w dyn Workers,
+}
+
+impl<'w> Cpu<'w> {
+    /// Computes with `isa` on `workers`.
+    pub fn new(isa: Isa, workers: &'w dyn Workers) -> Self {
+        Self { isa, workers }
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+}
+
+impl Device for Cpu<'_> {
+    type Slice = [f32];
+    type Matrix<'a> = Matrix<'a>;
+    type Error = Infallible;
+
+    fn upload(&self, to: &mut [f32], from: &[f32]) -> Result<(), Infallible> {
+        to.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn download(&self, to: &mut [f32], from: &[f32]) -> Result<(), Infallible> {
+        to.copy_from_slice(from);
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! The vector vocabulary: sixteen lanes of `f32`, whatever the machine's registers are.
+//!
+//! A vector is always [`LANES`] wide: one register of AVX-512, two of AVX2, four of NEON. So a
+//! kernel written over [`Simd`] has one order of additions on every machine, and gives the same
+//! bytes. Every operation rounds once, to nearest; [`Simd::mul_add`] is always fused.
+
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
+pub(crate) use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use self::{avx2::Avx2, avx512::Avx512};
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
+
+use half::{bf16, f16};
+
+/// Lanes of a vector, on every instruction set.
+pub(crate) const LANES: usize = 16;
+
+/// Code written once over [`Simd`] and compiled for each instruction set by [`super::Isa::run`].
+///
+/// `run` must be `#[inline(always)]`, and so must every function it hands its `Simd` to; closures
+/// are not inlined early enough and must not touch vectors.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Output;
+
+    /// Does the work.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// One instruction set's vectors. A value is a proof that the machine has it.
+pub(crate) trait Simd: Copy + Send + Sync {
+    /// Sixteen `f32`.
+    type F32: Copy;
+
+    /// Rows of the product tile that fits this machine's registers.
+    const TILE_ROWS: usize;
+
+    /// Vectors in a row of that tile.
+    const TILE_VECTORS: usize;
+
+    /// `x` in every lane.
+    fn splat(self, x: f32) -> Self::F32;
+
+    /// Sixteen neighbours.
+    fn load(self, from: &[f32; LANES]) -> Self::F32;
+
+    /// Writes sixteen neighbours.
+    fn store(self, v: Self::F32, to: &mut [f32; LANES]);
+
+    /// `a + b`
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// `a - b`
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// `a · b`
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// `a / b`
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// `a · b + c`, rounded once.
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+
+    /// The lesser of each lane; unspecified where one is NaN.
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// The greater of each lane; unspecified where one is NaN.
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// `√a`
+    fn sqrt(self, a: Self::F32) -> Self::F32;
+
+    /// `then` where `a < b`, else `otherwise`.
+    fn where_less(
+        self,
+        a: Self::F32,
+        b: Self::F32,
+        then: Self::F32,
+        otherwise: Self::F32,
+    ) -> Self::F32;
+
+    /// `2ⁿ` for lanes that hold `1.5·2²³ + n`, n in −126 ..= 127: the low bits moved to the exponent.
+    fn exp2_of_shifted(self, a: Self::F32) -> Self::F32;
+
+    /// Sixteen half-precision neighbours, widened exactly.
+    fn load_f16(self, from: &[f16; LANES]) -> Self::F32;
+
+    /// Sixteen bfloat16 neighbours, widened exactly.
+    fn load_bf16(self, from: &[bf16; LANES]) -> Self::F32;
+
+    /// Sixteen integers, converted exactly.
+    fn load_i8(self, from: &[i8; LANES]) -> Self::F32;
+
+    /// Lane `i` of vector `j` becomes lane `j` of vector `i`.
+    #[inline(always)]
+    fn transpose(self, rows: [Self::F32; LANES]) -> [Self::F32; LANES] {
+        let mut from = [[0.0; LANES]; LANES];
+        for i in 0..LANES {
+            self.store(rows[i], &mut from[i]);
+        }
+        let mut columns = rows;
+        for i in 0..LANES {
+            let mut column = [0.0; LANES];
+            for j in 0..LANES {
+                column[j] = from[j][i];
+            }
+            columns[i] = self.load(&column);
+        }
+        columns
+    }
+
+    /// The sum of the lanes: halves are added until one is left (lane i with i+8, then i+4, …).
+    #[inline(always)]
+    fn sum(self, v: Self::F32) -> f32 {
+        let mut lanes = [0.0; LANES];
+        self.store(v, &mut lanes);
+        let mut half = LANES / 2;
+        while half > 0 {
+            for i in 0..half {
+                lanes[i] += lanes[i + half];
+            }
+            half /= 2;
+        }
+        lanes[0]
+    }
+
+    /// The greatest lane; unspecified if one is NaN.
+    #[inline(always)]
+    fn greatest(self, v: Self::F32) -> f32 {
+        let mut lanes = [0.0; LANES];
+        self.store(v, &mut lanes);
+        let mut top = lanes[0];
+        for lane in lanes {
+            if lane > top {
+                top = lane;
+            }
+        }
+        top
+    }
+
+    /// The first `from.len()` ≤ 16 lanes from memory, `fill` in the others.
+    #[inline(always)]
+    fn load_or(self, from: &[f32], fill: f32) -> Self::F32 {
+        match from.try_into() {
+            Ok(whole) => self.load(whole),
+            Err(_) => {
+                let mut lanes = [fill; LANES];
+                lanes[..from.len()].copy_from_slice(from);
+                self.load(&lanes)
+            }
+        }
+    }
+
+    /// Writes the first `to.len()` ≤ 16 lanes.
+    #[inline(always)]
+    fn store_part(self, v: Self::F32, to: &mut [f32]) {
+        if let Ok(whole) = (&mut *to).try_into() {
+            return self.store(v, whole);
+        }
+        let mut lanes = [0.0; LANES];
+        self.store(v, &mut lanes);
+        let length = to.len();
+        to.copy_from_slice(&lanes[..length]);
+    }
+}
+
+#[cfg(test)]
+mod tests;

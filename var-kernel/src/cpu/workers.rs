@@ -1,0 +1,219 @@
+//! Threads lent by the caller, and how one output is written by several of them.
+#![allow(unsafe_code)]
+
+use core::cell::RefCell;
+use core::marker::PhantomData;
+use core::ops::Range;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Cpu;
+
+/// Scratch floats that every thread brings (1 MiB): packed blocks of a product, scores, one row of
+/// probabilities.
+pub const SCRATCH_FLOATS: usize = 1 << 18;
+
+/// Threads lent by the caller.
+///
+/// Which thread does which part of the work never changes a result.
+pub trait Workers {
+    /// How many threads `broadcast` can run a job on.
+    fn count(&self) -> usize;
+
+    /// Calls `job` once on each of up to `threads` threads, the caller's among them, each with
+    /// scratch memory of its own of at least [`SCRATCH_FLOATS`]; returns when all calls have returned.
+    fn broadcast(&self, threads: usize, job: &(dyn Fn(&mut [f32]) + Sync));
+}
+
+/// No threads but the caller's own.
+pub struct Inline<'m>(RefCell<&'m mut [f32]>);
+
+impl<'m> Inline<'m> {
+    /// Computes on the calling thread with `scratch`.
+    ///
+    /// # Panics
+    /// If `scratch` is shorter than [`SCRATCH_FLOATS`].
+    pub fn new(scratch: &'m mut [f32]) -> Self {
+        assert!(
+            scratch.len() >= SCRATCH_FLOATS,
+            "scratch: {SCRATCH_FLOATS} floats wanted, {} lent",
+            scratch.len()
+        );
+        Self(RefCell::new(scratch))
+    }
+}
+
+impl Workers for Inline<'_> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn broadcast(&self, _threads: usize, job: &(dyn Fn(&mut [f32]) + Sync)) {
+        job(&mut self.0.borrow_mut());
+    }
+}
+
+impl Cpu<'_> {
+    /// Calls `job` once for each of `0..tasks`, on whichever threads are free.
+    ///
+    /// The tasks are handed out here, not by the caller's [`Workers`]: so each runs exactly once
+    /// however those are written.
+    pub(crate) fn for_each(&self, tasks: usize, job: impl Fn(usize, &mut [f32]) + Sync) {
+        let next = AtomicUsize::new(0);
+        let done = AtomicUsize::new(0);
+        if tasks > 0 {
+            self.workers.broadcast(tasks.min(self.workers.count()), &|scratch| {
+                loop {
+                    let task = next.fetch_add(1, Ordering::Relaxed);
+                    if task >= tasks {
+                        break;
+                    }
+                    job(task, scratch);
+                    done.fetch_add(1, Ordering::Release);
+                }
+            });
+        }
+        let done = done.load(Ordering::Acquire);
+        assert_eq!(done, tasks, "the lent workers returned before the work was done");
+    }
+
+    /// Cuts `out` into runs of `length` (the last may be shorter) and calls `job` once for each
+    /// with its number.
+    pub(crate) fn for_each_run(
+        &self,
+        out: &mut [f32],
+        length: usize,
+        job: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+    ) {
+        let whole = out.len();
+        self.for_each_tile(out, whole.max(1), 1, length, |mut tile, scratch| {
+            job(tile.columns.start / length, tile.row(0), scratch);
+        });
+    }
+
+    /// Cuts the row-major matrix `out` into tiles of `rows × columns` and calls `job` once for each.
+    ///
+    /// # Panics
+    /// If `out` is not whole rows of `width`, or a size is zero.
+    pub(crate) fn for_each_tile(
+        &self,
+        out: &mut [f32],
+        width: usize,
+        rows: usize,
+        columns: usize,
+        job: impl Fn(Tile<'_>, &mut [f32]) + Sync,
+    ) {
+        assert!(rows > 0 && columns > 0, "tiles must not be empty");
+        assert_eq!(out.len() % width, 0, "out is not whole rows of {width}");
+        let height = out.len() / width;
+        let across = width.div_ceil(columns);
+        let first = Shared(out.as_mut_ptr());
+        self.for_each(height.div_ceil(rows) * across, |task, scratch| {
+            let (down, right) = (task / across * rows, task % across * columns);
+            let tile = Tile {
+                rows: down..(down + rows).min(height),
+                columns: right..(right + columns).min(width),
+                first: first.pointer(),
+                width,
+                whole: PhantomData,
+            };
+            job(tile, scratch);
+        });
+    }
+}
+
+/// A pointer that several threads may hold.
+struct Shared(*mut f32);
+
+impl Shared {
+    fn pointer(&self) -> *mut f32 {
+        self.0
+    }
+}
+
+// SAFETY: it is only ever used to make the tiles of `for_each_tile`, which do not overlap.
+unsafe impl Sync for Shared {}
+
+/// A rectangle of a row-major matrix that one task alone may write.
+pub(crate) struct Tile<'a> {
+    /// Which rows of the matrix.
+    pub(crate) rows: Range<usize>,
+    /// Which columns of the matrix.
+    pub(crate) columns: Range<usize>,
+    first: *mut f32,
+    width: usize,
+    whole: PhantomData<&'a mut [f32]>,
+}
+
+impl Tile<'_> {
+    /// The tile's part of its `row`th row, counted from the tile's first.
+    ///
+    /// # Panics
+    /// If the tile has no such row.
+    #[inline(always)]
+    pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
+        assert!(row < self.rows.len(), "a tile of {} rows has no row {row}", self.rows.len());
+        let start = (self.rows.start + row) * self.width + self.columns.start;
+        // SAFETY: `for_each_tile` clips the ranges to the matrix, which is borrowed mutably for as
+        // long as tiles exist; each tile is given to one task (the counter hands a number out once)
+        // and tiles do not overlap; the borrow of `self` keeps two rows from being held at once.
+        unsafe { core::slice::from_raw_parts_mut(self.first.add(start), self.columns.len()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::cpu::Isa;
+
+    /// Two real threads, to let Miri and the assertions see a race.
+    struct Pair;
+
+    impl Workers for Pair {
+        fn count(&self) -> usize {
+            2
+        }
+
+        fn broadcast(&self, _threads: usize, job: &(dyn Fn(&mut [f32]) + Sync)) {
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| job(&mut vec![0.0; 8]));
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn every_cell_of_every_tile_is_written_once() {
+        for (height, width, rows, columns) in [(1, 1, 1, 1), (7, 5, 2, 3), (6, 32, 6, 16)] {
+            let mut out = vec![0.0; height * width];
+            Cpu::new(Isa::portable(), &Pair).for_each_tile(
+                &mut out,
+                width,
+                rows,
+                columns,
+                |mut tile, _| {
+                    for row in 0..tile.rows.len() {
+                        let start = (tile.rows.start + row) * width + tile.columns.start;
+                        for (i, x) in tile.row(row).iter_mut().enumerate() {
+                            *x += (start + i + 1) as f32;
+                        }
+                    }
+                },
+            );
+            let expected: Vec<f32> = (1..=height * width).map(|i| i as f32).collect();
+            assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn runs_cover_a_length_that_does_not_divide() {
+        let mut out = [0.0; 10];
+        Cpu::new(Isa::portable(), &Pair).for_each_run(&mut out, 4, |number, run, _| {
+            run.fill(number as f32);
+        });
+        assert_eq!(out, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0]);
+    }
+}
