@@ -26,3 +26,4 @@ extern crate std;
 pub mod arena;
 pub mod cpu;
 pub mod memory;
+pub mod ops;

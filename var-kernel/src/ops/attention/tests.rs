@@ -1,0 +1,1 @@
+//! attention against a naive oracle.

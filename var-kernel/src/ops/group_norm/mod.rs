@@ -1,0 +1,74 @@
+//! Normalises groups of channels over a whole picture.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use crate::memory::Device;
+
+/// Sizes of a [`GroupNorm::group_norm`].
+#[derive(Clone, Copy, Debug)]
+pub struct Dims {
+    /// Pictures.
+    pub batch: usize,
+    /// Cells of a picture: height · width.
+    pub positions: usize,
+    /// Channels, a multiple of `groups`.
+    pub channels: usize,
+    /// Groups of neighbouring channels.
+    pub groups: usize,
+}
+
+/// What follows the normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// `y · σ(y)`
+    Silu,
+}
+
+/// Group normalisation (Wu and He, "Group Normalization", 2018).
+pub trait GroupNorm: Device {
+    /// Normalises each group of channels of each picture to mean 0 and variance 1, then scales.
+    ///
+    /// `out[p, c] = activation((x[p, c] − mean_g) / √(var_g + eps) · weight[c] + bias[c])`,
+    /// mean and (biased) variance over all positions and channels of c's group.
+    ///
+    /// `x`, `out`: `batch × positions × channels`. `weight`, `bias`: `channels`.
+    ///
+    /// # Panics
+    /// If a slice's length is not what `d` says.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn group_norm(
+        &self,
+        out: &mut Self::Slice,
+        x: &Self::Slice,
+        weight: &Self::Slice,
+        bias: &Self::Slice,
+        eps: f32,
+        activation: Activation,
+        d: Dims,
+    ) -> Result<(), Self::Error>;
+}
+
+impl Dims {
+    /// Refuses operands whose lengths are not these sizes.
+    #[track_caller]
+    pub(crate) fn check(self, out: usize, x: usize, weight: usize, bias: usize) {
+        let whole = self.batch * self.positions * self.channels;
+        assert_eq!(
+            self.channels % self.groups,
+            0,
+            "group_norm: {} channels do not make {} groups",
+            self.channels,
+            self.groups
+        );
+        assert_eq!(x, whole, "group_norm: x is not batch × positions × channels");
+        assert_eq!(out, whole, "group_norm: out is not batch × positions × channels");
+        assert_eq!(weight, self.channels, "group_norm: weight is not channels");
+        assert_eq!(bias, self.channels, "group_norm: bias is not channels");
+    }
+}

@@ -1,0 +1,1 @@
+//! group_norm against a naive oracle.

@@ -1,0 +1,1 @@
+//! linear against a naive oracle.

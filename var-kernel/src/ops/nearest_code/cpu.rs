@@ -1,0 +1,1 @@
+//! nearest_code on the CPU.

@@ -1,0 +1,1 @@
+//! resize against a naive oracle.
