@@ -27,3 +27,4 @@ pub mod arena;
 pub mod cpu;
 pub mod memory;
 pub mod ops;
+pub mod sample;

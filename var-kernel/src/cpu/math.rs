@@ -50,6 +50,7 @@ pub(crate) fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
 }
 
 /// `eˣ` of one number, bit for bit as in a vector.
+#[inline(always)]
 pub(crate) fn exp_one<S: Simd>(s: S, x: f32) -> f32 {
     let mut lanes = [0.0; LANES];
     s.store(exp(s, s.splat(x)), &mut lanes);

@@ -78,11 +78,11 @@ impl Cpu<'_> {
 
     /// Cuts `out` into runs of `length` (the last may be shorter) and calls `job` once for each
     /// with its number.
-    pub(crate) fn for_each_run(
+    pub(crate) fn for_each_run<T: Send>(
         &self,
-        out: &mut [f32],
+        out: &mut [T],
         length: usize,
-        job: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+        job: impl Fn(usize, &mut [T], &mut [f32]) + Sync,
     ) {
         let whole = out.len();
         self.for_each_tile(out, whole.max(1), 1, length, |mut tile, scratch| {
@@ -94,13 +94,13 @@ impl Cpu<'_> {
     ///
     /// # Panics
     /// If `out` is not whole rows of `width`, or a size is zero.
-    pub(crate) fn for_each_tile(
+    pub(crate) fn for_each_tile<T: Send>(
         &self,
-        out: &mut [f32],
+        out: &mut [T],
         width: usize,
         rows: usize,
         columns: usize,
-        job: impl Fn(Tile<'_>, &mut [f32]) + Sync,
+        job: impl Fn(Tile<'_, T>, &mut [f32]) + Sync,
     ) {
         assert!(rows > 0 && columns > 0, "tiles must not be empty");
         assert_eq!(out.len() % width, 0, "out is not whole rows of {width}");
@@ -122,35 +122,36 @@ impl Cpu<'_> {
 }
 
 /// A pointer that several threads may hold.
-struct Shared(*mut f32);
+struct Shared<T>(*mut T);
 
-impl Shared {
-    fn pointer(&self) -> *mut f32 {
+impl<T> Shared<T> {
+    fn pointer(&self) -> *mut T {
         self.0
     }
 }
 
-// SAFETY: it is only ever used to make the tiles of `for_each_tile`, which do not overlap.
-unsafe impl Sync for Shared {}
+// SAFETY: it is only ever used to make the tiles of `for_each_tile`, which do not overlap, and `T`
+// may be sent to the thread that gets the tile.
+unsafe impl<T: Send> Sync for Shared<T> {}
 
 /// A rectangle of a row-major matrix that one task alone may write.
-pub(crate) struct Tile<'a> {
+pub(crate) struct Tile<'a, T = f32> {
     /// Which rows of the matrix.
     pub(crate) rows: Range<usize>,
     /// Which columns of the matrix.
     pub(crate) columns: Range<usize>,
-    first: *mut f32,
+    first: *mut T,
     width: usize,
-    whole: PhantomData<&'a mut [f32]>,
+    whole: PhantomData<&'a mut [T]>,
 }
 
-impl Tile<'_> {
+impl<T> Tile<'_, T> {
     /// The tile's part of its `row`th row, counted from the tile's first.
     ///
     /// # Panics
     /// If the tile has no such row.
     #[inline(always)]
-    pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
+    pub(crate) fn row(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows.len(), "a tile of {} rows has no row {row}", self.rows.len());
         let start = (self.rows.start + row) * self.width + self.columns.start;
         // SAFETY: `for_each_tile` clips the ranges to the matrix, which is borrowed mutably for as

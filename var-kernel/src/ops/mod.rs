@@ -2,33 +2,81 @@
 //!
 //! | operation | computes |
 //! |---|---|
+//! | [`embedding, blend, add_table, silu, copy`](combine) | one pass over memory |
+//! | [`layer_norm`] | rows to mean 0 and variance 1, then scaled and shifted by a condition |
 //! | [`linear`] | rows · weightᵀ + bias, then GELU, gate and residual, or a table |
+//! | [`split_qkv`] | queries, keys and values out of one product, into a cache |
 //! | [`attention`] | softmax(q·kᵀ)·v for each head |
 //! | [`conv2d`] | 3×3 and 1×1 convolutions |
 //! | [`group_norm`] | groups of channels to mean 0 and variance 1, then SiLU |
 //! | [`resize`] | bicubic up, area down |
 //! | [`nearest_code`] | the closest row of a codebook |
+//! | [`draw`] | logits → tokens: guidance, filter, draw |
 //!
 //! A folder's `mod.rs` is the contract (trait, sizes, checks), `cpu.rs` the CPU, `tests.rs` the
 //! comparison with a naive oracle in `f64`.
 
 pub mod attention;
+pub mod combine;
 pub mod conv2d;
+pub mod draw;
 pub mod group_norm;
+pub mod layer_norm;
 pub mod linear;
 pub mod nearest_code;
 pub mod resize;
+pub mod split_qkv;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use attention::Attention;
+pub use combine::Combine;
+pub use conv2d::Conv2d;
+pub use draw::Draw;
+pub use group_norm::GroupNorm;
+pub use layer_norm::LayerNorm;
+pub use linear::Linear;
+pub use nearest_code::NearestCode;
+pub use resize::Resize;
+pub use split_qkv::SplitQkv;
+
 use crate::memory::Floats;
+
+/// Everything a model is made of: what a backend must compute.
+pub trait Backend:
+    Attention
+    + Combine
+    + Conv2d
+    + Draw
+    + GroupNorm
+    + LayerNorm
+    + Linear
+    + NearestCode
+    + Resize
+    + SplitQkv
+{
+}
+
+impl<B> Backend for B where
+    B: Attention
+        + Combine
+        + Conv2d
+        + Draw
+        + GroupNorm
+        + LayerNorm
+        + Linear
+        + NearestCode
+        + Resize
+        + SplitQkv
+{
+}
 
 /// A row of numbers for each row of a matrix, out of a wider table: the part of the adaptive
 /// LayerNorm's projection that scales, shifts or gates.
 ///
 /// The value for row r, channel c is `table[start + (r / rows) · stride + c]`: `rows` neighbouring
 /// rows share one row of the table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct PerRow<'a, S: ?Sized> {
     /// The table.
     pub table: &'a S,
@@ -39,6 +87,15 @@ pub struct PerRow<'a, S: ?Sized> {
     /// Rows of the matrix that share one row of the table.
     pub rows: usize,
 }
+
+// Derived, it would want the slice itself to be `Copy`.
+impl<S: ?Sized> Clone for PerRow<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: ?Sized> Copy for PerRow<'_, S> {}
 
 impl<S: Floats + ?Sized> PerRow<'_, S> {
     /// Refuses a table too short for `rows` rows of `width`.

@@ -1,7 +1,7 @@
 //! Vectors for every machine, on the crate `wide`: SSE2, NEON or simd128 as the compiler is told.
 
 use half::{bf16, f16};
-use wide::{CmpLt, f32x8};
+use wide::f32x8;
 
 use super::{LANES, Simd};
 
@@ -100,7 +100,11 @@ impl Simd for Portable {
         then: Self::F32,
         otherwise: Self::F32,
     ) -> Self::F32 {
-        halves!(|a, b, then, otherwise| a.simd_lt(b).blend(then, otherwise))
+        halves!(|a, b, then, otherwise| {
+            let (a, b) = (a.to_array(), b.to_array());
+            let (then, otherwise) = (then.to_array(), otherwise.to_array());
+            f32x8::new(core::array::from_fn(|i| if a[i] < b[i] { then[i] } else { otherwise[i] }))
+        })
     }
 
     #[inline(always)]

@@ -19,7 +19,6 @@ pub struct Dims {
 }
 
 /// What happens to the sum `y = x·weightᵀ + bias` before it is written.
-#[derive(Clone, Copy)]
 pub enum Epilogue<'a, S: ?Sized> {
     /// `out = y`
     None,
@@ -38,6 +37,15 @@ pub enum Epilogue<'a, S: ?Sized> {
         table: &'a S,
     },
 }
+
+// Derived, it would want the slice itself to be `Copy`.
+impl<S: ?Sized> Clone for Epilogue<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: ?Sized> Copy for Epilogue<'_, S> {}
 
 /// `out = epilogue(x · weightᵀ + bias)`.
 pub trait Linear: Device {

@@ -1,0 +1,125 @@
+//! Drawing tokens on the CPU: one row of logits a task.
+
+use core::convert::Infallible;
+
+use super::{Dims, Draw, Mixture, Settings};
+use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::{Cpu, Isa};
+use crate::sample::random::Philox;
+use crate::sample::{Source, categorical, filter, guidance, gumbel, softmax};
+
+impl Draw for Cpu<'_> {
+    fn draw(
+        &self,
+        tokens: &mut [u32],
+        mixture: Option<Mixture<'_, [f32]>>,
+        logits: &[f32],
+        unconditional: Option<&[f32]>,
+        settings: &Settings<'_>,
+        d: Dims,
+    ) -> Result<(), Infallible> {
+        let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);
+        d.check(tokens.len(), lengths, logits.len(), unconditional.map(<[f32]>::len));
+        let isa = self.isa;
+        let cell = |row| Cell {
+            settings,
+            image: row / d.positions,
+            position: row % d.positions,
+            logits: &logits[row * d.codes..][..d.codes],
+            unconditional: unconditional.map(|other| &other[row * d.codes..][..d.codes]),
+        };
+        self.for_each_run(tokens, 1, |row, token, scratch| {
+            token[0] = cell(row).draw(isa, scratch);
+        });
+        if let Some(Mixture { out, codebook, ratio }) = mixture {
+            self.for_each_run(out, codebook.len() / d.codes, |row, out, scratch| {
+                let cell = cell(row);
+                let weights = cell.filtered(isa, scratch);
+                gumbel::soften(isa, weights, ratio, |code| cell.noise(code));
+                isa.run(Mix { out, weights, codebook });
+            });
+        }
+        Ok(())
+    }
+}
+
+/// One cell of one image's token map.
+struct Cell<'a> {
+    settings: &'a Settings<'a>,
+    image: usize,
+    position: usize,
+    logits: &'a [f32],
+    unconditional: Option<&'a [f32]>,
+}
+
+impl Cell<'_> {
+    /// The logits after guidance and filter, in `scratch`.
+    fn filtered<'s>(&self, isa: Isa, scratch: &'s mut [f32]) -> &'s mut [f32] {
+        let (logits, work) = scratch.split_at_mut(self.logits.len());
+        logits.copy_from_slice(self.logits);
+        if let Some(unconditional) = self.unconditional {
+            guidance::guide(logits, unconditional, self.settings.guidance);
+        }
+        filter(isa, logits, self.settings.filter, work);
+        logits
+    }
+
+    /// The three numbers a random number is found by.
+    fn counter(&self) -> (u32, u32, u32) {
+        let image = self.settings.first_image.wrapping_add(self.image as u32);
+        (image, self.settings.scale as u32, self.position as u32)
+    }
+
+    /// The token.
+    fn draw(&self, isa: Isa, scratch: &mut [f32]) -> u32 {
+        let logits = self.filtered(isa, scratch);
+        let (image, scale, position) = self.counter();
+        let u = match self.settings.source {
+            Source::Greedy => return categorical::greedy(logits) as u32,
+            Source::Seed(seed) => Philox::new(seed).token(image, scale, position),
+            Source::Given(numbers) => {
+                let first = self.image * self.settings.all_positions + self.settings.first_position;
+                numbers[first + self.position]
+            }
+        };
+        softmax::softmax(isa, logits);
+        categorical::draw(logits, u) as u32
+    }
+
+    /// The Gumbel noise of `code`.
+    fn noise(&self, code: usize) -> f32 {
+        let (image, scale, position) = self.counter();
+        match self.settings.source {
+            Source::Seed(seed) => {
+                gumbel::of_uniform(Philox::new(seed).noise(image, scale, position, code as u32))
+            }
+            Source::Greedy | Source::Given(_) => 0.0,
+        }
+    }
+}
+
+/// `out = weights · codebook`, in order of codes; those of weight 0 add nothing and are left out.
+struct Mix<'a> {
+    out: &'a mut [f32],
+    weights: &'a [f32],
+    codebook: &'a [f32],
+}
+
+impl Kernel for Mix<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = self.out.len();
+        for (number, out) in self.out.chunks_mut(LANES).enumerate() {
+            let mut sum = s.splat(0.0);
+            for (weight, code) in self.weights.iter().zip(self.codebook.chunks_exact(width)) {
+                if *weight > 0.0 {
+                    let part = &code[number * LANES..][..out.len()];
+                    sum = s.mul_add(s.splat(*weight), s.load_or(part, 0.0), sum);
+                }
+            }
+            s.store_part(sum, out);
+        }
+    }
+}

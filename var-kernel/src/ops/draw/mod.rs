@@ -1,0 +1,99 @@
+//! Logits → tokens: guidance, filter and draw for every cell of a token map.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use crate::cpu::SCRATCH_FLOATS;
+use crate::memory::Device;
+use crate::sample::{Filter, Source};
+
+/// The largest codebook: two rows of its logits fill one thread's scratch memory.
+pub const MOST_CODES: usize = SCRATCH_FLOATS / 2;
+
+/// Sizes of a [`Draw::draw`].
+#[derive(Clone, Copy, Debug)]
+pub struct Dims {
+    /// Images.
+    pub images: usize,
+    /// Cells of the token map.
+    pub positions: usize,
+    /// Rows of the codebook.
+    pub codes: usize,
+}
+
+/// How tokens are drawn from logits at one scale.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// Guidance: `logits = (1 + guidance)·conditional − guidance·unconditional`.
+    pub guidance: f32,
+    /// Which tokens may be drawn.
+    pub filter: Filter,
+    /// Where the random numbers come from.
+    pub source: Source<'a>,
+    /// The scale's index.
+    pub scale: usize,
+    /// Cells of all scales before this one; with [`Source::Given`].
+    pub first_position: usize,
+    /// Cells of all scales, L; with [`Source::Given`].
+    pub all_positions: usize,
+    /// The first image's own index in the request.
+    pub first_image: u32,
+}
+
+/// What replaces the drawn codes with `more_smooth`.
+pub struct Mixture<'a, S: ?Sized> {
+    /// `images × positions × width`, to write.
+    pub out: &'a mut S,
+    /// `codes × width`.
+    pub codebook: &'a S,
+    /// How far along the ladder the scale is, 0 to 1.
+    pub ratio: f64,
+}
+
+/// Drawing tokens.
+pub trait Draw: Device {
+    /// Draws one token for each cell.
+    ///
+    /// `logits`: `images × positions × codes`. `unconditional`: likewise, where there is
+    /// guidance. `tokens`: `images × positions`. With a `mixture`, each cell also gets
+    /// `softmax((logits·(1 + ratio) + g)/τ) · codebook` over the filtered logits
+    /// ([`crate::sample::gumbel`]); with [`Source::Greedy`] or [`Source::Given`] g is 0.
+    ///
+    /// # Panics
+    /// If a slice's length is not what `d` says, or there are more codes than [`MOST_CODES`].
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn draw(
+        &self,
+        tokens: &mut [u32],
+        mixture: Option<Mixture<'_, Self::Slice>>,
+        logits: &Self::Slice,
+        unconditional: Option<&Self::Slice>,
+        settings: &Settings<'_>,
+        d: Dims,
+    ) -> Result<(), Self::Error>;
+}
+
+impl Dims {
+    /// Refuses operands whose lengths are not these sizes.
+    #[track_caller]
+    pub(crate) fn check(
+        self,
+        tokens: usize,
+        mixture: Option<[usize; 2]>,
+        logits: usize,
+        unconditional: Option<usize>,
+    ) {
+        let rows = self.images * self.positions;
+        assert!(self.codes <= MOST_CODES, "draw: {} codes, at most {MOST_CODES}", self.codes);
+        assert_eq!(tokens, rows, "draw: tokens is not images × positions");
+        assert_eq!(logits, rows * self.codes, "draw: logits is not images × positions × codes");
+        assert_eq!(unconditional.unwrap_or(logits), logits, "draw: two sets of logits differ");
+        if let Some([out, codebook]) = mixture {
+            assert_eq!(codebook % self.codes, 0, "draw: the codebook is not whole codes");
+            assert_eq!(out, rows * (codebook / self.codes), "draw: the mixture is not rows × width");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Queries, keys and values against a naive oracle.
+
+use std::vec;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::{Dims, Normalisation, SplitQkv};
+use crate::ops::testing::{assert_close, on_each_cpu, random};
+
+/// Row `i` of sequence `b`, third `part`, made unit length per head times `exp(scale)`.
+fn naive(qkv: &[f32], bias: Option<&[f32]>, scale: Option<&[f32]>, part: usize, d: Dims) -> Vec<f64> {
+    let width = d.width();
+    let mut out = Vec::new();
+    for row in qkv.chunks_exact(3 * width) {
+        for head in 0..d.heads {
+            let at = |c: usize| {
+                let c = head * d.head_width + c;
+                f64::from(row[part * width + c]) + bias.map_or(0.0, |bias| f64::from(bias[c]))
+            };
+            let length = (0..d.head_width).map(|c| at(c).powi(2)).sum::<f64>().sqrt();
+            let factor = match scale {
+                None => 1.0,
+                Some(scale) => f64::from(scale[head]).min(100.0_f64.ln()).exp() / length,
+            };
+            out.extend((0..d.head_width).map(|c| at(c) * factor));
+        }
+    }
+    out
+}
+
+proptest! {
+    #[test]
+    fn matches_naive(
+        batch in 1_usize..4, rows in 1_usize..6, heads in 1_usize..4, head_width in 1_usize..40,
+        start in 0_usize..5, spare in 0_usize..3, unit: bool,
+    ) {
+        let d = Dims { batch, rows, heads, head_width, start, capacity: start + rows + spare };
+        let qkv = random(batch * rows * 3 * d.width(), 1);
+        let (q_bias, v_bias) = (random(d.width(), 2), random(d.width(), 3));
+        // Some above ln 100, where the factor stops growing.
+        let scale: Vec<f32> = random(heads, 4).iter().map(|x| 5.0 * x).collect();
+        let normalisation =
+            if unit { Normalisation::UnitLength { scale: &scale[..] } } else { Normalisation::None };
+        let (new, kept) = (batch * rows * d.width(), batch * d.capacity * d.width());
+        let got = on_each_cpu(new + 2 * kept, |cpu, out| {
+            let (q, caches) = out.split_at_mut(new);
+            let (k, v) = caches.split_at_mut(kept);
+            (k.fill(9.0), v.fill(9.0));
+            let biases = Some([&q_bias[..], &v_bias[..]]);
+            let Ok(()) = cpu.split_qkv(q, k, v, &qkv, biases, normalisation, d);
+        });
+        let ones = vec![0.0; heads];
+        let (q_scale, k_scale) = (unit.then_some(&scale[..]), unit.then_some(&ones[..]));
+        assert_close(&got[..new], &naive(&qkv, Some(&q_bias), q_scale, 0, d), 3e-5);
+        for (cache, bias, scale, part) in
+            [(&got[new..new + kept], None, k_scale, 1), (&got[new + kept..], Some(&v_bias[..]), None, 2)]
+        {
+            let want = naive(&qkv, bias, scale, part, d);
+            for (b, rows) in cache.chunks_exact(d.capacity * d.width()).enumerate() {
+                let (first, last) = (start * d.width(), (start + d.rows) * d.width());
+                let sequence = d.rows * d.width();
+                assert_close(&rows[first..last], &want[b * sequence..][..sequence], 3e-5);
+                prop_assert!(rows[..first].iter().chain(&rows[last..]).all(|x| *x == 9.0));
+            }
+        }
+    }
+}
