@@ -16,6 +16,7 @@
 //! | [`model`] | configuration, weights, transformer, quantizer, VQVAE |
 //! | [`edit`] | which cells an edit keeps, scale by scale |
 //! | [`image`] | planes in [−1, 1] ↔ bytes |
+//! | [`score`] | how likely a picture's tokens are |
 //! | [`generate`] | the whole flow: class → tokens per scale → latent → picture |
 #![no_std]
 #![deny(unsafe_code)]
@@ -25,6 +26,12 @@ extern crate std;
 
 pub mod arena;
 pub mod cpu;
+pub mod dry;
+pub mod edit;
+pub mod generate;
+pub mod image;
 pub mod memory;
+pub mod model;
 pub mod ops;
 pub mod sample;
+pub mod score;

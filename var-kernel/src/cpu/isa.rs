@@ -3,11 +3,11 @@
 
 use core::fmt;
 
-use super::simd::{Kernel, Portable};
-#[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512};
 #[cfg(target_arch = "aarch64")]
 use super::simd::Neon;
+#[cfg(target_arch = "x86_64")]
+use super::simd::{Avx2, Avx512};
+use super::simd::{Kernel, Portable};
 
 /// An instruction set this machine has.
 ///

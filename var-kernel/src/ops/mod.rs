@@ -11,6 +11,7 @@
 //! | [`group_norm`] | groups of channels to mean 0 and variance 1, then SiLU |
 //! | [`resize`] | bicubic up, area down |
 //! | [`nearest_code`] | the closest row of a codebook |
+//! | [`cross_entropy`] | how unlikely the right token was |
 //! | [`draw`] | logits → tokens: guidance, filter, draw |
 //!
 //! A folder's `mod.rs` is the contract (trait, sizes, checks), `cpu.rs` the CPU, `tests.rs` the
@@ -19,6 +20,7 @@
 pub mod attention;
 pub mod combine;
 pub mod conv2d;
+pub mod cross_entropy;
 pub mod draw;
 pub mod group_norm;
 pub mod layer_norm;
@@ -32,6 +34,7 @@ pub(crate) mod testing;
 pub use attention::Attention;
 pub use combine::Combine;
 pub use conv2d::Conv2d;
+pub use cross_entropy::CrossEntropy;
 pub use draw::Draw;
 pub use group_norm::GroupNorm;
 pub use layer_norm::LayerNorm;
@@ -47,6 +50,7 @@ pub trait Backend:
     Attention
     + Combine
     + Conv2d
+    + CrossEntropy
     + Draw
     + GroupNorm
     + LayerNorm
@@ -61,6 +65,7 @@ impl<B> Backend for B where
     B: Attention
         + Combine
         + Conv2d
+        + CrossEntropy
         + Draw
         + GroupNorm
         + LayerNorm

@@ -8,7 +8,7 @@ pub enum Source<'a> {
     Seed(u64),
     /// No number: the most likely token.
     Greedy,
-    /// These numbers in 0 .. 1: for image i and position j of all scales, `i · L + j`.
+    /// These numbers in 0 .. 1: one for each cell of each image, in the order of the tokens.
     Given(&'a [f32]),
 }
 

@@ -4,19 +4,19 @@
 //! kernel written over [`Simd`] has one order of additions on every machine, and gives the same
 //! bytes. Every operation rounds once, to nearest; [`Simd::mul_add`] is always fused.
 
-mod portable;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod portable;
 
-pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use self::{avx2::Avx2, avx512::Avx512};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
+pub(crate) use portable::Portable;
 
 use half::{bf16, f16};
 

@@ -31,10 +31,22 @@ macro_rules! neon {
 macro_rules! quarters {
     (|$i:ident| $op:expr) => {
         neon!([
-            { const $i: usize = 0; $op },
-            { const $i: usize = 1; $op },
-            { const $i: usize = 2; $op },
-            { const $i: usize = 3; $op },
+            {
+                const $i: usize = 0;
+                $op
+            },
+            {
+                const $i: usize = 1;
+                $op
+            },
+            {
+                const $i: usize = 2;
+                $op
+            },
+            {
+                const $i: usize = 3;
+                $op
+            },
         ])
     };
 }

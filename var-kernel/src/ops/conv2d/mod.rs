@@ -108,7 +108,11 @@ impl Dims {
         let pixels = self.batch * self.height * self.width;
         assert_eq!(x, pixels * self.inner, "conv2d: x is not batch × height × width × inner");
         assert_eq!(out, self.out_len(), "conv2d: out is not batch × height × width × outer");
-        assert_eq!(weight, self.outer * self.inner * taps, "conv2d: weight is not outer × inner × k × k");
+        assert_eq!(
+            weight,
+            self.outer * self.inner * taps,
+            "conv2d: weight is not outer × inner × k × k"
+        );
         assert_eq!(bias, self.outer, "conv2d: bias is not outer");
         assert_eq!(residual.unwrap_or(out), out, "conv2d: residual is not as large as out");
     }

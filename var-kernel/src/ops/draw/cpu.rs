@@ -23,6 +23,7 @@ impl Draw for Cpu<'_> {
         let isa = self.isa;
         let cell = |row| Cell {
             settings,
+            row,
             image: row / d.positions,
             position: row % d.positions,
             logits: &logits[row * d.codes..][..d.codes],
@@ -46,6 +47,7 @@ impl Draw for Cpu<'_> {
 /// One cell of one image's token map.
 struct Cell<'a> {
     settings: &'a Settings<'a>,
+    row: usize,
     image: usize,
     position: usize,
     logits: &'a [f32],
@@ -77,10 +79,7 @@ impl Cell<'_> {
         let u = match self.settings.source {
             Source::Greedy => return categorical::greedy(logits) as u32,
             Source::Seed(seed) => Philox::new(seed).token(image, scale, position),
-            Source::Given(numbers) => {
-                let first = self.image * self.settings.all_positions + self.settings.first_position;
-                numbers[first + self.position]
-            }
+            Source::Given(numbers) => numbers[self.row],
         };
         softmax::softmax(isa, logits);
         categorical::draw(logits, u) as u32

@@ -33,10 +33,6 @@ pub struct Settings<'a> {
     pub source: Source<'a>,
     /// The scale's index.
     pub scale: usize,
-    /// Cells of all scales before this one; with [`Source::Given`].
-    pub first_position: usize,
-    /// Cells of all scales, L; with [`Source::Given`].
-    pub all_positions: usize,
     /// The first image's own index in the request.
     pub first_image: u32,
 }
@@ -93,7 +89,11 @@ impl Dims {
         assert_eq!(unconditional.unwrap_or(logits), logits, "draw: two sets of logits differ");
         if let Some([out, codebook]) = mixture {
             assert_eq!(codebook % self.codes, 0, "draw: the codebook is not whole codes");
-            assert_eq!(out, rows * (codebook / self.codes), "draw: the mixture is not rows × width");
+            assert_eq!(
+                out,
+                rows * (codebook / self.codes),
+                "draw: the mixture is not rows × width"
+            );
         }
     }
 }

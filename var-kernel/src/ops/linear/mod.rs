@@ -85,7 +85,11 @@ impl Dims {
         let Self { rows, inner, outer } = self;
         assert_eq!(out, rows * outer, "linear: out is not rows × outer ({rows} × {outer})");
         assert_eq!(x, rows * inner, "linear: x is not rows × inner ({rows} × {inner})");
-        assert_eq!(weight, outer * inner, "linear: weight is not outer × inner ({outer} × {inner})");
+        assert_eq!(
+            weight,
+            outer * inner,
+            "linear: weight is not outer × inner ({outer} × {inner})"
+        );
         assert_eq!(bias.unwrap_or(outer), outer, "linear: bias is not outer");
     }
 }

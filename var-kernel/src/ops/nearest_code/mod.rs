@@ -59,6 +59,10 @@ impl Dims {
         assert!(self.codes > 0, "nearest_code: the codebook is empty");
         assert_eq!(tokens, self.rows, "nearest_code: tokens is not rows");
         assert_eq!(x, self.rows * self.width, "nearest_code: x is not rows × width");
-        assert_eq!(codebook, self.codes * self.width, "nearest_code: codebook is not codes × width");
+        assert_eq!(
+            codebook,
+            self.codes * self.width,
+            "nearest_code: codebook is not codes × width"
+        );
     }
 }

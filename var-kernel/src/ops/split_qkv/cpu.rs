@@ -40,7 +40,9 @@ impl SplitQkv for Cpu<'_> {
         let values = part(2, biases.map(|b| b[1]), false, None);
 
         let of = |b: usize| &qkv[3 * b * sequence..][..3 * sequence];
-        self.for_each_run(q, sequence, |b, out, _| isa.run(Fill(Part { qkv: of(b), ..queries }, out)));
+        self.for_each_run(q, sequence, |b, out, _| {
+            isa.run(Fill(Part { qkv: of(b), ..queries }, out))
+        });
         for (cache, part) in [(k, keys), (v, values)] {
             self.for_each_run(cache, d.capacity * d.width(), |b, rows, _| {
                 let new = &mut rows[d.start * d.width()..][..sequence];

@@ -9,7 +9,13 @@ use super::{Dims, Normalisation, SplitQkv};
 use crate::ops::testing::{assert_close, on_each_cpu, random};
 
 /// Row `i` of sequence `b`, third `part`, made unit length per head times `exp(scale)`.
-fn naive(qkv: &[f32], bias: Option<&[f32]>, scale: Option<&[f32]>, part: usize, d: Dims) -> Vec<f64> {
+fn naive(
+    qkv: &[f32],
+    bias: Option<&[f32]>,
+    scale: Option<&[f32]>,
+    part: usize,
+    d: Dims,
+) -> Vec<f64> {
     let width = d.width();
     let mut out = Vec::new();
     for row in qkv.chunks_exact(3 * width) {

@@ -1,0 +1,257 @@
+//! A backend that computes nothing: it checks shapes, counts multiply-adds, and by running a model
+//! in an [`Arena`](crate::arena::Arena) of lengths finds out how much memory the model wants.
+
+use core::cell::Cell;
+use core::convert::Infallible;
+
+use crate::memory::Device;
+use crate::ops::attention::{self, Attention, Mask};
+use crate::ops::combine::{self, Combine};
+use crate::ops::conv2d::{self, Conv2d};
+use crate::ops::cross_entropy::{self, CrossEntropy};
+use crate::ops::draw::{self, Draw, Mixture, Settings};
+use crate::ops::group_norm::{self, Activation, GroupNorm};
+use crate::ops::layer_norm::{self, LayerNorm};
+use crate::ops::linear::{self, Epilogue, Linear};
+use crate::ops::nearest_code::{self, Distance, NearestCode};
+use crate::ops::resize::{self, Resize};
+use crate::ops::split_qkv::{self, Normalisation, SplitQkv};
+use crate::ops::{Backend, PerRow};
+
+/// Lengths without numbers, as many as anyone asks for: what to make a dry run's arena of.
+pub type Lengths = [(); usize::MAX];
+
+/// Stands in for a backend, whose scratch sizes it reports.
+pub struct Dry<'b, B> {
+    backend: &'b B,
+    multiply_adds: Cell<u64>,
+}
+
+/// A weight matrix that is only a number of weights.
+#[derive(Clone, Copy, Debug)]
+pub struct DryMatrix(pub usize);
+
+impl<'b, B: Backend> Dry<'b, B> {
+    /// A dry run for `backend`.
+    pub fn new(backend: &'b B) -> Self {
+        Self { backend, multiply_adds: Cell::new(0) }
+    }
+
+    /// Multiply-adds of all products so far, by their formulas: what a FLOP count is twice of.
+    pub fn multiply_adds(&self) -> u64 {
+        self.multiply_adds.get()
+    }
+
+    fn count(&self, multiply_adds: u64) -> Result<(), Infallible> {
+        self.multiply_adds.set(self.multiply_adds.get() + multiply_adds);
+        Ok(())
+    }
+}
+
+impl<B: Backend> Device for Dry<'_, B> {
+    type Slice = [()];
+    type Matrix<'a> = DryMatrix;
+    type Error = Infallible;
+
+    fn upload(&self, to: &mut [()], from: &[f32]) -> Result<(), Infallible> {
+        assert_eq!(to.len(), from.len(), "upload: lengths differ");
+        Ok(())
+    }
+
+    fn download(&self, to: &mut [f32], from: &[()]) -> Result<(), Infallible> {
+        assert_eq!(to.len(), from.len(), "download: lengths differ");
+        Ok(())
+    }
+}
+
+impl<B: Backend> Attention for Dry<'_, B> {
+    fn attention(
+        &self,
+        out: &mut [()],
+        q: &[()],
+        k: &[()],
+        v: &[()],
+        _scale: f32,
+        mask: Mask<'_>,
+        d: attention::Dims,
+    ) -> Result<(), Infallible> {
+        d.check(out.len(), q.len(), k.len(), v.len(), mask);
+        self.count(d.multiply_adds())
+    }
+}
+
+impl<B: Backend> Combine for Dry<'_, B> {
+    fn blend(&self, out: &mut [()], a: (&[()], f32), b: (&[()], f32)) -> Result<(), Infallible> {
+        assert_eq!([a.0.len(), b.0.len()], [out.len(); 2], "blend: lengths differ");
+        Ok(())
+    }
+
+    fn add_table(&self, out: &mut [()], x: &[()], table: &[()]) -> Result<(), Infallible> {
+        combine::check_table(out.len(), x.len(), table.len());
+        Ok(())
+    }
+
+    fn silu(&self, out: &mut [()], x: &[()]) -> Result<(), Infallible> {
+        assert_eq!(out.len(), x.len(), "silu: lengths differ");
+        Ok(())
+    }
+
+    fn embedding(
+        &self,
+        out: &mut [()],
+        table: &[()],
+        indices: &[u32],
+        width: usize,
+    ) -> Result<(), Infallible> {
+        combine::check_embedding(out.len(), table.len(), indices, width);
+        Ok(())
+    }
+
+    fn copy(&self, out: &mut [()], x: &[()]) -> Result<(), Infallible> {
+        assert_eq!(out.len(), x.len(), "copy: lengths differ");
+        Ok(())
+    }
+}
+
+impl<B: Backend> Conv2d for Dry<'_, B> {
+    fn conv2d_scratch(&self, d: conv2d::Dims) -> usize {
+        self.backend.conv2d_scratch(d)
+    }
+
+    fn conv2d(
+        &self,
+        out: &mut [()],
+        x: &[()],
+        weight: DryMatrix,
+        bias: &[()],
+        residual: Option<&[()]>,
+        _scratch: &mut [()],
+        d: conv2d::Dims,
+    ) -> Result<(), Infallible> {
+        d.check(out.len(), x.len(), weight.0, bias.len(), residual.map(<[()]>::len));
+        self.count(d.multiply_adds())
+    }
+}
+
+impl<B: Backend> CrossEntropy for Dry<'_, B> {
+    fn cross_entropy(
+        &self,
+        out: &mut [()],
+        logits: &[()],
+        targets: &[u32],
+    ) -> Result<(), Infallible> {
+        cross_entropy::check(out.len(), logits.len(), targets);
+        Ok(())
+    }
+}
+
+impl<B: Backend> Draw for Dry<'_, B> {
+    fn draw(
+        &self,
+        tokens: &mut [u32],
+        mixture: Option<Mixture<'_, [()]>>,
+        logits: &[()],
+        unconditional: Option<&[()]>,
+        _settings: &Settings<'_>,
+        d: draw::Dims,
+    ) -> Result<(), Infallible> {
+        let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);
+        d.check(tokens.len(), lengths, logits.len(), unconditional.map(<[()]>::len));
+        tokens.fill(0);
+        Ok(())
+    }
+}
+
+impl<B: Backend> GroupNorm for Dry<'_, B> {
+    fn group_norm(
+        &self,
+        out: &mut [()],
+        x: &[()],
+        weight: &[()],
+        bias: &[()],
+        _eps: f32,
+        _activation: Activation,
+        d: group_norm::Dims,
+    ) -> Result<(), Infallible> {
+        d.check(out.len(), x.len(), weight.len(), bias.len());
+        Ok(())
+    }
+}
+
+impl<B: Backend> LayerNorm for Dry<'_, B> {
+    fn layer_norm(
+        &self,
+        out: &mut [()],
+        x: &[()],
+        scale: PerRow<'_, [()]>,
+        shift: PerRow<'_, [()]>,
+        _eps: f32,
+        d: layer_norm::Dims,
+    ) -> Result<(), Infallible> {
+        d.check(out.len(), x.len(), scale, shift);
+        Ok(())
+    }
+}
+
+impl<B: Backend> Linear for Dry<'_, B> {
+    fn linear(
+        &self,
+        out: &mut [()],
+        x: &[()],
+        weight: DryMatrix,
+        bias: Option<&[()]>,
+        _epilogue: Epilogue<'_, [()]>,
+        d: linear::Dims,
+    ) -> Result<(), Infallible> {
+        d.check(out.len(), x.len(), weight.0, bias.map(<[()]>::len));
+        self.count(d.multiply_adds())
+    }
+}
+
+impl<B: Backend> NearestCode for Dry<'_, B> {
+    fn nearest_code(
+        &self,
+        tokens: &mut [u32],
+        x: &[()],
+        codebook: &[()],
+        _distance: Distance,
+        d: nearest_code::Dims,
+    ) -> Result<(), Infallible> {
+        d.check(tokens.len(), x.len(), codebook.len());
+        tokens.fill(0);
+        self.count(d.multiply_adds())
+    }
+}
+
+impl<B: Backend> Resize for Dry<'_, B> {
+    fn bicubic(&self, out: &mut [()], x: &[()], d: resize::Dims) -> Result<(), Infallible> {
+        d.check(out.len(), x.len());
+        Ok(())
+    }
+
+    fn area(&self, out: &mut [()], x: &[()], d: resize::Dims) -> Result<(), Infallible> {
+        d.check(out.len(), x.len());
+        Ok(())
+    }
+}
+
+impl<B: Backend> SplitQkv for Dry<'_, B> {
+    fn split_qkv(
+        &self,
+        q: &mut [()],
+        k: &mut [()],
+        v: &mut [()],
+        qkv: &[()],
+        biases: Option<[&[()]; 2]>,
+        normalisation: Normalisation<'_, [()]>,
+        d: split_qkv::Dims,
+    ) -> Result<(), Infallible> {
+        let scale = match normalisation {
+            Normalisation::None => None,
+            Normalisation::UnitLength { scale } => Some(scale.len()),
+        };
+        let biases = biases.map(|biases| biases.map(<[()]>::len));
+        d.check(q.len(), [k.len(), v.len()], qkv.len(), biases, scale);
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! The whole flow: class → tokens, scale by scale → latent → picture.
+
+use core::ops::ControlFlow;
+
+use crate::arena::Arena;
+use crate::memory::{Device, Floats};
+use crate::model::transformer::{Conditions, Pass};
+use crate::model::{Ladder, Model};
+use crate::ops::Backend;
+use crate::ops::attention::Mask;
+use crate::ops::draw::{self, Mixture, Settings};
+use crate::sample::{Filter, Source, guidance};
+
+/// What to generate.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// One for each image; the null class stands for none. With guidance, all or none may be null.
+    pub labels: &'a [u32],
+    /// The first image's own index: an image's random numbers depend on its index, not on the batch.
+    pub first_image: u32,
+    /// Classifier-free guidance at the last scale; 0 = none.
+    pub cfg: f32,
+    /// Which tokens may be drawn.
+    pub filter: Filter,
+    /// Mix codes by Gumbel softmax instead of taking the drawn one.
+    pub more_smooth: bool,
+    /// Where random numbers come from.
+    pub source: Source<'a>,
+    /// Tokens that are not drawn but given.
+    pub keep: Option<Keep<'a>>,
+}
+
+/// Tokens to keep: those of a picture being edited, or of the first scales of an earlier run.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep<'a> {
+    /// `images · L`, scale by scale, within a scale image by image.
+    pub tokens: &'a [u32],
+    /// L: which cells are kept.
+    pub cells: &'a [bool],
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All scales were drawn.
+    Done,
+    /// The callback stopped it after this scale.
+    StoppedAfter(usize),
+}
+
+/// What the callback gets after each scale.
+pub struct Progress<'p, 'a, B: Backend> {
+    /// The scale just drawn.
+    pub scale: usize,
+    /// How many scales there are.
+    pub scales: usize,
+    /// Its tokens: `images × cells(scale)`.
+    pub tokens: &'p [u32],
+    backend: &'p B,
+    model: &'p Model<'a, B>,
+    latents: &'p B::Slice,
+    arena: Arena<'p, B::Slice>,
+}
+
+impl<B: Backend> Progress<'_, '_, B> {
+    /// The picture of image `image` as it would look if the run ended here: `out` of side × side × 3.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn picture(&mut self, out: &mut [f32], image: usize) -> Result<(), B::Error> {
+        picture(self.backend, self.model, out, self.latents, image, &mut self.arena)
+    }
+}
+
+/// Generates tokens and, if asked, pictures.
+///
+/// `tokens`: `images · L`, scale by scale, within a scale image by image. `pictures`: `images × side
+/// × side × 3` in [−1, 1], not clamped; empty for none. `arena`: as large as [`crate::dry`] finds by
+/// running this very function. `each` is called after every scale.
+///
+/// # Errors
+/// Only the device's own; never on the CPU.
+///
+/// # Panics
+/// If a slice is of another length than the request says, a label is above the null class, labels
+/// with and without a class are mixed under guidance, or the arena is too small.
+pub fn generate<B: Backend>(
+    b: &B,
+    model: &Model<'_, B>,
+    request: &Request<'_>,
+    tokens: &mut [u32],
+    pictures: &mut [f32],
+    arena: &mut Arena<'_, B::Slice>,
+    each: &mut dyn FnMut(&mut Progress<'_, '_, B>) -> ControlFlow<()>,
+) -> Result<Outcome, B::Error> {
+    let ladder = model.transformer.config.ladder;
+    let images = request.labels.len();
+    assert_eq!(tokens.len(), images * ladder.length(), "tokens is not images · L");
+    assert_eq!(model.vqvae.config.ladder, ladder, "transformer and VQVAE have one ladder");
+
+    let mut arena = arena.scope();
+    let latents = arena.take(model.vqvae.quantizer.latent_len(images));
+    {
+        let mut run = Run::new(b, model, request, &mut arena)?;
+        let mut rest = tokens;
+        for scale in 0..ladder.scales() {
+            let (here, later) = rest.split_at_mut(images * ladder.cells(scale));
+            run.draw_scale(here, latents, scale)?;
+            let arena = run.arena.scope();
+            let (scales, tokens, latents) = (ladder.scales(), &*here, &*latents);
+            let mut progress =
+                Progress { scale, scales, tokens, backend: b, model, latents, arena };
+            if each(&mut progress).is_break() {
+                return Ok(Outcome::StoppedAfter(scale));
+            }
+            rest = later;
+        }
+    }
+    if !pictures.is_empty() {
+        let length = model.vqvae.pictures_len(1);
+        assert_eq!(pictures.len(), images * length, "pictures is not images × side × side × 3");
+        for (image, out) in pictures.chunks_exact_mut(length).enumerate() {
+            picture(b, model, out, latents, image, &mut arena)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// Decodes one image's latent to the host.
+fn picture<B: Backend>(
+    b: &B,
+    model: &Model<'_, B>,
+    out: &mut [f32],
+    latents: &B::Slice,
+    image: usize,
+    arena: &mut Arena<'_, B::Slice>,
+) -> Result<(), B::Error> {
+    let length = model.vqvae.quantizer.latent_len(1);
+    let mut arena = arena.scope();
+    let decoded = arena.take(out.len());
+    let latent = latents.range(image * length..(image + 1) * length);
+    model.vqvae.decode(b, decoded, latent, &mut arena)?;
+    b.download(out, decoded)
+}
+
+/// A run under way: what one scale leaves for the next.
+struct Run<'r, 'a, B: Backend> {
+    b: &'r B,
+    model: &'r Model<'a, B>,
+    request: &'r Request<'r>,
+    /// Whether a second row of each image goes through the model without its class.
+    guided: bool,
+    conditions: Conditions<'r, B>,
+    cache: &'r mut B::Slice,
+    /// `images × cells × latent` of the largest map: codes drawn, then the next scale's input.
+    map: &'r mut B::Slice,
+    arena: Arena<'r, B::Slice>,
+}
+
+impl<'r, 'a, B: Backend> Run<'r, 'a, B> {
+    fn new(
+        b: &'r B,
+        model: &'r Model<'a, B>,
+        request: &'r Request<'r>,
+        arena: &'r mut Arena<'_, B::Slice>,
+    ) -> Result<Self, B::Error> {
+        let config = &model.transformer.config;
+        let (images, null) = (request.labels.len(), config.null_class());
+        let nulls = request.labels.iter().filter(|label| **label == null).count();
+        assert!(
+            request.cfg == 0.0 || nulls == 0 || nulls == images,
+            "guidance: {nulls} of {images} labels are null; all or none may be"
+        );
+        let guided = request.cfg != 0.0 && nulls == 0;
+        let sequences = if guided { 2 * images } else { images };
+
+        let mut arena = arena.scope();
+        let cache = arena.take(model.transformer.cache_len(sequences, config.ladder.length()));
+        let map = arena.take(model.vqvae.quantizer.latent_len(images));
+        let conditions =
+            Conditions::new(b, &model.transformer, request.labels, guided, &mut arena)?;
+        Ok(Self { b, model, request, guided, conditions, cache, map, arena })
+    }
+
+    /// One scale: embed, predict, draw, and add what was drawn to the latents.
+    fn draw_scale(
+        &mut self,
+        tokens: &mut [u32],
+        latents: &mut B::Slice,
+        scale: usize,
+    ) -> Result<(), B::Error> {
+        let (b, transformer) = (self.b, &self.model.transformer);
+        let (config, ladder) = (&transformer.config, &transformer.config.ladder);
+        let (images, cells, range) =
+            (self.request.labels.len(), ladder.cells(scale), ladder.range(scale));
+        let quantizer = &self.model.vqvae.quantizer;
+        let sequences = if self.guided { 2 * images } else { images };
+        let mut arena = self.arena.scope();
+
+        let x = arena.take(sequences * cells * config.width);
+        let half = images * cells * config.width;
+        if scale == 0 {
+            transformer.embed_class(b, x, &self.conditions, &mut arena)?;
+        } else {
+            let input = self.map.range_mut(0..images * cells * config.latent);
+            quantizer.next_input(b, input, latents, scale)?;
+            let (with_class, without) = x.split_at_mut(half);
+            transformer.embed_tokens(b, with_class, input, scale, &mut arena)?;
+            if self.guided {
+                b.copy(without, with_class)?;
+            }
+        }
+        let pass = Pass {
+            batch: sequences,
+            rows: cells,
+            start: range.start,
+            capacity: ladder.length(),
+            mask: Mask::None,
+        };
+        transformer.predict(b, x, self.cache, &self.conditions, pass, &mut arena)?;
+
+        let map = self.map.range_mut(0..images * cells * config.latent);
+        let kept = self.request.keep.map(|keep| (keep, &keep.cells[range.clone()]));
+        if !kept.is_some_and(|(_, cells)| cells.iter().all(|keep| *keep)) {
+            let guidance = guidance::strength(self.request.cfg, scale, ladder.scales());
+            let guided = self.guided && guidance != 0.0;
+            let rows = if guided { x.len() } else { half };
+            let logits = arena.take(rows / config.width * config.codes);
+            transformer.head(b, logits, x.range(0..rows), &self.conditions, cells, &mut arena)?;
+            let (with_class, without) = logits.split_at_mut(images * cells * config.codes);
+            let settings = settings(self.request, ladder, guidance, scale);
+            let mixture = self.request.more_smooth.then_some(Mixture {
+                out: &mut *map,
+                codebook: quantizer.codebook,
+                ratio: guidance::ratio(scale, ladder.scales()),
+            });
+            let d = draw::Dims { images, positions: cells, codes: config.codes };
+            b.draw(tokens, mixture, with_class, guided.then_some(&*without), &settings, d)?;
+        }
+        if !self.request.more_smooth {
+            if let Some((keep, kept)) = kept {
+                keep_tokens(tokens, &keep.tokens[images * range.start..], kept);
+            }
+            b.embedding(map, quantizer.codebook, tokens, config.latent)?;
+        } else if let Some((keep, kept)) = kept {
+            let given = &keep.tokens[images * range.start..];
+            for (cell, (token, given)) in tokens.iter_mut().zip(given).enumerate() {
+                if kept[cell % cells] {
+                    *token = *given;
+                    let code = map.range_mut(cell * config.latent..(cell + 1) * config.latent);
+                    b.embedding(code, quantizer.codebook, &[*given], config.latent)?;
+                }
+            }
+        }
+        quantizer.add_scale(b, latents, map, scale, &mut arena)
+    }
+}
+
+/// How tokens are drawn at `scale`.
+fn settings<'a>(
+    request: &Request<'a>,
+    ladder: &Ladder,
+    guidance: f32,
+    scale: usize,
+) -> Settings<'a> {
+    let source = match request.source {
+        Source::Given(numbers) => {
+            let (images, range) = (request.labels.len(), ladder.range(scale));
+            Source::Given(&numbers[images * range.start..images * range.end])
+        }
+        other => other,
+    };
+    let Request { filter, first_image, .. } = *request;
+    Settings { guidance, filter, source, scale, first_image }
+}
+
+/// Puts the given tokens where `kept` says, in every image.
+fn keep_tokens(tokens: &mut [u32], given: &[u32], kept: &[bool]) {
+    for (cell, (token, given)) in tokens.iter_mut().zip(given).enumerate() {
+        if kept[cell % kept.len()] {
+            *token = *given;
+        }
+    }
+}

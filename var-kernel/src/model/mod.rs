@@ -1,0 +1,21 @@
+//! The model: what it is made of ([`config`], [`weights`]) and what it computes ([`transformer`],
+//! [`quantizer`], [`vqvae`]), written once for every backend.
+
+pub mod config;
+pub mod quantizer;
+pub mod transformer;
+pub mod vqvae;
+pub mod weights;
+
+pub use config::{ConfigError, Ladder, VarConfig, VqvaeConfig};
+pub use quantizer::Quantizer;
+pub use transformer::Transformer;
+pub use vqvae::Vqvae;
+
+/// A transformer and the VQVAE whose tokens it predicts.
+pub struct Model<'a, B: crate::ops::Backend> {
+    /// Predicts tokens.
+    pub transformer: Transformer<'a, B>,
+    /// Turns tokens into pictures and back.
+    pub vqvae: Vqvae<'a, B>,
+}

@@ -1,0 +1,249 @@
+//! The multi-scale residual quantizer: latent ↔ token maps, and the next scale's input.
+
+use crate::arena::Arena;
+use crate::memory::{Device, Floats};
+use crate::model::config::{Refinement, VqvaeConfig};
+use crate::model::weights::{Convolution, Maps, Source};
+use crate::ops::conv2d::Grid;
+use crate::ops::{Backend, nearest_code, resize};
+
+/// The codebook, the refinement convolutions φ, and what is done with them.
+///
+/// A latent is `images × side × side × latent` (channels last), `side` the ladder's finest. Tokens
+/// lie scale by scale, within a scale image by image, within an image row by row.
+pub struct Quantizer<'a, B: Device> {
+    config: VqvaeConfig,
+    /// `codes × latent`
+    pub codebook: &'a B::Slice,
+    refinements: &'a [Convolution<'a, B>],
+}
+
+impl<'a, B: Device> Quantizer<'a, B> {
+    /// Takes the codebook from `source`; the refinements from `refinements`, in order, as
+    /// [`bind_refinement`] made them.
+    ///
+    /// # Errors
+    /// The source's, if the codebook is missing or of another shape.
+    ///
+    /// # Panics
+    /// If there are not as many refinements as the configuration says.
+    pub fn bind<W: Source<'a, B>>(
+        source: &mut W,
+        config: VqvaeConfig,
+        refinements: &'a [Convolution<'a, B>],
+    ) -> Result<Self, W::Error> {
+        assert_eq!(refinements.len(), config.refinements(), "one convolution for each refinement");
+        let shape = [config.codes, config.latent];
+        let codebook = source.vector(format_args!("quantize.embedding.weight"), &shape)?;
+        Ok(Self { config, codebook, refinements })
+    }
+}
+
+/// Takes the weights of refinement `number` from `source`.
+///
+/// # Errors
+/// The source's, for the first tensor that is missing or of another shape.
+pub fn bind_refinement<'a, B: Device, W: Source<'a, B>>(
+    source: &mut W,
+    config: &VqvaeConfig,
+    number: usize,
+) -> Result<Convolution<'a, B>, W::Error> {
+    let (latent, base) = (config.latent, "quantize.quant_resi");
+    let mut bind = |name| Convolution::bind(source, name, latent, latent, 3);
+    match config.refinement {
+        Refinement::Shared => bind(format_args!("{base}.qresi")),
+        Refinement::Partial(_) => bind(format_args!("{base}.qresi_ls.{number}")),
+        Refinement::PerScale => bind(format_args!("{base}.{number}")),
+    }
+}
+
+/// Which of `count` refinements serves `scale` of `scales`.
+///
+/// The refinements stand at `count` points evenly spaced from `1/(3n)` to `1 − 1/(3n)` when n = 4,
+/// else from `1/(2n)` to `1 − 1/(2n)`; a scale takes the nearest to `k/(K−1)`, the first of equals.
+pub fn refinement_of(scale: usize, scales: usize, count: usize) -> usize {
+    let margin = if count == 4 { 1.0 / (3.0 * 4.0) } else { 1.0 / (2.0 * count as f64) };
+    let step = if count < 2 { 0.0 } else { (1.0 - 2.0 * margin) / (count - 1) as f64 };
+    let place = crate::sample::guidance::ratio(scale, scales);
+    let mut best = (0, f64::INFINITY);
+    for number in 0..count {
+        // As NumPy's linspace has it: the last point is the end itself, not start + steps.
+        let last = number + 1 == count && count > 1;
+        let point = if last { 1.0 - margin } else { margin + number as f64 * step };
+        let distance = (point - place).abs();
+        if distance < best.1 {
+            best = (number, distance);
+        }
+    }
+    best.0
+}
+
+impl<B: Backend> Quantizer<'_, B> {
+    /// Floats of the latents of `images`.
+    pub fn latent_len(&self, images: usize) -> usize {
+        images * self.config.ladder.cells(self.config.ladder.scales() - 1) * self.config.latent
+    }
+
+    /// What scale `scale` adds to the latent: its code map enlarged to full size, then refined.
+    ///
+    /// `out = φ(bicubic(map))`; the last scale is not enlarged. `map`: `images × cells(scale) ×
+    /// latent`. `out`: latents.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn contribution(
+        &self,
+        b: &B,
+        out: &mut B::Slice,
+        map: &B::Slice,
+        scale: usize,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let VqvaeConfig { ladder, latent, refinement_ratio, .. } = self.config;
+        let (side, batch) = (ladder.finest(), map.len() / (ladder.cells(scale) * latent));
+        let mut arena = arena.scope();
+        let enlarged = if ladder.sides()[scale] == side {
+            map
+        } else {
+            let enlarged = arena.take(out.len());
+            let size =
+                resize::Dims { batch, from: ladder.sides()[scale], to: side, channels: latent };
+            b.bicubic(enlarged, map, size)?;
+            enlarged
+        };
+        if refinement_ratio == 0.0 {
+            return b.copy(out, enlarged);
+        }
+        let refined = arena.take(out.len());
+        let number = match self.config.refinement {
+            Refinement::Shared => 0,
+            Refinement::Partial(count) => refinement_of(scale, ladder.scales(), count),
+            Refinement::PerScale => scale,
+        };
+        let maps = Maps { batch, height: side, width: side };
+        let refinement = &self.refinements[number];
+        refinement.forward(b, refined, enlarged, None, Grid::Same, maps, &mut arena)?;
+        b.blend(out, (enlarged, 1.0 - refinement_ratio), (refined, refinement_ratio))
+    }
+
+    /// Adds scale `scale` to the latents so far: `latents += φ(bicubic(map))`; scale 0 overwrites them.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn add_scale(
+        &self,
+        b: &B,
+        latents: &mut B::Slice,
+        map: &B::Slice,
+        scale: usize,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        if scale == 0 {
+            return self.contribution(b, latents, map, scale, arena);
+        }
+        let mut arena = arena.scope();
+        let (contribution, before) = (arena.take(latents.len()), arena.take(latents.len()));
+        self.contribution(b, contribution, map, scale, &mut arena)?;
+        b.copy(before, latents)?;
+        b.blend(latents, (before, 1.0), (contribution, 1.0))
+    }
+
+    /// The transformer's input for scale `scale` > 0: the latents so far, shrunk to its side.
+    ///
+    /// `out`: `images × cells(scale) × latent`.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn next_input(
+        &self,
+        b: &B,
+        out: &mut B::Slice,
+        latents: &B::Slice,
+        scale: usize,
+    ) -> Result<(), B::Error> {
+        let VqvaeConfig { ladder, latent, .. } = self.config;
+        let (from, to) = (ladder.finest(), ladder.sides()[scale]);
+        let batch = latents.len() / (from * from * latent);
+        b.area(out, latents, resize::Dims { batch, from, to, channels: latent })
+    }
+
+    /// Latents → tokens, coarsest scale first, each scale quantizing what the ones before left over.
+    ///
+    /// `tokens`: `images · L`.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn encode(
+        &self,
+        b: &B,
+        tokens: &mut [u32],
+        latents: &B::Slice,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let VqvaeConfig { ladder, latent, codes, distance, .. } = self.config;
+        let images = latents.len() / self.latent_len(1);
+        let mut arena = arena.scope();
+        let (mut rest, mut left) = (arena.take(latents.len()), arena.take(latents.len()));
+        let contribution = arena.take(latents.len());
+        let map = arena.take(latents.len());
+        b.copy(rest, latents)?;
+        let mut tokens = tokens;
+        for scale in 0..ladder.scales() {
+            let rows = images * ladder.cells(scale);
+            let (here, later) = core::mem::take(&mut tokens).split_at_mut(rows);
+            let map = map.range_mut(0..rows * latent);
+            if scale + 1 == ladder.scales() {
+                b.copy(map, rest)?;
+            } else {
+                self.next_input(b, map, rest, scale)?;
+            }
+            let size = nearest_code::Dims { rows, codes, width: latent };
+            b.nearest_code(here, map, self.codebook, distance, size)?;
+            b.embedding(map, self.codebook, here, latent)?;
+            self.contribution(b, contribution, map, scale, &mut arena)?;
+            b.blend(left, (rest, 1.0), (contribution, -1.0))?;
+            core::mem::swap(&mut rest, &mut left);
+            tokens = later;
+        }
+        Ok(())
+    }
+
+    /// Tokens of all scales → latents, telling `each` the latents after every scale.
+    ///
+    /// # Errors
+    /// Only the device's own, or what `each` returns.
+    pub fn decode<E: From<B::Error>>(
+        &self,
+        b: &B,
+        latents: &mut B::Slice,
+        tokens: &[u32],
+        arena: &mut Arena<'_, B::Slice>,
+        mut each: impl FnMut(usize, &B::Slice, &mut Arena<'_, B::Slice>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let VqvaeConfig { ladder, latent, .. } = self.config;
+        let images = tokens.len() / ladder.length();
+        let mut arena = arena.scope();
+        let map = arena.take(latents.len());
+        let mut tokens = tokens;
+        for scale in 0..ladder.scales() {
+            let (here, later) = tokens.split_at(images * ladder.cells(scale));
+            let map = map.range_mut(0..here.len() * latent);
+            b.embedding(map, self.codebook, here, latent)?;
+            self.add_scale(b, latents, map, scale, &mut arena)?;
+            each(scale, latents, &mut arena)?;
+            tokens = later;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refinement_of;
+
+    #[test]
+    fn four_refinements_share_ten_scales() {
+        let of = core::array::from_fn(|scale| refinement_of(scale, 10, 4));
+        assert_eq!(of, [0, 0, 0, 1, 1, 2, 2, 3, 3, 3]);
+    }
+}

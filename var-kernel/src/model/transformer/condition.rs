@@ -1,0 +1,90 @@
+//! What the class does to every block: computed once, not once per scale.
+
+use super::Transformer;
+use crate::arena::Arena;
+use crate::memory::{Device, Floats};
+use crate::model::transformer::block::PARTS;
+use crate::ops::linear::Epilogue;
+use crate::ops::{Backend, PerRow};
+
+/// Parts of the head's modulation: scale, shift.
+const HEAD_PARTS: usize = 2;
+
+/// The class embeddings of some sequences and their projections for every block and the head.
+pub struct Conditions<'m, B: Device> {
+    /// `sequences × width`
+    pub(crate) classes: &'m B::Slice,
+    /// `depth × sequences × PARTS·width`
+    blocks: &'m B::Slice,
+    /// `sequences × 2·width`
+    head: &'m B::Slice,
+    width: usize,
+}
+
+impl<'m, B: Backend> Conditions<'m, B> {
+    /// Looks up and projects `labels`, one for each sequence, in memory from `arena`; if `guided`,
+    /// as many sequences of the null class follow.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If a label is above the null class.
+    pub fn new(
+        b: &B,
+        transformer: &Transformer<'_, B>,
+        labels: &[u32],
+        guided: bool,
+        arena: &mut Arena<'m, B::Slice>,
+    ) -> Result<Self, B::Error> {
+        let width = transformer.config.width;
+        let rows = if guided { 2 * labels.len() } else { labels.len() };
+        let classes = arena.take(rows * width);
+        let (with_class, without) = classes.split_at_mut(labels.len() * width);
+        b.embedding(with_class, transformer.class_embedding, labels, width)?;
+        if guided {
+            let null = transformer.null_embedding();
+            for row in 0..labels.len() {
+                b.copy(without.range_mut(row * width..(row + 1) * width), null)?;
+            }
+        }
+        let table = rows * PARTS * width;
+        let blocks = arena.take(transformer.blocks.len() * table);
+        let head = arena.take(rows * HEAD_PARTS * width);
+
+        let mut arena = arena.scope();
+        let active = arena.take(rows * width);
+        b.silu(active, classes)?;
+        transformer.head_modulation.forward(b, head, active, rows, Epilogue::None)?;
+        let shared = match &transformer.shared_modulation {
+            Some(projection) => {
+                let shared = arena.take(table);
+                projection.forward(b, shared, active, rows, Epilogue::None)?;
+                Some(&*shared)
+            }
+            None => None,
+        };
+        for (number, block) in transformer.blocks.iter().enumerate() {
+            let out = blocks.range_mut(number * table..(number + 1) * table);
+            block.modulate(b, out, active, shared, rows)?;
+        }
+        Ok(Self { classes, blocks, head, width })
+    }
+
+    /// How many sequences.
+    pub(crate) fn rows(&self) -> usize {
+        self.classes.len() / self.width
+    }
+
+    /// The projections for block `number`: `sequences × PARTS·width`.
+    pub(crate) fn of_block(&self, number: usize) -> &'m B::Slice {
+        let table = self.rows() * PARTS * self.width;
+        self.blocks.range(number * table..(number + 1) * table)
+    }
+
+    /// The head's scale (0) or shift (1); `each` rows share a condition.
+    pub(crate) fn of_head(&self, part: usize, each: usize) -> PerRow<'m, B::Slice> {
+        let (start, stride) = (part * self.width, HEAD_PARTS * self.width);
+        PerRow { table: self.head, start, stride, rows: each }
+    }
+}

@@ -1,0 +1,204 @@
+//! The transformer: token maps so far → logits of the next.
+//!
+//! One forward for sampling (one scale at a time over a cache) and for scoring (all scales in one
+//! pass under a mask): [`Transformer::predict`].
+
+pub mod block;
+pub mod condition;
+
+use crate::arena::Arena;
+use crate::memory::{Device, Floats};
+use crate::model::config::VarConfig;
+use crate::model::weights::{Projection, Source};
+use crate::ops::linear::Epilogue;
+use crate::ops::{Backend, layer_norm};
+
+pub use block::{Block, Pass};
+pub use condition::Conditions;
+
+/// What keeps LayerNorm from dividing by zero.
+pub(crate) const EPS: f32 = 1e-6;
+
+/// A transformer's weights, and its forward pass.
+pub struct Transformer<'a, B: Device> {
+    /// Its sizes.
+    pub config: VarConfig,
+    blocks: &'a [Block<'a, B>],
+    class_embedding: &'a B::Slice,
+    start: &'a B::Slice,
+    positions: &'a B::Slice,
+    levels: &'a B::Slice,
+    word_embedding: Projection<'a, B>,
+    shared_modulation: Option<Projection<'a, B>>,
+    head_modulation: Projection<'a, B>,
+    head: Projection<'a, B>,
+}
+
+impl<'a, B: Device> Transformer<'a, B> {
+    /// Takes its weights from `source`, the blocks' from `blocks`, in order, as [`Block::bind`] made
+    /// them.
+    ///
+    /// # Errors
+    /// The source's, for the first tensor that is missing or of another shape.
+    ///
+    /// # Panics
+    /// If there are not as many blocks as the configuration says.
+    pub fn bind<W: Source<'a, B>>(
+        source: &mut W,
+        config: VarConfig,
+        blocks: &'a [Block<'a, B>],
+    ) -> Result<Self, W::Error> {
+        let VarConfig { depth, width, classes, codes, latent, ladder, .. } = config;
+        assert_eq!(blocks.len(), depth, "a transformer has as many blocks as it is deep");
+        let (first, length) = (ladder.cells(0), ladder.length());
+        let shared_modulation = if config.shared_modulation {
+            Some(Projection::bind(source, format_args!("shared_ada_lin.1"), 6 * width, width)?)
+        } else {
+            None
+        };
+        let head_modulation =
+            Projection::bind(source, format_args!("head_nm.ada_lin.1"), 2 * width, width)?;
+        Ok(Self {
+            config,
+            blocks,
+            class_embedding: source
+                .vector(format_args!("class_emb.weight"), &[classes + 1, width])?,
+            start: source.vector(format_args!("pos_start"), &[1, first, width])?,
+            positions: source.vector(format_args!("pos_1LC"), &[1, length, width])?,
+            levels: source.vector(format_args!("lvl_embed.weight"), &[ladder.scales(), width])?,
+            word_embedding: Projection::bind(source, format_args!("word_embed"), width, latent)?,
+            shared_modulation,
+            head_modulation,
+            head: Projection::bind(source, format_args!("head"), codes, width)?,
+        })
+    }
+}
+
+impl<B: Backend> Transformer<'_, B> {
+    /// The embedding of no class.
+    fn null_embedding(&self) -> &B::Slice {
+        let (null, width) = (self.config.classes, self.config.width);
+        self.class_embedding.range(null * width..(null + 1) * width)
+    }
+
+    /// Rows of the first scale, from the class alone.
+    ///
+    /// `out[n, i] = class[n] + start[i] + (position[i] + level[0])`
+    ///
+    /// `out`: `labels × cells(0) × width`.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn embed_class(
+        &self,
+        b: &B,
+        out: &mut B::Slice,
+        conditions: &Conditions<'_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let (width, rows) = (self.config.width, conditions.rows());
+        let map = self.config.ladder.cells(0) * width;
+        let mut arena = arena.scope();
+        let (table, started) = (arena.take(map), arena.take(map));
+        self.place(b, table, 0)?;
+        for row in 0..rows {
+            let class = conditions.classes.range(row * width..(row + 1) * width);
+            b.add_table(started, self.start, class)?;
+            b.add_table(out.range_mut(row * map..(row + 1) * map), started, table)?;
+        }
+        Ok(())
+    }
+
+    /// Rows of scale `scale` > 0, from what the quantizer makes of the scales before.
+    ///
+    /// `out[n, i] = word_embedding(input[n, i]) + (position[i] + level[scale])`
+    ///
+    /// `input`: `images × cells(scale) × latent`. `out`: `images × cells(scale) × width`.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn embed_tokens(
+        &self,
+        b: &B,
+        out: &mut B::Slice,
+        input: &B::Slice,
+        scale: usize,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let mut arena = arena.scope();
+        let table = arena.take(self.config.ladder.cells(scale) * self.config.width);
+        self.place(b, table, scale)?;
+        let rows = input.len() / self.config.latent;
+        self.word_embedding.forward(b, out, input, rows, Epilogue::Plus { table })
+    }
+
+    /// `table[i] = position[i] + level[scale]` for the cells of `scale`.
+    fn place(&self, b: &B, table: &mut B::Slice, scale: usize) -> Result<(), B::Error> {
+        let (width, range) = (self.config.width, self.config.ladder.range(scale));
+        let positions = self.positions.range(range.start * width..range.end * width);
+        b.add_table(table, positions, self.levels.range(scale * width..(scale + 1) * width))
+    }
+
+    /// All blocks: `x` in, `x` out.
+    ///
+    /// `x`: `batch × rows × width` as `pass` says. `cache`: [`Transformer::cache_len`] floats, in
+    /// which each block keeps the keys and values of `pass.capacity` rows for each sequence.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn predict(
+        &self,
+        b: &B,
+        x: &mut B::Slice,
+        cache: &mut B::Slice,
+        conditions: &Conditions<'_, B>,
+        pass: Pass<'_>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let mut arena = arena.scope();
+        let mut next = arena.take(x.len());
+        let mut current = x;
+        let kept = cache.len() / self.blocks.len();
+        for (number, block) in self.blocks.iter().enumerate() {
+            let cache = cache.range_mut(number * kept..(number + 1) * kept);
+            let modulation = conditions.of_block(number);
+            block.forward(b, next, current, cache, modulation, &self.config, pass, &mut arena)?;
+            core::mem::swap(&mut next, &mut current);
+        }
+        // After an odd number of blocks the result is in the borrowed run, not in `x`.
+        if self.blocks.len() % 2 == 1 { b.copy(next, current) } else { Ok(()) }
+    }
+
+    /// Logits of rows that have passed all blocks.
+    ///
+    /// `logits = head(LN(x)·(1 + scale) + shift)`, scale and shift from the condition.
+    ///
+    /// `x`: `rows × width`, `rows` a multiple of `each`, the rows that share a condition, those of
+    /// the first conditions first. `logits`: `rows × codes`.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn head(
+        &self,
+        b: &B,
+        logits: &mut B::Slice,
+        x: &B::Slice,
+        conditions: &Conditions<'_, B>,
+        each: usize,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let channels = self.config.width;
+        let rows = x.len() / channels;
+        let mut arena = arena.scope();
+        let normal = arena.take(x.len());
+        let part = |number| conditions.of_head(number, each);
+        let d = layer_norm::Dims { rows, channels };
+        b.layer_norm(normal, x, part(0), part(1), EPS, d)?;
+        self.head.forward(b, logits, normal, rows, Epilogue::None)
+    }
+
+    /// Floats of keys and values for `batch` sequences of `capacity` rows.
+    pub fn cache_len(&self, batch: usize, capacity: usize) -> usize {
+        self.config.depth * 2 * batch * capacity * self.config.width
+    }
+}

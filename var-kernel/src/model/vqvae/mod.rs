@@ -1,0 +1,223 @@
+//! The VQVAE: picture ↔ latent ↔ tokens.
+
+pub mod res_block;
+pub mod spatial_attention;
+pub mod stage;
+
+use crate::arena::Arena;
+use crate::memory::{Device, Floats};
+use crate::model::config::VqvaeConfig;
+use crate::model::quantizer::Quantizer;
+use crate::model::weights::{Convolution, Maps, Source};
+use crate::ops::Backend;
+use crate::ops::conv2d::Grid;
+use crate::ops::group_norm::{self, Activation};
+
+pub use stage::Stage;
+
+/// What keeps group normalisation from dividing by zero.
+pub(crate) const EPS: f32 = 1e-6;
+
+/// Channels of a picture.
+pub const COLOURS: usize = 3;
+
+/// A VQVAE's weights and what they compute.
+///
+/// Pictures are `images × side × side × 3` (channels last) in [−1, 1]. Either half may be absent: a
+/// sampler needs no encoder.
+pub struct Vqvae<'a, B: Device> {
+    /// Its sizes.
+    pub config: VqvaeConfig,
+    /// Latent ↔ tokens.
+    pub quantizer: Quantizer<'a, B>,
+    encoder: Half<'a, B>,
+    decoder: Half<'a, B>,
+}
+
+/// One of the two networks: convolution in, stages, group normalisation, SiLU, convolution out.
+pub struct Half<'a, B: Device> {
+    conv_in: Convolution<'a, B>,
+    stages: &'a [Stage<'a, B>],
+    norm_out: Norm<'a, B>,
+    conv_out: Convolution<'a, B>,
+    /// Between the networks and the quantizer, on the latent side.
+    quantizer_conv: Convolution<'a, B>,
+}
+
+/// Which of the two networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Picture → latent.
+    Encoder,
+    /// Latent → picture.
+    Decoder,
+}
+
+impl<'a, B: Device> Half<'a, B> {
+    /// Takes its weights from `source`, the stages' from `stages`, in order, as [`Stage::bind_all`]
+    /// made them.
+    ///
+    /// # Errors
+    /// The source's, for the first tensor that is missing or of another shape.
+    pub fn bind<W: Source<'a, B>>(
+        source: &mut W,
+        config: &VqvaeConfig,
+        which: Which,
+        stages: &'a [Stage<'a, B>],
+    ) -> Result<Self, W::Error> {
+        let (latent, coarsest) = (config.latent, config.multipliers.as_slice().len() - 1);
+        let (fine, coarse) = (config.channels, config.channels_at(coarsest));
+        let (name, quantizer_conv, inner, first, last, outer) = match which {
+            Which::Encoder => ("encoder", "quant_conv", COLOURS, fine, coarse, latent),
+            Which::Decoder => {
+                let finest = config.channels_at(0);
+                ("decoder", "post_quant_conv", latent, coarse, finest, COLOURS)
+            }
+        };
+        Ok(Self {
+            conv_in: Convolution::bind(source, format_args!("{name}.conv_in"), first, inner, 3)?,
+            stages,
+            norm_out: Norm::bind(source, format_args!("{name}.norm_out"), last)?,
+            conv_out: Convolution::bind(source, format_args!("{name}.conv_out"), outer, last, 3)?,
+            quantizer_conv: Convolution::bind(
+                source,
+                format_args!("{quantizer_conv}"),
+                latent,
+                latent,
+                3,
+            )?,
+        })
+    }
+}
+
+impl<B: Backend> Half<'_, B> {
+    /// The whole network without the quantizer's convolution: `x` of `maps` → `out`.
+    fn forward(
+        &self,
+        b: &B,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        maps: Maps,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let mut arena = arena.scope();
+        let largest = stage::largest(self.stages, self.conv_in.outer(), maps);
+        let (mut current, mut next) = (arena.take(largest), arena.take(largest));
+        let (mut maps, mut channels) = (maps, self.conv_in.outer());
+        let first = current.range_mut(0..maps.cells() * channels);
+        self.conv_in.forward(b, first, x, None, Grid::Same, maps, &mut arena)?;
+        for stage in self.stages {
+            let (after, outer) = stage.out(maps, channels);
+            let from = current.range(0..maps.cells() * channels);
+            let to = next.range_mut(0..after.cells() * outer);
+            stage.forward(b, to, from, maps, &mut arena)?;
+            (maps, channels) = (after, outer);
+            core::mem::swap(&mut current, &mut next);
+        }
+        let length = maps.cells() * channels;
+        let normal = next.range_mut(0..length);
+        self.norm_out.forward(b, normal, current.range(0..length), Activation::Silu, maps)?;
+        self.conv_out.forward(b, out, normal, None, Grid::Same, maps, &mut arena)
+    }
+}
+
+impl<'a, B: Device> Vqvae<'a, B> {
+    /// Puts a VQVAE together.
+    pub fn new(
+        config: VqvaeConfig,
+        quantizer: Quantizer<'a, B>,
+        encoder: Half<'a, B>,
+        decoder: Half<'a, B>,
+    ) -> Self {
+        Self { config, quantizer, encoder, decoder }
+    }
+}
+
+impl<B: Backend> Vqvae<'_, B> {
+    /// Floats of `images` pictures.
+    pub fn pictures_len(&self, images: usize) -> usize {
+        images * self.config.side() * self.config.side() * COLOURS
+    }
+
+    /// Pictures → latents: `quant_conv(encoder(pictures))`.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn encode(
+        &self,
+        b: &B,
+        latents: &mut B::Slice,
+        pictures: &B::Slice,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let (side, coarse) = (self.config.side(), self.config.ladder.finest());
+        let batch = pictures.len() / self.pictures_len(1);
+        let mut arena = arena.scope();
+        let raw = arena.take(latents.len());
+        let maps = Maps { batch, height: side, width: side };
+        self.encoder.forward(b, raw, pictures, maps, &mut arena)?;
+        let maps = Maps { batch, height: coarse, width: coarse };
+        let conv = &self.encoder.quantizer_conv;
+        conv.forward(b, latents, raw, None, Grid::Same, maps, &mut arena)
+    }
+
+    /// Latents → pictures: `decoder(post_quant_conv(latents))`, not clamped.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn decode(
+        &self,
+        b: &B,
+        pictures: &mut B::Slice,
+        latents: &B::Slice,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let side = self.config.ladder.finest();
+        let batch = latents.len() / self.quantizer.latent_len(1);
+        let mut arena = arena.scope();
+        let raw = arena.take(latents.len());
+        let maps = Maps { batch, height: side, width: side };
+        let conv = &self.decoder.quantizer_conv;
+        conv.forward(b, raw, latents, None, Grid::Same, maps, &mut arena)?;
+        self.decoder.forward(b, pictures, raw, maps, &mut arena)
+    }
+}
+
+/// A group normalisation's weights.
+pub(crate) struct Norm<'a, B: Device> {
+    weight: &'a B::Slice,
+    bias: &'a B::Slice,
+}
+
+impl<'a, B: Device> Norm<'a, B> {
+    /// `name.weight` and `name.bias` of `channels`.
+    pub(crate) fn bind<W: Source<'a, B>>(
+        source: &mut W,
+        name: core::fmt::Arguments<'_>,
+        channels: usize,
+    ) -> Result<Self, W::Error> {
+        let weight = source.vector(format_args!("{name}.weight"), &[channels])?;
+        let bias = source.vector(format_args!("{name}.bias"), &[channels])?;
+        Ok(Self { weight, bias })
+    }
+}
+
+impl<B: Backend> Norm<'_, B> {
+    /// `out = activation(group_norm(x))`
+    pub(crate) fn forward(
+        &self,
+        b: &B,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        activation: Activation,
+        maps: Maps,
+    ) -> Result<(), B::Error> {
+        let d = group_norm::Dims {
+            batch: maps.batch,
+            positions: maps.height * maps.width,
+            channels: self.weight.len(),
+            groups: VqvaeConfig::GROUPS,
+        };
+        b.group_norm(out, x, self.weight, self.bias, EPS, activation, d)
+    }
+}

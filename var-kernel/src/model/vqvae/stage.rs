@@ -1,0 +1,167 @@
+//! The two networks as flat lists of stages, in the order a picture passes them.
+
+use core::fmt;
+
+use super::Which;
+use super::res_block::ResBlock;
+use super::spatial_attention::SpatialAttention;
+use crate::arena::Arena;
+use crate::memory::Device;
+use crate::model::config::VqvaeConfig;
+use crate::model::weights::{Convolution, Maps, Source};
+use crate::ops::Backend;
+use crate::ops::conv2d::Grid;
+
+/// One step of an encoder or decoder.
+pub enum Stage<'a, B: Device> {
+    /// Residual block.
+    ResBlock(ResBlock<'a, B>),
+    /// Attention over the map.
+    Attention(SpatialAttention<'a, B>),
+    /// Half the side.
+    Downsample(Convolution<'a, B>),
+    /// Twice the side.
+    Upsample(Convolution<'a, B>),
+}
+
+impl<'a, B: Device> Stage<'a, B> {
+    /// Takes the weights of all stages of a network from `source`, giving each to `push` in order.
+    ///
+    /// # Errors
+    /// The source's, for the first tensor that is missing or of another shape.
+    pub fn bind_all<W: Source<'a, B>>(
+        source: &mut W,
+        config: &VqvaeConfig,
+        which: Which,
+        push: &mut dyn FnMut(Self),
+    ) -> Result<(), W::Error> {
+        let coarsest = config.multipliers.as_slice().len() - 1;
+        let mut list = List { source, push, channels: config.channels };
+        match which {
+            Which::Encoder => {
+                for level in 0..=coarsest {
+                    let name = format_args!("encoder.down.{level}");
+                    let (channels, blocks) = (config.channels_at(level), config.encoder_blocks);
+                    list.level(name, blocks, channels, level == coarsest)?;
+                    if level < coarsest {
+                        list.resample(format_args!("{name}.downsample"), Stage::Downsample)?;
+                    }
+                }
+                list.middle("encoder")
+            }
+            Which::Decoder => {
+                list.channels = config.channels_at(coarsest);
+                list.middle("decoder")?;
+                for level in (0..=coarsest).rev() {
+                    let name = format_args!("decoder.up.{level}");
+                    let (channels, blocks) = (config.channels_at(level), config.decoder_blocks);
+                    list.level(name, blocks, channels, level == coarsest)?;
+                    if level > 0 {
+                        list.resample(format_args!("{name}.upsample"), Stage::Upsample)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The grid and the channels that come out.
+    pub(super) fn out(&self, maps: Maps, channels: usize) -> (Maps, usize) {
+        let Maps { batch, height, width } = maps;
+        match self {
+            Self::ResBlock(block) => (maps, block.outer()),
+            Self::Attention(_) => (maps, channels),
+            Self::Downsample(_) => (Maps { batch, height: height / 2, width: width / 2 }, channels),
+            Self::Upsample(_) => (Maps { batch, height: 2 * height, width: 2 * width }, channels),
+        }
+    }
+}
+
+impl<B: Backend> Stage<'_, B> {
+    /// This step: `x` on the grid `maps` → `out`.
+    pub(super) fn forward(
+        &self,
+        b: &B,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        maps: Maps,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        match self {
+            Self::ResBlock(block) => block.forward(b, out, x, maps, arena),
+            Self::Attention(attention) => attention.forward(b, out, x, maps, arena),
+            Self::Downsample(conv) => conv.forward(b, out, x, None, Grid::Halved, maps, arena),
+            Self::Upsample(conv) => conv.forward(b, out, x, None, Grid::Doubled, maps, arena),
+        }
+    }
+}
+
+/// Floats of the largest map between stages, from `channels` on the grid `maps` on.
+pub(super) fn largest<B: Device>(stages: &[Stage<'_, B>], channels: usize, maps: Maps) -> usize {
+    let (mut maps, mut channels) = (maps, channels);
+    let mut largest = maps.cells() * channels;
+    for stage in stages {
+        (maps, channels) = stage.out(maps, channels);
+        largest = largest.max(maps.cells() * channels);
+    }
+    largest
+}
+
+/// A list of stages in the making.
+struct List<'s, 'a, B: Device, W> {
+    source: &'s mut W,
+    push: &'s mut dyn FnMut(Stage<'a, B>),
+    /// Channels that come out of the last stage so far.
+    channels: usize,
+}
+
+impl<'a, B: Device, W: Source<'a, B>> List<'_, 'a, B, W> {
+    /// The blocks of one resolution, each followed by attention if `attends`.
+    fn level(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        blocks: usize,
+        channels: usize,
+        attends: bool,
+    ) -> Result<(), W::Error> {
+        for number in 0..blocks {
+            self.block(format_args!("{name}.block.{number}"), channels)?;
+            if attends {
+                self.attention(format_args!("{name}.attn.{number}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Block, attention, block at the lowest resolution.
+    fn middle(&mut self, network: &str) -> Result<(), W::Error> {
+        self.block(format_args!("{network}.mid.block_1"), self.channels)?;
+        self.attention(format_args!("{network}.mid.attn_1"))?;
+        self.block(format_args!("{network}.mid.block_2"), self.channels)
+    }
+
+    fn block(&mut self, name: fmt::Arguments<'_>, channels: usize) -> Result<(), W::Error> {
+        let block = ResBlock::bind(self.source, name, self.channels, channels)?;
+        self.channels = channels;
+        (self.push)(Stage::ResBlock(block));
+        Ok(())
+    }
+
+    fn attention(&mut self, name: fmt::Arguments<'_>) -> Result<(), W::Error> {
+        let attention = SpatialAttention::bind(self.source, name, self.channels)?;
+        (self.push)(Stage::Attention(attention));
+        Ok(())
+    }
+
+    fn resample(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        stage: impl FnOnce(Convolution<'a, B>) -> Stage<'a, B>,
+    ) -> Result<(), W::Error> {
+        let channels = self.channels;
+        let conv =
+            Convolution::bind(self.source, format_args!("{name}.conv"), channels, channels, 3)?;
+        (self.push)(stage(conv));
+        Ok(())
+    }
+}

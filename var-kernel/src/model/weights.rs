@@ -1,0 +1,152 @@
+//! Where weights come from, and the two kinds of layer that hold most of them.
+
+use core::fmt;
+
+use crate::arena::Arena;
+use crate::memory::Device;
+use crate::ops::conv2d::{self, Grid};
+use crate::ops::linear::{self, Epilogue};
+use crate::ops::{Backend, Conv2d, Linear};
+
+/// Gives weights by name: a checkpoint, or a list of what a model wants.
+///
+/// Binding a model to a source is the one place where its tensors' names and shapes are written.
+pub trait Source<'a, B: Device> {
+    /// What can be wrong with a tensor.
+    type Error;
+
+    /// The tensor `name` as a matrix in its stored format; all dimensions but the first are one row.
+    ///
+    /// # Errors
+    /// If it is missing or of another shape.
+    fn matrix(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        shape: &[usize],
+    ) -> Result<B::Matrix<'a>, Self::Error>;
+
+    /// The tensor `name` as `f32`.
+    ///
+    /// # Errors
+    /// If it is missing or of another shape.
+    fn vector(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        shape: &[usize],
+    ) -> Result<&'a B::Slice, Self::Error>;
+}
+
+/// A linear layer.
+pub struct Projection<'a, B: Device> {
+    weight: B::Matrix<'a>,
+    bias: Option<&'a B::Slice>,
+    inner: usize,
+    outer: usize,
+}
+
+impl<'a, B: Device> Projection<'a, B> {
+    /// `name.weight` of `outer × inner` and `name.bias`.
+    pub(crate) fn bind<W: Source<'a, B>>(
+        source: &mut W,
+        name: fmt::Arguments<'_>,
+        outer: usize,
+        inner: usize,
+    ) -> Result<Self, W::Error> {
+        let bias = Some(source.vector(format_args!("{name}.bias"), &[outer])?);
+        Ok(Self {
+            bias,
+            ..Self::bind_without_bias(source, format_args!("{name}.weight"), outer, inner)?
+        })
+    }
+
+    /// The tensor `weight` of `outer × inner`.
+    pub(crate) fn bind_without_bias<W: Source<'a, B>>(
+        source: &mut W,
+        weight: fmt::Arguments<'_>,
+        outer: usize,
+        inner: usize,
+    ) -> Result<Self, W::Error> {
+        Ok(Self { weight: source.matrix(weight, &[outer, inner])?, bias: None, inner, outer })
+    }
+}
+
+impl<B: Linear> Projection<'_, B> {
+    /// `out = epilogue(x · weightᵀ + bias)`; see [`Linear::linear`].
+    pub(crate) fn forward(
+        &self,
+        b: &B,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        rows: usize,
+        epilogue: Epilogue<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let d = linear::Dims { rows, inner: self.inner, outer: self.outer };
+        b.linear(out, x, self.weight, self.bias, epilogue, d)
+    }
+}
+
+/// A convolution layer.
+pub struct Convolution<'a, B: Device> {
+    weight: B::Matrix<'a>,
+    bias: &'a B::Slice,
+    inner: usize,
+    outer: usize,
+    kernel: usize,
+}
+
+/// How many pictures, and the sides of their grid.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Maps {
+    pub(crate) batch: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+impl Maps {
+    /// Cells of all maps.
+    pub(crate) fn cells(self) -> usize {
+        self.batch * self.height * self.width
+    }
+}
+
+impl<'a, B: Device> Convolution<'a, B> {
+    /// `name.weight` of `outer × inner × kernel × kernel` and `name.bias`.
+    pub(crate) fn bind<W: Source<'a, B>>(
+        source: &mut W,
+        name: fmt::Arguments<'_>,
+        outer: usize,
+        inner: usize,
+        kernel: usize,
+    ) -> Result<Self, W::Error> {
+        let shape = [outer, inner, kernel, kernel];
+        let weight = source.matrix(format_args!("{name}.weight"), &shape)?;
+        let bias = source.vector(format_args!("{name}.bias"), &[outer])?;
+        Ok(Self { weight, bias, inner, outer, kernel })
+    }
+
+    /// Channels that come out.
+    pub(crate) fn outer(&self) -> usize {
+        self.outer
+    }
+}
+
+impl<B: Backend> Convolution<'_, B> {
+    /// `out = conv(x) + bias (+ residual)`; see [`Conv2d::conv2d`].
+    pub(crate) fn forward(
+        &self,
+        b: &B,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        residual: Option<&B::Slice>,
+        grid: Grid,
+        maps: Maps,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let Maps { batch, height, width } = maps;
+        let Self { inner, outer, kernel, .. } = *self;
+        let d = conv2d::Dims { batch, height, width, inner, outer, kernel, grid };
+        let mut arena = arena.scope();
+        let scratch = arena.take(b.conv2d_scratch(d));
+        b.conv2d(out, x, self.weight, self.bias, residual, scratch, d)
+    }
+}

@@ -1,0 +1,51 @@
+//! Cross-entropy on the CPU.
+
+use core::convert::Infallible;
+
+use super::{CrossEntropy, check};
+use crate::cpu::Cpu;
+use crate::cpu::math::{exp, ln};
+use crate::cpu::simd::{Kernel, LANES, Simd};
+
+impl CrossEntropy for Cpu<'_> {
+    fn cross_entropy(
+        &self,
+        out: &mut [f32],
+        logits: &[f32],
+        targets: &[u32],
+    ) -> Result<(), Infallible> {
+        let codes = check(out.len(), logits.len(), targets);
+        let isa = self.isa;
+        self.for_each_run(out, 1, |row, out, _| {
+            let logits = &logits[row * codes..][..codes];
+            let (top, sum) = isa.run(SumOfExponentials { logits });
+            let right = f64::from(logits[targets[row] as usize]);
+            out[0] = (f64::from(top) + ln(f64::from(sum)) - right) as f32;
+        });
+        Ok(())
+    }
+}
+
+/// The greatest logit and `Σ e^(logit − greatest)`, over sixteen lanes.
+struct SumOfExponentials<'a> {
+    logits: &'a [f32],
+}
+
+impl Kernel for SumOfExponentials<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> (f32, f32) {
+        let mut top = s.splat(f32::NEG_INFINITY);
+        for part in self.logits.chunks(LANES) {
+            top = s.max(top, s.load_or(part, f32::NEG_INFINITY));
+        }
+        let greatest = s.greatest(top);
+        let mut sum = s.splat(0.0);
+        for part in self.logits.chunks(LANES) {
+            let below = s.sub(s.load_or(part, f32::NEG_INFINITY), s.splat(greatest));
+            sum = s.add(sum, exp(s, below));
+        }
+        (greatest, s.sum(sum))
+    }
+}

@@ -1,0 +1,40 @@
+//! How unlikely the right token was.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use crate::memory::Device;
+
+/// Cross-entropy.
+pub trait CrossEntropy: Device {
+    /// The negative log-likelihood of each row's target, in nats.
+    ///
+    /// `out[r] = ln Σᵢ e^logits[r, i] − logits[r, targets[r]]`
+    ///
+    /// `out`, `targets`: `rows`. `logits`: `rows × codes`.
+    ///
+    /// # Panics
+    /// If `logits` is not whole rows, one for each target, or a target is past a row's end.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn cross_entropy(
+        &self,
+        out: &mut Self::Slice,
+        logits: &Self::Slice,
+        targets: &[u32],
+    ) -> Result<(), Self::Error>;
+}
+
+/// Refuses operands whose lengths do not fit; returns the number of codes.
+#[track_caller]
+pub(crate) fn check(out: usize, logits: usize, targets: &[u32]) -> usize {
+    let rows = targets.len();
+    assert_eq!(out, rows, "cross_entropy: out is not one number for each target");
+    assert!(rows > 0 && logits % rows == 0, "cross_entropy: {logits} logits for {rows} rows");
+    let codes = logits / rows;
+    let last = targets.iter().max().copied().unwrap_or(0) as usize;
+    assert!(last < codes, "cross_entropy: target {last} of {codes} codes");
+    codes
+}

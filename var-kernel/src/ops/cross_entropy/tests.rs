@@ -1,0 +1,25 @@
+//! Cross-entropy against a naive oracle.
+
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::CrossEntropy;
+use crate::ops::testing::{assert_close, on_each_cpu, random};
+
+proptest! {
+    #[test]
+    fn matches_naive(codes in 1_usize..80, rows in 1_usize..5, size in 0.1_f32..40.0) {
+        let logits: Vec<f32> = random(rows * codes, 1).iter().map(|x| size * x).collect();
+        let targets: Vec<u32> = (0..rows).map(|row| (row * 7 % codes) as u32).collect();
+        let got = on_each_cpu(rows, |cpu, out| {
+            let Ok(()) = cpu.cross_entropy(out, &logits, &targets);
+        });
+        let naive = |(row, target): (&[f32], &u32)| {
+            let sum: f64 = row.iter().map(|x| f64::from(*x).exp()).sum();
+            sum.ln() - f64::from(row[*target as usize])
+        };
+        let want: Vec<f64> = logits.chunks_exact(codes).zip(&targets).map(naive).collect();
+        assert_close(&got, &want, 2e-5);
+    }
+}
