@@ -49,7 +49,7 @@ pub enum Outcome {
 }
 
 /// What the callback gets after each scale.
-pub struct Progress<'p, 'a, B: Backend> {
+pub struct Progress<'p, 'l, 'w, B: Backend> {
     /// The scale just drawn.
     pub scale: usize,
     /// How many scales there are.
@@ -57,12 +57,12 @@ pub struct Progress<'p, 'a, B: Backend> {
     /// Its tokens: `images × cells(scale)`.
     pub tokens: &'p [u32],
     backend: &'p B,
-    model: &'p Model<'a, B>,
+    model: &'p Model<'l, 'w, B>,
     latents: &'p B::Slice,
     arena: Arena<'p, B::Slice>,
 }
 
-impl<B: Backend> Progress<'_, '_, B> {
+impl<B: Backend> Progress<'_, '_, '_, B> {
     /// The picture of image `image` as it would look if the run ended here: `out` of side × side × 3.
     ///
     /// # Errors
@@ -86,12 +86,12 @@ impl<B: Backend> Progress<'_, '_, B> {
 /// with and without a class are mixed under guidance, or the arena is too small.
 pub fn generate<B: Backend>(
     b: &B,
-    model: &Model<'_, B>,
+    model: &Model<'_, '_, B>,
     request: &Request<'_>,
     tokens: &mut [u32],
     pictures: &mut [f32],
     arena: &mut Arena<'_, B::Slice>,
-    each: &mut dyn FnMut(&mut Progress<'_, '_, B>) -> ControlFlow<()>,
+    each: &mut dyn FnMut(&mut Progress<'_, '_, '_, B>) -> ControlFlow<()>,
 ) -> Result<Outcome, B::Error> {
     let ladder = model.transformer.config.ladder;
     let images = request.labels.len();
@@ -129,7 +129,7 @@ pub fn generate<B: Backend>(
 /// Decodes one image's latent to the host.
 fn picture<B: Backend>(
     b: &B,
-    model: &Model<'_, B>,
+    model: &Model<'_, '_, B>,
     out: &mut [f32],
     latents: &B::Slice,
     image: usize,
@@ -144,9 +144,9 @@ fn picture<B: Backend>(
 }
 
 /// A run under way: what one scale leaves for the next.
-struct Run<'r, 'a, B: Backend> {
+struct Run<'r, 'l, 'w, B: Backend> {
     b: &'r B,
-    model: &'r Model<'a, B>,
+    model: &'r Model<'l, 'w, B>,
     request: &'r Request<'r>,
     /// Whether a second row of each image goes through the model without its class.
     guided: bool,
@@ -157,10 +157,10 @@ struct Run<'r, 'a, B: Backend> {
     arena: Arena<'r, B::Slice>,
 }
 
-impl<'r, 'a, B: Backend> Run<'r, 'a, B> {
+impl<'r, 'l, 'w, B: Backend> Run<'r, 'l, 'w, B> {
     fn new(
         b: &'r B,
-        model: &'r Model<'a, B>,
+        model: &'r Model<'l, 'w, B>,
         request: &'r Request<'r>,
         arena: &'r mut Arena<'_, B::Slice>,
     ) -> Result<Self, B::Error> {

@@ -18,7 +18,7 @@ use crate::ops::attention::Mask;
 /// If a slice is of another length, the label is above the null class, or the arena is too small.
 pub fn teacher_forced<B: Backend>(
     b: &B,
-    model: &Model<'_, B>,
+    model: &Model<'_, '_, B>,
     logits: &mut B::Slice,
     tokens: &[u32],
     label: u32,
@@ -75,7 +75,7 @@ pub fn teacher_forced<B: Backend>(
 /// As [`teacher_forced`].
 pub fn surprise<B: Backend>(
     b: &B,
-    model: &Model<'_, B>,
+    model: &Model<'_, '_, B>,
     out: &mut [f32],
     tokens: &[u32],
     label: u32,

@@ -13,9 +13,11 @@ pub use transformer::Transformer;
 pub use vqvae::Vqvae;
 
 /// A transformer and the VQVAE whose tokens it predicts.
-pub struct Model<'a, B: crate::ops::Backend> {
+///
+/// `'l`: the lent lists of layers; `'w`: the weights.
+pub struct Model<'l, 'w, B: crate::memory::Device> {
     /// Predicts tokens.
-    pub transformer: Transformer<'a, B>,
+    pub transformer: Transformer<'l, 'w, B>,
     /// Turns tokens into pictures and back.
-    pub vqvae: Vqvae<'a, B>,
+    pub vqvae: Vqvae<'l, 'w, B>,
 }

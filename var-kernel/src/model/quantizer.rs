@@ -11,14 +11,16 @@ use crate::ops::{Backend, nearest_code, resize};
 ///
 /// A latent is `images × side × side × latent` (channels last), `side` the ladder's finest. Tokens
 /// lie scale by scale, within a scale image by image, within an image row by row.
-pub struct Quantizer<'a, B: Device> {
+///
+/// `'l`: the lent list of refinements; `'w`: the weights.
+pub struct Quantizer<'l, 'w, B: Device> {
     config: VqvaeConfig,
     /// `codes × latent`
-    pub codebook: &'a B::Slice,
-    refinements: &'a [Convolution<'a, B>],
+    pub codebook: &'w B::Slice,
+    refinements: &'l [Convolution<'w, B>],
 }
 
-impl<'a, B: Device> Quantizer<'a, B> {
+impl<'l, 'w, B: Device> Quantizer<'l, 'w, B> {
     /// Takes the codebook from `source`; the refinements from `refinements`, in order, as
     /// [`bind_refinement`] made them.
     ///
@@ -27,10 +29,10 @@ impl<'a, B: Device> Quantizer<'a, B> {
     ///
     /// # Panics
     /// If there are not as many refinements as the configuration says.
-    pub fn bind<W: Source<'a, B>>(
+    pub fn bind<W: Source<'w, B>>(
         source: &mut W,
         config: VqvaeConfig,
-        refinements: &'a [Convolution<'a, B>],
+        refinements: &'l [Convolution<'w, B>],
     ) -> Result<Self, W::Error> {
         assert_eq!(refinements.len(), config.refinements(), "one convolution for each refinement");
         let shape = [config.codes, config.latent];
@@ -78,7 +80,7 @@ pub fn refinement_of(scale: usize, scales: usize, count: usize) -> usize {
     best.0
 }
 
-impl<B: Backend> Quantizer<'_, B> {
+impl<B: Backend> Quantizer<'_, '_, B> {
     /// Floats of the latents of `images`.
     pub fn latent_len(&self, images: usize) -> usize {
         images * self.config.ladder.cells(self.config.ladder.scales() - 1) * self.config.latent

@@ -32,7 +32,7 @@ impl<'m, B: Backend> Conditions<'m, B> {
     /// If a label is above the null class.
     pub fn new(
         b: &B,
-        transformer: &Transformer<'_, B>,
+        transformer: &Transformer<'_, '_, B>,
         labels: &[u32],
         guided: bool,
         arena: &mut Arena<'m, B::Slice>,

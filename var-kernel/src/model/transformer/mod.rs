@@ -20,21 +20,23 @@ pub use condition::Conditions;
 pub(crate) const EPS: f32 = 1e-6;
 
 /// A transformer's weights, and its forward pass.
-pub struct Transformer<'a, B: Device> {
+///
+/// `'l`: the lent list of blocks; `'w`: the weights.
+pub struct Transformer<'l, 'w, B: Device> {
     /// Its sizes.
     pub config: VarConfig,
-    blocks: &'a [Block<'a, B>],
-    class_embedding: &'a B::Slice,
-    start: &'a B::Slice,
-    positions: &'a B::Slice,
-    levels: &'a B::Slice,
-    word_embedding: Projection<'a, B>,
-    shared_modulation: Option<Projection<'a, B>>,
-    head_modulation: Projection<'a, B>,
-    head: Projection<'a, B>,
+    blocks: &'l [Block<'w, B>],
+    class_embedding: &'w B::Slice,
+    start: &'w B::Slice,
+    positions: &'w B::Slice,
+    levels: &'w B::Slice,
+    word_embedding: Projection<'w, B>,
+    shared_modulation: Option<Projection<'w, B>>,
+    head_modulation: Projection<'w, B>,
+    head: Projection<'w, B>,
 }
 
-impl<'a, B: Device> Transformer<'a, B> {
+impl<'l, 'w, B: Device> Transformer<'l, 'w, B> {
     /// Takes its weights from `source`, the blocks' from `blocks`, in order, as [`Block::bind`] made
     /// them.
     ///
@@ -43,10 +45,10 @@ impl<'a, B: Device> Transformer<'a, B> {
     ///
     /// # Panics
     /// If there are not as many blocks as the configuration says.
-    pub fn bind<W: Source<'a, B>>(
+    pub fn bind<W: Source<'w, B>>(
         source: &mut W,
         config: VarConfig,
-        blocks: &'a [Block<'a, B>],
+        blocks: &'l [Block<'w, B>],
     ) -> Result<Self, W::Error> {
         let VarConfig { depth, width, classes, codes, latent, ladder, .. } = config;
         assert_eq!(blocks.len(), depth, "a transformer has as many blocks as it is deep");
@@ -74,7 +76,7 @@ impl<'a, B: Device> Transformer<'a, B> {
     }
 }
 
-impl<B: Backend> Transformer<'_, B> {
+impl<B: Backend> Transformer<'_, '_, B> {
     /// The embedding of no class.
     fn null_embedding(&self) -> &B::Slice {
         let (null, width) = (self.config.classes, self.config.width);

@@ -25,23 +25,25 @@ pub const COLOURS: usize = 3;
 ///
 /// Pictures are `images × side × side × 3` (channels last) in [−1, 1]. Either half may be absent: a
 /// sampler needs no encoder.
-pub struct Vqvae<'a, B: Device> {
+///
+/// `'l`: the lent lists of layers; `'w`: the weights.
+pub struct Vqvae<'l, 'w, B: Device> {
     /// Its sizes.
     pub config: VqvaeConfig,
     /// Latent ↔ tokens.
-    pub quantizer: Quantizer<'a, B>,
-    encoder: Half<'a, B>,
-    decoder: Half<'a, B>,
+    pub quantizer: Quantizer<'l, 'w, B>,
+    encoder: Half<'l, 'w, B>,
+    decoder: Half<'l, 'w, B>,
 }
 
 /// One of the two networks: convolution in, stages, group normalisation, SiLU, convolution out.
-pub struct Half<'a, B: Device> {
-    conv_in: Convolution<'a, B>,
-    stages: &'a [Stage<'a, B>],
-    norm_out: Norm<'a, B>,
-    conv_out: Convolution<'a, B>,
+pub struct Half<'l, 'w, B: Device> {
+    conv_in: Convolution<'w, B>,
+    stages: &'l [Stage<'w, B>],
+    norm_out: Norm<'w, B>,
+    conv_out: Convolution<'w, B>,
     /// Between the networks and the quantizer, on the latent side.
-    quantizer_conv: Convolution<'a, B>,
+    quantizer_conv: Convolution<'w, B>,
 }
 
 /// Which of the two networks.
@@ -53,17 +55,17 @@ pub enum Which {
     Decoder,
 }
 
-impl<'a, B: Device> Half<'a, B> {
+impl<'l, 'w, B: Device> Half<'l, 'w, B> {
     /// Takes its weights from `source`, the stages' from `stages`, in order, as [`Stage::bind_all`]
     /// made them.
     ///
     /// # Errors
     /// The source's, for the first tensor that is missing or of another shape.
-    pub fn bind<W: Source<'a, B>>(
+    pub fn bind<W: Source<'w, B>>(
         source: &mut W,
         config: &VqvaeConfig,
         which: Which,
-        stages: &'a [Stage<'a, B>],
+        stages: &'l [Stage<'w, B>],
     ) -> Result<Self, W::Error> {
         let (latent, coarsest) = (config.latent, config.multipliers.as_slice().len() - 1);
         let (fine, coarse) = (config.channels, config.channels_at(coarsest));
@@ -90,7 +92,7 @@ impl<'a, B: Device> Half<'a, B> {
     }
 }
 
-impl<B: Backend> Half<'_, B> {
+impl<B: Backend> Half<'_, '_, B> {
     /// The whole network without the quantizer's convolution: `x` of `maps` → `out`.
     fn forward(
         &self,
@@ -121,19 +123,19 @@ impl<B: Backend> Half<'_, B> {
     }
 }
 
-impl<'a, B: Device> Vqvae<'a, B> {
+impl<'l, 'w, B: Device> Vqvae<'l, 'w, B> {
     /// Puts a VQVAE together.
     pub fn new(
         config: VqvaeConfig,
-        quantizer: Quantizer<'a, B>,
-        encoder: Half<'a, B>,
-        decoder: Half<'a, B>,
+        quantizer: Quantizer<'l, 'w, B>,
+        encoder: Half<'l, 'w, B>,
+        decoder: Half<'l, 'w, B>,
     ) -> Self {
         Self { config, quantizer, encoder, decoder }
     }
 }
 
-impl<B: Backend> Vqvae<'_, B> {
+impl<B: Backend> Vqvae<'_, '_, B> {
     /// Floats of `images` pictures.
     pub fn pictures_len(&self, images: usize) -> usize {
         images * self.config.side() * self.config.side() * COLOURS
