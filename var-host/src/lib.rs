@@ -1,2 +1,5 @@
 //! Files, threads and memory for [`var_kernel`].
 #![deny(unsafe_code)]
+
+pub mod atomic_file;
+pub mod checkpoint;

@@ -1,0 +1,209 @@
+//! Checkpoints: named tensors and their metadata, from any of the formats they are published in.
+//!
+//! [`Checkpoint::open`] tells safetensors files, PyTorch zip files and legacy PyTorch files apart
+//! by their content, maps them into memory and borrows the tensors from the map.
+//! [`save()`] writes safetensors files; [`quantize`] narrows weights on the way.
+
+mod entry;
+mod error;
+mod mmap;
+pub mod quantize;
+mod safetensors;
+mod save;
+mod tensor;
+mod torch;
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use crate::checkpoint::entry::{AlignedBytes, Entry};
+
+pub use crate::checkpoint::error::{CheckpointError, FirstBytes, FormatError, PickleError};
+pub use crate::checkpoint::save::{Record, SaveError, save};
+pub use crate::checkpoint::tensor::{Dtype, Tensor};
+
+#[cfg(target_endian = "big")]
+compile_error!("tensors are borrowed from little-endian files as they are");
+
+/// The tensors of one file.
+///
+/// Names of nested dictionaries are joined by dots, so that a trainer's checkpoint has names like
+/// `trainer.var_wo_ddp.head.weight`. Elements are borrowed from the file where they lie in order
+/// and aligned, and copied into order on first use elsewhere.
+pub struct Checkpoint {
+    backing: Backing,
+    format: Format,
+    contents: Contents,
+}
+
+/// The format of a checkpoint file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A length, a JSON header, the elements.
+    Safetensors,
+    /// `torch.save` since 1.6: a zip archive of a pickle and one entry per storage.
+    TorchZip,
+    /// `torch.save` before 1.6: pickles, then the storages.
+    TorchLegacy,
+}
+
+/// What is known of a tensor without touching its elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TensorInfo<'a> {
+    /// Full name.
+    pub name: &'a str,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Dimensions, outermost first.
+    pub shape: &'a [usize],
+}
+
+enum Backing {
+    Mapped(Mmap),
+    Static(&'static [u8]),
+    Owned(AlignedBytes),
+}
+
+/// What a reader finds in a file.
+struct Contents {
+    tensors: BTreeMap<String, Entry>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Maps the file at `path` and reads what it holds.
+    ///
+    /// The elements are not read, and the checksums of zip entries are not verified: opening a
+    /// file of 8 GB takes milliseconds. The file must not be changed in place while it is open.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Io`] if the file cannot be mapped, [`CheckpointError::Format`] if it is
+    /// no checkpoint, is damaged, or asks for anything but tensors and plain values.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
+        let path = path.as_ref();
+        let map = File::open(path)
+            .and_then(|file| mmap::map(&file))
+            .map_err(|source| CheckpointError::Io { path: path.to_path_buf(), source })?;
+        Self::read(Backing::Mapped(map))
+            .map_err(|source| CheckpointError::Format { path: path.to_path_buf(), source })
+    }
+
+    /// Reads a checkpoint embedded in the program.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError`] as for a file.
+    pub fn from_static(bytes: &'static [u8]) -> Result<Self, FormatError> {
+        Self::read(Backing::Static(bytes))
+    }
+
+    /// Reads a checkpoint from a copy of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError`] as for a file.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
+        Self::read(Backing::Owned(AlignedBytes::copy_of(bytes)))
+    }
+
+    /// The format that was found.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Bytes of the file.
+    pub fn file_size(&self) -> usize {
+        self.backing.bytes().len()
+    }
+
+    /// The tensors in order of their names.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = TensorInfo<'_>> {
+        self.contents.tensors.iter().map(|(name, entry)| TensorInfo {
+            name,
+            dtype: entry.dtype(),
+            shape: entry.shape(),
+        })
+    }
+
+    /// Whether there is a tensor called `name`.
+    pub fn contains(&self, name: &str) -> bool {
+        self.contents.tensors.contains_key(name)
+    }
+
+    /// The tensor called `name`.
+    ///
+    /// Elements that are strided or misaligned in the file are copied once, on the first call,
+    /// and kept; the limit on what all of them take together was checked when the file was opened.
+    pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
+        Some(self.contents.tensors.get(name)?.tensor(self.backing.bytes()))
+    }
+
+    /// The `__metadata__` of a safetensors file; the plain values (text, numbers, truth values)
+    /// of a PyTorch file under their full names, such as `args.depth` or `epoch`.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.contents.metadata
+    }
+
+    fn read(backing: Backing) -> Result<Self, FormatError> {
+        let file = backing.bytes();
+        let (format, contents) = if torch::zip::detect(file) {
+            (Format::TorchZip, torch::zip::read(file)?)
+        } else if torch::legacy::detect(file) {
+            (Format::TorchLegacy, torch::legacy::read(file)?)
+        } else if safetensors::detect(file) {
+            (Format::Safetensors, safetensors::read(file)?)
+        } else {
+            return Err(FormatError::Unrecognised { start: FirstBytes::of(file) });
+        };
+        contents.check_expansion(file)?;
+        Ok(Self { backing, format, contents })
+    }
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoint")
+            .field("format", &self.format)
+            .field("tensors", &self.contents.tensors.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Backing {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Static(bytes) => bytes,
+            Self::Owned(bytes) => bytes.as_slice(),
+        }
+    }
+}
+
+impl Contents {
+    /// Refuses files whose copied tensors would take far more memory than the file is long.
+    ///
+    /// A honest file may need a copy of every tensor (misaligned legacy storages), some of them
+    /// twice (tied weights), and small broadcast buffers.
+    fn check_expansion(&self, file: &[u8]) -> Result<(), FormatError> {
+        const FREE: u64 = 16 << 20;
+        let limit = 2 * file.len() as u64 + FREE;
+        let mut needs = 0_u64;
+        for (name, entry) in &self.tensors {
+            if entry.needs_gathering(file) {
+                needs = needs.saturating_add(entry.size() as u64);
+            }
+            if needs > limit {
+                return Err(FormatError::Expansion { tensor: name.clone(), needs, limit });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! Reading safetensors files: the published crate's header types over a borrowed file.
+
+use std::collections::BTreeMap;
+
+use safetensors::SafeTensorError;
+use safetensors::tensor::Metadata;
+
+use crate::checkpoint::entry::Entry;
+use crate::checkpoint::{Contents, Dtype, FormatError};
+
+/// Bytes before the header: its length as a little-endian integer.
+const LENGTH: usize = 8;
+
+/// Longest header read. The largest VAR has some 700 tensors, about 100 kB.
+const HEADER_LIMIT: usize = 100_000_000;
+
+/// Whether `file` begins like a safetensors file: eight bytes of length, then a JSON object.
+pub(super) fn detect(file: &[u8]) -> bool {
+    file.get(LENGTH) == Some(&b'{')
+}
+
+/// Names, shapes and places of all tensors, checked against the file's length.
+pub(super) fn read(file: &[u8]) -> Result<Contents, FormatError> {
+    let (header, data) = header(file).map_err(|source| FormatError::Safetensors { source })?;
+    // The crate's own `read_metadata` adds lengths without a check for overflow.
+    let tensors = header.tensors();
+    let needs = tensors.values().map(|info| info.data_offsets.1).max().unwrap_or(0);
+    let has = file.len() - data;
+    if needs != has {
+        return Err(FormatError::DataLength { needs: needs as u64, has: has as u64 });
+    }
+    let entries = tensors.into_iter().map(|(name, info)| {
+        let dtype =
+            dtype(info.dtype).ok_or_else(|| FormatError::unsupported_dtype(&name, info.dtype))?;
+        let (start, end) = info.data_offsets;
+        Ok((name, Entry::contiguous(dtype, info.shape.clone(), data + start..data + end)))
+    });
+    Ok(Contents {
+        tensors: entries.collect::<Result<_, FormatError>>()?,
+        metadata: header.metadata().clone().map(BTreeMap::from_iter).unwrap_or_default(),
+    })
+}
+
+/// The parsed header, in which offsets and sizes agree, and where the data begins.
+fn header(file: &[u8]) -> Result<(Metadata, usize), SafeTensorError> {
+    let length = file.first_chunk::<LENGTH>().ok_or(SafeTensorError::HeaderTooSmall)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    if length > HEADER_LIMIT {
+        return Err(SafeTensorError::HeaderTooLarge);
+    }
+    let end = LENGTH + length;
+    let bytes = file.get(LENGTH..end).ok_or(SafeTensorError::InvalidHeaderLength)?;
+    let header =
+        serde_json::from_slice(bytes).map_err(SafeTensorError::InvalidHeaderDeserialization)?;
+    Ok((header, end))
+}
+
+fn dtype(dtype: safetensors::Dtype) -> Option<Dtype> {
+    Some(match dtype {
+        safetensors::Dtype::F64 => Dtype::F64,
+        safetensors::Dtype::F32 => Dtype::F32,
+        safetensors::Dtype::F16 => Dtype::F16,
+        safetensors::Dtype::BF16 => Dtype::Bf16,
+        safetensors::Dtype::I64 => Dtype::I64,
+        safetensors::Dtype::I32 => Dtype::I32,
+        safetensors::Dtype::I16 => Dtype::I16,
+        safetensors::Dtype::I8 => Dtype::I8,
+        safetensors::Dtype::U8 => Dtype::U8,
+        safetensors::Dtype::BOOL => Dtype::Bool,
+        _ => return None,
+    })
+}

@@ -1,0 +1,159 @@
+//! Writing safetensors files, one tensor in memory at a time.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use thiserror::Error;
+
+use crate::atomic_file::{AtomicFile, AtomicFileError};
+use crate::checkpoint::Dtype;
+use crate::checkpoint::quantize::QuantizeError;
+
+/// A tensor to be written.
+pub struct Record<'a> {
+    /// Full name.
+    pub name: String,
+    /// Element type in the file.
+    pub dtype: Dtype,
+    /// Dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// Makes the elements, `product(shape) * dtype.size()` little-endian bytes; called once, when
+    /// their turn comes.
+    pub bytes: Box<dyn FnOnce() -> Result<Cow<'a, [u8]>, QuantizeError> + 'a>,
+}
+
+/// Why a checkpoint could not be written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SaveError {
+    /// The target exists, or the system refused to write.
+    #[error(transparent)]
+    File(#[from] AtomicFileError),
+    /// The values of a tensor do not fit its element type.
+    #[error(transparent)]
+    Quantize(#[from] QuantizeError),
+    /// Two tensors have one name, or a tensor has the name that the format keeps for itself.
+    #[error("{tensor}: two tensors of this name, or a reserved name")]
+    DuplicateName {
+        /// The name.
+        tensor: String,
+    },
+}
+
+impl<'a> Record<'a> {
+    /// A tensor whose bytes are at hand.
+    pub fn borrowed(
+        name: impl Into<String>,
+        dtype: Dtype,
+        shape: impl Into<Vec<usize>>,
+        bytes: &'a [u8],
+    ) -> Self {
+        Self {
+            name: name.into(),
+            dtype,
+            shape: shape.into(),
+            bytes: Box::new(move || Ok(Cow::Borrowed(bytes))),
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.dtype.size()
+    }
+}
+
+/// Writes `records` and `metadata` to a safetensors file at `path`.
+///
+/// Tensors are laid out by falling size of their elements, then by name, so that every one is
+/// aligned, and equal contents give equal files. The file appears under its name when it is
+/// complete and on the disk ([`AtomicFile`]); `path` may be a file that is open as a
+/// [`Checkpoint`](crate::checkpoint::Checkpoint).
+///
+/// # Errors
+///
+/// [`AtomicFileError::Exists`] if there is a file at `path` and `overwrite` is false, and the
+/// other cases of [`SaveError`]. Nothing is left behind then.
+///
+/// # Panics
+///
+/// If a record gives more or fewer bytes than its shape and type ask for.
+pub fn save<'a>(
+    path: impl AsRef<Path>,
+    records: impl IntoIterator<Item = Record<'a>>,
+    metadata: &BTreeMap<String, String>,
+    overwrite: bool,
+) -> Result<(), SaveError> {
+    let mut records: Vec<_> = records.into_iter().collect();
+    records.sort_by(|a, b| b.dtype.size().cmp(&a.dtype.size()).then_with(|| a.name.cmp(&b.name)));
+    check_names(&records)?;
+    let mut file = AtomicFile::create(path, overwrite)?;
+    write(&mut file, &header(&records, metadata))?;
+    for record in records {
+        let size = record.size();
+        let bytes = (record.bytes)()?;
+        assert_eq!(bytes.len(), size, "{}: bytes do not fit shape and type", record.name);
+        write(&mut file, &bytes)?;
+    }
+    Ok(file.commit()?)
+}
+
+fn check_names(records: &[Record<'_>]) -> Result<(), SaveError> {
+    let mut names: Vec<&str> = records.iter().map(|record| record.name.as_str()).collect();
+    names.push(METADATA);
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(SaveError::DuplicateName { tensor: pair[0].to_owned() }),
+        None => Ok(()),
+    }
+}
+
+fn write(file: &mut AtomicFile, bytes: &[u8]) -> Result<(), AtomicFileError> {
+    file.write_all(bytes)
+        .map_err(|source| AtomicFileError::Io { path: file.path().to_path_buf(), source })
+}
+
+/// Length and JSON, padded with spaces to a multiple of eight bytes.
+fn header(records: &[Record<'_>], metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    let mut json = serde_json::to_vec(&Header { records, metadata })
+        .expect("names and numbers are always valid JSON");
+    json.resize(json.len().next_multiple_of(8), b' ');
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.append(&mut json);
+    bytes
+}
+
+/// The key under which the format keeps the metadata among the tensors.
+const METADATA: &str = "__metadata__";
+
+struct Header<'h, 'a> {
+    records: &'h [Record<'a>],
+    metadata: &'h BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct HeaderEntry<'h> {
+    dtype: &'static str,
+    shape: &'h [usize],
+    data_offsets: [usize; 2],
+}
+
+impl Serialize for Header<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if !self.metadata.is_empty() {
+            map.serialize_entry(METADATA, self.metadata)?;
+        }
+        let mut start = 0;
+        for record in self.records {
+            let end = start + record.size();
+            let dtype = record.dtype.name();
+            let entry = HeaderEntry { dtype, shape: &record.shape, data_offsets: [start, end] };
+            map.serialize_entry(&record.name, &entry)?;
+            start = end;
+        }
+        map.end()
+    }
+}
