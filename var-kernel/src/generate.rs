@@ -16,8 +16,8 @@ use crate::sample::{Filter, Source, guidance};
 pub struct Request<'a> {
     /// One for each image; the null class stands for none. With guidance, all or none may be null.
     pub labels: &'a [u32],
-    /// The first image's own index: an image's random numbers depend on its index, not on the batch.
-    pub first_image: u32,
+    /// Each image's own index: its random numbers depend on that, not on the batch.
+    pub indices: &'a [u32],
     /// Classifier-free guidance at the last scale; 0 = none.
     pub cfg: f32,
     /// Which tokens may be drawn.
@@ -95,6 +95,7 @@ pub fn generate<B: Backend>(
 ) -> Result<Outcome, B::Error> {
     let ladder = model.transformer.config.ladder;
     let images = request.labels.len();
+    assert_eq!(request.indices.len(), images, "one index for each label");
     assert_eq!(tokens.len(), images * ladder.length(), "tokens is not images · L");
     assert_eq!(model.vqvae.config.ladder, ladder, "transformer and VQVAE have one ladder");
 
@@ -270,8 +271,8 @@ fn settings<'a>(
         }
         other => other,
     };
-    let Request { filter, first_image, .. } = *request;
-    Settings { guidance, filter, source, scale, first_image }
+    let Request { filter, indices, .. } = *request;
+    Settings { guidance, filter, source, scale, indices }
 }
 
 /// Puts the given tokens where `kept` says, in every image.

@@ -23,8 +23,7 @@ pub const COLOURS: usize = 3;
 
 /// A VQVAE's weights and what they compute.
 ///
-/// Pictures are `images × side × side × 3` (channels last) in [−1, 1]. Either half may be absent: a
-/// sampler needs no encoder.
+/// Pictures are `images × side × side × 3` (channels last) in [−1, 1].
 ///
 /// `'l`: the lent lists of layers; `'w`: the weights.
 pub struct Vqvae<'l, 'w, B: Device> {

@@ -68,8 +68,7 @@ impl Cell<'_> {
 
     /// The three numbers a random number is found by.
     fn counter(&self) -> (u32, u32, u32) {
-        let image = self.settings.first_image.wrapping_add(self.image as u32);
-        (image, self.settings.scale as u32, self.position as u32)
+        (self.settings.indices[self.image], self.settings.scale as u32, self.position as u32)
     }
 
     /// The token.

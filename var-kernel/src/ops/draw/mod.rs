@@ -33,8 +33,8 @@ pub struct Settings<'a> {
     pub source: Source<'a>,
     /// The scale's index.
     pub scale: usize,
-    /// The first image's own index in the request.
-    pub first_image: u32,
+    /// Each image's own index in the request: its random numbers depend on that, not on the batch.
+    pub indices: &'a [u32],
 }
 
 /// What replaces the drawn codes with `more_smooth`.

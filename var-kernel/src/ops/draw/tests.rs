@@ -12,7 +12,7 @@ const D: Dims = Dims { images: 2, positions: 3, codes: 37 };
 
 fn settings(source: Source<'_>) -> Settings<'_> {
     let filter = Filter { top_k: 0, top_p: 0.0 };
-    Settings { guidance: 0.0, filter, source, scale: 2, first_image: 10 }
+    Settings { guidance: 0.0, filter, source, scale: 2, indices: &[10, 11] }
 }
 
 fn tokens(logits: &[f32], unconditional: Option<&[f32]>, settings: &Settings<'_>) -> Vec<u32> {
