@@ -16,6 +16,7 @@ mod torch;
 use core::fmt;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -86,8 +87,7 @@ impl Checkpoint {
     /// no checkpoint, is damaged, or asks for anything but tensors and plain values.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
-        let map = File::open(path)
-            .and_then(|file| mmap::map(&file))
+        let map = map_regular_file(path)
             .map_err(|source| CheckpointError::Io { path: path.to_path_buf(), source })?;
         Self::read(Backing::Mapped(map))
             .map_err(|source| CheckpointError::Format { path: path.to_path_buf(), source })
@@ -174,6 +174,14 @@ impl fmt::Debug for Checkpoint {
     }
 }
 
+fn map_regular_file(path: &Path) -> io::Result<Mmap> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    mmap::map(&file)
+}
+
 impl Backing {
     fn bytes(&self) -> &[u8] {
         match self {
@@ -187,7 +195,7 @@ impl Backing {
 impl Contents {
     /// Refuses files whose copied tensors would take far more memory than the file is long.
     ///
-    /// A honest file may need a copy of every tensor (misaligned legacy storages), some of them
+    /// An honest file may need a copy of every tensor (misaligned legacy storages), some of them
     /// twice (tied weights), and small broadcast buffers.
     fn check_expansion(&self, file: &[u8]) -> Result<(), FormatError> {
         const FREE: u64 = 16 << 20;

@@ -99,6 +99,7 @@ fn files_that_are_no_checkpoints_are_refused() {
     assert!(matches!(empty, FormatError::Unrecognised { .. }));
     let error = Checkpoint::open(fixture("none.pth")).unwrap_err();
     assert!(matches!(&error, CheckpointError::Io { path, .. } if path.ends_with("none.pth")));
+    assert!(matches!(Checkpoint::open(fixture(".")), Err(CheckpointError::Io { .. })));
 }
 
 /// Cut anywhere, a file is refused.

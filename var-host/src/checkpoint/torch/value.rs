@@ -28,7 +28,7 @@ pub(super) enum Value<'a> {
 pub(super) struct Storage<'a> {
     pub(super) dtype: Dtype,
     pub(super) key: &'a str,
-    /// First element, not zero only for the views of files from before 2018.
+    /// First element; not zero only where a legacy file stores a part of a storage.
     pub(super) start: usize,
     /// Number of elements.
     pub(super) count: usize,
