@@ -1,0 +1,143 @@
+//! Pictures to the model's square: shorter side resized, middle cut out.
+
+use std::path::Path;
+
+use super::{Picture, PictureError, PictureFault, resize};
+
+/// Reads a picture as the model takes it: `side × side`.
+///
+/// The shorter side is resized to `side`, then the middle is cut out. A picture already
+/// `side × side` is taken as it is.
+///
+/// # Panics
+/// If `side` is zero.
+///
+/// # Errors
+/// Those of [`Picture::open`], and if the resized picture is too large.
+pub fn load_square(path: &Path, side: usize) -> Result<Picture, PictureError> {
+    assert!(side > 0, "load_square: side is zero");
+    let resized = resize_shorter_side(&Picture::open(path)?, side);
+    Ok(centre_crop(&resized.map_err(|fault| fault.of(path))?, side))
+}
+
+/// The picture with its shorter side `side`, proportions kept, by Lanczos.
+///
+/// The longer side is `⌊side · longer / shorter⌋`, as torchvision's `Resize` has it.
+///
+/// # Errors
+/// If the result has no pixels or more than [`PIXEL_LIMIT`](super::PIXEL_LIMIT).
+pub fn resize_shorter_side(picture: &Picture, side: usize) -> Result<Picture, PictureFault> {
+    let shorter = picture.width.min(picture.height);
+    let scaled = |length: usize| {
+        let length = side as u128 * length as u128 / shorter as u128;
+        usize::try_from(length).unwrap_or(usize::MAX)
+    };
+    resize(picture, scaled(picture.width), scaled(picture.height))
+}
+
+/// The middle `side × side` pixels.
+///
+/// The corner is at `(length - side) / 2`, halves to the nearest even number, as torchvision's
+/// `CenterCrop` has it.
+///
+/// # Panics
+/// If the picture is smaller than `side` or `side` is zero.
+#[track_caller]
+pub fn centre_crop(picture: &Picture, side: usize) -> Picture {
+    let (width, height) = (picture.width, picture.height);
+    assert!(
+        side <= width.min(height),
+        "centre_crop: wants {side} × {side}, picture is {width} × {height}"
+    );
+    crop(picture, half_to_even(height - side), half_to_even(width - side), side, side)
+}
+
+/// The `height × width` pixels whose first row is `top` and whose first column is `left`.
+///
+/// # Panics
+/// If the box is empty or reaches beyond the picture.
+#[track_caller]
+pub fn crop(picture: &Picture, top: usize, left: usize, height: usize, width: usize) -> Picture {
+    let inside = |start: usize, length: usize, whole: usize| {
+        start.checked_add(length).is_some_and(|end| end <= whole)
+    };
+    assert!(
+        inside(top, height, picture.height) && inside(left, width, picture.width),
+        "crop: {width} × {height} at row {top}, column {left} of {} × {}",
+        picture.width,
+        picture.height
+    );
+    let rows = (top..top + height).flat_map(|y| &picture.row(y)[left * 3..][..width * 3]);
+    Picture::new(width, height, rows.copied().collect())
+}
+
+/// `n / 2`, a half going to the nearest even number.
+fn half_to_even(n: usize) -> usize {
+    let half = n / 2;
+    half + (n % 2) * (half % 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pictures::fixtures;
+
+    #[test]
+    fn fixtures_are_byte_equal() {
+        for case in fixtures::cases() {
+            let resized = resize_shorter_side(&case.source, case.mid).unwrap();
+            assert_eq!(resized, case.resized, "{}: resized", case.name);
+            assert_eq!(centre_crop(&resized, case.side), case.centre_crop, "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn halves_round_as_python_does() {
+        // [int(round(n / 2.0)) for n in range(9)]
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8].map(half_to_even), [0, 0, 1, 2, 2, 2, 3, 4, 4]);
+    }
+
+    #[test]
+    fn square_of_the_right_side_is_taken_as_it_is() {
+        let path = fixtures::path("pipeline_3.png");
+        assert_eq!(load_square(&path, 72).unwrap(), Picture::open(&path).unwrap());
+    }
+
+    #[test]
+    fn endless_strip_is_refused() {
+        let strip = Picture::filled(1, 1 << 20, [0; 3]);
+        let fault = resize_shorter_side(&strip, 256).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "256 × 268435456 is too large: wants at most 268435456 pixels"
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "centre_crop: wants 9 × 9, picture is 8 × 10")]
+    fn crop_larger_than_the_picture_panics() {
+        centre_crop(&Picture::filled(8, 10, [0; 3]), 9);
+    }
+
+    proptest! {
+        #[test]
+        fn shorter_side_and_crop_have_the_side(w in 1_usize..90, h in 1_usize..90, side in 1_usize..90) {
+            let resized = resize_shorter_side(&Picture::filled(w, h, [7; 3]), side).unwrap();
+            prop_assert_eq!(resized.width().min(resized.height()), side);
+            prop_assert_eq!(centre_crop(&resized, side), Picture::filled(side, side, [7; 3]));
+        }
+
+        #[test]
+        fn crop_picks_its_pixels(top in 0_usize..5, left in 0_usize..7, h in 1_usize..6, w in 1_usize..5) {
+            let rgb = (0..10_u8).flat_map(|y| (0..11_u8).flat_map(move |x| [y, x, 0])).collect();
+            let part = crop(&Picture::new(11, 10, rgb), top, left, h, w);
+            prop_assert_eq!((part.width(), part.height()), (w, h));
+            for (index, pixel) in part.rgb().chunks_exact(3).enumerate() {
+                prop_assert_eq!(pixel[0] as usize, top + index / w);
+                prop_assert_eq!(pixel[1] as usize, left + index % w);
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What can be wrong with a picture, and in which file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use zune_jpeg::errors::DecodeErrors;
+
+use crate::atomic_file::AtomicFileError;
+
+/// A fault and the file that has it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {fault}", path.display())]
+pub struct PictureError {
+    /// The file read or written.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub fault: PictureFault,
+}
+
+/// What is wrong with a picture, whether it came from a file or from memory.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PictureFault {
+    /// The system could not read or write.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The target exists and may not be overwritten.
+    #[error("exists already and is not overwritten")]
+    Exists,
+    /// The content begins as none of the known formats does.
+    #[error("is not a PNG, JPEG or WebP picture: begins with bytes {start:02x?}")]
+    UnknownFormat {
+        /// The first bytes, at most 12.
+        start: Vec<u8>,
+    },
+    /// A side is zero.
+    #[error("has no pixels: {width} × {height}")]
+    Empty {
+        /// Pixels per row.
+        width: u64,
+        /// Rows.
+        height: u64,
+    },
+    /// Too many pixels, in the file or wanted of a resize.
+    #[error("{width} × {height} is too large: wants at most {limit} pixels")]
+    TooLarge {
+        /// Pixels per row.
+        width: u64,
+        /// Rows.
+        height: u64,
+        /// The most pixels a picture may have.
+        limit: u64,
+    },
+    /// The PNG data are damaged or cut short.
+    #[error("damaged PNG: {0}")]
+    Png(#[from] png::DecodingError),
+    /// The JPEG data are damaged or cut short.
+    #[error("damaged JPEG: {0:?}")]
+    Jpeg(DecodeErrors),
+    /// The WebP data are damaged or cut short.
+    #[error("damaged WebP: {0}")]
+    WebP(#[from] image_webp::DecodingError),
+    /// The encoder refused.
+    #[error("cannot be written as PNG: {0}")]
+    Encode(#[from] png::EncodingError),
+    /// A parameter's keyword is not 1 to 79 Latin-1 characters, or it or its text has a NUL.
+    #[error("parameter {keyword:?}: wants a keyword of 1 to 79 Latin-1 characters and no NUL")]
+    Parameter {
+        /// The keyword.
+        keyword: String,
+    },
+}
+
+impl From<DecodeErrors> for PictureFault {
+    fn from(fault: DecodeErrors) -> Self {
+        Self::Jpeg(fault)
+    }
+}
+
+impl From<AtomicFileError> for PictureFault {
+    fn from(error: AtomicFileError) -> Self {
+        match error {
+            AtomicFileError::Exists { .. } => Self::Exists,
+            AtomicFileError::Io { source, .. } => Self::Io(source),
+        }
+    }
+}
+
+impl PictureFault {
+    /// Says which file has the fault.
+    pub(super) fn of(self, path: &Path) -> PictureError {
+        PictureError { path: path.to_path_buf(), fault: self }
+    }
+}

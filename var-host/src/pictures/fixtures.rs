@@ -1,0 +1,51 @@
+//! The golden resizes and crops made with Pillow, for the tests of this folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+use super::Picture;
+
+/// One picture and what the training pipeline makes of it.
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) source: Picture,
+    /// The shorter side after resizing.
+    pub(super) mid: usize,
+    /// The side after cropping.
+    pub(super) side: usize,
+    pub(super) resized: Picture,
+    pub(super) centre_crop: Picture,
+}
+
+pub(super) fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let bytes = fs::read(path("image_pipeline.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let picture = |name: String| {
+        let tensor = tensors.tensor(&name).unwrap();
+        let [height, width, 3] = *tensor.shape() else { panic!("{name}: {:?}", tensor.shape()) };
+        Picture::new(width, height, tensor.data().to_vec())
+    };
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let about: Value = serde_json::from_str(&header.metadata().as_ref().unwrap()["about"]).unwrap();
+    let about = about.as_object().unwrap();
+    assert_eq!(about.len(), 5);
+    let case = |(key, case): (&String, &Value)| {
+        let name = case["source"].as_str().unwrap().to_owned();
+        Case {
+            source: Picture::open(&path(&name)).unwrap(),
+            mid: case["mid"].as_u64().unwrap() as usize,
+            side: case["final"].as_u64().unwrap() as usize,
+            resized: picture(format!("resized.{key}")),
+            centre_crop: picture(format!("centre_crop.{key}")),
+            name,
+        }
+    };
+    about.iter().map(case).collect()
+}
