@@ -4,3 +4,4 @@
 pub mod atomic_file;
 pub mod checkpoint;
 pub mod pictures;
+pub mod tokens;
