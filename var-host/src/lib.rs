@@ -4,4 +4,5 @@
 pub mod atomic_file;
 pub mod checkpoint;
 pub mod pictures;
+pub mod pool;
 pub mod tokens;
