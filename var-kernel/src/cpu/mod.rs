@@ -2,6 +2,7 @@
 
 pub mod isa;
 pub(crate) mod math;
+pub(crate) mod matmul;
 pub mod matrix;
 pub(crate) mod simd;
 pub mod workers;

@@ -1,0 +1,214 @@
+//! Rearranging operands into panels on the way into the cache.
+
+use core::ops::Range;
+
+use half::{bf16, f16};
+
+use crate::cpu::matrix::Q8_BLOCK;
+use crate::cpu::simd::{LANES, Simd};
+
+/// Rows of numbers that can be read sixteen neighbours at a time, widened to `f32`.
+pub(crate) trait Numbers {
+    /// `length` ≤ 16 neighbours in row `row` from `column` on; zeros in the lanes after them.
+    fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32;
+}
+
+/// A stored number format.
+pub(crate) trait Element: Copy {
+    /// Sixteen neighbours, widened exactly.
+    fn load<S: Simd>(s: S, from: &[Self; LANES]) -> S::F32;
+
+    /// One number, widened exactly.
+    fn widen(self) -> f32;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, from: &[f32; LANES]) -> S::F32 {
+        s.load(from)
+    }
+
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+}
+
+impl Element for f16 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, from: &[f16; LANES]) -> S::F32 {
+        s.load_f16(from)
+    }
+
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+impl Element for bf16 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, from: &[bf16; LANES]) -> S::F32 {
+        s.load_bf16(from)
+    }
+
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+/// A row-major matrix, or part of one.
+#[derive(Clone, Copy)]
+pub(crate) struct RowMajor<'a, T> {
+    /// The numbers.
+    pub(crate) values: &'a [T],
+    /// From the start of a row to the start of the next.
+    pub(crate) stride: usize,
+}
+
+impl<T: Element> Numbers for RowMajor<'_, T> {
+    #[inline(always)]
+    fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32 {
+        let from = &self.values[row * self.stride + column..][..length];
+        match from.try_into() {
+            Ok(whole) => T::load(s, whole),
+            Err(_) => {
+                let mut lanes = [0.0; LANES];
+                for (lane, value) in lanes.iter_mut().zip(from) {
+                    *lane = value.widen();
+                }
+                s.load(&lanes)
+            }
+        }
+    }
+}
+
+/// A row-major matrix of eight-bit numbers with a factor for each [`Q8_BLOCK`] neighbours.
+#[derive(Clone, Copy)]
+pub(crate) struct RowMajorQ8<'a> {
+    /// The integers.
+    pub(crate) values: &'a [i8],
+    /// The factors.
+    pub(crate) scales: &'a [f16],
+    /// Width of a row.
+    pub(crate) stride: usize,
+}
+
+impl Numbers for RowMajorQ8<'_> {
+    #[inline(always)]
+    fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32 {
+        let start = row * self.stride + column;
+        let from = &self.values[start..][..length];
+        match from.try_into() {
+            Ok(whole) if start % Q8_BLOCK <= Q8_BLOCK - LANES => {
+                s.mul(s.load_i8(whole), s.splat(self.scales[start / Q8_BLOCK].to_f32()))
+            }
+            _ => {
+                let mut lanes = [0.0; LANES];
+                for (i, value) in from.iter().enumerate() {
+                    lanes[i] = f32::from(*value) * self.scales[(start + i) / Q8_BLOCK].to_f32();
+                }
+                s.load(&lanes)
+            }
+        }
+    }
+}
+
+/// Packs `rows` × `depth` of `from` into panels of [`Simd::TILE_ROWS`] rows laid out `[k][row]`.
+///
+/// # Panics
+/// If `to` is shorter than [`super::left_len`].
+#[inline(always)]
+pub(crate) fn pack_left<S: Simd>(
+    s: S,
+    to: &mut [f32],
+    from: &impl Numbers,
+    rows: Range<usize>,
+    depth: Range<usize>,
+) {
+    let length = depth.len();
+    for (panel, first) in rows.clone().step_by(S::TILE_ROWS).enumerate() {
+        let to = &mut to[panel * S::TILE_ROWS * length..];
+        let height = S::TILE_ROWS.min(rows.end - first);
+        for k in (0..length).step_by(LANES) {
+            let count = LANES.min(length - k);
+            let mut vectors = [s.splat(0.0); LANES];
+            for r in 0..S::TILE_ROWS {
+                if r < height {
+                    vectors[r] = from.load(s, first + r, depth.start + k, count);
+                }
+            }
+            let columns = s.transpose(vectors);
+            for i in 0..LANES {
+                if i < count {
+                    // Lanes past the panel's rows are zeros which the next store overwrites.
+                    let to = &mut to[(k + i) * S::TILE_ROWS..];
+                    let end = if to.len() < LANES { S::TILE_ROWS } else { LANES };
+                    s.store_part(columns[i], &mut to[..end]);
+                }
+            }
+        }
+    }
+}
+
+/// Packs the transpose of `columns` × `depth` of `from` into panels of [`LANES`] columns laid out
+/// `[k][column]`: a column of the operand is a row of `from`.
+///
+/// # Panics
+/// If `to` is shorter than [`super::right_len`].
+#[inline(always)]
+pub(crate) fn pack_right_transposed<S: Simd>(
+    s: S,
+    to: &mut [f32],
+    from: &impl Numbers,
+    columns: Range<usize>,
+    depth: Range<usize>,
+) {
+    let length = depth.len();
+    let (to, _) = to.as_chunks_mut::<LANES>();
+    for (panel, first) in columns.clone().step_by(LANES).enumerate() {
+        let to = &mut to[panel * length..][..length];
+        let width = LANES.min(columns.end - first);
+        for k in (0..length).step_by(LANES) {
+            let count = LANES.min(length - k);
+            let mut vectors = [s.splat(0.0); LANES];
+            for c in 0..LANES {
+                if c < width {
+                    vectors[c] = from.load(s, first + c, depth.start + k, count);
+                }
+            }
+            let vectors = s.transpose(vectors);
+            let to = &mut to[k..][..count];
+            for i in 0..LANES {
+                if i < count {
+                    s.store(vectors[i], &mut to[i]);
+                }
+            }
+        }
+    }
+}
+
+/// Packs `depth` × `columns` of `from` into panels of [`LANES`] columns laid out `[k][column]`: a
+/// column of the operand is a column of `from`.
+///
+/// # Panics
+/// If `to` is shorter than [`super::right_len`].
+#[inline(always)]
+pub(crate) fn pack_right<S: Simd>(
+    s: S,
+    to: &mut [f32],
+    from: &impl Numbers,
+    depth: Range<usize>,
+    columns: Range<usize>,
+) {
+    let length = depth.len();
+    let (to, _) = to.as_chunks_mut::<LANES>();
+    for (panel, first) in columns.clone().step_by(LANES).enumerate() {
+        let to = &mut to[panel * length..][..length];
+        let count = LANES.min(columns.end - first);
+        for (to, k) in to.iter_mut().zip(depth.clone()) {
+            s.store(from.load(s, k, first, count), to);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+use std::vec;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::cpu::Isa;
+use crate::cpu::simd::Kernel;
+use crate::ops::testing::random;
+
+/// `left · right` (row-major both) cut into blocks of `block` along k.
+struct Product<'a> {
+    left: &'a [f32],
+    right: &'a [f32],
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    block: usize,
+    transposed: bool,
+}
+
+impl Kernel for Product<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Vec<f32> {
+        let Self { rows, columns, depth, .. } = self;
+        let mut values = vec![f32::NAN; rows * columns];
+        let mut out = Strided { values: &mut values, stride: columns };
+        let left = RowMajor { values: self.left, stride: depth };
+        for k in (0..depth).step_by(self.block) {
+            let block = k..depth.min(k + self.block);
+            let mut packed_left = vec![f32::NAN; left_len::<S>(rows, block.len())];
+            pack_left(s, &mut packed_left, &left, 0..rows, block.clone());
+            let mut packed_right = vec![f32::NAN; right_len(columns, block.len())];
+            if self.transposed {
+                let right = RowMajor { values: self.right, stride: depth };
+                pack_right_transposed(s, &mut packed_right, &right, 0..columns, block.clone());
+            } else {
+                let right = RowMajor { values: self.right, stride: columns };
+                pack_right(s, &mut packed_right, &right, block.clone(), 0..columns);
+            }
+            let start = if k == 0 { Start::Zero } else { Start::Output };
+            multiply(
+                s,
+                &mut out,
+                0..rows,
+                0..columns,
+                &packed_left,
+                &packed_right,
+                block.len(),
+                start,
+            );
+        }
+        values
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_element_is_one_chain(
+        rows in 1_usize..30,
+        columns in 1_usize..70,
+        depth in 1_usize..40,
+        block in 1_usize..40,
+        transposed: bool,
+        seed: u64,
+    ) {
+        let left = random(rows * depth, seed);
+        let right = random(columns * depth, !seed);
+        let mut want = Vec::new();
+        for r in 0..rows {
+            for c in 0..columns {
+                want.push((0..depth).fold(0.0, |sum: f32, k| {
+                    let right = right[if transposed { c * depth + k } else { k * columns + c }];
+                    left[r * depth + k].mul_add(right, sum)
+                }));
+            }
+        }
+        for isa in Isa::all() {
+            let product =
+                Product { left: &left, right: &right, rows, columns, depth, block, transposed };
+            prop_assert_eq!(&isa.run(product), &want, "{:?}", isa);
+        }
+    }
+}
