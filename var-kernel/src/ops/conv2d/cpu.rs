@@ -1,1 +1,0 @@
-//! conv2d on the CPU.
