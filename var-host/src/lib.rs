@@ -1,8 +1,20 @@
 //! Files, threads and memory for [`var_kernel`].
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`checkpoint`] | safetensors and PyTorch files: mapped, read, written |
+//! | [`model`] | configuration read off a checkpoint, weights by name, the model file |
+//! | [`engine`] | a model at work: sample, encode, decode, score |
+//! | [`pictures`] | PNG, JPEG, WebP; resize, crop, grid |
+//! | [`tokens`] | the tokens file |
+//! | [`pool`] | threads for the kernel |
+//! | [`atomic_file`] | a file that appears whole or not at all |
 #![deny(unsafe_code)]
 
 pub mod atomic_file;
 pub mod checkpoint;
+pub mod engine;
+pub mod model;
 pub mod pictures;
 pub mod pool;
 pub mod tokens;

@@ -11,25 +11,20 @@ impl Picture {
     /// If `out` is not `height × width × 3` long.
     #[track_caller]
     pub fn to_values(&self, out: &mut [f32]) {
-        assert_eq!(out.len(), self.rgb.len(), "to_values: out is not height × width × 3");
-        for (out, &sample) in out.iter_mut().zip(&self.rgb) {
-            *out = f32::from(sample) / 127.5 - 1.0;
-        }
+        var_kernel::image::from_bytes(out, &self.rgb);
     }
 
     /// The picture of the model's numbers, `height × width × 3`.
     ///
-    /// `sample = round((x + 1) / 2 · 255)` with x clamped to [−1, 1], halves to the even number;
-    /// NaN becomes 0. So [`Picture::to_values`] and back is the identity. The golden picture of the
-    /// full-size model is rounded so; the published demonstration notebook cuts the fraction off
-    /// instead and is darker by half a level on average.
+    /// As [`var_kernel::image::to_bytes`] rounds: [`Picture::to_values`] and back is the identity.
     ///
     /// # Panics
     /// If a side is zero or `values` is not `height × width × 3` long.
     #[track_caller]
     pub fn from_values(width: usize, height: usize, values: &[f32]) -> Self {
-        let sample = |&x: &f32| ((x.clamp(-1.0, 1.0) + 1.0) * 0.5 * 255.0).round_ties_even() as u8;
-        Self::new(width, height, values.iter().map(sample).collect())
+        let mut rgb = vec![0; values.len()];
+        var_kernel::image::to_bytes(&mut rgb, values);
+        Self::new(width, height, rgb)
     }
 }
 

@@ -214,14 +214,14 @@ impl<B: Backend> Quantizer<'_, '_, B> {
     ///
     /// # Errors
     /// Only the device's own, or what `each` returns.
-    pub fn decode<E: From<B::Error>>(
+    pub fn decode(
         &self,
         b: &B,
         latents: &mut B::Slice,
         tokens: &[u32],
         arena: &mut Arena<'_, B::Slice>,
-        mut each: impl FnMut(usize, &B::Slice, &mut Arena<'_, B::Slice>) -> Result<(), E>,
-    ) -> Result<(), E> {
+        mut each: impl FnMut(usize, &B::Slice, &mut Arena<'_, B::Slice>) -> Result<(), B::Error>,
+    ) -> Result<(), B::Error> {
         let VqvaeConfig { ladder, latent, .. } = self.config;
         let images = tokens.len() / ladder.length();
         let mut arena = arena.scope();

@@ -4,7 +4,7 @@ mod cpu;
 #[cfg(test)]
 mod tests;
 
-use crate::memory::Device;
+use crate::memory::{Device, Floats};
 use crate::ops::PerRow;
 
 /// Sizes of a [`Linear::linear`].
@@ -71,6 +71,25 @@ pub trait Linear: Device {
         epilogue: Epilogue<'_, Self::Slice>,
         d: Dims,
     ) -> Result<(), Self::Error>;
+}
+
+impl<S: Floats + ?Sized> Epilogue<'_, S> {
+    /// Refuses operands whose lengths are not `d`'s.
+    #[track_caller]
+    pub(crate) fn check(self, d: Dims) {
+        match self {
+            Self::None | Self::Gelu => {}
+            Self::Gated { residual, gate } => {
+                let whole = d.rows * d.outer;
+                assert_eq!(residual.len(), whole, "linear: residual is not rows × outer");
+                gate.check(d.rows, d.outer);
+            }
+            Self::Plus { table } => {
+                let whole_rows = !table.is_empty() && table.len().is_multiple_of(d.outer.max(1));
+                assert!(whole_rows, "linear: table is not period × outer (outer {})", d.outer);
+            }
+        }
+    }
 }
 
 impl Dims {

@@ -1,0 +1,58 @@
+//! What the engine refuses.
+
+use crate::pool::ThreadsError;
+
+/// Why the engine cannot do what it is asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The threads cannot be started.
+    #[error(transparent)]
+    Threads(#[from] ThreadsError),
+    /// The model file holds only a VQVAE.
+    #[error("the model has no transformer")]
+    NoTransformer,
+    /// The model file holds only a transformer.
+    #[error("the model has no VQVAE")]
+    NoVqvae,
+    /// A label above the null class.
+    #[error("class {has}: the model has classes 0 to {}, and {classes} for none", classes.saturating_sub(1))]
+    Label {
+        /// The label.
+        has: u32,
+        /// How many classes there are.
+        classes: u32,
+    },
+    /// A picture of another size.
+    #[error("the picture is {width} × {height}, the model wants {wants} × {wants}")]
+    PictureSize {
+        /// The model's side.
+        wants: usize,
+        /// The picture's width.
+        width: usize,
+        /// The picture's height.
+        height: usize,
+    },
+    /// Another number of tokens than the model's ladder has cells.
+    #[error("{has} tokens, the model's ladder has {wants} cells")]
+    TokenCount {
+        /// Cells of the ladder.
+        wants: usize,
+        /// Tokens given.
+        has: usize,
+    },
+    /// A token past the end of the codebook.
+    #[error("token {has} is not below the model's {codes} codes")]
+    Token {
+        /// The token.
+        has: u32,
+        /// Rows of the codebook.
+        codes: usize,
+    },
+    /// The system has not as much memory.
+    #[error("{bytes} bytes of working memory cannot be had: try a smaller batch")]
+    Memory {
+        /// What was asked for.
+        bytes: u128,
+    },
+}

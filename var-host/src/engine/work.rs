@@ -1,0 +1,105 @@
+//! How much memory and arithmetic a piece of work takes: the work itself, run dry.
+
+use core::cell::Cell;
+use core::ops::ControlFlow;
+
+use var_kernel::arena::Arena;
+use var_kernel::cpu::Cpu;
+use var_kernel::dry::{Dry, Lengths};
+use var_kernel::generate::{self, Request};
+use var_kernel::score;
+
+use super::{Engine, EngineError};
+use crate::model::assemble::{self, TransformerLayers, VqvaeLayers};
+use crate::model::listing::Listing;
+
+/// A piece of work.
+#[derive(Clone, Copy, Debug)]
+pub enum Work<'a> {
+    /// Sampling a batch, pictures included.
+    Sample {
+        /// The batch.
+        request: &'a Request<'a>,
+    },
+    /// Picture → tokens.
+    Encode,
+    /// Tokens → picture.
+    Decode,
+    /// The likelihood of one image's tokens.
+    Surprise,
+}
+
+/// What a piece of work takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Takes {
+    /// Floats of working memory.
+    pub floats: usize,
+    /// Multiply-adds of all products, by their formulas.
+    pub multiply_adds: u64,
+}
+
+impl Engine<'_> {
+    /// What `work` takes.
+    ///
+    /// # Errors
+    /// If the model lacks a half that the work wants.
+    pub fn work(&self, work: Work<'_>) -> Result<Takes, EngineError> {
+        let cpu = Cpu::new(self.isa, &self.threads);
+        let dry = Dry::new(&cpu);
+        let (mut lengths, peak): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
+        let mut arena = Arena::measured(&mut lengths[..], &peak);
+        let mut listing = Listing::default();
+        let Ok(layers) = VqvaeLayers::bind(&mut listing, *self.vqvae()?);
+        let Ok(vqvae) = layers.assemble(&mut listing);
+        let config = self.vqvae()?;
+        let mut tokens = vec![0; config.ladder.length()];
+        match work {
+            Work::Encode => {
+                let latent = arena.take(vqvae.quantizer.latent_len(1));
+                let pictures = [(); usize::MAX];
+                let pictures = &pictures[..vqvae.pictures_len(1)];
+                let Ok(()) = vqvae.encode(&dry, latent, pictures, &mut arena);
+                let Ok(()) = vqvae.quantizer.encode(&dry, &mut tokens, latent, &mut arena);
+            }
+            Work::Decode => {
+                let latent = arena.take(vqvae.quantizer.latent_len(1));
+                let values = arena.take(vqvae.pictures_len(1));
+                let quantizer = &vqvae.quantizer;
+                let Ok(()) =
+                    quantizer.decode(&dry, latent, &tokens, &mut arena, |_, latent, arena| {
+                        vqvae.decode(&dry, values, latent, arena)
+                    });
+            }
+            Work::Surprise | Work::Sample { .. } => {
+                let Ok(blocks) = TransformerLayers::bind(&mut listing, *self.transformer()?);
+                let mut other = Listing::default();
+                let sources = ((&blocks, &mut listing), (&layers, &mut other));
+                let Ok(model) = assemble::model(sources.0, sources.1);
+                if let Work::Sample { request } = work {
+                    let images = request.labels.len();
+                    let mut tokens = vec![0; images * config.ladder.length()];
+                    let mut pictures = vec![0.0; vqvae.pictures_len(images)];
+                    let mut each = |progress: &mut generate::Progress<'_, '_, '_, _>| {
+                        // A callback may ask for the picture so far: the arena must have room.
+                        let mut values = vec![0.0; vqvae.pictures_len(1)];
+                        let Ok(()) = progress.picture(&mut values, 0);
+                        ControlFlow::Continue(())
+                    };
+                    let Ok(_) = generate::generate(
+                        &dry,
+                        &model,
+                        request,
+                        &mut tokens,
+                        &mut pictures,
+                        &mut arena,
+                        &mut each,
+                    );
+                } else {
+                    let mut out = vec![0.0; tokens.len()];
+                    let Ok(()) = score::surprise(&dry, &model, &mut out, &tokens, 0, &mut arena);
+                }
+            }
+        }
+        Ok(Takes { floats: peak.get(), multiply_adds: dry.multiply_adds() })
+    }
+}

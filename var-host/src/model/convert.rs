@@ -1,0 +1,80 @@
+//! Writing a model file: both halves, one precision, the configuration in the metadata.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::listing::Wanted;
+use super::settings::{self, Settings, VaeSettings, VarSettings};
+use super::weights::{transformer_tensors, vqvae_tensors};
+use super::{ModelError, Part, Weights};
+use crate::checkpoint::quantize::{self, Precision, SCALE_SUFFIX};
+use crate::checkpoint::{Dtype, Record, save};
+
+/// Prefixes of the two halves in a model file.
+const PREFIXES: [&str; 2] = ["var.", "vae."];
+
+/// Writes `weights` to a model file at `path`, matrices in `precision`.
+///
+/// Vectors (biases, norms, per-head scales) and the codebook stay in `f32`: together they are less
+/// than a hundredth of a model, and distances to codes decide between near equals.
+///
+/// # Errors
+/// If a weight does not fit the precision, or the file exists and `overwrite` is false, or it cannot
+/// be written. Nothing is left behind then.
+pub fn convert(
+    weights: &Weights,
+    path: &Path,
+    precision: Precision,
+    class_names: Vec<String>,
+    overwrite: bool,
+) -> Result<(), ModelError> {
+    let mut records = Vec::new();
+    let mut settings = Settings { class_names, ..Settings::default() };
+    if let Some((part, config)) = &weights.transformer {
+        records.extend(part.converted(PREFIXES[0], transformer_tensors(*config), precision));
+        settings.var = Some(VarSettings::from(config));
+    }
+    if let Some((part, config)) = &weights.vqvae {
+        records.extend(part.converted(PREFIXES[1], vqvae_tensors(*config), precision));
+        settings.vae = Some(VaeSettings::from(config));
+    }
+    let text = serde_json::to_string(&settings).expect("a configuration is plain numbers");
+    let metadata = BTreeMap::from([(settings::KEY.to_owned(), text)]);
+    Ok(save(path, records, &metadata, overwrite)?)
+}
+
+/// The precision a tensor is stored in, in a file whose matrices are stored in `precision`.
+fn of_tensor(wanted: &Wanted, precision: Precision) -> Precision {
+    let is_table = matches!(wanted.name.as_str(), "class_emb.weight" | "pos_1LC");
+    match precision {
+        _ if !wanted.matrix && !is_table => Precision::F32,
+        // Tables are looked up, not multiplied: nothing there widens blocks of eight bits.
+        Precision::Q8 if is_table => Precision::F16,
+        other => other,
+    }
+}
+
+impl Part {
+    /// What stores the `wanted` tensors under `prefix`.
+    fn converted<'a>(
+        &'a self,
+        prefix: &str,
+        wanted: Vec<Wanted>,
+        precision: Precision,
+    ) -> Vec<Record<'a>> {
+        let mut records = Vec::new();
+        for wanted in wanted {
+            let name = format!("{prefix}{}", wanted.name);
+            let Some(tensor) = self.tensor(&wanted.name) else { continue };
+            records.extend(quantize::records(&name, tensor, of_tensor(&wanted, precision)));
+            // A tensor that has its eight bits already is stored as it is, and so are its scales.
+            if tensor.dtype == Dtype::I8
+                && let Some(scales) = self.tensor(&format!("{}{SCALE_SUFFIX}", wanted.name))
+            {
+                let name = format!("{name}{SCALE_SUFFIX}");
+                records.push(Record::borrowed(name, scales.dtype, scales.shape, scales.bytes));
+            }
+        }
+        records
+    }
+}

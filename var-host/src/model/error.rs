@@ -1,0 +1,175 @@
+//! What can be wrong with a model's files.
+
+use var_kernel::model::{ConfigError, Ladder};
+
+use crate::checkpoint::{CheckpointError, Dtype, FormatError, SaveError};
+
+/// Why files make no model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The built-in model cannot be read.
+    #[error("the built-in model")]
+    BuiltIn(#[source] FormatError),
+    /// The model file cannot be written.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// No tensor that only a transformer, or only a VQVAE, has.
+    #[error("{file}: no {part} in it: no tensor is called or ends in {wants}")]
+    NoPart {
+        /// The file.
+        file: String,
+        /// `transformer` or `VQVAE`.
+        part: &'static str,
+        /// The tensor that was looked for.
+        wants: &'static str,
+    },
+    /// Two transformers, or two VQVAEs, in one file.
+    #[error("{file}: more than one {part} in it, under {first:?} and {second:?}")]
+    SeveralParts {
+        /// The file.
+        file: String,
+        /// `transformer` or `VQVAE`.
+        part: &'static str,
+        /// Prefix of the first.
+        first: String,
+        /// Prefix of the second.
+        second: String,
+    },
+    /// A tensor the model needs is not in the file.
+    #[error("{file}: {tensor} is missing")]
+    Missing {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+    },
+    /// A tensor has another shape than the rest of the file asks for.
+    #[error("{file}: {tensor}: wants {wants:?}, file has {has:?}")]
+    Shape {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// The shape the model wants.
+        wants: Vec<usize>,
+        /// The shape in the file.
+        has: Vec<usize>,
+    },
+    /// A tensor has another number of dimensions than any model's.
+    #[error("{file}: {tensor}: wants {wants} dimensions, file has {has:?}")]
+    Rank {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// Dimensions wanted.
+        wants: usize,
+        /// The shape in the file.
+        has: Vec<usize>,
+    },
+    /// A tensor has an element type no weight has.
+    #[error("{file}: {tensor}: wants floating-point numbers, file has {has:?}")]
+    ElementType {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// The type in the file.
+        has: Dtype,
+    },
+    /// A tensor that belongs to no model we know.
+    #[error("{file}: {tensor} of shape {has:?} is not part of the model")]
+    Unknown {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        has: Vec<usize>,
+    },
+    /// A weight is infinite or not a number.
+    #[error("{file}: {tensor}: element {index} is {value}")]
+    NotFinite {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// Row-major index of the element.
+        index: usize,
+        /// The element.
+        value: f32,
+    },
+    /// Sizes that make no model.
+    #[error("{file}")]
+    Config {
+        /// The file.
+        file: String,
+        /// What does not fit.
+        source: ConfigError,
+    },
+    /// The scales of positions in `lvl_1L` are not a ladder.
+    #[error("{file}: lvl_1L: scale {scale} has {cells} cells, which is no square")]
+    Levels {
+        /// The file.
+        file: String,
+        /// The scale.
+        scale: usize,
+        /// Its cells.
+        cells: usize,
+    },
+    /// The ladder is neither in the file nor given.
+    #[error(
+        "{file}: the file does not say its ladder and no published one has {length} cells: \
+         give it, as --ladder 1_2_3_4"
+    )]
+    NoLadder {
+        /// The file.
+        file: String,
+        /// Cells of all scales; 0 where the file has nothing to count by.
+        length: usize,
+    },
+    /// The ladder that was given is not the file's.
+    #[error("{file}: ladder {given} has {} cells, the file's position table {length}", given.length())]
+    LadderLength {
+        /// The file.
+        file: String,
+        /// The ladder.
+        given: Ladder,
+        /// Cells in the file.
+        length: usize,
+    },
+    /// Transformer and VQVAE do not belong together.
+    #[error("the transformer predicts {what} of {transformer}, the VQVAE has {vqvae}")]
+    Mismatch {
+        /// Codes or their width.
+        what: &'static str,
+        /// The transformer's number.
+        transformer: usize,
+        /// The VQVAE's number.
+        vqvae: usize,
+    },
+    /// The configuration in a model file's metadata cannot be read.
+    #[error("{file}: the configuration in its metadata")]
+    Metadata {
+        /// The file.
+        file: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The configuration in a model file's metadata is not what its tensors say.
+    #[error("{file}: its metadata says {what} {metadata}, its tensors say {tensors}")]
+    MetadataDiffers {
+        /// The file.
+        file: String,
+        /// Which number.
+        what: &'static str,
+        /// In the metadata.
+        metadata: String,
+        /// By the tensors.
+        tensors: String,
+    },
+}

@@ -1,0 +1,416 @@
+//! A model's weights: where they lie in their files, widened where the kernel wants `f32`.
+
+use core::fmt;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use half::f16;
+use var_kernel::cpu::{Cpu, Matrix, matrix::Q8_BLOCK};
+use var_kernel::dry::Dry;
+use var_kernel::model::weights::Source;
+use var_kernel::model::{ConfigError, VarConfig, VqvaeConfig};
+use var_kernel::ops::nearest_code::Distance;
+
+use super::ModelError;
+use super::assemble::{TransformerLayers, VqvaeLayers};
+use super::detect::{self, Hints};
+use super::listing::{Listing, Wanted};
+use super::settings::Settings;
+use crate::checkpoint::quantize::SCALE_SUFFIX;
+use crate::checkpoint::{Checkpoint, Dtype, Tensor};
+
+/// One half of a model in its file: the tensors under a prefix.
+pub struct Part {
+    checkpoint: Arc<Checkpoint>,
+    file: String,
+    prefix: String,
+    /// Tensors wanted as `f32` that the file holds in another type.
+    widened: HashMap<String, Vec<f32>>,
+}
+
+/// A transformer, a VQVAE or both, with their configurations.
+pub struct Weights {
+    /// The transformer.
+    pub transformer: Option<(Part, VarConfig)>,
+    /// The VQVAE.
+    pub vqvae: Option<(Part, VqvaeConfig)>,
+    /// Names of the classes, where the file has them.
+    pub class_names: Vec<String>,
+    /// Whether the number of heads is only the published rule (width / 64), for the user to know.
+    pub heads_assumed: bool,
+}
+
+/// A tensor that only a transformer has, and one that only a VQVAE has.
+const MARKS: [(&str, &str); 2] =
+    [("transformer", "pos_1LC"), ("VQVAE", "quantize.embedding.weight")];
+
+/// Ends of tensors that a checkpoint may hold and no forward pass wants.
+const BUFFERS: [&str; 4] =
+    ["lvl_1L", "attn_bias_for_masking", ".attn.zero_k_bias", "quantize.ema_vocab_hit_SV"];
+
+impl Weights {
+    /// The model file at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read or holds neither half, or what it holds is no model.
+    pub fn open(path: &Path, hints: Hints) -> Result<Self, ModelError> {
+        let checkpoint = Arc::new(Checkpoint::open(path)?);
+        Self::of_one_file(checkpoint, path.display().to_string(), hints)
+    }
+
+    /// The model file embedded in the program.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn built_in(bytes: &'static [u8]) -> Result<Self, ModelError> {
+        let checkpoint = Checkpoint::from_static(bytes).map_err(ModelError::BuiltIn)?;
+        Self::of_one_file(Arc::new(checkpoint), "the built-in model".to_owned(), Hints::default())
+    }
+
+    /// Published checkpoints, or the trainer's, as they are.
+    ///
+    /// # Errors
+    /// If a file cannot be read, does not hold the half it is given for, or the halves do not belong
+    /// together.
+    pub fn open_halves(
+        var: Option<&Path>,
+        vae: Option<&Path>,
+        hints: Hints,
+    ) -> Result<Self, ModelError> {
+        let open = |path: &Path, half: usize| {
+            let file = path.display().to_string();
+            let checkpoint = Arc::new(Checkpoint::open(path)?);
+            Part::find(&checkpoint, &file, half)?.ok_or(ModelError::NoPart {
+                file,
+                part: MARKS[half].0,
+                wants: MARKS[half].1,
+            })
+        };
+        let var = var.map(|path| open(path, 0)).transpose()?;
+        let vae = vae.map(|path| open(path, 1)).transpose()?;
+        Self::new(var, vae, hints)
+    }
+
+    fn of_one_file(
+        checkpoint: Arc<Checkpoint>,
+        file: String,
+        hints: Hints,
+    ) -> Result<Self, ModelError> {
+        let var = Part::find(&checkpoint, &file, 0)?;
+        let vae = Part::find(&checkpoint, &file, 1)?;
+        if var.is_none() && vae.is_none() {
+            let (part, wants) = MARKS[0];
+            return Err(ModelError::NoPart { file, part, wants });
+        }
+        Self::new(var, vae, hints)
+    }
+
+    fn new(var: Option<Part>, vae: Option<Part>, hints: Hints) -> Result<Self, ModelError> {
+        let mut settings = Settings::default();
+        for part in var.iter().chain(&vae) {
+            if let Some(found) = Settings::read(&part.file, part.checkpoint.metadata())? {
+                settings = found;
+            }
+        }
+        let hints = Hints {
+            ladder: hints.ladder.or(settings.ladder()),
+            heads: hints.heads.or(settings.var.as_ref().map(|var| var.heads)),
+        };
+        let mut heads_assumed = false;
+        let transformer = match var {
+            None => None,
+            Some(mut part) => {
+                let (config, assumed) = detect::transformer(&part, hints)?;
+                heads_assumed = assumed;
+                part.prepare(&transformer_tensors(config))?;
+                Some((part, config))
+            }
+        };
+        let vqvae = match vae {
+            None => None,
+            Some(mut part) => {
+                let ladder = transformer.as_ref().map(|(_, config)| config.ladder).or(hints.ladder);
+                let no_ladder = || ModelError::NoLadder { file: part.file.clone(), length: 0 };
+                let mut config = detect::vqvae(&part, ladder.ok_or_else(no_ladder)?)?;
+                if let Some(vae) = &settings.vae {
+                    if vae.unit_length_codes {
+                        config.distance = Distance::Angle;
+                    }
+                    if config.refinement_ratio != 0.0 {
+                        config.refinement_ratio = vae.refinement_ratio;
+                    }
+                }
+                part.prepare(&vqvae_tensors(config))?;
+                Some((part, config))
+            }
+        };
+        if let (Some((_, var)), Some((_, vae))) = (&transformer, &vqvae) {
+            for (what, transformer, vqvae) in
+                [("codes", var.codes, vae.codes), ("codes of width", var.latent, vae.latent)]
+            {
+                if transformer != vqvae {
+                    return Err(ModelError::Mismatch { what, transformer, vqvae });
+                }
+            }
+        }
+        Ok(Self { transformer, vqvae, class_names: settings.class_names, heads_assumed })
+    }
+}
+
+/// The tensors of a transformer of this configuration.
+pub fn transformer_tensors(config: VarConfig) -> Vec<Wanted> {
+    let mut listing = Listing::default();
+    let Ok(layers) = TransformerLayers::<Dry<'_, Cpu<'_>>>::bind(&mut listing, config);
+    let Ok(_) = layers.assemble(&mut listing);
+    listing.wanted
+}
+
+/// The tensors of a VQVAE of this configuration.
+pub fn vqvae_tensors(config: VqvaeConfig) -> Vec<Wanted> {
+    let mut listing = Listing::default();
+    let Ok(layers) = VqvaeLayers::<Dry<'_, Cpu<'_>>>::bind(&mut listing, config);
+    let Ok(_) = layers.assemble(&mut listing);
+    listing.wanted
+}
+
+impl Part {
+    /// The half number `half` of [`MARKS`] in a file, if it is there: under whatever prefix its mark
+    /// is found.
+    fn find(
+        checkpoint: &Arc<Checkpoint>,
+        file: &str,
+        half: usize,
+    ) -> Result<Option<Self>, ModelError> {
+        let (part, mark) = MARKS[half];
+        let prefixes = checkpoint.tensors().filter_map(|tensor| {
+            let prefix = tensor.name.strip_suffix(mark)?;
+            (prefix.is_empty() || prefix.ends_with('.')).then(|| prefix.to_owned())
+        });
+        let mut prefixes: Vec<String> = prefixes.collect();
+        // A trainer's checkpoint also holds the optimizer's state under the same names.
+        prefixes.retain(|prefix| !prefix.contains("opt"));
+        let mut prefixes = prefixes.into_iter();
+        match (prefixes.next(), prefixes.next()) {
+            (None, _) => Ok(None),
+            (Some(prefix), None) => Ok(Some(Self {
+                checkpoint: Arc::clone(checkpoint),
+                file: file.to_owned(),
+                prefix,
+                widened: HashMap::new(),
+            })),
+            (Some(first), Some(second)) => {
+                Err(ModelError::SeveralParts { file: file.to_owned(), part, first, second })
+            }
+        }
+    }
+
+    /// The file's name, for messages.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The file.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Whether the tensor `name` is there.
+    pub fn contains(&self, name: &str) -> bool {
+        self.checkpoint.contains(&format!("{}{name}", self.prefix))
+    }
+
+    /// The tensor `name`, prefix left out.
+    pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
+        self.checkpoint.tensor(&format!("{}{name}", self.prefix))
+    }
+
+    /// How many of `{before}0{after}`, `{before}1{after}`, … there are, one after the other.
+    pub(super) fn count(&self, before: &str, after: &str) -> usize {
+        (0..).take_while(|number| self.contains(&format!("{before}{number}{after}"))).count()
+    }
+
+    /// The dimensions of the tensor `name`, of which there must be N.
+    pub(super) fn dims<const N: usize>(&self, name: &str) -> Result<[usize; N], ModelError> {
+        let full = format!("{}{name}", self.prefix);
+        let info = self.checkpoint.tensors().find(|tensor| tensor.name == full);
+        let Some(info) = info else {
+            return Err(ModelError::Missing { file: self.file.clone(), tensor: full });
+        };
+        info.shape.try_into().map_err(|_| ModelError::Rank {
+            file: self.file.clone(),
+            tensor: full,
+            wants: N,
+            has: info.shape.to_vec(),
+        })
+    }
+
+    /// The integers of the tensor `name`, if it is there.
+    pub(super) fn integers(&self, name: &str) -> Result<Option<Vec<i64>>, ModelError> {
+        let Some(tensor) = self.tensor(name) else { return Ok(None) };
+        match tensor.to_i64() {
+            Some(integers) => Ok(Some(integers)),
+            None => Err(ModelError::ElementType {
+                file: self.file.clone(),
+                tensor: format!("{}{name}", self.prefix),
+                has: tensor.dtype,
+            }),
+        }
+    }
+
+    pub(super) fn config_error(&self, source: ConfigError) -> ModelError {
+        ModelError::Config { file: self.file.clone(), source }
+    }
+
+    /// Checks that the file holds what is `wanted` and nothing else, all finite; widens what is
+    /// wanted as `f32`.
+    fn prepare(&mut self, wanted: &[Wanted]) -> Result<(), ModelError> {
+        let mut widened = HashMap::new();
+        for wanted in wanted {
+            let (file, name) = (|| self.file.clone(), format!("{}{}", self.prefix, wanted.name));
+            let Some(tensor) = self.checkpoint.tensor(&name) else {
+                return Err(ModelError::Missing { file: file(), tensor: name });
+            };
+            if tensor.shape != wanted.shape {
+                let (wants, has) = (wanted.shape.clone(), tensor.shape.to_vec());
+                return Err(ModelError::Shape { file: file(), tensor: name, wants, has });
+            }
+            let narrowed;
+            let numbers = match self.stored(&name, tensor)? {
+                Some(matrix) => matrix,
+                None => {
+                    narrowed = tensor.to_f32();
+                    Matrix::F32(&narrowed)
+                }
+            };
+            if let Some((index, value)) = not_finite(numbers) {
+                return Err(ModelError::NotFinite { file: file(), tensor: name, index, value });
+            }
+            let as_it_is = matches!(numbers, Matrix::F32(_)) || wanted.matrix;
+            if tensor.dtype == Dtype::F64 || !as_it_is {
+                let values = (0..numbers.len()).map(|index| numbers.at(index)).collect();
+                widened.insert(wanted.name.clone(), values);
+            }
+        }
+        self.refuse_unknown(wanted)?;
+        self.widened = widened;
+        Ok(())
+    }
+
+    /// Refuses tensors under the prefix that are neither wanted nor known buffers.
+    fn refuse_unknown(&self, wanted: &[Wanted]) -> Result<(), ModelError> {
+        let known: std::collections::HashSet<&str> =
+            wanted.iter().map(|wanted| wanted.name.as_str()).collect();
+        for tensor in self.checkpoint.tensors() {
+            let Some(name) = tensor.name.strip_prefix(self.prefix.as_str()) else { continue };
+            let scales = name.strip_suffix(SCALE_SUFFIX).is_some_and(|name| known.contains(name));
+            let buffer = BUFFERS.iter().any(|end| name.ends_with(end));
+            if known.contains(name) || scales || buffer {
+                continue;
+            }
+            let (file, has) = (self.file.clone(), tensor.shape.to_vec());
+            return Err(ModelError::Unknown { file, tensor: tensor.name.to_owned(), has });
+        }
+        Ok(())
+    }
+
+    /// The tensor as the kernel reads it; none in double precision, which must be narrowed first.
+    fn stored<'a>(
+        &'a self,
+        name: &str,
+        tensor: Tensor<'a>,
+    ) -> Result<Option<Matrix<'a>>, ModelError> {
+        let other = || ModelError::ElementType {
+            file: self.file.clone(),
+            tensor: name.to_owned(),
+            has: tensor.dtype,
+        };
+        let matrix = match tensor.dtype {
+            Dtype::F32 => tensor.as_f32().map(Matrix::F32),
+            Dtype::F16 => tensor.as_f16().map(Matrix::F16),
+            Dtype::Bf16 => tensor.as_bf16().map(Matrix::Bf16),
+            Dtype::F64 => return Ok(None),
+            Dtype::I8 => {
+                let parts = tensor.as_i8().zip(self.scales(name, tensor)?);
+                parts.map(|(values, scales)| Matrix::Q8 { values, scales })
+            }
+            _ => None,
+        };
+        matrix.map(Some).ok_or_else(other)
+    }
+
+    /// The scale factors of a q8 tensor.
+    fn scales(&self, name: &str, tensor: Tensor<'_>) -> Result<Option<&[f16]>, ModelError> {
+        let (file, tensor_name) = (self.file.clone(), format!("{name}{SCALE_SUFFIX}"));
+        let Some(scales) = self.checkpoint.tensor(&tensor_name) else {
+            return Err(ModelError::Missing { file, tensor: tensor_name });
+        };
+        let columns = tensor.shape.last().copied().unwrap_or(0);
+        let wants = vec![tensor.len() / columns.max(1), columns / Q8_BLOCK];
+        if scales.shape != wants || !columns.is_multiple_of(Q8_BLOCK) {
+            let has = scales.shape.to_vec();
+            return Err(ModelError::Shape { file, tensor: tensor_name, wants, has });
+        }
+        Ok(scales.as_f16())
+    }
+}
+
+/// The first element that is infinite or not a number.
+fn not_finite(numbers: Matrix<'_>) -> Option<(usize, f32)> {
+    // A first look at blocks, without a branch for each number, keeps this at the speed of memory.
+    fn search<T: Copy>(numbers: &[T], to_f32: impl Fn(T) -> f32) -> Option<(usize, f32)> {
+        let bad = |x: T| !to_f32(x).is_finite();
+        let block = 4096;
+        let (number, _) = numbers
+            .chunks(block)
+            .enumerate()
+            .find(|(_, part)| part.iter().fold(false, |any, x| any | bad(*x)))?;
+        let index = number * block + numbers[number * block..].iter().position(|x| bad(*x))?;
+        Some((index, to_f32(numbers[index])))
+    }
+    match numbers {
+        Matrix::F32(numbers) => search(numbers, |x| x),
+        Matrix::F16(numbers) => search(numbers, finite_f16),
+        Matrix::Bf16(numbers) => search(numbers, half::bf16::to_f32),
+        Matrix::Q8 { scales, .. } => search(scales, finite_f16),
+    }
+}
+
+/// A half-precision number's class without the cost of widening it.
+fn finite_f16(x: f16) -> f32 {
+    if x.to_bits() & 0x7c00 == 0x7c00 { x.to_f32() } else { 0.0 }
+}
+
+impl<'a> Source<'a, Cpu<'_>> for &'a Part {
+    type Error = core::convert::Infallible;
+
+    fn matrix(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        _shape: &[usize],
+    ) -> Result<Matrix<'a>, Self::Error> {
+        let (part, name): (&'a Part, _) = (self, name.to_string());
+        if let Some(values) = part.widened.get(&name) {
+            return Ok(Matrix::F32(values));
+        }
+        let full = format!("{}{name}", part.prefix);
+        let tensor = part.checkpoint.tensor(&full).expect("`prepare` found every tensor");
+        match part.stored(&full, tensor) {
+            Ok(Some(matrix)) => Ok(matrix),
+            Ok(None) | Err(_) => unreachable!("`prepare` widened or refused {full}"),
+        }
+    }
+
+    fn vector(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        _shape: &[usize],
+    ) -> Result<&'a [f32], Self::Error> {
+        let (part, name): (&'a Part, _) = (self, name.to_string());
+        if let Some(values) = part.widened.get(&name) {
+            return Ok(values);
+        }
+        let tensor = part.tensor(&name).expect("`prepare` found every tensor");
+        Ok(tensor.as_f32().expect("`prepare` widened what is not f32"))
+    }
+}
