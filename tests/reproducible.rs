@@ -1,1 +1,156 @@
-//! x
+//! Batches, threads and instruction sets do not change a byte; a run can be watched and stopped.
+
+use core::ops::ControlFlow;
+
+use var_kernel::arena::Arena;
+use var_kernel::cpu::{Cpu, Isa};
+use var_kernel::generate::{Keep, Outcome, Request, generate};
+use var_kernel::model::Model;
+use var_kernel::sample::{Filter, Source};
+
+use crate::support::{Golden, GoldenModel, with_cpu, working_memory};
+
+/// What a run gives: tokens of each image, picture of each image.
+type Run = (Vec<u32>, Vec<f32>);
+
+fn request<'a>(labels: &'a [u32], indices: &'a [u32]) -> Request<'a> {
+    Request {
+        labels,
+        indices,
+        cfg: 2.0,
+        filter: Filter { top_k: 30, top_p: 0.95 },
+        more_smooth: false,
+        source: Source::Seed(11),
+        keep: None,
+    }
+}
+
+fn run<'c>(cpu: &Cpu<'c>, model: &Model<'_, '_, Cpu<'c>>, request: &Request<'_>) -> Run {
+    let mut memory = working_memory(64);
+    let images = request.labels.len();
+    let mut tokens = vec![u32::MAX; images * model.vqvae.config.ladder.length()];
+    let mut pictures = vec![f32::NAN; model.vqvae.pictures_len(images)];
+    let mut arena = Arena::new(&mut memory[..]);
+    let Ok(outcome) =
+        generate(cpu, model, request, &mut tokens, &mut pictures, &mut arena, &mut |_| {
+            ControlFlow::Continue(())
+        });
+    assert_eq!(outcome, Outcome::Done);
+    (tokens, pictures)
+}
+
+fn tiny() -> GoldenModel {
+    GoldenModel::of(&Golden::open("tiny.safetensors"))
+}
+
+#[test]
+fn every_instruction_set_and_number_of_threads_gives_the_same_bytes() {
+    let model = tiny();
+    for more_smooth in [false, true] {
+        let request = Request { more_smooth, ..request(&[3, 7], &[0, 1]) };
+        let mut first: Option<Run> = None;
+        for isa in Isa::all() {
+            for threads in [1, 2, 3] {
+                let got =
+                    with_cpu(threads, isa, |cpu| model.on(cpu, |model| run(cpu, model, &request)));
+                match &first {
+                    None => first = Some(got),
+                    Some(first) => assert!(*first == got, "{isa:?} on {threads} threads differs"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_does_not_depend_on_its_batch() {
+    let model = tiny();
+    model.with(|cpu, model| {
+        let ladder = model.vqvae.config.ladder;
+        let (labels, indices) = ([3, 7, 0], [5, 9, 2]);
+        let (tokens, pictures) = run(cpu, model, &request(&labels, &indices));
+        for image in 0..3 {
+            let (labels, indices) = (&labels[image..=image], &indices[image..=image]);
+            let (alone, picture) = run(cpu, model, &request(labels, indices));
+            for scale in 0..ladder.scales() {
+                let range = ladder.range(scale);
+                let start = 3 * range.start + image * range.len();
+                assert_eq!(tokens[start..start + range.len()], alone[range]);
+            }
+            assert!(pictures[image * picture.len()..][..picture.len()] == picture);
+        }
+    });
+}
+
+#[test]
+fn a_seed_and_an_index_are_a_picture_of_their_own() {
+    tiny().with(|cpu, model| {
+        let of = |seed, index: u32| {
+            let indices = [index];
+            let request = Request { source: Source::Seed(seed), ..request(&[3], &indices) };
+            run(cpu, model, &request).0
+        };
+        assert_ne!(of(1, 0), of(1, 1));
+        assert_ne!(of(1, 0), of(2, 0));
+        assert_eq!(of(1, 1), of(1, 1));
+    });
+}
+
+#[test]
+fn a_callback_sees_the_picture_so_far_and_can_stop_the_run() {
+    tiny().with(|cpu, model| {
+        let request = request(&[3, 7], &[0, 1]);
+        let (_, pictures) = run(cpu, model, &request);
+        let length = model.vqvae.pictures_len(1);
+        let mut memory = working_memory(64);
+        let mut tokens = vec![u32::MAX; 2 * model.vqvae.config.ladder.length()];
+        let mut seen = Vec::new();
+        for last in [3, 1] {
+            let mut arena = Arena::new(&mut memory[..]);
+            let mut picture = vec![f32::NAN; length];
+            let Ok(outcome) =
+                generate(cpu, model, &request, &mut tokens, &mut [], &mut arena, &mut |progress| {
+                    let Ok(()) = progress.picture(&mut picture, 1);
+                    seen.push(progress.scale);
+                    if progress.scale == last {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                });
+            assert_eq!(outcome, Outcome::StoppedAfter(last));
+            assert_eq!(picture == pictures[length..], last == 3);
+        }
+        assert_eq!(seen, [0, 1, 2, 3, 0, 1]);
+    });
+}
+
+#[test]
+fn a_run_goes_on_from_the_first_scales_of_another() {
+    tiny().with(|cpu, model| {
+        let ladder = model.vqvae.config.ladder;
+        let whole = run(cpu, model, &request(&[3, 7], &[0, 1]));
+        for scales in 1..=ladder.scales() {
+            let end = ladder.range(scales - 1).end;
+            let cells: Vec<bool> = (0..ladder.length()).map(|cell| cell < end).collect();
+            // What lies behind the given scales must not matter.
+            let mut tokens = whole.0.clone();
+            tokens[2 * end..].fill(0);
+            let keep = Some(Keep { tokens: &tokens, cells: &cells });
+            assert!(run(cpu, model, &Request { keep, ..request(&[3, 7], &[0, 1]) }) == whole);
+        }
+    });
+}
+
+#[test]
+fn without_guidance_the_null_class_is_not_asked() {
+    tiny().with(|cpu, model| {
+        let plain = Request { cfg: 0.0, ..request(&[3, 10], &[0, 1]) };
+        let (tokens, _) = run(cpu, model, &plain);
+        let alone = Request { cfg: 0.0, ..request(&[10], &[1]) };
+        let guided = Request { cfg: 4.0, ..request(&[10], &[1]) };
+        // For the null class guidance is the identity, and is left out.
+        assert!(run(cpu, model, &alone) == run(cpu, model, &guided));
+        assert_eq!(tokens[1], run(cpu, model, &alone).0[0]);
+    });
+}

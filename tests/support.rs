@@ -197,13 +197,20 @@ impl GoldenModel {
         &self,
         work: impl for<'c> FnOnce(&Cpu<'c>, &Model<'_, '_, Cpu<'c>>) -> R,
     ) -> R {
-        with_cpu(2, Isa::best(), |cpu| {
-            let (mut var, mut vae) = (&self.var_weights, &self.vae_weights);
-            let Ok(transformer) = TransformerLayers::bind(&mut var, self.var);
-            let Ok(vqvae) = VqvaeLayers::bind(&mut vae, self.vae);
-            let Ok(model) = assemble::model((&transformer, &mut var), (&vqvae, &mut vae));
-            work(cpu, &model)
-        })
+        with_cpu(2, Isa::best(), |cpu| self.on(cpu, |model| work(cpu, model)))
+    }
+
+    /// Runs `work` on the model, on a CPU at hand.
+    pub(crate) fn on<'c, R>(
+        &self,
+        _: &Cpu<'c>,
+        work: impl FnOnce(&Model<'_, '_, Cpu<'c>>) -> R,
+    ) -> R {
+        let (mut var, mut vae) = (&self.var_weights, &self.vae_weights);
+        let Ok(transformer) = TransformerLayers::bind(&mut var, self.var);
+        let Ok(vqvae) = VqvaeLayers::bind(&mut vae, self.vae);
+        let Ok(model) = assemble::model((&transformer, &mut var), (&vqvae, &mut vae));
+        work(&model)
     }
 }
 
