@@ -4,6 +4,7 @@ pub mod isa;
 pub(crate) mod math;
 pub(crate) mod matmul;
 pub mod matrix;
+pub mod peak;
 pub(crate) mod simd;
 pub mod workers;
 

@@ -11,38 +11,58 @@ mod tests;
 mod tile;
 
 pub(crate) use pack::{
-    Numbers, RowMajor, RowMajorQ8, pack_left, pack_right, pack_right_transposed,
+    Numbers, RowMajor, RowMajorQ8, pack_left, pack_left_transposed, pack_right,
+    pack_right_transposed,
 };
 pub(crate) use tile::{Start, multiply};
+
+use core::ops::Range;
 
 use super::simd::{LANES, Simd};
 use super::workers::Tile;
 
-/// Rows of an output that a product may write.
-pub(crate) trait Rows {
-    /// The `row`th row.
-    fn row(&mut self, row: usize) -> &mut [f32];
+/// Where the elements of a product go.
+pub(crate) trait Output {
+    /// The elements of `row` at `columns`, which lie in one run of [`LANES`] counted from the
+    /// product's first column.
+    fn part(&mut self, row: usize, columns: Range<usize>) -> &mut [f32];
 }
 
-impl Rows for Tile<'_> {
+impl Output for Tile<'_> {
     #[inline(always)]
-    fn row(&mut self, row: usize) -> &mut [f32] {
-        Tile::row(self, row)
+    fn part(&mut self, row: usize, columns: Range<usize>) -> &mut [f32] {
+        &mut self.row(row)[columns]
     }
 }
 
-/// Rows that follow each other in memory, `stride` apart.
+/// Row-major, rows `stride` apart.
 pub(crate) struct Strided<'a> {
-    /// The numbers.
+    /// The elements.
     pub(crate) values: &'a mut [f32],
-    /// From the start of a row to the start of the next, which is also a row's width.
+    /// From the start of a row to the start of the next, at least a row's width.
     pub(crate) stride: usize,
 }
 
-impl Rows for Strided<'_> {
+impl Output for Strided<'_> {
     #[inline(always)]
-    fn row(&mut self, row: usize) -> &mut [f32] {
-        &mut self.values[row * self.stride..][..self.stride]
+    fn part(&mut self, row: usize, columns: Range<usize>) -> &mut [f32] {
+        &mut self.values[row * self.stride..][columns]
+    }
+}
+
+/// Panels of [`LANES`] columns laid out `[row][column]`: the right operand of another product.
+pub(crate) struct Panels<'a> {
+    /// The elements.
+    pub(crate) values: &'a mut [f32],
+    /// Rows of a panel.
+    pub(crate) height: usize,
+}
+
+impl Output for Panels<'_> {
+    #[inline(always)]
+    fn part(&mut self, row: usize, columns: Range<usize>) -> &mut [f32] {
+        let start = (columns.start / LANES * self.height + row) * LANES;
+        &mut self.values[start..][..columns.len()]
     }
 }
 

@@ -142,14 +142,44 @@ pub(crate) fn pack_left<S: Simd>(
             let columns = s.transpose(vectors);
             for i in 0..LANES {
                 if i < count {
-                    // Lanes past the panel's rows are zeros which the next store overwrites.
-                    let to = &mut to[(k + i) * S::TILE_ROWS..];
-                    let end = if to.len() < LANES { S::TILE_ROWS } else { LANES };
-                    s.store_part(columns[i], &mut to[..end]);
+                    store_tile_rows(s, columns[i], &mut to[(k + i) * S::TILE_ROWS..]);
                 }
             }
         }
     }
+}
+
+/// Packs the transpose of `rows` × `depth` of `from` into panels of [`Simd::TILE_ROWS`] rows laid out
+/// `[k][row]`: a row of the operand is a column of `from`.
+///
+/// # Panics
+/// If `to` is shorter than [`super::left_len`].
+#[inline(always)]
+pub(crate) fn pack_left_transposed<S: Simd>(
+    s: S,
+    to: &mut [f32],
+    from: &impl Numbers,
+    rows: Range<usize>,
+    depth: Range<usize>,
+) {
+    let length = depth.len();
+    for (panel, first) in rows.clone().step_by(S::TILE_ROWS).enumerate() {
+        let to = &mut to[panel * S::TILE_ROWS * length..];
+        let left = rows.end - first;
+        // Neighbours past the panel's rows are overwritten, so a whole vector may be read.
+        let count = if left < LANES { left.min(S::TILE_ROWS) } else { LANES };
+        for (i, k) in depth.clone().enumerate() {
+            store_tile_rows(s, from.load(s, k, first, count), &mut to[i * S::TILE_ROWS..]);
+        }
+    }
+}
+
+/// Writes the first [`Simd::TILE_ROWS`] lanes, and the others too where that stays inside `to`: what
+/// comes after is packed later.
+#[inline(always)]
+fn store_tile_rows<S: Simd>(s: S, v: S::F32, to: &mut [f32]) {
+    let end = if to.len() < LANES { S::TILE_ROWS } else { LANES };
+    s.store_part(v, &mut to[..end]);
 }
 
 /// Packs the transpose of `columns` × `depth` of `from` into panels of [`LANES`] columns laid out
@@ -173,16 +203,22 @@ pub(crate) fn pack_right_transposed<S: Simd>(
         for k in (0..length).step_by(LANES) {
             let count = LANES.min(length - k);
             let mut vectors = [s.splat(0.0); LANES];
-            for c in 0..LANES {
-                if c < width {
+            if width == LANES && count == LANES {
+                for c in 0..LANES {
+                    vectors[c] = from.load(s, first + c, depth.start + k, LANES);
+                }
+                let vectors = s.transpose(vectors);
+                let to = to[k..].first_chunk_mut::<LANES>().expect("a whole block");
+                for i in 0..LANES {
+                    s.store(vectors[i], &mut to[i]);
+                }
+            } else {
+                for c in 0..width {
                     vectors[c] = from.load(s, first + c, depth.start + k, count);
                 }
-            }
-            let vectors = s.transpose(vectors);
-            let to = &mut to[k..][..count];
-            for i in 0..LANES {
-                if i < count {
-                    s.store(vectors[i], &mut to[i]);
+                let vectors = s.transpose(vectors);
+                for i in 0..count {
+                    s.store(vectors[i], &mut to[k + i]);
                 }
             }
         }

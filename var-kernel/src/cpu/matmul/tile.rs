@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::Rows;
+use super::Output;
 use crate::cpu::simd::{LANES, Simd};
 
 /// Where the sums of a product begin.
@@ -24,7 +24,7 @@ pub(crate) enum Start {
 #[inline(always)]
 pub(crate) fn multiply<S: Simd>(
     s: S,
-    out: &mut impl Rows,
+    out: &mut impl Output,
     rows: Range<usize>,
     columns: Range<usize>,
     left: &[f32],
@@ -72,11 +72,24 @@ struct Place {
     width: usize,
 }
 
+impl Place {
+    #[inline(always)]
+    fn is_whole<const ROWS: usize, const VECTORS: usize>(self) -> bool {
+        self.height == ROWS && self.width == VECTORS * LANES
+    }
+
+    /// Columns of the `v`th vector.
+    #[inline(always)]
+    fn vector(self, v: usize) -> Range<usize> {
+        self.column + v * LANES..self.column + self.width.min((v + 1) * LANES)
+    }
+}
+
 /// One tile, computed with the fewest rows of those compiled that hold it.
 #[inline(always)]
 fn tiles<S: Simd, const VECTORS: usize>(
     s: S,
-    out: &mut impl Rows,
+    out: &mut impl Output,
     place: Place,
     left: &[f32],
     right: [&[[f32; LANES]]; VECTORS],
@@ -98,7 +111,7 @@ fn tiles<S: Simd, const VECTORS: usize>(
 #[inline(always)]
 fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     s: S,
-    out: &mut impl Rows,
+    out: &mut impl Output,
     place: Place,
     left: &[f32],
     right: [&[[f32; LANES]]; VECTORS],
@@ -106,17 +119,29 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
 ) {
     let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
     if start == Start::Output {
-        for r in 0..ROWS {
-            if r >= place.height {
-                break;
+        if place.is_whole::<ROWS, VECTORS>() {
+            for r in 0..ROWS {
+                for v in 0..VECTORS {
+                    let part = out.part(place.row + r, place.vector(v));
+                    sums[r][v] = s.load(part.first_chunk().expect("a whole tile"));
+                }
             }
-            let row = &out.row(place.row + r)[place.column..][..place.width];
-            for v in 0..VECTORS {
-                let end = row.len().min((v + 1) * LANES);
-                sums[r][v] = s.load_or(&row[v * LANES..end], 0.0);
+        } else {
+            let mut edge = [[[0.0; LANES]; VECTORS]; ROWS];
+            for (r, edge) in edge[..place.height].iter_mut().enumerate() {
+                for (v, edge) in edge.iter_mut().enumerate() {
+                    let part = out.part(place.row + r, place.vector(v));
+                    edge[..part.len()].copy_from_slice(part);
+                }
+            }
+            for r in 0..ROWS {
+                for v in 0..VECTORS {
+                    sums[r][v] = s.load(&edge[r][v]);
+                }
             }
         }
     }
+    let right = right.map(|panel| &panel[..left.len() / S::TILE_ROWS]);
     for (k, left) in left.chunks_exact(S::TILE_ROWS).enumerate() {
         let mut vectors = [s.splat(0.0); VECTORS];
         for v in 0..VECTORS {
@@ -129,13 +154,24 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             }
         }
     }
-    for r in 0..ROWS {
-        // Not a shorter range: the loop must unroll for the sums to stay in registers.
-        if r < place.height {
-            let row = &mut out.row(place.row + r)[place.column..][..place.width];
+    if place.is_whole::<ROWS, VECTORS>() {
+        for r in 0..ROWS {
             for v in 0..VECTORS {
-                let end = row.len().min((v + 1) * LANES);
-                s.store_part(sums[r][v], &mut row[v * LANES..end]);
+                let part = out.part(place.row + r, place.vector(v));
+                s.store(sums[r][v], part.first_chunk_mut().expect("a whole tile"));
+            }
+        }
+    } else {
+        let mut edge = [[[0.0; LANES]; VECTORS]; ROWS];
+        for r in 0..ROWS {
+            for v in 0..VECTORS {
+                s.store(sums[r][v], &mut edge[r][v]);
+            }
+        }
+        for (r, edge) in edge[..place.height].iter().enumerate() {
+            for (v, edge) in edge.iter().enumerate() {
+                let part = out.part(place.row + r, place.vector(v));
+                part.copy_from_slice(&edge[..part.len()]);
             }
         }
     }

@@ -1,7 +1,36 @@
-//! temporary
-use super::{Attention, Dims, Mask};
-use crate::cpu::Cpu;
+//! attention on the CPU.
+//!
+//! Both products are turned so that the sixteen lanes of a vector are sixteen queries: scores are
+//! `k·qᵀ`, laid out `[key][query]`, which is how the second product `vᵀ·pᵀ` wants its right operand.
+//! So probabilities are never rearranged, and maximum, exponential and sum go lane by lane.
+//!
+//! Keys past the number a query sees get probability 0, which changes neither a sum of probabilities
+//! nor a chain of fused multiply-adds: the result is as if the keys were not there.
+
 use core::convert::Infallible;
+use core::ops::Range;
+
+use super::{Attention, Dims, Mask};
+use crate::cpu::matmul::{
+    Panels, RowMajor, Start, left_len, multiply, pack_left, pack_left_transposed,
+    pack_right_transposed,
+};
+use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::workers::Tile;
+use crate::cpu::{Cpu, SCRATCH_FLOATS, math};
+
+/// Keys between two updates of the running maximum. Another number would give other bits.
+const KEYS: usize = 256;
+
+/// Partial sums of probabilities in a block of keys: key j adds to number j mod this.
+const SUMS: usize = 4;
+
+/// Queries of a task at most: beyond, packing the keys costs little already.
+const MOST_QUERIES: usize = 256;
+
+/// Floats of scratch memory for packed keys or values.
+const PACKED_FLOATS: usize = 1 << 16;
+
 impl Attention for Cpu<'_> {
     fn attention(
         &self,
@@ -14,36 +43,226 @@ impl Attention for Cpu<'_> {
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), q.len(), k.len(), v.len(), mask);
-        let w = d.heads * d.head_width;
-        let mut p = [0f64; 4096];
-        for b in 0..d.batch {
-            for i in 0..d.queries {
-                for h in 0..d.heads {
-                    let n = mask.visible(i, d.keys);
-                    let q = &q[(b * d.queries + i) * w + h * d.head_width..][..d.head_width];
-                    let mut top = f64::NEG_INFINITY;
-                    for j in 0..n {
-                        let k = &k[(b * d.capacity + j) * w + h * d.head_width..][..d.head_width];
-                        p[j] = q.iter().zip(k).map(|(a, b)| (a * b) as f64).sum::<f64>()
-                            * scale as f64;
-                        top = top.max(p[j]);
-                    }
-                    let mut sum = 0.0;
-                    for j in 0..n {
-                        p[j] = libm::exp(p[j] - top);
-                        sum += p[j];
-                    }
-                    let o = &mut out[(b * d.queries + i) * w + h * d.head_width..][..d.head_width];
-                    for c in 0..d.head_width {
-                        let mut s = 0.0;
-                        for j in 0..n {
-                            s += p[j] * v[(b * d.capacity + j) * w + h * d.head_width + c] as f64;
-                        }
-                        o[c] = (s / sum) as f32;
-                    }
-                }
+        if out.is_empty() {
+            return Ok(());
+        }
+        let heads = Heads { q, k, v, scale, mask, d };
+        let isa = self.isa;
+        let rows = rows_of_a_task(d, self.workers.count());
+        self.for_each_tile(out, d.heads * d.head_width, rows, d.head_width, |mut tile, scratch| {
+            let mut row = tile.rows.start;
+            while row < tile.rows.end {
+                // A tile may hold rows of several sequences.
+                let end = tile.rows.end.min((row / d.queries + 1) * d.queries);
+                isa.run(Block { heads: &heads, tile: &mut tile, rows: row..end, scratch });
+                row = end;
+            }
+        });
+        Ok(())
+    }
+}
+
+/// As many query rows as the scratch memory holds, or fewer to keep all threads busy.
+fn rows_of_a_task(d: Dims, threads: usize) -> usize {
+    let each = 2 * d.head_width + KEYS + 3;
+    let mut rows = ((SCRATCH_FLOATS - PACKED_FLOATS) / each / LANES * LANES).min(MOST_QUERIES);
+    while rows > 2 * LANES && (d.batch * d.queries).div_ceil(rows) * d.heads < 2 * threads {
+        rows = (rows / 2).next_multiple_of(LANES);
+    }
+    rows
+}
+
+/// The operands of one call.
+struct Heads<'a> {
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    scale: f32,
+    mask: Mask<'a>,
+    d: Dims,
+}
+
+/// Some queries of one head of one sequence.
+struct Block<'a, 'o> {
+    heads: &'a Heads<'a>,
+    tile: &'a mut Tile<'o>,
+    rows: Range<usize>,
+    scratch: &'a mut [f32],
+}
+
+impl Kernel for Block<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { heads, tile, rows, scratch } = self;
+        let d = heads.d;
+        let width = d.heads * d.head_width;
+        let (sequence, first) = (rows.start / d.queries, rows.start % d.queries);
+        let queries = first..first + rows.len();
+        let kept = sequence * d.capacity * width + tile.columns.start;
+        let k = RowMajor { values: &heads.k[kept..], stride: width };
+        let v = RowMajor { values: &heads.v[kept..], stride: width };
+        let q = RowMajor { values: &heads.q[tile.columns.start..], stride: width };
+
+        let lanes = rows.len().next_multiple_of(LANES);
+        let (packed, rest) = scratch.split_at_mut(PACKED_FLOATS);
+        let (packed_q, rest) = rest.split_at_mut(lanes * d.head_width);
+        let (sums, rest) = rest.split_at_mut(lanes * d.head_width);
+        let (scores, rest) = rest.split_at_mut(lanes * KEYS);
+        let mut running = Running::new(rest, lanes);
+        for (lane, seen) in running.seen.iter_mut().enumerate() {
+            let query = (first + lane).min(queries.end - 1);
+            *seen = heads.mask.visible(query, d.keys) as f32;
+        }
+        pack_right_transposed(s, packed_q, &q, rows.clone(), 0..d.head_width);
+        sums.fill(0.0);
+
+        let end = heads.mask.visible(queries.end - 1, d.keys);
+        for key in (0..end).step_by(KEYS) {
+            let keys = key..end.min(key + KEYS);
+            let scores = &mut scores[..lanes * keys.len()];
+            let mut at = keys.start;
+            while at < keys.end {
+                let some = at..keys.end.min(at + chunk::<S>(d.head_width));
+                pack_left(s, packed, &k, some.clone(), 0..d.head_width);
+                let mut scores = Panels { values: scores, height: keys.len() };
+                let place = some.start - key..some.end - key;
+                multiply(
+                    s,
+                    &mut scores,
+                    place,
+                    0..lanes,
+                    packed,
+                    packed_q,
+                    d.head_width,
+                    Start::Zero,
+                );
+                at = some.end;
+            }
+            let panels = scores.chunks_exact_mut(keys.len() * LANES);
+            let each_sum = sums.chunks_exact_mut(d.head_width * LANES);
+            for (panel, (scores, sums)) in panels.zip(each_sum).enumerate() {
+                running.advance(s, panel, scores, sums, keys.start, heads.scale);
+            }
+            let mut at = 0;
+            while at < d.head_width {
+                let some = at..d.head_width.min(at + chunk::<S>(keys.len()));
+                pack_left_transposed(s, packed, &v, some.clone(), keys.clone());
+                let mut sums = Panels { values: sums, height: d.head_width };
+                let start = Start::Output;
+                multiply(s, &mut sums, some.clone(), 0..lanes, packed, scores, keys.len(), start);
+                at = some.end;
             }
         }
-        Ok(())
+        for (panel, sums) in sums.chunks_exact(d.head_width * LANES).enumerate() {
+            let from = rows.start - tile.rows.start + panel * LANES;
+            let to = (from + LANES).min(rows.end - tile.rows.start);
+            write(s, tile, from..to, sums, running.total(panel));
+        }
+    }
+}
+
+/// How many rows of depth `depth` are packed at a time.
+#[inline(always)]
+fn chunk<S: Simd>(depth: usize) -> usize {
+    let rows = PACKED_FLOATS / depth / S::TILE_ROWS * S::TILE_ROWS;
+    debug_assert!(left_len::<S>(rows, depth) <= PACKED_FLOATS);
+    rows
+}
+
+/// For each query, what the softmax has come to.
+struct Running<'a> {
+    /// The greatest score so far.
+    greatest: &'a mut [f32],
+    /// The sum of exponentials so far, relative to the greatest.
+    total: &'a mut [f32],
+    /// How many keys the query sees.
+    seen: &'a mut [f32],
+}
+
+impl<'a> Running<'a> {
+    fn new(scratch: &'a mut [f32], lanes: usize) -> Self {
+        let (greatest, rest) = scratch.split_at_mut(lanes);
+        let (total, rest) = rest.split_at_mut(lanes);
+        greatest.fill(f32::NEG_INFINITY);
+        total.fill(0.0);
+        Self { greatest, total, seen: &mut rest[..lanes] }
+    }
+
+    fn total(&self, panel: usize) -> &[f32; LANES] {
+        &self.total.as_chunks().0[panel]
+    }
+
+    /// Turns a panel of scores for the keys from `first_key` on into exponentials, and scales the
+    /// panel's sums to the new maximum.
+    #[inline(always)]
+    fn advance<S: Simd>(
+        &mut self,
+        s: S,
+        panel: usize,
+        scores: &mut [f32],
+        sums: &mut [f32],
+        first_key: usize,
+        scale: f32,
+    ) {
+        let (scores, _) = scores.as_chunks_mut::<LANES>();
+        let (sums, _) = sums.as_chunks_mut::<LANES>();
+        let greatest = &mut self.greatest.as_chunks_mut::<LANES>().0[panel];
+        let total = &mut self.total.as_chunks_mut::<LANES>().0[panel];
+        let seen = s.load(&self.seen.as_chunks::<LANES>().0[panel]);
+        let scale = s.splat(scale);
+        let nothing = s.splat(f32::NEG_INFINITY);
+
+        let before = s.load(greatest);
+        let mut now = before;
+        for (i, score) in scores.iter_mut().enumerate() {
+            let key = s.splat((first_key + i) as f32);
+            let x = s.where_less(key, seen, s.mul(s.load(score), scale), nothing);
+            now = s.max(now, x);
+            s.store(x, score);
+        }
+        s.store(now, greatest);
+
+        let mut partial = [s.splat(0.0); SUMS];
+        for group in scores.chunks_mut(SUMS) {
+            for (partial, score) in partial.iter_mut().zip(group) {
+                let p = math::exp(s, s.sub(s.load(score), now));
+                *partial = s.add(*partial, p);
+                s.store(p, score);
+            }
+        }
+        let [a, b, c, d] = partial;
+        let shrink = math::exp(s, s.sub(before, now));
+        let sum = s.add(s.add(a, c), s.add(b, d));
+        s.store(s.mul_add(s.load(total), shrink, sum), total);
+        for sum in sums {
+            s.store(s.mul(s.load(sum), shrink), sum);
+        }
+    }
+}
+
+/// Divides a panel of sums, `[channel][query]`, by the queries' totals and writes it as rows.
+#[inline(always)]
+fn write<S: Simd>(
+    s: S,
+    tile: &mut Tile<'_>,
+    rows: Range<usize>,
+    sums: &[f32],
+    total: &[f32; LANES],
+) {
+    let total = s.load(total);
+    let (sums, _) = sums.as_chunks::<LANES>();
+    for (block, sums) in sums.chunks(LANES).enumerate() {
+        let mut vectors = [s.splat(0.0); LANES];
+        for (vector, sum) in vectors.iter_mut().zip(sums) {
+            // A sum may have become −0 by underflow; a key with probability 0 makes it +0.
+            *vector = s.add(s.div(s.load(sum), total), s.splat(0.0));
+        }
+        let queries = s.transpose(vectors);
+        for (i, row) in rows.clone().enumerate() {
+            let out = &mut tile.row(row)[block * LANES..][..sums.len()];
+            s.store_part(queries[i], out);
+        }
     }
 }

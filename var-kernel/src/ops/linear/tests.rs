@@ -1,1 +1,218 @@
 //! linear against a naive oracle.
+
+use std::vec;
+use std::vec::Vec;
+
+use half::{bf16, f16};
+use proptest::prelude::*;
+
+use super::*;
+use crate::cpu::Matrix;
+use crate::cpu::matrix::Q8_BLOCK;
+use crate::ops::testing::{assert_close, on_each_cpu, random};
+
+/// A matrix in each format.
+struct Stored {
+    f32s: Vec<f32>,
+    f16s: Vec<f16>,
+    bf16s: Vec<bf16>,
+    q8s: Vec<i8>,
+    scales: Vec<f16>,
+}
+
+impl Stored {
+    fn random(length: usize, seed: u64) -> Self {
+        let f32s = random(length, seed);
+        let scales = random(length.div_ceil(Q8_BLOCK), !seed);
+        Self {
+            f16s: f32s.iter().map(|w| f16::from_f32(*w)).collect(),
+            bf16s: f32s.iter().map(|w| bf16::from_f32(*w)).collect(),
+            q8s: f32s.iter().map(|w| (w * 127.0) as i8).collect(),
+            scales: scales.iter().map(|w| f16::from_f32(w / 127.0)).collect(),
+            f32s,
+        }
+    }
+
+    fn formats(&self) -> [Matrix<'_>; 4] {
+        let q8 = Matrix::Q8 { values: &self.q8s, scales: &self.scales };
+        [Matrix::F32(&self.f32s), Matrix::F16(&self.f16s), Matrix::Bf16(&self.bf16s), q8]
+    }
+}
+
+/// The sums alone, as the contract defines them: one chain in order of k.
+fn chains(x: &[f32], weight: Matrix<'_>, d: Dims) -> Vec<f32> {
+    let mut out = Vec::new();
+    for x in x.chunks(d.inner) {
+        for c in 0..d.outer {
+            let pairs = x.iter().enumerate();
+            out.push(pairs.fold(0.0, |sum, (k, x)| x.mul_add(weight.at(c * d.inner + k), sum)));
+        }
+    }
+    out
+}
+
+/// Everything, in `f64`.
+fn oracle(
+    x: &[f32],
+    weight: Matrix<'_>,
+    bias: Option<&[f32]>,
+    epilogue: Epilogue<'_, [f32]>,
+    d: Dims,
+) -> Vec<f64> {
+    let mut out = Vec::new();
+    for r in 0..d.rows {
+        for c in 0..d.outer {
+            let bias = bias.map_or(0.0, |bias| f64::from(bias[c]));
+            let y = (0..d.inner).fold(bias, |sum, k| {
+                sum + f64::from(x[r * d.inner + k]) * f64::from(weight.at(c * d.inner + k))
+            });
+            out.push(match epilogue {
+                Epilogue::None => y,
+                Epilogue::Gelu => {
+                    let u = (2.0 / core::f64::consts::PI).sqrt() * (y + 0.044715 * y * y * y);
+                    0.5 * y * (1.0 + u.tanh())
+                }
+                Epilogue::Gated { residual, gate } => {
+                    let gate = gate.table[gate.start + r / gate.rows * gate.stride + c];
+                    f64::from(residual[r * d.outer + c]) + f64::from(gate) * y
+                }
+                Epilogue::Plus { table } => {
+                    let period = table.len() / d.outer;
+                    y + f64::from(table[r % period * d.outer + c])
+                }
+            });
+        }
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn sums_are_one_chain_in_every_format(
+        rows in 1_usize..40,
+        inner in 1_usize..70,
+        outer in 1_usize..80,
+        seed: u64,
+    ) {
+        let d = Dims { rows, inner, outer };
+        let x = random(rows * inner, seed);
+        let stored = Stored::random(outer * inner, seed ^ 1);
+        for weight in stored.formats() {
+            let got = on_each_cpu(rows * outer, |cpu, out| {
+                let Ok(()) = cpu.linear(out, &x, weight, None, Epilogue::None, d);
+            });
+            prop_assert_eq!(&got, &chains(&x, weight, d));
+        }
+    }
+
+    #[test]
+    fn epilogues_follow_their_formulas(
+        rows in 1_usize..30,
+        inner in 1_usize..20,
+        outer in 1_usize..50,
+        served in 1_usize..5,
+        spare in 0_usize..4,
+        period in 1_usize..7,
+        seed: u64,
+    ) {
+        let d = Dims { rows, inner, outer };
+        let x = random(rows * inner, seed);
+        let weight = random(outer * inner, seed ^ 1);
+        let bias = random(outer, seed ^ 2);
+        let residual = random(rows * outer, seed ^ 3);
+        let stride = outer + 2 * spare;
+        let table = random(rows.div_ceil(served) * stride, seed ^ 4);
+        let gate = PerRow { table: &table[..], start: spare, stride, rows: served };
+        let plus = random(period * outer, seed ^ 5);
+        for epilogue in [
+            Epilogue::None,
+            Epilogue::Gelu,
+            Epilogue::Gated { residual: &residual[..], gate },
+            Epilogue::Plus { table: &plus[..] },
+        ] {
+            for bias in [None, Some(&bias[..])] {
+                let weight = Matrix::F32(&weight);
+                let got = on_each_cpu(rows * outer, |cpu, out| {
+                    let Ok(()) = cpu.linear(out, &x, weight, bias, epilogue, d);
+                });
+                assert_close(&got, &oracle(&x, weight, bias, epilogue, d), 1e-5);
+            }
+        }
+    }
+}
+
+/// Several blocks of k, several tiles of rows and columns, none of them whole.
+#[test]
+fn tiles_and_blocks_leave_the_chain_alone() {
+    for (rows, inner, outer) in [(701, 300, 70), (1, 1100, 333), (97, 2049, 65)] {
+        let d = Dims { rows, inner, outer };
+        let x = random(rows * inner, 1);
+        let stored = Stored::random(outer * inner, 2);
+        for weight in stored.formats().into_iter().step_by(3) {
+            let got = on_each_cpu(rows * outer, |cpu, out| {
+                let Ok(()) = cpu.linear(out, &x, weight, None, Epilogue::None, d);
+            });
+            assert!(got == chains(&x, weight, d), "{d:?}");
+        }
+    }
+}
+
+/// A second opinion, from a library that shares no code with this one.
+#[test]
+fn the_crate_gemm_agrees() {
+    let (rows, inner, outer) = (170, 384, 290);
+    let d = Dims { rows, inner, outer };
+    let (x, weight) = (random(rows * inner, 1), random(outer * inner, 2));
+    let wide = |v: &[f32]| v.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
+    let (wide_x, wide_weight) = (wide(&x), wide(&weight));
+    let mut want = vec![0.0_f64; rows * outer];
+    // SAFETY: the sizes and strides describe the three vectors made above.
+    #[allow(unsafe_code)]
+    unsafe {
+        gemm::gemm(
+            rows,
+            outer,
+            inner,
+            want.as_mut_ptr(),
+            1,
+            outer as isize,
+            false,
+            wide_x.as_ptr(),
+            1,
+            inner as isize,
+            wide_weight.as_ptr(),
+            inner as isize,
+            1,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+    let got = on_each_cpu(rows * outer, |cpu, out| {
+        let Ok(()) = cpu.linear(out, &x, Matrix::F32(&weight), None, Epilogue::None, d);
+    });
+    assert_close(&got, &want, 1e-4);
+}
+
+#[test]
+fn an_empty_sum_is_zero() {
+    let d = Dims { rows: 2, inner: 0, outer: 3 };
+    let got = on_each_cpu(6, |cpu, out| {
+        let Ok(()) = cpu.linear(out, &[], Matrix::F32(&[]), None, Epilogue::None, d);
+    });
+    assert_eq!(got, [0.0; 6]);
+}
+
+#[test]
+#[should_panic(expected = "weight is not outer × inner (3 × 4)")]
+fn a_weight_of_another_size_is_refused() {
+    let d = Dims { rows: 1, inner: 4, outer: 3 };
+    on_each_cpu(3, |cpu, out| {
+        let Ok(()) = cpu.linear(out, &[0.0; 4], Matrix::F32(&[0.0; 13]), None, Epilogue::None, d);
+    });
+}
