@@ -5,6 +5,27 @@ use core::ops::Range;
 use super::Output;
 use crate::cpu::simd::{LANES, Simd};
 
+/// `$body` for each r below `$rows` ≤ 12 and v below `$vectors` ≤ 2, written out: an array that is
+/// indexed by constants alone stays in registers, whatever the optimiser thinks of the loop.
+macro_rules! unrolled {
+    ($r:ident < $rows:expr, $v:ident < $vectors:expr, $body:block) => {
+        unrolled!($r $rows, $v $vectors, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    ($r:ident $rows:expr, $v:ident $vectors:expr, $body:block, $($n:literal)*) => {$(
+        if $n < $rows {
+            let $r = $n;
+            {
+                let $v = 0;
+                $body
+            }
+            if $vectors > 1 {
+                let $v = 1;
+                $body
+            }
+        }
+    )*};
+}
+
 /// Where the sums of a product begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -120,12 +141,10 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
     if start == Start::Output {
         if place.is_whole::<ROWS, VECTORS>() {
-            for r in 0..ROWS {
-                for v in 0..VECTORS {
-                    let part = out.part(place.row + r, place.vector(v));
-                    sums[r][v] = s.load(part.first_chunk().expect("a whole tile"));
-                }
-            }
+            unrolled!(r < ROWS, v < VECTORS, {
+                let part = out.part(place.row + r, place.vector(v));
+                sums[r][v] = s.load(part.first_chunk().expect("a whole tile"));
+            });
         } else {
             let mut edge = [[[0.0; LANES]; VECTORS]; ROWS];
             for (r, edge) in edge[..place.height].iter_mut().enumerate() {
@@ -134,11 +153,7 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
                     edge[..part.len()].copy_from_slice(part);
                 }
             }
-            for r in 0..ROWS {
-                for v in 0..VECTORS {
-                    sums[r][v] = s.load(&edge[r][v]);
-                }
-            }
+            unrolled!(r < ROWS, v < VECTORS, { sums[r][v] = s.load(&edge[r][v]) });
         }
     }
     let right = right.map(|panel| &panel[..left.len() / S::TILE_ROWS]);
@@ -147,27 +162,18 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
         for v in 0..VECTORS {
             vectors[v] = s.load(&right[v][k]);
         }
-        for r in 0..ROWS {
-            let x = s.splat(left[r]);
-            for v in 0..VECTORS {
-                sums[r][v] = s.mul_add(vectors[v], x, sums[r][v]);
-            }
-        }
+        unrolled!(r < ROWS, v < VECTORS, {
+            sums[r][v] = s.mul_add(vectors[v], s.splat(left[r]), sums[r][v]);
+        });
     }
     if place.is_whole::<ROWS, VECTORS>() {
-        for r in 0..ROWS {
-            for v in 0..VECTORS {
-                let part = out.part(place.row + r, place.vector(v));
-                s.store(sums[r][v], part.first_chunk_mut().expect("a whole tile"));
-            }
-        }
+        unrolled!(r < ROWS, v < VECTORS, {
+            let part = out.part(place.row + r, place.vector(v));
+            s.store(sums[r][v], part.first_chunk_mut().expect("a whole tile"));
+        });
     } else {
         let mut edge = [[[0.0; LANES]; VECTORS]; ROWS];
-        for r in 0..ROWS {
-            for v in 0..VECTORS {
-                s.store(sums[r][v], &mut edge[r][v]);
-            }
-        }
+        unrolled!(r < ROWS, v < VECTORS, { s.store(sums[r][v], &mut edge[r][v]) });
         for (r, edge) in edge[..place.height].iter().enumerate() {
             for (v, edge) in edge.iter().enumerate() {
                 let part = out.part(place.row + r, place.vector(v));
