@@ -83,6 +83,11 @@ fn channels_of_the_published_network() {
     compare(same(12, 160, 160));
     compare(same(8, 3, 160));
     compare(same(8, 160, 3));
+    compare(same(16, 160, 48));
+    compare(Dims { height: 20, width: 13, ..same(1, 176, 16) });
+    compare(Dims { batch: 3, height: 8, width: 70, ..same(1, 16, 80) });
+    compare(Dims { height: 4, width: 300, ..same(1, 32, 16) });
+    compare(Dims { batch: 2, grid: Grid::Doubled, height: 8, width: 9, ..same(1, 48, 32) });
     compare(Dims { kernel: 1, ..same(7, 320, 160) });
     compare(Dims { grid: Grid::Halved, ..same(8, 160, 32) });
     compare(Dims { grid: Grid::Doubled, ..same(8, 64, 32) });
@@ -99,8 +104,8 @@ fn one_cell_sees_only_the_middle_of_the_kernel() {
 
 #[test]
 fn stored_formats_are_widened() {
-    let d = same(8, 32, 32);
-    let (x, bias) = (random(8 * 8 * 32, 1), random(32, 3));
+    let d = same(16, 32, 32);
+    let (x, bias) = (random(16 * 16 * 32, 1), random(32, 3));
     let weight = random(32 * 32 * 9, 2);
     let halves: Vec<f16> = weight.iter().map(|w| f16::from_f32(*w)).collect();
     let brains: Vec<bf16> = weight.iter().map(|w| bf16::from_f32(*w)).collect();
@@ -121,7 +126,7 @@ fn stored_formats_are_widened() {
 /// What a picture becomes does not depend on its neighbours.
 #[test]
 fn a_batch_is_its_pictures() {
-    for (height, inner, outer) in [(8, 32, 32), (9, 3, 5), (16, 48, 16)] {
+    for (height, inner, outer) in [(8, 32, 32), (9, 3, 5), (24, 48, 16)] {
         let one = Dims { height, width: 12, ..same(8, inner, outer) };
         let all = Dims { batch: 3, ..one };
         let x = random(3 * height * 12 * inner, 1);

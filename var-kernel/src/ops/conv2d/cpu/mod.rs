@@ -4,7 +4,9 @@
 //! instruction set, the threads or the batch, so those leave no trace in the numbers.
 
 mod direct;
+mod transforms;
 mod weights;
+mod winograd;
 
 use core::convert::Infallible;
 
@@ -13,7 +15,7 @@ use crate::cpu::{Cpu, Matrix};
 
 impl Conv2d for Cpu<'_> {
     fn conv2d_scratch(&self, d: Dims) -> usize {
-        direct::scratch(d)
+        if winograd::serves(d) { winograd::scratch(d) } else { direct::scratch(d) }
     }
 
     fn conv2d(
@@ -29,7 +31,12 @@ impl Conv2d for Cpu<'_> {
         d.check(out.len(), x.len(), weight.len(), bias.len(), residual.map(<[f32]>::len));
         let wanted = self.conv2d_scratch(d);
         assert!(scratch.len() >= wanted, "scratch: {wanted} floats wanted, {} lent", scratch.len());
-        direct::conv2d(*self, out, x, weight, bias, residual, &mut scratch[..wanted], d);
+        let scratch = &mut scratch[..wanted];
+        if winograd::serves(d) {
+            winograd::conv2d(*self, out, x, weight, bias, residual, scratch, d);
+        } else {
+            direct::conv2d(*self, out, x, weight, bias, residual, scratch, d);
+        }
         Ok(())
     }
 }
