@@ -1,8 +1,11 @@
 //! Time and error of the VQVAE's convolutions: `cargo bench --bench convolutions [-- threads]`.
 //!
 //! One line a shape: milliseconds (best of several), the formula's GFLOP/s whichever way it was
-//! computed, and the error against sums in `f64` as a share of the outputs' spread.
+//! computed, as a share of the rate of fused multiply-adds that the same threads reached between the
+//! runs (which tells a busy machine from a slow kernel), and the error against sums in `f64` as a
+//! share of the outputs' spread.
 
+use std::hint::black_box;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -54,28 +57,70 @@ fn main() {
         (256, 3, 160, 3, Grid::Same),
     ] {
         let d = Dims { batch: 1, height: side, width: side, inner, outer, kernel, grid };
-        convolution(cpu, d);
+        convolution(cpu, &workers, d);
     }
-    group_norms(cpu);
-    nearest_codes(cpu);
+    group_norms(cpu, &workers);
+    nearest_codes(cpu, &workers);
 }
 
-/// The best of a few runs, in seconds.
-fn best(mut run: impl FnMut()) -> f64 {
-    let mut least = f64::INFINITY;
+/// The best of a few runs in seconds, and the best rate of fused multiply-adds between them in FLOP/s.
+fn best(workers: &Scoped, mut run: impl FnMut()) -> (f64, f64) {
+    let (mut least, mut peak) = (f64::INFINITY, 0.0);
     let start = Instant::now();
     for round in 0..50 {
         let begin = Instant::now();
         run();
-        least = least.min(begin.elapsed().as_secs_f64());
+        least = f64::min(least, begin.elapsed().as_secs_f64());
+        peak = f64::max(peak, fused_rate(workers));
         if round >= 2 && start.elapsed().as_secs_f64() > 0.5 {
             break;
         }
     }
-    least
+    (least, peak)
 }
 
-fn convolution(cpu: Cpu<'_>, d: Dims) {
+/// FLOP/s of chains of fused multiply-adds in registers, on all threads at once; 0 without AVX-512.
+#[cfg(target_arch = "x86_64")]
+fn fused_rate(workers: &Scoped) -> f64 {
+    use std::arch::x86_64::{__m512, _mm512_fmadd_ps, _mm512_set1_ps};
+
+    const CHAINS: usize = 24;
+    const LENGTH: usize = 50_000;
+
+    #[target_feature(enable = "avx512f")]
+    fn chains() -> [__m512; CHAINS] {
+        let (factor, term) = (_mm512_set1_ps(black_box(0.5)), _mm512_set1_ps(black_box(0.25)));
+        let mut sums = [_mm512_set1_ps(1.0); CHAINS];
+        for _ in 0..LENGTH {
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(*sum, factor, term);
+            }
+        }
+        sums
+    }
+
+    if !is_x86_feature_detected!("avx512f") {
+        return 0.0;
+    }
+    let seconds = Mutex::new(0.0);
+    workers.broadcast(workers.count(), &|_| {
+        let begin = Instant::now();
+        // SAFETY: the processor was asked for AVX-512 above.
+        black_box(unsafe { chains() });
+        let elapsed = begin.elapsed().as_secs_f64();
+        let mut seconds = seconds.lock().unwrap();
+        *seconds = f64::max(*seconds, elapsed);
+    });
+    (workers.count() * 2 * 16 * CHAINS * LENGTH) as f64 / seconds.into_inner().unwrap()
+}
+
+/// Not known here.
+#[cfg(not(target_arch = "x86_64"))]
+fn fused_rate(_workers: &Scoped) -> f64 {
+    0.0
+}
+
+fn convolution(cpu: Cpu<'_>, workers: &Scoped, d: Dims) {
     let depth = d.inner * d.kernel * d.kernel;
     let x = normal(d.batch * d.height * d.width * d.inner, 1);
     let bound = (3.0 / depth as f32).sqrt();
@@ -84,13 +129,13 @@ fn convolution(cpu: Cpu<'_>, d: Dims) {
     let mut out = vec![0.0; d.out_len()];
     let mut scratch = vec![0.0; cpu.conv2d_scratch(d)];
     let matrix = Matrix::F32(&weight);
-    let seconds = best(|| {
+    let (seconds, peak) = best(workers, || {
         let Ok(()) = cpu.conv2d(&mut out, &x, matrix, &bias, None, &mut scratch, d);
     });
     let rate = 2e-9 * d.multiply_adds() as f64 / seconds;
     let (spread, worst) = errors(&out, &x, &weight, d);
     println!(
-        "{:4}² {:3} → {:3} {}×{} {:8} {:8.2} ms {rate:7.0} GFLOP/s error {:.1e} rms {:.1e} max",
+        "{:4}² {:3} → {:3} {}×{} {:8} {:8.2} ms {rate:7.0} GFLOP/s {:4.0} % of peak, error {:.1e} rms {:.1e} max",
         d.height,
         d.inner,
         d.outer,
@@ -98,6 +143,7 @@ fn convolution(cpu: Cpu<'_>, d: Dims) {
         d.kernel,
         format!("{:?}", d.grid),
         1e3 * seconds,
+        1e11 * rate / peak,
         spread,
         worst
     );
@@ -140,30 +186,36 @@ fn errors(out: &[f32], x: &[f32], weight: &[f32], d: Dims) -> (f64, f64) {
 }
 
 /// Time of the normalisation at the decoder's largest size.
-fn group_norms(cpu: Cpu<'_>) {
+fn group_norms(cpu: Cpu<'_>, workers: &Scoped) {
     for (side, channels) in [(16, 640), (64, 320), (256, 160)] {
         let d = group_norm::Dims { batch: 1, positions: side * side, channels, groups: 32 };
         let x = normal(d.positions * channels, 1);
         let (weight, bias) = (vec![1.0; channels], vec![0.0; channels]);
         let mut out = vec![0.0; x.len()];
-        let seconds = best(|| {
+        let (seconds, peak) = best(workers, || {
             let Ok(()) = cpu.group_norm(&mut out, &x, &weight, &bias, 1e-6, Activation::Silu, d);
         });
         let rate = 1e-9 * (3 * 4 * x.len()) as f64 / seconds;
-        println!("group norm {side:4}² × {channels} {:8.3} ms {rate:6.1} GB/s", 1e3 * seconds);
+        println!(
+            "group norm {side:4}² × {channels} {:8.3} ms {rate:6.1} GB/s (peak {peak:.1e})",
+            1e3 * seconds
+        );
     }
 }
 
 /// Time of tokenising one picture of the ladder of 256.
-fn nearest_codes(cpu: Cpu<'_>) {
+fn nearest_codes(cpu: Cpu<'_>, workers: &Scoped) {
     let d = nearest_code::Dims { rows: 680, codes: 4096, width: 32 };
     let (x, codebook) = (normal(d.rows * d.width, 1), normal(d.codes * d.width, 2));
     let mut tokens = vec![0; d.rows];
-    let seconds = best(|| {
+    let (seconds, peak) = best(workers, || {
         let Ok(()) = cpu.nearest_code(&mut tokens, &x, &codebook, Distance::Euclidean, d);
     });
     let rate = 2e-9 * d.multiply_adds() as f64 / seconds;
-    println!("nearest of 4096 codes × 680 {:8.3} ms {rate:6.0} GFLOP/s", 1e3 * seconds);
+    println!(
+        "nearest of 4096 codes × 680 {:8.3} ms {rate:6.0} GFLOP/s (peak {peak:.1e})",
+        1e3 * seconds
+    );
 }
 
 /// Numbers evenly spread over −1 .. 1.

@@ -100,6 +100,11 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Sixteen integers, converted exactly.
     fn load_i8(self, from: &[i8; LANES]) -> Self::F32;
 
+    /// Asks for the numbers that `from` begins with to be brought near; where the machine has no way
+    /// to ask, nothing.
+    #[inline(always)]
+    fn prefetch(self, _from: &[f32]) {}
+
     /// Lane `i` of vector `j` becomes lane `j` of vector `i`.
     #[inline(always)]
     fn transpose(self, rows: [Self::F32; LANES]) -> [Self::F32; LANES] {

@@ -159,25 +159,40 @@ impl Kernel for Measure<'_> {
 fn sweep<S: Simd>(s: S, means: &mut [f32], squares: &mut [f32], x: Columns<'_>, count: usize) {
     let blocks = means.chunks_mut(LANES).zip(squares.chunks_mut(LANES));
     for (block, (means, squares)) in blocks.enumerate() {
-        let lanes = means.len();
-        let start = block * LANES;
-        // Four sums side by side: one would wait for its own last addition.
-        let mut sums = [s.splat(0.0); 4];
-        for row in 0..count {
-            let values = s.load_or(&x.values[row * x.stride + start..][..lanes], 0.0);
-            sums[row % 4] = s.add(sums[row % 4], values);
-        }
-        let sum = s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]));
+        let x = Columns { values: &x.values[block * LANES..], ..x };
+        let sum = sums::<S, false>(s, x, means.len(), count, s.splat(0.0));
         let mean = s.div(sum, s.splat(count as f32));
-        let mut sums = [s.splat(0.0); 4];
-        for row in 0..count {
-            let values = s.load_or(&x.values[row * x.stride + start..][..lanes], 0.0);
-            let difference = s.sub(values, mean);
-            sums[row % 4] = s.mul_add(difference, difference, sums[row % 4]);
-        }
         s.store_part(mean, means);
-        s.store_part(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])), squares);
+        s.store_part(sums::<S, true>(s, x, squares.len(), count, mean), squares);
     }
+}
+
+/// The first `lanes` columns' sums over `count` rows, of numbers or of squared differences from `mean`.
+#[inline(always)]
+fn sums<S: Simd, const SQUARED: bool>(
+    s: S,
+    x: Columns<'_>,
+    lanes: usize,
+    count: usize,
+    mean: S::F32,
+) -> S::F32 {
+    /// Sums side by side: one alone would wait for its own last addition.
+    const CHAINS: usize = 4;
+    let mut sums = [s.splat(0.0); CHAINS];
+    for first in (0..count).step_by(CHAINS) {
+        for i in 0..CHAINS {
+            if first + i < count {
+                let values = s.load_or(&x.values[(first + i) * x.stride..][..lanes], 0.0);
+                sums[i] = if SQUARED {
+                    let difference = s.sub(values, mean);
+                    s.mul_add(difference, difference, sums[i])
+                } else {
+                    s.add(sums[i], values)
+                };
+            }
+        }
+    }
+    s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]))
 }
 
 /// The moments of a group from those of its channels, `count` numbers each.

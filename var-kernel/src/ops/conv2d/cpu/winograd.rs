@@ -25,8 +25,8 @@ const COLUMNS: usize = 2 * LANES;
 /// The most input channels of one packed block of a product.
 const DEPTH: usize = 160;
 
-/// Floats of a slab's input factors (8 MiB): a part of the cache that the cores share.
-const SLAB: usize = 1 << 21;
+/// Floats of a slab's input factors (4 MiB): a part of the cache that the cores share.
+const SLAB: usize = 1 << 20;
 
 /// Floats of the weights' factors (32 MiB) above which making them again costs less than fetching
 /// them from memory.
@@ -89,24 +89,30 @@ impl Plan {
         (self.band * self.across).next_multiple_of(GROUP)
     }
 
-    /// From one row of a slab's input factors to the next.
-    fn input_stride(self) -> usize {
-        self.slab * self.band_tiles() * self.depth + SKEW
+    /// Rows of factors of one band, or of one pair of panels of weights: the products of each block.
+    fn factor_rows(self) -> usize {
+        self.blocks * PRODUCTS
     }
 
-    /// From one row of the weights' factors to the next.
-    fn weight_stride(self) -> usize {
-        self.d.outer * self.depth + SKEW
+    /// Width of a row of input factors: a band's tiles, packed.
+    fn input_width(self) -> usize {
+        self.band_tiles() * self.depth
+    }
+
+    /// Width of a row of weight factors: two packed panels.
+    fn weight_width(self) -> usize {
+        COLUMNS * self.depth
     }
 
     /// Floats of the slab's input factors.
     fn input_len(self) -> usize {
-        self.blocks * PRODUCTS * self.input_stride()
+        self.slab * self.factor_rows() * self.input_width()
     }
 
     /// Floats of the weights' factors that are made before everything else.
     fn weight_len(self) -> usize {
-        if self.kept { self.blocks * PRODUCTS * self.weight_stride() } else { 0 }
+        let pairs = if self.kept { self.d.outer.div_ceil(COLUMNS) } else { 0 };
+        pairs * self.factor_rows() * self.weight_width()
     }
 }
 
@@ -131,9 +137,8 @@ pub(super) fn conv2d(
     let (factors, weight_factors) = scratch.split_at_mut(plan.input_len());
     let weight = Rows { matrix: weight, stride: 9 * d.inner };
     if plan.kept {
-        let columns = LANES * plan.depth;
-        let rows = PRODUCTS;
-        cpu.for_each_tile(weight_factors, plan.weight_stride(), rows, columns, |tile, scratch| {
+        let (width, columns) = (plan.weight_width(), LANES * plan.depth);
+        cpu.for_each_tile(weight_factors, width, PRODUCTS, columns, |tile, scratch| {
             isa.run(TransformWeights { tile, weight, plan, scratch });
         });
     }
@@ -144,9 +149,8 @@ pub(super) fn conv2d(
     let slab_len = plan.slab * band_len * d.outer;
     for (number, out) in out.chunks_mut(slab_len.max(1)).enumerate() {
         let first_row = number * plan.slab * plan.band;
-        let columns = GROUP * plan.depth;
-        let rows = plan.blocks * PRODUCTS;
-        cpu.for_each_tile(factors, plan.input_stride(), rows, columns, |tile, scratch| {
+        let (width, columns) = (plan.input_width(), GROUP * plan.depth);
+        cpu.for_each_tile(factors, width, PRODUCTS, columns, |tile, scratch| {
             isa.run(TransformInput { tile, x, first_row, plan, scratch });
         });
         let (factors, first) = (&*factors, number * slab_len);
@@ -156,6 +160,15 @@ pub(super) fn conv2d(
                 Band { tile, factors, weight, weight_factors, bias, residual, plan, scratch };
             isa.run(band);
         });
+    }
+}
+
+/// Asks for `length` numbers from `start` on, as far as there are.
+#[inline(always)]
+fn prefetch<S: Simd>(s: S, from: &[f32], start: usize, length: usize) {
+    let end = from.len().min(start + length);
+    for line in from.get(start..end).unwrap_or(&[]).chunks(LANES) {
+        s.prefetch(line);
     }
 }
 
@@ -173,8 +186,11 @@ impl Kernel for TransformWeights<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let Plan { d, depth, .. } = self.plan;
-        let block = self.tile.rows.start / PRODUCTS;
-        let first_outer = self.tile.columns.start / depth;
+        let (pair, block) = (
+            self.tile.rows.start / self.plan.factor_rows(),
+            self.tile.rows.start / PRODUCTS % self.plan.blocks,
+        );
+        let first_outer = pair * COLUMNS + self.tile.columns.start / depth;
         if first_outer >= d.outer {
             return;
         }
@@ -244,38 +260,34 @@ impl Kernel for TransformInput<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let Plan { d, across, depth, band, .. } = self.plan;
-        let group = self.tile.columns.start / (GROUP * depth);
-        if self.tile.columns.len() < GROUP * depth {
-            return;
-        }
-        let groups = self.plan.band_tiles() / GROUP;
-        let first_row = self.first_row + group / groups * band;
-        let first_tile = group % groups * GROUP;
-        let (values, _) = self.scratch.split_at_mut(PRODUCTS * GROUP * LANES);
-        for channel in (0..self.plan.blocks * depth).step_by(LANES) {
-            for i in 0..GROUP {
-                let number = first_tile + i;
-                let (row, column) = (first_row + number / across, number % across);
-                let tile = if number < band * across && row < self.plan.rows && channel < d.inner {
-                    load_tile(s, self.x, row, column, channel, d)
+        let first_row = self.first_row + self.tile.rows.start / self.plan.factor_rows() * band;
+        let first_channel = self.tile.rows.start / PRODUCTS % self.plan.blocks * depth;
+        let first_tile = self.tile.columns.start / depth;
+        let stride = GROUP * depth + SKEW;
+        let factors = &mut self.scratch[..PRODUCTS * stride];
+        for i in 0..GROUP {
+            let number = first_tile + i;
+            let (row, column) = (first_row + number / across, number % across);
+            let inside = number < band * across && row < self.plan.rows;
+            for k in (0..depth).step_by(LANES) {
+                let channel = first_channel + k;
+                if inside {
+                    prefetch_tile(s, self.x, row, column + 1, k, d);
+                }
+                let tile = if inside && channel < d.inner {
+                    of_input(s, load_tile(s, self.x, row, column, channel, d))
                 } else {
                     [[s.splat(0.0); POINTS]; POINTS]
                 };
-                let factors = of_input(s, tile);
                 for product in 0..PRODUCTS {
-                    let to = &mut values[(product * GROUP + i) * LANES..][..LANES];
-                    s.store_part(factors[product / POINTS][product % POINTS], to);
+                    let to = &mut factors[product * stride + i * depth + k..][..LANES];
+                    s.store_part(tile[product / POINTS][product % POINTS], to);
                 }
             }
-            let (block, k) = (channel / depth, channel % depth);
-            for (product, values) in values.chunks_exact(GROUP * LANES).enumerate() {
-                let from = RowMajor { values, stride: LANES };
-                let to = self.tile.row(block * PRODUCTS + product);
-                for (panel, first) in (0..GROUP).step_by(S::TILE_ROWS).enumerate() {
-                    let to = &mut to[(panel * depth + k) * S::TILE_ROWS..][..LANES * S::TILE_ROWS];
-                    pack_left(s, to, &from, first..first + S::TILE_ROWS, 0..LANES);
-                }
-            }
+        }
+        for (product, values) in factors.chunks_exact(stride).enumerate() {
+            let from = RowMajor { values, stride: depth };
+            pack_left(s, self.tile.row(product), &from, 0..GROUP, 0..depth);
         }
     }
 }
@@ -311,6 +323,21 @@ fn load_tile<S: Simd>(
         }
     }
     tile
+}
+
+/// Asks for a share of what the tile at `column` needs beyond the tile left of it: the lines as they
+/// lie in memory, as many for each sixteen channels `k` as those take to transform.
+#[inline(always)]
+fn prefetch_tile<S: Simd>(s: S, x: &[f32], row: usize, column: usize, k: usize, d: Dims) {
+    let doubled = usize::from(d.grid == Grid::Doubled);
+    let (height, _) = d.out_grid();
+    let (picture, first_y) = (row / (height / SIDE), row % (height / SIDE) * SIDE);
+    for i in 0..POINTS {
+        let y = (first_y + i).clamp(1, height) - 1;
+        let line = (picture * d.height + (y >> doubled)) * d.width;
+        let start = (line + ((column * SIDE + 1) >> doubled)) * d.inner;
+        prefetch(s, x, start + (SIDE >> doubled) * k, (SIDE >> doubled) * LANES);
+    }
 }
 
 /// Some output channels of one band of tiles.
@@ -359,25 +386,36 @@ impl Kernel for Band<'_> {
                 for product in 0..PRODUCTS {
                     let row = block * PRODUCTS + product;
                     let left =
-                        row * plan.input_stride() + (band * plan.band_tiles() + first) * depth;
-                    let right = if plan.kept {
-                        &kept[row * plan.weight_stride() + columns.start * depth..]
+                        (band * plan.factor_rows() + row) * plan.input_width() + first * depth;
+                    let (right, next_right) = if plan.kept {
+                        let pair = columns.start / COLUMNS;
+                        let start = (pair * plan.factor_rows() + row) * plan.weight_width();
+                        (&kept[start..], plan.weight_width())
                     } else {
-                        &made[product * made_stride..]
+                        (&made[product * made_stride..], made_stride)
                     };
-                    multiply(
-                        s,
-                        &mut Strided {
-                            values: &mut products[product * stride..],
-                            stride: columns.len(),
-                        },
-                        0..count,
-                        0..columns.len(),
-                        &factors[left..],
-                        right,
-                        depth,
-                        if block == 0 { Start::Zero } else { Start::Output },
-                    );
+                    // A run of products is short: the next one's operands are asked for before
+                    // each part of this one, or it would begin by waiting for them.
+                    let next_left = factors.get(left + plan.input_width()..).unwrap_or(&[]);
+                    let next_right = right.get(next_right..).unwrap_or(&[]);
+                    let share = columns.len() * depth / count.div_ceil(GROUP);
+                    for (part, row) in (0..count).step_by(GROUP).enumerate() {
+                        prefetch(s, next_left, row * depth, GROUP * depth);
+                        prefetch(s, next_right, part * share, share);
+                        multiply(
+                            s,
+                            &mut Strided {
+                                values: &mut products[product * stride..],
+                                stride: columns.len(),
+                            },
+                            row..count.min(row + GROUP),
+                            0..columns.len(),
+                            &factors[left + row * depth..],
+                            right,
+                            depth,
+                            if block == 0 { Start::Zero } else { Start::Output },
+                        );
+                    }
                 }
             }
             for i in 0..count {
