@@ -5,7 +5,7 @@ use core::fmt;
 
 #[cfg(target_arch = "aarch64")]
 use super::simd::Neon;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 use super::simd::{Avx2, Avx512};
 use super::simd::{Kernel, Portable};
 
@@ -19,9 +19,9 @@ pub struct Isa(Kind);
 #[derive(Clone, Copy)]
 enum Kind {
     Portable(Portable),
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     Avx2(Avx2),
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     Avx512(Avx512),
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
@@ -40,11 +40,11 @@ impl Isa {
 
     /// Every instruction set this machine has, slowest first.
     pub fn all() -> impl Iterator<Item = Self> {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
         let found = [None, Avx2::detect().map(Kind::Avx2), Avx512::detect().map(Kind::Avx512)];
         #[cfg(target_arch = "aarch64")]
         let found = [None, Neon::detect().map(Kind::Neon)];
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        #[cfg(not(any(all(target_arch = "x86_64", target_feature = "sse2"), target_arch = "aarch64")))]
         let found = [None];
         core::iter::once(Kind::Portable(Portable)).chain(found.into_iter().flatten()).map(Self)
     }
@@ -58,9 +58,9 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self.0 {
             Kind::Portable(_) => "portable",
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Avx2(_) => "avx2",
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Avx512(_) => "avx512",
             #[cfg(target_arch = "aarch64")]
             Kind::Neon(_) => "neon",
@@ -72,7 +72,7 @@ impl Isa {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Kind::Portable(simd) => kernel.run(simd),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Avx2(simd) => {
                 #[target_feature(enable = "avx2,fma,f16c")]
                 fn inner<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
@@ -81,7 +81,7 @@ impl Isa {
                 // SAFETY: an `Avx2` exists only where `detect` found AVX2, FMA and F16C.
                 unsafe { inner(simd, kernel) }
             }
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Avx512(simd) => {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
                 fn inner<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {

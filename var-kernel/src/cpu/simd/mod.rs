@@ -2,17 +2,18 @@
 //!
 //! A vector is always [`LANES`] wide: one register of AVX-512, two of AVX2, four of NEON. So a
 //! kernel written over [`Simd`] has one order of additions on every machine, and gives the same
-//! bytes. Every operation rounds once, to nearest; [`Simd::mul_add`] is always fused.
+//! bytes. (Targets whose ABI keeps floats out of vector registers, as kernels of operating systems
+//! do, have no SSE2 and only the portable vectors.) Every operation rounds once, to nearest; [`Simd::mul_add`] is always fused.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod avx2;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub(crate) use self::{avx2::Avx2, avx512::Avx512};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
