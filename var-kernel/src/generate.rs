@@ -3,7 +3,7 @@
 use core::ops::ControlFlow;
 
 use crate::arena::Arena;
-use crate::memory::{Device, Floats};
+use crate::memory::Floats;
 use crate::model::transformer::{Conditions, Pass};
 use crate::model::{Ladder, Model};
 use crate::ops::Backend;

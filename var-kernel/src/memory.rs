@@ -54,7 +54,7 @@ impl<T> Floats for [T] {
 /// Where numbers live and how they get there.
 pub trait Device {
     /// A run of `f32` on this device.
-    type Slice: Floats + ?Sized;
+    type Slice: Floats + ?Sized + 'static;
 
     /// A weight matrix on this device, in whatever format it is stored; `Copy` because it is a view.
     type Matrix<'a>: Copy;

@@ -44,7 +44,10 @@ impl Isa {
         let found = [None, Avx2::detect().map(Kind::Avx2), Avx512::detect().map(Kind::Avx512)];
         #[cfg(target_arch = "aarch64")]
         let found = [None, Neon::detect().map(Kind::Neon)];
-        #[cfg(not(any(all(target_arch = "x86_64", target_feature = "sse2"), target_arch = "aarch64")))]
+        #[cfg(not(any(
+            all(target_arch = "x86_64", target_feature = "sse2"),
+            target_arch = "aarch64"
+        )))]
         let found = [None];
         core::iter::once(Kind::Portable(Portable)).chain(found.into_iter().flatten()).map(Self)
     }

@@ -43,7 +43,7 @@ pub(crate) fn silu<S: Simd>(s: S, x: S::F32) -> S::F32 {
 /// Computed as `x / (1 + e^(−2u))` with u the argument of tanh, which is the same function.
 #[inline(always)]
 pub(crate) fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    const MINUS_TWICE_SQRT_2_OVER_PI: f32 = -1.595_769_1;
+    const MINUS_TWICE_SQRT_2_OVER_PI: f32 = -1.595_769;
     let cubic = s.mul_add(s.mul(x, x), s.splat(0.044_715), s.splat(1.0));
     let exponent = s.mul(s.mul(x, s.splat(MINUS_TWICE_SQRT_2_OVER_PI)), cubic);
     s.div(x, s.add(s.splat(1.0), exp(s, exponent)))

@@ -6,7 +6,7 @@ use crate::arena::Arena;
 use crate::memory::Device;
 use crate::ops::conv2d::{self, Grid};
 use crate::ops::linear::{self, Epilogue};
-use crate::ops::{Backend, Conv2d, Linear};
+use crate::ops::{Backend, Linear};
 
 /// Gives weights by name: a checkpoint, or a list of what a model wants.
 ///
@@ -131,7 +131,7 @@ impl<'a, B: Device> Convolution<'a, B> {
 }
 
 impl<B: Backend> Convolution<'_, B> {
-    /// `out = conv(x) + bias (+ residual)`; see [`Conv2d::conv2d`].
+    /// `out = conv(x) + bias (+ residual)`; see [`crate::ops::Conv2d::conv2d`].
     pub(crate) fn forward(
         &self,
         b: &B,

@@ -76,7 +76,7 @@ pub trait Combine: Device {
 #[track_caller]
 pub(crate) fn check_table(out: usize, x: usize, table: usize) {
     assert_eq!(out, x, "add_table: out and x differ in length");
-    assert!(table > 0 && out % table == 0, "add_table: {out} is no multiple of {table}");
+    assert!(table > 0 && out.is_multiple_of(table), "add_table: {out} is no multiple of {table}");
 }
 
 /// Refuses indices past the end of the table, and an `out` of another size.

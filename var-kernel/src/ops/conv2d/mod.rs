@@ -100,7 +100,9 @@ impl Dims {
     ) {
         let valid = match self.grid {
             Grid::Same => self.kernel == 1 || self.kernel == 3,
-            Grid::Halved => self.kernel == 3 && self.height % 2 == 0 && self.width % 2 == 0,
+            Grid::Halved => {
+                self.kernel == 3 && self.height.is_multiple_of(2) && self.width.is_multiple_of(2)
+            }
             Grid::Doubled => self.kernel == 3,
         };
         assert!(valid, "conv2d: no {} × {} kernel for {:?}", self.kernel, self.kernel, self.grid);

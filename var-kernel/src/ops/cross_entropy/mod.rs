@@ -32,7 +32,10 @@ pub trait CrossEntropy: Device {
 pub(crate) fn check(out: usize, logits: usize, targets: &[u32]) -> usize {
     let rows = targets.len();
     assert_eq!(out, rows, "cross_entropy: out is not one number for each target");
-    assert!(rows > 0 && logits % rows == 0, "cross_entropy: {logits} logits for {rows} rows");
+    assert!(
+        rows > 0 && logits.is_multiple_of(rows),
+        "cross_entropy: {logits} logits for {rows} rows"
+    );
     let codes = logits / rows;
     let last = targets.iter().max().copied().unwrap_or(0) as usize;
     assert!(last < codes, "cross_entropy: target {last} of {codes} codes");
