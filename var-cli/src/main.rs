@@ -1,2 +1,66 @@
 //! The command line `var`.
-fn main() {}
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`args`] | options that several commands share, and what they mean |
+//! | [`classes`] | `--class`: numbers, ranges and names |
+//! | [`built_in`] | the model that is used when none is given |
+//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`bench`] | one command each |
+//! | [`output`] | what may be overwritten, and what a picture says of itself |
+//! | [`memory`], [`progress`], [`interrupt`] | the machine and the terminal |
+
+mod args;
+mod bench;
+mod built_in;
+mod classes;
+mod convert;
+mod decode;
+mod edit;
+mod encode;
+mod info;
+mod interrupt;
+mod memory;
+mod output;
+mod progress;
+mod reconstruct;
+mod sample;
+mod score;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command, Usage};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let Err(error) = run(&arguments) else { return ExitCode::SUCCESS };
+    if is_broken_pipe(&error) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("var: {error:#}");
+    ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    interrupt::install()?;
+    let session = arguments.common.session()?;
+    match &arguments.command {
+        Command::Convert(options) => convert::run(options, &session),
+        Command::Info(options) => info::run(options, &session),
+        Command::Sample(options) => sample::run(options, &session),
+        Command::Encode(options) => encode::run(options, &session),
+        Command::Decode(options) => decode::run(options, &session),
+        Command::Reconstruct(options) => reconstruct::run(options, &session),
+        Command::Edit(options) => edit::run(options, &session),
+        Command::Score(options) => score::run(options, &session),
+        Command::Bench(options) => bench::run(options, &session),
+    }
+}
+
+/// Whether the reader of our output went away, as `head` does: no fault of anyone's.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    kinds.map(io::Error::kind).any(|kind| kind == io::ErrorKind::BrokenPipe)
+}

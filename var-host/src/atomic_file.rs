@@ -1,9 +1,10 @@
 //! A file that appears under its name whole or not at all.
 
-use core::fmt;
+use core::{fmt, mem};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
 use thiserror::Error;
@@ -16,6 +17,20 @@ pub struct AtomicFile {
     path: PathBuf,
     overwrite: bool,
     writer: BufWriter<NamedTempFile>,
+    unfinished: Unfinished,
+}
+
+/// Removes the temporary files of everything this process is writing, and lets no other begin or
+/// get its name: for a signal handler that ends the process next.
+///
+/// Threads that write on wait for ever.
+pub fn abandon_unfinished() {
+    let unfinished = unfinished();
+    for path in unfinished.iter() {
+        // The process ends whether or not the system obeys.
+        let _ = fs::remove_file(path);
+    }
+    mem::forget(unfinished);
 }
 
 /// Why a file could not be written.
@@ -50,8 +65,13 @@ impl AtomicFile {
         if !overwrite && fs::symlink_metadata(&path).is_ok() {
             return Err(AtomicFileError::Exists { path });
         }
+        let mut unfinished = unfinished();
         match temporary_beside(&path) {
-            Ok(file) => Ok(Self { path, overwrite, writer: BufWriter::new(file) }),
+            Ok(file) => {
+                let entry = Unfinished(file.path().to_path_buf());
+                unfinished.push(entry.0.clone());
+                Ok(Self { path, overwrite, writer: BufWriter::new(file), unfinished: entry })
+            }
             Err(source) => Err(AtomicFileError::Io { path, source }),
         }
     }
@@ -68,7 +88,7 @@ impl AtomicFile {
     /// [`AtomicFileError::Exists`] if `path` came to be since [`create`](Self::create) and
     /// `overwrite` is false; [`AtomicFileError::Io`] otherwise. The temporary file is gone then.
     pub fn commit(self) -> Result<(), AtomicFileError> {
-        let Self { path, overwrite, writer } = self;
+        let Self { path, overwrite, writer, unfinished: _entry } = self;
         match rename(writer, &path, overwrite) {
             Ok(()) => Ok(()),
             Err(source) if !overwrite && source.kind() == io::ErrorKind::AlreadyExists => {
@@ -101,6 +121,22 @@ impl fmt::Debug for AtomicFile {
     }
 }
 
+/// Temporary names now in use by this process.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An entry of [`UNFINISHED`].
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        unfinished().retain(|path| *path != self.0);
+    }
+}
+
 fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let prefix = format!(".{}.", name.to_string_lossy());
@@ -116,7 +152,9 @@ fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
 fn rename(writer: BufWriter<NamedTempFile>, path: &Path, overwrite: bool) -> io::Result<()> {
     let file = writer.into_inner()?;
     file.as_file().sync_all()?;
+    let named = unfinished();
     if overwrite { file.persist(path) } else { file.persist_noclobber(path) }?;
+    drop(named);
     // The name is on the disk once its folder is. Some systems cannot sync a folder, and the
     // file is complete in any case.
     if cfg!(unix) {

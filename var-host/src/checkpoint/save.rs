@@ -60,7 +60,8 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn size(&self) -> usize {
+    /// Bytes of the elements.
+    pub fn size(&self) -> usize {
         self.shape.iter().product::<usize>() * self.dtype.size()
     }
 }

@@ -21,7 +21,7 @@ use crate::pool::Threads;
 
 pub use error::EngineError;
 pub use memory::Buffer;
-pub use work::Work;
+pub use work::{Takes, Work};
 
 /// How tokens are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,11 +69,13 @@ pub struct Sample {
 
 /// What a callback sees after each scale.
 pub struct ScaleDone<'a> {
+    /// The images that are drawn together; of a batch with and without classes, one kind.
+    pub jobs: &'a [Job],
     /// The scale just drawn.
     pub scale: usize,
     /// How many scales there are.
     pub scales: usize,
-    /// Makes the picture of one image of the batch as it would look if the run ended here.
+    /// Makes the picture of the job of this number as it would look if the run ended here.
     pub picture: &'a mut dyn FnMut(usize) -> Picture,
 }
 
@@ -201,7 +203,7 @@ impl<'w> Engine<'w> {
                     let Ok(()) = progress.picture(&mut values, image);
                     Picture::from_values(side, side, &values)
                 };
-                each(ScaleDone { scale, scales, picture: &mut picture })
+                each(ScaleDone { jobs, scale, scales, picture: &mut picture })
             };
             let Ok(outcome) = generate::generate(
                 cpu,

@@ -30,12 +30,14 @@ pub enum Work<'a> {
 }
 
 /// What a piece of work takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Takes {
     /// Floats of working memory.
     pub floats: usize,
     /// Multiply-adds of all products, by their formulas.
     pub multiply_adds: u64,
+    /// Of these, when sampling, what each scale takes before the pictures.
+    pub scales: Vec<u64>,
 }
 
 impl Engine<'_> {
@@ -64,10 +66,15 @@ impl Engine<'_> {
             Work::Decode => {
                 let latent = arena.take(vqvae.quantizer.latent_len(1));
                 let values = arena.take(vqvae.pictures_len(1));
-                let quantizer = &vqvae.quantizer;
+                let (quantizer, last) = (&vqvae.quantizer, config.ladder.scales() - 1);
+                // Every scale's picture takes the same memory; only the last one must be made.
                 let Ok(()) =
-                    quantizer.decode(&dry, latent, &tokens, &mut arena, |_, latent, arena| {
-                        vqvae.decode(&dry, values, latent, arena)
+                    quantizer.decode(&dry, latent, &tokens, &mut arena, |scale, latent, arena| {
+                        if scale == last {
+                            vqvae.decode(&dry, values, latent, arena)
+                        } else {
+                            Ok(())
+                        }
                     });
             }
             Work::Surprise | Work::Sample { .. } => {
@@ -78,28 +85,35 @@ impl Engine<'_> {
                 if let Work::Sample { request } = work {
                     let images = request.labels.len();
                     let mut tokens = vec![0; images * config.ladder.length()];
-                    let mut pictures = vec![0.0; vqvae.pictures_len(images)];
+                    let mut values = vec![0.0; vqvae.pictures_len(1)];
+                    let (mut scales, mut pictures, mut counted) = (Vec::new(), 0, 0);
                     let mut each = |progress: &mut generate::Progress<'_, '_, '_, _>| {
+                        let before = dry.multiply_adds();
+                        scales.push(before - counted);
                         // A callback may ask for the picture so far: the arena must have room.
-                        let mut values = vec![0.0; vqvae.pictures_len(1)];
                         let Ok(()) = progress.picture(&mut values, 0);
+                        counted = dry.multiply_adds();
+                        pictures = images as u64 * (counted - before);
                         ControlFlow::Continue(())
                     };
+                    // Without pictures at the end, which take less of the arena than those on the way.
                     let Ok(_) = generate::generate(
                         &dry,
                         &model,
                         request,
                         &mut tokens,
-                        &mut pictures,
+                        &mut [],
                         &mut arena,
                         &mut each,
                     );
+                    let multiply_adds = scales.iter().sum::<u64>() + pictures;
+                    return Ok(Takes { floats: peak.get(), multiply_adds, scales });
                 } else {
                     let mut out = vec![0.0; tokens.len()];
                     let Ok(()) = score::surprise(&dry, &model, &mut out, &tokens, 0, &mut arena);
                 }
             }
         }
-        Ok(Takes { floats: peak.get(), multiply_adds: dry.multiply_adds() })
+        Ok(Takes { floats: peak.get(), multiply_adds: dry.multiply_adds(), scales: Vec::new() })
     }
 }

@@ -1,5 +1,8 @@
 //! Writing a model file: both halves, one precision, the configuration in the metadata.
 
+use core::cell::Cell;
+use core::mem;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -16,7 +19,8 @@ const PREFIXES: [&str; 2] = ["var.", "vae."];
 /// Writes `weights` to a model file at `path`, matrices in `precision`.
 ///
 /// Vectors (biases, norms, per-head scales) and the codebook stay in `f32`: together they are less
-/// than a hundredth of a model, and distances to codes decide between near equals.
+/// than a hundredth of a model, and distances to codes decide between near equals. `written` is
+/// called after every tensor with the bytes done and the bytes in all.
 ///
 /// # Errors
 /// If a weight does not fit the precision, or the file exists and `overwrite` is false, or it cannot
@@ -27,6 +31,7 @@ pub fn convert(
     precision: Precision,
     class_names: Vec<String>,
     overwrite: bool,
+    written: &dyn Fn(u64, u64),
 ) -> Result<(), ModelError> {
     let mut records = Vec::new();
     let mut settings = Settings { class_names, ..Settings::default() };
@@ -37,6 +42,18 @@ pub fn convert(
     if let Some((part, config)) = &weights.vqvae {
         records.extend(part.converted(PREFIXES[1], vqvae_tensors(*config), precision));
         settings.vae = Some(VaeSettings::from(config));
+    }
+    let all: u64 = records.iter().map(|record| record.size() as u64).sum();
+    let done = Cell::new(0);
+    for record in &mut records {
+        let (done, bytes) =
+            (&done, mem::replace(&mut record.bytes, Box::new(|| Ok(Cow::default()))));
+        record.bytes = Box::new(move || {
+            let bytes = bytes()?;
+            done.set(done.get() + bytes.len() as u64);
+            written(done.get(), all);
+            Ok(bytes)
+        });
     }
     let text = serde_json::to_string(&settings).expect("a configuration is plain numbers");
     let metadata = BTreeMap::from([(settings::KEY.to_owned(), text)]);

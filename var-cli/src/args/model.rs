@@ -1,0 +1,70 @@
+//! Which model: a model file, published checkpoints, or the built-in one.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use var_host::model::{Hints, Weights};
+use var_kernel::model::Ladder;
+
+use super::{Usage, values};
+use crate::built_in;
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct ModelOptions {
+    /// Model file made by `var convert` [default: the built-in model]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["var", "vae"])]
+    pub(crate) model: Option<PathBuf>,
+    /// Checkpoint of the transformer (.pth, .pt, .safetensors) as published or as a trainer saved it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) var: Option<PathBuf>,
+    /// Checkpoint of the VQVAE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vae: Option<PathBuf>,
+    /// Sides of the token maps, where the files do not say: 256, 512, 1024 or 1_2_3_4
+    #[arg(long, value_parser = values::ladder)]
+    pub(crate) ladder: Option<Ladder>,
+    /// Attention heads, where the files do not say [default: width / 64]
+    #[arg(long, value_name = "N", value_parser = heads)]
+    pub(crate) heads: Option<usize>,
+}
+
+/// A model and what to call it.
+pub(crate) struct Model {
+    pub(crate) weights: Weights,
+    /// Names of its files without folders, or `built-in`.
+    pub(crate) name: String,
+}
+
+impl ModelOptions {
+    /// Opens what is named, or the built-in model.
+    pub(crate) fn open(&self) -> Result<Model> {
+        let Self { model, var, vae, ladder, heads } = self;
+        let hints = Hints { ladder: *ladder, heads: *heads };
+        let files: Vec<&Path> = [model, var, vae].into_iter().flatten().map(|p| &**p).collect();
+        if files.is_empty() {
+            if let Some(option) = ladder.map(|_| "--ladder").or(heads.map(|_| "--heads")) {
+                let text = format!(
+                    "{option} goes with --model, --var or --vae: the built-in model has its own"
+                );
+                return Err(Usage(text).into());
+            }
+            return Ok(Model { weights: built_in::open()?, name: built_in::NAME.to_owned() });
+        }
+        let names = files.iter().filter_map(|path| path.file_name());
+        let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
+        let weights = match model {
+            Some(path) => Weights::open(path, hints)?,
+            None => Weights::open_halves(var.as_deref(), vae.as_deref(), hints)?,
+        };
+        Ok(Model { weights, name: names.join(" + ") })
+    }
+}
+
+fn heads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(heads @ 1..=65536) => Ok(heads),
+        _ => Err(format!("{text} is not in 1..=65536")),
+    }
+}

@@ -1,0 +1,48 @@
+//! How tokens are drawn.
+
+use clap::Args;
+use var_host::engine::Sampling;
+use var_host::pictures::Parameters;
+
+use super::values;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+pub(crate) struct SamplingOptions {
+    /// Seed of the random numbers; the same seed gives the same bytes on every machine
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Classifier-free guidance at the last scale; 0 = none, 4 or 5 for looks
+    #[arg(long, value_name = "STRENGTH", default_value_t = 1.5, value_parser = values::guidance)]
+    pub(crate) cfg: f32,
+    /// Draw from the K most likely tokens; 0 = all
+    #[arg(long, value_name = "K", default_value_t = 900)]
+    pub(crate) top_k: usize,
+    /// Draw from the most likely tokens that together reach probability P; 0 = all
+    #[arg(long, value_name = "P", default_value_t = 0.96, value_parser = values::probability)]
+    pub(crate) top_p: f32,
+    /// Mix codes by Gumbel softmax instead of taking the drawn ones: smoother pictures
+    #[arg(long)]
+    pub(crate) more_smooth: bool,
+}
+
+impl SamplingOptions {
+    /// As the engine takes it.
+    pub(crate) fn sampling(&self) -> Sampling {
+        let Self { seed, cfg, top_k, top_p, more_smooth } = *self;
+        Sampling { seed, cfg, top_k, top_p, more_smooth }
+    }
+
+    /// Notes the options among a picture's parameters.
+    pub(crate) fn note(&self, parameters: &mut Parameters) {
+        let Self { seed, cfg, top_k, top_p, more_smooth } = self;
+        let options = [
+            ("seed", seed.to_string()),
+            ("cfg", cfg.to_string()),
+            ("top_k", top_k.to_string()),
+            ("top_p", top_p.to_string()),
+            ("more_smooth", more_smooth.to_string()),
+        ];
+        parameters.extend(options.map(|(option, value)| (option.to_owned(), value)));
+    }
+}

@@ -1,0 +1,99 @@
+//! Options of every command: threads, instruction set, device, what may be said and overwritten.
+
+use core::num::NonZero;
+use std::io::Write;
+use std::thread;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use var_host::engine::Engine;
+use var_host::model::Weights;
+use var_kernel::cpu::Isa;
+
+use super::values;
+use crate::progress::Progress;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub(crate) struct CommonOptions {
+    /// Threads to compute with [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Instruction set [default: the best this machine has]; results are the same with each
+    #[arg(long, global = true)]
+    isa: Option<IsaName>,
+    /// Where to compute: cpu, cuda or cuda:N
+    #[arg(long, global = true, default_value = "cpu", value_parser = values::device)]
+    device: values::DeviceName,
+    /// Overwrite files that are there already
+    #[arg(long, global = true)]
+    force: bool,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum IsaName {
+    Portable,
+    Avx2,
+    Avx512,
+    Neon,
+}
+
+/// What the common options mean on this machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session {
+    pub(crate) threads: usize,
+    pub(crate) isa: Isa,
+    pub(crate) force: bool,
+    pub(crate) quiet: bool,
+}
+
+impl CommonOptions {
+    /// Finds threads and instruction set.
+    pub(crate) fn session(&self) -> Result<Session> {
+        if let values::DeviceName::Cuda(_) = self.device {
+            bail!(
+                "--device {}: this build computes on the CPU only: use --device cpu",
+                self.device
+            );
+        }
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = self.threads.map_or(cores, usize::from);
+        let isa = match self.isa {
+            None => Isa::best(),
+            Some(wanted) => {
+                let wanted = wanted.to_possible_value().expect("no variant is skipped");
+                let Some(isa) = Isa::named(wanted.get_name()) else {
+                    let has: Vec<&str> = Isa::all().map(Isa::name).collect();
+                    bail!("--isa {}: this machine has {}", wanted.get_name(), has.join(", "));
+                };
+                isa
+            }
+        };
+        Ok(Session { threads, isa, force: self.force, quiet: self.quiet })
+    }
+}
+
+impl Session {
+    /// An engine for `weights`.
+    pub(crate) fn engine<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
+        Ok(Engine::new(weights, self.threads, self.isa)?)
+    }
+
+    /// Progress through `total` of what `unit` names.
+    pub(crate) fn progress(&self, total: usize, unit: &'static str) -> Progress {
+        Progress::new(self.quiet, total as u64, unit)
+    }
+
+    /// Says what was done, unless asked to be quiet.
+    pub(crate) fn say(&self, line: &str) -> Result<()> {
+        if self.quiet { Ok(()) } else { result(line) }
+    }
+}
+
+/// Prints a result.
+pub(crate) fn result(line: &str) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}

@@ -1,0 +1,146 @@
+//! Parsers of single values. A value out of range is refused before anything is read or written.
+
+use core::fmt;
+use core::ops::RangeInclusive;
+
+use clap::ValueEnum;
+use var_host::checkpoint::quantize::Precision;
+use var_kernel::edit::Region;
+use var_kernel::model::Ladder;
+
+/// The most images of one run.
+pub(crate) const MOST_IMAGES: u32 = 10_000_000;
+/// The most images that go through the model together.
+pub(crate) const LARGEST_BATCH: u16 = 4096;
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DeviceName {
+    /// The processor.
+    Cpu,
+    /// The graphics card of this number.
+    Cuda(u16),
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+/// How weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DtypeName {
+    F32,
+    F16,
+    Bf16,
+    Q8,
+}
+
+impl From<DtypeName> for Precision {
+    fn from(name: DtypeName) -> Self {
+        match name {
+            DtypeName::F32 => Self::F32,
+            DtypeName::F16 => Self::F16,
+            DtypeName::Bf16 => Self::Bf16,
+            DtypeName::Q8 => Self::Q8,
+        }
+    }
+}
+
+/// `cpu`, `cuda`, `cuda:N`
+pub(crate) fn device(text: &str) -> Result<DeviceName, String> {
+    let number = match text {
+        "cpu" => return Ok(DeviceName::Cpu),
+        "cuda" => Some(0),
+        _ => text.strip_prefix("cuda:").and_then(|number| number.parse().ok()),
+    };
+    number.map(DeviceName::Cuda).ok_or_else(|| "wants cpu, cuda or cuda:N".to_owned())
+}
+
+/// `256`, `512`, `1024`, or the sides as `1_2_3`
+pub(crate) fn ladder(text: &str) -> Result<Ladder, String> {
+    if let Some(ladder) = Ladder::named(text) {
+        return Ok(ladder);
+    }
+    let sides: Result<Vec<usize>, _> = text.split('_').map(str::parse).collect();
+    let wants = "wants 256, 512, 1024 or ascending sides such as 1_2_3_4";
+    let sides = sides.map_err(|_| wants.to_owned())?;
+    Ladder::new(&sides).map_err(|error| format!("{error}: {wants}"))
+}
+
+/// Guidance strength.
+pub(crate) fn guidance(text: &str) -> Result<f32, String> {
+    number(text, 0.0..=1000.0)
+}
+
+/// A probability.
+pub(crate) fn probability(text: &str) -> Result<f32, String> {
+    number(text, 0.0..=1.0)
+}
+
+/// `y0,x0,y1,x1` as fractions of the picture
+pub(crate) fn region(text: &str) -> Result<Region, String> {
+    let numbers: Result<Vec<f32>, _> = text.split(',').map(probability).collect();
+    match numbers?[..] {
+        [top, left, bottom, right] if top < bottom && left < right => {
+            Ok(Region { top, left, bottom, right })
+        }
+        [_, _, _, _] => Err("wants y0 < y1 and x0 < x1".to_owned()),
+        ref other => Err(format!("wants 4 numbers y0,x0,y1,x1, got {}", other.len())),
+    }
+}
+
+fn number(text: &str, range: RangeInclusive<f32>) -> Result<f32, String> {
+    let number: f32 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;
+    // NaN is in no range.
+    if range.contains(&number) {
+        Ok(number)
+    } else {
+        Err(format!("{number} is not in {}..={}", range.start(), range.end()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        for text in ["NaN", "-0.1", "1.1", "inf", "", "1,5"] {
+            assert!(probability(text).is_err(), "{text}");
+        }
+        assert_eq!(probability(" 0.5"), Ok(0.5));
+        assert_eq!(guidance("NaN"), Err("NaN is not in 0..=1000".to_owned()));
+    }
+
+    #[test]
+    fn regions_are_boxes_within_the_picture() {
+        let region_of = |text| region(text).map(|r| [r.top, r.left, r.bottom, r.right]);
+        assert_eq!(region_of("0,0.25,1,0.75"), Ok([0.0, 0.25, 1.0, 0.75]));
+        for text in ["0,0,1", "0,0,0,1", "0.5,0,0.25,1", "0,0,2,1", "a,0,1,1"] {
+            assert!(region(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ladders_are_named_or_spelled_out() {
+        assert_eq!(ladder("256"), Ok(Ladder::named("256").unwrap()));
+        assert_eq!(ladder("1_2_4").unwrap().sides(), [1, 2, 4]);
+        for text in ["", "1_", "2_1", "0", "300", "1,2"] {
+            // A side alone is a ladder of one scale, as long as such maps go.
+            assert_eq!(ladder(text).is_ok(), text == "300", "{text}");
+        }
+    }
+
+    #[test]
+    fn devices_have_numbers() {
+        assert!(matches!(device("cuda:3"), Ok(DeviceName::Cuda(3))));
+        for text in ["gpu", "cuda:", "cuda:x", "cpu:0", ""] {
+            assert!(device(text).is_err(), "{text}");
+        }
+    }
+}

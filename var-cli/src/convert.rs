@@ -1,0 +1,79 @@
+//! `var convert`: checkpoints → one model file.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use var_host::model::convert;
+
+use crate::args::values::DtypeName;
+use crate::args::{ModelOptions, Session, Usage};
+use crate::{info, memory, output};
+
+/// Make one model file of published or trained checkpoints
+///
+/// Tensors that are unknown, missing or of another shape are refused by name.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// The model file to write
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// How matrices are stored
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: DtypeName,
+    /// Names of the classes, in order
+    #[arg(long, value_name = "NAME,NAME,…", value_delimiter = ',')]
+    class_names: Vec<String>,
+    /// A text file with the names of the classes, one a line
+    #[arg(long, value_name = "FILE", conflicts_with = "class_names")]
+    classes_file: Option<PathBuf>,
+}
+
+pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    let given = &options.model;
+    if given.model.is_none() && given.var.is_none() && given.vae.is_none() {
+        return Err(Usage("convert: give --var and --vae, or --model".to_owned()).into());
+    }
+    output::check_file(&options.output, session)?;
+    let model = given.open()?;
+    let names = class_names(options, &model.weights.class_names)?;
+    if let (Some((_, config)), false) = (&model.weights.transformer, names.is_empty())
+        && names.len() != config.classes
+    {
+        let text = format!("{} names of classes, the model has {}", names.len(), config.classes);
+        return Err(Usage(text).into());
+    }
+    for line in info::configuration(&model.weights) {
+        session.say(&line)?;
+    }
+    let progress = Mutex::new((session.progress(100, "%"), 0));
+    let written = |done: u64, all: u64| {
+        let mut progress = progress.lock().expect("nothing panics while it is held");
+        let percent = 100 * done / all.max(1);
+        let more = percent - progress.1;
+        progress.1 = percent;
+        progress.0.advance(more);
+    };
+    let precision = options.dtype.into();
+    convert::convert(&model.weights, &options.output, precision, names, session.force, &written)?;
+    drop(progress);
+    let size = fs::metadata(&options.output).map_or(0, |found| found.len());
+    session.say(&format!("{}: {}", options.output.display(), memory::text(size)))
+}
+
+/// The names given, else those the model has already.
+fn class_names(options: &Options, found: &[String]) -> Result<Vec<String>> {
+    if let Some(path) = &options.classes_file {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("{}: cannot be read", path.display()))?;
+        return Ok(text.lines().map(|line| line.trim().to_owned()).collect());
+    }
+    if options.class_names.is_empty() {
+        return Ok(found.to_vec());
+    }
+    Ok(options.class_names.iter().map(|name| name.trim().to_owned()).collect())
+}

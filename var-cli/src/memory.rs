@@ -1,0 +1,92 @@
+//! How much memory the machine has left, and how much this process has had.
+
+use std::fs;
+
+use anyhow::{Result, bail};
+use var_host::engine::{Engine, Work};
+use var_kernel::generate::Request;
+use var_kernel::sample::{Filter, Source};
+
+/// Bytes that can be had without swapping, where the system says.
+pub(crate) fn available() -> Option<u64> {
+    kibibytes("/proc/meminfo", "MemAvailable:")
+}
+
+/// The most bytes this process has had in memory at once, where the system says.
+pub(crate) fn peak_resident() -> Option<u64> {
+    kibibytes("/proc/self/status", "VmHWM:")
+}
+
+/// Bytes of working memory that sampling a batch takes, and multiply-adds for it.
+pub(crate) fn of_sampling(
+    engine: &Engine<'_>,
+    batch: usize,
+    guided: bool,
+) -> Result<(u64, var_host::engine::Takes)> {
+    let null = engine.transformer()?.null_class();
+    let (labels, indices) = (vec![if guided { 0 } else { null }; batch], vec![0; batch]);
+    let request = Request {
+        labels: &labels,
+        indices: &indices,
+        cfg: if guided { 1.0 } else { 0.0 },
+        filter: Filter { top_k: 0, top_p: 0.0 },
+        more_smooth: false,
+        source: Source::Greedy,
+        keep: None,
+    };
+    let takes = engine.work(Work::Sample { request: &request })?;
+    // Besides what the kernel works in: pictures as numbers, then as bytes.
+    let picture = 3 * engine.vqvae()?.side().pow(2) as u64;
+    Ok((4 * takes.floats as u64 + batch as u64 * picture * 5, takes))
+}
+
+/// Refuses a batch for which the machine has not the memory.
+pub(crate) fn check_batch(engine: &Engine<'_>, batch: usize, guided: bool) -> Result<()> {
+    let Some(has) = available() else { return Ok(()) };
+    let (wants, _) = of_sampling(engine, batch, guided)?;
+    if wants <= has {
+        return Ok(());
+    }
+    let (wants, has) = (text(wants), text(has));
+    if batch == 1 {
+        bail!("one image takes {wants} of memory, this machine has {has} left");
+    }
+    bail!(
+        "--batch {batch} takes {wants} of memory, this machine has {has} left: try a smaller one"
+    );
+}
+
+/// A number of bytes for people.
+pub(crate) fn text(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} bytes"),
+        10_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// The number of KiB after `key` in a file of the Linux kernel's, in bytes.
+fn kibibytes(file: &str, key: &str) -> Option<u64> {
+    let contents = fs::read_to_string(file).ok()?;
+    let line = contents.lines().find_map(|line| line.strip_prefix(key))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|number| 1024 * number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        let sizes = [0, 9999, 10_000, 13_200_000, 1_700_000_000].map(text);
+        assert_eq!(sizes, ["0 bytes", "9999 bytes", "10.0 kB", "13.2 MB", "1.70 GB"]);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn linux_says_how_much_there_is() {
+        assert!(available().is_some_and(|bytes| bytes > 0));
+        assert!(peak_resident().is_some_and(|bytes| bytes > 0));
+    }
+}

@@ -1,0 +1,118 @@
+//! What may be overwritten, and what a picture says of itself.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use var_host::atomic_file::AtomicFile;
+use var_host::pictures::{self, Parameters, Picture};
+use var_host::tokens::TokenFile;
+use var_kernel::model::Ladder;
+
+use crate::args::{Session, Usage};
+
+/// The parameter that says a picture was made by this program, and which command made it.
+const MADE_BY: [&str; 2] = ["Software", "command"];
+
+/// The parameters that all pictures of a command have.
+pub(crate) fn parameters(command: &str, model: &str) -> Parameters {
+    let parameters = [
+        (MADE_BY[0], "var"),
+        ("version", env!("CARGO_PKG_VERSION")),
+        (MADE_BY[1], command),
+        ("model", model),
+    ];
+    parameters.map(|(keyword, text)| (keyword.to_owned(), text.to_owned())).into()
+}
+
+/// Whether a picture may be replaced: asked for, or made by this very command.
+fn is_ours(path: &Path, command: Option<&String>) -> bool {
+    pictures::read_parameters(path).is_ok_and(|found| {
+        found.get(MADE_BY[0]).is_some_and(|software| software == "var")
+            && found.get(MADE_BY[1]) == command
+    })
+}
+
+/// Refuses a picture's path that cannot be written or must not be overwritten, before the work.
+pub(crate) fn check_picture(path: &Path, parameters: &Parameters, session: &Session) -> Result<()> {
+    let overwrite = session.force || is_ours(path, parameters.get(MADE_BY[1]));
+    check_file_overwriting(path, overwrite)
+}
+
+/// Refuses a path that cannot be written, or that is there already, before the work.
+pub(crate) fn check_file(path: &Path, session: &Session) -> Result<()> {
+    check_file_overwriting(path, session.force)
+}
+
+fn check_file_overwriting(path: &Path, overwrite: bool) -> Result<()> {
+    if path.is_dir() {
+        bail!("{}: is a folder, a file is to be written", path.display());
+    }
+    if !overwrite && fs::symlink_metadata(path).is_ok() {
+        bail!("{}: exists already; --force overwrites it", path.display());
+    }
+    // Made and dropped: leaves nothing, and finds a missing or read-only folder.
+    AtomicFile::create(path, true)?;
+    Ok(())
+}
+
+/// Writes a picture where [`check_picture`] allows it.
+pub(crate) fn write_picture(
+    path: &Path,
+    picture: &Picture,
+    parameters: &Parameters,
+    session: &Session,
+) -> Result<()> {
+    let overwrite = session.force || is_ours(path, parameters.get(MADE_BY[1]));
+    Ok(pictures::write_png(path, picture, parameters, overwrite)?)
+}
+
+/// Whether `path` names a folder, there already or by a slash at its end; else it must be a .png file.
+pub(crate) fn is_folder(path: &Path) -> Result<bool> {
+    let slash = path.as_os_str().as_encoded_bytes().last().is_some_and(|byte| *byte == b'/');
+    if slash || path.is_dir() {
+        return Ok(true);
+    }
+    if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png")) {
+        return Ok(false);
+    }
+    let text =
+        format!("-o {}: wants a .png file, or a folder with a slash at the end", path.display());
+    Err(Usage(text).into())
+}
+
+/// Makes a folder for pictures, unless it is there.
+pub(crate) fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).with_context(|| format!("{}: cannot be made a folder", path.display()))
+}
+
+/// Writes token maps, those of one image after the other, with labels where they are known.
+pub(crate) fn write_tokens(
+    path: &Path,
+    ladder: &Ladder,
+    images: Vec<Vec<u32>>,
+    labels: Option<Vec<i32>>,
+    session: &Session,
+) -> Result<()> {
+    let sides = ladder.sides().iter().map(|side| *side as u32).collect();
+    let tokens = images.into_iter().flatten().map(|token| token as i32).collect();
+    Ok(TokenFile::new(sides, tokens, labels).save(path, session.force)?)
+}
+
+/// Reads token maps made on `ladder` with a codebook of `codes`.
+pub(crate) fn read_tokens(path: &Path, ladder: &Ladder, codes: usize) -> Result<TokenFile> {
+    let file = TokenFile::open(path)?;
+    let sides: Vec<usize> = file.ladder().iter().map(|side| *side as usize).collect();
+    if sides != ladder.sides() {
+        let has: Vec<String> = sides.iter().map(usize::to_string).collect();
+        bail!("{}: made on ladder {}, the model has {ladder}", path.display(), has.join("_"));
+    }
+    file.check(codes).with_context(|| path.display().to_string())?;
+    Ok(file)
+}
+
+/// The token maps of each image in a file that [`read_tokens`] has checked.
+pub(crate) fn images(file: &TokenFile) -> Vec<Vec<u32>> {
+    let rows = file.tokens().chunks_exact(file.tokens_per_image());
+    rows.map(|row| row.iter().map(|token| *token as u32).collect()).collect()
+}

@@ -1,0 +1,99 @@
+//! How far a long command is: a bar on a terminal, a line now and then otherwise.
+
+use core::time::Duration;
+use std::io::{self, IsTerminal};
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Time between two lines where there is no terminal.
+const BETWEEN_LINES: Duration = Duration::from_secs(5);
+
+/// Progress through a known number of things.
+pub(crate) struct Progress {
+    shown: Shown,
+    total: u64,
+    done: u64,
+    unit: &'static str,
+    begun: Instant,
+    last_line: Instant,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines,
+    Nothing,
+}
+
+impl Progress {
+    /// Nothing done yet of `total`.
+    pub(crate) fn new(quiet: bool, total: u64, unit: &'static str) -> Self {
+        let shown = match (quiet, io::stderr().is_terminal()) {
+            (true, _) => Shown::Nothing,
+            (false, false) => Shown::Lines,
+            (false, true) => {
+                let template = format!(
+                    "{{bar:30}} {{pos}}/{{len}} {unit} {{msg}} · {{per_sec}} · {{eta}} left"
+                );
+                let style =
+                    ProgressStyle::with_template(&template).expect("the template is well-formed");
+                let bar = ProgressBar::new(total).with_style(style);
+                bar.enable_steady_tick(Duration::from_millis(200));
+                Shown::Bar(bar)
+            }
+        };
+        let now = Instant::now();
+        Self { shown, total, done: 0, unit, begun: now, last_line: now }
+    }
+
+    /// So many more are done.
+    pub(crate) fn advance(&mut self, more: u64) {
+        self.done += more;
+        match &self.shown {
+            Shown::Bar(bar) => bar.set_position(self.done),
+            Shown::Lines if self.last_line.elapsed() >= BETWEEN_LINES => {
+                self.last_line = Instant::now();
+                eprintln!("{}", line(self.done, self.total, self.unit, self.begun.elapsed()));
+            }
+            Shown::Lines | Shown::Nothing => (),
+        }
+    }
+
+    /// Where within the current one the work is.
+    pub(crate) fn detail(&self, text: String) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_message(text);
+        }
+    }
+
+    /// Since the beginning.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// `12/50 images · 0.80/s · 47 s left`
+fn line(done: u64, total: u64, unit: &str, elapsed: Duration) -> String {
+    let rate = done as f64 / elapsed.as_secs_f64().max(1e-9);
+    let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
+    format!("{done}/{total} {unit} · {rate:.2}/s · {left:.0} s left")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_rate_and_time_left() {
+        let text = line(12, 50, "images", Duration::from_secs(15));
+        assert_eq!(text, "12/50 images · 0.80/s · 48 s left");
+    }
+}

@@ -1,0 +1,115 @@
+//! Drawing images batch by batch.
+
+use core::ops::ControlFlow;
+
+use anyhow::{Result, bail};
+use var_host::engine::{Engine, Given, Job, Sample, Sampling, ScaleDone};
+use var_host::pictures::Picture;
+
+use crate::args::Session;
+use crate::memory;
+
+/// The batch where none is asked for, if memory allows.
+const DEFAULT_BATCH: usize = 8;
+
+/// Tokens that are given, not drawn.
+pub(crate) struct Kept {
+    /// L tokens each; image i of a run takes those of i modulo their number.
+    pub(crate) images: Vec<Vec<u32>>,
+    /// L: which cells are kept.
+    pub(crate) cells: Vec<bool>,
+}
+
+/// How images are drawn.
+pub(crate) struct Drawing<'a> {
+    pub(crate) sampling: Sampling,
+    pub(crate) batch: usize,
+    pub(crate) kept: Option<Kept>,
+    /// Takes each picture as it looks after each scale.
+    pub(crate) each_scale: Option<&'a dyn Fn(Job, usize, &Picture) -> Result<()>>,
+}
+
+impl Drawing<'_> {
+    /// Draws the images of `jobs` and hands them to `each`, in order.
+    pub(crate) fn draw(
+        &self,
+        engine: &mut Engine<'_>,
+        jobs: &[Job],
+        session: &Session,
+        each: &mut dyn FnMut(Sample) -> Result<()>,
+    ) -> Result<()> {
+        let mut progress = session.progress(jobs.len(), "images");
+        for jobs in jobs.chunks(self.batch) {
+            let given = self.kept.as_ref().map(|kept| kept.given(jobs));
+            let mut fault = None;
+            let mut on_scale = |mut done: ScaleDone<'_>| {
+                progress.detail(format!("scale {}/{}", done.scale + 1, done.scales));
+                match self.show(&mut done) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        fault = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
+            };
+            let samples = engine.sample(jobs, self.sampling, given.as_ref(), &mut on_scale)?;
+            let samples = match (samples, fault) {
+                (Some(samples), None) => samples,
+                (_, Some(error)) => return Err(error),
+                (None, None) => bail!("sampling was broken off"),
+            };
+            let last = engine.vqvae()?.ladder.scales() - 1;
+            for sample in samples {
+                if let Some(each_scale) = self.each_scale {
+                    each_scale(sample.job, last, &sample.picture)?;
+                }
+                each(sample)?;
+                progress.advance(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on the pictures so far; those after the last scale come with the samples.
+    fn show(&self, done: &mut ScaleDone<'_>) -> Result<()> {
+        let Some(each_scale) = self.each_scale else { return Ok(()) };
+        if done.scale + 1 == done.scales {
+            return Ok(());
+        }
+        for (number, job) in done.jobs.iter().enumerate() {
+            each_scale(*job, done.scale, &(done.picture)(number))?;
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn given(&self, jobs: &[Job]) -> Given {
+        let row = |job: &Job| self.images[job.index as usize % self.images.len()].clone();
+        Given { tokens: jobs.iter().map(row).collect(), cells: self.cells.clone() }
+    }
+}
+
+/// The batch asked for, if memory allows it; else one that takes at most half of what is left.
+pub(crate) fn batch_size(
+    engine: &Engine<'_>,
+    wanted: Option<u16>,
+    jobs: &[Job],
+    cfg: f32,
+) -> Result<usize> {
+    let null = engine.transformer()?.null_class();
+    let guided = cfg != 0.0 && jobs.iter().any(|job| job.label != null);
+    let most = jobs.len().max(1);
+    if let Some(batch) = wanted {
+        let batch = most.min(batch.into());
+        memory::check_batch(engine, batch, guided)?;
+        return Ok(batch);
+    }
+    let mut batch = most.min(DEFAULT_BATCH);
+    let has = memory::available().unwrap_or(u64::MAX);
+    while batch > 1 && memory::of_sampling(engine, batch, guided)?.0 > has / 2 {
+        batch /= 2;
+    }
+    memory::check_batch(engine, batch, guided)?;
+    Ok(batch)
+}

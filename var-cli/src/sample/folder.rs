@@ -1,0 +1,123 @@
+//! A folder with a file for each picture, which an interrupted run goes on filling.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use var_host::engine::Job;
+use var_host::pictures::{self, Parameters, Picture};
+
+use crate::args::Session;
+use crate::classes::Classes;
+use crate::output;
+
+/// The folder, and what all its pictures have in common.
+pub(super) struct Folder<'a> {
+    path: &'a Path,
+    shared: Parameters,
+    classes: Classes<'a>,
+    session: &'a Session,
+}
+
+impl<'a> Folder<'a> {
+    /// Makes the folder at `path`, unless it is there, for the pictures of `command`.
+    pub(super) fn new(
+        path: &'a Path,
+        shared: Parameters,
+        classes: Classes<'a>,
+        session: &'a Session,
+    ) -> Result<Self> {
+        output::make_folder(path)?;
+        Ok(Self { path, shared, classes, session })
+    }
+
+    /// The jobs whose pictures are not there yet.
+    ///
+    /// # Errors
+    /// If a picture is there that other settings made, and nothing is to be overwritten.
+    pub(super) fn missing(&self, jobs: &[Job]) -> Result<Vec<Job>> {
+        if self.session.force {
+            return Ok(jobs.to_vec());
+        }
+        let there = self.there()?;
+        let mut missing = Vec::new();
+        for job in jobs {
+            let Some(path) = there.get(&job.index) else {
+                missing.push(*job);
+                continue;
+            };
+            self.check_same(path, *job)?;
+        }
+        Ok(missing)
+    }
+
+    /// Writes the picture of `job`, `suffix` after its name.
+    pub(super) fn write(&self, job: Job, suffix: &str, picture: &Picture) -> Result<()> {
+        let name = match self.classes.number(job.label) {
+            -1 => format!("{:06}-none{suffix}.png", job.index),
+            class => format!("{:06}-class{class}{suffix}.png", job.index),
+        };
+        let path = self.path.join(name);
+        output::write_picture(&path, picture, &self.parameters(job), self.session)
+    }
+
+    fn parameters(&self, job: Job) -> Parameters {
+        let mut parameters = self.shared.clone();
+        parameters.insert("index".to_owned(), job.index.to_string());
+        parameters.insert("class".to_owned(), self.classes.number(job.label).to_string());
+        parameters.insert("class_name".to_owned(), self.classes.name(job.label));
+        parameters
+    }
+
+    /// Pictures in the folder by their index.
+    fn there(&self) -> Result<HashMap<u32, PathBuf>> {
+        let unreadable = || format!("{}: cannot be read", self.path.display());
+        let mut there = HashMap::new();
+        for entry in fs::read_dir(self.path).with_context(unreadable)? {
+            let path = entry.with_context(unreadable)?.path();
+            if let Some(index) = path.file_name().and_then(|name| index(name.to_str()?)) {
+                there.insert(index, path);
+            }
+        }
+        Ok(there)
+    }
+
+    /// Refuses a picture that other settings made than those of `job`.
+    fn check_same(&self, path: &Path, job: Job) -> Result<()> {
+        let found = pictures::read_parameters(path)?;
+        for (option, wants) in &self.parameters(job) {
+            let has = found.get(option).map_or("nothing", |has| has);
+            if has != wants {
+                bail!(
+                    "{}: was made with {option} {has}, wanted is {wants}; take another folder, \
+                     or --force to overwrite",
+                    path.display()
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The index in a name that [`Folder::write`] gives without a suffix.
+fn index(name: &str) -> Option<u32> {
+    let (index, class) = name.strip_suffix(".png")?.split_once('-')?;
+    let numbered = class.strip_prefix("class").is_some_and(|label| label.parse::<u32>().is_ok());
+    (numbered || class == "none").then(|| index.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_are_known_by_their_names() {
+        assert_eq!(index("000012-class3.png"), Some(12));
+        assert_eq!(index("000012-none.png"), Some(12));
+        for name in ["000012-class3-scale01.png", "12.png", "a-class1.png", ".000012-class3.png.x"]
+        {
+            assert_eq!(index(name), None, "{name}");
+        }
+    }
+}

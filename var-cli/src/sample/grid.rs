@@ -1,0 +1,71 @@
+//! All images as one picture.
+
+use std::path::Path;
+
+use anyhow::Result;
+use var_host::engine::Job;
+use var_host::pictures::{self, PIXEL_LIMIT, Parameters, Picture};
+
+use crate::args::{Session, Usage};
+use crate::classes::Classes;
+use crate::output;
+
+/// White pixels between neighbours.
+const PADDING: usize = 2;
+/// The most rows whose classes are told.
+const ROWS_TOLD: usize = 16;
+
+/// A picture of pictures.
+pub(crate) struct Grid<'a> {
+    path: &'a Path,
+    columns: usize,
+    labels: Vec<u32>,
+    parameters: Parameters,
+    classes: Classes<'a>,
+}
+
+impl<'a> Grid<'a> {
+    /// Refuses, before the work, a path that cannot be written and a grid that is too large.
+    pub(crate) fn new(
+        path: &'a Path,
+        jobs: &[Job],
+        (columns, side): (Option<u16>, usize),
+        mut parameters: Parameters,
+        classes: Classes<'a>,
+        session: &Session,
+    ) -> Result<Self> {
+        let count = jobs.len();
+        let square = count.isqrt() + usize::from(count.isqrt().pow(2) < count);
+        let columns = columns.map_or(square, usize::from).min(count);
+        let rows = count.div_ceil(columns);
+        let pixels = |cells: usize| (cells * (side + PADDING)) as u64;
+        if pixels(columns).saturating_mul(pixels(rows)) > PIXEL_LIMIT {
+            let text = format!(
+                "{count} images of {side} × {side} are too many for one picture of at most \
+                 {PIXEL_LIMIT} pixels: -o DIR/ makes a file of each"
+            );
+            return Err(Usage(text).into());
+        }
+        let labels: Vec<u32> = jobs.iter().map(|job| job.label).collect();
+        let numbers: Vec<String> =
+            labels.iter().map(|label| classes.number(*label).to_string()).collect();
+        parameters.insert("index".to_owned(), format!("0..{count}"));
+        parameters.insert("class".to_owned(), numbers.join(","));
+        output::check_picture(path, &parameters, session)?;
+        Ok(Self { path, columns, labels, parameters, classes })
+    }
+
+    /// Writes `pictures`, one for each job, and says what is where.
+    pub(crate) fn write(&self, pictures: &[Picture], session: &Session) -> Result<()> {
+        let whole = pictures::grid(pictures, self.columns, PADDING)?;
+        output::write_picture(self.path, &whole, &self.parameters, session)?;
+        let (count, path) = (pictures.len(), self.path.display());
+        let (width, height) = (pictures[0].width(), pictures[0].height());
+        session.say(&format!("{path}: {count} images of {width} × {height}"))?;
+        for labels in self.labels.chunks(self.columns).take(ROWS_TOLD) {
+            let names: Vec<String> = labels.iter().map(|label| self.classes.name(*label)).collect();
+            session.say(&format!("  {}", names.join(", ")))?;
+        }
+        Ok(())
+    }
+}

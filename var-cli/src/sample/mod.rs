@@ -1,0 +1,161 @@
+//! `var sample`: classes → pictures.
+
+mod draw;
+mod folder;
+mod grid;
+mod plan;
+mod share;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use var_host::engine::Job;
+use var_host::pictures::{Parameters, Picture};
+
+use crate::args::values::{LARGEST_BATCH, MOST_IMAGES};
+use crate::args::{Model, ModelOptions, SamplingOptions, Session, Usage};
+use crate::classes::Classes;
+use crate::output;
+
+use folder::Folder;
+use plan::Plan;
+
+pub(crate) use draw::{Drawing, Kept, batch_size};
+pub(crate) use grid::Grid;
+
+/// Sample images
+///
+/// Without options: sixteen images of random classes by the built-in model, as one picture in
+/// samples.png.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Classes: numbers, ranges 0-9, names or parts of them, `all`, -1 for none; separated by
+    /// commas [default: random]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    class: Option<String>,
+    /// How many images; the classes are gone through again and again
+    /// [default: one for each class given, else 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IMAGES)))]
+    count: Option<u32>,
+    /// How many images of each class; without --class, of all classes
+    #[arg(long, value_name = "N", conflicts_with = "count", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IMAGES)))]
+    per_class: Option<u32>,
+    #[command(flatten)]
+    sampling: SamplingOptions,
+    /// Images that go through the model together; the pictures do not depend on it
+    /// [default: up to 8, as memory allows]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(LARGEST_BATCH)))]
+    batch: Option<u16>,
+    /// Where to: a .png file for all images as one, or a folder (there already, or with a slash at
+    /// the end) for a file each. Into a folder, an interrupted run goes on where it stopped: images
+    /// that are there with the same parameters are kept (unless --tokens wants all tokens again).
+    /// With RANK and WORLD_SIZE in the environment, each of WORLD_SIZE processes makes its share
+    #[arg(long, short, value_name = "PATH", default_value = "samples.png", verbatim_doc_comment)]
+    output: PathBuf,
+    /// Columns of the one picture [default: as many as rows, or one more]
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    grid: Option<u16>,
+    /// Also save the token maps in this file
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+    /// Also save each picture as it looks after every scale, in this folder
+    #[arg(long, value_name = "DIR")]
+    progressive: Option<PathBuf>,
+    /// Go on from the first --scales scales of these token maps; without --count, one image for each
+    #[arg(long, value_name = "TOKENS", requires = "scales", conflicts_with = "per_class")]
+    from: Option<PathBuf>,
+    /// How many scales to take from --from
+    #[arg(long, value_name = "K", requires = "from")]
+    scales: Option<usize>,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    let into_folder = output::is_folder(&options.output)?;
+    if into_folder && options.grid.is_some() {
+        return Err(Usage("--grid goes with one picture, -o names a folder".to_owned()).into());
+    }
+    let share = share::from_environment()?;
+    if share.of > 1 && (!into_folder || options.tokens.is_some()) {
+        let of = share.of;
+        let text = format!("WORLD_SIZE is {of}: only -o DIR/ without --tokens can be shared out");
+        return Err(Usage(text).into());
+    }
+    let model = options.model.open()?;
+    let mut engine = session.engine(&model.weights)?;
+    let classes = Classes::of(&engine, &model)?;
+    let Plan { jobs, kept } = Plan::new(options, &engine, classes)?;
+    let jobs = share.part(jobs);
+    let shared = parameters(options, &model);
+    if let Some(path) = &options.tokens {
+        output::check_file(path, session)?;
+    }
+    let batch = batch_size(&engine, options.batch, &jobs, options.sampling.cfg)?;
+    let steps = options.progressive.as_deref().map(|path| {
+        let mut shared = shared.clone();
+        shared.insert("command".to_owned(), "sample --progressive".to_owned());
+        Folder::new(path, shared, classes, session)
+    });
+    let steps = steps.transpose()?;
+    let each_scale = |job: Job, scale: usize, picture: &Picture| match &steps {
+        Some(folder) => folder.write(job, &format!("-scale{scale:02}"), picture),
+        None => Ok(()),
+    };
+    let drawing = Drawing {
+        sampling: options.sampling.sampling(),
+        batch,
+        kept,
+        each_scale: steps.is_some().then_some(&each_scale),
+    };
+
+    let mut maps = Vec::new();
+    let mut keep_tokens = |tokens: Vec<u32>| {
+        if options.tokens.is_some() {
+            maps.push(tokens);
+        }
+    };
+    if into_folder {
+        let folder = Folder::new(&options.output, shared, classes, session)?;
+        let mut missing = folder.missing(&jobs)?;
+        if options.tokens.is_some() {
+            missing.clone_from(&jobs);
+        }
+        drawing.draw(&mut engine, &missing, session, &mut |sample| {
+            keep_tokens(sample.tokens);
+            folder.write(sample.job, "", &sample.picture)
+        })?;
+        let (made, path) = (missing.len(), options.output.display());
+        let there = jobs.len() - made;
+        session.say(&format!("{path}: {made} images made, {there} were there already"))?;
+    } else {
+        let size = (options.grid, engine.vqvae()?.side());
+        let grid = Grid::new(&options.output, &jobs, size, shared, classes, session)?;
+        let mut pictures = Vec::new();
+        drawing.draw(&mut engine, &jobs, session, &mut |sample| {
+            keep_tokens(sample.tokens);
+            pictures.push(sample.picture);
+            Ok(())
+        })?;
+        grid.write(&pictures, session)?;
+    }
+    if let Some(path) = &options.tokens {
+        let labels = jobs.iter().map(|job| classes.number(job.label)).collect();
+        let ladder = &engine.vqvae()?.ladder;
+        output::write_tokens(path, ladder, maps, Some(labels), session)?;
+    }
+    Ok(())
+}
+
+/// What all pictures of the run say of themselves.
+fn parameters(options: &Options, model: &Model) -> Parameters {
+    let mut parameters = output::parameters("sample", &model.name);
+    options.sampling.note(&mut parameters);
+    if let (Some(file), Some(scales)) = (&options.from, options.scales) {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        parameters.insert("from".to_owned(), name);
+        parameters.insert("scales".to_owned(), scales.to_string());
+    }
+    parameters
+}
