@@ -1,7 +1,40 @@
-//! stub
+//! `var encode`: pictures → tokens.
+
+use std::path::PathBuf;
+
 use anyhow::Result;
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
-pub(crate) fn run(_: &Options, _: &crate::args::Session) -> Result<()> {
-    Ok(())
+use clap::Args;
+use var_host::pictures;
+
+use crate::args::{ModelOptions, Session};
+use crate::output;
+
+/// Turn pictures into tokens
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Pictures (PNG, JPEG, WebP): the shorter side is resized to the model's, the middle cut out
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
+    /// The tokens file to write: safetensors with `tokens` i32 [N, L]
+    #[arg(long, short, value_name = "TOKENS")]
+    output: PathBuf,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    output::check_file(&options.output, session)?;
+    let model = options.model.open()?;
+    let mut engine = session.engine(&model.weights)?;
+    let config = engine.vqvae()?;
+    let mut progress = session.progress(options.images.len(), "images");
+    let mut maps = Vec::new();
+    for path in &options.images {
+        maps.push(engine.encode(&pictures::load_square(path, config.side())?)?);
+        progress.advance(1);
+    }
+    drop(progress);
+    output::write_tokens(&options.output, &config.ladder, maps, None, session)?;
+    let (count, length) = (options.images.len(), config.ladder.length());
+    session.say(&format!("{}: {count} images of {length} tokens", options.output.display()))
 }

@@ -158,7 +158,7 @@ fn print(report: &Report, weights: &Weights) -> Result<()> {
 }
 
 /// Bytes and element types of the model's files.
-fn files(weights: &Weights) -> (usize, BTreeMap<String, usize>) {
+pub(crate) fn files(weights: &Weights) -> (usize, BTreeMap<String, usize>) {
     let parts = [
         weights.transformer.as_ref().map(|(part, _)| part),
         weights.vqvae.as_ref().map(|(part, _)| part),

@@ -81,6 +81,11 @@ pub(crate) fn is_folder(path: &Path) -> Result<bool> {
     Err(Usage(text).into())
 }
 
+/// A file's name without its folders.
+pub(crate) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Makes a folder for pictures, unless it is there.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("{}: cannot be made a folder", path.display()))

@@ -1,7 +1,111 @@
-//! stub
-use anyhow::Result;
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
-pub(crate) fn run(_: &Options, _: &crate::args::Session) -> Result<()> {
-    Ok(())
+//! `var score`: how likely a picture is under each class.
+
+use core::f64::consts::LN_2;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+use var_host::pictures;
+
+use crate::args::{ModelOptions, Session, Usage, result};
+use crate::classes::Classes;
+
+/// Tell how likely pictures are under the model's classes
+///
+/// The log-likelihood is the sum over all tokens, in nats, without guidance or filter. Bits per
+/// token is its negative, divided by the number of tokens and ln 2.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Pictures (PNG, JPEG, WebP): the shorter side is resized to the model's, the middle cut out
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
+    /// Classes: numbers, ranges 0-9, names or parts of them, `all`, -1 for none; separated by
+    /// commas [default: all, if they are at most 100]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    classes: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+/// The most classes that are scored without being asked for: each is a pass of the transformer.
+const MOST_UNASKED: usize = 100;
+/// The most classes that are printed for people.
+const MOST_PRINTED: usize = 10;
+
+#[derive(Serialize)]
+struct Report {
+    image: PathBuf,
+    tokens: usize,
+    most_likely: ClassScore,
+    /// The most likely first.
+    classes: Vec<ClassScore>,
+}
+
+#[derive(Clone, Serialize)]
+struct ClassScore {
+    /// -1 = none.
+    class: i32,
+    name: String,
+    log_likelihood_nats: f64,
+    bits_per_token: f64,
+}
+
+pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    let model = options.model.open()?;
+    let mut engine = session.engine(&model.weights)?;
+    let classes = Classes::of(&engine, &model)?;
+    let labels = match &options.classes {
+        Some(text) => classes.parse(text).with_context(|| format!("--classes {text}"))?,
+        None if classes.count() <= MOST_UNASKED => (0..classes.null()).collect(),
+        None => {
+            let count = classes.count();
+            let text = format!("the model has {count} classes: say which with --classes, or all");
+            return Err(Usage(text).into());
+        }
+    };
+    let side = engine.vqvae()?.side();
+    let mut progress = session.progress(options.images.len() * labels.len(), "classes");
+    let mut reports = Vec::new();
+    for image in &options.images {
+        let tokens = engine.encode(&pictures::load_square(image, side)?)?;
+        let mut scores = Vec::new();
+        for label in &labels {
+            let surprise = engine.surprise(&tokens, *label)?;
+            let nats: f64 = surprise.iter().map(|nats| f64::from(*nats)).sum();
+            scores.push(ClassScore {
+                class: classes.number(*label),
+                name: classes.name(*label),
+                log_likelihood_nats: -nats,
+                bits_per_token: nats / LN_2 / tokens.len() as f64,
+            });
+            progress.advance(1);
+        }
+        scores.sort_by(|a, b| b.log_likelihood_nats.total_cmp(&a.log_likelihood_nats));
+        let most_likely = scores[0].clone();
+        let (image, tokens) = (image.clone(), tokens.len());
+        reports.push(Report { image, tokens, most_likely, classes: scores });
+    }
+    drop(progress);
+    if options.json {
+        return result(&serde_json::to_string_pretty(&reports)?);
+    }
+    reports.iter().try_for_each(print)
+}
+
+fn print(report: &Report) -> Result<()> {
+    result(&format!("{}: most likely {}", report.image.display(), report.most_likely.name))?;
+    for score in report.classes.iter().take(MOST_PRINTED) {
+        let ClassScore { class, name, log_likelihood_nats, bits_per_token } = score;
+        result(&format!(
+            "  {class:>5}  {log_likelihood_nats:>12.3} nats  {bits_per_token:>7.4} bits per token  {name}"
+        ))?;
+    }
+    match report.classes.len().saturating_sub(MOST_PRINTED) {
+        0 => Ok(()),
+        more => result(&format!("  and {more} less likely (--json prints all)")),
+    }
 }

@@ -1,7 +1,59 @@
-//! stub
+//! `var bench`: how fast this machine is, stage by stage.
+
+mod measure;
+mod peak;
+mod report;
+mod synthetic;
+
 use anyhow::Result;
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
-pub(crate) fn run(_: &Options, _: &crate::args::Session) -> Result<()> {
-    Ok(())
+use clap::Args;
+
+use crate::args::values::DtypeName;
+use crate::args::{ModelOptions, Session, result, values};
+
+/// Measure time per stage and per scale, GFLOP/s, share of the machine's peak, memory
+///
+/// Times are medians over the runs. The peak is measured on the same threads: fused multiply-adds
+/// on registers alone.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// How many times to measure
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    runs: u16,
+    /// Images that go through the model together
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(values::LARGEST_BATCH)))]
+    batch: u16,
+    /// Classifier-free guidance; with 0 there is one row for an image, not two
+    #[arg(long, value_name = "STRENGTH", default_value_t = 1.5, value_parser = values::guidance)]
+    cfg: f32,
+    /// Measure a model of the published size of this depth (16: 308 M parameters, 256 px) with made-up
+    /// weights, written to a temporary file
+    #[arg(long, value_name = "N", conflicts_with_all = ["model", "var", "vae", "heads"], value_parser = clap::value_parser!(u16).range(1..=64))]
+    depth: Option<u16>,
+    /// How the made-up weights are stored
+    #[arg(long, value_enum, default_value = "f32", requires = "depth")]
+    dtype: DtypeName,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    // The file must outlive the weights, which lie in it.
+    let temporary;
+    let model = match options.depth {
+        None => options.model.open()?,
+        Some(depth) => {
+            let sizes = synthetic::Sizes::new(depth.into(), options.model.ladder)?;
+            temporary = synthetic::write(sizes, options.dtype, session)?;
+            synthetic::open(&temporary, sizes, options.dtype)?
+        }
+    };
+    let mut engine = session.engine(&model.weights)?;
+    let times = measure::times(&mut engine, options, session)?;
+    let peak = peak::gflops(session)?;
+    let report = report::Report::new(&model, &engine, options, session, &times, peak)?;
+    if options.json { result(&serde_json::to_string_pretty(&report)?) } else { report.print() }
 }

@@ -153,8 +153,7 @@ fn parameters(options: &Options, model: &Model) -> Parameters {
     let mut parameters = output::parameters("sample", &model.name);
     options.sampling.note(&mut parameters);
     if let (Some(file), Some(scales)) = (&options.from, options.scales) {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        parameters.insert("from".to_owned(), name);
+        parameters.insert("from".to_owned(), output::file_name(file));
         parameters.insert("scales".to_owned(), scales.to_string());
     }
     parameters

@@ -61,7 +61,7 @@ pub fn convert(
 }
 
 /// The precision a tensor is stored in, in a file whose matrices are stored in `precision`.
-fn of_tensor(wanted: &Wanted, precision: Precision) -> Precision {
+pub fn of_tensor(wanted: &Wanted, precision: Precision) -> Precision {
     let is_table = matches!(wanted.name.as_str(), "class_emb.weight" | "pos_1LC");
     match precision {
         _ if !wanted.matrix && !is_table => Precision::F32,

@@ -1,0 +1,36 @@
+//! The machine's peak: fused multiply-adds on registers, on all threads.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use anyhow::Result;
+use var_host::pool::Threads;
+use var_kernel::cpu::{Cpu, SCRATCH_FLOATS, peak};
+
+use crate::args::Session;
+
+/// A measurement long enough for the clock and for the processor's frequency to settle.
+const LONG_ENOUGH: Duration = Duration::from_millis(200);
+/// How often it is repeated; the best counts.
+const REPETITIONS: usize = 3;
+
+/// Billions of operations a second, a fused multiply-add being two.
+pub(super) fn gflops(session: &Session) -> Result<f64> {
+    let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;
+    let cpu = Cpu::new(session.isa, &threads);
+    let mut rounds = 100;
+    let mut best = 0.0_f64;
+    let mut repetitions = 0;
+    while repetitions < REPETITIONS {
+        let begun = Instant::now();
+        let multiply_adds = peak::multiply_adds(&cpu, rounds);
+        let elapsed = begun.elapsed();
+        if elapsed < LONG_ENOUGH {
+            rounds *= 2;
+            continue;
+        }
+        best = best.max(2.0 * multiply_adds as f64 / elapsed.as_secs_f64() / 1e9);
+        repetitions += 1;
+    }
+    Ok(best)
+}

@@ -1,0 +1,134 @@
+//! What was measured, for people and as JSON.
+
+use core::time::Duration;
+
+use anyhow::Result;
+use serde::Serialize;
+use var_host::engine::{Engine, Work};
+use var_host::model::Weights;
+use var_host::model::weights::transformer_tensors;
+
+use super::Options;
+use super::measure::Times;
+use crate::args::{Model, Session, result};
+use crate::memory;
+
+#[derive(Serialize)]
+pub(super) struct Report {
+    version: &'static str,
+    model: String,
+    threads: usize,
+    isa: &'static str,
+    batch: u16,
+    cfg: f32,
+    runs: u16,
+    peak_gflops: f64,
+    /// Encoding one picture; then the batch: transformer, decoding, both.
+    stages: Vec<Stage>,
+    scales: Vec<Stage>,
+    /// Matrices of the transformer as stored: what scale 0 must read.
+    transformer_bytes: u64,
+    /// These bytes over the time of scale 0.
+    scale_0_gb_per_s: f64,
+    /// Weights in their files included, which are mapped.
+    peak_resident_bytes: Option<u64>,
+    file_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Stage {
+    stage: String,
+    seconds: f64,
+    gflop: f64,
+    gflops: f64,
+    share_of_peak: f64,
+}
+
+impl Report {
+    pub(super) fn new(
+        model: &Model,
+        engine: &Engine<'_>,
+        options: &Options,
+        session: &Session,
+        times: &Times,
+        peak_gflops: f64,
+    ) -> Result<Self> {
+        let batch = usize::from(options.batch);
+        let (_, takes) = memory::of_sampling(engine, batch, options.cfg != 0.0)?;
+        let transformer = takes.scales.iter().sum();
+        let stage = |stage: &str, time: Duration, multiply_adds: u64| {
+            let (seconds, gflop) = (time.as_secs_f64(), 2.0 * multiply_adds as f64 / 1e9);
+            let gflops = gflop / seconds.max(1e-9);
+            let share_of_peak = gflops / peak_gflops;
+            Stage { stage: stage.to_owned(), seconds, gflop, gflops, share_of_peak }
+        };
+        let decode = takes.multiply_adds - transformer;
+        let stages = vec![
+            stage("encode", times.encode, engine.work(Work::Encode)?.multiply_adds),
+            stage("transformer", times.scales.iter().sum(), transformer),
+            stage("decode", times.decode, decode),
+            stage("whole image", times.whole, takes.multiply_adds),
+        ];
+        let sides = engine.vqvae()?.ladder;
+        let of_scale = |(scale, (time, multiply_adds)): (usize, (&Duration, &u64))| {
+            let side = sides.sides()[scale];
+            stage(&format!("scale {scale}: {side} × {side}"), *time, *multiply_adds)
+        };
+        let scales = times.scales.iter().zip(&takes.scales).enumerate().map(of_scale).collect();
+        let transformer_bytes = transformer_bytes(&model.weights);
+        let first = times.scales[0].as_secs_f64().max(1e-9);
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION"),
+            model: model.name.clone(),
+            threads: session.threads,
+            isa: session.isa.name(),
+            batch: options.batch,
+            cfg: options.cfg,
+            runs: options.runs,
+            peak_gflops,
+            stages,
+            scales,
+            transformer_bytes,
+            scale_0_gb_per_s: transformer_bytes as f64 / first / 1e9,
+            peak_resident_bytes: memory::peak_resident(),
+            file_bytes: crate::info::files(&model.weights).0 as u64,
+        })
+    }
+
+    pub(super) fn print(&self) -> Result<()> {
+        let Self { model, threads, isa, batch, cfg, runs, peak_gflops, .. } = self;
+        result(&format!(
+            "{model}: batch {batch}, cfg {cfg}, {threads} threads, {isa}, median of {runs} runs"
+        ))?;
+        result(&format!("peak of the machine: {peak_gflops:.1} GFLOP/s"))?;
+        result(&format!(
+            "{:<18} {:>10} {:>10} {:>10} {:>8}",
+            "stage", "ms", "GFLOP", "GFLOP/s", "of peak"
+        ))?;
+        let (before, after) = self.stages.split_at(1);
+        for Stage { stage, seconds, gflop, gflops, share_of_peak } in
+            before.iter().chain(&self.scales).chain(after)
+        {
+            let (milliseconds, share) = (1e3 * seconds, 100.0 * share_of_peak);
+            result(&format!(
+                "{stage:<18} {milliseconds:>10.2} {gflop:>10.2} {gflops:>10.1} {share:>6.1} %"
+            ))?;
+        }
+        result(&format!(
+            "scale 0 reads the transformer's {} at {:.1} GB/s",
+            memory::text(self.transformer_bytes),
+            self.scale_0_gb_per_s
+        ))?;
+        let Some(peak) = self.peak_resident_bytes else { return Ok(()) };
+        let (peak, files) = (memory::text(peak), memory::text(self.file_bytes));
+        result(&format!("peak memory: {peak}, the model's files of {files} included"))
+    }
+}
+
+/// Bytes of the transformer's matrices as they are stored.
+fn transformer_bytes(weights: &Weights) -> u64 {
+    let Some((part, config)) = &weights.transformer else { return 0 };
+    let matrices = transformer_tensors(*config).into_iter().filter(|wanted| wanted.matrix);
+    let bytes = matrices.filter_map(|wanted| Some(part.tensor(&wanted.name)?.bytes.len() as u64));
+    bytes.sum()
+}
