@@ -13,45 +13,58 @@ use crate::ops::conv2d::{Dims, Grid};
 /// Output cells of a task: a multiple of every instruction set's tile.
 const ROWS: usize = 96;
 
+/// The most rows that any instruction set's panel has.
+const PANEL: usize = 12;
+
 /// The most output channels of a task, a multiple of two vectors.
 const COLUMNS: usize = 320;
 
 /// The most input numbers that one packed block of a product has in a row.
 const DEPTH: usize = 320;
 
-/// How a product's k is cut into runs of input channels.
+/// How a product's k is cut into packed blocks.
+///
+/// A block reads whole runs of channels, which lie together in the input.
 #[derive(Clone, Copy)]
-struct Runs {
+struct Blocks {
     /// Taps of the kernel.
     taps: usize,
+    /// Taps of a block: one, a row of the kernel or all.
+    together: usize,
     /// Input channels of a run; the last run is filled up with zeros.
     channels: usize,
     /// Runs.
-    count: usize,
+    runs: usize,
 }
 
-impl Runs {
+impl Blocks {
     fn of(d: Dims) -> Self {
         let taps = d.kernel * d.kernel;
-        let most = (DEPTH / taps).next_multiple_of(LANES) - LANES;
-        let most = if taps == 1 { DEPTH } else { most };
-        let count = d.inner.div_ceil(most).max(1);
-        let channels = match count {
+        let runs = d.inner.div_ceil(DEPTH).max(1);
+        let channels = match runs {
             1 => d.inner,
-            _ => d.inner.div_ceil(count).next_multiple_of(LANES),
+            _ => d.inner.div_ceil(runs).next_multiple_of(LANES),
         };
-        Self { taps, channels, count }
+        let fits = |together: &usize| together * channels <= DEPTH;
+        let together = [taps, d.kernel].into_iter().find(fits).unwrap_or(1);
+        Self { taps, together, channels, runs }
     }
 
+    /// Length of a block along k.
     fn depth(self) -> usize {
-        self.taps * self.channels
+        self.together * self.channels
+    }
+
+    /// Blocks of a run.
+    fn of_run(self) -> usize {
+        self.taps / self.together
     }
 }
 
 /// Floats of scratch memory: the packed weights.
 pub(super) fn scratch(d: Dims) -> usize {
-    let runs = Runs::of(d);
-    runs.count * right_len(d.outer, runs.depth())
+    let blocks = Blocks::of(d);
+    blocks.runs * blocks.of_run() * right_len(d.outer, blocks.depth())
 }
 
 /// The convolution.
@@ -65,17 +78,17 @@ pub(super) fn conv2d(
     scratch: &mut [f32],
     d: Dims,
 ) {
-    let runs = Runs::of(d);
+    let blocks = Blocks::of(d);
     let isa = cpu.isa;
-    let weight = Rows { matrix: weight, stride: d.inner * runs.taps };
-    let width = right_len(d.outer, runs.depth());
-    cpu.for_each_tile(scratch, width, 1, LANES * runs.depth(), |tile, scratch| {
-        isa.run(PackWeights { tile, weight, d, runs, scratch });
+    let weight = Rows { matrix: weight, stride: d.inner * blocks.taps };
+    let (width, columns) = (right_len(d.outer, blocks.depth()), LANES * blocks.depth());
+    cpu.for_each_tile(scratch, width, blocks.of_run(), columns, |tile, scratch| {
+        isa.run(PackWeights { tile, weight, d, blocks, scratch });
     });
     let weight = &*scratch;
     let columns = d.outer.div_ceil(d.outer.div_ceil(COLUMNS)).next_multiple_of(2 * LANES);
     cpu.for_each_tile(out, d.outer, ROWS, columns, |tile, scratch| {
-        isa.run(Block { tile, x, weight, bias, residual, d, runs, scratch });
+        isa.run(Block { tile, x, weight, bias, residual, d, blocks, scratch });
     });
 }
 
@@ -84,7 +97,7 @@ struct PackWeights<'a> {
     tile: Tile<'a>,
     weight: Rows<'a>,
     d: Dims,
-    runs: Runs,
+    blocks: Blocks,
     scratch: &'a mut [f32],
 }
 
@@ -93,10 +106,9 @@ impl Kernel for PackWeights<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let Runs { taps, channels, .. } = self.runs;
-        let first_inner = self.tile.rows.start * channels;
-        let first_outer = self.tile.columns.start / self.runs.depth();
-        let (to, _) = self.tile.row(0).as_chunks_mut::<LANES>();
+        let Blocks { taps, together, channels, .. } = self.blocks;
+        let first_inner = self.tile.rows.start / self.blocks.of_run() * channels;
+        let first_outer = self.tile.columns.start / self.blocks.depth();
         let (natural, _) = self.scratch.as_chunks_mut::<LANES>();
         for block in (0..channels).step_by(LANES) {
             let count = LANES.min(channels - block);
@@ -105,7 +117,8 @@ impl Kernel for PackWeights<'_> {
             let inner = first_inner + block;
             widen(s, natural, self.weight, first_outer, self.d.outer, inner, taps);
             for tap in 0..taps {
-                let to = &mut to[tap * channels + block..][..count];
+                let (to, _) = self.tile.row(tap / together).as_chunks_mut::<LANES>();
+                let to = &mut to[tap % together * channels + block..][..count];
                 for i in 0..count {
                     to[i] = if i < inside { natural[i * taps + tap] } else { [0.0; LANES] };
                 }
@@ -122,7 +135,7 @@ struct Block<'a> {
     bias: &'a [f32],
     residual: Option<&'a [f32]>,
     d: Dims,
-    runs: Runs,
+    blocks: Blocks,
     scratch: &'a mut [f32],
 }
 
@@ -131,32 +144,27 @@ impl Kernel for Block<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { mut tile, x, weight, bias, residual, d, runs, scratch } = self;
-        let (rows, columns) = (tile.rows.clone(), tile.columns.clone());
-        let depth = runs.depth();
+        let Self { mut tile, x, weight, bias, residual, d, blocks, scratch } = self;
+        let Blocks { taps, together, channels, runs } = blocks;
+        let (rows, columns, depth) = (tile.rows.clone(), tile.columns.clone(), blocks.depth());
         let (left, _) = scratch.split_at_mut(left_len::<S>(rows.len(), depth));
         let mut cells = [Cell::default(); ROWS];
         for (cell, row) in cells.iter_mut().zip(rows.clone()) {
             *cell = Cell::of(row, d);
         }
-        for run in 0..runs.count {
+        for block in 0..runs * blocks.of_run() {
+            let first_channel = block / blocks.of_run() * channels;
+            let first_tap = block * together % taps;
             for (panel, first) in (0..rows.len()).step_by(S::TILE_ROWS).enumerate() {
-                let last = rows.len().min(first + S::TILE_ROWS);
+                let cells = &cells[first..rows.len().min(first + S::TILE_ROWS)];
                 let left = &mut left[panel * S::TILE_ROWS * depth..][..S::TILE_ROWS * depth];
-                for (tap, left) in left.chunks_exact_mut(S::TILE_ROWS * runs.channels).enumerate() {
-                    let patches = Patches {
-                        x,
-                        cells: &cells,
-                        down: tap / d.kernel,
-                        right: tap % d.kernel,
-                        first: run * runs.channels,
-                        d,
-                    };
-                    pack_left(s, left, &patches, first..last, 0..runs.channels);
+                for (i, left) in left.chunks_exact_mut(S::TILE_ROWS * channels).enumerate() {
+                    let patches = Patches::of(x, cells, first_tap + i, first_channel, d);
+                    pack_left(s, left, &patches, 0..cells.len(), 0..channels);
                 }
             }
-            let right = &weight[run * right_len(d.outer, depth) + columns.start * depth..];
-            let start = if run == 0 { Start::Zero } else { Start::Output };
+            let right = &weight[block * right_len(d.outer, depth) + columns.start * depth..];
+            let start = if block == 0 { Start::Zero } else { Start::Output };
             multiply(s, &mut tile, 0..rows.len(), 0..columns.len(), left, right, depth, start);
         }
         let bias = &bias[columns.clone()];
@@ -206,31 +214,41 @@ impl Cell {
     }
 }
 
-/// What one tap of the kernel sees from each output cell of a block: rows of input channels.
+/// What one tap of the kernel sees from each output cell of a panel: rows of input channels.
 struct Patches<'a> {
     x: &'a [f32],
-    cells: &'a [Cell; ROWS],
-    down: usize,
-    right: usize,
-    first: usize,
-    d: Dims,
+    /// Where each row begins in `x`; none outside the picture.
+    starts: [Option<usize>; PANEL],
+    /// Input channels from the first of the run on.
+    channels: usize,
+}
+
+impl<'a> Patches<'a> {
+    #[inline(always)]
+    fn of(x: &'a [f32], cells: &[Cell], tap: usize, first: usize, d: Dims) -> Self {
+        let Dims { height, width, inner, grid, kernel, .. } = d;
+        let doubled = usize::from(grid == Grid::Doubled);
+        let mut starts = [None; PANEL];
+        for (start, cell) in starts.iter_mut().zip(cells) {
+            let (y, x) = (cell.y + tap / kernel, cell.x + tap % kernel);
+            if (1..=height << doubled).contains(&y) && (1..=width << doubled).contains(&x) {
+                let (y, x) = ((y - 1) >> doubled, (x - 1) >> doubled);
+                *start = Some(((cell.picture + y) * width + x) * inner + first);
+            }
+        }
+        Self { x, starts, channels: inner - first }
+    }
 }
 
 impl Numbers for Patches<'_> {
     #[inline(always)]
     fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32 {
-        let Dims { height, width, inner, grid, .. } = self.d;
-        let cell = self.cells[row];
-        let (y, x) = (cell.y + self.down, cell.x + self.right);
-        let doubled = usize::from(grid == Grid::Doubled);
-        let channel = self.first + column;
-        let outside = y == 0 || y > height << doubled || x == 0 || x > width << doubled;
-        if outside || channel >= inner {
-            return s.splat(0.0);
+        match self.starts[row] {
+            Some(start) if column < self.channels => {
+                let length = length.min(self.channels - column);
+                s.load_or(&self.x[start + column..][..length], 0.0)
+            }
+            _ => s.splat(0.0),
         }
-        let (y, x) = ((y - 1) >> doubled, (x - 1) >> doubled);
-        let length = length.min(inner - channel);
-        let start = ((cell.picture + y) * width + x) * inner + channel;
-        s.load_or(&self.x[start..][..length], 0.0)
     }
 }

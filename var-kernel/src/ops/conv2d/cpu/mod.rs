@@ -4,7 +4,6 @@
 //! instruction set, the threads or the batch, so those leave no trace in the numbers.
 
 mod direct;
-mod transforms;
 mod weights;
 mod winograd;
 

@@ -1,0 +1,177 @@
+//! A band of tiles: the products of its factors with the weights', then the outputs.
+
+use core::ops::Range;
+
+use super::factors::{prefetch, weight_factors};
+use super::transforms::{POINTS, PRODUCTS, SIDE, to_output};
+use super::{BLOCK, COLUMNS, GROUP, Plan, SKEW};
+use crate::cpu::matmul::{Start, Strided, multiply};
+use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::workers::Tile;
+use crate::ops::conv2d::cpu::weights::Rows;
+
+/// The products and outputs of one band for some output channels.
+pub(super) struct Band<'a> {
+    pub(super) tile: Tile<'a>,
+    /// The slab's input factors.
+    pub(super) factors: &'a [f32],
+    pub(super) weight: Rows<'a>,
+    pub(super) kept: &'a [f32],
+    pub(super) bias: &'a [f32],
+    /// From the slab's first output on.
+    pub(super) residual: Option<&'a [f32]>,
+    pub(super) plan: Plan,
+    pub(super) scratch: &'a mut [f32],
+}
+
+impl Kernel for Band<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { mut tile, factors, weight, kept, bias, residual, plan, scratch } = self;
+        let Plan { depth, .. } = plan;
+        let columns = tile.columns.clone();
+        // Counted from where the slab begins.
+        let pixels_in_row = SIDE * plan.d.out_grid().1;
+        let band = tile.rows.start / pixels_in_row / plan.band;
+        let tiles = tile.rows.len() / pixels_in_row * plan.across;
+        let (products, rest) = scratch.split_at_mut(Products::len(BLOCK, columns.len()));
+        let mut products = Products::of(products, BLOCK, columns.len());
+        let made_width = columns.len() * depth + SKEW;
+        let (made, rest) = rest.split_at_mut(if plan.kept { 0 } else { PRODUCTS * made_width });
+
+        // Only whole groups begin where a panel begins.
+        let step = match tiles.div_ceil(BLOCK / GROUP * GROUP) {
+            _ if tiles <= BLOCK => BLOCK,
+            steps => tiles.div_ceil(steps).next_multiple_of(GROUP),
+        };
+        for first in (0..tiles).step_by(step) {
+            let count = step.min(tiles - first);
+            for block in 0..plan.blocks {
+                let row = band * plan.factor_rows() + block * PRODUCTS;
+                let left =
+                    (&factors[row * plan.input_width() + first * depth..], plan.input_width());
+                let right = if plan.kept {
+                    let row = columns.start / COLUMNS * plan.factor_rows() + block * PRODUCTS;
+                    (&kept[row * plan.weight_width()..], plan.weight_width())
+                } else {
+                    for (panel, outer) in columns.clone().step_by(LANES).enumerate() {
+                        let to = &mut made[panel * LANES * depth..];
+                        weight_factors(s, to, made_width, rest, weight, block, outer, plan);
+                    }
+                    (&*made, made_width)
+                };
+                let start = if block == 0 { Start::Zero } else { Start::Output };
+                products.multiply(s, left, right, count, depth, start);
+            }
+            let tiles = first..first + count;
+            products.write(s, &mut tile, tiles, columns.clone(), bias, residual, plan);
+        }
+    }
+}
+
+/// For each of the 36 factors a matrix: tiles × output channels.
+struct Products<'a> {
+    values: &'a mut [f32],
+    /// From one matrix to the next.
+    stride: usize,
+    /// Output channels.
+    columns: usize,
+}
+
+impl<'a> Products<'a> {
+    /// Floats for `tiles` tiles.
+    #[inline(always)]
+    fn len(tiles: usize, columns: usize) -> usize {
+        PRODUCTS * (tiles * columns + SKEW)
+    }
+
+    #[inline(always)]
+    fn of(memory: &'a mut [f32], tiles: usize, columns: usize) -> Self {
+        let values = &mut memory[..Self::len(tiles, columns)];
+        Self { values, stride: tiles * columns + SKEW, columns }
+    }
+
+    /// Multiplies `count` tiles' factors with the weights'. Each operand comes with the width of a
+    /// row, one for each of the 36.
+    #[inline(always)]
+    fn multiply<S: Simd>(
+        &mut self,
+        s: S,
+        (left, left_width): (&[f32], usize),
+        (right, right_width): (&[f32], usize),
+        count: usize,
+        depth: usize,
+        start: Start,
+    ) {
+        let share = self.columns * depth / count.div_ceil(GROUP);
+        for product in 0..PRODUCTS {
+            let values = &mut self.values[product * self.stride..];
+            let mut out = Strided { values, stride: self.columns };
+            let (left_at, right_at) = (product * left_width, product * right_width);
+            for (part, row) in (0..count).step_by(GROUP).enumerate() {
+                // A product is short: unless the next one's operands are asked for before each part
+                // of this one, it begins by waiting for them.
+                prefetch(s, left, left_at + left_width + row * depth, GROUP * depth);
+                prefetch(s, right, right_at + right_width + part * share, share);
+                let rows = row..count.min(row + GROUP);
+                let left = &left[left_at + row * depth..];
+                multiply(
+                    s,
+                    &mut out,
+                    rows,
+                    0..self.columns,
+                    left,
+                    &right[right_at..],
+                    depth,
+                    start,
+                );
+            }
+        }
+    }
+
+    /// Transforms the products of the band's `tiles` to outputs for `columns`, and adds bias and
+    /// residual.
+    #[inline(always)]
+    fn write<S: Simd>(
+        &self,
+        s: S,
+        out: &mut Tile<'_>,
+        tiles: Range<usize>,
+        columns: Range<usize>,
+        bias: &[f32],
+        residual: Option<&[f32]>,
+        plan: Plan,
+    ) {
+        let Plan { d, across, .. } = plan;
+        let (_, width) = d.out_grid();
+        let first_pixel = out.rows.start;
+        for (i, number) in tiles.enumerate() {
+            let (row, column) = (number / across, number % across);
+            for lane in (0..columns.len()).step_by(LANES) {
+                let channel = columns.start + lane;
+                let mut m = [[s.splat(0.0); POINTS]; POINTS];
+                for product in 0..PRODUCTS {
+                    let start = product * self.stride + i * self.columns + lane;
+                    let from = &self.values[start..][..LANES];
+                    m[product / POINTS][product % POINTS] = s.load_or(from, 0.0);
+                }
+                let outputs = to_output(s, m);
+                let bias = s.load_or(&bias[channel..][..LANES], 0.0);
+                for y in 0..SIDE {
+                    for x in 0..SIDE.min(width - column * SIDE) {
+                        let pixel = (row * SIDE + y) * width + column * SIDE + x;
+                        let mut sum = s.add(outputs[y][x], bias);
+                        if let Some(residual) = residual {
+                            let from = (first_pixel + pixel) * d.outer + channel;
+                            sum = s.add(sum, s.load_or(&residual[from..][..LANES], 0.0));
+                        }
+                        let to = &mut out.row(pixel)[lane..][..LANES];
+                        s.store_part(sum, to);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Weights and input tiles to factors, packed as the products read them.
+
+use super::transforms::{POINTS, PRODUCTS, SIDE, of_filter, of_input};
+use super::{COLUMNS, GROUP, Plan, SKEW};
+use crate::cpu::matmul::{RowMajor, pack_left};
+use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::workers::Tile;
+use crate::ops::conv2d::cpu::weights::{Rows, widen};
+use crate::ops::conv2d::{Dims, Grid};
+
+/// The factors of sixteen output channels' weights for one packed block of input channels.
+pub(super) struct TransformWeights<'a> {
+    pub(super) tile: Tile<'a>,
+    pub(super) weight: Rows<'a>,
+    pub(super) plan: Plan,
+    pub(super) scratch: &'a mut [f32],
+}
+
+impl Kernel for TransformWeights<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let Plan { d, depth, .. } = self.plan;
+        let (pair, block) = (
+            self.tile.rows.start / self.plan.factor_rows(),
+            self.tile.rows.start / PRODUCTS % self.plan.blocks,
+        );
+        let first_outer = pair * COLUMNS + self.tile.columns.start / depth;
+        if first_outer >= d.outer {
+            return;
+        }
+        let length = LANES * depth;
+        let (made, rest) = self.scratch.split_at_mut(PRODUCTS * (length + SKEW));
+        weight_factors(s, made, length + SKEW, rest, self.weight, block, first_outer, self.plan);
+        for product in 0..PRODUCTS {
+            let from = &made[product * (length + SKEW)..][..length];
+            self.tile.row(product).copy_from_slice(from);
+        }
+    }
+}
+
+/// Writes the factors of sixteen output channels' weights: row `product` of `to`, `stride` apart,
+/// becomes a packed panel.
+#[inline(always)]
+pub(super) fn weight_factors<S: Simd>(
+    s: S,
+    to: &mut [f32],
+    stride: usize,
+    scratch: &mut [f32],
+    weight: Rows<'_>,
+    block: usize,
+    first_outer: usize,
+    plan: Plan,
+) {
+    let Plan { d, depth, .. } = plan;
+    let (natural, _) = scratch.as_chunks_mut::<LANES>();
+    let natural = &mut natural[..9 * LANES];
+    for first in (0..depth).step_by(LANES) {
+        let inner = block * depth + first;
+        if inner < d.inner {
+            widen(s, natural, weight, first_outer, d.outer, inner, 9);
+        } else {
+            natural.fill([0.0; LANES]);
+        }
+        for (i, taps) in natural.chunks_exact(9).enumerate() {
+            let mut filter = [[s.splat(0.0); 3]; 3];
+            for tap in 0..9 {
+                filter[tap / 3][tap % 3] = s.load(&taps[tap]);
+            }
+            let factors = of_filter(s, filter);
+            for product in 0..PRODUCTS {
+                let start = product * stride + (first + i) * LANES;
+                s.store_part(
+                    factors[product / POINTS][product % POINTS],
+                    &mut to[start..][..LANES],
+                );
+            }
+        }
+    }
+}
+
+/// The factors of one group of input tiles for one packed block of input channels.
+pub(super) struct TransformInput<'a> {
+    pub(super) tile: Tile<'a>,
+    pub(super) x: &'a [f32],
+    /// The slab's first row of tiles among those of all pictures.
+    pub(super) first_row: usize,
+    pub(super) plan: Plan,
+    pub(super) scratch: &'a mut [f32],
+}
+
+impl Kernel for TransformInput<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let Plan { d, across, depth, band, blocks, .. } = self.plan;
+        let first_row = self.first_row + self.tile.rows.start / self.plan.factor_rows() * band;
+        let first_channel = self.tile.rows.start / PRODUCTS % blocks * depth;
+        let first_tile = self.tile.columns.start / depth;
+        let stride = GROUP * depth + SKEW;
+        let factors = &mut self.scratch[..PRODUCTS * stride];
+        for i in 0..GROUP {
+            let number = first_tile + i;
+            let (row, column) = (first_row + number / across, number % across);
+            let inside = number < band * across && row < self.plan.rows;
+            for k in (0..depth).step_by(LANES) {
+                let channel = first_channel + k;
+                let tile = if inside && channel < d.inner {
+                    prefetch_tile(s, self.x, row, column + 1, channel, d);
+                    of_input(s, load_tile(s, self.x, row, column, channel, d))
+                } else {
+                    [[s.splat(0.0); POINTS]; POINTS]
+                };
+                for product in 0..PRODUCTS {
+                    let to = &mut factors[product * stride + i * depth + k..][..LANES];
+                    s.store_part(tile[product / POINTS][product % POINTS], to);
+                }
+            }
+        }
+        for (product, values) in factors.chunks_exact(stride).enumerate() {
+            let from = RowMajor { values, stride: depth };
+            pack_left(s, self.tile.row(product), &from, 0..GROUP, 0..depth);
+        }
+    }
+}
+
+/// What sixteen channels of a tile's outputs are computed from, zeros outside the picture.
+#[inline(always)]
+fn load_tile<S: Simd>(
+    s: S,
+    x: &[f32],
+    row: usize,
+    column: usize,
+    channel: usize,
+    d: Dims,
+) -> [[S::F32; POINTS]; POINTS] {
+    let doubled = usize::from(d.grid == Grid::Doubled);
+    let (height, width) = d.out_grid();
+    let (picture, first_y) = (row / (height / SIDE), row % (height / SIDE) * SIDE);
+    let mut tile = [[s.splat(0.0); POINTS]; POINTS];
+    for i in 0..POINTS {
+        // Counted from one above and one left of the picture.
+        let y = first_y + i;
+        if y == 0 || y > height {
+            continue;
+        }
+        let line = (picture * d.height + ((y - 1) >> doubled)) * d.width;
+        for j in 0..POINTS {
+            let x_place = column * SIDE + j;
+            if x_place == 0 || x_place > width {
+                continue;
+            }
+            let start = (line + ((x_place - 1) >> doubled)) * d.inner + channel;
+            tile[i][j] = s.load_or(&x[start..][..LANES], 0.0);
+        }
+    }
+    tile
+}
+
+/// Asks for a share of what the tile at `column` needs beyond the tile left of it: its cells as they
+/// lie in memory, a few with each sixteen channels.
+#[inline(always)]
+fn prefetch_tile<S: Simd>(s: S, x: &[f32], row: usize, column: usize, channel: usize, d: Dims) {
+    let doubled = usize::from(d.grid == Grid::Doubled);
+    let (height, _) = d.out_grid();
+    let (picture, first_y) = (row / (height / SIDE), row % (height / SIDE) * SIDE);
+    for i in 0..POINTS {
+        let y = (first_y + i).clamp(1, height) - 1;
+        let line = (picture * d.height + (y >> doubled)) * d.width;
+        let start = (line + ((column * SIDE + 1) >> doubled)) * d.inner;
+        prefetch(s, x, start + (SIDE >> doubled) * channel, (SIDE >> doubled) * LANES);
+    }
+}
+
+/// Asks for `length` numbers from `start` on, as far as there are.
+#[inline(always)]
+pub(super) fn prefetch<S: Simd>(s: S, from: &[f32], start: usize, length: usize) {
+    let end = from.len().min(start + length);
+    for line in from.get(start..end).unwrap_or(&[]).chunks(LANES) {
+        s.prefetch(line);
+    }
+}
