@@ -23,3 +23,6 @@ mod reproducible;
 
 /// Imports go one way.
 mod layers;
+
+/// The binary `var` as a user runs it: pictures, files, refusals.
+mod cli;

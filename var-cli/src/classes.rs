@@ -51,11 +51,11 @@ impl<'m> Classes<'m> {
         }
     }
 
-    /// The labels `text` names, in its order.
+    /// The labels that `text`, the value of `option`, names, in its order.
     ///
     /// -1 and the number of classes are the null class. A name may be any part of a class's name
     /// that no other class has, in small or capital letters.
-    pub(crate) fn parse(self, text: &str) -> Result<Vec<u32>> {
+    pub(crate) fn parse(self, option: &str, text: &str) -> Result<Vec<u32>> {
         let mut labels = Vec::new();
         for part in text.split(',').map(str::trim) {
             if part == "all" {
@@ -63,30 +63,36 @@ impl<'m> Classes<'m> {
             } else if part == "-1" {
                 labels.push(self.null());
             } else if let Some((first, last)) = range(part) {
-                let (first, last) = (self.known(first)?, self.known(last)?);
+                let (first, last) = (self.known(option, first)?, self.known(option, last)?);
                 if first > last {
-                    bail!("{part}: the range's start {first} is above its end {last}");
+                    bail!("{option} {part}: the range's start {first} is above its end {last}");
                 }
                 labels.extend(first..=last);
             } else if part.parse::<i128>().is_ok() {
-                labels.push(self.known(part)?);
+                labels.push(self.known(option, part)?);
             } else {
-                labels.push(self.named(part)?);
+                labels.push(self.named(option, part)?);
             }
         }
         Ok(labels)
     }
 
-    fn known(self, number: &str) -> Result<u32> {
+    fn known(self, option: &str, number: &str) -> Result<u32> {
         match number.parse::<u32>() {
             Ok(label) if label <= self.null() => Ok(label),
-            _ => bail!("{number}: the model has classes 0 to {}, and -1 for none", self.last()),
+            _ => bail!(
+                "{option} {number}: the model has classes 0 to {}, and -1 for none",
+                self.last()
+            ),
         }
     }
 
-    fn named(self, part: &str) -> Result<u32> {
+    fn named(self, option: &str, part: &str) -> Result<u32> {
         if self.names.is_empty() {
-            bail!("{part}: the model does not name its classes: give numbers 0 to {}", self.last());
+            bail!(
+                "{option} {part}: the model does not name its classes: give numbers 0 to {}",
+                self.last()
+            );
         }
         let wanted = part.to_lowercase();
         let all: Vec<String> = self.names.iter().map(|name| name.to_lowercase()).collect();
@@ -100,9 +106,9 @@ impl<'m> Classes<'m> {
             [] => {
                 let mut near: Vec<usize> = (0..all.len()).collect();
                 near.sort_by_key(|label| distance(&wanted, &all[*label]));
-                bail!("{part}: no class is called that; near it: {}", self.offer(&near))
+                bail!("{option} {part}: no class is called that; near it: {}", self.offer(&near))
             }
-            _ => bail!("{part}: several classes are: {}", self.offer(&holding)),
+            _ => bail!("{option} {part}: several classes are: {}", self.offer(&holding)),
         }
     }
 
@@ -150,7 +156,9 @@ mod tests {
 
     fn parsed(text: &str) -> Result<Vec<u32>, String> {
         let names = ["T-shirt", "Trouser", "Ankle boot", "Shirt dress"].map(str::to_owned);
-        Classes { count: 4, names: &names }.parse(text).map_err(|fault| fault.to_string())
+        Classes { count: 4, names: &names }
+            .parse("--class", text)
+            .map_err(|fault| fault.to_string())
     }
 
     #[test]
@@ -164,19 +172,27 @@ mod tests {
     #[test]
     fn faults_say_what_there_is() {
         for number in ["7", "99999999999", "-2"] {
-            let expected = format!("{number}: the model has classes 0 to 3, and -1 for none");
+            let expected =
+                format!("--class {number}: the model has classes 0 to 3, and -1 for none");
             assert_eq!(parsed(number), Err(expected.clone()));
             assert_eq!(parsed(&format!("0,{number}")), Err(expected));
         }
         let fault = |text| parsed(text).unwrap_err();
-        assert_eq!(fault("0-9"), "9: the model has classes 0 to 3, and -1 for none");
-        assert_eq!(fault("2-1"), "2-1: the range's start 2 is above its end 1");
-        assert_eq!(fault("shirt"), "shirt: several classes are: T-shirt (0), Shirt dress (3)");
-        let near = "trowser: no class is called that; near it: Trouser (1)";
+        assert_eq!(fault("0-9"), "--class 9: the model has classes 0 to 3, and -1 for none");
+        assert_eq!(fault("2-1"), "--class 2-1: the range's start 2 is above its end 1");
+        assert_eq!(
+            fault("shirt"),
+            "--class shirt: several classes are: T-shirt (0), Shirt dress (3)"
+        );
+        let near = "--class trowser: no class is called that; near it: Trouser (1)";
         assert!(fault("trowser").starts_with(near), "{}", fault("trowser"));
-        assert!(fault("").starts_with(": no class is called that"));
-        let unnamed = Classes { count: 4, names: &[] }.parse("cat").unwrap_err().to_string();
-        assert_eq!(unnamed, "cat: the model does not name its classes: give numbers 0 to 3");
+        assert!(fault("").starts_with("--class : no class is called that"));
+        let unnamed =
+            Classes { count: 4, names: &[] }.parse("--class", "cat").unwrap_err().to_string();
+        assert_eq!(
+            unnamed,
+            "--class cat: the model does not name its classes: give numbers 0 to 3"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{ArgGroup, Args};
 use var_host::engine::Job;
 use var_host::pictures::{self, Picture};
@@ -41,28 +41,28 @@ pub(crate) struct Options {
     /// How many versions, in one picture
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(LARGEST_BATCH)))]
     count: u16,
-    #[command(flatten)]
-    sampling: SamplingOptions,
     /// The picture to write
     #[arg(long, short, value_name = "FILE", default_value = "edited.png")]
     output: PathBuf,
+    /// Also save the token maps in this file
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+    #[command(flatten)]
+    sampling: SamplingOptions,
     #[command(flatten)]
     model: ModelOptions,
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    let model = options.model.open()?;
+    let model = options.model.open_whole()?;
     let mut engine = session.engine(&model.weights)?;
     let classes = Classes::of(&engine, &model)?;
     let label = match &options.class {
         None => classes.null(),
-        Some(text) => {
-            let context = || format!("--class {text}");
-            match classes.parse(text).with_context(context)?[..] {
-                [label] => label,
-                ref labels => bail!("--class {text}: wants one class, got {}", labels.len()),
-            }
-        }
+        Some(text) => match classes.parse("--class", text)?[..] {
+            [label] => label,
+            ref labels => bail!("--class {text}: wants one class, got {}", labels.len()),
+        },
     };
     let config = engine.vqvae()?;
     let cells = kept_cells(options, config)?;
@@ -81,6 +81,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let size = (None, config.side());
     let grid = Grid::new(&options.output, &jobs, size, parameters, classes, session)?;
 
+    if let Some(path) = &options.tokens {
+        output::check_file(path, session)?;
+    }
+
     let picture = pictures::load_square(&options.image, config.side())?;
     let drawing = Drawing {
         sampling: options.sampling.sampling(),
@@ -88,12 +92,18 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         kept: Some(Kept { images: vec![engine.encode(&picture)?], cells }),
         each_scale: None,
     };
-    let mut edited = Vec::new();
+    let (mut edited, mut maps) = (Vec::new(), Vec::new());
     drawing.draw(&mut engine, &jobs, session, &mut |sample| {
         edited.push(sample.picture);
+        maps.push(sample.tokens);
         Ok(())
     })?;
-    grid.write(&edited, session)
+    grid.write(&edited, session)?;
+    if let Some(path) = &options.tokens {
+        let labels = vec![classes.number(label); maps.len()];
+        output::write_tokens(path, &config.ladder, maps, Some(labels), session)?;
+    }
+    Ok(())
 }
 
 /// Which cells of every scale are kept.

@@ -51,7 +51,7 @@ struct Reconstruction {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    let model = options.model.open()?;
+    let model = options.model.open_vqvae()?;
     let mut engine = session.engine(&model.weights)?;
     let parameters = output::parameters("reconstruct", &model.name);
     let scales = engine.vqvae()?.ladder.scales();

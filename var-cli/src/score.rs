@@ -3,7 +3,7 @@
 use core::f64::consts::LN_2;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use var_host::pictures;
@@ -55,11 +55,11 @@ struct ClassScore {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    let model = options.model.open()?;
+    let model = options.model.open_whole()?;
     let mut engine = session.engine(&model.weights)?;
     let classes = Classes::of(&engine, &model)?;
     let labels = match &options.classes {
-        Some(text) => classes.parse(text).with_context(|| format!("--classes {text}"))?,
+        Some(text) => classes.parse("--classes", text)?,
         None if classes.count() <= MOST_UNASKED => (0..classes.null()).collect(),
         None => {
             let count = classes.count();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use var_host::model::{Hints, Weights};
 use var_kernel::model::Ladder;
@@ -38,6 +38,24 @@ pub(crate) struct Model {
 }
 
 impl ModelOptions {
+    /// Opens what is named, or the built-in model, and checks that it has both halves.
+    pub(crate) fn open_whole(&self) -> Result<Model> {
+        let model = self.open_vqvae()?;
+        if model.weights.transformer.is_none() {
+            bail!("{}: has no transformer: give --var too", model.name);
+        }
+        Ok(model)
+    }
+
+    /// Opens what is named, or the built-in model, and checks that it has a VQVAE.
+    pub(crate) fn open_vqvae(&self) -> Result<Model> {
+        let model = self.open()?;
+        if model.weights.vqvae.is_none() {
+            bail!("{}: has no VQVAE: give --vae too", model.name);
+        }
+        Ok(model)
+    }
+
     /// Opens what is named, or the built-in model.
     pub(crate) fn open(&self) -> Result<Model> {
         let Self { model, var, vae, ladder, heads } = self;

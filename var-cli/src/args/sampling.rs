@@ -10,16 +10,16 @@ use super::values;
 #[command(next_help_heading = "Sampling")]
 pub(crate) struct SamplingOptions {
     /// Seed of the random numbers; the same seed gives the same bytes on every machine
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) seed: u64,
     /// Classifier-free guidance at the last scale; 0 = none, 4 or 5 for looks
-    #[arg(long, value_name = "STRENGTH", default_value_t = 1.5, value_parser = values::guidance)]
+    #[arg(long, value_name = "STRENGTH", default_value_t = 1.5, allow_negative_numbers = true, value_parser = values::guidance)]
     pub(crate) cfg: f32,
     /// Draw from the K most likely tokens; 0 = all
-    #[arg(long, value_name = "K", default_value_t = 900)]
+    #[arg(long, value_name = "K", default_value_t = 900, allow_negative_numbers = true)]
     pub(crate) top_k: usize,
     /// Draw from the most likely tokens that together reach probability P; 0 = all
-    #[arg(long, value_name = "P", default_value_t = 0.96, value_parser = values::probability)]
+    #[arg(long, value_name = "P", default_value_t = 0.96, allow_negative_numbers = true, value_parser = values::probability)]
     pub(crate) top_p: f32,
     /// Mix codes by Gumbel softmax instead of taking the drawn ones: smoother pictures
     #[arg(long)]

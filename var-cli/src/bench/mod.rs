@@ -14,7 +14,8 @@ use crate::args::{ModelOptions, Session, result, values};
 /// Measure time per stage and per scale, GFLOP/s, share of the machine's peak, memory
 ///
 /// Times are medians over the runs. The peak is measured on the same threads: fused multiply-adds
-/// on registers alone.
+/// on registers alone. Operations are counted by the formulas; convolutions by Winograd's method take
+/// fewer, and may seem to pass the peak.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// How many times to measure
@@ -44,7 +45,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     // The file must outlive the weights, which lie in it.
     let temporary;
     let model = match options.depth {
-        None => options.model.open()?,
+        None => options.model.open_whole()?,
         Some(depth) => {
             let sizes = synthetic::Sizes::new(depth.into(), options.model.ladder)?;
             temporary = synthetic::write(sizes, options.dtype, session)?;

@@ -62,6 +62,9 @@ impl<'a> Grid<'a> {
         let (count, path) = (pictures.len(), self.path.display());
         let (width, height) = (pictures[0].width(), pictures[0].height());
         session.say(&format!("{path}: {count} images of {width} × {height}"))?;
+        if self.labels.iter().all(|label| *label == self.labels[0]) {
+            return Ok(());
+        }
         for labels in self.labels.chunks(self.columns).take(ROWS_TOLD) {
             let names: Vec<String> = labels.iter().map(|label| self.classes.name(*label)).collect();
             session.say(&format!("  {}", names.join(", ")))?;

@@ -41,8 +41,6 @@ pub(crate) struct Options {
     /// How many images of each class; without --class, of all classes
     #[arg(long, value_name = "N", conflicts_with = "count", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IMAGES)))]
     per_class: Option<u32>,
-    #[command(flatten)]
-    sampling: SamplingOptions,
     /// Images that go through the model together; the pictures do not depend on it
     /// [default: up to 8, as memory allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(LARGEST_BATCH)))]
@@ -69,6 +67,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "K", requires = "from")]
     scales: Option<usize>,
     #[command(flatten)]
+    sampling: SamplingOptions,
+    #[command(flatten)]
     model: ModelOptions,
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         let text = format!("WORLD_SIZE is {of}: only -o DIR/ without --tokens can be shared out");
         return Err(Usage(text).into());
     }
-    let model = options.model.open()?;
+    let model = options.model.open_whole()?;
     let mut engine = session.engine(&model.weights)?;
     let classes = Classes::of(&engine, &model)?;
     let Plan { jobs, kept } = Plan::new(options, &engine, classes)?;

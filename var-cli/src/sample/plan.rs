@@ -47,7 +47,7 @@ impl Plan {
             }
         };
         let listed = match &options.class {
-            Some(text) => Some(classes.parse(text).with_context(|| format!("--class {text}"))?),
+            Some(text) => Some(classes.parse("--class", text)?),
             None if options.per_class.is_some() => Some((0..classes.null()).collect()),
             None => labels_kept,
         };

@@ -1,0 +1,98 @@
+//! `var convert`, `var info`, `var bench`: models.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{Place, fixture};
+
+#[test]
+fn every_dtype_makes_a_model_file() {
+    let place = Place::new();
+    let built_in = fixture("default.safetensors");
+    let mut sizes = Vec::new();
+    for dtype in ["f32", "f16", "bf16", "q8"] {
+        place.var(&["convert", "--model", &built_in, "--dtype", dtype, "-o", dtype, "-q"]);
+        sizes.push(fs::metadata(place.path(dtype)).unwrap().len());
+        let info: Value = serde_json::from_str(&place.var(&["info", dtype, "--json"])).unwrap();
+        assert_eq!(info["transformer"]["ladder"], serde_json::json!([1, 2, 3, 4]));
+        assert_eq!(info["class_names"][9], "ankle boot");
+        assert_eq!(info["file_bytes"], sizes[sizes.len() - 1]);
+        let picture = format!("{dtype}.png");
+        place.var(&["sample", "--model", dtype, "--tokens", "t", "--force", "-q", "-o", &picture]);
+        assert_eq!(place.parameters(&picture)["model"], dtype);
+    }
+    assert!(sizes[0] > sizes[1] && sizes[1] > sizes[3] && sizes[2] > sizes[3], "{sizes:?}");
+    assert!(sizes[1].abs_diff(sizes[2]) < 1000, "only the headers differ: {sizes:?}");
+    // Widening is exact.
+    assert_eq!(place.picture("f32.png"), place.picture("f16.png"));
+    assert_eq!(place.bytes("f16"), fs::read(&built_in).unwrap());
+    place.refused(&["convert", "--model", "f32", "-o", "f16"], 1, "f16: exists already");
+}
+
+#[test]
+fn info_counts_what_there_is() {
+    let place = Place::new();
+    let info: Value = serde_json::from_str(&place.var(&["info", "--json"])).unwrap();
+    assert_eq!(info["model"], "built-in");
+    assert_eq!(info["picture_side"], 32);
+    let count = |part: &str| info["parameters"][part].as_u64().unwrap();
+    // Blocks of 18·C² (4·C² attention, 8·C² feed-forward, 6·C² modulation) and biases, tables, head.
+    let (c, z, v, l, k) = (256, 16, 512, 30, 4);
+    let block = 18 * c * c + (3 * c + c) + (4 * c + c) + 6 * c - c + 4;
+    let transformer =
+        4 * block + 11 * c + c + l * c + k * c + (z * c + c) + (2 * c * c + 2 * c) + (c * v + v);
+    assert_eq!(count("transformer"), transformer);
+    let sum = count("transformer") + count("encoder") + count("decoder") + count("quantizer");
+    assert_eq!(count("total"), sum);
+    // Codebook and four 3×3 refinements.
+    assert_eq!(count("quantizer"), v * z + 4 * (9 * z * z + z));
+    let takes = &info["takes"];
+    let gflop = |key: &str| takes[key].as_f64().unwrap();
+    assert!(gflop("gflop_per_image") > gflop("gflop_per_image_without_guidance"));
+    assert!(gflop("gflop_per_image_without_guidance") > gflop("gflop_decoder"));
+    let memory = |batch: &str| takes["memory_bytes"][batch].as_u64().unwrap();
+    assert!(memory("8") > memory("1"));
+}
+
+#[test]
+fn checkpoints_of_one_half_are_told_apart() {
+    let place = Place::new();
+    for name in ["pth/var_state_dict.pth", "pth/var_state_dict_legacy.pth"] {
+        let said = place.var(&["convert", "--var", &fixture(name), "-o", "half", "--force"]);
+        assert!(
+            said.starts_with("transformer: depth 1, width 16, 2 heads, 3 classes, ladder 1_2\n")
+        );
+        place.refused(&["sample", "--model", "half"], 1, "half: has no VQVAE: give --vae too");
+        let lacks = "no VQVAE in it: no tensor is called or ends in quantize.embedding.weight";
+        place.refused(
+            &["encode", "x.png", "--vae", "half", "--ladder", "1_2", "-o", "t"],
+            1,
+            lacks,
+        );
+    }
+    let names = ["convert", "--var", &fixture("pth/var_state_dict.pth"), "-o", "named"];
+    place.var(&[&names[..], &["--class-names", "cat, dog,fish"]].concat());
+    assert!(place.var(&["info", "named"]).contains("classes: cat, dog, fish\n"));
+    fs::write(place.path("names.txt"), "cat\ndog\n").unwrap();
+    let two = [&names[..], &["--classes-file", "names.txt", "--force"]].concat();
+    place.refused(&two, 2, "2 names of classes, the model has 3");
+}
+
+#[test]
+fn bench_measures_every_stage() {
+    let place = Place::new();
+    let report = place.var(&["bench", "--json", "--runs", "1", "--threads", "1", "-q"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let names: Vec<&str> = (report["stages"].as_array().unwrap().iter())
+        .map(|stage| stage["stage"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["encode", "transformer", "decode", "whole image"]);
+    assert_eq!(report["scales"].as_array().unwrap().len(), 4);
+    assert_eq!(report["threads"], 1);
+    assert!(report["peak_gflops"].as_f64().unwrap() > 0.0);
+    let gflop = |stage: &Value| stage["gflop"].as_f64().unwrap();
+    let scales: f64 = report["scales"].as_array().unwrap().iter().map(gflop).sum();
+    assert!((scales - gflop(&report["stages"][1])).abs() < 1e-9);
+    assert!(place.names().is_empty());
+}

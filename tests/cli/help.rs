@@ -1,0 +1,70 @@
+//! Every option is in the help.
+
+use super::Place;
+
+/// The options of each command that users rely on.
+const OPTIONS: [(&str, &[&str]); 9] = [
+    ("convert", &["--dtype", "--ladder", "--heads", "--class-names", "--classes-file", "-o"]),
+    ("info", &["--json", "[MODEL]"]),
+    (
+        "sample",
+        &[
+            "--class",
+            "--count",
+            "--per-class",
+            "--seed",
+            "--cfg",
+            "--top-k",
+            "--top-p",
+            "--more-smooth",
+            "--batch",
+            "-o",
+            "--grid",
+            "--tokens",
+            "--progressive",
+            "--from",
+            "--scales",
+            "WORLD_SIZE",
+        ],
+    ),
+    ("encode", &["<IMAGE>...", "-o"]),
+    ("decode", &["<TOKENS>", "-o"]),
+    ("reconstruct", &["<IMAGE>...", "-o", "--per-scale", "--json"]),
+    (
+        "edit",
+        &[
+            "<IMAGE>",
+            "--box",
+            "--mask",
+            "--outpaint",
+            "--class",
+            "--seed",
+            "--cfg",
+            "--top-k",
+            "-o",
+        ],
+    ),
+    ("score", &["<IMAGE>...", "--classes", "--json"]),
+    ("bench", &["--json", "--runs", "--batch", "--depth", "--dtype"]),
+];
+
+#[test]
+fn help_names_every_option() {
+    let place = Place::new();
+    let all = place.var(&["--help"]);
+    for (command, options) in OPTIONS {
+        assert!(all.contains(&format!("  {command} ")), "{command} is not in:\n{all}");
+        let help = place.var(&[command, "--help"]);
+        let common = ["--threads", "--isa", "--device", "--force", "--quiet"];
+        let model = ["--model", "--var", "--vae"];
+        for option in options.iter().chain(&common).chain(&model) {
+            assert!(help.contains(option), "{command}: {option} is not in:\n{help}");
+        }
+    }
+}
+
+#[test]
+fn version_is_the_packages() {
+    let version = Place::new().var(&["--version"]);
+    assert_eq!(version.trim(), format!("var {}", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,118 @@
+//! The binary `var` as a user runs it.
+
+mod convert;
+mod help;
+mod interrupted;
+mod pictures;
+mod refusals;
+mod sample;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+use var_host::pictures::{Parameters, Picture, read_parameters};
+use var_host::tokens::TokenFile;
+
+/// Options of the run that the reference's tokens and pictures are of.
+pub(crate) const REFERENCE: [&str; 12] = [
+    "sample", "--class", "0-9", "--cfg", "2", "--top-k", "100", "--top-p", "0.95", "--seed", "0",
+    "--quiet",
+];
+
+/// An empty folder to run `var` in.
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// `var` in this folder, without what the environment says of shared work.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_var"));
+        command.args(arguments).current_dir(self.0.path());
+        command.env_remove("RANK").env_remove("WORLD_SIZE");
+        command
+    }
+
+    /// Runs `var`, which must succeed, and returns what it printed.
+    #[track_caller]
+    pub(crate) fn var(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        let faults = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "var {}: {faults}", arguments.join(" "));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs `var`, which must fail with `code`, say so in one line that holds `message` if it is
+    /// not the parser's, and leave the folder as it was.
+    #[track_caller]
+    pub(crate) fn refused(&self, arguments: &[&str], code: i32, message: &str) {
+        let before = self.names();
+        self.refused_by(&mut self.command(arguments), code, message);
+        assert_eq!(self.names(), before, "var {}: wrote something", arguments.join(" "));
+    }
+
+    #[track_caller]
+    pub(crate) fn refused_by(&self, command: &mut Command, code: i32, message: &str) {
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let fault = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(code), "{command:?}: {fault}");
+        assert!(fault.contains(message), "{command:?}: says {fault:?}, not {message:?}");
+        assert!(stdout.is_empty(), "{command:?}: prints {stdout:?}");
+        let own = fault.strip_prefix("var: ");
+        assert!(own.is_none_or(|line| line.trim_end().lines().count() == 1), "{fault}");
+        assert!(own.is_some() || fault.starts_with("error: "), "{fault}");
+    }
+
+    /// All files below the folder, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut folders = vec![self.0.path().to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.strip_prefix(self.0.path()).unwrap();
+                names.push(name.to_str().unwrap().to_owned());
+                if path.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+        names.sort();
+        names
+    }
+
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    pub(crate) fn picture(&self, name: &str) -> Picture {
+        Picture::open(&self.path(name)).unwrap()
+    }
+
+    pub(crate) fn parameters(&self, name: &str) -> Parameters {
+        read_parameters(&self.path(name)).unwrap()
+    }
+
+    pub(crate) fn tokens(&self, name: &str) -> TokenFile {
+        TokenFile::open(&self.path(name)).unwrap()
+    }
+}
+
+/// A file of the fixtures.
+pub(crate) fn fixture(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name);
+    path.canonicalize().unwrap().to_str().unwrap().to_owned()
+}
+
+/// Instruction sets of this machine.
+pub(crate) fn isas() -> Vec<&'static str> {
+    var_kernel::cpu::Isa::all().map(var_kernel::cpu::Isa::name).collect()
+}

@@ -1,0 +1,156 @@
+//! `var encode`, `decode`, `reconstruct`, `edit`, `score`: pictures in.
+
+use std::fs;
+
+use serde_json::Value;
+use var_host::pictures::{Picture, write_png};
+
+use super::{Place, fixture};
+
+/// Pictures of classes 0 to 9 in `out/`.
+fn sampled(place: &Place) -> Vec<String> {
+    place.var(&["sample", "--class", "all", "--cfg", "4", "--top-k", "50", "-q", "-o", "out/"]);
+    (0..10).map(|index| format!("out/{index:06}-class{index}.png")).collect()
+}
+
+#[test]
+fn tokens_come_back_as_reconstructions() {
+    let place = Place::new();
+    let images = sampled(&place);
+    let images: Vec<&str> = images.iter().map(String::as_str).collect();
+    let said = place.var(&[&["encode"], &images[..], &["-o", "tokens"]].concat());
+    assert_eq!(said, "tokens: 10 images of 30 tokens\n");
+    let tokens = place.tokens("tokens");
+    assert_eq!((tokens.images(), tokens.labels()), (10, None));
+    place.refused(&["encode", images[0], "-o", "tokens"], 1, "tokens: exists already");
+
+    assert_eq!(place.var(&["decode", "tokens", "-o", "decoded"]), "decoded: 10 images\n");
+    let report = [&["reconstruct", "--per-scale", "--json", "-o", "again"], &images[..]].concat();
+    let report: Value = serde_json::from_str(&place.var(&report)).unwrap();
+    for (index, image) in images.iter().enumerate() {
+        let stem = image.strip_prefix("out/").unwrap().strip_suffix(".png").unwrap();
+        let decoded = place.picture(&format!("decoded/{index:06}.png"));
+        assert_eq!(place.picture(&format!("again/{stem}.png")), decoded);
+        assert_eq!(place.picture(&format!("again/{stem}-scale03.png")), decoded);
+
+        let original = place.picture(image);
+        let square = |(x, y): (&u8, &u8)| (f64::from(*x) - f64::from(*y)).powi(2);
+        let sum: f64 = original.rgb().iter().zip(decoded.rgb()).map(square).sum();
+        let expected = 20.0 * (255.0 / (sum / original.rgb().len() as f64).sqrt()).log10();
+        let told = report["images"][index]["psnr_db"].as_f64().unwrap();
+        assert!((told - expected).abs() < 1e-9, "{image}: told {told}, is {expected}");
+        assert!(told > 20.0, "{image}: {told}");
+        assert_eq!(report["images"][index]["psnr_db_per_scale"][3], told);
+    }
+    let told = (0..10).map(|index| report["images"][index]["psnr_db"].as_f64().unwrap());
+    let mean = told.sum::<f64>() / 10.0;
+    assert!((report["mean_psnr_db"].as_f64().unwrap() - mean).abs() < 1e-9);
+}
+
+#[test]
+fn sampled_tokens_decode_to_the_samples() {
+    let place = Place::new();
+    place.var(&["sample", "--class", "0-9", "-q", "-o", "out/", "--tokens", "tokens"]);
+    place.var(&["decode", "tokens", "-o", "decoded/"]);
+    for index in 0..10 {
+        let decoded = format!("decoded/{index:06}.png");
+        assert_eq!(
+            place.picture(&decoded),
+            place.picture(&format!("out/{index:06}-class{index}.png"))
+        );
+        assert_eq!(place.parameters(&decoded)["class"], index.to_string());
+    }
+}
+
+#[test]
+fn pictures_of_other_sizes_and_kinds_are_taken() {
+    let place = Place::new();
+    let odd = fixture("pipeline_1.png");
+    let said = place.var(&["encode", &odd, &odd, "-o", "tokens"]);
+    assert_eq!(said, "tokens: 2 images of 30 tokens\n");
+    let tokens = place.tokens("tokens");
+    assert_eq!(tokens.tokens()[..30], tokens.tokens()[30..]);
+}
+
+#[test]
+fn an_edit_keeps_what_it_does_not_make() {
+    let place = Place::new();
+    let image = &sampled(&place)[2];
+    place.var(&["encode", image, "-o", "whole", "-q"]);
+    let whole = place.tokens("whole");
+    let edit = |options: &[&str]| {
+        let base =
+            ["edit", image, "--seed", "5", "--class", "dress", "--count", "4", "--force", "-q"];
+        place.var(&[&base[..], options, &["--tokens", "edited"]].concat());
+        let edited = place.tokens("edited");
+        assert_eq!(edited.labels(), Some(&[3; 4][..]));
+        let rows = edited.tokens().chunks_exact(30);
+        // Cells of the finest 4 × 4 map that every version has as the picture has them.
+        let kept =
+            |cell: &usize| rows.clone().all(|row| row[14 + cell] == whole.tokens()[14 + cell]);
+        assert!(rows.clone().all(|row| row[0] == whole.tokens()[0]), "the coarsest map is kept");
+        (0..16).filter(kept).collect::<Vec<_>>()
+    };
+    let (left, right) = ([0, 1, 4, 5, 8, 9, 12, 13], [2, 3, 6, 7, 10, 11, 14, 15]);
+    // Cells made anew may come out as they were, so look only at those that must be kept and at
+    // their number.
+    let holds = |kept: &[usize], expected: &[usize]| {
+        expected.iter().all(|cell| kept.contains(cell)) && kept.len() < 14
+    };
+    assert!(holds(&edit(&["--box", "0,0,1,0.5"]), &right));
+    let tokens_by_box = place.tokens("edited");
+    assert!(holds(&edit(&["--box", "0,0,1,0.5", "--outpaint"]), &left));
+
+    // A white left half means the same, at any size.
+    let row: Vec<u8> = [[255; 3 * 50], [0; 3 * 50]].concat();
+    let mask = Picture::new(100, 100, row.repeat(100));
+    write_png(&place.path("mask.png"), &mask, &Default::default(), false).unwrap();
+    edit(&["--mask", "mask.png"]);
+    assert_eq!(place.tokens("edited"), tokens_by_box);
+
+    let grid = place.picture("edited.png");
+    assert_eq!((grid.width(), grid.height()), (66, 66));
+    assert_eq!(place.parameters("edited.png")["command"], "edit");
+    let nothing = "--box: nothing to make anew: none of the 4 × 4 cells";
+    place.refused(&["edit", image, "--box", "0,0,0.1,0.1"], 1, nothing);
+    place.refused(&["edit", image], 2, "--box");
+    place.refused(
+        &["edit", image, "--box", "0,0,1,1", "--mask", "mask.png"],
+        2,
+        "cannot be used with",
+    );
+    place.refused(&["edit", image, "--box", "0,0,1"], 2, "wants 4 numbers y0,x0,y1,x1, got 3");
+    place.refused(&["edit", image, "--box", "0,0,2,1"], 2, "2 is not in 0..=1");
+}
+
+#[test]
+fn samples_of_a_class_are_likeliest_under_it() {
+    let place = Place::new();
+    let images = sampled(&place);
+    let images: Vec<&str> = images.iter().map(String::as_str).collect();
+    let report = place.var(&[&["score", "--json"], &images[..]].concat());
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let right = (0..10).filter(|class| report[class]["most_likely"]["class"] == *class).count();
+    assert!(right >= 7, "{right} of 10");
+    for image in report.as_array().unwrap() {
+        let classes = image["classes"].as_array().unwrap();
+        assert_eq!(classes.len(), 10);
+        for score in classes {
+            let nats = score["log_likelihood_nats"].as_f64().unwrap();
+            let bits = -nats / core::f64::consts::LN_2 / 30.0;
+            assert!((score["bits_per_token"].as_f64().unwrap() - bits).abs() < 1e-12);
+        }
+    }
+    let said = place.var(&["score", images[7], "--classes", "sneaker,-1"]);
+    assert!(said.starts_with(&format!("{}: most likely sneaker\n", images[7])), "{said}");
+    assert_eq!(said.lines().count(), 3, "{said}");
+}
+
+#[test]
+fn pictures_of_one_name_are_not_mixed_up() {
+    let place = Place::new();
+    let image = &sampled(&place)[0];
+    fs::create_dir(place.path("other")).unwrap();
+    fs::copy(place.path(image), place.path("other/000000-class0.png")).unwrap();
+    place.refused(&["reconstruct", image, "other/000000-class0.png"], 2, "would have one name");
+}

@@ -1,0 +1,236 @@
+//! `var sample`: the reference's pictures, the same bytes whatever computes them, folders that are
+//! filled in several runs.
+
+use std::fs;
+
+use safetensors::SafeTensors;
+use var_host::pictures;
+
+use super::{Place, REFERENCE, fixture, isas};
+
+/// Names of the files `sample -o out/` writes for classes 0 to 9.
+fn names() -> Vec<String> {
+    (0..10).map(|index| format!("out/{index:06}-class{index}.png")).collect()
+}
+
+#[test]
+fn without_options_a_grid_of_sixteen() {
+    let place = Place::new();
+    let said = place.var(&["sample"]);
+    assert!(said.starts_with("samples.png: 16 images of 32 × 32\n"), "{said}");
+    assert_eq!(place.names(), ["samples.png"]);
+    let picture = place.picture("samples.png");
+    // Four columns of 32 and three gaps of 2.
+    assert_eq!((picture.width(), picture.height()), (134, 134));
+    let parameters = place.parameters("samples.png");
+    for (keyword, text) in [
+        ("Software", "var"),
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("command", "sample"),
+        ("model", "built-in"),
+        ("seed", "0"),
+        ("cfg", "1.5"),
+        ("top_k", "900"),
+        ("top_p", "0.96"),
+        ("more_smooth", "false"),
+        ("index", "0..16"),
+    ] {
+        assert_eq!(parameters[keyword], text, "{keyword}");
+    }
+    assert_eq!(parameters["class"].split(',').count(), 16);
+
+    // Its own picture it replaces; another's it does not, unless told to.
+    place.var(&["sample", "--seed", "1", "-q"]);
+    assert_ne!(place.picture("samples.png"), picture);
+    pictures::write_png(&place.path("samples.png"), &picture, &Default::default(), true).unwrap();
+    place.refused(&["sample"], 1, "samples.png: exists already; --force overwrites it");
+    assert_eq!(place.picture("samples.png"), picture);
+    place.var(&["sample", "--force"]);
+    assert_eq!(place.parameters("samples.png")["seed"], "0");
+}
+
+#[test]
+fn tokens_and_pictures_are_the_references() {
+    let place = Place::new();
+    place.var(&[&REFERENCE[..], &["-o", "out/", "--tokens", "tokens.safetensors"]].concat());
+    let file = fs::read(fixture("default.expected.safetensors")).unwrap();
+    let expected = SafeTensors::deserialize(&file).unwrap();
+    let expected_tokens = expected.tensor("sample.tokens").unwrap();
+    let tokens = place.tokens("tokens.safetensors");
+    let bytes: Vec<u8> = tokens.tokens().iter().flat_map(|token| token.to_le_bytes()).collect();
+    assert_eq!(bytes, expected_tokens.data());
+    assert_eq!(tokens.labels(), Some(&Vec::from_iter(0..10)[..]));
+    assert_eq!(tokens.ladder(), [1, 2, 3, 4]);
+
+    let images = expected.tensor("sample.image_u8").unwrap();
+    for (name, expected) in names().iter().zip(images.data().chunks_exact(3 * 32 * 32)) {
+        let picture = place.picture(name);
+        for (pixel, rgb) in picture.rgb().chunks_exact(3).enumerate() {
+            for channel in 0..3 {
+                let wants = expected[channel * 32 * 32 + pixel];
+                let off = rgb[channel].abs_diff(wants);
+                assert!(off <= 2, "{name}: pixel {pixel}, channel {channel} is off by {off}");
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_do_not_depend_on_what_computes_them() {
+    let place = Place::new();
+    let run = |options: &[&str]| {
+        // -1 among them: a batch of both kinds is computed apart and put in order again.
+        let base =
+            ["sample", "--class", "0-4,-1,7", "--cfg", "3", "--top-k", "50", "--force", "-q"];
+        place.var(&[&base[..], options, &["--tokens", "t"]].concat());
+        (place.bytes("samples.png"), place.bytes("t"))
+    };
+    let expected = run(&["--threads", "1", "--batch", "1"]);
+    for threads in ["1", "2", "3"] {
+        for batch in ["3", "16"] {
+            let same = run(&["--threads", threads, "--batch", batch]) == expected;
+            assert!(same, "{threads} threads, batch {batch}");
+        }
+    }
+    for isa in isas() {
+        assert!(run(&["--isa", isa]) == expected, "{isa}");
+    }
+    let smooth = run(&["--more-smooth", "--isa", "portable", "--batch", "1"]);
+    assert!(smooth != expected);
+    for isa in isas() {
+        assert!(run(&["--more-smooth", "--isa", isa]) == smooth, "{isa}, smooth");
+    }
+}
+
+#[test]
+fn an_image_depends_on_its_index_alone() {
+    let place = Place::new();
+    place.var(&["sample", "--count", "3", "-q", "-o", "few/"]);
+    place.var(&["sample", "--count", "9", "-q", "-o", "many/"]);
+    let few: Vec<String> = place
+        .names()
+        .into_iter()
+        .filter_map(|name| Some(name.strip_prefix("few/")?.to_owned()))
+        .collect();
+    assert_eq!(few.len(), 3);
+    for name in few {
+        assert_eq!(
+            place.bytes(&format!("few/{name}")),
+            place.bytes(&format!("many/{name}")),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn classes_by_number_and_name() {
+    let place = Place::new();
+    let class = |options: &[&str]| {
+        place.var(&[&["sample", "-q"], options].concat());
+        place.parameters("samples.png")["class"].clone()
+    };
+    assert_eq!(class(&["--class", "boot, SNEAKER,t-shirt"]), "9,7,0");
+    assert_eq!(class(&["--class", "-1"]), "-1");
+    assert_eq!(class(&["--class=2-4", "--count", "5"]), "2,3,4,2,3");
+    assert_eq!(class(&["--class", "1,2", "--per-class", "2"]), "1,1,2,2");
+    assert_eq!(class(&["--class", "all"]), "0,1,2,3,4,5,6,7,8,9");
+    assert_eq!(class(&["--per-class", "1"]), "0,1,2,3,4,5,6,7,8,9");
+}
+
+#[test]
+fn an_interrupted_folder_is_filled_up() {
+    let place = Place::new();
+    let run = [&REFERENCE[..11], &["-o", "out"]].concat();
+    fs::create_dir(place.path("out")).unwrap();
+    assert_eq!(place.var(&run), "out: 10 images made, 0 were there already\n");
+    let all: Vec<Vec<u8>> = names().iter().map(|name| place.bytes(name)).collect();
+    let modified = |name: &str| fs::metadata(place.path(name)).unwrap().modified().unwrap();
+    let before = modified(&names()[0]);
+    for gone in [3, 8] {
+        fs::remove_file(place.path(&names()[gone])).unwrap();
+    }
+    assert_eq!(place.var(&run), "out: 2 images made, 8 were there already\n");
+    assert_eq!(names().iter().map(|name| place.bytes(name)).collect::<Vec<_>>(), all);
+    assert_eq!(modified(&names()[0]), before, "kept, not written again");
+
+    let other = [&run[..], &["--more-smooth"]].concat();
+    let message = "000000-class0.png: was made with more_smooth false, wanted is true";
+    place.refused(&other, 1, message);
+    let message = "000000-class0.png: was made with class 0, wanted is 5";
+    place.refused(
+        &["sample", "--class", "5", "--cfg", "2", "--top-k", "100", "--top-p", "0.95", "-o", "out"],
+        1,
+        message,
+    );
+    assert_eq!(names().iter().map(|name| place.bytes(name)).collect::<Vec<_>>(), all);
+    place.var(&[&other[..], &["--force"]].concat());
+    assert_eq!(place.parameters(&names()[0])["more_smooth"], "true");
+}
+
+#[test]
+fn processes_share_the_work() {
+    let place = Place::new();
+    let run = [&REFERENCE[..], &["-o", "shared/"]].concat();
+    for rank in ["0", "1", "2"] {
+        let mut command = place.command(&run);
+        let status = command.env("RANK", rank).env("WORLD_SIZE", "3").status().unwrap();
+        assert!(status.success(), "rank {rank}");
+        let made = place.names().len() - 1;
+        assert_eq!(made, [4, 7, 10][rank.parse::<usize>().unwrap()], "after rank {rank}");
+    }
+    place.var(&[&REFERENCE[..], &["-o", "out/"]].concat());
+    for name in names() {
+        assert_eq!(place.bytes(&name), place.bytes(&name.replace("out", "shared")), "{name}");
+    }
+    let mut command = place.command(&["sample"]);
+    command.env("RANK", "0").env("WORLD_SIZE", "3");
+    place.refused_by(&mut command, 2, "WORLD_SIZE is 3: only -o DIR/");
+    let mut command = place.command(&run);
+    command.env("RANK", "3").env("WORLD_SIZE", "3");
+    place.refused_by(&mut command, 2, "RANK is 3 in the environment, WORLD_SIZE 3");
+}
+
+#[test]
+fn first_scales_of_a_run_give_its_pictures_again() {
+    let place = Place::new();
+    place.var(&[&REFERENCE[..], &["-o", "all.png", "--tokens", "all"]].concat());
+    for scales in ["1", "3", "4"] {
+        let options = ["-o", "from.png", "--tokens", "from", "--from", "all", "--scales", scales];
+        // Classes and their number come with the tokens.
+        let run = [&["sample"], &REFERENCE[3..], &options, &["--force"]].concat();
+        place.var(&run);
+        assert_eq!(place.tokens("from"), place.tokens("all"), "{scales} scales");
+        assert_eq!(place.picture("from.png"), place.picture("all.png"), "{scales} scales");
+    }
+    assert_eq!(place.parameters("from.png")["scales"], "4");
+
+    // With another seed only the given scales are the same.
+    let run =
+        ["sample", "--seed", "9", "--from", "all", "--scales", "2", "--tokens", "other", "-q"];
+    place.var(&run);
+    let (all, other) = (place.tokens("all"), place.tokens("other"));
+    for (all, other) in all.tokens().chunks(30).zip(other.tokens().chunks(30)) {
+        assert_eq!(all[..5], other[..5]);
+    }
+    assert_ne!(all.tokens(), other.tokens());
+    place.refused(
+        &["sample", "--from", "all", "--scales", "5"],
+        1,
+        "--scales 5: the model has 1 to 4",
+    );
+    place.refused(&["sample", "--from", "all"], 2, "--scales <K>");
+}
+
+#[test]
+fn every_scale_has_its_picture() {
+    let place = Place::new();
+    place.var(&["sample", "--class", "3,-1", "--progressive", "steps", "-o", "out/", "-q"]);
+    for name in ["000000-class3", "000001-none"] {
+        let steps: Vec<_> = (0..4)
+            .map(|scale| place.picture(&format!("steps/{name}-scale{scale:02}.png")))
+            .collect();
+        assert!(steps.windows(2).all(|pair| pair[0] != pair[1]), "{name}");
+        assert_eq!(steps[3], place.picture(&format!("out/{name}.png")));
+    }
+    assert_eq!(place.names().len(), 2 + 8 + 2);
+}
