@@ -68,3 +68,10 @@ fn version_is_the_packages() {
     let version = Place::new().var(&["--version"]);
     assert_eq!(version.trim(), format!("var {}", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn nothing_at_all_shows_the_commands() {
+    let output = Place::new().command(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("Usage: var [OPTIONS] <COMMAND>"));
+}

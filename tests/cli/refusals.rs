@@ -63,7 +63,6 @@ fn absurd_options() {
         1,
         "--device cuda:0: this build computes on the CPU",
     );
-    place.refused(&[], 2, "Usage");
     place.refused(&["paint"], 2, "unrecognized subcommand 'paint'");
     place.refused(&["convert", "-o", "model"], 2, "convert: give --var and --vae, or --model");
     place.refused(&["bench", "--runs", "0"], 2, "--runs");

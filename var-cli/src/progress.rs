@@ -65,11 +65,6 @@ impl Progress {
             bar.set_message(text);
         }
     }
-
-    /// Since the beginning.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.begun.elapsed()
-    }
 }
 
 impl Drop for Progress {

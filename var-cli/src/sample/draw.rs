@@ -20,13 +20,16 @@ pub(crate) struct Kept {
     pub(crate) cells: Vec<bool>,
 }
 
+/// What takes a picture as it looks after a scale.
+type EachScale<'a> = &'a dyn Fn(Job, usize, &Picture) -> Result<()>;
+
 /// How images are drawn.
 pub(crate) struct Drawing<'a> {
     pub(crate) sampling: Sampling,
     pub(crate) batch: usize,
     pub(crate) kept: Option<Kept>,
     /// Takes each picture as it looks after each scale.
-    pub(crate) each_scale: Option<&'a dyn Fn(Job, usize, &Picture) -> Result<()>>,
+    pub(crate) each_scale: Option<EachScale<'a>>,
 }
 
 impl Drawing<'_> {

@@ -299,7 +299,7 @@ impl<'w> Engine<'w> {
         if label > classes {
             return Err(EngineError::Label { has: label, classes });
         }
-        self.check_tokens(tokens, &*self.vqvae()?)?;
+        self.check_tokens(tokens, self.vqvae()?)?;
         let floats = self.work(Work::Surprise)?.floats;
         let mut out = vec![0.0; tokens.len()];
         self.with_model(floats, |cpu, model, arena| {

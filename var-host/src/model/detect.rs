@@ -84,7 +84,11 @@ fn checked_length(part: &Part, ladder: Ladder, length: usize) -> Result<Ladder, 
     if ladder.length() == length {
         Ok(ladder)
     } else {
-        Err(ModelError::LadderLength { file: part.file().to_owned(), given: ladder, length })
+        Err(ModelError::LadderLength {
+            file: part.file().to_owned(),
+            given: Box::new(ladder),
+            length,
+        })
     }
 }
 

@@ -138,7 +138,7 @@ pub enum ModelError {
         /// The file.
         file: String,
         /// The ladder.
-        given: Ladder,
+        given: Box<Ladder>,
         /// Cells in the file.
         length: usize,
     },
