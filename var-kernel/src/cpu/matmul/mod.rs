@@ -11,8 +11,7 @@ mod tests;
 mod tile;
 
 pub(crate) use pack::{
-    Numbers, RowMajor, RowMajorQ8, pack_left, pack_left_transposed, pack_right,
-    pack_right_transposed,
+    Numbers, RowMajor, RowMajorQ8, pack_left, pack_left_transposed, pack_right_transposed,
 };
 pub(crate) use tile::{Start, multiply};
 
@@ -72,7 +71,7 @@ pub(crate) fn left_len<S: Simd>(rows: usize, depth: usize) -> usize {
     rows.next_multiple_of(S::TILE_ROWS) * depth
 }
 
-/// Floats that `columns` columns of depth `depth` take when packed by [`pack_right`].
+/// Floats that `columns` columns of depth `depth` take when packed by [`pack_right_transposed`].
 #[inline(always)]
 pub(crate) fn right_len(columns: usize, depth: usize) -> usize {
     columns.next_multiple_of(LANES) * depth

@@ -102,7 +102,9 @@ impl Numbers for RowMajorQ8<'_> {
         let from = &self.values[start..][..length];
         match from.try_into() {
             Ok(whole) if start % Q8_BLOCK <= Q8_BLOCK - LANES => {
-                s.mul(s.load_i8(whole), s.splat(self.scales[start / Q8_BLOCK].to_f32()))
+                // Widened as a vector: one instruction where a single number would be a call.
+                let scale = s.load_f16(&[self.scales[start / Q8_BLOCK]; LANES]);
+                s.mul(s.load_i8(whole), scale)
             }
             _ => {
                 let mut lanes = [0.0; LANES];
@@ -221,30 +223,6 @@ pub(crate) fn pack_right_transposed<S: Simd>(
                     s.store(vectors[i], &mut to[k + i]);
                 }
             }
-        }
-    }
-}
-
-/// Packs `depth` × `columns` of `from` into panels of [`LANES`] columns laid out `[k][column]`: a
-/// column of the operand is a column of `from`.
-///
-/// # Panics
-/// If `to` is shorter than [`super::right_len`].
-#[inline(always)]
-pub(crate) fn pack_right<S: Simd>(
-    s: S,
-    to: &mut [f32],
-    from: &impl Numbers,
-    depth: Range<usize>,
-    columns: Range<usize>,
-) {
-    let length = depth.len();
-    let (to, _) = to.as_chunks_mut::<LANES>();
-    for (panel, first) in columns.clone().step_by(LANES).enumerate() {
-        let to = &mut to[panel * length..][..length];
-        let count = LANES.min(columns.end - first);
-        for (to, k) in to.iter_mut().zip(depth.clone()) {
-            s.store(from.load(s, k, first, count), to);
         }
     }
 }

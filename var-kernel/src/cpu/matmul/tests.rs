@@ -1,3 +1,5 @@
+//! Packed products against chains of scalars.
+
 use std::vec;
 use std::vec::Vec;
 
@@ -8,7 +10,8 @@ use crate::cpu::Isa;
 use crate::cpu::simd::Kernel;
 use crate::ops::testing::random;
 
-/// `left · right` (row-major both) cut into blocks of `block` along k.
+/// `left · rightᵀ` (`rows × depth` and `columns × depth`, row-major) cut into blocks of `block` along
+/// k; if `transposed`, `left` is stored as `depth × rows`.
 struct Product<'a> {
     left: &'a [f32],
     right: &'a [f32],
@@ -27,19 +30,19 @@ impl Kernel for Product<'_> {
         let Self { rows, columns, depth, .. } = self;
         let mut values = vec![f32::NAN; rows * columns];
         let mut out = Strided { values: &mut values, stride: columns };
-        let left = RowMajor { values: self.left, stride: depth };
         for k in (0..depth).step_by(self.block) {
             let block = k..depth.min(k + self.block);
             let mut packed_left = vec![f32::NAN; left_len::<S>(rows, block.len())];
-            pack_left(s, &mut packed_left, &left, 0..rows, block.clone());
-            let mut packed_right = vec![f32::NAN; right_len(columns, block.len())];
             if self.transposed {
-                let right = RowMajor { values: self.right, stride: depth };
-                pack_right_transposed(s, &mut packed_right, &right, 0..columns, block.clone());
+                let left = RowMajor { values: self.left, stride: rows };
+                pack_left_transposed(s, &mut packed_left, &left, 0..rows, block.clone());
             } else {
-                let right = RowMajor { values: self.right, stride: columns };
-                pack_right(s, &mut packed_right, &right, block.clone(), 0..columns);
+                let left = RowMajor { values: self.left, stride: depth };
+                pack_left(s, &mut packed_left, &left, 0..rows, block.clone());
             }
+            let mut packed_right = vec![f32::NAN; right_len(columns, block.len())];
+            let right = RowMajor { values: self.right, stride: depth };
+            pack_right_transposed(s, &mut packed_right, &right, 0..columns, block.clone());
             let start = if k == 0 { Start::Zero } else { Start::Output };
             multiply(
                 s,
@@ -72,8 +75,8 @@ proptest! {
         for r in 0..rows {
             for c in 0..columns {
                 want.push((0..depth).fold(0.0, |sum: f32, k| {
-                    let right = right[if transposed { c * depth + k } else { k * columns + c }];
-                    left[r * depth + k].mul_add(right, sum)
+                    let left = left[if transposed { k * rows + r } else { r * depth + k }];
+                    left.mul_add(right[c * depth + k], sum)
                 }));
             }
         }

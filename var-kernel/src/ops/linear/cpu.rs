@@ -3,11 +3,12 @@
 //! Each task makes one tile of the output. It packs its rows of `x` for a stretch of k into half of
 //! its scratch memory, then walks the weights: two panels of columns for [`DEPTH`] of k are widened
 //! and packed into the first-level cache, multiplied with all packed rows, and forgotten. So no
-//! packed copy of the weights outlives a tile, and few rows read each weight once, in order.
+//! packed copy of the weights outlives a tile. A tile of very few rows packs nothing: see [`super::few`].
 
 use core::convert::Infallible;
 use core::ops::Range;
 
+use super::few::{FewRows, MOST_ROWS};
 use super::{Dims, Epilogue, Linear};
 use crate::cpu::matmul::{
     Numbers, RowMajor, RowMajorQ8, Start, multiply, pack_left, pack_right_transposed,
@@ -67,6 +68,12 @@ struct Product<'a> {
 impl Product<'_> {
     fn tile(&self, mut tile: Tile<'_>, scratch: &mut [f32]) {
         let Self { isa, weight, bias, epilogue, d, .. } = *self;
+        if tile.rows.len() <= MOST_ROWS {
+            isa.run(FewRows { tile: &mut tile, x: self.x, weight, d });
+            let columns = tile.columns.clone();
+            isa.run(Finish { tile: &mut tile, columns, bias, epilogue, d });
+            return;
+        }
         let x = RowMajor { values: self.x, stride: d.inner };
         let (left, right) = scratch.split_at_mut(LEFT_FLOATS);
         let rows = tile.rows.clone();

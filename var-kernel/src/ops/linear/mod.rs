@@ -1,6 +1,7 @@
 //! Rows times a transposed weight matrix, plus bias, and what the network does next with the sum.
 
 mod cpu;
+mod few;
 #[cfg(test)]
 mod tests;
 
