@@ -50,9 +50,9 @@ pub(super) fn serves(d: Dims) -> bool {
     let (height, width) = d.out_grid();
     d.kernel == 3
         && d.grid != Grid::Halved
-        && d.inner % LANES == 0
-        && d.outer % LANES == 0
-        && height % SIDE == 0
+        && d.inner.is_multiple_of(LANES)
+        && d.outer.is_multiple_of(LANES)
+        && height.is_multiple_of(SIDE)
         && height * width >= 256
 }
 
