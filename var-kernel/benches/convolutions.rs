@@ -5,7 +5,7 @@
 //! runs (which tells a busy machine from a slow kernel), and the error against sums in `f64` as a
 //! share of the outputs' spread.
 
-use std::hint::black_box;
+use core::hint::black_box;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -82,7 +82,7 @@ fn best(workers: &Scoped, mut run: impl FnMut()) -> (f64, f64) {
 /// FLOP/s of chains of fused multiply-adds in registers, on all threads at once; 0 without AVX-512.
 #[cfg(target_arch = "x86_64")]
 fn fused_rate(workers: &Scoped) -> f64 {
-    use std::arch::x86_64::{__m512, _mm512_fmadd_ps, _mm512_set1_ps};
+    use core::arch::x86_64::{__m512, _mm512_fmadd_ps, _mm512_set1_ps};
 
     const CHAINS: usize = 24;
     const LENGTH: usize = 50_000;
@@ -227,7 +227,7 @@ fn uniform(length: usize, seed: u64) -> impl Iterator<Item = f32> {
         state ^= state << 17;
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
-    std::iter::repeat_with(next).take(length)
+    core::iter::repeat_with(next).take(length)
 }
 
 /// Numbers of mean 0 and variance 1: sums of twelve evenly spread ones, halved.
