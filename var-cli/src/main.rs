@@ -5,7 +5,7 @@
 //! | [`args`] | options that several commands share, and what they mean |
 //! | [`classes`] | `--class`: numbers, ranges and names |
 //! | [`built_in`] | the model that is used when none is given |
-//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`bench`] | one command each |
+//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`mod@bench`] | one command each |
 //! | [`output`] | what may be overwritten, and what a picture says of itself |
 //! | [`memory`], [`progress`], [`interrupt`] | the machine and the terminal |
 #![forbid(unsafe_code)]

@@ -102,7 +102,7 @@ pub(super) fn write(sizes: Sizes, dtype: DtypeName, session: &Session) -> Result
     Ok(Temporary(path))
 }
 
-/// Opens what [`write`] has written.
+/// Opens what [`write()`] has written.
 pub(super) fn open(file: &Temporary, sizes: Sizes, dtype: DtypeName) -> Result<Model> {
     let hints = Hints { ladder: Some(sizes.transformer.ladder), heads: None };
     let weights = Weights::open(&file.0, hints)?;
