@@ -49,20 +49,24 @@ impl Progress {
     /// So many more are done.
     pub(crate) fn advance(&mut self, more: u64) {
         self.done += more;
-        match &self.shown {
-            Shown::Bar(bar) => bar.set_position(self.done),
-            Shown::Lines if self.last_line.elapsed() >= BETWEEN_LINES => {
-                self.last_line = Instant::now();
-                eprintln!("{}", line(self.done, self.total, self.unit, self.begun.elapsed()));
-            }
-            Shown::Lines | Shown::Nothing => (),
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_position(self.done);
         }
+        self.line_if_due("");
     }
 
     /// Where within the current one the work is.
-    pub(crate) fn detail(&self, text: String) {
+    pub(crate) fn detail(&mut self, text: &str) {
         if let Shown::Bar(bar) = &self.shown {
-            bar.set_message(text);
+            bar.set_message(text.to_owned());
+        }
+        self.line_if_due(text);
+    }
+
+    fn line_if_due(&mut self, detail: &str) {
+        if matches!(self.shown, Shown::Lines) && self.last_line.elapsed() >= BETWEEN_LINES {
+            self.last_line = Instant::now();
+            eprintln!("{}", line(self.done, self.total, self.unit, detail, self.begun.elapsed()));
         }
     }
 }
@@ -75,11 +79,16 @@ impl Drop for Progress {
     }
 }
 
-/// `12/50 images · 0.80/s · 47 s left`
-fn line(done: u64, total: u64, unit: &str, elapsed: Duration) -> String {
+/// `12/50 images scale 3/10 · 0.80/s · 47 s left`; without a rate before the first is done.
+fn line(done: u64, total: u64, unit: &str, detail: &str, elapsed: Duration) -> String {
+    let space = if detail.is_empty() { "" } else { " " };
+    let begin = format!("{done}/{total} {unit}{space}{detail}");
+    if done == 0 {
+        return begin;
+    }
     let rate = done as f64 / elapsed.as_secs_f64().max(1e-9);
-    let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
-    format!("{done}/{total} {unit} · {rate:.2}/s · {left:.0} s left")
+    let left = total.saturating_sub(done) as f64 / rate;
+    format!("{begin} · {rate:.2}/s · {left:.0} s left")
 }
 
 #[cfg(test)]
@@ -88,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_line_has_rate_and_time_left() {
-        let text = line(12, 50, "images", Duration::from_secs(15));
-        assert_eq!(text, "12/50 images · 0.80/s · 48 s left");
+        let after = Duration::from_secs(15);
+        assert_eq!(line(12, 50, "images", "", after), "12/50 images · 0.80/s · 48 s left");
+        assert_eq!(line(0, 50, "images", "scale 3/10", after), "0/50 images scale 3/10");
     }
 }

@@ -46,7 +46,7 @@ impl Drawing<'_> {
             let given = self.kept.as_ref().map(|kept| kept.given(jobs));
             let mut fault = None;
             let mut on_scale = |mut done: ScaleDone<'_>| {
-                progress.detail(format!("scale {}/{}", done.scale + 1, done.scales));
+                progress.detail(&format!("scale {}/{}", done.scale + 1, done.scales));
                 match self.show(&mut done) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(error) => {
