@@ -7,14 +7,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::listing::Wanted;
+use super::part::PREFIXES;
 use super::settings::{self, Settings, VaeSettings, VarSettings};
 use super::weights::{transformer_tensors, vqvae_tensors};
 use super::{ModelError, Part, Weights};
 use crate::checkpoint::quantize::{self, Precision, SCALE_SUFFIX};
 use crate::checkpoint::{Dtype, Record, save};
-
-/// Prefixes of the two halves in a model file.
-const PREFIXES: [&str; 2] = ["var.", "vae."];
 
 /// Writes `weights` to a model file at `path`, matrices in `precision`.
 ///

@@ -4,8 +4,7 @@ use var_kernel::model::config::{Levels, Refinement};
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
-use super::ModelError;
-use super::weights::Part;
+use super::{ModelError, Part};
 
 /// What a file may leave open.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,14 +1,16 @@
 //! A model from files: what it is ([`detect`]), its weights where the kernel can use them
-//! ([`weights`]), and a file of our own ([`convert`]).
+//! ([`weights`], [`Part`]), and a file of our own ([`convert`]).
 
 pub mod assemble;
 pub mod convert;
 pub mod detect;
 mod error;
 pub mod listing;
+mod part;
 pub mod settings;
 pub mod weights;
 
 pub use detect::Hints;
 pub use error::ModelError;
-pub use weights::{Part, Weights};
+pub use part::Part;
+pub use weights::Weights;

@@ -1,22 +1,17 @@
-//! A model's weights: where they lie in their files, widened where the kernel wants `f32`.
+//! One half of a model in its file: tensors by name, checked, widened where the kernel wants `f32`.
 
 use core::fmt;
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use half::f16;
-use var_kernel::cpu::{Cpu, Matrix, matrix::Q8_BLOCK};
-use var_kernel::dry::Dry;
+use var_kernel::cpu::matrix::Q8_BLOCK;
+use var_kernel::cpu::{Cpu, Matrix};
+use var_kernel::model::ConfigError;
 use var_kernel::model::weights::Source;
-use var_kernel::model::{ConfigError, VarConfig, VqvaeConfig};
-use var_kernel::ops::nearest_code::Distance;
 
 use super::ModelError;
-use super::assemble::{TransformerLayers, VqvaeLayers};
-use super::detect::{self, Hints};
-use super::listing::{Listing, Wanted};
-use super::settings::Settings;
+use super::listing::Wanted;
 use crate::checkpoint::quantize::SCALE_SUFFIX;
 use crate::checkpoint::{Checkpoint, Dtype, Tensor};
 
@@ -29,155 +24,21 @@ pub struct Part {
     widened: HashMap<String, Vec<f32>>,
 }
 
-/// A transformer, a VQVAE or both, with their configurations.
-pub struct Weights {
-    /// The transformer.
-    pub transformer: Option<(Part, VarConfig)>,
-    /// The VQVAE.
-    pub vqvae: Option<(Part, VqvaeConfig)>,
-    /// Names of the classes, where the file has them.
-    pub class_names: Vec<String>,
-    /// Whether the number of heads is only the published rule (width / 64), for the user to know.
-    pub heads_assumed: bool,
-}
-
 /// A tensor that only a transformer has, and one that only a VQVAE has.
-const MARKS: [(&str, &str); 2] =
+pub(super) const MARKS: [(&str, &str); 2] =
     [("transformer", "pos_1LC"), ("VQVAE", "quantize.embedding.weight")];
+
+/// Prefixes of the two in a model file.
+pub(super) const PREFIXES: [&str; 2] = ["var.", "vae."];
 
 /// Ends of tensors that a checkpoint may hold and no forward pass wants.
 const BUFFERS: [&str; 4] =
     ["lvl_1L", "attn_bias_for_masking", ".attn.zero_k_bias", "quantize.ema_vocab_hit_SV"];
 
-impl Weights {
-    /// The model file at `path`.
-    ///
-    /// # Errors
-    /// If it cannot be read or holds neither half, or what it holds is no model.
-    pub fn open(path: &Path, hints: Hints) -> Result<Self, ModelError> {
-        let checkpoint = Arc::new(Checkpoint::open(path)?);
-        Self::of_one_file(checkpoint, path.display().to_string(), hints)
-    }
-
-    /// The model file embedded in the program.
-    ///
-    /// # Errors
-    /// If it is damaged.
-    pub fn built_in(bytes: &'static [u8]) -> Result<Self, ModelError> {
-        let checkpoint = Checkpoint::from_static(bytes).map_err(ModelError::BuiltIn)?;
-        Self::of_one_file(Arc::new(checkpoint), "the built-in model".to_owned(), Hints::default())
-    }
-
-    /// Published checkpoints, or the trainer's, as they are.
-    ///
-    /// # Errors
-    /// If a file cannot be read, does not hold the half it is given for, or the halves do not belong
-    /// together.
-    pub fn open_halves(
-        var: Option<&Path>,
-        vae: Option<&Path>,
-        hints: Hints,
-    ) -> Result<Self, ModelError> {
-        let open = |path: &Path, half: usize| {
-            let file = path.display().to_string();
-            let checkpoint = Arc::new(Checkpoint::open(path)?);
-            Part::find(&checkpoint, &file, half)?.ok_or(ModelError::NoPart {
-                file,
-                part: MARKS[half].0,
-                wants: MARKS[half].1,
-            })
-        };
-        let var = var.map(|path| open(path, 0)).transpose()?;
-        let vae = vae.map(|path| open(path, 1)).transpose()?;
-        Self::new(var, vae, hints)
-    }
-
-    fn of_one_file(
-        checkpoint: Arc<Checkpoint>,
-        file: String,
-        hints: Hints,
-    ) -> Result<Self, ModelError> {
-        let var = Part::find(&checkpoint, &file, 0)?;
-        let vae = Part::find(&checkpoint, &file, 1)?;
-        if var.is_none() && vae.is_none() {
-            let (part, wants) = MARKS[0];
-            return Err(ModelError::NoPart { file, part, wants });
-        }
-        Self::new(var, vae, hints)
-    }
-
-    fn new(var: Option<Part>, vae: Option<Part>, hints: Hints) -> Result<Self, ModelError> {
-        let mut settings = Settings::default();
-        for part in var.iter().chain(&vae) {
-            if let Some(found) = Settings::read(&part.file, part.checkpoint.metadata())? {
-                settings = found;
-            }
-        }
-        let hints = Hints {
-            ladder: hints.ladder.or(settings.ladder()),
-            heads: hints.heads.or(settings.var.as_ref().map(|var| var.heads)),
-        };
-        let mut heads_assumed = false;
-        let transformer = match var {
-            None => None,
-            Some(mut part) => {
-                let (config, assumed) = detect::transformer(&part, hints)?;
-                heads_assumed = assumed;
-                part.prepare(&transformer_tensors(config))?;
-                Some((part, config))
-            }
-        };
-        let vqvae = match vae {
-            None => None,
-            Some(mut part) => {
-                let ladder = transformer.as_ref().map(|(_, config)| config.ladder).or(hints.ladder);
-                let no_ladder = || ModelError::NoLadder { file: part.file.clone(), length: 0 };
-                let mut config = detect::vqvae(&part, ladder.ok_or_else(no_ladder)?)?;
-                if let Some(vae) = &settings.vae {
-                    if vae.unit_length_codes {
-                        config.distance = Distance::Angle;
-                    }
-                    if config.refinement_ratio != 0.0 {
-                        config.refinement_ratio = vae.refinement_ratio;
-                    }
-                }
-                part.prepare(&vqvae_tensors(config))?;
-                Some((part, config))
-            }
-        };
-        if let (Some((_, var)), Some((_, vae))) = (&transformer, &vqvae) {
-            for (what, transformer, vqvae) in
-                [("codes", var.codes, vae.codes), ("codes of width", var.latent, vae.latent)]
-            {
-                if transformer != vqvae {
-                    return Err(ModelError::Mismatch { what, transformer, vqvae });
-                }
-            }
-        }
-        Ok(Self { transformer, vqvae, class_names: settings.class_names, heads_assumed })
-    }
-}
-
-/// The tensors of a transformer of this configuration.
-pub fn transformer_tensors(config: VarConfig) -> Vec<Wanted> {
-    let mut listing = Listing::default();
-    let Ok(layers) = TransformerLayers::<Dry<'_, Cpu<'_>>>::bind(&mut listing, config);
-    let Ok(_) = layers.assemble(&mut listing);
-    listing.wanted
-}
-
-/// The tensors of a VQVAE of this configuration.
-pub fn vqvae_tensors(config: VqvaeConfig) -> Vec<Wanted> {
-    let mut listing = Listing::default();
-    let Ok(layers) = VqvaeLayers::<Dry<'_, Cpu<'_>>>::bind(&mut listing, config);
-    let Ok(_) = layers.assemble(&mut listing);
-    listing.wanted
-}
-
 impl Part {
     /// The half number `half` of [`MARKS`] in a file, if it is there: under whatever prefix its mark
     /// is found.
-    fn find(
+    pub(super) fn find(
         checkpoint: &Arc<Checkpoint>,
         file: &str,
         half: usize,
@@ -264,7 +125,7 @@ impl Part {
 
     /// Checks that the file holds what is `wanted` and nothing else, all finite; widens what is
     /// wanted as `f32`.
-    fn prepare(&mut self, wanted: &[Wanted]) -> Result<(), ModelError> {
+    pub(super) fn prepare(&mut self, wanted: &[Wanted]) -> Result<(), ModelError> {
         let mut widened = HashMap::new();
         for wanted in wanted {
             let (file, name) = (|| self.file.clone(), format!("{}{}", self.prefix, wanted.name));
@@ -299,8 +160,7 @@ impl Part {
 
     /// Refuses tensors under the prefix that are neither wanted nor known buffers.
     fn refuse_unknown(&self, wanted: &[Wanted]) -> Result<(), ModelError> {
-        let known: std::collections::HashSet<&str> =
-            wanted.iter().map(|wanted| wanted.name.as_str()).collect();
+        let known: HashSet<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
         for tensor in self.checkpoint.tensors() {
             let Some(name) = tensor.name.strip_prefix(self.prefix.as_str()) else { continue };
             let scales = name.strip_suffix(SCALE_SUFFIX).is_some_and(|name| known.contains(name));
