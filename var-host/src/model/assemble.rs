@@ -51,8 +51,8 @@ impl<'w, B: Device> VqvaeLayers<'w, B> {
     /// # Errors
     /// The source's.
     pub fn bind<W: Source<'w, B>>(source: &mut W, config: VqvaeConfig) -> Result<Self, W::Error> {
-        let count = if config.refinement_ratio == 0.0 { 0 } else { config.refinements() };
-        let refinements = (0..count).map(|number| bind_refinement(source, &config, number));
+        let numbers = 0..config.refinements();
+        let refinements = numbers.map(|number| bind_refinement(source, &config, number));
         let refinements = refinements.collect::<Result<_, _>>()?;
         let mut stages = |which| {
             let mut stages = Vec::new();

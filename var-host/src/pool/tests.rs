@@ -150,7 +150,7 @@ fn callers_on_several_threads_take_turns() {
 }
 
 #[test]
-#[should_panic(expected = "threads: scratch wants 262144 floats, 16 were asked for")]
+#[should_panic(expected = "threads: scratch wants 1048576 floats, 16 were asked for")]
 fn too_little_scratch_panics() {
     let _ = Threads::new(1, 16);
 }

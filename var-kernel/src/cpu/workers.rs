@@ -8,9 +8,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Cpu;
 
-/// Scratch floats that every thread brings (1 MiB): packed blocks of a product, scores, one row of
+/// Scratch floats that every thread brings (4 MiB): packed blocks of a product, scores, one row of
 /// probabilities.
-pub const SCRATCH_FLOATS: usize = 1 << 18;
+pub const SCRATCH_FLOATS: usize = 1 << 20;
 
 /// Threads lent by the caller.
 ///

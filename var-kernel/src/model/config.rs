@@ -283,9 +283,10 @@ impl VqvaeConfig {
         self.channels * self.multipliers.multipliers[level]
     }
 
-    /// How many refinement convolutions there are.
+    /// How many refinement convolutions there are; none if they would change nothing.
     pub fn refinements(&self) -> usize {
         match self.refinement {
+            _ if self.refinement_ratio == 0.0 => 0,
             Refinement::Shared => 1,
             Refinement::Partial(count) => count,
             Refinement::PerScale => self.ladder.scales(),

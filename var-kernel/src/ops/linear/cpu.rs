@@ -11,7 +11,7 @@ use core::ops::Range;
 use super::few::{FewRows, MOST_ROWS};
 use super::{Dims, Epilogue, Linear};
 use crate::cpu::matmul::{
-    Numbers, RowMajor, RowMajorQ8, Start, multiply, pack_left, pack_right_transposed,
+    Numbers, RowMajor, RowMajorQ8, Start, Strided, multiply, pack_left, pack_right_transposed,
 };
 use crate::cpu::simd::{Kernel, LANES, Simd};
 use crate::cpu::workers::Tile;
@@ -26,10 +26,20 @@ const COLUMNS: usize = 2 * LANES;
 /// Rows of a tile are a multiple of this, and so of every instruction set's own tile.
 const ROWS: usize = 12;
 
-/// Floats of scratch memory for packed rows: two thirds of a second-level cache of 1 MiB.
-const LEFT_FLOATS: usize = 684 * DEPTH;
+/// Rows of a tile at most: beyond, packing the weights costs little already.
+const MOST_TILE_ROWS: usize = 57 * ROWS;
 
-const _: () = assert!(LEFT_FLOATS + COLUMNS * DEPTH <= SCRATCH_FLOATS);
+/// Floats of scratch memory for packed weights.
+const RIGHT_FLOATS: usize = COLUMNS * DEPTH;
+
+/// Floats of scratch memory for the sums of [`COLUMNS`] columns. In the output their rows may lie a
+/// power of two apart, where they push each other out of the cache.
+const SUMS_FLOATS: usize = COLUMNS * MOST_TILE_ROWS;
+
+/// Floats of scratch memory for packed rows.
+const LEFT_FLOATS: usize = SCRATCH_FLOATS - RIGHT_FLOATS - SUMS_FLOATS;
+
+const _: () = assert!(LEFT_FLOATS >= MOST_TILE_ROWS * DEPTH);
 
 impl Linear for Cpu<'_> {
     fn linear(
@@ -75,7 +85,8 @@ impl Product<'_> {
             return;
         }
         let x = RowMajor { values: self.x, stride: d.inner };
-        let (left, right) = scratch.split_at_mut(LEFT_FLOATS);
+        let (right, rest) = scratch.split_at_mut(RIGHT_FLOATS);
+        let (sums, left) = rest.split_at_mut(SUMS_FLOATS);
         let rows = tile.rows.clone();
         let height = rows.len().next_multiple_of(ROWS);
         // As many blocks of k as fit: all of them when the rows are few.
@@ -88,15 +99,18 @@ impl Product<'_> {
             }
             for first in tile.columns.clone().step_by(COLUMNS) {
                 let columns = first..tile.columns.end.min(first + COLUMNS);
-                let inside = first - tile.columns.start..columns.end - tile.columns.start;
+                let mut sums = Sums { values: sums, columns: columns.clone() };
+                if from > 0 {
+                    sums.fetch(&mut tile);
+                }
                 for (block, left) in blocks(from..to).zip(left.chunks(height * DEPTH)) {
                     let start = if block.start == 0 { Start::Zero } else { Start::Output };
-                    let depth = block.len();
-                    let columns = columns.clone();
+                    let (depth, columns) = (block.len(), columns.clone());
+                    let sums = &mut sums;
                     isa.run(PackWeights { to: right, weight, stride: d.inner, columns, block });
-                    let columns = inside.clone();
-                    isa.run(Multiply { tile: &mut tile, columns, left, right, depth, start });
+                    isa.run(Multiply { sums, rows: rows.len(), left, right, depth, start });
                 }
+                sums.put_back(&mut tile);
                 if to == d.inner {
                     isa.run(Finish { tile: &mut tile, columns, bias, epilogue, d });
                 }
@@ -120,8 +134,7 @@ fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
 /// multiply-adds and [`PACKING`] to pack a number.
 fn tile_size(d: Dims, threads: usize) -> (usize, usize) {
     const PACKING: usize = 12;
-    let most = LEFT_FLOATS / DEPTH;
-    let fewest = d.rows.div_ceil(most);
+    let fewest = d.rows.div_ceil(MOST_TILE_ROWS);
     let mut best = (usize::MAX, (0, 0));
     let mut down = fewest;
     while down <= 2 * fewest.max(threads) {
@@ -185,9 +198,35 @@ impl Kernel for PackWeights<'_> {
     }
 }
 
-struct Multiply<'a, 'o> {
-    tile: &'a mut Tile<'o>,
+/// The sums of some columns of a tile, their rows one behind the other.
+struct Sums<'a> {
+    values: &'a mut [f32],
     columns: Range<usize>,
+}
+
+impl Sums<'_> {
+    /// Takes what the tile holds.
+    fn fetch(&mut self, tile: &mut Tile<'_>) {
+        self.each_row(tile, |sums, out| sums.copy_from_slice(out));
+    }
+
+    /// Gives the tile what they have come to.
+    fn put_back(&mut self, tile: &mut Tile<'_>) {
+        self.each_row(tile, |sums, out| out.copy_from_slice(sums));
+    }
+
+    fn each_row(&mut self, tile: &mut Tile<'_>, copy: impl Fn(&mut [f32], &mut [f32])) {
+        let (left, width) = (tile.columns.start, self.columns.len());
+        for (r, sums) in self.values.chunks_mut(COLUMNS).take(tile.rows.len()).enumerate() {
+            let out = &mut tile.row(r)[self.columns.start - left..self.columns.end - left];
+            copy(&mut sums[..width], out);
+        }
+    }
+}
+
+struct Multiply<'a, 's> {
+    sums: &'a mut Sums<'s>,
+    rows: usize,
     left: &'a [f32],
     right: &'a [f32],
     depth: usize,
@@ -199,9 +238,10 @@ impl Kernel for Multiply<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let rows = 0..self.tile.rows.len();
-        let Self { tile, columns, left, right, depth, start } = self;
-        multiply(s, tile, rows, columns, left, right, depth, start);
+        let Self { sums, rows, left, right, depth, start } = self;
+        let columns = 0..sums.columns.len();
+        let mut out = Strided { values: sums.values, stride: COLUMNS };
+        multiply(s, &mut out, 0..rows, columns, left, right, depth, start);
     }
 }
 
