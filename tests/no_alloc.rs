@@ -1,9 +1,10 @@
 //! Sampling allocates nothing: a test program of its own, because it counts every allocation.
 #![allow(unsafe_code)]
 
+use core::alloc::{GlobalAlloc, Layout};
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::System;
 
 use var_kernel::arena::Arena;
 use var_kernel::generate::{Outcome, Request, generate};

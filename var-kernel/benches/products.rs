@@ -3,9 +3,9 @@
 //! `cargo bench -p var-kernel --bench products [-- word…]` prints the lines that contain every word.
 //! Each figure is the best of several runs; measure on a quiet machine.
 
-use std::hint::black_box;
+use core::hint::black_box;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use half::{bf16, f16};
@@ -190,7 +190,7 @@ impl Spinning {
                 return;
             }
             if number == seen {
-                std::hint::spin_loop();
+                core::hint::spin_loop();
                 continue;
             }
             seen = number;
@@ -209,13 +209,13 @@ impl Workers for Spinning {
     fn broadcast(&self, _threads: usize, job: Job<'_>) {
         // SAFETY: only the lifetime changes, and no thread has the job once this returns: each has
         // counted itself out of `running` after its last use of it.
-        let kept = unsafe { std::mem::transmute::<Job<'_>, Job<'static>>(job) };
+        let kept = unsafe { core::mem::transmute::<Job<'_>, Job<'static>>(job) };
         *self.job.lock().unwrap() = Some(kept);
         self.running.store(self.threads - 1, Ordering::Relaxed);
         self.number.fetch_add(1, Ordering::Release);
         job(&mut self.scratch.lock().unwrap());
         while self.running.load(Ordering::Acquire) > 0 {
-            std::hint::spin_loop();
+            core::hint::spin_loop();
         }
     }
 }

@@ -180,7 +180,7 @@ mod tests {
         fn broadcast(&self, _threads: usize, job: &(dyn Fn(&mut [f32]) + Sync)) {
             std::thread::scope(|scope| {
                 for _ in 0..2 {
-                    scope.spawn(|| job(&mut vec![0.0; 8]));
+                    scope.spawn(|| job(&mut [0.0; 8]));
                 }
             });
         }

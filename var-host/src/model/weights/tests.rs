@@ -83,7 +83,7 @@ fn refusal(damage: impl FnOnce(&mut HashMap<String, Tensor>)) -> String {
     match open(&tensors, Hints::default()) {
         Ok(_) => panic!("a damaged model was taken"),
         Err(error) => {
-            let source = std::error::Error::source(&error);
+            let source = core::error::Error::source(&error);
             source.map_or(error.to_string(), |source| format!("{error}: {source}"))
         }
     }

@@ -52,7 +52,8 @@ proptest! {
         let got = on_each_cpu(new + 2 * kept, |cpu, out| {
             let (q, caches) = out.split_at_mut(new);
             let (k, v) = caches.split_at_mut(kept);
-            (k.fill(9.0), v.fill(9.0));
+            k.fill(9.0);
+            v.fill(9.0);
             let biases = Some([&q_bias[..], &v_bias[..]]);
             let Ok(()) = cpu.split_qkv(q, k, v, &qkv, biases, normalisation, d);
         });
