@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
 use var_host::engine::Engine;
+use var_host::lpips::{Lpips, SHORTEST_SIDE};
 use var_host::pictures::{self, Parameters, Picture};
 
 use crate::args::{ModelOptions, Session, Usage, result};
 use crate::output;
 
-/// Encode and decode pictures, and tell the PSNR
+/// Encode and decode pictures, and tell the PSNR, and LPIPS where its weights are given
 ///
 /// PSNR is 20·log10(255 / root mean square difference) over the bytes, against the picture as the
 /// model takes it: resized and cut out.
@@ -27,6 +28,9 @@ pub(crate) struct Options {
     /// Also each picture as it looks after every scale
     #[arg(long)]
     per_scale: bool,
+    /// Weights of LPIPS on VGG16: also tell that distance of each (0: looks the same)
+    #[arg(long, value_name = "FILE")]
+    lpips: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -39,6 +43,8 @@ struct Report {
     images: Vec<Reconstruction>,
     /// Of all images but those that came back without a difference.
     mean_psnr_db: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_lpips: Option<f32>,
 }
 
 #[derive(Serialize)]
@@ -46,6 +52,8 @@ struct Reconstruction {
     image: PathBuf,
     /// None where nothing differs.
     psnr_db: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lpips: Option<f32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     psnr_db_per_scale: Vec<Option<f64>>,
 }
@@ -54,7 +62,11 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = options.model.open_vqvae()?;
     let mut engine = session.engine(&model.weights)?;
     let parameters = output::parameters("reconstruct", &model.name);
-    let scales = engine.vqvae()?.ladder.scales();
+    let (scales, side) = (engine.vqvae()?.ladder.scales(), engine.vqvae()?.side());
+    let lpips = options.lpips.as_deref().map(Lpips::open).transpose()?;
+    if lpips.is_some() && side < SHORTEST_SIDE {
+        bail!("--lpips: the model's pictures have sides of {side}, LPIPS wants {SHORTEST_SIDE}");
+    }
     let stems = stems(&options.images)?;
     if let Some(folder) = &options.output {
         output::make_folder(folder)?;
@@ -65,7 +77,11 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let mut progress = session.progress(options.images.len(), "images");
     let mut images = Vec::new();
     for (image, stem) in options.images.iter().zip(&stems) {
-        let (psnr, pictures) = reconstruct(&mut engine, image, options.per_scale)?;
+        let original = pictures::load_square(image, side)?;
+        let pictures = reconstruct(&mut engine, &original, options.per_scale)?;
+        let psnr: Vec<_> = pictures.iter().map(|picture| psnr(&original, picture)).collect();
+        let lpips =
+            lpips.as_ref().and_then(|lpips| lpips.distance(&engine.cpu(), &original, &pictures[0]));
         if let Some(folder) = &options.output {
             for (path, picture) in files(folder, stem, options, scales).iter().zip(&pictures) {
                 let mut parameters: Parameters = parameters.clone();
@@ -74,30 +90,32 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
             }
         }
         let psnr_db_per_scale = if options.per_scale { psnr[1..].to_vec() } else { Vec::new() };
-        images.push(Reconstruction { image: image.clone(), psnr_db: psnr[0], psnr_db_per_scale });
+        let (image, psnr_db) = (image.clone(), psnr[0]);
+        images.push(Reconstruction { image, psnr_db, lpips, psnr_db_per_scale });
         progress.advance(1);
     }
     drop(progress);
     let finite: Vec<f64> = images.iter().filter_map(|image| image.psnr_db).collect();
     let mean = finite.iter().sum::<f64>() / finite.len() as f64;
-    let report = Report { images, mean_psnr_db: (!finite.is_empty()).then_some(mean) };
+    let mean_psnr_db = (!finite.is_empty()).then_some(mean);
+    let count = images.len() as f32;
+    let lpips: Option<f32> = images.iter().map(|image| image.lpips).sum();
+    let report = Report { images, mean_psnr_db, mean_lpips: lpips.map(|sum| sum / count) };
     if options.json { result(&serde_json::to_string_pretty(&report)?) } else { print(&report) }
 }
 
-/// The picture made of a picture's tokens, then the one after each scale if wanted; and the PSNR of
-/// each.
+/// The picture made of a picture's tokens, then the one after each scale if wanted.
 fn reconstruct(
     engine: &mut Engine<'_>,
-    image: &Path,
+    original: &Picture,
     per_scale: bool,
-) -> Result<(Vec<Option<f64>>, Vec<Picture>)> {
-    let original = pictures::load_square(image, engine.vqvae()?.side())?;
-    let tokens = engine.encode(&original)?;
+) -> Result<Vec<Picture>> {
+    let tokens = engine.encode(original)?;
     let mut pictures = Vec::new();
     let mut keep = |_, picture| pictures.push(picture);
     let whole = engine.decode(&tokens, if per_scale { Some(&mut keep) } else { None })?;
     pictures.insert(0, whole);
-    Ok((pictures.iter().map(|picture| psnr(&original, picture)).collect(), pictures))
+    Ok(pictures)
 }
 
 /// Peak signal-to-noise ratio in dB; none where nothing differs.
@@ -138,11 +156,13 @@ fn print(report: &Report) -> Result<()> {
         Some(psnr) => format!("{psnr:.2}"),
         None => "no difference".to_owned(),
     };
-    for Reconstruction { image, psnr_db, psnr_db_per_scale } in &report.images {
+    for Reconstruction { image, psnr_db, lpips, psnr_db_per_scale } in &report.images {
         let scales: Vec<String> = psnr_db_per_scale.iter().map(decibels).collect();
         let scales =
             if scales.is_empty() { String::new() } else { format!(" ({})", scales.join(", ")) };
-        result(&format!("{}: PSNR {} dB{scales}", image.display(), decibels(psnr_db)))?;
+        let lpips = lpips.map_or(String::new(), |lpips| format!(", LPIPS {lpips:.4}"));
+        let psnr = decibels(psnr_db);
+        result(&format!("{}: PSNR {psnr} dB{scales}{lpips}", image.display()))?;
     }
     result(&format!("mean: PSNR {} dB", decibels(&report.mean_psnr_db)))
 }

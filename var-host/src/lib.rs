@@ -7,6 +7,7 @@
 //! | [`engine`] | a model at work: sample, encode, decode, score |
 //! | [`pictures`] | PNG, JPEG, WebP; resize, crop, grid |
 //! | [`tokens`] | the tokens file |
+//! | [`lpips`] | how far apart two pictures look |
 //! | [`pool`] | threads for the kernel |
 //! | [`atomic_file`] | a file that appears whole or not at all |
 #![deny(unsafe_code)]
@@ -14,6 +15,7 @@
 pub mod atomic_file;
 pub mod checkpoint;
 pub mod engine;
+pub mod lpips;
 pub mod model;
 pub mod pictures;
 pub mod pool;

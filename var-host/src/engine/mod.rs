@@ -100,6 +100,11 @@ impl<'w> Engine<'w> {
         Ok(Self { weights, threads, isa, memory: Buffer::default() })
     }
 
+    /// The processor as it is used here: this instruction set, these threads.
+    pub fn cpu(&self) -> Cpu<'_> {
+        Cpu::new(self.isa, &self.threads)
+    }
+
     /// The instruction set in use.
     pub fn isa(&self) -> Isa {
         self.isa
