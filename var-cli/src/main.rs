@@ -30,9 +30,32 @@ mod score;
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
-use crate::args::{Arguments, Command, Usage};
+use crate::args::{CommonOptions, Usage};
+
+/// Images by next-scale prediction: sample, edit, score and convert VAR models on the CPU.
+#[derive(Debug, Parser)]
+#[command(name = "var", version, arg_required_else_help = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: CommonOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Convert(convert::Options),
+    Info(info::Options),
+    Sample(sample::Options),
+    Encode(encode::Options),
+    Decode(decode::Options),
+    Reconstruct(reconstruct::Options),
+    Edit(edit::Options),
+    Score(score::Options),
+    Bench(bench::Options),
+}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -64,4 +87,16 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     kinds.map(io::Error::kind).any(|kind| kind == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn options_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
 }
