@@ -8,8 +8,17 @@ const KERNEL: [&str; 11] = [
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 8] =
-    ["atomic_file", "checkpoint", "pictures", "tokens", "pool", "model", "lpips", "engine"];
+const HOST: [&str; 9] = [
+    "atomic_file",
+    "checkpoint",
+    "pictures",
+    "tokens",
+    "pool",
+    "model",
+    "lpips",
+    "engine",
+    "optim",
+];
 
 /// What of the machine below an operation's random draws and its contract need of each other:
 /// `sample` asks `cpu` for vectors, and the tests of both borrow the operations' test bench.

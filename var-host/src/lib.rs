@@ -5,6 +5,7 @@
 //! | [`checkpoint`] | safetensors and PyTorch files: mapped, read, written |
 //! | [`model`] | configuration read off a checkpoint, weights by name, the model file |
 //! | [`engine`] | a model at work: sample, encode, decode, score |
+//! | [`optim`] | learning rate and weight decay of a training run |
 //! | [`pictures`] | PNG, JPEG, WebP; resize, crop, grid |
 //! | [`tokens`] | the tokens file |
 //! | [`lpips`] | how far apart two pictures look |
@@ -17,6 +18,7 @@ pub mod checkpoint;
 pub mod engine;
 pub mod lpips;
 pub mod model;
+pub mod optim;
 pub mod pictures;
 pub mod pool;
 pub mod tokens;
