@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::checkpoint::{Dtype, Record, Tensor};
 
 /// Values that share one scale.
-pub const BLOCK: usize = 32;
+pub const BLOCK: usize = var_kernel::cpu::matrix::Q8_BLOCK;
 
 /// Appended to the name of a q8 tensor for the name of its scales.
 pub const SCALE_SUFFIX: &str = ".scale";

@@ -4,7 +4,6 @@ use core::cell::Cell;
 use core::ops::ControlFlow;
 
 use var_kernel::arena::Arena;
-use var_kernel::cpu::Cpu;
 use var_kernel::dry::{Dry, Lengths};
 use var_kernel::generate::{self, Request};
 use var_kernel::score;
@@ -46,7 +45,7 @@ impl Engine<'_> {
     /// # Errors
     /// If the model lacks a half that the work wants.
     pub fn work(&self, work: Work<'_>) -> Result<Takes, EngineError> {
-        let cpu = Cpu::new(self.isa, &self.threads);
+        let cpu = self.cpu();
         let dry = Dry::new(&cpu);
         let (mut lengths, peak): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
         let mut arena = Arena::measured(&mut lengths[..], &peak);
