@@ -72,7 +72,7 @@ impl Isa {
 
     /// Runs `kernel` compiled for this instruction set.
     #[inline]
-    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Kind::Portable(simd) => kernel.run(simd),
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]

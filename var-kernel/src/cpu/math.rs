@@ -7,7 +7,7 @@ use super::simd::{LANES, Simd};
 /// `x = n·ln 2 + r`, `|r| ≤ ln 2 / 2`, `eˣ = 2ⁿ·P(r)`; P is the Taylor polynomial of degree 7, whose
 /// remainder at the ends of the interval is `r⁸/8! < 5.2e-9` of the value, below half a unit (6e-8).
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
+pub fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
     const LOWEST: f32 = -87.33;
     const HIGHEST: f32 = 88.37;
     /// Adding 1.5·2²³ leaves the nearest integer in the low bits.
@@ -33,7 +33,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
 
 /// `x · σ(factor · x) = x / (1 + e^(−factor·x))`: SiLU for factor 1.
 #[inline(always)]
-pub(crate) fn silu<S: Simd>(s: S, x: S::F32) -> S::F32 {
+pub fn silu<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let negative = s.sub(s.splat(0.0), x);
     s.div(x, s.add(s.splat(1.0), exp(s, negative)))
 }
@@ -42,7 +42,7 @@ pub(crate) fn silu<S: Simd>(s: S, x: S::F32) -> S::F32 {
 ///
 /// Computed as `x / (1 + e^(−2u))` with u the argument of tanh, which is the same function.
 #[inline(always)]
-pub(crate) fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
+pub fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
     const MINUS_TWICE_SQRT_2_OVER_PI: f32 = -1.595_769;
     let cubic = s.mul_add(s.mul(x, x), s.splat(0.044_715), s.splat(1.0));
     let exponent = s.mul(s.mul(x, s.splat(MINUS_TWICE_SQRT_2_OVER_PI)), cubic);
@@ -51,7 +51,7 @@ pub(crate) fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
 
 /// `eˣ` of one number, bit for bit as in a vector.
 #[inline(always)]
-pub(crate) fn exp_one<S: Simd>(s: S, x: f32) -> f32 {
+pub fn exp_one<S: Simd>(s: S, x: f32) -> f32 {
     let mut lanes = [0.0; LANES];
     s.store(exp(s, s.splat(x)), &mut lanes);
     lanes[0]
@@ -61,7 +61,7 @@ pub(crate) fn exp_one<S: Simd>(s: S, x: f32) -> f32 {
 ///
 /// `x = m·2ᵉ`, `m ∈ [√½, √2)`, `ln m = 2·(t + t³/3 + t⁵/5 + …)` with `t = (m−1)/(m+1)`, `|t| < 0.1716`;
 /// the first term left out, `t²³/23`, is below 2e-19 of the sum.
-pub(crate) fn ln(x: f64) -> f64 {
+pub fn ln(x: f64) -> f64 {
     const EXPONENT_OF_SQRT_HALF: u64 = 0x3fe6_a09e_667f_3bcd;
     let shifted = x.to_bits().wrapping_sub(EXPONENT_OF_SQRT_HALF);
     let exponent = (shifted as i64) >> 52;

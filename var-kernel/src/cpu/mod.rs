@@ -1,11 +1,11 @@
 //! The CPU as a device: instruction sets, vectors, lent threads.
 
 pub mod isa;
-pub(crate) mod math;
-pub(crate) mod matmul;
+pub mod math;
+pub mod matmul;
 pub mod matrix;
 pub mod peak;
-pub(crate) mod simd;
+pub mod simd;
 pub mod workers;
 
 use core::convert::Infallible;

@@ -57,7 +57,7 @@ impl Cpu<'_> {
     ///
     /// The tasks are handed out here, not by the caller's [`Workers`]: so each runs exactly once
     /// however those are written.
-    pub(crate) fn for_each(&self, tasks: usize, job: impl Fn(usize, &mut [f32]) + Sync) {
+    pub fn for_each(&self, tasks: usize, job: impl Fn(usize, &mut [f32]) + Sync) {
         let next = AtomicUsize::new(0);
         let done = AtomicUsize::new(0);
         if tasks > 0 {
@@ -78,7 +78,7 @@ impl Cpu<'_> {
 
     /// Cuts `out` into runs of `length` (the last may be shorter) and calls `job` once for each
     /// with its number.
-    pub(crate) fn for_each_run<T: Send>(
+    pub fn for_each_run<T: Send>(
         &self,
         out: &mut [T],
         length: usize,
@@ -94,7 +94,7 @@ impl Cpu<'_> {
     ///
     /// # Panics
     /// If `out` is not whole rows of `width`, or a size is zero.
-    pub(crate) fn for_each_tile<T: Send>(
+    pub fn for_each_tile<T: Send>(
         &self,
         out: &mut [T],
         width: usize,
@@ -135,11 +135,11 @@ impl<T> Shared<T> {
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 /// A rectangle of a row-major matrix that one task alone may write.
-pub(crate) struct Tile<'a, T = f32> {
+pub struct Tile<'a, T = f32> {
     /// Which rows of the matrix.
-    pub(crate) rows: Range<usize>,
+    pub rows: Range<usize>,
     /// Which columns of the matrix.
-    pub(crate) columns: Range<usize>,
+    pub columns: Range<usize>,
     first: *mut T,
     width: usize,
     whole: PhantomData<&'a mut [T]>,
@@ -151,7 +151,7 @@ impl<T> Tile<'_, T> {
     /// # Panics
     /// If the tile has no such row.
     #[inline(always)]
-    pub(crate) fn row(&mut self, row: usize) -> &mut [T] {
+    pub fn row(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows.len(), "a tile of {} rows has no row {row}", self.rows.len());
         let start = (self.rows.start + row) * self.width + self.columns.start;
         // SAFETY: `for_each_tile` clips the ranges to the matrix, which is borrowed mutably for as

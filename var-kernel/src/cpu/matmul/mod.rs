@@ -6,14 +6,16 @@
 //! the chain of an element, and with it every bit, is the same however the product is cut up.
 
 mod pack;
+pub mod product;
 #[cfg(test)]
 mod tests;
 mod tile;
 
-pub(crate) use pack::{
-    Numbers, RowMajor, RowMajorQ8, pack_left, pack_left_transposed, pack_right_transposed,
+pub use pack::{
+    Numbers, RowMajor, RowMajorQ8, pack_left, pack_left_transposed, pack_right,
+    pack_right_transposed,
 };
-pub(crate) use tile::{Start, multiply};
+pub use tile::{Start, multiply};
 
 use core::ops::Range;
 
@@ -21,7 +23,7 @@ use super::simd::{LANES, Simd};
 use super::workers::Tile;
 
 /// Where the elements of a product go.
-pub(crate) trait Output {
+pub trait Output {
     /// The elements of `row` at `columns`, which lie in one run of [`LANES`] counted from the
     /// product's first column.
     fn part(&mut self, row: usize, columns: Range<usize>) -> &mut [f32];
@@ -35,11 +37,11 @@ impl Output for Tile<'_> {
 }
 
 /// Row-major, rows `stride` apart.
-pub(crate) struct Strided<'a> {
+pub struct Strided<'a> {
     /// The elements.
-    pub(crate) values: &'a mut [f32],
+    pub values: &'a mut [f32],
     /// From the start of a row to the start of the next, at least a row's width.
-    pub(crate) stride: usize,
+    pub stride: usize,
 }
 
 impl Output for Strided<'_> {
@@ -50,11 +52,11 @@ impl Output for Strided<'_> {
 }
 
 /// Panels of [`LANES`] columns laid out `[row][column]`: the right operand of another product.
-pub(crate) struct Panels<'a> {
+pub struct Panels<'a> {
     /// The elements.
-    pub(crate) values: &'a mut [f32],
+    pub values: &'a mut [f32],
     /// Rows of a panel.
-    pub(crate) height: usize,
+    pub height: usize,
 }
 
 impl Output for Panels<'_> {
@@ -67,12 +69,12 @@ impl Output for Panels<'_> {
 
 /// Floats that `rows` rows of depth `depth` take when packed by [`pack_left`].
 #[inline(always)]
-pub(crate) fn left_len<S: Simd>(rows: usize, depth: usize) -> usize {
+pub fn left_len<S: Simd>(rows: usize, depth: usize) -> usize {
     rows.next_multiple_of(S::TILE_ROWS) * depth
 }
 
-/// Floats that `columns` columns of depth `depth` take when packed by [`pack_right_transposed`].
+/// Floats that `columns` columns of depth `depth` take when packed by [`pack_right`].
 #[inline(always)]
-pub(crate) fn right_len(columns: usize, depth: usize) -> usize {
+pub fn right_len(columns: usize, depth: usize) -> usize {
     columns.next_multiple_of(LANES) * depth
 }

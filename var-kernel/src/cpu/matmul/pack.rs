@@ -8,13 +8,13 @@ use crate::cpu::matrix::Q8_BLOCK;
 use crate::cpu::simd::{LANES, Simd};
 
 /// Rows of numbers that can be read sixteen neighbours at a time, widened to `f32`.
-pub(crate) trait Numbers {
+pub trait Numbers {
     /// `length` ≤ 16 neighbours in row `row` from `column` on; zeros in the lanes after them.
     fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32;
 }
 
 /// A stored number format.
-pub(crate) trait Element: Copy {
+pub trait Element: Copy {
     /// Sixteen neighbours, widened exactly.
     fn load<S: Simd>(s: S, from: &[Self; LANES]) -> S::F32;
 
@@ -60,11 +60,11 @@ impl Element for bf16 {
 
 /// A row-major matrix, or part of one.
 #[derive(Clone, Copy)]
-pub(crate) struct RowMajor<'a, T> {
+pub struct RowMajor<'a, T> {
     /// The numbers.
-    pub(crate) values: &'a [T],
+    pub values: &'a [T],
     /// From the start of a row to the start of the next.
-    pub(crate) stride: usize,
+    pub stride: usize,
 }
 
 impl<T: Element> Numbers for RowMajor<'_, T> {
@@ -86,13 +86,13 @@ impl<T: Element> Numbers for RowMajor<'_, T> {
 
 /// A row-major matrix of eight-bit numbers with a factor for each [`Q8_BLOCK`] neighbours.
 #[derive(Clone, Copy)]
-pub(crate) struct RowMajorQ8<'a> {
+pub struct RowMajorQ8<'a> {
     /// The integers.
-    pub(crate) values: &'a [i8],
+    pub values: &'a [i8],
     /// The factors.
-    pub(crate) scales: &'a [f16],
+    pub scales: &'a [f16],
     /// Width of a row.
-    pub(crate) stride: usize,
+    pub stride: usize,
 }
 
 impl Numbers for RowMajorQ8<'_> {
@@ -122,7 +122,7 @@ impl Numbers for RowMajorQ8<'_> {
 /// # Panics
 /// If `to` is shorter than [`super::left_len`].
 #[inline(always)]
-pub(crate) fn pack_left<S: Simd>(
+pub fn pack_left<S: Simd>(
     s: S,
     to: &mut [f32],
     from: &impl Numbers,
@@ -157,7 +157,7 @@ pub(crate) fn pack_left<S: Simd>(
 /// # Panics
 /// If `to` is shorter than [`super::left_len`].
 #[inline(always)]
-pub(crate) fn pack_left_transposed<S: Simd>(
+pub fn pack_left_transposed<S: Simd>(
     s: S,
     to: &mut [f32],
     from: &impl Numbers,
@@ -184,13 +184,36 @@ fn store_tile_rows<S: Simd>(s: S, v: S::F32, to: &mut [f32]) {
     s.store_part(v, &mut to[..end]);
 }
 
+/// Packs `depth` × `columns` of `from` into panels of [`LANES`] columns laid out `[k][column]`.
+///
+/// # Panics
+/// If `to` is shorter than [`super::right_len`].
+#[inline(always)]
+pub fn pack_right<S: Simd>(
+    s: S,
+    to: &mut [f32],
+    from: &impl Numbers,
+    columns: Range<usize>,
+    depth: Range<usize>,
+) {
+    let length = depth.len();
+    let (to, _) = to.as_chunks_mut::<LANES>();
+    for (panel, first) in columns.clone().step_by(LANES).enumerate() {
+        let width = LANES.min(columns.end - first);
+        let to = &mut to[panel * length..][..length];
+        for (to, k) in to.iter_mut().zip(depth.clone()) {
+            s.store(from.load(s, k, first, width), to);
+        }
+    }
+}
+
 /// Packs the transpose of `columns` × `depth` of `from` into panels of [`LANES`] columns laid out
 /// `[k][column]`: a column of the operand is a row of `from`.
 ///
 /// # Panics
 /// If `to` is shorter than [`super::right_len`].
 #[inline(always)]
-pub(crate) fn pack_right_transposed<S: Simd>(
+pub fn pack_right_transposed<S: Simd>(
     s: S,
     to: &mut [f32],
     from: &impl Numbers,

@@ -5,10 +5,11 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
+use super::product::{Operands, Size};
 use super::*;
 use crate::cpu::Isa;
 use crate::cpu::simd::Kernel;
-use crate::ops::testing::random;
+use crate::ops::testing::{on_each_cpu, random};
 
 /// `left · rightᵀ` (`rows × depth` and `columns × depth`, row-major) cut into blocks of `block` along
 /// k; if `transposed`, `left` is stored as `depth × rows`.
@@ -56,6 +57,57 @@ impl Kernel for Product<'_> {
             );
         }
         values
+    }
+}
+
+/// `leftᵀ · right`: `depth × rows` and `depth × columns`.
+struct OverRows<'a> {
+    left: RowMajor<'a, f32>,
+    right: RowMajor<'a, f32>,
+}
+
+impl Operands for OverRows<'_> {
+    #[inline(always)]
+    fn pack_left<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>) {
+        pack_left_transposed(s, to, &self.left, rows, depth);
+    }
+
+    #[inline(always)]
+    fn pack_right<S: Simd>(
+        &self,
+        s: S,
+        to: &mut [f32],
+        columns: Range<usize>,
+        depth: Range<usize>,
+    ) {
+        pack_right(s, to, &self.right, columns, depth);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_product_carries_on_where_its_output_stands(
+        rows in 1_usize..90,
+        columns in 1_usize..90,
+        depth in 0_usize..600,
+        seed: u64,
+    ) {
+        let (left, right) = (random(rows * depth, seed), random(columns * depth, !seed));
+        let before = random(rows * columns, 7);
+        let operands = OverRows {
+            left: RowMajor { values: &left, stride: rows },
+            right: RowMajor { values: &right, stride: columns },
+        };
+        let got = on_each_cpu(before.len(), |cpu, out| {
+            out.copy_from_slice(&before);
+            cpu.product(out, &operands, Size { rows, columns, depth }, Start::Output);
+        });
+        for (i, got) in got.iter().enumerate() {
+            let (r, c) = (i / columns, i % columns);
+            let chain = |sum: f32, k: usize| left[k * rows + r].mul_add(right[k * columns + c], sum);
+            prop_assert_eq!(*got, (0..depth).fold(before[i], chain));
+        }
     }
 }
 

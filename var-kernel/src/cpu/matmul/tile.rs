@@ -28,7 +28,7 @@ macro_rules! unrolled {
 
 /// Where the sums of a product begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
+pub enum Start {
     /// At zero: the first block of k.
     Zero,
     /// At what the output holds: a later block of k.
@@ -43,7 +43,7 @@ pub(crate) enum Start {
 /// # Panics
 /// If an operand is too short or `out` has no such rows or columns.
 #[inline(always)]
-pub(crate) fn multiply<S: Simd>(
+pub fn multiply<S: Simd>(
     s: S,
     out: &mut impl Output,
     rows: Range<usize>,

@@ -22,13 +22,13 @@ pub(crate) use portable::Portable;
 use half::{bf16, f16};
 
 /// Lanes of a vector, on every instruction set.
-pub(crate) const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 /// Code written once over [`Simd`] and compiled for each instruction set by [`super::Isa::run`].
 ///
 /// `run` must be `#[inline(always)]`, and so must every function it hands its `Simd` to; closures
 /// are not inlined early enough and must not touch vectors.
-pub(crate) trait Kernel {
+pub trait Kernel {
     /// What it returns.
     type Output;
 
@@ -37,7 +37,7 @@ pub(crate) trait Kernel {
 }
 
 /// One instruction set's vectors. A value is a proof that the machine has it.
-pub(crate) trait Simd: Copy + Send + Sync {
+pub trait Simd: Copy + Send + Sync {
     /// Sixteen `f32`.
     type F32: Copy;
 
