@@ -45,9 +45,12 @@ fn logits_over_a_cache_are_those_of_one_pass() {
                     capacity: ladder.length(),
                     mask: Mask::None,
                 };
-                let Ok(()) = transformer.predict(cpu, x, cache, &conditions, pass, arena);
-                let mut logits = vec![f32::NAN; x.len() / width * codes];
-                let Ok(()) = transformer.head(cpu, &mut logits, x, &conditions, range.len(), arena);
+                let mut arena = arena.scope();
+                let rows = x.len() / width;
+                let Ok(x) = transformer.predict(cpu, x, cache, &conditions, pass, &mut arena);
+                let mut logits = vec![f32::NAN; rows * codes];
+                let each = range.len();
+                let Ok(()) = transformer.head(cpu, &mut logits, x, &conditions, each, &mut arena);
                 stepped.extend(logits);
             };
             let first = &mut x[..2 * ladder.cells(0) * width];

@@ -1,4 +1,5 @@
-//! Memory lent by the caller, handed out in order and taken back by scope.
+//! Memory lent by the caller, handed out in order and taken back by scope, or kept for a backward
+//! pass.
 
 use core::cell::Cell;
 
@@ -13,6 +14,9 @@ pub const ALIGNMENT: usize = 16;
 /// [`Arena::take`] gives the next run; [`Arena::scope`] opens a child whose runs are free again
 /// when the child is dropped. Contents are unspecified: whoever takes a run overwrites it whole
 /// before reading it.
+///
+/// An arena that keeps ([`Arena::keeping`]) never gives the same memory twice, so that what a forward
+/// pass computed is still there when its gradients are. The same model runs in either kind.
 ///
 /// ```
 /// use var_kernel::arena::Arena;
@@ -30,17 +34,42 @@ pub struct Arena<'m, S: Floats + ?Sized> {
     free: Option<&'m mut S>,
     taken: usize,
     peak: Option<&'m Cell<usize>>,
+    /// Where memory that was never given begins, in an arena that keeps.
+    kept: Option<&'m Cell<usize>>,
 }
 
 impl<'m, S: Floats + ?Sized> Arena<'m, S> {
     /// An arena over all of `memory`.
     pub fn new(memory: &'m mut S) -> Self {
-        Self { free: Some(memory), taken: 0, peak: None }
+        Self { free: Some(memory), taken: 0, peak: None, kept: None }
     }
 
     /// An arena that notes in `peak` the most floats taken at once, over all of its scopes.
     pub fn measured(memory: &'m mut S, peak: &'m Cell<usize>) -> Self {
-        Self { free: Some(memory), taken: 0, peak: Some(peak) }
+        Self { peak: Some(peak), ..Self::new(memory) }
+    }
+
+    /// An arena whose runs stay as they are when their scope ends: no memory is given twice.
+    ///
+    /// `kept` holds how many floats have been given so far, over all scopes; it must be 0.
+    ///
+    /// # Panics
+    /// If `kept` is not 0.
+    pub fn keeping(memory: &'m mut S, kept: &'m Cell<usize>) -> Self {
+        assert_eq!(kept.get(), 0, "an arena that keeps begins with nothing kept");
+        Self { kept: Some(kept), ..Self::new(memory) }
+    }
+
+    /// Also notes in `peak` the most floats in use at once.
+    pub fn measuring(self, peak: &'m Cell<usize>) -> Self {
+        Self { peak: Some(peak), ..self }
+    }
+
+    /// Whether runs stay as they are when their scope ends.
+    ///
+    /// A model asks before it fuses two steps: what lies between them is wanted by the backward pass.
+    pub fn keeps(&self) -> bool {
+        self.kept.is_some()
     }
 
     /// The next `length` floats, contents unspecified.
@@ -49,21 +78,55 @@ impl<'m, S: Floats + ?Sized> Arena<'m, S> {
     /// If fewer are left: the arena was sized for another model or batch.
     #[track_caller]
     pub fn take(&mut self, length: usize) -> &'m mut S {
+        let run = self.next(length);
+        if let Some(kept) = self.kept {
+            kept.set(self.taken);
+        }
+        run
+    }
+
+    /// `length` floats of scratch memory for one operation, contents unspecified, and the end of this
+    /// scope: free again when they are dropped, even in an arena that keeps.
+    ///
+    /// # Panics
+    /// As [`Arena::take`].
+    #[track_caller]
+    pub fn into_scratch(mut self, length: usize) -> &'m mut S {
+        self.next(length)
+    }
+
+    /// A run of at least `length` floats: `spent`, which has served, or a new run if it must be kept.
+    ///
+    /// # Panics
+    /// As [`Arena::take`], or if `spent` is shorter than `length`.
+    #[track_caller]
+    pub fn instead_of(&mut self, spent: &'m mut S, length: usize) -> &'m mut S {
+        assert!(spent.len() >= length, "arena: {length} floats instead of {}", spent.len());
+        if self.keeps() { self.take(length) } else { spent }
+    }
+
+    #[track_caller]
+    fn next(&mut self, length: usize) -> &'m mut S {
         let free = self.free.take().expect("an arena always holds what is left");
         let padded = length.next_multiple_of(ALIGNMENT);
-        assert!(padded <= free.len(), "arena: {padded} floats wanted, {} left", free.len());
-        let (run, rest) = free.split_at_mut(padded);
+        // What scopes that have ended were given lies between this arena's last run and its next.
+        let start = self.kept.map_or(self.taken, Cell::get);
+        let skipped = start - self.taken;
+        let left = free.len().saturating_sub(skipped);
+        assert!(padded <= left, "arena: {padded} floats wanted, {left} left");
+        let (run, rest) = free.split_at_mut(skipped + padded);
         self.free = Some(rest);
-        self.taken += padded;
+        self.taken = start + padded;
         if let Some(peak) = self.peak {
             peak.set(peak.get().max(self.taken));
         }
-        run.range_mut(0..length)
+        run.range_mut(skipped..skipped + length)
     }
 
-    /// A child over what is left; its runs are free again when it is dropped.
+    /// A child over what is left; its runs are free again when it is dropped, unless they are kept.
     pub fn scope(&mut self) -> Arena<'_, S> {
-        Arena { free: self.free.as_deref_mut(), taken: self.taken, peak: self.peak }
+        let Self { taken, peak, kept, .. } = *self;
+        Arena { free: self.free.as_deref_mut(), taken, peak, kept }
     }
 }
 
@@ -90,6 +153,32 @@ mod tests {
         arena.scope().take(32);
         arena.take(1);
         assert_eq!(peak.get(), 80);
+    }
+
+    #[test]
+    fn what_is_kept_is_never_given_again() {
+        let (mut memory, kept, peak) = ([0.0_f32; 256], Cell::new(0), Cell::new(0));
+        let mut arena = Arena::keeping(&mut memory[..], &kept).measuring(&peak);
+        arena.take(16).fill(1.0);
+        {
+            let mut scope = arena.scope();
+            scope.take(20).fill(2.0);
+            scope.scope().into_scratch(64).fill(9.0);
+        }
+        let spent = arena.take(16);
+        spent.fill(3.0);
+        arena.instead_of(spent, 8).fill(4.0);
+        assert_eq!((kept.get(), peak.get()), (16 + 32 + 16 + 16, 16 + 32 + 64));
+        assert_eq!([0, 16, 48, 64].map(|at| memory[at]), [1.0, 2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn what_has_served_serves_again_unless_it_is_kept() {
+        let mut memory = [0.0_f32; 64];
+        let mut arena = Arena::new(&mut memory[..]);
+        let spent = arena.take(32);
+        let start = spent.as_ptr();
+        assert_eq!(arena.instead_of(spent, 8).as_ptr(), start);
     }
 
     #[test]

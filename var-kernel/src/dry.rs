@@ -6,7 +6,7 @@ use core::convert::Infallible;
 
 use crate::memory::Device;
 use crate::ops::attention::{self, Attention, Mask};
-use crate::ops::combine::{self, Combine};
+use crate::ops::combine::{self, Combine, PlaceDims};
 use crate::ops::conv2d::{self, Conv2d};
 use crate::ops::cross_entropy::{self, CrossEntropy};
 use crate::ops::draw::{self, Draw, Mixture, Settings};
@@ -91,6 +91,33 @@ impl<B: Backend> Combine for Dry<'_, B> {
         Ok(())
     }
 
+    fn gelu(&self, out: &mut [()], x: &[()]) -> Result<(), Infallible> {
+        assert_eq!(out.len(), x.len(), "gelu: lengths differ");
+        Ok(())
+    }
+
+    fn gated(
+        &self,
+        out: &mut [()],
+        residual: &[()],
+        x: &[()],
+        gate: PerRow<'_, [()]>,
+        width: usize,
+    ) -> Result<(), Infallible> {
+        combine::check_gated(out.len(), residual.len(), x.len(), gate, width);
+        Ok(())
+    }
+
+    fn scale_rows(&self, out: &mut [()], x: &[()], factors: &[()]) -> Result<(), Infallible> {
+        combine::check_scale_rows(out.len(), x.len(), factors.len());
+        Ok(())
+    }
+
+    fn place_rows(&self, out: &mut [()], x: &[()], d: PlaceDims) -> Result<(), Infallible> {
+        d.check(out.len(), x.len());
+        Ok(())
+    }
+
     fn silu(&self, out: &mut [()], x: &[()]) -> Result<(), Infallible> {
         assert_eq!(out.len(), x.len(), "silu: lengths differ");
         Ok(())
@@ -139,6 +166,7 @@ impl<B: Backend> CrossEntropy for Dry<'_, B> {
         out: &mut [()],
         logits: &[()],
         targets: &[u32],
+        _smoothing: f32,
     ) -> Result<(), Infallible> {
         cross_entropy::check(out.len(), logits.len(), targets);
         Ok(())

@@ -218,7 +218,7 @@ impl<'r, 'l, 'w, B: Backend> Run<'r, 'l, 'w, B> {
             capacity: ladder.length(),
             mask: Mask::None,
         };
-        transformer.predict(b, x, self.cache, &self.conditions, pass, &mut arena)?;
+        let x = transformer.predict(b, x, self.cache, &self.conditions, pass, &mut arena)?;
 
         let map = self.map.range_mut(0..images * cells * config.latent);
         let kept = self.request.keep.map(|keep| (keep, &keep.cells[range.clone()]));

@@ -1,11 +1,9 @@
 //! How likely a picture's tokens are under a class: one pass over all scales.
 
 use crate::arena::Arena;
-use crate::memory::Floats;
 use crate::model::Model;
-use crate::model::transformer::{Conditions, Pass};
+use crate::model::transformer::Conditions;
 use crate::ops::Backend;
-use crate::ops::attention::Mask;
 
 /// The logits of every cell of all scales, given the tokens of the scales before.
 ///
@@ -26,42 +24,13 @@ pub fn teacher_forced<B: Backend>(
 ) -> Result<(), B::Error> {
     let transformer = &model.transformer;
     let (config, ladder) = (&transformer.config, &transformer.config.ladder);
-    let (width, length) = (config.width, ladder.length());
-    assert_eq!(tokens.len(), length, "tokens is not L");
+    assert_eq!(tokens.len(), ladder.length(), "tokens is not L");
 
     let mut arena = arena.scope();
     let conditions = Conditions::new(b, transformer, &[label], false, &mut arena)?;
-    let x = arena.take(length * width);
-    let cache = arena.take(transformer.cache_len(1, length));
-    let first = x.range_mut(0..ladder.cells(0) * width);
-    transformer.embed_class(b, first, &conditions, &mut arena)?;
-    {
-        let quantizer = &model.vqvae.quantizer;
-        let mut arena = arena.scope();
-        let latents = arena.take(quantizer.latent_len(1));
-        let input = arena.take(quantizer.latent_len(1));
-        quantizer.decode(b, latents, tokens, &mut arena, |scale, latents, arena| {
-            let next = scale + 1;
-            if next == ladder.scales() {
-                return Ok(());
-            }
-            let range = ladder.range(next);
-            let input = input.range_mut(0..range.len() * config.latent);
-            quantizer.next_input(b, input, latents, next)?;
-            let rows = x.range_mut(range.start * width..range.end * width);
-            transformer.embed_tokens(b, rows, input, next, arena)
-        })?;
-    }
-    let ends = ladder.ends();
-    let pass = Pass {
-        batch: 1,
-        rows: length,
-        start: 0,
-        capacity: length,
-        mask: Mask::UpToScale(&ends[..ladder.scales()]),
-    };
-    transformer.predict(b, x, cache, &conditions, pass, &mut arena)?;
-    transformer.head(b, logits, x, &conditions, length, &mut arena)
+    let input = arena.take((ladder.length() - ladder.cells(0)) * config.latent);
+    model.vqvae.quantizer.teacher_input(b, input, tokens, &mut arena)?;
+    transformer.teacher_forced(b, logits, input, &conditions, ladder.scales(), &mut arena)
 }
 
 /// The negative log-likelihood of each of an image's tokens, in nats, without guidance or filter.
@@ -85,6 +54,6 @@ pub fn surprise<B: Backend>(
     let logits = arena.take(tokens.len() * model.transformer.config.codes);
     teacher_forced(b, model, logits, tokens, label, &mut arena)?;
     let surprise = arena.take(tokens.len());
-    b.cross_entropy(surprise, logits, tokens)?;
+    b.cross_entropy(surprise, logits, tokens, 0.0)?;
     b.download(out, surprise)
 }

@@ -225,18 +225,70 @@ impl<B: Backend> Quantizer<'_, '_, B> {
     ) -> Result<(), B::Error> {
         let VqvaeConfig { ladder, latent, .. } = self.config;
         let images = tokens.len() / ladder.length();
+        let length = latents.len();
         let mut arena = arena.scope();
-        let map = arena.take(latents.len());
-        let mut tokens = tokens;
+        let mut latents = Some(latents);
+        let (mut tokens, mut before, mut spent) = (tokens, None::<&mut B::Slice>, None);
         for scale in 0..ladder.scales() {
             let (here, later) = tokens.split_at(images * ladder.cells(scale));
-            let map = map.range_mut(0..here.len() * latent);
-            b.embedding(map, self.codebook, here, latent)?;
-            self.add_scale(b, latents, map, scale, &mut arena)?;
-            each(scale, latents, &mut arena)?;
+            // The sums go to and fro between two runs, the last to the caller's.
+            let sum = match (latents.take_if(|_| later.is_empty()), spent.take()) {
+                (Some(latents), _) => latents,
+                (None, Some(spent)) => arena.instead_of(spent, length),
+                (None, None) => arena.take(length),
+            };
+            {
+                let mut arena = arena.scope();
+                let map = arena.take(here.len() * latent);
+                b.embedding(map, self.codebook, here, latent)?;
+                match &before {
+                    None => self.contribution(b, sum, map, scale, &mut arena)?,
+                    Some(before) => {
+                        let contribution = arena.take(length);
+                        self.contribution(b, contribution, map, scale, &mut arena)?;
+                        b.blend(sum, (before, 1.0), (contribution, 1.0))?;
+                    }
+                }
+            }
+            each(scale, sum, &mut arena)?;
+            spent = before.replace(sum);
             tokens = later;
         }
         Ok(())
+    }
+
+    /// The transformer's input for all scales but the first, from the tokens of all but the last.
+    ///
+    /// `tokens`: `images · L`. `out`: for each scale from the second on `images × cells(scale) ×
+    /// latent`, in order.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If `out` is of another length.
+    pub fn teacher_input(
+        &self,
+        b: &B,
+        out: &mut B::Slice,
+        tokens: &[u32],
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let VqvaeConfig { ladder, latent, .. } = self.config;
+        let (images, first) = (tokens.len() / ladder.length(), ladder.cells(0));
+        let wanted = images * (ladder.length() - first) * latent;
+        assert_eq!(out.len(), wanted, "teacher input: {wanted} floats wanted");
+        let at = |cell: usize| images * (cell - first) * latent;
+        let mut arena = arena.scope();
+        let latents = arena.take(self.latent_len(images));
+        self.decode(b, latents, tokens, &mut arena, |scale, latents, _| {
+            let next = scale + 1;
+            if next == ladder.scales() {
+                return Ok(());
+            }
+            let range = ladder.range(next);
+            self.next_input(b, out.range_mut(at(range.start)..at(range.end)), latents, next)
+        })
     }
 }
 

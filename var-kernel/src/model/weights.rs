@@ -3,10 +3,10 @@
 use core::fmt;
 
 use crate::arena::Arena;
-use crate::memory::Device;
+use crate::memory::{Device, Floats};
+use crate::ops::Backend;
 use crate::ops::conv2d::{self, Grid};
 use crate::ops::linear::{self, Epilogue};
-use crate::ops::{Backend, Linear};
 
 /// Gives weights by name: a checkpoint, or a list of what a model wants.
 ///
@@ -70,8 +70,10 @@ impl<'a, B: Device> Projection<'a, B> {
     }
 }
 
-impl<B: Linear> Projection<'_, B> {
-    /// `out = epilogue(x · weightᵀ + bias)`; see [`Linear::linear`].
+impl<B: Backend> Projection<'_, B> {
+    /// `out = epilogue(x · weightᵀ + bias)`; see [`Linear::linear`](crate::ops::Linear::linear).
+    ///
+    /// Where runs are kept, the sum is written by itself before GELU or gate: their gradients want it.
     pub(crate) fn forward(
         &self,
         b: &B,
@@ -79,9 +81,24 @@ impl<B: Linear> Projection<'_, B> {
         x: &B::Slice,
         rows: usize,
         epilogue: Epilogue<'_, B::Slice>,
+        arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let d = linear::Dims { rows, inner: self.inner, outer: self.outer };
-        b.linear(out, x, self.weight, self.bias, epilogue, d)
+        match epilogue {
+            Epilogue::Gelu if arena.keeps() => {
+                let mut arena = arena.scope();
+                let sum = arena.take(out.len());
+                b.linear(sum, x, self.weight, self.bias, Epilogue::None, d)?;
+                b.gelu(out, sum)
+            }
+            Epilogue::Gated { residual, gate } if arena.keeps() => {
+                let mut arena = arena.scope();
+                let sum = arena.take(out.len());
+                b.linear(sum, x, self.weight, self.bias, Epilogue::None, d)?;
+                b.gated(out, residual, sum, gate, self.outer)
+            }
+            _ => b.linear(out, x, self.weight, self.bias, epilogue, d),
+        }
     }
 }
 
@@ -145,8 +162,7 @@ impl<B: Backend> Convolution<'_, B> {
         let Maps { batch, height, width } = maps;
         let Self { inner, outer, kernel, .. } = *self;
         let d = conv2d::Dims { batch, height, width, inner, outer, kernel, grid };
-        let mut arena = arena.scope();
-        let scratch = arena.take(b.conv2d_scratch(d));
+        let scratch = arena.scope().into_scratch(b.conv2d_scratch(d));
         b.conv2d(out, x, self.weight, self.bias, residual, scratch, d)
     }
 }

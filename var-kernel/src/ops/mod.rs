@@ -2,7 +2,7 @@
 //!
 //! | operation | computes |
 //! |---|---|
-//! | [`embedding, blend, add_table, silu, copy`](combine) | one pass over memory |
+//! | [`blend, add_table, gelu, silu, gated, scale_rows, place_rows, embedding, copy`](combine) | one pass over memory |
 //! | [`layer_norm`] | rows to mean 0 and variance 1, then scaled and shifted by a condition |
 //! | [`linear`] | rows · weightᵀ + bias, then GELU, gate and residual, or a table |
 //! | [`split_qkv`] | queries, keys and values out of one product, into a cache |
@@ -105,7 +105,7 @@ impl<S: ?Sized> Copy for PerRow<'_, S> {}
 impl<S: Floats + ?Sized> PerRow<'_, S> {
     /// Refuses a table too short for `rows` rows of `width`.
     #[track_caller]
-    pub(crate) fn check(&self, rows: usize, width: usize) {
+    pub fn check(&self, rows: usize, width: usize) {
         assert!(self.rows > 0, "a row of the table must serve at least one row");
         assert!(self.start + width <= self.stride, "the part reaches over its row of the table");
         let wanted = rows.div_ceil(self.rows) * self.stride;
@@ -116,7 +116,7 @@ impl<S: Floats + ?Sized> PerRow<'_, S> {
 impl<'a> PerRow<'a, [f32]> {
     /// The values for row `row`.
     #[inline(always)]
-    pub(crate) fn row(&self, row: usize, width: usize) -> &'a [f32] {
+    pub fn row(&self, row: usize, width: usize) -> &'a [f32] {
         let start = self.start + row / self.rows * self.stride;
         &self.table[start..start + width]
     }

@@ -109,10 +109,11 @@ impl<B: Backend> Block<'_, B> {
         active: &B::Slice,
         shared: Option<&B::Slice>,
         rows: usize,
+        arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         match (&self.modulation, shared) {
             (Modulation::Own(projection), _) => {
-                projection.forward(b, out, active, rows, Epilogue::None)
+                projection.forward(b, out, active, rows, Epilogue::None, arena)
             }
             (Modulation::Shared(own), Some(shared)) => b.add_table(out, shared, own),
             (Modulation::Shared(_), None) => {
@@ -160,15 +161,15 @@ impl<B: Backend> Block<'_, B> {
                 self.attend(b, attended, normal, cache, config, pass, &mut arena)?;
             }
             let epilogue = Epilogue::Gated { residual: x, gate: part(Part::AttentionGate) };
-            self.projection.forward(b, after, attended, rows, epilogue)?;
+            self.projection.forward(b, after, attended, rows, epilogue, &mut arena)?;
         }
         let normal = arena.take(x.len());
         let (scale, shift) = (part(Part::FeedForwardScale), part(Part::FeedForwardShift));
         b.layer_norm(normal, after, scale, shift, EPS, size)?;
         let hidden = arena.take(rows * config.hidden);
-        self.expand.forward(b, hidden, normal, rows, Epilogue::Gelu)?;
+        self.expand.forward(b, hidden, normal, rows, Epilogue::Gelu, &mut arena)?;
         let epilogue = Epilogue::Gated { residual: after, gate: part(Part::FeedForwardGate) };
-        self.contract.forward(b, out, hidden, rows, epilogue)
+        self.contract.forward(b, out, hidden, rows, epilogue, &mut arena)
     }
 
     /// Attention of the rows of this pass over the cache and themselves, before the projection.
@@ -185,7 +186,7 @@ impl<B: Backend> Block<'_, B> {
         let Pass { batch, rows, start, capacity, mask } = pass;
         let (heads, head_width) = (config.heads, config.head_width());
         let qkv = arena.take(3 * x.len());
-        self.qkv.forward(b, qkv, x, batch * rows, Epilogue::None)?;
+        self.qkv.forward(b, qkv, x, batch * rows, Epilogue::None, arena)?;
 
         let (normalisation, scale) = match self.query_scale {
             Some(scale) => (Normalisation::UnitLength { scale }, 1.0),

@@ -55,20 +55,45 @@ impl<'m, B: Backend> Conditions<'m, B> {
         let mut arena = arena.scope();
         let active = arena.take(rows * width);
         b.silu(active, classes)?;
-        transformer.head_modulation.forward(b, head, active, rows, Epilogue::None)?;
+        let projection = &transformer.head_modulation;
+        projection.forward(b, head, active, rows, Epilogue::None, &mut arena)?;
         let shared = match &transformer.shared_modulation {
             Some(projection) => {
                 let shared = arena.take(table);
-                projection.forward(b, shared, active, rows, Epilogue::None)?;
+                projection.forward(b, shared, active, rows, Epilogue::None, &mut arena)?;
                 Some(&*shared)
             }
             None => None,
         };
         for (number, block) in transformer.blocks.iter().enumerate() {
             let out = blocks.range_mut(number * table..(number + 1) * table);
-            block.modulate(b, out, active, shared, rows)?;
+            block.modulate(b, out, active, shared, rows, &mut arena)?;
         }
         Ok(Self { classes, blocks, head, width })
+    }
+
+    /// The same conditions under stochastic depth: each half of each block weighs `factors` for each
+    /// sequence, 0 where it is left out.
+    ///
+    /// `factors`: `depth × sequences × 6`: those of the two gates, then ones for the other parts.
+    /// (Huang and others, "Deep Networks with Stochastic Depth", 2016.)
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If there are not as many factors.
+    pub fn with_drop_path(
+        self,
+        b: &B,
+        factors: &B::Slice,
+        arena: &mut Arena<'m, B::Slice>,
+    ) -> Result<Self, B::Error> {
+        let wanted = self.blocks.len() / self.width;
+        assert_eq!(factors.len(), wanted, "drop path: factors are not depth × sequences × parts");
+        let blocks = arena.take(self.blocks.len());
+        b.scale_rows(blocks, self.blocks, factors)?;
+        Ok(Self { blocks, ..self })
     }
 
     /// How many sequences.

@@ -1,7 +1,7 @@
 //! The transformer: token maps so far → logits of the next.
 //!
-//! One forward for sampling (one scale at a time over a cache) and for scoring (all scales in one
-//! pass under a mask): [`Transformer::predict`].
+//! One forward for sampling (one scale at a time over a cache) and for scoring and training (all
+//! scales in one pass under a mask): [`Transformer::predict`].
 
 pub mod block;
 pub mod condition;
@@ -10,6 +10,8 @@ use crate::arena::Arena;
 use crate::memory::{Device, Floats};
 use crate::model::config::VarConfig;
 use crate::model::weights::{Projection, Source};
+use crate::ops::attention::Mask;
+use crate::ops::combine::PlaceDims;
 use crate::ops::linear::Epilogue;
 use crate::ops::{Backend, layer_norm};
 
@@ -101,9 +103,11 @@ impl<B: Backend> Transformer<'_, '_, B> {
         let (width, rows) = (self.config.width, conditions.rows());
         let map = self.config.ladder.cells(0) * width;
         let mut arena = arena.scope();
-        let (table, started) = (arena.take(map), arena.take(map));
+        let table = arena.take(map);
         self.place(b, table, 0)?;
         for row in 0..rows {
+            let mut arena = arena.scope();
+            let started = arena.take(map);
             let class = conditions.classes.range(row * width..(row + 1) * width);
             b.add_table(started, self.start, class)?;
             b.add_table(out.range_mut(row * map..(row + 1) * map), started, table)?;
@@ -131,7 +135,7 @@ impl<B: Backend> Transformer<'_, '_, B> {
         let table = arena.take(self.config.ladder.cells(scale) * self.config.width);
         self.place(b, table, scale)?;
         let rows = input.len() / self.config.latent;
-        self.word_embedding.forward(b, out, input, rows, Epilogue::Plus { table })
+        self.word_embedding.forward(b, out, input, rows, Epilogue::Plus { table }, &mut arena)
     }
 
     /// `table[i] = position[i] + level[scale]` for the cells of `scale`.
@@ -141,34 +145,85 @@ impl<B: Backend> Transformer<'_, '_, B> {
         b.add_table(table, positions, self.levels.range(scale * width..(scale + 1) * width))
     }
 
-    /// All blocks: `x` in, `x` out.
+    /// All blocks: `x` in; returns the run that holds what comes out, `x` or one from `arena`.
     ///
     /// `x`: `batch × rows × width` as `pass` says. `cache`: [`Transformer::cache_len`] floats, in
     /// which each block keeps the keys and values of `pass.capacity` rows for each sequence.
     ///
     /// # Errors
     /// Only the device's own.
-    pub fn predict(
+    pub fn predict<'m>(
         &self,
         b: &B,
-        x: &mut B::Slice,
+        x: &'m mut B::Slice,
         cache: &mut B::Slice,
         conditions: &Conditions<'_, B>,
         pass: Pass<'_>,
-        arena: &mut Arena<'_, B::Slice>,
-    ) -> Result<(), B::Error> {
-        let mut arena = arena.scope();
-        let mut next = arena.take(x.len());
-        let mut current = x;
-        let kept = cache.len() / self.blocks.len();
+        arena: &mut Arena<'m, B::Slice>,
+    ) -> Result<&'m mut B::Slice, B::Error> {
+        let (length, kept) = (x.len(), cache.len() / self.blocks.len());
+        let (mut current, mut spent) = (x, None);
         for (number, block) in self.blocks.iter().enumerate() {
+            let next = match spent {
+                Some(spent) => arena.instead_of(spent, length),
+                None => arena.take(length),
+            };
             let cache = cache.range_mut(number * kept..(number + 1) * kept);
             let modulation = conditions.of_block(number);
-            block.forward(b, next, current, cache, modulation, &self.config, pass, &mut arena)?;
-            core::mem::swap(&mut next, &mut current);
+            block.forward(b, next, current, cache, modulation, &self.config, pass, arena)?;
+            spent = Some(core::mem::replace(&mut current, next));
         }
-        // After an odd number of blocks the result is in the borrowed run, not in `x`.
-        if self.blocks.len() % 2 == 1 { b.copy(next, current) } else { Ok(()) }
+        Ok(current)
+    }
+
+    /// Logits of every cell of the first `scales` scales in one pass, given what the quantizer makes
+    /// of the scales before each: what training and scoring want.
+    ///
+    /// `input`: scale by scale from the second on, [`Quantizer::teacher_input`], `images ×
+    /// cells(scale) × latent` each. `logits`: `images × L' × codes`, L' the cells of those scales.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If a slice is of another length or there are no such scales.
+    ///
+    /// [`Quantizer::teacher_input`]: crate::model::Quantizer::teacher_input
+    pub fn teacher_forced(
+        &self,
+        b: &B,
+        logits: &mut B::Slice,
+        input: &B::Slice,
+        conditions: &Conditions<'_, B>,
+        scales: usize,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let VarConfig { width, latent, ladder, .. } = self.config;
+        let (images, length) = (conditions.rows(), ladder.range(scales - 1).end);
+        let first = ladder.cells(0);
+        assert_eq!(input.len(), images * (length - first) * latent, "input is not all scales'");
+        let mut arena = arena.scope();
+        let x = arena.take(images * length * width);
+        for scale in 0..scales {
+            let range = ladder.range(scale);
+            let mut arena = arena.scope();
+            let rows = arena.take(images * range.len() * width);
+            if scale == 0 {
+                self.embed_class(b, rows, conditions, &mut arena)?;
+            } else {
+                let at = |cell: usize| images * (cell - first) * latent;
+                let input = input.range(at(range.start)..at(range.end));
+                self.embed_tokens(b, rows, input, scale, &mut arena)?;
+            }
+            let (part, start) = (range.len() * width, range.start * width);
+            let d = PlaceDims { rows: images, width: part, stride: length * width, start };
+            b.place_rows(x, rows, d)?;
+        }
+        let cache = arena.take(self.cache_len(images, length));
+        let mask = Mask::UpToScale(&ladder.ends()[..scales]);
+        let pass = Pass { batch: images, rows: length, start: 0, capacity: length, mask };
+        let x = self.predict(b, x, cache, conditions, pass, &mut arena)?;
+        self.head(b, logits, x, conditions, length, &mut arena)
     }
 
     /// Logits of rows that have passed all blocks.
@@ -196,7 +251,7 @@ impl<B: Backend> Transformer<'_, '_, B> {
         let part = |number| conditions.of_head(number, each);
         let d = layer_norm::Dims { rows, channels };
         b.layer_norm(normal, x, part(0), part(1), EPS, d)?;
-        self.head.forward(b, logits, normal, rows, Epilogue::None)
+        self.head.forward(b, logits, normal, rows, Epilogue::None, &mut arena)
     }
 
     /// Floats of keys and values for `batch` sequences of `capacity` rows.

@@ -102,21 +102,33 @@ impl<B: Backend> Half<'_, '_, B> {
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let mut arena = arena.scope();
-        let largest = stage::largest(self.stages, self.conv_in.outer(), maps);
-        let (mut current, mut next) = (arena.take(largest), arena.take(largest));
         let (mut maps, mut channels) = (maps, self.conv_in.outer());
-        let first = current.range_mut(0..maps.cells() * channels);
-        self.conv_in.forward(b, first, x, None, Grid::Same, maps, &mut arena)?;
+        let first = maps.cells() * channels;
+        // Maps go to and fro between two runs; where they are kept, each has its own.
+        let largest = stage::largest(self.stages, channels, maps);
+        let keeps = arena.keeps();
+        let room = |length: usize| if keeps { length } else { largest };
+        let (mut current, mut spent) = (arena.take(room(first)), None);
+        let to = current.range_mut(0..first);
+        self.conv_in.forward(b, to, x, None, Grid::Same, maps, &mut arena)?;
         for stage in self.stages {
             let (after, outer) = stage.out(maps, channels);
+            let length = after.cells() * outer;
+            let next = match spent {
+                Some(spent) if !keeps => spent,
+                _ => arena.take(room(length)),
+            };
             let from = current.range(0..maps.cells() * channels);
-            let to = next.range_mut(0..after.cells() * outer);
-            stage.forward(b, to, from, maps, &mut arena)?;
+            stage.forward(b, next.range_mut(0..length), from, maps, &mut arena)?;
             (maps, channels) = (after, outer);
-            core::mem::swap(&mut current, &mut next);
+            spent = Some(core::mem::replace(&mut current, next));
         }
         let length = maps.cells() * channels;
-        let normal = next.range_mut(0..length);
+        let normal = match spent {
+            Some(spent) if !keeps => spent,
+            _ => arena.take(room(length)),
+        };
+        let normal = normal.range_mut(0..length);
         self.norm_out.forward(b, normal, current.range(0..length), Activation::Silu, maps)?;
         self.conv_out.forward(b, out, normal, None, Grid::Same, maps, &mut arena)
     }

@@ -71,8 +71,9 @@ impl<B: Backend> ResBlock<'_, B> {
             None => x,
             Some(shortcut) => {
                 // `hidden` has served: the shortcut takes its place.
-                shortcut.forward(b, hidden, x, None, Grid::Same, maps, &mut arena)?;
-                hidden
+                let short = arena.instead_of(hidden, out.len());
+                shortcut.forward(b, short, x, None, Grid::Same, maps, &mut arena)?;
+                short
             }
         };
         self.conv_2.forward(b, out, normal, Some(residual), Grid::Same, maps, &mut arena)

@@ -59,7 +59,8 @@ impl<B: Backend> SpatialAttention<'_, B> {
         let (queries, keys, capacity) = (rows, rows, rows);
         let size = attention::Dims { batch, heads: 1, head_width, queries, keys, capacity };
         let scale = 1.0 / libm::sqrtf(self.channels as f32);
-        b.attention(normal, q, k, v, scale, Mask::None, size)?;
-        self.projection.forward(b, out, normal, Some(x), Grid::Same, maps, &mut arena)
+        let average = arena.instead_of(normal, x.len());
+        b.attention(average, q, k, v, scale, Mask::None, size)?;
+        self.projection.forward(b, out, average, Some(x), Grid::Same, maps, &mut arena)
     }
 }

@@ -1,10 +1,26 @@
-//! Sums of matrices, rows by index, SiLU: what needs one pass over memory.
+//! Sums of matrices, rows by index, activations, gates: what needs one pass over memory.
 
 mod cpu;
 #[cfg(test)]
 mod tests;
 
-use crate::memory::Device;
+use crate::memory::{Device, Floats};
+use crate::ops::PerRow;
+#[cfg(doc)]
+use crate::ops::linear::Epilogue;
+
+/// Sizes of a [`Combine::place_rows`].
+#[derive(Clone, Copy, Debug)]
+pub struct PlaceDims {
+    /// Rows of both.
+    pub rows: usize,
+    /// Width of a row of `x`.
+    pub width: usize,
+    /// Width of a row of `out`.
+    pub stride: usize,
+    /// Where in it the row of `x` begins.
+    pub start: usize,
+}
 
 /// Operations of one pass.
 pub trait Combine: Device {
@@ -36,6 +52,64 @@ pub trait Combine: Device {
         out: &mut Self::Slice,
         x: &Self::Slice,
         table: &Self::Slice,
+    ) -> Result<(), Self::Error>;
+
+    /// `out[i] = gelu(x[i])`, the tanh form; the same bits as [`Epilogue::Gelu`].
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn gelu(&self, out: &mut Self::Slice, x: &Self::Slice) -> Result<(), Self::Error>;
+
+    /// `out[r, c] = residual[r, c] + gate(r, c) · x[r, c]`; the same bits as [`Epilogue::Gated`].
+    ///
+    /// `out`, `residual`, `x`: whole rows of `width`.
+    ///
+    /// # Panics
+    /// If the lengths differ, are not whole rows, or the table is too short.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn gated(
+        &self,
+        out: &mut Self::Slice,
+        residual: &Self::Slice,
+        x: &Self::Slice,
+        gate: PerRow<'_, Self::Slice>,
+        width: usize,
+    ) -> Result<(), Self::Error>;
+
+    /// Multiplies each row by its own number: `out[r, c] = x[r, c] · factors[r]`.
+    ///
+    /// # Panics
+    /// If `out` and `x` are not as many rows of one width as there are factors.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn scale_rows(
+        &self,
+        out: &mut Self::Slice,
+        x: &Self::Slice,
+        factors: &Self::Slice,
+    ) -> Result<(), Self::Error>;
+
+    /// Writes each row of `x` into a part of a longer row: `out[r, start + c] = x[r, c]`.
+    ///
+    /// `x`: `rows × width`. `out`: `rows × stride`, of which the columns outside of `start .. start +
+    /// width` stay as they are.
+    ///
+    /// # Panics
+    /// If a slice's length is not what `d` says, or the part reaches over the row.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn place_rows(
+        &self,
+        out: &mut Self::Slice,
+        x: &Self::Slice,
+        d: PlaceDims,
     ) -> Result<(), Self::Error>;
 
     /// `out[i] = x[i] / (1 + e^(−x[i]))`
@@ -77,6 +151,42 @@ pub trait Combine: Device {
 pub(crate) fn check_table(out: usize, x: usize, table: usize) {
     assert_eq!(out, x, "add_table: out and x differ in length");
     assert!(table > 0 && out.is_multiple_of(table), "add_table: {out} is no multiple of {table}");
+}
+
+/// Refuses operands of [`Combine::gated`] whose lengths do not fit.
+#[track_caller]
+pub(crate) fn check_gated<S: Floats + ?Sized>(
+    out: usize,
+    residual: usize,
+    x: usize,
+    gate: PerRow<'_, S>,
+    width: usize,
+) {
+    assert_eq!([residual, x], [out; 2], "gated: lengths differ");
+    assert!(width > 0 && out.is_multiple_of(width), "gated: {out} is not whole rows of {width}");
+    gate.check(out / width, width);
+}
+
+/// Refuses operands of [`Combine::scale_rows`] whose lengths do not fit; returns a row's width.
+#[track_caller]
+pub(crate) fn check_scale_rows(out: usize, x: usize, factors: usize) -> usize {
+    assert_eq!(out, x, "scale_rows: out and x differ in length");
+    assert!(
+        factors > 0 && out.is_multiple_of(factors),
+        "scale_rows: {out} floats for {factors} factors"
+    );
+    out / factors
+}
+
+impl PlaceDims {
+    /// Refuses operands whose lengths are not these sizes.
+    #[track_caller]
+    pub(crate) fn check(self, out: usize, x: usize) {
+        let Self { rows, width, stride, start } = self;
+        assert!(start + width <= stride, "place_rows: {start} + {width} reaches over {stride}");
+        assert_eq!(x, rows * width, "place_rows: x is not rows × width");
+        assert_eq!(out, rows * stride, "place_rows: out is not rows × stride");
+    }
 }
 
 /// Refuses indices past the end of the table, and an `out` of another size.

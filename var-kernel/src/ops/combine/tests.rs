@@ -4,7 +4,8 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::Combine;
+use super::{Combine, PlaceDims};
+use crate::ops::PerRow;
 use crate::ops::testing::{assert_close, on_each_cpu, random};
 
 proptest! {
@@ -38,6 +39,56 @@ proptest! {
         });
         let naive = |x: &f32| f64::from(*x) / (1.0 + (-f64::from(*x)).exp());
         assert_close(&got, &x.iter().map(naive).collect::<Vec<_>>(), 4e-6);
+    }
+
+    #[test]
+    fn gelu_matches_naive(length in 1_usize..100) {
+        let x: Vec<f32> = random(length, 1).iter().map(|x| 20.0 * x).collect();
+        let got = on_each_cpu(length, |cpu, out| {
+            let Ok(()) = cpu.gelu(out, &x);
+        });
+        let naive = |x: &f32| {
+            let x = f64::from(*x);
+            let u = (2.0 / core::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+            0.5 * x * (1.0 + u.tanh())
+        };
+        assert_close(&got, &x.iter().map(naive).collect::<Vec<_>>(), 4e-6);
+    }
+
+    #[test]
+    fn gated_matches_naive(rows in 1_usize..9, width in 1_usize..40, each in 1_usize..5, start in 0_usize..3) {
+        let stride = width + 3;
+        let (residual, x) = (random(rows * width, 1), random(rows * width, 2));
+        let table = random(rows.div_ceil(each) * stride, 3);
+        let gate = PerRow { table: &table[..], start, stride, rows: each };
+        let got = on_each_cpu(x.len(), |cpu, out| {
+            let Ok(()) = cpu.gated(out, &residual, &x, gate, width);
+        });
+        let want = (0..rows * width).map(|i| {
+            let gate = table[i / width / each * stride + start + i % width];
+            f64::from(residual[i]) + f64::from(gate) * f64::from(x[i])
+        });
+        assert_close(&got, &want.collect::<Vec<_>>(), 2e-7);
+    }
+
+    #[test]
+    fn every_row_has_its_factor_and_its_place(rows in 1_usize..9, width in 1_usize..20, start in 0_usize..5) {
+        let (x, factors) = (random(rows * width, 1), random(rows, 2));
+        let scaled = on_each_cpu(x.len(), |cpu, out| {
+            let Ok(()) = cpu.scale_rows(out, &x, &factors);
+        });
+        prop_assert!((0..x.len()).all(|i| scaled[i] == x[i] * factors[i / width]));
+
+        let stride = start + width + 2;
+        let placed = on_each_cpu(rows * stride, |cpu, out| {
+            out.fill(7.0);
+            let Ok(()) = cpu.place_rows(out, &x, PlaceDims { rows, width, stride, start });
+        });
+        for (i, value) in placed.iter().enumerate() {
+            let (row, column) = (i / stride, i % stride);
+            let inside = (start..start + width).contains(&column);
+            prop_assert_eq!(*value, if inside { x[row * width + column - start] } else { 7.0 });
+        }
     }
 
     #[test]

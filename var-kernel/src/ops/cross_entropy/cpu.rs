@@ -13,13 +13,18 @@ impl CrossEntropy for Cpu<'_> {
         out: &mut [f32],
         logits: &[f32],
         targets: &[u32],
+        smoothing: f32,
     ) -> Result<(), Infallible> {
         let codes = check(out.len(), logits.len(), targets);
         let isa = self.isa;
         self.for_each_run(out, 1, |row, out, _| {
             let logits = &logits[row * codes..][..codes];
             let (top, sum) = isa.run(SumOfExponentials { logits });
-            let right = f64::from(logits[targets[row] as usize]);
+            let mut right = f64::from(logits[targets[row] as usize]);
+            if smoothing > 0.0 {
+                let mean = f64::from(isa.run(Sum { logits })) / codes as f64;
+                right += f64::from(smoothing) * (mean - right);
+            }
             out[0] = (f64::from(top) + ln(f64::from(sum)) - right) as f32;
         });
         Ok(())
@@ -47,5 +52,23 @@ impl Kernel for SumOfExponentials<'_> {
             sum = s.add(sum, exp(s, below));
         }
         (greatest, s.sum(sum))
+    }
+}
+
+/// The sum of the logits, over sixteen lanes.
+struct Sum<'a> {
+    logits: &'a [f32],
+}
+
+impl Kernel for Sum<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let mut sum = s.splat(0.0);
+        for part in self.logits.chunks(LANES) {
+            sum = s.add(sum, s.load_or(part, 0.0));
+        }
+        s.sum(sum)
     }
 }

@@ -10,7 +10,10 @@ use crate::memory::Device;
 pub trait CrossEntropy: Device {
     /// The negative log-likelihood of each row's target, in nats.
     ///
-    /// `out[r] = ln Σᵢ e^logits[r, i] − logits[r, targets[r]]`
+    /// `out[r] = ln Σᵢ e^logits[r, i] − (1 − ε)·logits[r, targets[r]] − ε/codes · Σᵢ logits[r, i]`
+    ///
+    /// ε is `smoothing`, 0 for the likelihood itself: the part of the target's probability that is
+    /// spread over all codes (Szegedy and others, "Rethinking the Inception Architecture", 2015).
     ///
     /// `out`, `targets`: `rows`. `logits`: `rows × codes`.
     ///
@@ -24,6 +27,7 @@ pub trait CrossEntropy: Device {
         out: &mut Self::Slice,
         logits: &Self::Slice,
         targets: &[u32],
+        smoothing: f32,
     ) -> Result<(), Self::Error>;
 }
 
