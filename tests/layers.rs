@@ -18,6 +18,7 @@ const HOST: [&str; 9] = [
     "lpips",
     "engine",
     "optim",
+    "grad",
 ];
 
 /// What of the machine below an operation's random draws and its contract need of each other:

@@ -5,6 +5,7 @@
 //! | [`checkpoint`] | safetensors and PyTorch files: mapped, read, written |
 //! | [`model`] | configuration read off a checkpoint, weights by name, the model file |
 //! | [`engine`] | a model at work: sample, encode, decode, score |
+//! | [`grad`] | gradients: a backend that records, and the way back |
 //! | [`optim`] | learning rate and weight decay of a training run |
 //! | [`pictures`] | PNG, JPEG, WebP; resize, crop, grid |
 //! | [`tokens`] | the tokens file |
@@ -16,6 +17,7 @@
 pub mod atomic_file;
 pub mod checkpoint;
 pub mod engine;
+pub mod grad;
 pub mod lpips;
 pub mod model;
 pub mod optim;

@@ -68,7 +68,7 @@ pub trait Attention: Device {
 
 impl Mask<'_> {
     /// How many keys query `query` sees of `keys`.
-    pub(crate) fn visible(self, query: usize, keys: usize) -> usize {
+    pub fn visible(self, query: usize, keys: usize) -> usize {
         match self {
             Self::None => keys,
             Self::UpToScale(ends) => ends[ends.partition_point(|end| *end <= query)],

@@ -2,15 +2,10 @@
 
 use core::convert::Infallible;
 
-use super::{Dims, Normalisation, SplitQkv};
+use super::{Dims, LONGEST_LOG, Normalisation, SHORTEST, SplitQkv};
 use crate::cpu::Cpu;
 use crate::cpu::math::exp_one;
 use crate::cpu::simd::{Kernel, LANES, Simd};
-
-/// The least length a vector is divided by.
-const SHORTEST: f32 = 1e-12;
-/// ln 100: the greatest logarithm of a query's length.
-const LONGEST_LOG: f32 = 4.605_170_2;
 
 impl SplitQkv for Cpu<'_> {
     fn split_qkv(

@@ -6,6 +6,12 @@ mod tests;
 
 use crate::memory::Device;
 
+/// The least length a vector is divided by.
+pub const SHORTEST: f32 = 1e-12;
+
+/// ln 100: the greatest logarithm of a query's length.
+pub const LONGEST_LOG: f32 = 4.605_170_2;
+
 /// Sizes of a [`SplitQkv::split_qkv`].
 #[derive(Clone, Copy, Debug)]
 pub struct Dims {

@@ -1,0 +1,89 @@
+//! Automatic differentiation over the kernel's operations.
+//!
+//! [`Recording`] is a backend like any other: it runs another backend's operations and writes on a
+//! [`Tape`] what each of them read and wrote. So the model's one forward pass serves training too.
+//! [`Tape::backward`] then goes back through the tape and runs each operation's gradient.
+//!
+//! Gradients mirror memory: that of the value at place i of an arena is at place i of a second one,
+//! and likewise for weights. Three rules make that sound: the arena keeps
+//! ([`Arena::keeping`](var_kernel::arena::Arena::keeping)), no operation writes what it reads, and a
+//! gradient is **added** to what is there, since a value may be read more than once.
+//!
+//! One folder an operation: `mod.rs` is the contract (the formula, what is added to what), `cpu.rs`
+//! the CPU, `tests.rs` the comparison with finite differences in `f64`.
+
+pub mod attention;
+pub mod combine;
+pub mod cross_entropy;
+pub mod layer_norm;
+pub mod linear;
+mod memory;
+mod recording;
+mod span;
+pub mod split_qkv;
+pub mod sums;
+mod tape;
+#[cfg(test)]
+mod testing;
+
+use var_kernel::cpu::{Cpu, Matrix};
+use var_kernel::memory::Device;
+use var_kernel::ops::Backend;
+
+pub use attention::AttentionBackward;
+pub use combine::CombineBackward;
+pub use cross_entropy::CrossEntropyBackward;
+pub use layer_norm::LayerNormBackward;
+pub use linear::LinearBackward;
+pub use memory::Memory;
+pub use recording::{Recorded, RecordedSource, Recording};
+pub use span::{Region, Span};
+pub use split_qkv::SplitQkvBackward;
+pub use sums::Sums;
+pub use tape::Tape;
+
+/// A device whose memory the tape can find its way in.
+pub trait Mirrored: Device {
+    /// Where `slice` begins, in floats from some fixed place.
+    fn place(slice: &Self::Slice) -> usize;
+
+    /// A matrix over `weights`.
+    fn matrix(weights: &Self::Slice) -> Self::Matrix<'_>;
+}
+
+/// Everything a model is made of, forwards and backwards.
+pub trait TrainBackend:
+    Backend
+    + Mirrored
+    + AttentionBackward
+    + CombineBackward
+    + CrossEntropyBackward
+    + LayerNormBackward
+    + LinearBackward
+    + SplitQkvBackward
+    + Sums
+{
+}
+
+impl<B> TrainBackend for B where
+    B: Backend
+        + Mirrored
+        + AttentionBackward
+        + CombineBackward
+        + CrossEntropyBackward
+        + LayerNormBackward
+        + LinearBackward
+        + SplitQkvBackward
+        + Sums
+{
+}
+
+impl Mirrored for Cpu<'_> {
+    fn place(slice: &[f32]) -> usize {
+        slice.as_ptr().addr() / size_of::<f32>()
+    }
+
+    fn matrix(weights: &[f32]) -> Matrix<'_> {
+        Matrix::F32(weights)
+    }
+}

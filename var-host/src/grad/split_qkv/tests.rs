@@ -1,0 +1,77 @@
+//! Gradients of the split against finite differences.
+
+use proptest::prelude::*;
+use var_kernel::ops::split_qkv::{Dims, LONGEST_LOG, Normalisation};
+
+use super::SplitQkvBackward;
+use crate::grad::testing::{assert_close, differences, on_each_cpu, random};
+
+/// Queries, keys and values, one behind the other.
+fn naive(qkv: &[f64], bias: &[f64], scale: Option<&[f64]>, d: Dims) -> Vec<f64> {
+    let width = d.width();
+    let part = |number: usize| {
+        qkv.chunks_exact(3 * width).flat_map(move |row| {
+            let mut row = row[number * width..(number + 1) * width].to_vec();
+            if number == 0 {
+                row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+            }
+            if let (Some(scale), true) = (scale, number < 2) {
+                for (head, x) in row.chunks_exact_mut(d.head_width).enumerate() {
+                    let length = x.iter().map(|x| x * x).sum::<f64>().sqrt();
+                    let log =
+                        if number == 0 { scale[head].min(f64::from(LONGEST_LOG)) } else { 0.0 };
+                    x.iter_mut().for_each(|x| *x = *x / length * log.exp());
+                }
+            }
+            row
+        })
+    };
+    (0..3).flat_map(part).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn matches_finite_differences(
+        batch in 1_usize..3, rows in 1_usize..5, heads in 1_usize..4, head_width in 1_usize..20,
+        unit_length: bool, seed: u64,
+    ) {
+        let d = Dims { batch, rows, heads, head_width, start: 0, capacity: rows };
+        let (all, width) = (batch * rows * d.width(), d.width());
+        let (qkv, gradient) = (random(3 * all, seed), random(3 * all, !seed));
+        let bias = random(width, seed ^ 3);
+        // The last head's scale is past its ceiling.
+        let mut scale = random(heads, seed ^ 4);
+        scale[heads - 1] = LONGEST_LOG + 0.5;
+        let wide = |v: &[f32]| v.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
+        let (wide_qkv, wide_bias, wide_scale) = (wide(&qkv), wide(&bias), wide(&scale));
+        let of_scale = unit_length.then_some(&wide_scale[..]);
+        let normalisation = if unit_length {
+            Normalisation::UnitLength { scale: &scale[..] }
+        } else {
+            Normalisation::None
+        };
+        let parts = [&gradient[..all], &gradient[all..2 * all], &gradient[2 * all..]];
+        let got = on_each_cpu(3 * all, |cpu, dqkv| {
+            dqkv.fill(0.0);
+            let Ok(()) =
+                cpu.split_qkv_backward(dqkv, parts, &qkv, Some(&bias), normalisation, d);
+        });
+        let want = differences(&qkv, &gradient, |qkv| naive(qkv, &wide_bias, of_scale, d));
+        let largest = want.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
+        assert_close(&got, &want, 2e-5 * largest);
+
+        if unit_length {
+            let out = naive(&wide_qkv, &wide_bias, of_scale, d);
+            let q: Vec<f32> = out[..all].iter().map(|x| *x as f32).collect();
+            let got = on_each_cpu(heads, |cpu, dscale| {
+                dscale.fill(0.0);
+                let Ok(()) = cpu.split_qkv_backward_scale(dscale, parts[0], &q, &scale, d);
+            });
+            let want = differences(&scale, &gradient, |scale| {
+                naive(&wide_qkv, &wide_bias, Some(scale), d)
+            });
+            assert_close(&got, &want, 1e-4);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! What a forward pass did, and the way back.
+
+use var_kernel::memory::Floats;
+use var_kernel::ops::attention::{self, Mask};
+use var_kernel::ops::combine::PlaceDims;
+use var_kernel::ops::split_qkv::{self, Normalisation};
+use var_kernel::ops::{PerRow, layer_norm, linear};
+
+use super::combine::Part;
+use super::memory::{Gradients, Memory};
+use super::span::Span;
+use super::{TrainBackend, sums};
+
+/// A part of a table that some rows share: [`PerRow`] with a place for its table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table {
+    pub(crate) span: Span,
+    pub(crate) part: Part,
+}
+
+impl Table {
+    fn over<S: ?Sized>(self, table: &S) -> PerRow<'_, S> {
+        let Part { start, stride, rows } = self.part;
+        PerRow { table, start, stride, rows }
+    }
+}
+
+/// One operation: what it read and wrote.
+#[derive(Clone, Debug)]
+pub(crate) enum Node {
+    /// Each operand with its factor; also a copy, with one operand.
+    Blend {
+        out: Span,
+        operands: Vec<(Span, f32)>,
+    },
+    AddTable {
+        out: Span,
+        x: Span,
+        table: Span,
+    },
+    Gelu {
+        out: Span,
+        x: Span,
+    },
+    Silu {
+        out: Span,
+        x: Span,
+    },
+    Gated {
+        out: Span,
+        residual: Span,
+        x: Span,
+        gate: Table,
+        width: usize,
+    },
+    ScaleRows {
+        out: Span,
+        x: Span,
+        factors: Span,
+    },
+    PlaceRows {
+        out: Span,
+        x: Span,
+        d: PlaceDims,
+    },
+    Embedding {
+        out: Span,
+        table: Span,
+        indices: Vec<u32>,
+        width: usize,
+    },
+    LayerNorm {
+        out: Span,
+        x: Span,
+        scale: Table,
+        shift: Table,
+        eps: f32,
+        d: layer_norm::Dims,
+    },
+    Linear {
+        out: Span,
+        x: Span,
+        weight: Span,
+        bias: Option<Span>,
+        table: Option<Span>,
+        d: linear::Dims,
+    },
+    SplitQkv {
+        outs: [Span; 3],
+        qkv: Span,
+        biases: Option<[Span; 2]>,
+        scale: Option<Span>,
+        d: split_qkv::Dims,
+    },
+    Attention {
+        out: Span,
+        operands: [Span; 3],
+        scale: f32,
+        /// Ends of the scales of [`Mask::UpToScale`].
+        ends: Option<Vec<usize>>,
+        d: attention::Dims,
+    },
+    CrossEntropy {
+        out: Span,
+        logits: Span,
+        targets: Vec<u32>,
+        smoothing: f32,
+    },
+}
+
+/// The operations of a forward pass, in their order.
+#[derive(Debug, Default)]
+pub struct Tape {
+    pub(super) nodes: Vec<Node>,
+}
+
+impl Tape {
+    /// Floats of scratch memory that [`Tape::backward`] wants.
+    pub fn scratch<B: TrainBackend>(&self, b: &B) -> usize {
+        let of = |node: &Node| match node {
+            Node::Attention { d, .. } => b.attention_backward_scratch(*d),
+            _ => 0,
+        };
+        self.nodes.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// Adds the gradients of everything that led to the outputs whose gradients are set, last
+    /// operation first.
+    ///
+    /// Before, the gradients of values must be 0 but for those outputs'; those of weights are added to.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If the memory is not what the tape was recorded over.
+    pub fn backward<B: TrainBackend>(
+        &self,
+        b: &B,
+        memory: &mut Memory<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        assert_eq!(memory.values.len(), memory.value_gradients.len(), "gradients mirror values");
+        let wanted = self.scratch(b);
+        assert!(memory.scratch.len() >= wanted, "tape: {wanted} floats of scratch memory wanted");
+        self.nodes.iter().rev().try_for_each(|node| node.backward(b, memory))
+    }
+}
+
+impl Node {
+    fn backward<B: TrainBackend>(
+        &self,
+        b: &B,
+        m: &mut Memory<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        match *self {
+            Self::Blend { out, ref operands } => {
+                for (x, factor) in operands {
+                    add(b, m, *x, out, *factor)?;
+                }
+                Ok(())
+            }
+            Self::AddTable { out, x, table } => {
+                add(b, m, x, out, 1.0)?;
+                add_rows(b, m, table, out)
+            }
+            Self::Gelu { out, x } => match m.gradients([x], out) {
+                Some(Gradients { out, inputs: [dx], read, .. }) => {
+                    b.gelu_backward(dx, out, read.of(x))
+                }
+                None => Ok(()),
+            },
+            Self::Silu { out, x } => match m.gradients([x], out) {
+                Some(Gradients { out, inputs: [dx], read, .. }) => {
+                    b.silu_backward(dx, out, read.of(x))
+                }
+                None => Ok(()),
+            },
+            Self::Gated { out, residual, x, gate, width } => {
+                add(b, m, residual, out, 1.0)?;
+                if let Some(Gradients { out, inputs: [dx], read, .. }) = m.gradients([x], out) {
+                    b.gated_backward_x(dx, out, gate.over(read.of(gate.span)), width)?;
+                }
+                match m.gradients([gate.span], out) {
+                    Some(Gradients { out, inputs: [dgate], read, .. }) => {
+                        b.gated_backward_gate(dgate, out, read.of(x), gate.part, width)
+                    }
+                    None => Ok(()),
+                }
+            }
+            Self::ScaleRows { out, x, factors } => match m.gradients([x], out) {
+                Some(Gradients { out, inputs: [dx], read, .. }) => {
+                    b.scale_rows_backward(dx, out, read.of(factors))
+                }
+                None => Ok(()),
+            },
+            Self::PlaceRows { out, x, d } => match m.gradients([x], out) {
+                Some(Gradients { out, inputs: [dx], .. }) => b.place_rows_backward(dx, out, d),
+                None => Ok(()),
+            },
+            Self::Embedding { out, table, ref indices, width } => match m.gradients([table], out) {
+                Some(Gradients { out, inputs: [dtable], .. }) => {
+                    b.embedding_backward(dtable, out, indices, width)
+                }
+                None => Ok(()),
+            },
+            Self::LayerNorm { out, x, scale, shift, eps, d } => {
+                if let Some(Gradients { out, inputs: [dx], read, .. }) = m.gradients([x], out) {
+                    let scale = scale.over(read.of(scale.span));
+                    b.layer_norm_backward_x(dx, out, read.of(x), scale, eps, d)?;
+                }
+                if let Some(g) = m.gradients([scale.span], out) {
+                    let [dscale] = g.inputs;
+                    b.layer_norm_backward_scale(dscale, g.out, g.read.of(x), scale.part, eps, d)?;
+                }
+                match m.gradients([shift.span], out) {
+                    Some(Gradients { out, inputs: [dshift], .. }) => {
+                        b.layer_norm_backward_shift(dshift, out, shift.part, d)
+                    }
+                    None => Ok(()),
+                }
+            }
+            Self::Linear { out, x, weight, bias, table, d } => {
+                if let Some(Gradients { out, inputs: [dx], read, .. }) = m.gradients([x], out) {
+                    b.linear_backward_x(dx, out, B::matrix(read.of(weight)), d)?;
+                }
+                if let Some(g) = m.gradients([weight], out) {
+                    let [dweight] = g.inputs;
+                    b.linear_backward_weight(dweight, g.out, g.read.of(x), d)?;
+                }
+                for added in [bias, table].into_iter().flatten() {
+                    add_rows(b, m, added, out)?;
+                }
+                Ok(())
+            }
+            Self::SplitQkv { outs, qkv, biases, scale, d } => {
+                if let Some((gradients, dqkv, read)) = m.gradients_of_outs(qkv, outs) {
+                    let query_bias = biases.map(|[bias, _]| read.of(bias));
+                    let normalisation = match scale {
+                        Some(scale) => Normalisation::UnitLength { scale: read.of(scale) },
+                        None => Normalisation::None,
+                    };
+                    let qkv = read.of(qkv);
+                    b.split_qkv_backward(dqkv, gradients, qkv, query_bias, normalisation, d)?;
+                }
+                let (rows, width) = (d.batch * d.rows, d.width());
+                for (part, bias) in [(0, biases.map(|b| b[0])), (2, biases.map(|b| b[1]))] {
+                    let Some(bias) = bias else { continue };
+                    if let Some(Gradients { out, inputs: [dbias], .. }) = m.gradients([bias], qkv) {
+                        let d = sums::Dims { rows, stride: 3 * width, start: part * width };
+                        b.sum_rows(dbias, out, d)?;
+                    }
+                }
+                let Some(scale) = scale else { return Ok(()) };
+                match m.gradients([scale], outs[0]) {
+                    Some(Gradients { out, inputs: [dscale], read, .. }) => {
+                        let (q, scale) = (read.of(outs[0]), read.of(scale));
+                        b.split_qkv_backward_scale(dscale, out, q, scale, d)
+                    }
+                    None => Ok(()),
+                }
+            }
+            Self::Attention { out, operands, scale, ref ends, d } => {
+                let Some(g) = m.gradients(operands, out) else { return Ok(()) };
+                let [q, k, v] = operands.map(|operand| g.read.of(operand));
+                let mask = ends.as_ref().map_or(Mask::None, |ends| Mask::UpToScale(ends));
+                b.attention_backward(g.inputs, g.out, q, k, v, scale, mask, g.scratch, d)
+            }
+            Self::CrossEntropy { out, logits, ref targets, smoothing } => {
+                match m.gradients([logits], out) {
+                    Some(Gradients { out, inputs: [dlogits], read, .. }) => {
+                        let logits = read.of(logits);
+                        b.cross_entropy_backward(dlogits, out, logits, targets, smoothing)
+                    }
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// `dx += factor · dout`
+fn add<B: TrainBackend>(
+    b: &B,
+    m: &mut Memory<'_, B::Slice>,
+    x: Span,
+    out: Span,
+    factor: f32,
+) -> Result<(), B::Error> {
+    match m.gradients([x], out) {
+        Some(Gradients { out, inputs: [dx], .. }) => b.add_scaled(dx, out, factor),
+        None => Ok(()),
+    }
+}
+
+/// The gradient of what was added to every row, or to every run of rows: `dx += Σᵣ dout[r]`.
+fn add_rows<B: TrainBackend>(
+    b: &B,
+    m: &mut Memory<'_, B::Slice>,
+    x: Span,
+    out: Span,
+) -> Result<(), B::Error> {
+    match m.gradients([x], out) {
+        Some(Gradients { out, inputs: [dx], .. }) => {
+            let d = sums::Dims { rows: out.len() / x.length, stride: x.length, start: 0 };
+            b.sum_rows(dx, out, d)
+        }
+        None => Ok(()),
+    }
+}
