@@ -8,11 +8,12 @@ const KERNEL: [&str; 11] = [
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 9] = [
+const HOST: [&str; 10] = [
     "atomic_file",
     "checkpoint",
     "pictures",
     "tokens",
+    "data",
     "pool",
     "model",
     "lpips",

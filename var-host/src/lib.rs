@@ -9,6 +9,7 @@
 //! | [`optim`] | learning rate and weight decay of a training run |
 //! | [`pictures`] | PNG, JPEG, WebP; resize, crop, grid |
 //! | [`tokens`] | the tokens file |
+//! | [`data`] | pictures and tokens to train on, in batches |
 //! | [`lpips`] | how far apart two pictures look |
 //! | [`pool`] | threads for the kernel |
 //! | [`atomic_file`] | a file that appears whole or not at all |
@@ -16,6 +17,7 @@
 
 pub mod atomic_file;
 pub mod checkpoint;
+pub mod data;
 pub mod engine;
 pub mod grad;
 pub mod lpips;

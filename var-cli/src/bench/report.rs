@@ -64,7 +64,7 @@ impl Report {
         };
         let decode = takes.multiply_adds - transformer;
         let stages = vec![
-            stage("encode", times.encode, engine.work(Work::Encode)?.multiply_adds),
+            stage("encode", times.encode, engine.work(Work::Encode { pictures: 1 })?.multiply_adds),
             stage("transformer", times.scales.iter().sum(), transformer),
             stage("decode", times.decode, decode),
             stage("whole image", times.whole, takes.multiply_adds),

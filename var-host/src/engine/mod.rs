@@ -239,23 +239,37 @@ impl<'w> Engine<'w> {
     /// # Errors
     /// If the model has no VQVAE, the picture is not of its side, or there is too little memory.
     pub fn encode(&mut self, picture: &Picture) -> Result<Vec<u32>, EngineError> {
+        let mut tokens = self.encode_batch(core::slice::from_ref(picture))?;
+        Ok(tokens.pop().expect("one picture has one row of tokens"))
+    }
+
+    /// The tokens of each of several pictures, which go through the model together.
+    ///
+    /// # Errors
+    /// If the model has no VQVAE, a picture is not of its side, or there is too little memory.
+    pub fn encode_batch(&mut self, pictures: &[Picture]) -> Result<Vec<Vec<u32>>, EngineError> {
         let config = *self.vqvae()?;
         let side = config.side();
-        if (picture.width(), picture.height()) != (side, side) {
-            let (width, height) = (picture.width(), picture.height());
-            return Err(EngineError::PictureSize { wants: side, width, height });
+        if pictures.is_empty() {
+            return Ok(Vec::new());
         }
-        let mut values = vec![0.0; picture.rgb().len()];
-        picture.to_values(&mut values);
-        let mut tokens = vec![0; config.ladder.length()];
-        let floats = self.work(Work::Encode)?.floats;
+        let mut values = vec![0.0; pictures.len() * side * side * 3];
+        for (picture, values) in pictures.iter().zip(values.chunks_exact_mut(side * side * 3)) {
+            if (picture.width(), picture.height()) != (side, side) {
+                let (width, height) = (picture.width(), picture.height());
+                return Err(EngineError::PictureSize { wants: side, width, height });
+            }
+            picture.to_values(values);
+        }
+        let mut tokens = vec![0; pictures.len() * config.ladder.length()];
+        let floats = self.work(Work::Encode { pictures: pictures.len() })?.floats;
         self.with_vqvae(floats, |cpu, vqvae, arena| {
             let mut arena = arena.scope();
-            let latent = arena.take(vqvae.quantizer.latent_len(1));
+            let latent = arena.take(vqvae.quantizer.latent_len(pictures.len()));
             let Ok(()) = vqvae.encode(cpu, latent, &values, &mut arena);
             let Ok(()) = vqvae.quantizer.encode(cpu, &mut tokens, latent, &mut arena);
         })?;
-        Ok(tokens)
+        Ok(image_major(&tokens, pictures.len(), &config.ladder))
     }
 
     /// The picture of L tokens; with `each`, also as it looks after every scale.

@@ -20,8 +20,11 @@ pub enum Work<'a> {
         /// The batch.
         request: &'a Request<'a>,
     },
-    /// Picture → tokens.
-    Encode,
+    /// Pictures → tokens.
+    Encode {
+        /// How many go through the model together.
+        pictures: usize,
+    },
     /// Tokens → picture.
     Decode,
     /// The likelihood of one image's tokens.
@@ -55,11 +58,12 @@ impl Engine<'_> {
         let config = self.vqvae()?;
         let mut tokens = vec![0; config.ladder.length()];
         match work {
-            Work::Encode => {
-                let latent = arena.take(vqvae.quantizer.latent_len(1));
-                let pictures = [(); usize::MAX];
-                let pictures = &pictures[..vqvae.pictures_len(1)];
-                let Ok(()) = vqvae.encode(&dry, latent, pictures, &mut arena);
+            Work::Encode { pictures } => {
+                tokens.resize(pictures * config.ladder.length(), 0);
+                let latent = arena.take(vqvae.quantizer.latent_len(pictures));
+                let values = [(); usize::MAX];
+                let values = &values[..vqvae.pictures_len(pictures)];
+                let Ok(()) = vqvae.encode(&dry, latent, values, &mut arena);
                 let Ok(()) = vqvae.quantizer.encode(&dry, &mut tokens, latent, &mut arena);
             }
             Work::Decode => {

@@ -71,6 +71,12 @@ pub fn crop(picture: &Picture, top: usize, left: usize, height: usize, width: us
     Picture::new(width, height, rows.copied().collect())
 }
 
+/// The picture mirrored left to right.
+pub fn mirrored(picture: &Picture) -> Picture {
+    let rows = (0..picture.height).flat_map(|y| picture.row(y).rchunks_exact(3).flatten());
+    Picture::new(picture.width, picture.height, rows.copied().collect())
+}
+
 /// `n / 2`, a half going to the nearest even number.
 fn half_to_even(n: usize) -> usize {
     let half = n / 2;
@@ -127,6 +133,15 @@ mod tests {
             let resized = resize_shorter_side(&Picture::filled(w, h, [7; 3]), side).unwrap();
             prop_assert_eq!(resized.width().min(resized.height()), side);
             prop_assert_eq!(centre_crop(&resized, side), Picture::filled(side, side, [7; 3]));
+        }
+
+        #[test]
+        fn a_mirror_turns_columns_around(w in 1_u8..12, h in 1_u8..12) {
+            let rgb = |x: u8, y: u8| [x, y, 9];
+            let plain = (0..h).flat_map(|y| (0..w).flat_map(move |x| rgb(x, y))).collect();
+            let turned = (0..h).flat_map(|y| (0..w).rev().flat_map(move |x| rgb(x, y))).collect();
+            let picture = |rgb| Picture::new(w.into(), h.into(), rgb);
+            prop_assert_eq!(mirrored(&picture(plain)), picture(turned));
         }
 
         #[test]

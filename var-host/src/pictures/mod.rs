@@ -11,7 +11,7 @@ mod grid;
 mod resize;
 mod values;
 
-pub use crop::{centre_crop, crop, load_square, resize_shorter_side};
+pub use crop::{centre_crop, crop, load_square, mirrored, resize_shorter_side};
 pub use encode::{Parameters, png_bytes, read_parameters, write_png};
 pub use error::{PictureError, PictureFault};
 pub use grid::grid;

@@ -4,9 +4,10 @@ use core::ops::Range;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use safetensors::{Dtype, SafeTensorError};
+use safetensors::SafeTensorError;
 
 use crate::atomic_file::AtomicFileError;
+use crate::checkpoint::FormatError;
 
 /// A fault and the file that has it.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,15 @@ pub enum TokenFault {
     /// Not a safetensors file, a damaged one, or one without `tokens`.
     #[error("{0}")]
     Safetensors(#[from] SafeTensorError),
+    /// Likewise, of a file that is mapped into memory.
+    #[error("{0}")]
+    Format(#[from] FormatError),
+    /// A tensor is not in the file.
+    #[error("no tensor is called `{tensor}`")]
+    Missing {
+        /// The tensor.
+        tensor: &'static str,
+    },
     /// The metadata have no `ladder`.
     #[error("metadata: no `ladder`")]
     NoLadder,
@@ -41,12 +51,12 @@ pub enum TokenFault {
         has: String,
     },
     /// A tensor is neither i32 nor i64.
-    #[error("{tensor}: wants I32 or I64, file has {has:?}")]
+    #[error("{tensor}: wants I32 or I64, file has {has}")]
     Type {
         /// The tensor.
         tensor: &'static str,
         /// The file's.
-        has: Dtype,
+        has: String,
     },
     /// A tensor's rank is not the right one.
     #[error("{tensor}: wants {wants} dimensions, file has {has:?}")]
@@ -76,6 +86,34 @@ pub enum TokenFault {
         /// The labels.
         has: usize,
     },
+    /// The metadata's `variants` is not a number from 1, or the images are not whole pictures of
+    /// so many variants.
+    #[error("variants: wants a number from 1 that divides the {images} images, file has {has:?}")]
+    Variants {
+        /// The images.
+        images: usize,
+        /// The file's.
+        has: String,
+    },
+    /// The metadata's `classes` is not a JSON list of names.
+    #[error("classes: wants a JSON list of names, file has {has:?}")]
+    Classes {
+        /// The file's.
+        has: String,
+    },
+    /// The variants of a picture have not one label.
+    #[error("labels[{index}]: wants {wants} as the picture's first variant has, file has {has}")]
+    LabelOfVariant {
+        /// The variant's image.
+        index: usize,
+        /// The first variant's label.
+        wants: i32,
+        /// The file's.
+        has: i32,
+    },
+    /// There are no images.
+    #[error("holds no images")]
+    Empty,
     /// A value is out of range.
     #[error("{tensor}[{index}]: wants {from}..{to}, file has {has}", from = wants.start, to = wants.end)]
     Value {

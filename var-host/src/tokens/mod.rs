@@ -3,8 +3,15 @@
 //! safetensors with `tokens` i32 `[N, L]` (scales in order, each row-major), optionally `labels`
 //! i32 `[N]` (−1 is the null class), and metadata `ladder`, the sides of the scales joined by `_`,
 //! such as `1_2_3_4_5_6_8_10_13_16`. i64 is read too.
+//!
+//! Made of a data set, the metadata also have `variants`, how many images (crops, mirrored or not)
+//! there are of each picture, one after the other; and `classes`, the names of the classes as a
+//! JSON list. Such a file may be larger than memory: [`TokenWriter`] writes it picture by picture,
+//! [`MappedTokens`] reads what is asked for.
 
 mod error;
+mod mapped;
+mod writer;
 
 use core::ops::Range;
 use std::collections::HashMap;
@@ -18,6 +25,8 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use crate::atomic_file::AtomicFile;
 
 pub use error::{TokenFault, TokenFileError};
+pub use mapped::MappedTokens;
+pub use writer::TokenWriter;
 
 /// Token maps of N images, L tokens each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,7 +203,7 @@ fn integers(tensor: &'static str, view: &TensorView<'_>) -> Result<Vec<i32>, Tok
             };
             values.enumerate().map(narrow).collect()
         }
-        has => Err(TokenFault::Type { tensor, has }),
+        has => Err(TokenFault::Type { tensor, has: format!("{has:?}") }),
     }
 }
 

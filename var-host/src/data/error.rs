@@ -1,0 +1,103 @@
+//! What can be wrong with a data set, or with how it is to be dealt out.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::tokens::TokenFileError;
+
+/// Why a data set cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A folder cannot be read.
+    #[error("cannot read the folder {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A folder that should hold a folder for each class holds none.
+    #[error("{}: wants a folder for each class, has none", path.display())]
+    NoClasses {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// None of the classes has a picture.
+    #[error("{}: no pictures (png, jpg, jpeg, webp) in its {classes} classes", path.display())]
+    NoPictures {
+        /// The folder of the classes.
+        path: PathBuf,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// The name of a class or a picture is not Unicode.
+    #[error("{}: the name is not Unicode", path.display())]
+    Name {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A folder is called as no class is.
+    #[error("{}: no class is called {class:?}, the {classes} classes are others", path.display())]
+    UnknownClass {
+        /// The folder of the classes.
+        path: PathBuf,
+        /// The name.
+        class: String,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// More pictures than can be numbered.
+    #[error("{has} pictures are too many, at most {} can be numbered", u32::MAX)]
+    TooMany {
+        /// How many there are.
+        has: usize,
+    },
+    /// Not even one batch can be filled.
+    #[error("wants at least {wants} pictures for a batch, has {has}")]
+    TooFew {
+        /// The batch.
+        wants: u32,
+        /// The pictures.
+        has: u32,
+    },
+    /// A batch is not a multiple of the ranks.
+    #[error("a batch of {batch} cannot be shared evenly by {ranks} ranks")]
+    Uneven {
+        /// Pictures in a batch.
+        batch: u32,
+        /// How many ranks there are.
+        ranks: u32,
+    },
+    /// A run is to go on where an epoch has no batch.
+    #[error("is to go on at batch {wants} of an epoch, which has {has}")]
+    NoSuchBatch {
+        /// The batch asked for.
+        wants: u32,
+        /// Batches of an epoch.
+        has: u32,
+    },
+    /// Not one picture can be read.
+    #[error("{}: none of its {pictures} pictures can be read; the first, {first}: {reason}", path.display())]
+    AllBroken {
+        /// The folder of the classes.
+        path: PathBuf,
+        /// How many pictures there are.
+        pictures: u32,
+        /// The one found first.
+        first: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The threads that read pictures cannot be started.
+    #[error("cannot start {workers} threads to read pictures")]
+    Threads {
+        /// How many were asked for.
+        workers: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The tokens file is damaged or contradicts itself.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
+}

@@ -1,0 +1,31 @@
+//! Data to train on: a folder of pictures, or the tokens made of them, in batches.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `folder` | [`Folder`]: pictures in a folder for each class |
+//! | `order`, `plan` | what comes when: the shuffled epoch, batches, ranks |
+//! | `views` | resize, crop, mirror |
+//! | `loader`, `ahead` | [`Loader`]: threads that read pictures ahead |
+//! | `token_set` | [`TokenSet`]: the same from a tokens file |
+//! | `random` | the random numbers of all of these |
+//!
+//! What is in a batch is a function of the seed, the epoch and the position in it: neither the
+//! number of threads nor that of ranks changes it, nor whether the run was broken off in between.
+
+mod ahead;
+mod error;
+mod folder;
+mod loader;
+mod order;
+mod plan;
+mod random;
+mod token_set;
+mod views;
+
+pub use error::DataError;
+pub use folder::{Folder, class_names};
+pub use loader::{Batch, BrokenPicture, Loader};
+pub use order::Order;
+pub use plan::{Batching, Pass, Place, Plan};
+pub use token_set::{TokenBatch, TokenBatches, TokenSet};
+pub use views::{Crops, Draw, Flip, Views};

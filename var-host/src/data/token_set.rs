@@ -1,0 +1,236 @@
+//! Tokens to train on: the images of a tokens file, in batches.
+
+use std::path::Path;
+
+use super::plan::Walk;
+use super::random::{Stream, below, words};
+use super::{DataError, Pass, Place, Plan};
+use crate::tokens::{MappedTokens, TokenFault, TokenFileError};
+
+/// The tokens and labels of a data set's pictures.
+///
+/// In an epoch each picture comes once. Of its variants (other crops, mirrored or not) one is drawn
+/// by the seed, the epoch and the picture; in validation it is the first.
+#[derive(Debug)]
+pub struct TokenSet {
+    file: MappedTokens,
+    classes: usize,
+}
+
+/// What one rank has of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenBatch {
+    /// Which batch it is.
+    pub place: Place,
+    /// L tokens of each picture, one picture's after the other.
+    pub tokens: Vec<u32>,
+    /// The class of each picture.
+    pub labels: Vec<u32>,
+}
+
+impl TokenSet {
+    /// Opens a file of tokens of a codebook of `codes`, which is mapped and gone through once.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged or contradicts itself, has no image or no labels, or
+    /// has a token outside `0..codes` or a label that is no class.
+    pub fn open(path: &Path, codes: usize) -> Result<Self, DataError> {
+        let file = MappedTokens::open(path)?;
+        if file.images() == 0 {
+            let fault = TokenFault::Empty;
+            return Err(TokenFileError { path: path.to_path_buf(), fault }.into());
+        }
+        let highest = file.labels().into_iter().flatten().copied().max().unwrap_or(0).max(0);
+        let classes = file.classes().map_or(highest as usize + 1, <[String]>::len);
+        file.check_labels(classes)?;
+        file.check(codes)?;
+        Ok(Self { file, classes })
+    }
+
+    /// The sides of the scales.
+    pub fn ladder(&self) -> &[u32] {
+        self.file.ladder()
+    }
+
+    /// How many pictures there are, at least one.
+    pub fn pictures(&self) -> usize {
+        self.file.images() / self.file.variants()
+    }
+
+    /// How many classes: as many as have names, or as the labels want.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The names of the classes, where the file has them.
+    pub fn class_names(&self) -> Option<&[String]> {
+        self.file.classes()
+    }
+
+    /// How many tokens an image has, L.
+    pub fn tokens_per_image(&self) -> usize {
+        self.file.tokens_per_image()
+    }
+
+    /// The batches from `from` to the end of the epoch before `until`.
+    ///
+    /// # Panics
+    /// If `plan` is of another number of pictures.
+    ///
+    /// # Errors
+    /// If an epoch has no such batch as `from`.
+    #[track_caller]
+    pub fn batches(
+        &self,
+        plan: &Plan,
+        from: Place,
+        until: u32,
+    ) -> Result<TokenBatches<'_>, DataError> {
+        assert_eq!(plan.items() as usize, self.pictures(), "token set: a plan of another set");
+        Ok(TokenBatches { set: self, plan: *plan, walk: plan.walk(from, until)? })
+    }
+
+    /// The image of `picture` in an epoch.
+    fn image(&self, plan: &Plan, epoch: u32, picture: u32) -> usize {
+        let batching = plan.batching();
+        let variants = self.file.variants();
+        let variant = match batching.pass {
+            Pass::Training => {
+                let word = words(batching.seed, Stream::Variant, epoch, picture, 0)[0];
+                below(word, u32::try_from(variants).unwrap_or(u32::MAX)) as usize
+            }
+            Pass::Validation => 0,
+        };
+        picture as usize * variants + variant
+    }
+}
+
+/// The batches of one rank, in order.
+#[derive(Clone, Debug)]
+pub struct TokenBatches<'a> {
+    set: &'a TokenSet,
+    plan: Plan,
+    walk: Walk,
+}
+
+impl Iterator for TokenBatches<'_> {
+    type Item = TokenBatch;
+
+    fn next(&mut self) -> Option<TokenBatch> {
+        let (place, positions, order) = self.walk.begin_batch()?;
+        let file = &self.set.file;
+        let labels = file.labels().expect("a set has labels");
+        let mut batch = TokenBatch { place, tokens: Vec::new(), labels: Vec::new() };
+        for position in positions {
+            let image = self.set.image(&self.plan, place.epoch, order.item(position));
+            // Neither is negative: both were checked when the set was opened.
+            batch.tokens.extend(file.row(image).map(|token| token as u32));
+            batch.labels.push(labels[image] as u32);
+        }
+        Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::data::Batching;
+    use crate::tokens::{TokenFile, TokenWriter};
+
+    /// Pictures 0, 1, … of classes 0, 1, 2, 0, …; the tokens are the picture, the variant, then
+    /// three zeros.
+    fn set(pictures: u32, variants: u32) -> (tempfile::TempDir, TokenSet) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let most = pictures as usize;
+        let mut writer =
+            TokenWriter::create(&path, false, vec![1, 2], variants as usize, classes, most)
+                .unwrap();
+        for picture in 0..pictures {
+            let row = |variant| vec![picture, variant, 0, 0, 0];
+            writer.push(picture % 3, &(0..variants).map(row).collect::<Vec<_>>()).unwrap();
+        }
+        writer.finish().unwrap();
+        (folder, TokenSet::open(&path, 4096).unwrap())
+    }
+
+    const START: Place = Place { epoch: 0, batch: 0 };
+
+    fn batching(pass: Pass, batch: u32) -> Batching {
+        Batching { pass, batch, rank: 0, ranks: 1, seed: 11, shuffle: pass == Pass::Training }
+    }
+
+    #[test]
+    fn labels_go_with_their_tokens_and_every_variant_comes() {
+        let (_folder, set) = set(24, 4);
+        assert_eq!((set.pictures(), set.classes(), set.tokens_per_image()), (24, 3, 5));
+        assert_eq!(set.class_names().unwrap(), ["a", "b", "c"]);
+        let plan = Plan::new(24, batching(Pass::Training, 8)).unwrap();
+        let mut counts = [0_i32; 4];
+        for batch in set.batches(&plan, START, 100).unwrap() {
+            assert_eq!((batch.labels.len(), batch.tokens.len()), (8, 40));
+            for (tokens, label) in batch.tokens.chunks_exact(5).zip(&batch.labels) {
+                assert_eq!(tokens[0] % 3, *label);
+                counts[tokens[1] as usize] += 1;
+            }
+        }
+        // 600 each, ± 5 standard deviations.
+        assert!(counts.iter().all(|count| (count - 600).abs() < 107), "{counts:?}");
+    }
+
+    #[test]
+    fn validation_takes_the_first_variant_of_each() {
+        let (_folder, set) = set(7, 3);
+        let plan = Plan::new(7, batching(Pass::Validation, 4)).unwrap();
+        let batches: Vec<_> = set.batches(&plan, START, 1).unwrap().collect();
+        let tokens: Vec<_> =
+            batches.iter().flat_map(|batch| batch.tokens.chunks_exact(5)).collect();
+        assert!(tokens.iter().map(|row| (row[0], row[1])).eq((0..7).map(|n| (n, 0))));
+        assert_eq!(batches[1].labels.len(), 3);
+    }
+
+    #[test]
+    fn files_that_do_not_fit_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        let fault = |tokens: &[i32], labels: Option<&[i32]>| {
+            let file = TokenFile::new(vec![1], tokens.to_vec(), labels.map(<[i32]>::to_vec));
+            file.save(&path, true).unwrap();
+            let fault = TokenSet::open(&path, 10).unwrap_err().to_string();
+            fault.strip_prefix(&format!("{}: ", path.display())).unwrap().to_owned()
+        };
+        assert_eq!(fault(&[], Some(&[])), "holds no images");
+        assert_eq!(fault(&[3], None), "no tensor is called `labels`");
+        assert_eq!(fault(&[3, 10], Some(&[0, 1])), "tokens[1]: wants 0..10, file has 10");
+        assert_eq!(fault(&[3, -1], Some(&[0, 1])), "tokens[1]: wants 0..10, file has -1");
+        assert_eq!(fault(&[3, 1], Some(&[4, -1])), "labels[1]: wants 0..5, file has -1");
+    }
+
+    proptest! {
+        #[test]
+        fn ranks_and_resuming_change_nothing(
+            pictures in 4_u32..30, size in 1_u32..4, variants in 1_u32..4, at in 0_u32..30,
+        ) {
+            let (_folder, set) = set(pictures, variants);
+            let of = |rank, ranks, from| {
+                let batching = Batching { rank, ranks, ..batching(Pass::Training, 2 * size) };
+                let plan = Plan::new(set.pictures(), batching).unwrap();
+                set.batches(&plan, from, 3).unwrap().collect::<Vec<_>>()
+            };
+            prop_assume!(pictures >= 2 * size);
+            let whole = of(0, 1, START);
+            let halves = of(0, 2, START).into_iter().zip(of(1, 2, START));
+            let joined = halves.map(|(mut first, second)| {
+                first.tokens.extend(second.tokens);
+                first.labels.extend(second.labels);
+                first
+            });
+            prop_assert!(joined.eq(whole.iter().cloned()));
+            let at = at as usize % whole.len();
+            prop_assert_eq!(of(0, 1, whole[at].place), &whole[at..]);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What the model sees of a picture: resized, cut out, mirrored.
+
+use super::random::{Stream, below, words};
+use crate::pictures::{Picture, PictureFault, centre_crop, crop, mirrored, resize_shorter_side};
+
+/// Where a picture is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crops {
+    /// Once, in the middle.
+    Centre,
+    /// So many times, anywhere, all places as likely.
+    Random(u32),
+}
+
+/// Whether what is cut out is mirrored left to right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flip {
+    /// As it is.
+    Never,
+    /// Mirrored every other time.
+    Random,
+    /// Both as it is and mirrored, one after the other.
+    Both,
+}
+
+/// What is made of a picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Views {
+    /// Side of what is cut out.
+    pub side: usize,
+    /// Before, the shorter side is resized to so many times that, rounded; at least 1.
+    pub resize: f64,
+    /// Where it is cut.
+    pub crops: Crops,
+    /// Whether it is mirrored.
+    pub flip: Flip,
+}
+
+/// Which random numbers a picture is cut by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// Seed of the run.
+    pub seed: u64,
+    /// The epoch.
+    pub epoch: u32,
+    /// The position in the epoch.
+    pub position: u32,
+}
+
+impl Views {
+    /// How many are made of each picture.
+    pub fn per_picture(&self) -> usize {
+        let crops = match self.crops {
+            Crops::Centre => 1,
+            Crops::Random(count) => count as usize,
+        };
+        crops * if self.flip == Flip::Both { 2 } else { 1 }
+    }
+
+    /// The shorter side before the cut: `round(resize · side)`, a half to the even number.
+    ///
+    /// # Panics
+    /// If `side` is zero or `resize` is less than 1 or not finite.
+    #[track_caller]
+    pub fn resized_side(&self) -> usize {
+        let Self { side, resize, .. } = *self;
+        assert!(side > 0, "views: side is zero");
+        assert!(resize >= 1.0 && resize.is_finite(), "views: resized to {resize} of the side");
+        (resize * side as f64).round_ties_even() as usize
+    }
+
+    /// The views of a picture, `side × side`, crop by crop, each followed by its mirror image where
+    /// both are wanted.
+    ///
+    /// # Panics
+    /// As [`resized_side`](Self::resized_side).
+    ///
+    /// # Errors
+    /// If the resized picture is too large, as a very long strip may be.
+    #[track_caller]
+    pub fn cut(&self, picture: &Picture, draw: Draw) -> Result<Vec<Picture>, PictureFault> {
+        let side = self.side;
+        let resized = resize_shorter_side(picture, self.resized_side())?;
+        let crops = match self.crops {
+            Crops::Centre => 1,
+            Crops::Random(count) => count,
+        };
+        let mut views = Vec::with_capacity(self.per_picture());
+        for part in 0..crops {
+            let numbers = words(draw.seed, Stream::View, draw.epoch, draw.position, part);
+            let view = match self.crops {
+                Crops::Centre => centre_crop(&resized, side),
+                Crops::Random(_) => {
+                    let start = |word, length| below(word, (length - side + 1) as u32) as usize;
+                    let top = start(numbers[0], resized.height());
+                    crop(&resized, top, start(numbers[1], resized.width()), side, side)
+                }
+            };
+            match self.flip {
+                Flip::Random if below(numbers[2], 2) == 1 => views.push(mirrored(&view)),
+                Flip::Both => {
+                    let mirror = mirrored(&view);
+                    views.extend([view, mirror]);
+                }
+                Flip::Never | Flip::Random => views.push(view),
+            }
+        }
+        Ok(views)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every pixel tells its column and row.
+    fn chart(width: u8, height: u8) -> Picture {
+        let rgb = (0..height).flat_map(|y| (0..width).flat_map(move |x| [x, y, 0])).collect();
+        Picture::new(width.into(), height.into(), rgb)
+    }
+
+    fn draw(position: u32) -> Draw {
+        Draw { seed: 3, epoch: 1, position }
+    }
+
+    const VIEWS: Views = Views { side: 8, resize: 1.0, crops: Crops::Random(1), flip: Flip::Never };
+
+    #[test]
+    fn sides_round_as_the_published_training_does() {
+        for (side, resize, expected) in
+            [(256, 1.125, 288), (64, 1.125, 72), (32, 1.125, 36), (20, 1.125, 22), (4, 1.125, 4)]
+        {
+            assert_eq!(Views { side, resize, ..VIEWS }.resized_side(), expected);
+        }
+    }
+
+    #[test]
+    fn every_crop_and_both_mirrorings_are_as_likely() {
+        let views = Views { flip: Flip::Random, ..VIEWS };
+        let mut counts = [[0_i32; 5]; 2];
+        for position in 0..5000 {
+            let view = &views.cut(&chart(12, 8), draw(position)).unwrap()[0];
+            let (first, last) = (view.rgb()[0], view.rgb()[7 * 3]);
+            counts[usize::from(first > last)][usize::from(first.min(last))] += 1;
+        }
+        // 500 each, ± 5 standard deviations.
+        assert!(counts.as_flattened().iter().all(|count| (count - 500).abs() < 107), "{counts:?}");
+    }
+
+    #[test]
+    fn both_mirrorings_follow_each_other() {
+        let views = Views { crops: Crops::Random(3), flip: Flip::Both, ..VIEWS };
+        let cut = views.cut(&chart(12, 9), draw(0)).unwrap();
+        assert_eq!(cut.len(), views.per_picture());
+        let plain = Views { flip: Flip::Never, ..views }.cut(&chart(12, 9), draw(0)).unwrap();
+        for (pair, plain) in cut.chunks_exact(2).zip(&plain) {
+            assert_eq!((&pair[0], &pair[1]), (plain, &mirrored(plain)));
+        }
+        assert!(plain[0] != plain[1] || plain[1] != plain[2], "crops have numbers of their own");
+    }
+
+    #[test]
+    fn the_centre_takes_no_random_numbers() {
+        let views = Views { crops: Crops::Centre, resize: 1.25, ..VIEWS };
+        let cut = |position| views.cut(&chart(20, 10), draw(position)).unwrap();
+        assert_eq!(cut(0), [crop(&chart(20, 10), 1, 6, 8, 8)]);
+        assert_eq!(cut(0), cut(1));
+    }
+
+    proptest! {
+        #[test]
+        fn views_are_square_and_of_the_picture(
+            width in 1_u8..40, height in 1_u8..40, count in 1_u32..4, both: bool, seed: u64,
+        ) {
+            let flip = if both { Flip::Both } else { Flip::Random };
+            let views = Views { crops: Crops::Random(count), flip, resize: 1.5, ..VIEWS };
+            let draw = Draw { seed, epoch: 0, position: 7 };
+            let cut = views.cut(&chart(width, height), draw).unwrap();
+            prop_assert_eq!(cut.len(), views.per_picture());
+            prop_assert!(cut.iter().all(|view| (view.width(), view.height()) == (8, 8)));
+            prop_assert_eq!(cut, views.cut(&chart(width, height), draw).unwrap());
+        }
+    }
+}
