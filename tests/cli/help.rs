@@ -3,7 +3,7 @@
 use super::Place;
 
 /// The options of each command that users rely on.
-const OPTIONS: [(&str, &[&str]); 9] = [
+const OPTIONS: [(&str, &[&str]); 10] = [
     ("convert", &["--dtype", "--ladder", "--heads", "--class-names", "--classes-file", "-o"]),
     ("info", &["--json", "[MODEL]"]),
     (
@@ -45,6 +45,20 @@ const OPTIONS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("score", &["<IMAGE>...", "--classes", "--json"]),
+    (
+        "tokenize",
+        &[
+            "<DATA>",
+            "-o",
+            "--split",
+            "--crops",
+            "--flip",
+            "--batch",
+            "--mid-reso",
+            "--seed",
+            "--workers",
+        ],
+    ),
     ("bench", &["--json", "--runs", "--batch", "--depth", "--dtype"]),
 ];
 

@@ -7,6 +7,7 @@ mod pictures;
 mod reference;
 mod refusals;
 mod sample;
+mod tokenize;
 
 use std::fs;
 use std::path::{Path, PathBuf};

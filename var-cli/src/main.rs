@@ -5,7 +5,7 @@
 //! | [`args`] | options that several commands share, and what they mean |
 //! | [`classes`] | `--class`: numbers, ranges and names |
 //! | [`built_in`] | the model that is used when none is given |
-//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`mod@bench`] | one command each |
+//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`mod@bench`] | one command each |
 //! | [`output`] | what may be overwritten, and what a picture says of itself |
 //! | [`memory`], [`progress`], [`interrupt`] | the machine and the terminal |
 #![forbid(unsafe_code)]
@@ -26,6 +26,7 @@ mod progress;
 mod reconstruct;
 mod sample;
 mod score;
+mod tokenize;
 
 use std::io;
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ enum Command {
     Reconstruct(reconstruct::Options),
     Edit(edit::Options),
     Score(score::Options),
+    Tokenize(tokenize::Options),
     Bench(bench::Options),
 }
 
@@ -79,6 +81,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Reconstruct(options) => reconstruct::run(options, &session),
         Command::Edit(options) => edit::run(options, &session),
         Command::Score(options) => score::run(options, &session),
+        Command::Tokenize(options) => tokenize::run(options, &session),
         Command::Bench(options) => bench::run(options, &session),
     }
 }

@@ -40,10 +40,22 @@ pub(crate) fn of_sampling(
     Ok((4 * takes.floats as u64 + batch as u64 * picture * 5, takes))
 }
 
+/// Bytes of working memory that encoding so many pictures together takes.
+pub(crate) fn of_encoding(engine: &Engine<'_>, pictures: usize) -> Result<u64> {
+    let takes = engine.work(Work::Encode { pictures })?;
+    // Besides what the kernel works in: pictures as bytes, then as numbers.
+    let picture = 3 * engine.vqvae()?.side().pow(2) as u64;
+    Ok(4 * takes.floats as u64 + pictures as u64 * picture * 5)
+}
+
 /// Refuses a batch for which the machine has not the memory.
 pub(crate) fn check_batch(engine: &Engine<'_>, batch: usize, guided: bool) -> Result<()> {
+    check(batch, of_sampling(engine, batch, guided)?.0)
+}
+
+/// Refuses a batch that `wants` so many bytes, if the machine has not so many.
+pub(crate) fn check(batch: usize, wants: u64) -> Result<()> {
     let Some(has) = available() else { return Ok(()) };
-    let (wants, _) = of_sampling(engine, batch, guided)?;
     if wants <= has {
         return Ok(());
     }

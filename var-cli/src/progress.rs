@@ -63,6 +63,15 @@ impl Progress {
         self.line_if_due(text);
     }
 
+    /// Something that went wrong and is not the end.
+    pub(crate) fn warn(&self, text: &str) {
+        match &self.shown {
+            Shown::Bar(bar) => bar.suspend(|| eprintln!("var: {text}")),
+            Shown::Lines => eprintln!("var: {text}"),
+            Shown::Nothing => {}
+        }
+    }
+
     fn line_if_due(&mut self, detail: &str) {
         if matches!(self.shown, Shown::Lines) && self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();

@@ -82,6 +82,17 @@ pub(crate) fn probability(text: &str) -> Result<f32, String> {
     number(text, 0.0..=1.0)
 }
 
+/// How many times the model's side a picture's shorter side is resized to.
+pub(crate) fn resize(text: &str) -> Result<f64, String> {
+    let resize: f64 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;
+    // NaN is in no range.
+    if (1.0..=16.0).contains(&resize) {
+        Ok(resize)
+    } else {
+        Err(format!("{resize} is not in 1..=16"))
+    }
+}
+
 /// `y0,x0,y1,x1` as fractions of the picture
 pub(crate) fn region(text: &str) -> Result<Region, String> {
     let numbers: Result<Vec<f32>, _> = text.split(',').map(probability).collect();
@@ -115,6 +126,14 @@ mod tests {
         }
         assert_eq!(probability(" 0.5"), Ok(0.5));
         assert_eq!(guidance("NaN"), Err("NaN is not in 0..=1000".to_owned()));
+    }
+
+    #[test]
+    fn a_crop_fits_into_what_it_is_cut_from() {
+        assert_eq!(resize("1.125"), Ok(1.125));
+        for text in ["0.99", "NaN", "-2", "inf", "17", "x"] {
+            assert!(resize(text).is_err(), "{text}");
+        }
     }
 
     #[test]

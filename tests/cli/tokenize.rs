@@ -1,0 +1,202 @@
+//! `var tokenize`: data sets in, a cache to train on out.
+
+use std::fs;
+use std::path::Path;
+
+use var_host::data::{Batching, Pass, Place, Plan, TokenSet};
+use var_host::pictures::{Picture, mirrored, write_png};
+use var_host::tokens::MappedTokens;
+
+use super::{Place as Folder, fixture};
+
+/// Three classes of 32 × 32 pictures, cut from the fixtures: `data/CLASS/N.png`.
+fn data(place: &Folder, folder: &str) {
+    for (number, class) in ["ant", "bee", "ant", "cat", "ant"].iter().enumerate() {
+        let source = Picture::open(Path::new(&fixture(&format!("pipeline_{number}.png")))).unwrap();
+        let folder = place.path(folder).join(class);
+        fs::create_dir_all(&folder).unwrap();
+        let picture = var_host::pictures::crop(&source, 1, 2, 32, 32);
+        write_png(&folder.join(format!("{number}.png")), &picture, &Default::default(), true)
+            .unwrap();
+    }
+}
+
+/// The pictures of [`data`] in their order.
+const FILES: [&str; 5] = ["ant/0.png", "ant/2.png", "ant/4.png", "bee/1.png", "cat/3.png"];
+
+fn rows(tokens: &[i32]) -> Vec<&[i32]> {
+    tokens.chunks_exact(30).collect()
+}
+
+#[test]
+fn centre_crops_are_what_encode_makes_of_them() {
+    let place = Folder::new();
+    data(&place, "data");
+    let said = place.var(&["tokenize", "data", "-o", "cache", "--mid-reso", "1"]);
+    assert_eq!(said, "cache: 5 pictures of 3 classes, 1 × 30 tokens each\n");
+    let files = FILES.map(|file| format!("data/{file}"));
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    place.var(&[&["encode", "-o", "tokens"], &files[..]].concat());
+    let cache = place.tokens("cache");
+    assert_eq!(cache.tokens(), place.tokens("tokens").tokens());
+    assert_eq!(cache.labels(), Some(&[0, 0, 0, 1, 2][..]));
+    let mapped = MappedTokens::open(&place.path("cache")).unwrap();
+    assert_eq!(mapped.classes().unwrap(), ["ant", "bee", "cat"]);
+    place.refused(&["tokenize", "data", "-o", "cache"], 1, "cache: exists already");
+    place.var(&["decode", "cache", "-o", "decoded/", "-q"]);
+    assert_eq!(place.parameters("decoded/000004.png")["class"], "2");
+}
+
+#[test]
+fn variants_follow_each_other() {
+    let place = Folder::new();
+    data(&place, "data");
+    let options = ["tokenize", "data", "--crops", "3", "--flip", "-q", "-o"];
+    let expected = ["cache", "--batch", "1", "--workers", "0"];
+    place.var(&[&options[..], &expected].concat());
+    for more in [["--batch", "4", "--workers", "3"], ["--batch", "64", "--threads", "1"]] {
+        place.var(&[&options[..], &["other"], &more].concat());
+        assert_eq!(place.bytes("other"), place.bytes("cache"), "{more:?}");
+        fs::remove_file(place.path("other")).unwrap();
+    }
+    place.var(&[&options[..], &["other", "--seed", "6"]].concat());
+    assert_ne!(place.bytes("other"), place.bytes("cache"));
+
+    let cache = MappedTokens::open(&place.path("cache")).unwrap();
+    assert_eq!((cache.images(), cache.variants()), (30, 6));
+    let set = TokenSet::open(&place.path("cache"), 512).unwrap();
+    assert_eq!((set.pictures(), set.classes()), (5, 3));
+    let batching =
+        Batching { pass: Pass::Training, batch: 5, rank: 0, ranks: 1, seed: 1, shuffle: true };
+    let plan = Plan::new(5, batching).unwrap();
+    let start = Place { epoch: 0, batch: 0 };
+    for batch in set.batches(&plan, start, 20).unwrap() {
+        let mut labels = batch.labels;
+        labels.sort_unstable();
+        assert_eq!(labels, [0, 0, 0, 1, 2]);
+        assert_eq!(batch.tokens.len(), 5 * 30);
+    }
+}
+
+#[test]
+fn a_mirrored_crop_has_the_tokens_of_its_mirror_image() {
+    let place = Folder::new();
+    data(&place, "data");
+    place.var(&["tokenize", "data", "-o", "cache", "--mid-reso", "1", "--flip", "-q"]);
+    for file in FILES {
+        let picture = mirrored(&place.picture(&format!("data/{file}")));
+        let path = place.path("data").join(file);
+        write_png(&path, &picture, &Default::default(), true).unwrap();
+    }
+    place.var(&["tokenize", "data", "-o", "turned", "--mid-reso", "1", "--flip", "-q"]);
+    let (cache, turned) = (place.tokens("cache"), place.tokens("turned"));
+    for (plain, turned) in rows(cache.tokens()).chunks(2).zip(rows(turned.tokens()).chunks(2)) {
+        assert_eq!((plain[0], plain[1]), (turned[1], turned[0]));
+        assert_ne!(plain[0], plain[1]);
+    }
+}
+
+#[test]
+fn train_and_val_share_their_classes() {
+    let place = Folder::new();
+    data(&place, "data/train");
+    fs::create_dir_all(place.path("data/val/bee")).unwrap();
+    fs::copy(place.path("data/train/bee/1.png"), place.path("data/val/bee/9.png")).unwrap();
+    place.var(&["tokenize", "data", "-o", "train", "-q"]);
+    place.var(&["tokenize", "data", "-o", "again", "--split", "train", "-q"]);
+    place.var(&["tokenize", "data/train", "-o", "alone", "-q"]);
+    assert_eq!(place.bytes("train"), place.bytes("again"));
+    assert_eq!(place.bytes("train"), place.bytes("alone"));
+    place.var(&["tokenize", "data", "-o", "val", "--split", "val", "-q"]);
+    let (train, val) = (place.tokens("train"), place.tokens("val"));
+    assert_eq!(val.labels(), Some(&[1][..]));
+    assert_eq!(rows(val.tokens())[0], rows(train.tokens())[3]);
+    fs::rename(place.path("data/val/bee"), place.path("data/val/bees")).unwrap();
+    let message = "data/val: no class is called \"bees\", the 3 classes are others";
+    place.refused(&["tokenize", "data", "-o", "new", "--split", "val"], 1, message);
+}
+
+#[test]
+fn broken_pictures_are_left_out() {
+    let place = Folder::new();
+    data(&place, "data");
+    place.var(&["tokenize", "data", "-o", "whole", "-q"]);
+    let bytes = place.bytes("data/ant/2.png");
+    fs::write(place.path("data/ant/2.png"), &bytes[..bytes.len() / 2]).unwrap();
+    fs::write(place.path("data/cat/x.jpg"), "").unwrap();
+    let output = place.command(&["tokenize", "data", "-o", "cache", "--batch", "2"]).output();
+    let output = output.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let expected = "cache: 4 pictures of 3 classes, 1 × 30 tokens each, \
+                    2 that cannot be read left out\n";
+    assert_eq!(said, expected);
+    let warned = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = warned.lines().collect();
+    assert!(lines[0].starts_with("var: data/ant/2.png: damaged PNG"), "{warned}");
+    assert!(lines[1].starts_with("var: data/cat/x.jpg: is not a PNG"), "{warned}");
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.ends_with(": left out")), "{warned}");
+    let (whole, cache) = (place.tokens("whole"), place.tokens("cache"));
+    assert_eq!(cache.labels(), Some(&[0, 0, 1, 2][..]));
+    let mut expected = rows(whole.tokens());
+    expected.remove(1);
+    assert_eq!(rows(cache.tokens()), expected);
+
+    for file in ["ant/0.png", "ant/4.png", "bee/1.png", "cat/3.png"] {
+        fs::write(place.path("data").join(file), "").unwrap();
+    }
+    let message = "data: none of its 6 pictures can be read; the first, data/ant/0.png: is not a";
+    place.refused(&["tokenize", "data", "-o", "new", "-q"], 1, message);
+}
+
+#[test]
+fn what_is_no_data_set_is_refused() {
+    let place = Folder::new();
+    fs::create_dir_all(place.path("data/ant")).unwrap();
+    fs::write(place.path("data/ant/notes.txt"), "").unwrap();
+    for (options, code, message) in [
+        (&["none"][..], 1, "cannot read the folder none"),
+        (&["data"], 1, "data: no pictures (png, jpg, jpeg, webp) in its 1 classes"),
+        (&["data/ant"], 1, "data/ant: wants a folder for each class, has none"),
+        (&["data", "--split", "val"], 1, "cannot read the folder data/train"),
+        (&["data", "--split", "test"], 2, "possible values: train, val"),
+        (&["data", "--crops", "0"], 2, "0 is not in 1..=1000"),
+        (&["data", "--mid-reso", "0.9"], 2, "0.9 is not in 1..=16"),
+        (&["data", "--batch", "0"], 2, "0 is not in 1..=4096"),
+        (&["data", "--seed", "-1"], 2, "--seed"),
+    ] {
+        place.refused(&[&["tokenize", "-o", "out"], options].concat(), code, message);
+    }
+    place.refused(&["tokenize", "data", "-o", "none/out"], 1, "cannot write none/out");
+    place.refused(&["tokenize", "data"], 2, "--output <FILE>");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_leaves_nothing() {
+    use core::time::Duration;
+    use std::process::Command;
+    use std::thread;
+    use std::time::Instant;
+
+    let place = Folder::new();
+    data(&place, "data");
+    let picture = place.bytes("data/bee/1.png");
+    for number in 0..400 {
+        fs::write(place.path(&format!("data/bee/more{number}.png")), &picture).unwrap();
+    }
+    let options = ["tokenize", "data", "-o", "out/cache", "--crops", "1000", "-q"];
+    fs::create_dir(place.path("out")).unwrap();
+    let mut child = place.command(&options).spawn().unwrap();
+    let begun = Instant::now();
+    let there = || fs::read_dir(place.path("out")).unwrap();
+    // Not merely the attempt whether a file can be written.
+    let size = |entry: std::io::Result<fs::DirEntry>| entry?.metadata().map(|file| file.len());
+    while !there().any(|entry| size(entry).is_ok_and(|size| size > 100_000)) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is written");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(there().count(), 0);
+}

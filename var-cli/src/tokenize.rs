@@ -1,0 +1,172 @@
+//! `var tokenize`: a data set → a cache of tokens to train on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use var_host::data::{self, Batching, Crops, Flip, Folder, Loader, Pass, Place, Plan, Views};
+use var_host::engine::Engine;
+use var_host::tokens::TokenWriter;
+
+use crate::args::values::{self, LARGEST_BATCH};
+use crate::args::{ModelOptions, Session};
+use crate::{memory, output};
+
+/// The batch where none is asked for, if memory allows.
+const DEFAULT_BATCH: usize = 8;
+
+/// Turn a data set into tokens, to train on
+///
+/// Pictures that cannot be read are told of and left out.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// A folder that holds a folder of pictures (PNG, JPEG, WebP) for each class, or train/ and
+    /// val/ of that kind
+    #[arg(value_name = "DATA")]
+    data: PathBuf,
+    /// The tokens file to write: as `var encode` does, with labels; of each picture all variants,
+    /// one after the other
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Which part of a folder with train/ and val/; the classes are numbered by train/
+    /// [default: train]
+    #[arg(long)]
+    split: Option<Split>,
+    /// How often each picture is cut: 1 = in the middle, more = anywhere
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    crops: u32,
+    /// Also each crop mirrored left to right
+    #[arg(long)]
+    flip: bool,
+    /// Before that, the shorter side is resized to so many times the model's
+    #[arg(long, value_name = "RATIO", default_value_t = 1.125, allow_negative_numbers = true, value_parser = values::resize)]
+    mid_reso: f64,
+    /// Seed of the crops
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    seed: u64,
+    /// Crops that go through the model together; the tokens do not depend on it
+    /// [default: up to 8, as memory allows]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(LARGEST_BATCH)))]
+    batch: Option<u16>,
+    /// Threads that read pictures ahead [default: one for four --threads, at least one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    workers: Option<u16>,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+/// A part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Split {
+    Train,
+    Val,
+}
+
+pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    output::check_file(&options.output, session)?;
+    let folder = Arc::new(options.folder()?);
+    let model = options.model.open_vqvae()?;
+    let mut engine = session.engine(&model.weights)?;
+    let config = engine.vqvae()?;
+    let views = options.views(config.side());
+    let variants = views.per_picture();
+    let batch = options.batch_size(&engine, variants * folder.pictures())?;
+    let mut loader = options.loader(Arc::clone(&folder), views, batch, session)?;
+    let mut writer = TokenWriter::create(
+        &options.output,
+        session.force,
+        config.ladder.sides().iter().map(|side| *side as u32).collect(),
+        variants,
+        folder.classes().to_vec(),
+        folder.pictures(),
+    )?;
+
+    let mut progress = session.progress(folder.pictures(), "pictures");
+    for pictures in &mut loader {
+        let pictures = pictures?;
+        for broken in &pictures.broken {
+            progress.warn(&format!("{}: {}: left out", broken.path.display(), broken.reason));
+        }
+        let mut tokens = Vec::with_capacity(pictures.views.len());
+        for views in pictures.views.chunks(batch) {
+            tokens.extend(engine.encode_batch(views)?);
+        }
+        for (label, variants) in pictures.labels.iter().zip(tokens.chunks_exact(variants)) {
+            writer.push(*label, variants)?;
+        }
+        progress.advance((pictures.labels.len() + pictures.broken.len()) as u64);
+    }
+    drop(progress);
+    let (pictures, broken) = (writer.pictures(), loader.broken());
+    writer.finish()?;
+    let left_out = match broken {
+        0 => String::new(),
+        broken => format!(", {broken} that cannot be read left out"),
+    };
+    session.say(&format!(
+        "{}: {pictures} pictures of {} classes, {variants} × {} tokens each{left_out}",
+        options.output.display(),
+        folder.classes().len(),
+        config.ladder.length(),
+    ))
+}
+
+impl Options {
+    fn folder(&self) -> Result<Folder> {
+        let [train, val] = ["train", "val"].map(|split| self.data.join(split));
+        Ok(match self.split {
+            Some(Split::Train) => Folder::open(&train)?,
+            Some(Split::Val) => Folder::open_with_classes(&val, &data::class_names(&train)?)?,
+            // A class may be called so too, but holds pictures, not folders.
+            None if data::class_names(&train).is_ok() => Folder::open(&train)?,
+            None => Folder::open(&self.data)?,
+        })
+    }
+
+    fn views(&self, side: usize) -> Views {
+        let crops = if self.crops == 1 { Crops::Centre } else { Crops::Random(self.crops) };
+        let flip = if self.flip { Flip::Both } else { Flip::Never };
+        Views { side, resize: self.mid_reso, crops, flip }
+    }
+
+    /// Reads each picture once, as many at a time as make up a batch of views.
+    fn loader(
+        &self,
+        folder: Arc<Folder>,
+        views: Views,
+        batch: usize,
+        session: &Session,
+    ) -> Result<Loader> {
+        let pictures = (batch / views.per_picture()).max(1);
+        let batching = Batching {
+            pass: Pass::Validation,
+            batch: u32::try_from(pictures)?,
+            rank: 0,
+            ranks: 1,
+            seed: self.seed,
+            shuffle: false,
+        };
+        let plan = Plan::new(folder.pictures(), batching)?;
+        let workers = self.workers.map_or((session.threads / 4).max(1), usize::from);
+        let start = Place { epoch: 0, batch: 0 };
+        Ok(Loader::start(folder, plan, views, workers, start, 1)?)
+    }
+
+    /// The batch asked for, if memory allows it; else one that takes at most half of what is left.
+    fn batch_size(&self, engine: &Engine<'_>, most: usize) -> Result<usize> {
+        let batch = match self.batch {
+            Some(batch) => most.min(batch.into()),
+            None => {
+                let mut batch = most.min(DEFAULT_BATCH);
+                let has = memory::available().unwrap_or(u64::MAX);
+                while batch > 1 && memory::of_encoding(engine, batch)? > has / 2 {
+                    batch /= 2;
+                }
+                batch
+            }
+        };
+        memory::check(batch, memory::of_encoding(engine, batch)?)?;
+        Ok(batch)
+    }
+}
