@@ -66,20 +66,20 @@ impl MappedTokens {
     /// # Errors
     /// [`TokenFault::Value`] for the first token outside `0..vocabulary`.
     pub fn check(&self, vocabulary: usize) -> Result<(), TokenFileError> {
-        let check = || {
-            for image in 0..self.images {
-                let row = self.tokens();
-                let wants = 0..vocabulary as i64;
-                let start = image * self.length;
-                for (index, has) in (start..).zip(wide(row, start..start + self.length)) {
-                    if !wants.contains(&has) {
-                        return Err(TokenFault::Value { tensor: "tokens", index, wants, has });
+        let (tokens, wants) = (self.tokens(), 0..vocabulary as i64);
+        let checked = match tokens.as_i32() {
+            Some(tokens) => check_range("tokens", tokens, wants),
+            None => {
+                let other = |(_, has): &(usize, i64)| !wants.contains(has);
+                match wide(tokens, 0..tokens.len()).enumerate().find(other) {
+                    Some((index, has)) => {
+                        Err(TokenFault::Value { tensor: "tokens", index, wants, has })
                     }
+                    None => Ok(()),
                 }
             }
-            Ok(())
         };
-        check().map_err(|fault| fault.of(&self.path))
+        checked.map_err(|fault| fault.of(&self.path))
     }
 
     /// Refuses labels outside `0..classes`.
@@ -195,9 +195,11 @@ mod tests {
     use std::collections::HashMap;
     use std::fs;
 
+    use proptest::prelude::*;
     use safetensors::Dtype as Kind;
     use safetensors::tensor::TensorView;
 
+    use super::super::TokenWriter;
     use super::*;
 
     fn bytes(kind: Kind, values: &[i64]) -> Vec<u8> {
@@ -276,6 +278,34 @@ mod tests {
         assert_eq!(fault, "tokens[0]: wants 0..10, file has 4294967297");
         let fault = wide.check_labels(1).unwrap_err().fault.to_string();
         assert_eq!(fault, "labels[0]: wants 0..1, file has -1");
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_files_do_not_panic(
+            hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("tokens");
+            let classes = vec!["a".to_owned()];
+            let mut writer = TokenWriter::create(&path, false, vec![1, 2], 2, classes, 3).unwrap();
+            for _ in 0..3 {
+                writer.push(0, &[vec![1; 5], vec![2; 5]]).unwrap();
+            }
+            writer.finish().unwrap();
+            let mut bytes = fs::read(&path).unwrap();
+            for (index, byte) in hits {
+                let at = index.index(bytes.len());
+                bytes[at] = byte;
+            }
+            fs::write(&path, bytes).unwrap();
+            if let Ok(file) = MappedTokens::open(&path) {
+                let rows = (0..file.images()).flat_map(|image| file.row(image));
+                prop_assert_eq!(rows.count(), file.images() * file.tokens_per_image());
+                prop_assert!(file.images().is_multiple_of(file.variants()));
+                let _ = (file.check(9), file.check_labels(9));
+            }
+        }
     }
 
     #[test]

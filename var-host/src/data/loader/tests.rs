@@ -168,8 +168,7 @@ fn files_that_go_missing_count_as_broken() {
 }
 
 #[test]
-fn dropping_in_mid_epoch_leaves_the_search_too() {
-    // Every thread would look through all of them, again for each position.
+fn dropping_in_mid_epoch_ends_the_threads() {
     let (_folder, folder) = data(60, &Vec::from_iter(1..60));
     let plan = Plan::new(60, training(2)).unwrap();
     let mut loader = Loader::start(folder, plan, VIEWS, 3, START, u32::MAX).unwrap();
@@ -179,6 +178,17 @@ fn dropping_in_mid_epoch_leaves_the_search_too() {
     let reader = Arc::downgrade(&loader.reader);
     drop(loader);
     assert!(reader.upgrade().is_none(), "the threads have ended");
+}
+
+#[test]
+fn nobody_searches_on_when_nobody_waits() {
+    let (_folder, folder) = data(6, &[0, 1, 2]);
+    let plan = Plan::new(6, Batching { shuffle: false, ..training(6) }).unwrap();
+    let loader = Loader::start(folder, plan, VIEWS, 0, START, 1).unwrap();
+    let step = plan.walk(START, 1).unwrap().next().unwrap();
+    loader.reader.stopped.store(true, Ordering::Relaxed);
+    let found = loader.reader.read(&step);
+    assert_eq!((found.broken.len(), found.picture.is_some()), (0, false));
 }
 
 proptest! {
