@@ -8,7 +8,7 @@ const KERNEL: [&str; 11] = [
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 10] = [
+const HOST: [&str; 12] = [
     "atomic_file",
     "checkpoint",
     "pictures",
@@ -20,6 +20,7 @@ const HOST: [&str; 10] = [
     "engine",
     "optim",
     "grad",
+    "train",
 ];
 
 /// What of the machine below an operation's random draws and its contract need of each other:

@@ -9,6 +9,9 @@ mod fixtures_ops;
 /// Small whole models, every stage = golden files.
 mod fixtures_model;
 
+/// Gradients and steps of the trainer = golden files.
+mod fixtures_training;
+
 /// Zero-shot edits = golden files.
 mod fixtures_edit;
 

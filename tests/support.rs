@@ -192,6 +192,11 @@ impl GoldenModel {
         Self { var, vae, var_weights, vae_weights }
     }
 
+    /// A weight of the transformer.
+    pub(crate) fn var_weight(&self, name: &str) -> &[f32] {
+        &self.var_weights.0[name]
+    }
+
     /// Runs `work` on the model, with the best instruction set and all cores.
     pub(crate) fn with<R>(
         &self,

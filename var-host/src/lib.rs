@@ -6,7 +6,8 @@
 //! | [`model`] | configuration read off a checkpoint, weights by name, the model file |
 //! | [`engine`] | a model at work: sample, encode, decode, score |
 //! | [`grad`] | gradients: a backend that records, and the way back |
-//! | [`optim`] | learning rate and weight decay of a training run |
+//! | [`optim`] | how weights move: schedules, AdamW, loss scaling |
+//! | [`train`] | training: parameters, loss and gradients of a batch, the update |
 //! | [`pictures`] | PNG, JPEG, WebP; resize, crop, grid |
 //! | [`tokens`] | the tokens file |
 //! | [`data`] | pictures and tokens to train on, in batches |
@@ -26,3 +27,4 @@ pub mod optim;
 pub mod pictures;
 pub mod pool;
 pub mod tokens;
+pub mod train;

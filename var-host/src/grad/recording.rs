@@ -8,11 +8,14 @@ use var_kernel::model::weights::Source;
 use var_kernel::ops::PerRow;
 use var_kernel::ops::attention::{self, Attention, Mask};
 use var_kernel::ops::combine::{Combine, PlaceDims};
+use var_kernel::ops::conv2d::{self, Conv2d};
 use var_kernel::ops::cross_entropy::CrossEntropy;
 use var_kernel::ops::draw::{self, Draw, Mixture, Settings};
+use var_kernel::ops::group_norm::{self, Activation, GroupNorm};
 use var_kernel::ops::layer_norm::{self, LayerNorm};
 use var_kernel::ops::linear::{self, Epilogue, Linear};
 use var_kernel::ops::nearest_code::{self, Distance, NearestCode};
+use var_kernel::ops::resize::{self, Resize};
 use var_kernel::ops::split_qkv::{self, Normalisation, SplitQkv};
 
 use super::combine::Part;
@@ -391,5 +394,52 @@ impl<B: TrainBackend> Draw for Recording<'_, B> {
         d: draw::Dims,
     ) -> Result<(), B::Error> {
         self.backend.draw(tokens, mixture, logits, unconditional, settings, d)
+    }
+}
+
+/// What the VQVAE alone is made of has no gradient here yet.
+const NOT_RECORDED: &str = "the VQVAE's operations are not recorded";
+
+impl<B: TrainBackend> Conv2d for Recording<'_, B> {
+    fn conv2d_scratch(&self, d: conv2d::Dims) -> usize {
+        self.backend.conv2d_scratch(d)
+    }
+
+    fn conv2d(
+        &self,
+        _: &mut B::Slice,
+        _: &B::Slice,
+        _: Recorded<'_, B>,
+        _: &B::Slice,
+        _: Option<&B::Slice>,
+        _: &mut B::Slice,
+        _: conv2d::Dims,
+    ) -> Result<(), B::Error> {
+        panic!("{NOT_RECORDED}")
+    }
+}
+
+impl<B: TrainBackend> GroupNorm for Recording<'_, B> {
+    fn group_norm(
+        &self,
+        _: &mut B::Slice,
+        _: &B::Slice,
+        _: &B::Slice,
+        _: &B::Slice,
+        _: f32,
+        _: Activation,
+        _: group_norm::Dims,
+    ) -> Result<(), B::Error> {
+        panic!("{NOT_RECORDED}")
+    }
+}
+
+impl<B: TrainBackend> Resize for Recording<'_, B> {
+    fn bicubic(&self, _: &mut B::Slice, _: &B::Slice, _: resize::Dims) -> Result<(), B::Error> {
+        panic!("{NOT_RECORDED}")
+    }
+
+    fn area(&self, _: &mut B::Slice, _: &B::Slice, _: resize::Dims) -> Result<(), B::Error> {
+        panic!("{NOT_RECORDED}")
     }
 }

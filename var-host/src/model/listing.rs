@@ -3,9 +3,9 @@
 use core::convert::Infallible;
 use core::fmt;
 
-use var_kernel::cpu::Cpu;
 use var_kernel::dry::{Dry, DryMatrix, Lengths};
 use var_kernel::model::weights::Source;
+use var_kernel::ops::Backend;
 
 /// What a model wants of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Listing {
     }
 }
 
-impl<'a> Source<'a, Dry<'_, Cpu<'_>>> for Listing {
+impl<'a, B: Backend> Source<'a, Dry<'_, B>> for Listing {
     type Error = Infallible;
 
     fn matrix(

@@ -1,0 +1,124 @@
+//! All weights of a network in one piece of memory; gradients and the optimizer's state mirror it.
+
+use core::fmt;
+use core::ops::Range;
+use std::collections::HashMap;
+
+use var_kernel::arena::ALIGNMENT;
+use var_kernel::memory::Floats;
+use var_kernel::model::weights::Source;
+
+use crate::grad::Mirrored;
+use crate::model::listing::Wanted;
+
+/// Where each tensor lies.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    tensors: Vec<Tensor>,
+    numbers: HashMap<String, usize>,
+    floats: usize,
+}
+
+/// One tensor of a [`Layout`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// Its name in a checkpoint.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its floats.
+    pub range: Range<usize>,
+    /// Whether it is a matrix that a product may read in another format.
+    pub matrix: bool,
+}
+
+impl Layout {
+    /// Tensors one behind the other, each at the start of a cache line; what lies between is 0 and
+    /// stays so.
+    pub fn new(wanted: Vec<Wanted>) -> Self {
+        let mut floats = 0;
+        let tensors: Vec<Tensor> = wanted
+            .into_iter()
+            .map(|Wanted { name, shape, matrix }| {
+                let range = floats..floats + shape.iter().product::<usize>();
+                floats = range.end.next_multiple_of(ALIGNMENT);
+                Tensor { name, shape, range, matrix }
+            })
+            .collect();
+        let numbers = tensors.iter().map(|tensor| tensor.name.clone()).zip(0..).collect();
+        Self { tensors, numbers, floats }
+    }
+
+    /// All tensors, in order.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// The tensor `name`.
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.numbers.get(name).map(|number| &self.tensors[*number])
+    }
+
+    /// Floats of all tensors and what lies between.
+    pub fn floats(&self) -> usize {
+        self.floats
+    }
+
+    /// Numbers that are trained.
+    pub fn parameters(&self) -> usize {
+        self.tensors.iter().map(|tensor| tensor.range.len()).sum()
+    }
+
+    /// The tensors in `memory`, as a source of weights.
+    ///
+    /// # Panics
+    /// If `memory` is not [`Layout::floats`] long.
+    pub fn source<'a, S: Floats + ?Sized>(&'a self, memory: &'a S) -> FlatSource<'a, S> {
+        assert_eq!(memory.len(), self.floats, "weights are not as long as their layout");
+        FlatSource { layout: self, memory }
+    }
+}
+
+/// Weights by name, out of flat memory.
+pub struct FlatSource<'a, S: ?Sized> {
+    layout: &'a Layout,
+    memory: &'a S,
+}
+
+/// A network wants a tensor that its layout does not have, or has in another shape.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the layout has no tensor {name} of shape {shape:?}")]
+pub struct NotInLayout {
+    name: String,
+    shape: Vec<usize>,
+}
+
+impl<'a, S: Floats + ?Sized> FlatSource<'a, S> {
+    fn find(&self, name: fmt::Arguments<'_>, shape: &[usize]) -> Result<&'a S, NotInLayout> {
+        let name = name.to_string();
+        match self.layout.tensor(&name) {
+            Some(tensor) if tensor.shape == shape => Ok(self.memory.range(tensor.range.clone())),
+            _ => Err(NotInLayout { name, shape: shape.to_vec() }),
+        }
+    }
+}
+
+impl<'a, B: Mirrored> Source<'a, B> for FlatSource<'a, B::Slice> {
+    type Error = NotInLayout;
+
+    fn matrix(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        shape: &[usize],
+    ) -> Result<B::Matrix<'a>, NotInLayout> {
+        self.find(name, shape).map(B::matrix)
+    }
+
+    fn vector(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        shape: &[usize],
+    ) -> Result<&'a B::Slice, NotInLayout> {
+        self.find(name, shape)
+    }
+}

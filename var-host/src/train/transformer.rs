@@ -1,0 +1,235 @@
+//! Loss and gradients of one batch of the transformer.
+
+use core::cell::Cell;
+
+use var_kernel::arena::Arena;
+use var_kernel::dry::{Dry, Lengths};
+use var_kernel::memory::Floats;
+use var_kernel::model::transformer::Conditions;
+use var_kernel::model::{Transformer, VarConfig};
+use var_kernel::ops::Backend;
+
+use super::parameters::Layout;
+use crate::grad::{Memory, RecordedSource, Recording, TrainBackend};
+use crate::model::assemble::TransformerLayers;
+use crate::model::listing::Listing;
+
+/// Some images to learn from.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The class of each, or the null class.
+    pub labels: &'a [u32],
+    /// For each image the tokens of the first `scales` scales.
+    pub targets: &'a [u32],
+    /// What the quantizer makes of the tokens before each scale:
+    /// [`Quantizer::teacher_input`](var_kernel::model::Quantizer::teacher_input), at least of those
+    /// scales.
+    pub input: &'a [f32],
+    /// Stochastic depth: `depth × images × 6` factors, if any.
+    pub factors: Option<&'a [f32]>,
+    /// How many scales are learnt.
+    pub scales: usize,
+    /// Label smoothing, 0 to 1.
+    pub smoothing: f32,
+}
+
+/// What a batch came to.
+#[derive(Clone, Debug)]
+pub struct Losses {
+    /// The cross-entropy of each target in nats, image by image.
+    pub losses: Vec<f32>,
+    /// Whether the most likely token was the target, if it was asked for.
+    pub hits: Option<Vec<bool>>,
+}
+
+/// Floats the values of a batch and the scratch memory of its backward pass take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Of the values; their gradients take as many.
+    pub values: usize,
+    /// Of scratch memory.
+    pub scratch: usize,
+}
+
+/// Memory for a batch: [`Needs`], filled.
+pub struct Room<'m, S: ?Sized> {
+    /// Values.
+    pub values: &'m mut S,
+    /// Their gradients.
+    pub gradients: &'m mut S,
+    /// Scratch memory.
+    pub scratch: &'m mut S,
+}
+
+/// The forward pass of `batch`: the loss of each target, and the logits.
+///
+/// `placed` is called once when all data is in the arena.
+fn forward<'m, B: Backend>(
+    b: &B,
+    transformer: &Transformer<'_, '_, B>,
+    batch: Batch<'_>,
+    arena: &mut Arena<'m, B::Slice>,
+    placed: impl FnOnce(),
+) -> Result<[&'m mut B::Slice; 2], B::Error> {
+    let config = &transformer.config;
+    let (images, ladder) = (batch.labels.len(), &config.ladder);
+    let (length, first) = (ladder.range(batch.scales - 1).end, ladder.cells(0));
+    let wanted = images * (length - first) * config.latent;
+    let input = arena.take(wanted);
+    b.upload(input, &batch.input[..wanted])?;
+    let factors = match batch.factors {
+        None => None,
+        Some(factors) => {
+            let run = arena.take(factors.len());
+            b.upload(run, factors)?;
+            Some(&*run)
+        }
+    };
+    placed();
+    let mut conditions = Conditions::new(b, transformer, batch.labels, false, arena)?;
+    if let Some(factors) = factors {
+        conditions = conditions.with_drop_path(b, factors, arena)?;
+    }
+    let logits = arena.take(images * length * config.codes);
+    transformer.teacher_forced(b, logits, input, &conditions, batch.scales, arena)?;
+    let losses = arena.take(images * length);
+    b.cross_entropy(losses, logits, batch.targets, batch.smoothing)?;
+    Ok([losses, logits])
+}
+
+/// How much memory `images` images of the first `scales` scales take.
+pub fn needs<B: TrainBackend>(b: &B, config: VarConfig, images: usize, scales: usize) -> Needs {
+    let dry = Dry::new(b);
+    let mut listing = Listing::default();
+    let Ok(layers) = TransformerLayers::bind(&mut listing, config);
+    let Ok(transformer) = layers.assemble(&mut listing);
+    let length = config.ladder.range(scales - 1).end;
+    let batch = Batch {
+        labels: &vec![0; images],
+        targets: &vec![0; images * length],
+        input: &vec![0.0; images * length * config.latent],
+        factors: Some(&vec![0.0; config.depth * images * 6]),
+        scales,
+        smoothing: 0.0,
+    };
+    let (mut lengths, kept, peak): (Lengths, _, _) = ([(); usize::MAX], Cell::new(0), Cell::new(0));
+    let mut arena = Arena::keeping(&mut lengths[..], &kept).measuring(&peak);
+    let Ok(_) = forward(&dry, &transformer, batch, &mut arena, || ());
+    let d = var_kernel::ops::attention::Dims {
+        batch: images,
+        heads: config.heads,
+        head_width: config.head_width(),
+        queries: length,
+        keys: length,
+        capacity: length,
+    };
+    Needs { values: peak.get(), scratch: b.attention_backward_scratch(d) }
+}
+
+/// The losses of `batch`, and their gradient **added** to `weight_gradients`.
+///
+/// `position_weights`: of the loss at each of the first scales' positions, the same for all images.
+/// `weights`: as `layout` says, what the network computes with.
+///
+/// # Errors
+/// Only the device's own.
+///
+/// # Panics
+/// If a slice's length is not the configuration's or there is too little room.
+pub fn learn<B: TrainBackend>(
+    b: &B,
+    config: VarConfig,
+    layout: &Layout,
+    weights: &B::Slice,
+    weight_gradients: &mut B::Slice,
+    room: &mut Room<'_, B::Slice>,
+    batch: Batch<'_>,
+    position_weights: &[f32],
+    with_hits: bool,
+) -> Result<Losses, B::Error> {
+    let recording = Recording::new(b, room.values, weights);
+    let (kept, data) = (Cell::new(0), Cell::new(0));
+    let (span, losses) = {
+        let mut source = RecordedSource::new(&recording, layout.source(weights));
+        let layers = TransformerLayers::bind(&mut source, config).expect("a layout of this model");
+        let transformer = layers.assemble(&mut source).expect("a layout of this model");
+        let mut arena = Arena::keeping(room.values, &kept);
+        let placed = || data.set(kept.get());
+        let [losses, logits] = forward(&recording, &transformer, batch, &mut arena, placed)?;
+        (recording.span(losses), read(b, losses, logits, batch, with_hits)?)
+    };
+    let tape = recording.into_tape();
+    assert_eq!(span.length % position_weights.len(), 0, "a weight for each position");
+    b.fill(room.gradients.range_mut(0..kept.get()), 0.0)?;
+    let seed: Vec<f32> = position_weights.iter().copied().cycle().take(span.length).collect();
+    b.upload(span.of_mut(room.gradients), &seed)?;
+    let mut memory = Memory {
+        values: room.values,
+        weights,
+        value_gradients: room.gradients,
+        weight_gradients: Some(weight_gradients),
+        data: data.get(),
+        scratch: room.scratch,
+    };
+    tape.backward(b, &mut memory)?;
+    Ok(losses)
+}
+
+/// The losses of `batch` without gradients, in an arena that reuses its memory.
+///
+/// # Errors
+/// Only the device's own.
+///
+/// # Panics
+/// As [`learn`].
+pub fn judge<B: TrainBackend>(
+    b: &B,
+    config: VarConfig,
+    layout: &Layout,
+    weights: &B::Slice,
+    values: &mut B::Slice,
+    batch: Batch<'_>,
+) -> Result<Losses, B::Error> {
+    let mut source = layout.source(weights);
+    let layers = TransformerLayers::<B>::bind(&mut source, config).expect("a layout of this model");
+    let transformer = layers.assemble(&mut source).expect("a layout of this model");
+    let mut arena = Arena::new(values);
+    let [losses, logits] = forward(b, &transformer, batch, &mut arena, || ())?;
+    read(b, losses, logits, batch, true)
+}
+
+fn read<B: Backend>(
+    b: &B,
+    losses: &B::Slice,
+    logits: &B::Slice,
+    batch: Batch<'_>,
+    with_hits: bool,
+) -> Result<Losses, B::Error> {
+    let rows = batch.targets.len();
+    let mut of_rows = vec![0.0; rows];
+    b.download(&mut of_rows, losses)?;
+    let hits = if with_hits {
+        let codes = logits.len() / rows;
+        let mut row = vec![0.0; codes];
+        let mut hits = Vec::with_capacity(rows);
+        for (number, target) in batch.targets.iter().enumerate() {
+            b.download(&mut row, logits.range(number * codes..(number + 1) * codes))?;
+            hits.push(first_greatest(&row) == *target as usize);
+        }
+        Some(hits)
+    } else {
+        None
+    };
+    Ok(Losses { losses: of_rows, hits })
+}
+
+/// The place of the greatest number, the first of equals.
+fn first_greatest(row: &[f32]) -> usize {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (i, x) in row.iter().enumerate() {
+        if *x > best.1 {
+            best = (i, *x);
+        }
+    }
+    best.0
+}
