@@ -1,7 +1,7 @@
 //! A whole product, cut into tiles that fit the caches.
 //!
 //! Each task makes one tile of the output. It packs its rows of the left operand for a stretch of k,
-//! then walks the right operand: two panels of columns for [`DEPTH`] of k are packed into the
+//! then walks the right operand: two panels of columns for 256 of k are packed into the
 //! first-level cache, multiplied with all packed rows, and forgotten. So no packed copy of the right
 //! operand outlives a tile.
 
@@ -156,7 +156,7 @@ fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Rows and columns of a tile: those with the shortest time, were a thread to need 1 for a vector of
-/// multiply-adds and [`PACKING`] to pack a number.
+/// multiply-adds and `PACKING` to pack a number.
 pub fn tile_size(size: Size, threads: usize) -> (usize, usize) {
     const PACKING: usize = 12;
     let fewest = size.rows.div_ceil(MOST_TILE_ROWS);
