@@ -8,6 +8,7 @@
 //! | [`grad`] | gradients: a backend that records, and the way back |
 //! | [`optim`] | how weights move: schedules, AdamW, loss scaling |
 //! | [`train`] | training: parameters, loss and gradients of a batch, the update |
+//! | [`parallel`] | processes that train one model together |
 //! | [`pictures`] | PNG, JPEG, WebP; resize, crop, grid |
 //! | [`tokens`] | the tokens file |
 //! | [`data`] | pictures and tokens to train on, in batches |
@@ -24,6 +25,7 @@ pub mod grad;
 pub mod lpips;
 pub mod model;
 pub mod optim;
+pub mod parallel;
 pub mod pictures;
 pub mod pool;
 pub mod tokens;
