@@ -11,8 +11,11 @@
 //! of its own behind. A batch script's own `SLURM_PROCID` and `SLURM_NTASKS`, outside of `srun`, say
 //! nothing: its process is one, however many tasks the job may start.
 
+mod hosts;
+mod meeting;
 mod variables;
 
+pub use meeting::Meeting;
 pub use variables::{EnvironmentError, NAMES};
 
 use variables::Variables;
@@ -34,6 +37,8 @@ pub enum Launcher {
 }
 
 /// Which of how many processes this is.
+///
+/// Where the ranks find each other is another matter: [`Meeting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Launch {
     /// Who says so.
@@ -64,6 +69,14 @@ const LAUNCHERS: [(Launcher, [&str; 4]); 4] = [
     (Launcher::Mpich, ["PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"]),
     (Launcher::Slurm, ["SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", ""]),
 ];
+
+impl Launcher {
+    /// The names of its variables; [`Launcher::None`] has none.
+    fn names(self) -> [&'static str; 4] {
+        let of = LAUNCHERS.iter().find(|(launcher, _)| *launcher == self);
+        of.map_or([""; 4], |(_, names)| *names)
+    }
+}
 
 impl Launch {
     /// What the environment says.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::env;
 
 /// Every variable that is read, for who starts ranks and wants a clean environment.
-pub const NAMES: [&str; 32] = [
+pub const NAMES: [&str; 30] = [
     "RANK",
     "WORLD_SIZE",
     "LOCAL_RANK",
@@ -22,8 +22,6 @@ pub const NAMES: [&str; 32] = [
     "PMIX_NAMESPACE",
     "PMI_RANK",
     "PMI_SIZE",
-    "PMI_ID",
-    "PMI_PORT",
     "MPI_LOCALRANKID",
     "MPI_LOCALNRANKS",
     "SLURM_PROCID",
@@ -79,6 +77,41 @@ pub enum EnvironmentError {
         /// Its value.
         bound: usize,
     },
+    /// A variable should be a port, or a time of at least a second.
+    #[error("{name} is {value} in the environment, wants {least} to {most}")]
+    OutOfBounds {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// The least it may be.
+        least: usize,
+        /// The most it may be.
+        most: usize,
+    },
+    /// A variable should name a machine.
+    #[error("{name} in the environment: {value:?} names no machine")]
+    NoMachine {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// Nobody says where rank 0 is.
+    #[error(
+        "{name} is {value} in the environment, {size_name} {size}: \
+         on several machines, MASTER_ADDR must name that of rank 0"
+    )]
+    SeveralMachines {
+        /// How many ranks are on this machine.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// How many ranks there are.
+        size_name: &'static str,
+        /// Its value.
+        size: usize,
+    },
 }
 
 /// Variables of the environment by name.
@@ -117,6 +150,22 @@ impl Variables {
         let number = text.trim().parse();
         let error = |_| EnvironmentError::NotANumber { name, value: text.to_owned() };
         number.map(Some).map_err(error)
+    }
+
+    /// A number from `least` to `most`.
+    pub(super) fn number_within(
+        &self,
+        name: &'static str,
+        least: usize,
+        most: usize,
+    ) -> Result<Option<usize>, EnvironmentError> {
+        let number = self.number(name)?;
+        match number {
+            Some(value) if !(least..=most).contains(&value) => {
+                Err(EnvironmentError::OutOfBounds { name, value, least, most })
+            }
+            _ => Ok(number),
+        }
     }
 
     /// Refuses a value that is not below its bound.
