@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::io;
 
 use super::call::Call;
 use super::environment::EnvironmentError;
@@ -31,6 +32,70 @@ pub enum RanksError {
         /// What this rank calls.
         own: Call,
     },
+    /// A thread cannot be started.
+    #[error("cannot start a thread for the ranks")]
+    Thread {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A rank cannot listen for others.
+    #[error("rank {rank} cannot listen at {address}")]
+    Listen {
+        /// This rank.
+        rank: usize,
+        /// The machine and its ports.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not all ranks have come.
+    #[error("waited {} s for {size} ranks: {} came, {} did not", waited.as_secs(), list(came), list(missing))]
+    Missing {
+        /// How long was waited.
+        waited: Duration,
+        /// How many there should be.
+        size: usize,
+        /// Those that came, this one among them.
+        came: Vec<usize>,
+        /// Those that did not.
+        missing: Vec<usize>,
+    },
+    /// A rank that should listen cannot be reached.
+    #[error("waited {} s for rank {rank} at {address}: {reason}", waited.as_secs())]
+    Unreachable {
+        /// How long was waited.
+        waited: Duration,
+        /// The rank.
+        rank: usize,
+        /// Where it should be.
+        address: String,
+        /// What came instead.
+        reason: String,
+    },
+    /// The ranks do not agree on how many they are.
+    #[error("rank {rank} is of {size} ranks, this rank of {own_size}")]
+    Sizes {
+        /// The other rank.
+        rank: usize,
+        /// How many ranks there are, as it was told.
+        size: usize,
+        /// How many there are, as this rank was told.
+        own_size: usize,
+    },
+    /// Another rank does not take this one in.
+    #[error("rank {rank} refuses this rank: {reason}")]
+    Refused {
+        /// The other rank.
+        rank: usize,
+        /// What it says.
+        reason: String,
+    },
+}
+
+/// Numbers with commas between them.
+fn list(numbers: &[usize]) -> String {
+    let texts: Vec<String> = numbers.iter().map(usize::to_string).collect();
+    texts.join(", ")
 }
 
 /// How a rank was lost.
@@ -48,6 +113,28 @@ pub enum Loss {
         /// The other rank.
         by: usize,
     },
+    /// It has lost this rank.
+    GaveUp,
+    /// It made a call that the others did not make.
+    OutOfStep,
+}
+
+impl Loss {
+    /// What an error on a connection says of the rank at its other end.
+    pub(super) fn broken(error: &io::Error) -> Self {
+        Self::Broken(match error.kind() {
+            io::ErrorKind::UnexpectedEof => "its connection closed".to_owned(),
+            _ => error.to_string(),
+        })
+    }
+
+    /// The same for a connection that was listened to for so long.
+    pub(super) fn after(waited: Duration, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Silent(waited),
+            _ => Self::broken(error),
+        }
+    }
 }
 
 impl fmt::Display for Loss {
@@ -58,6 +145,8 @@ impl fmt::Display for Loss {
             Self::Silent(time) => {
                 write!(formatter, "gave no sign of life for {} s", time.as_secs())
             }
+            Self::GaveUp => formatter.write_str("has given up this rank"),
+            Self::OutOfStep => formatter.write_str("made another call before"),
             Self::Reported { by } => write!(formatter, "is gone, as rank {by} reports"),
         }
     }

@@ -3,15 +3,24 @@
 //! | file | holds |
 //! |---|---|
 //! | `environment` | which rank this process is, as the launcher says |
+//! | `tcp` | [`Tcp`]: ranks over TCP |
+//! | `threads` | [`Threads`]: threads of one process as ranks |
 //! | `call`, `error` | what ranks do together, and what can go wrong |
 
 mod call;
 pub mod environment;
 mod error;
+mod tcp;
+mod threads;
+
+#[cfg(test)]
+mod tests;
 
 pub use call::{Call, Operation};
-pub use environment::Launch;
+pub use environment::{Launch, Meeting};
 pub use error::{Loss, RanksError};
+pub use tcp::Tcp;
+pub use threads::Threads;
 
 /// Processes that train one model together.
 ///
@@ -98,5 +107,6 @@ pub fn from_environment() -> Result<Box<dyn Ranks>, RanksError> {
     if launch.size == 1 {
         return Ok(Box::new(Single));
     }
-    Err(RanksError::Lost { rank: 0, loss: Loss::Left })
+    let meeting = Meeting::from_environment(&launch)?;
+    Ok(Box::new(Tcp::meet(&launch, &meeting)?))
 }

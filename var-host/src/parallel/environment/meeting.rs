@@ -29,6 +29,8 @@ pub struct Meeting {
     pub patience: Duration,
 }
 
+const HERE: &str = "127.0.0.1";
+
 /// What torchrun takes if it is told nothing.
 const DEFAULT_PORT: u16 = 29500;
 
@@ -44,6 +46,17 @@ const PATIENCE_S: usize = 300;
 const LONGEST_PATIENCE_S: usize = 7 * 24 * 3600;
 
 impl Meeting {
+    /// Of ranks that are all on this machine, for a job of this name.
+    #[must_use]
+    pub fn on_this_machine(job: &str) -> Self {
+        Self {
+            host: HERE.to_owned(),
+            ports: ports_by_name(job),
+            job: job.to_owned(),
+            patience: Duration::from_secs(PATIENCE_S as u64),
+        }
+    }
+
     /// What the environment says.
     ///
     /// # Errors
@@ -81,7 +94,6 @@ fn host(launch: &Launch, variables: &Variables) -> Result<String, EnvironmentErr
         }
         return Ok(host.to_owned());
     }
-    const HERE: &str = "127.0.0.1";
     if launch.local_size == Some(launch.size) {
         return Ok(HERE.to_owned());
     }
@@ -118,12 +130,14 @@ fn ports(job: &str, variables: &Variables) -> Result<Vec<u16>, EnvironmentError>
         Some(port) if taken => (1..=PORTS).map(|more| port as u16 + more).collect(),
         Some(port) => vec![port as u16],
         None if job.is_empty() => vec![DEFAULT_PORT],
-        None => {
-            let starts = u64::from(LAST_PORT - FIRST_PORT + 1 - PORTS);
-            let start = FIRST_PORT + (hash(job) % starts) as u16;
-            (start..start + PORTS).collect()
-        }
+        None => ports_by_name(job),
     })
+}
+
+fn ports_by_name(job: &str) -> Vec<u16> {
+    let starts = u64::from(LAST_PORT - FIRST_PORT + 2 - PORTS);
+    let start = FIRST_PORT + (hash(job) % starts) as u16;
+    (start..start + PORTS).collect()
 }
 
 /// What all ranks of the job, and only they, have in their environment.
