@@ -8,7 +8,7 @@ const KERNEL: [&str; 11] = [
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 12] = [
+const HOST: [&str; 13] = [
     "atomic_file",
     "checkpoint",
     "pictures",
@@ -20,6 +20,7 @@ const HOST: [&str; 12] = [
     "engine",
     "optim",
     "grad",
+    "run",
     "train",
 ];
 

@@ -7,6 +7,7 @@
 //! | [`engine`] | a model at work: sample, encode, decode, score |
 //! | [`grad`] | gradients: a backend that records, and the way back |
 //! | [`optim`] | how weights move: schedules, AdamW, loss scaling |
+//! | [`run`] | the folder of a training run: checkpoints, options, logs |
 //! | [`train`] | training: parameters, loss and gradients of a batch, the update |
 //! | [`pictures`] | PNG, JPEG, WebP; resize, crop, grid |
 //! | [`tokens`] | the tokens file |
@@ -26,5 +27,6 @@ pub mod model;
 pub mod optim;
 pub mod pictures;
 pub mod pool;
+pub mod run;
 pub mod tokens;
 pub mod train;
