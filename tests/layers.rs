@@ -21,6 +21,7 @@ const HOST: [&str; 13] = [
     "engine",
     "optim",
     "grad",
+    "run",
     "train",
 ];
 

@@ -7,6 +7,7 @@
 //! | [`engine`] | a model at work: sample, encode, decode, score |
 //! | [`grad`] | gradients: a backend that records, and the way back |
 //! | [`optim`] | how weights move: schedules, AdamW, loss scaling |
+//! | [`run`] | the folder of a training run: checkpoints, options, logs |
 //! | [`train`] | training: parameters, loss and gradients of a batch, the update |
 //! | [`parallel`] | processes that train one model together |
 //! | [`pictures`] | PNG, JPEG, WebP; resize, crop, grid |
@@ -28,5 +29,6 @@ pub mod optim;
 pub mod parallel;
 pub mod pictures;
 pub mod pool;
+pub mod run;
 pub mod tokens;
 pub mod train;
