@@ -8,7 +8,7 @@ const KERNEL: [&str; 11] = [
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 13] = [
+const HOST: [&str; 14] = [
     "atomic_file",
     "parallel",
     "checkpoint",
