@@ -14,6 +14,7 @@
 
 pub mod attention;
 pub mod combine;
+pub mod conv2d;
 pub mod cross_entropy;
 pub mod layer_norm;
 pub mod linear;
@@ -32,6 +33,7 @@ use var_kernel::ops::Backend;
 
 pub use attention::AttentionBackward;
 pub use combine::CombineBackward;
+pub use conv2d::Conv2dBackward;
 pub use cross_entropy::CrossEntropyBackward;
 pub use layer_norm::LayerNormBackward;
 pub use linear::LinearBackward;
@@ -57,6 +59,7 @@ pub trait TrainBackend:
     + Mirrored
     + AttentionBackward
     + CombineBackward
+    + Conv2dBackward
     + CrossEntropyBackward
     + LayerNormBackward
     + LinearBackward
@@ -70,6 +73,7 @@ impl<B> TrainBackend for B where
         + Mirrored
         + AttentionBackward
         + CombineBackward
+        + Conv2dBackward
         + CrossEntropyBackward
         + LayerNormBackward
         + LinearBackward
