@@ -41,7 +41,7 @@ pub use group_norm::GroupNormBackward;
 pub use layer_norm::LayerNormBackward;
 pub use linear::LinearBackward;
 pub use memory::Memory;
-pub use recording::{Recorded, RecordedSource, Recording};
+pub use recording::{Detach, Recorded, RecordedSource, Recording};
 pub use resize::ResizeBackward;
 pub use span::{Region, Span};
 pub use split_qkv::SplitQkvBackward;

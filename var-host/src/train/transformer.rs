@@ -10,6 +10,7 @@ use var_kernel::model::{Transformer, VarConfig};
 use var_kernel::ops::Backend;
 
 use super::parameters::Layout;
+pub use super::room::{Needs, Room};
 use crate::grad::{Memory, RecordedSource, Recording, TrainBackend};
 use crate::model::assemble::TransformerLayers;
 use crate::model::listing::Listing;
@@ -40,25 +41,6 @@ pub struct Losses {
     pub losses: Vec<f32>,
     /// Whether the most likely token was the target, if it was asked for.
     pub hits: Option<Vec<bool>>,
-}
-
-/// Floats the values of a batch and the scratch memory of its backward pass take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Needs {
-    /// Of the values; their gradients take as many.
-    pub values: usize,
-    /// Of scratch memory.
-    pub scratch: usize,
-}
-
-/// Memory for a batch: [`Needs`], filled.
-pub struct Room<'m, S: ?Sized> {
-    /// Values.
-    pub values: &'m mut S,
-    /// Their gradients.
-    pub gradients: &'m mut S,
-    /// Scratch memory.
-    pub scratch: &'m mut S,
 }
 
 /// The forward pass of `batch`: the loss of each target, and the logits.
@@ -99,7 +81,9 @@ fn forward<'m, B: Backend>(
 
 /// How much memory `images` images of the first `scales` scales take.
 pub fn needs<B: TrainBackend>(b: &B, config: VarConfig, images: usize, scales: usize) -> Needs {
-    let dry = Dry::new(b);
+    let scratch = Cell::new(0);
+    let watcher = |sizes| scratch.set(scratch.get().max(Needs::scratch_of(b, sizes)));
+    let dry = Dry::new(b).watched(&watcher);
     let mut listing = Listing::default();
     let Ok(layers) = TransformerLayers::bind(&mut listing, config);
     let Ok(transformer) = layers.assemble(&mut listing);
@@ -115,15 +99,7 @@ pub fn needs<B: TrainBackend>(b: &B, config: VarConfig, images: usize, scales: u
     let (mut lengths, kept, peak): (Lengths, _, _) = ([(); usize::MAX], Cell::new(0), Cell::new(0));
     let mut arena = Arena::keeping(&mut lengths[..], &kept).measuring(&peak);
     let Ok(_) = forward(&dry, &transformer, batch, &mut arena, || ());
-    let d = var_kernel::ops::attention::Dims {
-        batch: images,
-        heads: config.heads,
-        head_width: config.head_width(),
-        queries: length,
-        keys: length,
-        capacity: length,
-    };
-    Needs { values: peak.get(), scratch: b.attention_backward_scratch(d) }
+    Needs { values: peak.get(), scratch: scratch.get() }
 }
 
 /// The losses of `batch`, and their gradient **added** to `weight_gradients`.
