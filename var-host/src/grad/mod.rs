@@ -14,11 +14,14 @@
 
 pub mod attention;
 pub mod combine;
+pub mod conv2d;
 pub mod cross_entropy;
+pub mod group_norm;
 pub mod layer_norm;
 pub mod linear;
 mod memory;
 mod recording;
+pub mod resize;
 mod span;
 pub mod split_qkv;
 pub mod sums;
@@ -32,11 +35,14 @@ use var_kernel::ops::Backend;
 
 pub use attention::AttentionBackward;
 pub use combine::CombineBackward;
+pub use conv2d::Conv2dBackward;
 pub use cross_entropy::CrossEntropyBackward;
+pub use group_norm::GroupNormBackward;
 pub use layer_norm::LayerNormBackward;
 pub use linear::LinearBackward;
 pub use memory::Memory;
-pub use recording::{Recorded, RecordedSource, Recording};
+pub use recording::{Detach, Recorded, RecordedSource, Recording};
+pub use resize::ResizeBackward;
 pub use span::{Region, Span};
 pub use split_qkv::SplitQkvBackward;
 pub use sums::Sums;
@@ -57,9 +63,12 @@ pub trait TrainBackend:
     + Mirrored
     + AttentionBackward
     + CombineBackward
+    + Conv2dBackward
     + CrossEntropyBackward
+    + GroupNormBackward
     + LayerNormBackward
     + LinearBackward
+    + ResizeBackward
     + SplitQkvBackward
     + Sums
 {
@@ -70,9 +79,12 @@ impl<B> TrainBackend for B where
         + Mirrored
         + AttentionBackward
         + CombineBackward
+        + Conv2dBackward
         + CrossEntropyBackward
+        + GroupNormBackward
         + LayerNormBackward
         + LinearBackward
+        + ResizeBackward
         + SplitQkvBackward
         + Sums
 {

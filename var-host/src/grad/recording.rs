@@ -1,11 +1,12 @@
 //! A backend that runs another one's operations and notes what they read and wrote.
 
 use core::cell::RefCell;
+use core::convert::Infallible;
 use core::fmt;
 
+use var_kernel::dry::Dry;
 use var_kernel::memory::{Device, Floats};
 use var_kernel::model::weights::Source;
-use var_kernel::ops::PerRow;
 use var_kernel::ops::attention::{self, Attention, Mask};
 use var_kernel::ops::combine::{Combine, PlaceDims};
 use var_kernel::ops::conv2d::{self, Conv2d};
@@ -17,6 +18,7 @@ use var_kernel::ops::linear::{self, Epilogue, Linear};
 use var_kernel::ops::nearest_code::{self, Distance, NearestCode};
 use var_kernel::ops::resize::{self, Resize};
 use var_kernel::ops::split_qkv::{self, Normalisation, SplitQkv};
+use var_kernel::ops::{Backend, PerRow};
 
 use super::combine::Part;
 use super::span::{Region, Span};
@@ -77,8 +79,13 @@ impl<'r, B: TrainBackend> Recording<'r, B> {
     }
 
     /// What has been noted.
+    ///
+    /// # Panics
+    /// If an operation wrote over what another had written: the arena does not keep.
     pub fn into_tape(self) -> Tape {
-        self.tape.into_inner()
+        let tape = self.tape.into_inner();
+        tape.check();
+        tape
     }
 
     /// Where `slice` lies.
@@ -103,6 +110,63 @@ impl<'r, B: TrainBackend> Recording<'r, B> {
 
     fn note(&self, node: Node) {
         self.tape.borrow_mut().nodes.push(node);
+    }
+}
+
+/// A backend that can compute without a gradient.
+pub trait Detach: Backend {
+    /// The same device without a record.
+    type Plain: Backend<Slice = Self::Slice, Error = Self::Error>;
+
+    /// Computes what no gradient passes through.
+    fn detached(&self) -> &Self::Plain;
+
+    /// `out = value`, but out's gradient is `x`'s (the straight-through estimator: Bengio, Léonard and
+    /// Courville, "Estimating or propagating gradients through stochastic neurons", 2013).
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    fn straight_through(
+        &self,
+        out: &mut Self::Slice,
+        value: &Self::Slice,
+        x: &Self::Slice,
+    ) -> Result<(), Self::Error>;
+}
+
+impl<B: TrainBackend> Detach for Recording<'_, B> {
+    type Plain = B;
+
+    fn detached(&self) -> &B {
+        self.backend
+    }
+
+    fn straight_through(
+        &self,
+        out: &mut B::Slice,
+        value: &B::Slice,
+        x: &B::Slice,
+    ) -> Result<(), B::Error> {
+        assert_eq!(out.len(), x.len(), "straight_through: lengths differ");
+        let operands = vec![(self.span(x), 1.0)];
+        self.note(Node::Blend { out: self.span(out), operands });
+        self.backend.copy(out, value)
+    }
+}
+
+impl<B: Backend> Detach for Dry<'_, B> {
+    type Plain = Self;
+
+    fn detached(&self) -> &Self {
+        self
+    }
+
+    fn straight_through(&self, out: &mut [()], value: &[()], x: &[()]) -> Result<(), Infallible> {
+        assert_eq!(out.len(), x.len(), "straight_through: lengths differ");
+        self.copy(out, value)
     }
 }
 
@@ -397,9 +461,6 @@ impl<B: TrainBackend> Draw for Recording<'_, B> {
     }
 }
 
-/// What the VQVAE alone is made of has no gradient here yet.
-const NOT_RECORDED: &str = "the VQVAE's operations are not recorded";
-
 impl<B: TrainBackend> Conv2d for Recording<'_, B> {
     fn conv2d_scratch(&self, d: conv2d::Dims) -> usize {
         self.backend.conv2d_scratch(d)
@@ -407,39 +468,58 @@ impl<B: TrainBackend> Conv2d for Recording<'_, B> {
 
     fn conv2d(
         &self,
-        _: &mut B::Slice,
-        _: &B::Slice,
-        _: Recorded<'_, B>,
-        _: &B::Slice,
-        _: Option<&B::Slice>,
-        _: &mut B::Slice,
-        _: conv2d::Dims,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        weight: Recorded<'_, B>,
+        bias: &B::Slice,
+        residual: Option<&B::Slice>,
+        scratch: &mut B::Slice,
+        d: conv2d::Dims,
     ) -> Result<(), B::Error> {
-        panic!("{NOT_RECORDED}")
+        self.note(Node::Conv2d {
+            out: self.span(out),
+            x: self.span(x),
+            weight: weight.span,
+            bias: self.span(bias),
+            residual: residual.map(|residual| self.span(residual)),
+            d,
+        });
+        self.backend.conv2d(out, x, weight.matrix, bias, residual, scratch, d)
     }
 }
 
 impl<B: TrainBackend> GroupNorm for Recording<'_, B> {
     fn group_norm(
         &self,
-        _: &mut B::Slice,
-        _: &B::Slice,
-        _: &B::Slice,
-        _: &B::Slice,
-        _: f32,
-        _: Activation,
-        _: group_norm::Dims,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        weight: &B::Slice,
+        bias: &B::Slice,
+        eps: f32,
+        activation: Activation,
+        d: group_norm::Dims,
     ) -> Result<(), B::Error> {
-        panic!("{NOT_RECORDED}")
+        self.note(Node::GroupNorm {
+            out: self.span(out),
+            x: self.span(x),
+            weight: self.span(weight),
+            bias: self.span(bias),
+            eps,
+            activation,
+            d,
+        });
+        self.backend.group_norm(out, x, weight, bias, eps, activation, d)
     }
 }
 
 impl<B: TrainBackend> Resize for Recording<'_, B> {
-    fn bicubic(&self, _: &mut B::Slice, _: &B::Slice, _: resize::Dims) -> Result<(), B::Error> {
-        panic!("{NOT_RECORDED}")
+    fn bicubic(&self, out: &mut B::Slice, x: &B::Slice, d: resize::Dims) -> Result<(), B::Error> {
+        self.note(Node::Bicubic { out: self.span(out), x: self.span(x), d });
+        self.backend.bicubic(out, x, d)
     }
 
-    fn area(&self, _: &mut B::Slice, _: &B::Slice, _: resize::Dims) -> Result<(), B::Error> {
-        panic!("{NOT_RECORDED}")
+    fn area(&self, out: &mut B::Slice, x: &B::Slice, d: resize::Dims) -> Result<(), B::Error> {
+        self.note(Node::Area { out: self.span(out), x: self.span(x), d });
+        self.backend.area(out, x, d)
     }
 }

@@ -3,10 +3,12 @@
 use var_kernel::memory::Floats;
 use var_kernel::ops::attention::{self, Mask};
 use var_kernel::ops::combine::PlaceDims;
+use var_kernel::ops::group_norm::{self, Activation};
 use var_kernel::ops::split_qkv::{self, Normalisation};
-use var_kernel::ops::{PerRow, layer_norm, linear};
+use var_kernel::ops::{PerRow, conv2d, layer_norm, linear, resize};
 
 use super::combine::Part;
+use super::group_norm::Forward;
 use super::memory::{Gradients, Memory};
 use super::span::Span;
 use super::{TrainBackend, sums};
@@ -106,6 +108,59 @@ pub(crate) enum Node {
         targets: Vec<u32>,
         smoothing: f32,
     },
+    Conv2d {
+        out: Span,
+        x: Span,
+        weight: Span,
+        bias: Span,
+        residual: Option<Span>,
+        d: conv2d::Dims,
+    },
+    GroupNorm {
+        out: Span,
+        x: Span,
+        weight: Span,
+        bias: Span,
+        eps: f32,
+        activation: Activation,
+        d: group_norm::Dims,
+    },
+    Bicubic {
+        out: Span,
+        x: Span,
+        d: resize::Dims,
+    },
+    Area {
+        out: Span,
+        x: Span,
+        d: resize::Dims,
+    },
+}
+
+impl Node {
+    /// What it wrote whole.
+    fn outs(&self) -> &[Span] {
+        match self {
+            Self::Blend { out, .. }
+            | Self::AddTable { out, .. }
+            | Self::Gelu { out, .. }
+            | Self::Silu { out, .. }
+            | Self::Gated { out, .. }
+            | Self::ScaleRows { out, .. }
+            | Self::Embedding { out, .. }
+            | Self::LayerNorm { out, .. }
+            | Self::Linear { out, .. }
+            | Self::Attention { out, .. }
+            | Self::CrossEntropy { out, .. }
+            | Self::Conv2d { out, .. }
+            | Self::GroupNorm { out, .. }
+            | Self::Bicubic { out, .. }
+            | Self::Area { out, .. } => core::slice::from_ref(out),
+            Self::SplitQkv { outs, .. } => outs,
+            // Several fill one output, each its columns.
+            Self::PlaceRows { .. } => &[],
+        }
+    }
 }
 
 /// The operations of a forward pass, in their order.
@@ -115,10 +170,22 @@ pub struct Tape {
 }
 
 impl Tape {
+    /// Refuses a forward pass that wrote over what an operation had written.
+    pub(super) fn check(&self) {
+        let mut outs: Vec<Span> = self.nodes.iter().flat_map(Node::outs).copied().collect();
+        outs.sort_by_key(|out| out.start);
+        for pair in outs.windows(2) {
+            let [first, second] = pair else { unreachable!("windows of two") };
+            assert!(first.end() <= second.start, "{second:?} was written over {first:?}");
+        }
+    }
+
     /// Floats of scratch memory that [`Tape::backward`] wants.
     pub fn scratch<B: TrainBackend>(&self, b: &B) -> usize {
         let of = |node: &Node| match node {
             Node::Attention { d, .. } => b.attention_backward_scratch(*d),
+            Node::Conv2d { d, .. } => b.conv2d_backward_scratch(*d),
+            Node::GroupNorm { d, .. } => b.group_norm_backward_sums(*d),
             _ => 0,
         };
         self.nodes.iter().map(of).max().unwrap_or(0)
@@ -274,6 +341,54 @@ impl Node {
                     None => Ok(()),
                 }
             }
+            Self::Conv2d { out, x, weight, bias, residual, d } => {
+                if let Some(g) = m.gradients([x], out) {
+                    let ([dx], weight) = (g.inputs, B::matrix(g.read.of(weight)));
+                    b.conv2d_backward_x(dx, g.out, weight, g.scratch, d)?;
+                }
+                if let Some(g) = m.gradients([weight], out) {
+                    let [dweight] = g.inputs;
+                    b.conv2d_backward_weight(dweight, g.out, g.read.of(x), g.scratch, d)?;
+                }
+                add_rows(b, m, bias, out)?;
+                match residual {
+                    Some(residual) => add(b, m, residual, out, 1.0),
+                    None => Ok(()),
+                }
+            }
+            Self::GroupNorm { out, x, weight, bias, eps, activation, d } => {
+                {
+                    let (of_out, dx, read, sums) = match m.gradients([x], out) {
+                        Some(Gradients { out, inputs: [dx], read, scratch }) => {
+                            (out, Some(dx), read, scratch)
+                        }
+                        None => {
+                            let Gradients { out, inputs: [], read, scratch } = m.of_out(out);
+                            (out, None, read, scratch)
+                        }
+                    };
+                    let of = Forward {
+                        x: read.of(x),
+                        weight: read.of(weight),
+                        bias: read.of(bias),
+                        eps,
+                        activation,
+                    };
+                    b.group_norm_backward_x(dx, sums, of_out, of, d)?;
+                }
+                match m.gradients([weight, bias], out) {
+                    Some(g) => b.group_norm_backward_parameters(g.inputs, g.scratch, d),
+                    None => Ok(()),
+                }
+            }
+            Self::Bicubic { out, x, d } => match m.gradients([x], out) {
+                Some(Gradients { out, inputs: [dx], .. }) => b.bicubic_backward(dx, out, d),
+                None => Ok(()),
+            },
+            Self::Area { out, x, d } => match m.gradients([x], out) {
+                Some(Gradients { out, inputs: [dx], .. }) => b.area_backward(dx, out, d),
+                None => Ok(()),
+            },
         }
     }
 }

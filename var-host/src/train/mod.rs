@@ -6,7 +6,10 @@
 //! |---|---|
 //! | [`parameters`] | all weights of a network, one behind the other, by name |
 //! | [`initialise`], [`take_over`] | what they are before the first step |
+//! | [`room`] | memory of a step |
 //! | [`transformer`] | loss and gradients of one batch |
+//! | [`quantizer`] | the quantizer's training forward, and how often each code is used |
+//! | [`vqvae`] | one step of the VQVAE |
 //! | [`update`] | clipping, AdamW, the average of weights |
 //! | [`noise`], [`precision`], [`progressive`] | dropout, half precision, coarse scales first |
 //! | [`recipe`] | everything that decides what is learnt |
@@ -25,12 +28,15 @@ pub mod noise;
 pub mod parameters;
 pub mod precision;
 pub mod progressive;
+pub mod quantizer;
 pub mod recipe;
+pub mod room;
 pub mod state;
 pub mod take_over;
 pub mod trainer;
 pub mod transformer;
 pub mod update;
+pub mod vqvae;
 
 pub use error::TrainError;
 pub use initialise::Initialisation;

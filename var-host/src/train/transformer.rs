@@ -7,9 +7,10 @@ use var_kernel::dry::{Dry, Lengths};
 use var_kernel::memory::Floats;
 use var_kernel::model::transformer::Conditions;
 use var_kernel::model::{Transformer, VarConfig};
-use var_kernel::ops::{Backend, attention};
+use var_kernel::ops::Backend;
 
 use super::parameters::Layout;
+pub use super::room::{Needs, Room};
 use crate::grad::{Memory, RecordedSource, Recording, TrainBackend};
 use crate::model::assemble::TransformerLayers;
 use crate::model::listing::Listing;
@@ -49,25 +50,6 @@ impl Losses {
     pub fn plain(&self) -> &[f32] {
         self.without_smoothing.as_ref().unwrap_or(&self.losses)
     }
-}
-
-/// Floats the values of a batch and the scratch memory of its backward pass take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Needs {
-    /// Of the values; their gradients take as many.
-    pub values: usize,
-    /// Of scratch memory.
-    pub scratch: usize,
-}
-
-/// Memory for a batch: [`Needs`], filled.
-pub struct Room<'m, S: ?Sized> {
-    /// Values.
-    pub values: &'m mut S,
-    /// Their gradients.
-    pub gradients: &'m mut S,
-    /// Scratch memory.
-    pub scratch: &'m mut S,
 }
 
 /// The forward pass of `batch`: the loss of each target, and the logits.
@@ -110,27 +92,26 @@ fn forward<'m, B: Backend>(
 
 /// How much memory learning from `images` images of the first `scales` scales takes.
 pub fn needs<B: TrainBackend>(b: &B, config: VarConfig, images: usize, scales: usize) -> Needs {
-    let length = config.ladder.range(scales - 1).end;
-    let d = attention::Dims {
-        batch: images,
-        heads: config.heads,
-        head_width: config.head_width(),
-        queries: length,
-        keys: length,
-        capacity: length,
-    };
-    let values = values(b, config, images, scales, true);
-    Needs { values, scratch: b.attention_backward_scratch(d) }
+    let scratch = Cell::new(0);
+    let watcher = |sizes| scratch.set(scratch.get().max(Needs::scratch_of(b, sizes)));
+    let dry = Dry::new(b).watched(&watcher);
+    let values = values(&dry, config, images, scales, true);
+    Needs { values, scratch: scratch.get() }
 }
 
 /// Floats of values that judging `images` images of the first `scales` scales takes.
 pub fn needs_to_judge<B: Backend>(b: &B, config: VarConfig, images: usize, scales: usize) -> usize {
-    values(b, config, images, scales, false)
+    values(&Dry::new(b), config, images, scales, false)
 }
 
 /// Floats that a forward pass takes in an arena that keeps or one that does not.
-fn values<B: Backend>(b: &B, config: VarConfig, images: usize, scales: usize, keep: bool) -> usize {
-    let dry = Dry::new(b);
+fn values<B: Backend>(
+    dry: &Dry<'_, B>,
+    config: VarConfig,
+    images: usize,
+    scales: usize,
+    keep: bool,
+) -> usize {
     let mut listing = Listing::default();
     let Ok(layers) = TransformerLayers::bind(&mut listing, config);
     let Ok(transformer) = layers.assemble(&mut listing);
@@ -146,7 +127,7 @@ fn values<B: Backend>(b: &B, config: VarConfig, images: usize, scales: usize, ke
     let (mut lengths, kept, peak): (Lengths, _, _) = ([(); usize::MAX], Cell::new(0), Cell::new(0));
     let arena =
         if keep { Arena::keeping(&mut lengths[..], &kept) } else { Arena::new(&mut lengths[..]) };
-    let Ok(_) = forward(&dry, &transformer, batch, &mut arena.measuring(&peak), || ());
+    let Ok(_) = forward(dry, &transformer, batch, &mut arena.measuring(&peak), || ());
     peak.get()
 }
 
