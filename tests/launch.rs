@@ -1,10 +1,11 @@
 //! Programs started as ranks on this machine, as torchrun would.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 use std::io::Read;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use var_host::parallel::environment;
 
@@ -35,11 +36,6 @@ impl Ranks {
             Rank::start(&mut command)
         });
         Self(ranks.collect())
-    }
-
-    /// The number the system gave a rank's process.
-    pub(crate) fn process(&self, rank: usize) -> u32 {
-        self.0[rank].child.id()
     }
 
     /// Kills a rank: it cannot say goodbye.

@@ -19,6 +19,9 @@ pub struct Threads {
     table: Arc<Table>,
 }
 
+/// What each thread brought to a call, in the order of ranks.
+type Brought = Vec<(Call, Vec<u8>)>;
+
 /// Where each thread lays down what it brings, and takes what the others brought.
 struct Table {
     state: Mutex<State>,
@@ -41,7 +44,6 @@ impl Threads {
     ///
     /// # Panics
     /// If `size` is zero.
-    #[expect(clippy::new_ret_no_self, reason = "there is no one without the others")]
     #[track_caller]
     pub fn new(size: usize) -> Vec<Self> {
         assert!(size > 0, "ranks: there must be one");
@@ -62,7 +64,7 @@ impl Threads {
         operation: Operation,
         length: usize,
         bytes: Vec<u8>,
-    ) -> Result<Arc<Vec<(Call, Vec<u8>)>>, RanksError> {
+    ) -> Result<Arc<Brought>, RanksError> {
         let number = self.number.get() + 1;
         self.number.set(number);
         let own = Call { number, operation, length: length as u64 };

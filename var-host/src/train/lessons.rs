@@ -75,24 +75,25 @@ impl DataSet {
         Ok(Batches { source })
     }
 
-    /// All of one rank's items as tokens, each cut in the middle; for validation.
+    /// All of one rank's items as tokens, in one batch; for validation.
     ///
     /// # Errors
     /// As [`Batches::next`].
-    pub fn all(
-        &self,
-        plan: &Plan,
-        engine: &mut Engine<'_>,
-    ) -> Result<(Vec<u32>, Vec<u32>, Vec<BrokenPicture>), TrainError> {
+    ///
+    /// # Panics
+    /// If `plan` is not of a validation.
+    pub fn all(&self, plan: &Plan, engine: &mut Engine<'_>) -> Result<Tokens, TrainError> {
         assert_eq!(plan.batching().pass, Pass::Validation, "a walk over every item once");
-        let mut batches = self.batches(plan, Place { epoch: 0, batch: 0 }, 1)?;
-        let (mut labels, mut tokens, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+        let place = Place { epoch: 0, batch: 0 };
+        let mut batches = self.batches(plan, place, 1)?;
+        let (labels, tokens, broken) = Default::default();
+        let mut all = Tokens { place, labels, tokens, broken };
         while let Some(batch) = batches.next(engine)? {
-            labels.extend(batch.labels);
-            tokens.extend(batch.tokens);
-            broken.extend(batch.broken);
+            all.labels.extend(batch.labels);
+            all.tokens.extend(batch.tokens);
+            all.broken.extend(batch.broken);
         }
-        Ok((labels, tokens, broken))
+        Ok(all)
     }
 }
 

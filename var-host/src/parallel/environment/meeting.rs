@@ -1,7 +1,7 @@
 //! Where the ranks of a job find each other.
 
+use core::net::IpAddr;
 use core::time::Duration;
-use std::net::IpAddr;
 
 use super::variables::{EnvironmentError, Variables};
 use super::{Launch, Launcher, hosts};

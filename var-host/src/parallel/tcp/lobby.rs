@@ -1,8 +1,9 @@
 //! How ranks come together: who listens lets in who belongs.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Instant;
@@ -16,6 +17,9 @@ pub(super) const INTRODUCTION: Duration = Duration::from_secs(5);
 /// How long to wait before looking again.
 pub(super) const GLANCE: Duration = Duration::from_millis(5);
 
+/// A connection and what it said of itself.
+type Introduced = (TcpStream, Hello);
+
 /// A rank that listens for ranks of higher numbers.
 pub(super) struct Lobby {
     job: u64,
@@ -23,7 +27,7 @@ pub(super) struct Lobby {
     size: usize,
     listener: TcpListener,
     /// Connections that have said who they are, by threads that asked them.
-    introduced: (Sender<(TcpStream, Hello)>, Receiver<(TcpStream, Hello)>),
+    introduced: (Sender<Introduced>, Receiver<Introduced>),
     guests: Vec<Guest>,
 }
 

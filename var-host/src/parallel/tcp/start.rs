@@ -1,9 +1,10 @@
 //! How ranks come together: first all at rank 0, who tells each where the others are, then each with
 //! each.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Instant;
 
 use super::super::call::{Call, Operation};

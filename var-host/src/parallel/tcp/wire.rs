@@ -47,7 +47,7 @@ pub(super) enum Answer {
     Refused(String),
     /// All ranks are there: the addresses they listen at, none where the rank is on the machine of
     /// rank 0, and their ports.
-    Everyone(Vec<(Option<std::net::IpAddr>, u16)>),
+    Everyone(Vec<(Option<core::net::IpAddr>, u16)>),
 }
 
 /// Sends a message of the start.

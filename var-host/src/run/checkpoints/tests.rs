@@ -1,6 +1,6 @@
+use core::time::Duration;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 use std::{env, thread};
 
 use tempfile::TempDir;

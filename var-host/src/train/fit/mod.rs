@@ -280,12 +280,12 @@ impl Fit<'_, '_, '_> {
             Some(judged) => judged,
             None => {
                 let plan = Plan::new(set.items(), self.batching(Pass::Validation))?;
-                let (labels, tokens, broken) = set.all(&plan, self.engine)?;
-                self.tell_broken(&broken, "left out of the validation");
+                let all = set.all(&plan, self.engine)?;
+                self.tell_broken(&all.broken, "left out of the validation");
                 let recipe = &self.trainer.recipe;
                 let share = recipe.batch as usize / self.ranks.size();
                 let images = share.div_ceil(recipe.parts as usize);
-                lessons(self.engine, &labels, &tokens, images)?
+                lessons(self.engine, &all.labels, &all.tokens, images)?
             }
         };
         let (ladder, codes) = (self.trainer.config.ladder, self.trainer.config.codes);

@@ -12,7 +12,7 @@ use crate::checkpoint::Record;
 use crate::engine::{Engine, Job, Sampling};
 use crate::model::{Hints, Weights};
 use crate::pictures::{self, Parameters};
-use crate::run::{Checkpoints, Log};
+use crate::run::{Checkpoints, Events, Log};
 use crate::train::TrainError;
 use crate::train::metrics::{Details, Report, Tally};
 use crate::train::trainer::Step;
@@ -92,6 +92,7 @@ pub(super) struct Outputs {
     folder: PathBuf,
     checkpoints: Checkpoints,
     log: Log,
+    events: Events,
 }
 
 type Contents<'a> = (Vec<Record<'a>>, BTreeMap<String, String>);
@@ -105,11 +106,28 @@ impl Outputs {
     ) -> Result<Self, TrainError> {
         let folder = run.folder.to_path_buf();
         let log = Log::open(&folder, done)?;
-        Ok(Self { folder, checkpoints, log })
+        let events = Events::create(&folder, done)?;
+        Ok(Self { folder, checkpoints, log, events })
     }
 
     pub(super) fn line(&mut self, line: &Line) -> Result<(), TrainError> {
         self.log.append(line)?;
+        let Report { L_mean, L_tail, acc_mean, acc_tail } = line.report;
+        let scalars = [
+            ("train/L_mean", Some(L_mean)),
+            ("train/L_tail", L_tail),
+            ("train/acc_mean", Some(acc_mean)),
+            ("train/acc_tail", acc_tail),
+            ("optimizer/grad_norm", line.grad_norm),
+            ("optimizer/lr", Some(line.lr)),
+            ("optimizer/wd", Some(line.wd)),
+            ("optimizer/loss_scale", Some(line.loss_scale.into())),
+            ("speed/images_per_s", Some(line.images_per_s)),
+        ];
+        self.scalars(line.iter, &scalars)?;
+        if let Some(details) = &line.details {
+            self.details(line.iter, "train", details)?;
+        }
         Ok(())
     }
 
@@ -130,7 +148,30 @@ impl Outputs {
             val_L_scale: &details.L_scale,
             val_acc_scale: &details.acc_scale,
         })?;
-        Ok(())
+        let scalars = [
+            ("validation/L_mean", Some(report.L_mean)),
+            ("validation/L_tail", report.L_tail),
+            ("validation/acc_mean", Some(report.acc_mean)),
+            ("validation/acc_tail", report.acc_tail),
+        ];
+        self.scalars(iter, &scalars)?;
+        self.details(iter, "validation", details)
+    }
+
+    fn scalars(&mut self, iter: u64, scalars: &[(&str, Option<f64>)]) -> Result<(), TrainError> {
+        let known = scalars.iter().filter_map(|(tag, value)| Some((*tag, (*value)? as f32)));
+        Ok(self.events.scalars(iter, known)?)
+    }
+
+    fn details(&mut self, iter: u64, part: &str, details: &Details) -> Result<(), TrainError> {
+        let of = |name: &str, values: &[f64]| -> Vec<(String, f32)> {
+            let tags = (0..).map(|scale| format!("{part}-scales/{name}_{scale}"));
+            tags.zip(values.iter().map(|value| *value as f32)).collect()
+        };
+        let mut values = of("L", &details.L_scale);
+        values.extend(of("acc", &details.acc_scale));
+        values.push((format!("{part}-scales/codes_predicted"), details.codes_predicted as f32));
+        Ok(self.events.scalars(iter, values.iter().map(|(tag, value)| (&**tag, *value)))?)
     }
 
     pub(super) fn save(
@@ -179,6 +220,7 @@ impl Outputs {
         .into();
         let path = self.folder.join(format!("samples-{done:07}.png"));
         pictures::write_png(&path, &grid, &parameters, true)?;
+        self.events.picture(done, "samples", &grid)?;
         Ok(path)
     }
 }
