@@ -1,9 +1,10 @@
 //! Ranks that are processes: this program again, in a role.
 
+use core::time::Duration;
 use std::env;
 use std::process::{Command, ExitCode};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libtest_mimic::Trial;
 use var_host::parallel::{self, Ranks, RanksError};
@@ -45,7 +46,7 @@ pub(crate) fn play_role() -> Option<ExitCode> {
 
 /// An error and its causes, as the binary prints them.
 fn chain(error: &RanksError) -> String {
-    let source = std::error::Error::source(error);
+    let source = core::error::Error::source(error);
     source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 

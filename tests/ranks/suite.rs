@@ -1,7 +1,8 @@
 //! What must hold of ranks of every kind, run on each rank of a group.
 
+use core::time::Duration;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use var_host::parallel::{Ranks, RanksError};
 
@@ -61,7 +62,7 @@ fn sums_have_the_order_of_ranks(ranks: &dyn Ranks) {
 }
 
 fn what_is_no_number_is_the_same_everywhere(ranks: &dyn Ranks) {
-    let sign = if ranks.rank() % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = if ranks.rank().is_multiple_of(2) { 1.0 } else { -1.0 };
     let mut sum = [sign * f32::INFINITY, f32::NAN, sign * f32::MAX];
     ranks.sum(&mut sum).unwrap();
     assert!(sum[1].is_nan() && sum[0].is_nan() == (ranks.size() > 1), "{sum:?}");
