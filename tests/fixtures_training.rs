@@ -10,7 +10,7 @@ use var_host::train::update::{Constants, Optimizer};
 use var_kernel::cpu::{Cpu, Isa};
 use var_kernel::model::VarConfig;
 
-use crate::support::{Golden, GoldenModel, assert_close, scale_major, with_cpu};
+use crate::support::{Golden, GoldenModel, assert_close, assert_near, scale_major, with_cpu};
 
 /// The tiny model's weights, and what it learns from.
 struct Lesson {
@@ -100,14 +100,13 @@ impl Lesson {
         (losses, of_weights)
     }
 
-    fn compare(&self, golden: &Golden, prefix: &str, got: &[f32], tolerance: f32) {
+    fn compare(&self, golden: &Golden, prefix: &str, got: &[f32]) {
         let names = golden.names(prefix);
         assert!(!names.is_empty(), "{prefix} is in the fixture");
         for name in names {
             let (_, want) = golden.floats(&name);
             let tensor = self.layout.tensor(&name[prefix.len()..]).expect("a known tensor");
-            let largest = want.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
-            assert_close(&name, &got[tensor.range.clone()], &want, tolerance * largest.max(1e-3));
+            assert_near(&name, &got[tensor.range.clone()], &want, 1e-4, 1e-6);
         }
     }
 }
@@ -131,7 +130,7 @@ fn every_gradient_is_the_references() {
             let loss = losses.losses.iter().map(|x| f64::from(*x)).sum::<f64>();
             let (_, want) = golden.floats(&format!("loss.{name}"));
             assert_close(name, &[(loss / losses.losses.len() as f64) as f32], &want, 2e-5);
-            lesson.compare(&golden, &format!("grad.{name}."), &gradients, 2e-4);
+            lesson.compare(&golden, &format!("grad.{name}."), &gradients);
         }
     });
 }
@@ -167,7 +166,7 @@ fn progressive_training_learns_the_first_scales() {
         let (losses, gradients) = lesson.learn(cpu, &lesson.weights, 0..images, 3, 0.0, &seeds);
         let (_, want) = golden.floats("progressive.loss");
         assert_close("loss", &[weighted(&losses.losses, &each, images) as f32], &want, 2e-5);
-        lesson.compare(&golden, "progressive.grad.", &gradients, 2e-4);
+        lesson.compare(&golden, "progressive.grad.", &gradients);
     });
 }
 
@@ -216,10 +215,10 @@ fn thirty_steps_are_the_references() {
             norms.push(done.norm as f32);
         }
     });
-    assert_close("loss", &of_losses, &golden.floats("loss").1, 5e-4);
+    assert_close("loss", &of_losses, &golden.floats("loss").1, 1e-4);
     assert_close("norm", &norms, &golden.floats("grad_norm_before_clip").1, 5e-3);
     for name in golden.names("final.") {
         let tensor = lesson.layout.tensor(&name["final.".len()..]).expect("a known tensor");
-        assert_close(&name, &weights[tensor.range.clone()], &golden.floats(&name).1, 2e-3);
+        assert_near(&name, &weights[tensor.range.clone()], &golden.floats(&name).1, 1e-3, 0.0);
     }
 }

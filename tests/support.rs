@@ -94,6 +94,23 @@ pub(crate) fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: f32
     worst
 }
 
+/// Fails unless `‖got − want‖ ≤ relative · ‖want‖` or every difference is at most `absolute`.
+#[track_caller]
+pub(crate) fn assert_near(what: &str, got: &[f32], want: &[f32], relative: f64, absolute: f32) {
+    assert_eq!(got.len(), want.len(), "{what}: lengths");
+    assert!(got.iter().all(|x| x.is_finite()), "{what}: not finite");
+    let norm =
+        |of: &mut dyn Iterator<Item = f32>| of.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    let apart = norm(&mut got.iter().zip(want).map(|(a, b)| a - b));
+    let share = apart / norm(&mut want.iter().copied()).max(f64::MIN_POSITIVE);
+    let worst = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(
+        share <= relative || worst <= absolute,
+        "{what}: off by {share:e} of its norm, tolerance {relative:e}; by {worst:e} at most, \
+         tolerance {absolute:e}"
+    );
+}
+
 /// Numbers in 0 .. 1 by the fixtures' formula: the same name, the same numbers.
 pub(crate) fn u01(name: &str, length: usize) -> Vec<f32> {
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -37,7 +37,7 @@ use clap::{Parser, Subcommand};
 
 use crate::args::{CommonOptions, Usage};
 
-/// Images by next-scale prediction: sample, edit, score and convert VAR models on the CPU.
+/// Images by next-scale prediction: sample, edit, score, convert and train VAR models on the CPU.
 #[derive(Debug, Parser)]
 #[command(name = "var", version, arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {
