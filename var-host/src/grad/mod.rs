@@ -15,8 +15,11 @@
 pub mod attention;
 pub mod combine;
 pub mod cross_entropy;
+pub mod feature_distance;
 pub mod layer_norm;
+pub mod leaky_relu;
 pub mod linear;
+pub mod max_pool;
 mod memory;
 mod recording;
 mod span;
@@ -28,13 +31,16 @@ mod testing;
 
 use var_kernel::cpu::{Cpu, Matrix};
 use var_kernel::memory::Device;
-use var_kernel::ops::Backend;
+use var_kernel::ops::JudgeBackend;
 
 pub use attention::AttentionBackward;
 pub use combine::CombineBackward;
 pub use cross_entropy::CrossEntropyBackward;
+pub use feature_distance::FeatureDistanceBackward;
 pub use layer_norm::LayerNormBackward;
+pub use leaky_relu::LeakyReluBackward;
 pub use linear::LinearBackward;
+pub use max_pool::MaxPoolBackward;
 pub use memory::Memory;
 pub use recording::{Recorded, RecordedSource, Recording};
 pub use span::{Region, Span};
@@ -53,26 +59,32 @@ pub trait Mirrored: Device {
 
 /// Everything a model is made of, forwards and backwards.
 pub trait TrainBackend:
-    Backend
+    JudgeBackend
     + Mirrored
     + AttentionBackward
     + CombineBackward
     + CrossEntropyBackward
+    + FeatureDistanceBackward
     + LayerNormBackward
+    + LeakyReluBackward
     + LinearBackward
+    + MaxPoolBackward
     + SplitQkvBackward
     + Sums
 {
 }
 
 impl<B> TrainBackend for B where
-    B: Backend
+    B: JudgeBackend
         + Mirrored
         + AttentionBackward
         + CombineBackward
         + CrossEntropyBackward
+        + FeatureDistanceBackward
         + LayerNormBackward
+        + LeakyReluBackward
         + LinearBackward
+        + MaxPoolBackward
         + SplitQkvBackward
         + Sums
 {

@@ -4,7 +4,7 @@ use var_kernel::memory::Floats;
 use var_kernel::ops::attention::{self, Mask};
 use var_kernel::ops::combine::PlaceDims;
 use var_kernel::ops::split_qkv::{self, Normalisation};
-use var_kernel::ops::{PerRow, layer_norm, linear};
+use var_kernel::ops::{PerRow, feature_distance, layer_norm, linear, max_pool};
 
 use super::combine::Part;
 use super::memory::{Gradients, Memory};
@@ -105,6 +105,22 @@ pub(crate) enum Node {
         logits: Span,
         targets: Vec<u32>,
         smoothing: f32,
+    },
+    /// The gradient goes to the first operand; then the other features, then the weights.
+    FeatureDistance {
+        out: Span,
+        operands: [Span; 3],
+        d: feature_distance::Dims,
+    },
+    LeakyRelu {
+        out: Span,
+        x: Span,
+        slope: f32,
+    },
+    MaxPool {
+        out: Span,
+        x: Span,
+        d: max_pool::Dims,
     },
 }
 
@@ -274,6 +290,25 @@ impl Node {
                     None => Ok(()),
                 }
             }
+            Self::FeatureDistance { out, operands, d } => match m.gradients([operands[0]], out) {
+                Some(Gradients { out, inputs: [da], read, .. }) => {
+                    let [a, other, weights] = operands.map(|operand| read.of(operand));
+                    b.feature_distance_backward(da, out, a, other, weights, d)
+                }
+                None => Ok(()),
+            },
+            Self::LeakyRelu { out, x, slope } => match m.gradients([x], out) {
+                Some(Gradients { out, inputs: [dx], read, .. }) => {
+                    b.leaky_relu_backward(dx, out, read.of(x), slope)
+                }
+                None => Ok(()),
+            },
+            Self::MaxPool { out, x, d } => match m.gradients([x], out) {
+                Some(Gradients { out, inputs: [dx], read, .. }) => {
+                    b.max_pool_backward(dx, out, read.of(x), d)
+                }
+                None => Ok(()),
+            },
         }
     }
 }
