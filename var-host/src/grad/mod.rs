@@ -14,6 +14,7 @@
 
 pub mod attention;
 pub mod combine;
+pub mod conv2d;
 pub mod cross_entropy;
 pub mod feature_distance;
 pub mod layer_norm;
@@ -35,6 +36,7 @@ use var_kernel::ops::JudgeBackend;
 
 pub use attention::AttentionBackward;
 pub use combine::CombineBackward;
+pub use conv2d::Conv2dBackward;
 pub use cross_entropy::CrossEntropyBackward;
 pub use feature_distance::FeatureDistanceBackward;
 pub use layer_norm::LayerNormBackward;
@@ -63,6 +65,7 @@ pub trait TrainBackend:
     + Mirrored
     + AttentionBackward
     + CombineBackward
+    + Conv2dBackward
     + CrossEntropyBackward
     + FeatureDistanceBackward
     + LayerNormBackward
@@ -79,6 +82,7 @@ impl<B> TrainBackend for B where
         + Mirrored
         + AttentionBackward
         + CombineBackward
+        + Conv2dBackward
         + CrossEntropyBackward
         + FeatureDistanceBackward
         + LayerNormBackward

@@ -1,0 +1,56 @@
+//! Gradients of a convolution.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use var_kernel::ops::conv2d::{Conv2d, Dims};
+
+/// Gradients of `y = conv(x) + bias + residual`. That of the bias is
+/// [`Sums::sum_rows`](super::Sums::sum_rows), that of the residual
+/// [`Sums::add_scaled`](super::Sums::add_scaled).
+pub trait Conv2dBackward: Conv2d {
+    /// Floats of scratch memory that either gradient wants for `d`.
+    fn conv2d_backward_scratch(&self, d: Dims) -> usize;
+
+    /// `dx[y, x, i] += Σ dout[v, u, o] · weight[o, i, tap]` over all output cells (v, u) that see (y, x)
+    /// by some tap, and all o.
+    ///
+    /// `dx`: `batch × height × width × inner`. `dout`: `batch × out height × out width × outer`.
+    /// `weight`: `outer × inner × kernel × kernel`. `scratch`: as
+    /// [`Conv2dBackward::conv2d_backward_scratch`] says.
+    ///
+    /// # Panics
+    /// If a slice's length is not what `d` says.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn conv2d_backward_x(
+        &self,
+        dx: &mut Self::Slice,
+        dout: &Self::Slice,
+        weight: Self::Matrix<'_>,
+        scratch: &mut Self::Slice,
+        d: Dims,
+    ) -> Result<(), Self::Error>;
+
+    /// `dweight[o, i, tap] += Σ dout[v, u, o] · x[y, x, i]` over all output cells (v, u) and the cell
+    /// (y, x) that each sees by that tap.
+    ///
+    /// `dweight`: `outer × inner × kernel × kernel`. The others as for
+    /// [`Conv2dBackward::conv2d_backward_x`].
+    ///
+    /// # Panics
+    /// If a slice's length is not what `d` says.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn conv2d_backward_weight(
+        &self,
+        dweight: &mut Self::Slice,
+        dout: &Self::Slice,
+        x: &Self::Slice,
+        scratch: &mut Self::Slice,
+        d: Dims,
+    ) -> Result<(), Self::Error>;
+}
