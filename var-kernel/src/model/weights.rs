@@ -151,6 +151,13 @@ impl<'a, B: Device> Convolution<'a, B> {
     pub fn outer(&self) -> usize {
         self.outer
     }
+
+    /// The sizes of this layer on these maps.
+    pub fn dims(&self, grid: Grid, maps: Maps) -> conv2d::Dims {
+        let Maps { batch, height, width } = maps;
+        let Self { inner, outer, kernel, .. } = *self;
+        conv2d::Dims { batch, height, width, inner, outer, kernel, grid }
+    }
 }
 
 impl<B: Backend> Convolution<'_, B> {
@@ -171,9 +178,7 @@ impl<B: Backend> Convolution<'_, B> {
         maps: Maps,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
-        let Maps { batch, height, width } = maps;
-        let Self { inner, outer, kernel, .. } = *self;
-        let d = conv2d::Dims { batch, height, width, inner, outer, kernel, grid };
+        let d = self.dims(grid, maps);
         let scratch = arena.scope().into_scratch(b.conv2d_scratch(d));
         b.conv2d(out, x, self.weight, self.bias, residual, scratch, d)
     }
