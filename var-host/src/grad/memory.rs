@@ -104,6 +104,16 @@ impl<S: Floats + ?Sized> Memory<'_, S> {
         Some(Gradients { out: of_out, inputs, read, scratch })
     }
 
+    /// The gradient of what an operation wrote, and no input's.
+    pub(crate) fn of_out(&mut self, out: Span) -> Gradients<'_, S, 0> {
+        Gradients {
+            out: out.of(self.value_gradients),
+            inputs: [],
+            read: Read { values: self.values, weights: self.weights },
+            scratch: self.scratch,
+        }
+    }
+
     /// The gradients of an operation that wrote several `outs` from `input`.
     ///
     /// # Panics

@@ -17,12 +17,14 @@ pub mod combine;
 pub mod conv2d;
 pub mod cross_entropy;
 pub mod feature_distance;
+pub mod group_norm;
 pub mod layer_norm;
 pub mod leaky_relu;
 pub mod linear;
 pub mod max_pool;
 mod memory;
 mod recording;
+pub mod resize;
 mod span;
 pub mod split_qkv;
 pub mod sums;
@@ -39,12 +41,14 @@ pub use combine::CombineBackward;
 pub use conv2d::Conv2dBackward;
 pub use cross_entropy::CrossEntropyBackward;
 pub use feature_distance::FeatureDistanceBackward;
+pub use group_norm::GroupNormBackward;
 pub use layer_norm::LayerNormBackward;
 pub use leaky_relu::LeakyReluBackward;
 pub use linear::LinearBackward;
 pub use max_pool::MaxPoolBackward;
 pub use memory::Memory;
 pub use recording::{Recorded, RecordedSource, Recording};
+pub use resize::ResizeBackward;
 pub use span::{Region, Span};
 pub use split_qkv::SplitQkvBackward;
 pub use sums::Sums;
@@ -68,10 +72,12 @@ pub trait TrainBackend:
     + Conv2dBackward
     + CrossEntropyBackward
     + FeatureDistanceBackward
+    + GroupNormBackward
     + LayerNormBackward
     + LeakyReluBackward
     + LinearBackward
     + MaxPoolBackward
+    + ResizeBackward
     + SplitQkvBackward
     + Sums
 {
@@ -85,10 +91,12 @@ impl<B> TrainBackend for B where
         + Conv2dBackward
         + CrossEntropyBackward
         + FeatureDistanceBackward
+        + GroupNormBackward
         + LayerNormBackward
         + LeakyReluBackward
         + LinearBackward
         + MaxPoolBackward
+        + ResizeBackward
         + SplitQkvBackward
         + Sums
 {

@@ -434,9 +434,6 @@ impl<B: TrainBackend> Draw for Recording<'_, B> {
     }
 }
 
-/// What the VQVAE alone is made of has no gradient here yet.
-const NOT_RECORDED: &str = "the VQVAE's operations are not recorded";
-
 impl<B: TrainBackend> Conv2d for Recording<'_, B> {
     fn conv2d_scratch(&self, d: conv2d::Dims) -> usize {
         self.backend.conv2d_scratch(d)
@@ -444,39 +441,58 @@ impl<B: TrainBackend> Conv2d for Recording<'_, B> {
 
     fn conv2d(
         &self,
-        _: &mut B::Slice,
-        _: &B::Slice,
-        _: Recorded<'_, B>,
-        _: &B::Slice,
-        _: Option<&B::Slice>,
-        _: &mut B::Slice,
-        _: conv2d::Dims,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        weight: Recorded<'_, B>,
+        bias: &B::Slice,
+        residual: Option<&B::Slice>,
+        scratch: &mut B::Slice,
+        d: conv2d::Dims,
     ) -> Result<(), B::Error> {
-        panic!("{NOT_RECORDED}")
+        self.note(Node::Conv2d {
+            out: self.span(out),
+            x: self.span(x),
+            weight: weight.span,
+            bias: self.span(bias),
+            residual: residual.map(|residual| self.span(residual)),
+            d,
+        });
+        self.backend.conv2d(out, x, weight.matrix, bias, residual, scratch, d)
     }
 }
 
 impl<B: TrainBackend> GroupNorm for Recording<'_, B> {
     fn group_norm(
         &self,
-        _: &mut B::Slice,
-        _: &B::Slice,
-        _: &B::Slice,
-        _: &B::Slice,
-        _: f32,
-        _: Activation,
-        _: group_norm::Dims,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        weight: &B::Slice,
+        bias: &B::Slice,
+        eps: f32,
+        activation: Activation,
+        d: group_norm::Dims,
     ) -> Result<(), B::Error> {
-        panic!("{NOT_RECORDED}")
+        self.note(Node::GroupNorm {
+            out: self.span(out),
+            x: self.span(x),
+            weight: self.span(weight),
+            bias: self.span(bias),
+            eps,
+            activation,
+            d,
+        });
+        self.backend.group_norm(out, x, weight, bias, eps, activation, d)
     }
 }
 
 impl<B: TrainBackend> Resize for Recording<'_, B> {
-    fn bicubic(&self, _: &mut B::Slice, _: &B::Slice, _: resize::Dims) -> Result<(), B::Error> {
-        panic!("{NOT_RECORDED}")
+    fn bicubic(&self, out: &mut B::Slice, x: &B::Slice, d: resize::Dims) -> Result<(), B::Error> {
+        self.note(Node::Bicubic { out: self.span(out), x: self.span(x), d });
+        self.backend.bicubic(out, x, d)
     }
 
-    fn area(&self, _: &mut B::Slice, _: &B::Slice, _: resize::Dims) -> Result<(), B::Error> {
-        panic!("{NOT_RECORDED}")
+    fn area(&self, out: &mut B::Slice, x: &B::Slice, d: resize::Dims) -> Result<(), B::Error> {
+        self.note(Node::Area { out: self.span(out), x: self.span(x), d });
+        self.backend.area(out, x, d)
     }
 }

@@ -3,10 +3,12 @@
 use var_kernel::memory::Floats;
 use var_kernel::ops::attention::{self, Mask};
 use var_kernel::ops::combine::PlaceDims;
+use var_kernel::ops::group_norm::{self, Activation};
 use var_kernel::ops::split_qkv::{self, Normalisation};
-use var_kernel::ops::{PerRow, feature_distance, layer_norm, linear, max_pool};
+use var_kernel::ops::{PerRow, conv2d, feature_distance, layer_norm, linear, max_pool, resize};
 
 use super::combine::Part;
+use super::group_norm::Forward;
 use super::memory::{Gradients, Memory};
 use super::span::Span;
 use super::{TrainBackend, sums};
@@ -122,6 +124,33 @@ pub(crate) enum Node {
         x: Span,
         d: max_pool::Dims,
     },
+    Conv2d {
+        out: Span,
+        x: Span,
+        weight: Span,
+        bias: Span,
+        residual: Option<Span>,
+        d: conv2d::Dims,
+    },
+    GroupNorm {
+        out: Span,
+        x: Span,
+        weight: Span,
+        bias: Span,
+        eps: f32,
+        activation: Activation,
+        d: group_norm::Dims,
+    },
+    Bicubic {
+        out: Span,
+        x: Span,
+        d: resize::Dims,
+    },
+    Area {
+        out: Span,
+        x: Span,
+        d: resize::Dims,
+    },
 }
 
 /// The operations of a forward pass, in their order.
@@ -135,6 +164,8 @@ impl Tape {
     pub fn scratch<B: TrainBackend>(&self, b: &B) -> usize {
         let of = |node: &Node| match node {
             Node::Attention { d, .. } => b.attention_backward_scratch(*d),
+            Node::Conv2d { d, .. } => b.conv2d_backward_scratch(*d),
+            Node::GroupNorm { d, .. } => b.group_norm_backward_sums(*d),
             _ => 0,
         };
         self.nodes.iter().map(of).max().unwrap_or(0)
@@ -307,6 +338,54 @@ impl Node {
                 Some(Gradients { out, inputs: [dx], read, .. }) => {
                     b.max_pool_backward(dx, out, read.of(x), d)
                 }
+                None => Ok(()),
+            },
+            Self::Conv2d { out, x, weight, bias, residual, d } => {
+                if let Some(g) = m.gradients([x], out) {
+                    let ([dx], weight) = (g.inputs, B::matrix(g.read.of(weight)));
+                    b.conv2d_backward_x(dx, g.out, weight, g.scratch, d)?;
+                }
+                if let Some(g) = m.gradients([weight], out) {
+                    let [dweight] = g.inputs;
+                    b.conv2d_backward_weight(dweight, g.out, g.read.of(x), g.scratch, d)?;
+                }
+                add_rows(b, m, bias, out)?;
+                match residual {
+                    Some(residual) => add(b, m, residual, out, 1.0),
+                    None => Ok(()),
+                }
+            }
+            Self::GroupNorm { out, x, weight, bias, eps, activation, d } => {
+                {
+                    let (of_out, dx, read, sums) = match m.gradients([x], out) {
+                        Some(Gradients { out, inputs: [dx], read, scratch }) => {
+                            (out, Some(dx), read, scratch)
+                        }
+                        None => {
+                            let Gradients { out, inputs: [], read, scratch } = m.of_out(out);
+                            (out, None, read, scratch)
+                        }
+                    };
+                    let of = Forward {
+                        x: read.of(x),
+                        weight: read.of(weight),
+                        bias: read.of(bias),
+                        eps,
+                        activation,
+                    };
+                    b.group_norm_backward_x(dx, sums, of_out, of, d)?;
+                }
+                match m.gradients([weight, bias], out) {
+                    Some(g) => b.group_norm_backward_parameters(g.inputs, g.scratch, d),
+                    None => Ok(()),
+                }
+            }
+            Self::Bicubic { out, x, d } => match m.gradients([x], out) {
+                Some(Gradients { out, inputs: [dx], .. }) => b.bicubic_backward(dx, out, d),
+                None => Ok(()),
+            },
+            Self::Area { out, x, d } => match m.gradients([x], out) {
+                Some(Gradients { out, inputs: [dx], .. }) => b.area_backward(dx, out, d),
                 None => Ok(()),
             },
         }

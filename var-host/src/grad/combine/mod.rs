@@ -11,6 +11,8 @@ use var_kernel::memory::Device;
 use var_kernel::ops::PerRow;
 use var_kernel::ops::combine::PlaceDims;
 
+pub(crate) use cpu::silu_slope;
+
 /// The part of a table that a [`PerRow`] reads, where its gradient goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {

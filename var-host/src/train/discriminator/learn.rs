@@ -12,7 +12,7 @@ use super::{Discriminator, DiscriminatorConfig};
 use crate::grad::{Memory, RecordedSource, Recording, TrainBackend};
 use crate::model::listing::Listing;
 use crate::train::parameters::Layout;
-use crate::train::transformer::{Needs, Room};
+use crate::train::room::{Needs, Room};
 
 /// What the judgements of some pictures ought to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +50,16 @@ impl Aim {
 
 /// How much memory the judgement of pictures takes with its gradients.
 pub fn needs<B: TrainBackend>(b: &B, config: DiscriminatorConfig, maps: Maps) -> Needs {
-    let dry = Dry::new(b);
+    let scratch = Cell::new(0);
+    let watcher = |sizes| scratch.set(scratch.get().max(Needs::scratch_of(b, sizes)));
+    let dry = Dry::new(b).watched(&watcher);
     let Ok(network) = Discriminator::bind(&mut Listing::default(), config);
     let (mut lengths, kept, peak): (Lengths, _, _) = ([(); usize::MAX], Cell::new(0), Cell::new(0));
     let mut arena = Arena::keeping(&mut lengths[..], &kept).measuring(&peak);
     let pictures = arena.take(3 * maps.cells());
     let out = arena.take(config.judgements(maps));
     let Ok(()) = network.forward(&dry, out, pictures, maps, &mut arena);
-    Needs { values: peak.get(), scratch: network.backward_scratch(b, maps) }
+    Needs { values: peak.get(), scratch: scratch.get() }
 }
 
 /// The loss of judging `pictures` with this aim; its gradient is **added** to `weight_gradients`.

@@ -13,9 +13,9 @@ use var_kernel::dry::Dry;
 use var_kernel::memory::{Device, Floats};
 use var_kernel::model::vqvae::COLOURS;
 use var_kernel::model::weights::{Convolution, Maps, Source};
+use var_kernel::ops::JudgeBackend;
 use var_kernel::ops::conv2d::Grid;
 use var_kernel::ops::group_norm::{self, Activation};
-use var_kernel::ops::JudgeBackend;
 
 use crate::model::listing::{Listing, Wanted};
 

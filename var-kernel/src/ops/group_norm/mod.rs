@@ -1,6 +1,7 @@
 //! Normalises groups of channels over a whole picture.
 
 mod cpu;
+pub mod moments;
 #[cfg(test)]
 mod tests;
 

@@ -2,12 +2,10 @@
 
 use core::convert::Infallible;
 
+use super::weights::{area, cubic};
 use super::{Dims, Resize};
 use crate::cpu::Cpu;
 use crate::cpu::simd::{Kernel, LANES, Simd};
-
-/// Cells that one cell of a cubic convolution is mixed from, along one axis.
-const TAPS: usize = 4;
 
 impl Resize for Cpu<'_> {
     fn bicubic(&self, out: &mut [f32], x: &[f32], d: Dims) -> Result<(), Infallible> {
@@ -99,32 +97,4 @@ impl Kernel for AreaRow<'_> {
             }
         }
     }
-}
-
-/// Which input cells make output cell `i` along one axis, and with what weights.
-///
-/// The cell's centre lies at `(i + ½)·from/to − ½` on the input's grid.
-fn cubic(i: usize, d: Dims) -> ([usize; TAPS], [f32; TAPS]) {
-    let twice_to = 2 * d.to as i64;
-    let centre = (2 * i as i64 + 1) * d.from as i64 - d.to as i64;
-    let first = centre.div_euclid(twice_to) - 1;
-    let t = centre.rem_euclid(twice_to) as f64 / twice_to as f64;
-    let cells = [0, 1, 2, 3].map(|tap| (first + tap).clamp(0, d.from as i64 - 1) as usize);
-    (cells, [1.0 + t, t, 1.0 - t, 2.0 - t].map(|distance| keys(distance) as f32))
-}
-
-/// Keys' kernel with a = −0.75.
-fn keys(distance: f64) -> f64 {
-    const A: f64 = -0.75;
-    let x = distance;
-    if x <= 1.0 {
-        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
-    } else {
-        ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A
-    }
-}
-
-/// Which input cells are averaged to output cell `i` along one axis.
-fn area(i: usize, d: Dims) -> core::ops::Range<usize> {
-    i * d.from / d.to..((i + 1) * d.from).div_ceil(d.to)
 }

@@ -3,6 +3,7 @@
 mod cpu;
 #[cfg(test)]
 mod tests;
+pub mod weights;
 
 use crate::memory::Device;
 

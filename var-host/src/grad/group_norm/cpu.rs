@@ -1,0 +1,241 @@
+//! Gradients of group normalisation on the CPU: a picture a task.
+//!
+//! Mean and deviation are computed again: that reads what the gradient reads anyway.
+
+use core::convert::Infallible;
+
+use var_kernel::cpu::Cpu;
+use var_kernel::cpu::simd::{Kernel, LANES, Simd};
+use var_kernel::ops::group_norm::{Activation, Dims, moments};
+
+use super::{Forward, GroupNormBackward};
+use crate::grad::combine::silu_slope;
+
+/// Floats of a piece (64 KiB) whose positions are summed before the pieces are.
+const PIECE: usize = 1 << 14;
+
+impl GroupNormBackward for Cpu<'_> {
+    fn group_norm_backward_sums(&self, d: Dims) -> usize {
+        d.batch * 2 * d.channels
+    }
+
+    fn group_norm_backward_x(
+        &self,
+        dx: Option<&mut [f32]>,
+        sums: &mut [f32],
+        dout: &[f32],
+        of: Forward<'_, [f32]>,
+        d: Dims,
+    ) -> Result<(), Infallible> {
+        let picture = d.positions * d.channels;
+        let lengths = [dout.len(), of.x.len(), of.weight.len(), of.bias.len()];
+        let wanted = [d.batch * picture, d.batch * picture, d.channels, d.channels];
+        assert_eq!(lengths, wanted, "group_norm's gradient: not the sizes of the forward pass");
+        if picture == 0 {
+            sums.fill(0.0);
+            return Ok(());
+        }
+        let isa = self.isa();
+        let sums = &mut sums[..d.batch * 2 * d.channels];
+        let of_picture = |number: usize| {
+            let range = number * picture..(number + 1) * picture;
+            (&dout[range.clone()], Forward { x: &of.x[range], ..of })
+        };
+        self.for_each_run(sums, 2 * d.channels, |number, sums, scratch| {
+            let (dout, of) = of_picture(number);
+            isa.run(SumPicture { sums, dout, of, scratch, d });
+        });
+        let Some(dx) = dx else { return Ok(()) };
+        assert_eq!(dx.len(), d.batch * picture, "group_norm's gradient: dx is not as long as x");
+        let sums = &*sums;
+        self.for_each_run(dx, picture, |number, dx, scratch| {
+            let (dout, of) = of_picture(number);
+            let sums = &sums[number * 2 * d.channels..][..2 * d.channels];
+            isa.run(PictureOfX { dx, sums, dout, of, scratch, d });
+        });
+        Ok(())
+    }
+
+    fn group_norm_backward_parameters(
+        &self,
+        [dweight, dbias]: [&mut [f32]; 2],
+        sums: &[f32],
+        d: Dims,
+    ) -> Result<(), Infallible> {
+        assert_eq!([dweight.len(), dbias.len()], [d.channels; 2], "group_norm: not channels");
+        for sums in sums[..d.batch * 2 * d.channels].chunks_exact(2 * d.channels) {
+            let (of_dy, of_product) = sums.split_at(d.channels);
+            dbias.iter_mut().zip(of_dy).for_each(|(into, sum)| *into += sum);
+            dweight.iter_mut().zip(of_product).for_each(|(into, sum)| *into += sum);
+        }
+        Ok(())
+    }
+}
+
+/// Each channel's mean and 1/deviation.
+struct Normal<'a> {
+    mean: &'a [f32],
+    factor: &'a [f32],
+}
+
+impl<'a> Normal<'a> {
+    /// Those of a picture, and what is left of the scratch memory.
+    #[inline(always)]
+    fn of<S: Simd>(
+        s: S,
+        scratch: &'a mut [f32],
+        of: Forward<'_, [f32]>,
+        d: Dims,
+    ) -> (Self, &'a mut [f32]) {
+        let width = d.channels / d.groups;
+        let (mean, scratch) = scratch.split_at_mut(d.channels);
+        let (factor, scratch) = scratch.split_at_mut(d.channels);
+        // The groups' numbers are the first ones, then spread over the channels from the last on.
+        moments::of_picture(s, [&mut *mean, &mut *factor], of.x, of.eps, scratch, d);
+        for channel in (0..d.channels).rev() {
+            mean[channel] = mean[channel / width];
+            factor[channel] = factor[channel / width];
+        }
+        (Self { mean, factor }, scratch)
+    }
+}
+
+/// A channel block's constants in vectors.
+#[derive(Clone, Copy)]
+struct Block<V> {
+    mean: V,
+    factor: V,
+    weight: V,
+    bias: V,
+    activation: Activation,
+}
+
+impl<V: Copy> Block<V> {
+    #[inline(always)]
+    fn of<S: Simd<F32 = V>>(
+        s: S,
+        normal: &Normal<'_>,
+        of: Forward<'_, [f32]>,
+        channels: core::ops::Range<usize>,
+    ) -> Self {
+        Self {
+            mean: s.load_or(&normal.mean[channels.clone()], 0.0),
+            factor: s.load_or(&normal.factor[channels.clone()], 0.0),
+            weight: s.load_or(&of.weight[channels.clone()], 0.0),
+            bias: s.load_or(&of.bias[channels], 0.0),
+            activation: of.activation,
+        }
+    }
+
+    /// n and dy of sixteen channels.
+    #[inline(always)]
+    fn n_and_dy<S: Simd<F32 = V>>(&self, s: S, x: V, dout: V) -> (V, V) {
+        let n = s.mul(s.sub(x, self.mean), self.factor);
+        match self.activation {
+            Activation::None => (n, dout),
+            Activation::Silu => {
+                let y = s.mul_add(n, self.weight, self.bias);
+                (n, s.mul(dout, silu_slope(s, y)))
+            }
+        }
+    }
+}
+
+/// `Σ dy` and `Σ dy · n` of each channel of one picture.
+struct SumPicture<'a> {
+    sums: &'a mut [f32],
+    dout: &'a [f32],
+    of: Forward<'a, [f32]>,
+    scratch: &'a mut [f32],
+    d: Dims,
+}
+
+impl Kernel for SumPicture<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { sums, dout, of, scratch, d } = self;
+        let (normal, _) = Normal::of(s, scratch, of, d);
+        let (of_dy, of_product) = sums.split_at_mut(d.channels);
+        of_dy.fill(0.0);
+        of_product.fill(0.0);
+        let piece = (PIECE / d.channels).max(8) * d.channels;
+        for (dout, x) in dout.chunks(piece).zip(of.x.chunks(piece)) {
+            for first in (0..d.channels).step_by(LANES) {
+                let channels = first..d.channels.min(first + LANES);
+                let block = Block::of(s, &normal, of, channels.clone());
+                let (mut sum, mut product) = (s.splat(0.0), s.splat(0.0));
+                let rows = dout.chunks_exact(d.channels).zip(x.chunks_exact(d.channels));
+                for (dout, x) in rows {
+                    // Lanes past the last channel hold dout = 0, and so add nothing.
+                    let dout = s.load_or(&dout[channels.clone()], 0.0);
+                    let x = s.load_or(&x[channels.clone()], 0.0);
+                    let (n, dy) = block.n_and_dy(s, x, dout);
+                    sum = s.add(sum, dy);
+                    product = s.mul_add(dy, n, product);
+                }
+                for (into, of_piece) in [(&mut *of_dy, sum), (&mut *of_product, product)] {
+                    let into = &mut into[channels.clone()];
+                    s.store_part(s.add(s.load_or(into, 0.0), of_piece), into);
+                }
+            }
+        }
+    }
+}
+
+/// The input's gradient of one picture.
+struct PictureOfX<'a> {
+    dx: &'a mut [f32],
+    sums: &'a [f32],
+    dout: &'a [f32],
+    of: Forward<'a, [f32]>,
+    scratch: &'a mut [f32],
+    d: Dims,
+}
+
+impl Kernel for PictureOfX<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { dx, sums, dout, of, scratch, d } = self;
+        let (normal, scratch) = Normal::of(s, scratch, of, d);
+        let (of_dy, of_product) = sums.split_at(d.channels);
+        // Each channel's mean of g and of g · n over its group.
+        let (means, _) = scratch.split_at_mut(2 * d.channels);
+        let (mean_g, mean_gn) = means.split_at_mut(d.channels);
+        let width = d.channels / d.groups;
+        let count = (d.positions * width) as f32;
+        for group in (0..d.channels).step_by(width) {
+            let channels = group..group + width;
+            let (mut g, mut gn) = (0.0, 0.0);
+            for c in channels.clone() {
+                g += of.weight[c] * of_dy[c];
+                gn += of.weight[c] * of_product[c];
+            }
+            mean_g[channels.clone()].fill(g / count);
+            mean_gn[channels].fill(gn / count);
+        }
+        let piece = (PIECE / d.channels).max(8) * d.channels;
+        let pieces = dx.chunks_mut(piece).zip(dout.chunks(piece)).zip(of.x.chunks(piece));
+        for ((dx, dout), x) in pieces {
+            for first in (0..d.channels).step_by(LANES) {
+                let channels = first..d.channels.min(first + LANES);
+                let block = Block::of(s, &normal, of, channels.clone());
+                let mean_g = s.load_or(&mean_g[channels.clone()], 0.0);
+                let mean_gn = s.load_or(&mean_gn[channels.clone()], 0.0);
+                let rows = dout.chunks_exact(d.channels).zip(x.chunks_exact(d.channels));
+                for (dx, (dout, x)) in dx.chunks_exact_mut(d.channels).zip(rows) {
+                    let dout = s.load_or(&dout[channels.clone()], 0.0);
+                    let x = s.load_or(&x[channels.clone()], 0.0);
+                    let (n, dy) = block.n_and_dy(s, x, dout);
+                    let g = s.mul(dy, block.weight);
+                    let inner = s.sub(s.sub(g, mean_g), s.mul(n, mean_gn));
+                    let dx = &mut dx[channels.clone()];
+                    s.store_part(s.mul_add(inner, block.factor, s.load_or(dx, 0.0)), dx);
+                }
+            }
+        }
+    }
+}

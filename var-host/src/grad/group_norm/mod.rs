@@ -1,0 +1,77 @@
+//! Gradients of group normalisation.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use var_kernel::ops::group_norm::{Activation, Dims, GroupNorm};
+
+/// What the forward pass computed with: `out = activation(n · weight + bias)`, n the normalised x.
+#[derive(Debug)]
+pub struct Forward<'a, S: ?Sized> {
+    /// `batch × positions × channels`
+    pub x: &'a S,
+    /// `channels`
+    pub weight: &'a S,
+    /// `channels`
+    pub bias: &'a S,
+    /// What keeps the deviation from zero.
+    pub eps: f32,
+    /// What followed.
+    pub activation: Activation,
+}
+
+// Derived, it would want the slice itself to be `Copy`.
+impl<S: ?Sized> Clone for Forward<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: ?Sized> Copy for Forward<'_, S> {}
+
+/// Gradients of `out = activation(y)`, `y = n · weight + bias`, n the normalised x.
+///
+/// With `dy = dout · activation'(y)`, both methods want each channel's `Σ dy` and `Σ dy · n` over a
+/// picture's positions: the first leaves them to the second.
+pub trait GroupNormBackward: GroupNorm {
+    /// Floats of the sums that [`GroupNormBackward::group_norm_backward_x`] leaves.
+    fn group_norm_backward_sums(&self, d: Dims) -> usize;
+
+    /// `dx += (g − mean(g) − n · mean(g · n)) / deviation`, `g = dy · weight`, means over the positions
+    /// and channels of a group of a picture. Without `dx` only the sums are made.
+    ///
+    /// `dx`, `dout`: `batch × positions × channels`. `sums`: as
+    /// [`GroupNormBackward::group_norm_backward_sums`] says; overwritten.
+    ///
+    /// # Panics
+    /// If a slice's length is not what `d` says.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn group_norm_backward_x(
+        &self,
+        dx: Option<&mut Self::Slice>,
+        sums: &mut Self::Slice,
+        dout: &Self::Slice,
+        of: Forward<'_, Self::Slice>,
+        d: Dims,
+    ) -> Result<(), Self::Error>;
+
+    /// `dweight[c] += Σ dy · n`, `dbias[c] += Σ dy` over the positions of all pictures.
+    ///
+    /// `gradients`: dweight and dbias, `channels` each. `sums`: what
+    /// [`GroupNormBackward::group_norm_backward_x`] left.
+    ///
+    /// # Panics
+    /// If a slice's length is not what `d` says.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn group_norm_backward_parameters(
+        &self,
+        gradients: [&mut Self::Slice; 2],
+        sums: &Self::Slice,
+        d: Dims,
+    ) -> Result<(), Self::Error>;
+}
