@@ -8,8 +8,9 @@ const KERNEL: [&str; 11] = [
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 12] = [
+const HOST: [&str; 14] = [
     "atomic_file",
+    "parallel",
     "checkpoint",
     "pictures",
     "tokens",
@@ -20,6 +21,7 @@ const HOST: [&str; 12] = [
     "engine",
     "optim",
     "grad",
+    "run",
     "train",
 ];
 

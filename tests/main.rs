@@ -12,6 +12,9 @@ mod fixtures_model;
 /// Gradients and steps of the trainer = golden files.
 mod fixtures_training;
 
+/// Gradients of the quantizer and the whole VQVAE = golden files.
+mod fixtures_vqvae_training;
+
 /// Zero-shot edits = golden files.
 mod fixtures_edit;
 

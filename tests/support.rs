@@ -197,6 +197,11 @@ impl GoldenModel {
         &self.var_weights.0[name]
     }
 
+    /// A weight of the VQVAE.
+    pub(crate) fn vae_weight(&self, name: &str) -> &[f32] {
+        &self.vae_weights.0[name]
+    }
+
     /// Runs `work` on the model, with the best instruction set and all cores.
     pub(crate) fn with<R>(
         &self,

@@ -3,6 +3,8 @@
 use std::fs;
 
 use serde_json::Value;
+use var_host::checkpoint::{Checkpoint, Dtype, Record};
+use var_host::run::Checkpoints;
 
 use super::{Place, fixture};
 
@@ -77,6 +79,32 @@ fn checkpoints_of_one_half_are_told_apart() {
     fs::write(place.path("names.txt"), "cat\ndog\n").unwrap();
     let two = [&names[..], &["--classes-file", "names.txt", "--force"]].concat();
     place.refused(&two, 2, "2 names of classes, the model has 3");
+}
+
+#[test]
+fn a_checkpoint_of_a_training_run_is_a_model() {
+    let place = Place::new();
+    let built_in = Checkpoint::open(fixture("default.safetensors")).unwrap();
+    let names = built_in.tensors().map(|tensor| tensor.name.to_owned()).collect::<Vec<_>>();
+    let mut records = Vec::new();
+    // The optimizer's state has the names of the weights it belongs to.
+    for (prefix, of) in [("", ""), ("train.m.", "var."), ("train.ema.", "vae.")] {
+        for name in names.iter().filter(|name| name.starts_with(of)) {
+            let tensor = built_in.tensor(name).unwrap();
+            let name = format!("{prefix}{name}");
+            records.push(Record::borrowed(name, tensor.dtype, tensor.shape, tensor.bytes));
+        }
+    }
+    records.push(Record::borrowed("train.position", Dtype::I64, [1], &[7; 8]));
+    let checkpoints = Checkpoints::new(&place.path(""), 2);
+    checkpoints.save(600, records, built_in.metadata().clone()).unwrap();
+    let model = "ckpt-last.safetensors";
+    place.var(&["sample", "--seed", "3", "-q", "-o", "built-in.png"]);
+    place.var(&["sample", "--seed", "3", "-q", "--model", model, "-o", "trained.png"]);
+    assert_eq!(place.picture("trained.png"), place.picture("built-in.png"));
+    place.var(&["convert", "--model", model, "--dtype", "f16", "-o", "converted"]);
+    assert_eq!(place.bytes("converted"), fs::read(fixture("default.safetensors")).unwrap());
+    place.var(&["info", model]);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! | [`args`] | options that several commands share, and what they mean |
 //! | [`classes`] | `--class`: numbers, ranges and names |
 //! | [`built_in`] | the model that is used when none is given |
-//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`mod@bench`] | one command each |
+//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`validate`], [`mod@bench`] | one command each |
 //! | [`output`] | what may be overwritten, and what a picture says of itself |
 //! | [`memory`], [`progress`], [`interrupt`] | the machine and the terminal |
 #![forbid(unsafe_code)]
@@ -27,6 +27,8 @@ mod reconstruct;
 mod sample;
 mod score;
 mod tokenize;
+mod train;
+mod validate;
 
 use std::io;
 use std::process::ExitCode;
@@ -56,6 +58,8 @@ enum Command {
     Edit(edit::Options),
     Score(score::Options),
     Tokenize(tokenize::Options),
+    Train(Box<train::Options>),
+    Validate(validate::Options),
     Bench(bench::Options),
 }
 
@@ -82,6 +86,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Edit(options) => edit::run(options, &session),
         Command::Score(options) => score::run(options, &session),
         Command::Tokenize(options) => tokenize::run(options, &session),
+        Command::Train(options) => train::run(options, &session),
+        Command::Validate(options) => validate::run(options, &session),
         Command::Bench(options) => bench::run(options, &session),
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Progress {
     shown: Shown,
     total: u64,
     done: u64,
+    /// What was done before: it counts for no rate.
+    before: u64,
     unit: &'static str,
     begun: Instant,
     last_line: Instant,
@@ -43,16 +45,42 @@ impl Progress {
             }
         };
         let now = Instant::now();
-        Self { shown, total, done: 0, unit, begun: now, last_line: now }
+        Self { shown, total, done: 0, before: 0, unit, begun: now, last_line: now }
+    }
+
+    /// So many were done before this began.
+    pub(crate) fn resume(&mut self, done: u64) {
+        (self.done, self.before) = (done, done);
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_position(done);
+            bar.reset_eta();
+        }
     }
 
     /// So many more are done.
     pub(crate) fn advance(&mut self, more: u64) {
+        self.advance_with(more, "");
+    }
+
+    /// So many more are done, and `text` says how it goes.
+    pub(crate) fn advance_with(&mut self, more: u64, text: &str) {
         self.done += more;
         if let Shown::Bar(bar) = &self.shown {
             bar.set_position(self.done);
+            if !text.is_empty() {
+                bar.set_message(text.to_owned());
+            }
         }
-        self.line_if_due("");
+        self.line_if_due(text);
+    }
+
+    /// Something worth a line of its own.
+    pub(crate) fn note(&self, text: &str) {
+        match &self.shown {
+            Shown::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
+            Shown::Lines => eprintln!("{text}"),
+            Shown::Nothing => {}
+        }
     }
 
     /// Where within the current one the work is.
@@ -75,7 +103,8 @@ impl Progress {
     fn line_if_due(&mut self, detail: &str) {
         if matches!(self.shown, Shown::Lines) && self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
-            eprintln!("{}", line(self.done, self.total, self.unit, detail, self.begun.elapsed()));
+            let done = [self.before, self.done];
+            eprintln!("{}", line(done, self.total, self.unit, detail, self.begun.elapsed()));
         }
     }
 }
@@ -89,13 +118,19 @@ impl Drop for Progress {
 }
 
 /// `12/50 images scale 3/10 · 0.80/s · 47 s left`; without a rate before the first is done.
-fn line(done: u64, total: u64, unit: &str, detail: &str, elapsed: Duration) -> String {
+fn line(
+    [before, done]: [u64; 2],
+    total: u64,
+    unit: &str,
+    detail: &str,
+    elapsed: Duration,
+) -> String {
     let space = if detail.is_empty() { "" } else { " " };
     let begin = format!("{done}/{total} {unit}{space}{detail}");
-    if done == 0 {
+    if done == before {
         return begin;
     }
-    let rate = done as f64 / elapsed.as_secs_f64().max(1e-9);
+    let rate = (done - before) as f64 / elapsed.as_secs_f64().max(1e-9);
     let left = total.saturating_sub(done) as f64 / rate;
     format!("{begin} · {rate:.2}/s · {left:.0} s left")
 }
@@ -107,7 +142,8 @@ mod tests {
     #[test]
     fn a_line_has_rate_and_time_left() {
         let after = Duration::from_secs(15);
-        assert_eq!(line(12, 50, "images", "", after), "12/50 images · 0.80/s · 48 s left");
-        assert_eq!(line(0, 50, "images", "scale 3/10", after), "0/50 images scale 3/10");
+        assert_eq!(line([0, 12], 50, "images", "", after), "12/50 images · 0.80/s · 48 s left");
+        assert_eq!(line([38, 50], 62, "images", "", after), "50/62 images · 0.80/s · 15 s left");
+        assert_eq!(line([0, 0], 50, "images", "scale 3/10", after), "0/50 images scale 3/10");
     }
 }

@@ -33,6 +33,31 @@ pub fn abandon_unfinished() {
     mem::forget(unfinished);
 }
 
+/// Removes what a killed process left of files in `folder` that it was writing under names of which
+/// `ours` is true; no process may be writing them now.
+///
+/// # Errors
+///
+/// The system's, for what cannot be listed or removed.
+pub fn remove_left_over(folder: &Path, ours: impl Fn(&str) -> bool) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        // The inverse of `temporary_beside`: a dot, the name, a dot, letters, the suffix.
+        let inner = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(SUFFIX));
+        if let Some((target, letters)) = inner.and_then(|inner| inner.rsplit_once('.'))
+            && letters.bytes().all(|letter| letter.is_ascii_alphanumeric())
+            && ours(target)
+        {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The end of temporary names.
+const SUFFIX: &str = ".part";
+
 /// Why a file could not be written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -141,7 +166,7 @@ fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let prefix = format!(".{}.", name.to_string_lossy());
     let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".part");
+    builder.prefix(&prefix).suffix(SUFFIX);
     // A temporary file is its owner's alone by default; this one is to become an ordinary file,
     // whose mode the umask decides.
     #[cfg(unix)]
@@ -222,6 +247,21 @@ mod tests {
         AtomicFile::create(&path, true).unwrap().commit().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"");
         assert_eq!(names(folder.path()), ["out.bin"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = AtomicFile::create(folder.path().join("out.bin"), false).unwrap();
+        file.write_all(b"half").unwrap();
+        mem::forget(file);
+        for name in ["other.part", ".out.bin.part", ".log.jsonl.Ab3.part", ".out.bin.a-b.part"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(names(folder.path()).len(), 5);
+        remove_left_over(folder.path(), |name| name == "out.bin").unwrap();
+        let left = [".log.jsonl.Ab3.part", ".out.bin.a-b.part", ".out.bin.part", "other.part"];
+        assert_eq!(names(folder.path()), left);
     }
 
     #[test]

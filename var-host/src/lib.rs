@@ -7,7 +7,9 @@
 //! | [`engine`] | a model at work: sample, encode, decode, score |
 //! | [`grad`] | gradients: a backend that records, and the way back |
 //! | [`optim`] | how weights move: schedules, AdamW, loss scaling |
+//! | [`run`] | the folder of a training run: checkpoints, options, logs |
 //! | [`train`] | training: parameters, loss and gradients of a batch, the update |
+//! | [`parallel`] | processes that train one model together |
 //! | [`pictures`] | PNG, JPEG, WebP; resize, crop, grid |
 //! | [`tokens`] | the tokens file |
 //! | [`data`] | pictures and tokens to train on, in batches |
@@ -24,7 +26,9 @@ pub mod grad;
 pub mod lpips;
 pub mod model;
 pub mod optim;
+pub mod parallel;
 pub mod pictures;
 pub mod pool;
+pub mod run;
 pub mod tokens;
 pub mod train;

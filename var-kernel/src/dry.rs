@@ -28,6 +28,18 @@ pub type Lengths = [(); usize::MAX];
 pub struct Dry<'b, B> {
     backend: &'b B,
     multiply_adds: Cell<u64>,
+    watcher: Option<&'b dyn Fn(Sizes)>,
+}
+
+/// An operation whose gradient wants scratch memory.
+#[derive(Clone, Copy, Debug)]
+pub enum Sizes {
+    /// Attention.
+    Attention(attention::Dims),
+    /// A convolution.
+    Conv2d(conv2d::Dims),
+    /// Group normalisation.
+    GroupNorm(group_norm::Dims),
 }
 
 /// A weight matrix that is only a number of weights.
@@ -37,7 +49,18 @@ pub struct DryMatrix(pub usize);
 impl<'b, B: Backend> Dry<'b, B> {
     /// A dry run for `backend`.
     pub fn new(backend: &'b B) -> Self {
-        Self { backend, multiply_adds: Cell::new(0) }
+        Self { backend, multiply_adds: Cell::new(0), watcher: None }
+    }
+
+    /// Also tells `watcher` the sizes of operations whose gradients want scratch memory.
+    pub fn watched(self, watcher: &'b dyn Fn(Sizes)) -> Self {
+        Self { watcher: Some(watcher), ..self }
+    }
+
+    fn tell(&self, sizes: Sizes) {
+        if let Some(watcher) = self.watcher {
+            watcher(sizes);
+        }
     }
 
     /// Multiply-adds of all products so far, by their formulas: what a FLOP count is twice of.
@@ -79,6 +102,7 @@ impl<B: Backend> Attention for Dry<'_, B> {
         d: attention::Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), q.len(), k.len(), v.len(), mask);
+        self.tell(Sizes::Attention(d));
         self.count(d.multiply_adds())
     }
 }
@@ -159,6 +183,7 @@ impl<B: Backend> Conv2d for Dry<'_, B> {
         d: conv2d::Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), x.len(), weight.0, bias.len(), residual.map(<[()]>::len));
+        self.tell(Sizes::Conv2d(d));
         self.count(d.multiply_adds())
     }
 }
@@ -205,6 +230,7 @@ impl<B: Backend> GroupNorm for Dry<'_, B> {
         d: group_norm::Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), x.len(), weight.len(), bias.len());
+        self.tell(Sizes::GroupNorm(d));
         Ok(())
     }
 }

@@ -82,6 +82,16 @@ pub(crate) fn probability(text: &str) -> Result<f32, String> {
     number(text, 0.0..=1.0)
 }
 
+/// A finite number that is not below 0.
+pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
+    let number: f64 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;
+    if number.is_finite() && number >= 0.0 {
+        Ok(number)
+    } else {
+        Err(format!("{number} is not 0 or above"))
+    }
+}
+
 /// How many times the model's side a picture's shorter side is resized to.
 pub(crate) fn resize(text: &str) -> Result<f64, String> {
     let resize: f64 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;

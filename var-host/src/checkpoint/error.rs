@@ -58,6 +58,17 @@ pub enum FormatError {
         /// Bytes after the header.
         has: u64,
     },
+    /// There is no checksum to verify the file by.
+    #[error("its metadata has no checksum")]
+    NoChecksum,
+    /// The file is not what was written.
+    #[error("damaged: its checksum is {computed}, not {written} as was written")]
+    Checksum {
+        /// The checksum in the metadata.
+        written: String,
+        /// That of the bytes there are.
+        computed: String,
+    },
     /// A tensor's element type has no place in these models.
     #[error("{tensor}: element type {dtype} is not supported")]
     UnsupportedDtype {

@@ -2,8 +2,10 @@
 //!
 //! [`Checkpoint::open`] tells safetensors files, PyTorch zip files and legacy PyTorch files apart
 //! by their content, maps them into memory and borrows the tensors from the map.
-//! [`save()`] writes safetensors files; [`quantize`] narrows weights on the way.
+//! [`save()`] writes safetensors files; [`quantize`] narrows weights on the way. Files of
+//! [`write_checked`] carry a checksum, which [`Checkpoint::verify`] holds against what is there.
 
+mod checksum;
 mod entry;
 mod error;
 mod mmap;
@@ -24,7 +26,7 @@ use memmap2::Mmap;
 use crate::checkpoint::entry::{AlignedBytes, Entry};
 
 pub use crate::checkpoint::error::{CheckpointError, FirstBytes, FormatError, PickleError};
-pub use crate::checkpoint::save::{Record, SaveError, save};
+pub use crate::checkpoint::save::{Record, SaveError, save, write_checked};
 pub use crate::checkpoint::tensor::{Dtype, Tensor};
 
 #[cfg(target_endian = "big")]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::atomic_file::{AtomicFile, AtomicFileError};
 use crate::checkpoint::Dtype;
+use crate::checkpoint::checksum::{self, Digest};
 use crate::checkpoint::quantize::QuantizeError;
 
 /// A tensor to be written.
@@ -87,18 +88,71 @@ pub fn save<'a>(
     metadata: &BTreeMap<String, String>,
     overwrite: bool,
 ) -> Result<(), SaveError> {
+    let records = in_order(records)?;
+    let mut file = AtomicFile::create(path, overwrite)?;
+    let header = header(&records, metadata);
+    write(&mut file, &header, records, &mut |_| ())?;
+    Ok(file.commit()?)
+}
+
+/// Writes a file as [`save()`] does with a checksum in its metadata, for
+/// [`Checkpoint::verify`](crate::checkpoint::Checkpoint::verify), and leaves it to the caller to
+/// give it its name by [`AtomicFile::commit`], over whatever has that name then.
+///
+/// # Errors
+///
+/// The cases of [`SaveError`]. Nothing is left behind then.
+///
+/// # Panics
+///
+/// If a record gives more or fewer bytes than its shape and type ask for.
+pub fn write_checked<'a>(
+    path: impl AsRef<Path>,
+    records: impl IntoIterator<Item = Record<'a>>,
+    mut metadata: BTreeMap<String, String>,
+) -> Result<AtomicFile, SaveError> {
+    metadata.insert(checksum::KEY.to_owned(), checksum::OPEN.to_owned());
+    let records = in_order(records)?;
+    let mut file = AtomicFile::create(path, true)?;
+    let header = header(&records, &metadata);
+    let place = checksum::place(&header).expect("the header was given one");
+    let mut digest = Digest::default();
+    write(&mut file, &header, records, &mut |bytes| digest.update(bytes))?;
+    let checksum = digest.text();
+    in_file(&mut file, |file| {
+        file.seek(SeekFrom::Start(place.start as u64))?;
+        file.write_all(checksum.as_bytes())
+    })?;
+    Ok(file)
+}
+
+/// The records in their order in the file.
+fn in_order<'a>(
+    records: impl IntoIterator<Item = Record<'a>>,
+) -> Result<Vec<Record<'a>>, SaveError> {
     let mut records: Vec<_> = records.into_iter().collect();
     records.sort_by(|a, b| b.dtype.size().cmp(&a.dtype.size()).then_with(|| a.name.cmp(&b.name)));
     check_names(&records)?;
-    let mut file = AtomicFile::create(path, overwrite)?;
-    write(&mut file, &header(&records, metadata))?;
+    Ok(records)
+}
+
+/// Writes header and elements, and shows all of it to `written`.
+fn write(
+    file: &mut AtomicFile,
+    header: &[u8],
+    records: Vec<Record<'_>>,
+    written: &mut dyn FnMut(&[u8]),
+) -> Result<(), SaveError> {
+    written(header);
+    in_file(file, |file| file.write_all(header))?;
     for record in records {
         let size = record.size();
         let bytes = (record.bytes)()?;
         assert_eq!(bytes.len(), size, "{}: bytes do not fit shape and type", record.name);
-        write(&mut file, &bytes)?;
+        written(&bytes);
+        in_file(file, |file| file.write_all(&bytes))?;
     }
-    Ok(file.commit()?)
+    Ok(())
 }
 
 fn check_names(records: &[Record<'_>]) -> Result<(), SaveError> {
@@ -111,9 +165,11 @@ fn check_names(records: &[Record<'_>]) -> Result<(), SaveError> {
     }
 }
 
-fn write(file: &mut AtomicFile, bytes: &[u8]) -> Result<(), AtomicFileError> {
-    file.write_all(bytes)
-        .map_err(|source| AtomicFileError::Io { path: file.path().to_path_buf(), source })
+fn in_file(
+    file: &mut AtomicFile,
+    work: impl FnOnce(&mut AtomicFile) -> io::Result<()>,
+) -> Result<(), AtomicFileError> {
+    work(file).map_err(|source| AtomicFileError::Io { path: file.path().to_path_buf(), source })
 }
 
 /// Length and JSON, padded with spaces to a multiple of eight bytes.

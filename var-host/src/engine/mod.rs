@@ -8,7 +8,7 @@ mod work;
 use core::ops::ControlFlow;
 
 use var_kernel::arena::Arena;
-use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
+use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS, Workers};
 use var_kernel::generate::{self, Keep, Outcome, Request};
 use var_kernel::model::{Model, VarConfig, Vqvae, VqvaeConfig};
 use var_kernel::sample::{Filter, Source};
@@ -108,6 +108,11 @@ impl<'w> Engine<'w> {
     /// The instruction set in use.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// How many threads compute.
+    pub fn threads(&self) -> usize {
+        self.threads.count()
     }
 
     /// The transformer's configuration.
@@ -270,6 +275,33 @@ impl<'w> Engine<'w> {
             let Ok(()) = vqvae.quantizer.encode(cpu, &mut tokens, latent, &mut arena);
         })?;
         Ok(image_major(&tokens, pictures.len(), &config.ladder))
+    }
+
+    /// What the transformer is given to learn from the tokens of several images, L each: what the
+    /// quantizer makes of the scales before each but the first, `images × cells(scale) × latent`, one
+    /// scale after the other.
+    ///
+    /// # Errors
+    /// If the model has no VQVAE, the tokens are not its own or not whole images, or there is too
+    /// little memory.
+    pub fn teacher_input(&mut self, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        let config = *self.vqvae()?;
+        let (ladder, length) = (config.ladder, config.ladder.length());
+        for image in tokens.chunks(length) {
+            self.check_tokens(image, &config)?;
+        }
+        let images = tokens.len() / length;
+        if images == 0 {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<Vec<u32>> = tokens.chunks_exact(length).map(<[u32]>::to_vec).collect();
+        let tokens = scale_major(&rows, &ladder);
+        let mut input = vec![0.0; images * (length - ladder.cells(0)) * config.latent];
+        let floats = self.work(Work::Teach { images })?.floats;
+        self.with_vqvae(floats, |cpu, vqvae, arena| {
+            let Ok(()) = vqvae.quantizer.teacher_input(cpu, &mut input, &tokens, arena);
+        })?;
+        Ok(input)
     }
 
     /// The picture of L tokens; with `each`, also as it looks after every scale.

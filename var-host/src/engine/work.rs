@@ -29,6 +29,11 @@ pub enum Work<'a> {
     Decode,
     /// The likelihood of one image's tokens.
     Surprise,
+    /// Tokens → what the transformer is given to learn from them.
+    Teach {
+        /// How many images go through the quantizer together.
+        images: usize,
+    },
 }
 
 /// What a piece of work takes.
@@ -65,6 +70,12 @@ impl Engine<'_> {
                 let values = &values[..vqvae.pictures_len(pictures)];
                 let Ok(()) = vqvae.encode(&dry, latent, values, &mut arena);
                 let Ok(()) = vqvae.quantizer.encode(&dry, &mut tokens, latent, &mut arena);
+            }
+            Work::Teach { images } => {
+                tokens.resize(images * config.ladder.length(), 0);
+                let cells = config.ladder.length() - config.ladder.cells(0);
+                let out = arena.take(images * cells * config.latent);
+                let Ok(()) = vqvae.quantizer.teacher_input(&dry, out, &tokens, &mut arena);
             }
             Work::Decode => {
                 let latent = arena.take(vqvae.quantizer.latent_len(1));

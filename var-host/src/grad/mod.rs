@@ -47,7 +47,7 @@ pub use leaky_relu::LeakyReluBackward;
 pub use linear::LinearBackward;
 pub use max_pool::MaxPoolBackward;
 pub use memory::Memory;
-pub use recording::{Recorded, RecordedSource, Recording};
+pub use recording::{Detach, Recorded, RecordedSource, Recording};
 pub use resize::ResizeBackward;
 pub use span::{Region, Span};
 pub use split_qkv::SplitQkvBackward;

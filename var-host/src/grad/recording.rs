@@ -1,11 +1,12 @@
 //! A backend that runs another one's operations and notes what they read and wrote.
 
 use core::cell::RefCell;
+use core::convert::Infallible;
 use core::fmt;
 
+use var_kernel::dry::Dry;
 use var_kernel::memory::{Device, Floats};
 use var_kernel::model::weights::Source;
-use var_kernel::ops::PerRow;
 use var_kernel::ops::attention::{self, Attention, Mask};
 use var_kernel::ops::combine::{Combine, PlaceDims};
 use var_kernel::ops::conv2d::{self, Conv2d};
@@ -20,6 +21,7 @@ use var_kernel::ops::max_pool::{self, MaxPool};
 use var_kernel::ops::nearest_code::{self, Distance, NearestCode};
 use var_kernel::ops::resize::{self, Resize};
 use var_kernel::ops::split_qkv::{self, Normalisation, SplitQkv};
+use var_kernel::ops::{Backend, PerRow};
 
 use super::combine::Part;
 use super::span::{Region, Span};
@@ -80,8 +82,13 @@ impl<'r, B: TrainBackend> Recording<'r, B> {
     }
 
     /// What has been noted.
+    ///
+    /// # Panics
+    /// If an operation wrote over what another had written: the arena does not keep.
     pub fn into_tape(self) -> Tape {
-        self.tape.into_inner()
+        let tape = self.tape.into_inner();
+        tape.check();
+        tape
     }
 
     /// Where `slice` lies.
@@ -106,6 +113,63 @@ impl<'r, B: TrainBackend> Recording<'r, B> {
 
     fn note(&self, node: Node) {
         self.tape.borrow_mut().nodes.push(node);
+    }
+}
+
+/// A backend that can compute without a gradient.
+pub trait Detach: Backend {
+    /// The same device without a record.
+    type Plain: Backend<Slice = Self::Slice, Error = Self::Error>;
+
+    /// Computes what no gradient passes through.
+    fn detached(&self) -> &Self::Plain;
+
+    /// `out = value`, but out's gradient is `x`'s (the straight-through estimator: Bengio, Léonard and
+    /// Courville, "Estimating or propagating gradients through stochastic neurons", 2013).
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    fn straight_through(
+        &self,
+        out: &mut Self::Slice,
+        value: &Self::Slice,
+        x: &Self::Slice,
+    ) -> Result<(), Self::Error>;
+}
+
+impl<B: TrainBackend> Detach for Recording<'_, B> {
+    type Plain = B;
+
+    fn detached(&self) -> &B {
+        self.backend
+    }
+
+    fn straight_through(
+        &self,
+        out: &mut B::Slice,
+        value: &B::Slice,
+        x: &B::Slice,
+    ) -> Result<(), B::Error> {
+        assert_eq!(out.len(), x.len(), "straight_through: lengths differ");
+        let operands = vec![(self.span(x), 1.0)];
+        self.note(Node::Blend { out: self.span(out), operands });
+        self.backend.copy(out, value)
+    }
+}
+
+impl<B: Backend> Detach for Dry<'_, B> {
+    type Plain = Self;
+
+    fn detached(&self) -> &Self {
+        self
+    }
+
+    fn straight_through(&self, out: &mut [()], value: &[()], x: &[()]) -> Result<(), Infallible> {
+        assert_eq!(out.len(), x.len(), "straight_through: lengths differ");
+        self.copy(out, value)
     }
 }
 

@@ -153,6 +153,35 @@ pub(crate) enum Node {
     },
 }
 
+impl Node {
+    /// What it wrote whole.
+    fn outs(&self) -> &[Span] {
+        match self {
+            Self::Blend { out, .. }
+            | Self::AddTable { out, .. }
+            | Self::Gelu { out, .. }
+            | Self::Silu { out, .. }
+            | Self::Gated { out, .. }
+            | Self::ScaleRows { out, .. }
+            | Self::Embedding { out, .. }
+            | Self::LayerNorm { out, .. }
+            | Self::Linear { out, .. }
+            | Self::Attention { out, .. }
+            | Self::CrossEntropy { out, .. }
+            | Self::Conv2d { out, .. }
+            | Self::GroupNorm { out, .. }
+            | Self::Bicubic { out, .. }
+            | Self::Area { out, .. }
+            | Self::FeatureDistance { out, .. }
+            | Self::LeakyRelu { out, .. }
+            | Self::MaxPool { out, .. } => core::slice::from_ref(out),
+            Self::SplitQkv { outs, .. } => outs,
+            // Several fill one output, each its columns.
+            Self::PlaceRows { .. } => &[],
+        }
+    }
+}
+
 /// The operations of a forward pass, in their order.
 #[derive(Debug, Default)]
 pub struct Tape {
@@ -160,6 +189,16 @@ pub struct Tape {
 }
 
 impl Tape {
+    /// Refuses a forward pass that wrote over what an operation had written.
+    pub(super) fn check(&self) {
+        let mut outs: Vec<Span> = self.nodes.iter().flat_map(Node::outs).copied().collect();
+        outs.sort_by_key(|out| out.start);
+        for pair in outs.windows(2) {
+            let [first, second] = pair else { unreachable!("windows of two") };
+            assert!(first.end() <= second.start, "{second:?} was written over {first:?}");
+        }
+    }
+
     /// Floats of scratch memory that [`Tape::backward`] wants.
     pub fn scratch<B: TrainBackend>(&self, b: &B) -> usize {
         let of = |node: &Node| match node {

@@ -59,6 +59,13 @@ impl<'w, B: Device> Network<'w, B> {
     }
 }
 
+impl<B: Device> Network<'_, B> {
+    /// Channels of each stage.
+    pub fn channels(&self) -> Channels {
+        core::array::from_fn(|number| self.stages[number].outer())
+    }
+}
+
 impl<B: JudgeBackend> Network<'_, B> {
     /// Memory for the features of pictures.
     pub fn room_for_features<'m>(

@@ -31,16 +31,8 @@ pub fn convert(
     overwrite: bool,
     written: &dyn Fn(u64, u64),
 ) -> Result<(), ModelError> {
-    let mut records = Vec::new();
-    let mut settings = Settings { class_names, ..Settings::default() };
-    if let Some((part, config)) = &weights.transformer {
-        records.extend(part.converted(PREFIXES[0], transformer_tensors(*config), precision));
-        settings.var = Some(VarSettings::from(config));
-    }
-    if let Some((part, config)) = &weights.vqvae {
-        records.extend(part.converted(PREFIXES[1], vqvae_tensors(*config), precision));
-        settings.vae = Some(VaeSettings::from(config));
-    }
+    let (mut records, mut settings) = self::records(weights, precision);
+    settings.class_names = class_names;
     let all: u64 = records.iter().map(|record| record.size() as u64).sum();
     let done = Cell::new(0);
     for record in &mut records {
@@ -56,6 +48,21 @@ pub fn convert(
     let text = serde_json::to_string(&settings).expect("a configuration is plain numbers");
     let metadata = BTreeMap::from([(settings::KEY.to_owned(), text)]);
     Ok(save(path, records, &metadata, overwrite)?)
+}
+
+/// What a model file of `weights` holds, matrices in `precision`, and its metadata.
+pub fn records(weights: &Weights, precision: Precision) -> (Vec<Record<'_>>, Settings) {
+    let class_names = weights.class_names.clone();
+    let (mut records, mut settings) = (Vec::new(), Settings { class_names, ..Settings::default() });
+    if let Some((part, config)) = &weights.transformer {
+        records.extend(part.converted(PREFIXES[0], transformer_tensors(*config), precision));
+        settings.var = Some(VarSettings::from(config));
+    }
+    if let Some((part, config)) = &weights.vqvae {
+        records.extend(part.converted(PREFIXES[1], vqvae_tensors(*config), precision));
+        settings.vae = Some(VaeSettings::from(config));
+    }
+    (records, settings)
 }
 
 /// The precision a tensor is stored in, in a file whose matrices are stored in `precision`.

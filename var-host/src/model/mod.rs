@@ -12,5 +12,5 @@ pub mod weights;
 
 pub use detect::Hints;
 pub use error::ModelError;
-pub use part::Part;
+pub use part::{Part, TRAINING};
 pub use weights::Weights;

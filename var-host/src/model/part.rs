@@ -31,6 +31,9 @@ pub(super) const MARKS: [(&str, &str); 2] =
 /// Prefixes of the two in a model file.
 pub(super) const PREFIXES: [&str; 2] = ["var.", "vae."];
 
+/// Prefix of what our trainer keeps beside the model.
+pub const TRAINING: &str = "train.";
+
 /// Ends of tensors that a checkpoint may hold and no forward pass wants.
 const BUFFERS: [&str; 4] =
     ["lvl_1L", "attn_bias_for_masking", ".attn.zero_k_bias", "quantize.ema_vocab_hit_SV"];
@@ -50,7 +53,7 @@ impl Part {
         });
         let mut prefixes: Vec<String> = prefixes.collect();
         // A trainer's checkpoint also holds the optimizer's state under the same names.
-        prefixes.retain(|prefix| !prefix.contains("opt"));
+        prefixes.retain(|prefix| !prefix.starts_with(TRAINING) && !prefix.contains("opt"));
         let mut prefixes = prefixes.into_iter();
         match (prefixes.next(), prefixes.next()) {
             (None, _) => Ok(None),

@@ -1,22 +1,53 @@
-//! Training: parameters in flat memory, a step's loss and gradients, the update.
+//! Training: parameters in flat memory, a step's loss and gradients, the update, the run.
 //!
 //! Read in this order:
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`parameters`] | all weights of a network, one behind the other, by name |
-//! | [`initialise`] | what they are before the first step |
+//! | [`initialise`], [`take_over`] | what they are before the first step |
+//! | [`room`] | memory of a step |
 //! | [`transformer`] | loss and gradients of one batch |
+//! | [`quantizer`] | the quantizer's training forward, and how often each code is used |
+//! | [`vqvae`] | one step of the VQVAE |
 //! | [`codebook`] | the care of a codebook: every code in use, at every scale |
-//! | [`discriminator`] | what tells real pictures from reconstructed ones |
+//! | [`discriminator`], [`perceptual`] | networks that judge its pictures |
 //! | [`update`] | clipping, AdamW, the average of weights |
+//! | [`noise`], [`precision`], [`progressive`] | dropout, half precision, coarse scales first |
+//! | [`recipe`] | everything that decides what is learnt |
+//! | [`lessons`] | data → tokens → what is learnt from |
+//! | [`metrics`] | losses and hits, scale by scale |
+//! | [`trainer`] | a step: forward, loss, backward, sum over ranks, update |
+//! | [`state`] | what a checkpoint holds |
+//! | [`fit`] | a run from where it stands to its end |
 
 pub mod codebook;
 pub mod discriminator;
+mod error;
+pub mod fit;
 pub mod initialise;
+pub mod lessons;
+pub mod metrics;
+pub mod noise;
 pub mod parameters;
+pub mod perceptual;
+pub mod precision;
+pub mod progressive;
+pub mod quantizer;
+pub mod recipe;
+pub mod room;
+pub mod state;
+pub mod take_over;
+pub mod trainer;
 pub mod transformer;
 pub mod update;
+pub mod vqvae;
 
+pub use error::TrainError;
+pub use initialise::Initialisation;
 pub use parameters::Layout;
+pub use precision::Precision;
+pub use progressive::Progressive;
+pub use recipe::Recipe;
+pub use trainer::Trainer;
 pub use update::Optimizer;

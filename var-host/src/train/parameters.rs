@@ -5,10 +5,12 @@ use core::ops::Range;
 use std::collections::HashMap;
 
 use var_kernel::arena::ALIGNMENT;
+use var_kernel::cpu::Cpu;
 use var_kernel::memory::Floats;
 use var_kernel::model::weights::Source;
 
 use crate::grad::Mirrored;
+use crate::model::Part;
 use crate::model::listing::Wanted;
 
 /// Where each tensor lies.
@@ -67,6 +69,36 @@ impl Layout {
     /// Numbers that are trained.
     pub fn parameters(&self) -> usize {
         self.tensors.iter().map(|tensor| tensor.range.len()).sum()
+    }
+
+    /// All tensors of a transformer or VQVAE in its file, in `f32`.
+    ///
+    /// # Panics
+    /// If the file's half is of another configuration.
+    pub fn flatten(&self, part: &Part) -> Vec<f32> {
+        let mut memory = vec![0.0; self.floats];
+        for tensor in &self.tensors {
+            self.copy_from(part, tensor, &mut memory[tensor.range.clone()]);
+        }
+        memory
+    }
+
+    /// Copies one tensor of a file's half to `to`.
+    ///
+    /// # Panics
+    /// If the half's tensor is of another length.
+    pub fn copy_from(&self, part: &Part, tensor: &Tensor, to: &mut [f32]) {
+        let (mut part, name) = (part, &tensor.name);
+        if tensor.matrix {
+            let Ok(matrix) =
+                Source::<Cpu<'_>>::matrix(&mut part, format_args!("{name}"), &tensor.shape);
+            assert_eq!(matrix.len(), to.len(), "{name} is of another configuration");
+            to.iter_mut().enumerate().for_each(|(index, to)| *to = matrix.at(index));
+        } else {
+            let Ok(vector) =
+                Source::<Cpu<'_>>::vector(&mut part, format_args!("{name}"), &tensor.shape);
+            to.copy_from_slice(vector);
+        }
     }
 
     /// The tensors in `memory`, as a source of weights.

@@ -10,6 +10,7 @@ use var_kernel::model::{Transformer, VarConfig};
 use var_kernel::ops::Backend;
 
 use super::parameters::Layout;
+pub use super::room::{Needs, Room};
 use crate::grad::{Memory, RecordedSource, Recording, TrainBackend};
 use crate::model::assemble::TransformerLayers;
 use crate::model::listing::Listing;
@@ -36,29 +37,19 @@ pub struct Batch<'a> {
 /// What a batch came to.
 #[derive(Clone, Debug)]
 pub struct Losses {
-    /// The cross-entropy of each target in nats, image by image.
+    /// The cross-entropy of each target in nats, image by image, labels smoothed.
     pub losses: Vec<f32>,
-    /// Whether the most likely token was the target, if it was asked for.
-    pub hits: Option<Vec<bool>>,
+    /// The same without smoothing, if there was any and a report was asked for.
+    pub without_smoothing: Option<Vec<f32>>,
+    /// The most likely token of each position, the first of equals, if a report was asked for.
+    pub predicted: Option<Vec<u32>>,
 }
 
-/// Floats the values of a batch and the scratch memory of its backward pass take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Needs {
-    /// Of the values; their gradients take as many.
-    pub values: usize,
-    /// Of scratch memory.
-    pub scratch: usize,
-}
-
-/// Memory for a batch: [`Needs`], filled.
-pub struct Room<'m, S: ?Sized> {
-    /// Values.
-    pub values: &'m mut S,
-    /// Their gradients.
-    pub gradients: &'m mut S,
-    /// Scratch memory.
-    pub scratch: &'m mut S,
+impl Losses {
+    /// The cross-entropy of each target without smoothing.
+    pub fn plain(&self) -> &[f32] {
+        self.without_smoothing.as_ref().unwrap_or(&self.losses)
+    }
 }
 
 /// The forward pass of `batch`: the loss of each target, and the logits.
@@ -70,7 +61,7 @@ fn forward<'m, B: Backend>(
     batch: Batch<'_>,
     arena: &mut Arena<'m, B::Slice>,
     placed: impl FnOnce(),
-) -> Result<[&'m mut B::Slice; 2], B::Error> {
+) -> Result<[&'m mut B::Slice; 3], B::Error> {
     let config = &transformer.config;
     let (images, ladder) = (batch.labels.len(), &config.ladder);
     let (length, first) = (ladder.range(batch.scales - 1).end, ladder.cells(0));
@@ -94,12 +85,33 @@ fn forward<'m, B: Backend>(
     transformer.teacher_forced(b, logits, input, &conditions, batch.scales, arena)?;
     let losses = arena.take(images * length);
     b.cross_entropy(losses, logits, batch.targets, batch.smoothing)?;
-    Ok([losses, logits])
+    // Room for the losses without smoothing, which a report wants.
+    let plain = arena.take(images * length);
+    Ok([losses, logits, plain])
 }
 
-/// How much memory `images` images of the first `scales` scales take.
+/// How much memory learning from `images` images of the first `scales` scales takes.
 pub fn needs<B: TrainBackend>(b: &B, config: VarConfig, images: usize, scales: usize) -> Needs {
-    let dry = Dry::new(b);
+    let scratch = Cell::new(0);
+    let watcher = |sizes| scratch.set(scratch.get().max(Needs::scratch_of(b, sizes)));
+    let dry = Dry::new(b).watched(&watcher);
+    let values = values(&dry, config, images, scales, true);
+    Needs { values, scratch: scratch.get() }
+}
+
+/// Floats of values that judging `images` images of the first `scales` scales takes.
+pub fn needs_to_judge<B: Backend>(b: &B, config: VarConfig, images: usize, scales: usize) -> usize {
+    values(&Dry::new(b), config, images, scales, false)
+}
+
+/// Floats that a forward pass takes in an arena that keeps or one that does not.
+fn values<B: Backend>(
+    dry: &Dry<'_, B>,
+    config: VarConfig,
+    images: usize,
+    scales: usize,
+    keep: bool,
+) -> usize {
     let mut listing = Listing::default();
     let Ok(layers) = TransformerLayers::bind(&mut listing, config);
     let Ok(transformer) = layers.assemble(&mut listing);
@@ -113,17 +125,10 @@ pub fn needs<B: TrainBackend>(b: &B, config: VarConfig, images: usize, scales: u
         smoothing: 0.0,
     };
     let (mut lengths, kept, peak): (Lengths, _, _) = ([(); usize::MAX], Cell::new(0), Cell::new(0));
-    let mut arena = Arena::keeping(&mut lengths[..], &kept).measuring(&peak);
-    let Ok(_) = forward(&dry, &transformer, batch, &mut arena, || ());
-    let d = var_kernel::ops::attention::Dims {
-        batch: images,
-        heads: config.heads,
-        head_width: config.head_width(),
-        queries: length,
-        keys: length,
-        capacity: length,
-    };
-    Needs { values: peak.get(), scratch: b.attention_backward_scratch(d) }
+    let arena =
+        if keep { Arena::keeping(&mut lengths[..], &kept) } else { Arena::new(&mut lengths[..]) };
+    let Ok(_) = forward(dry, &transformer, batch, &mut arena.measuring(&peak), || ());
+    peak.get()
 }
 
 /// The losses of `batch`, and their gradient **added** to `weight_gradients`.
@@ -145,7 +150,7 @@ pub fn learn<B: TrainBackend>(
     room: &mut Room<'_, B::Slice>,
     batch: Batch<'_>,
     position_weights: &[f32],
-    with_hits: bool,
+    with_report: bool,
 ) -> Result<Losses, B::Error> {
     let recording = Recording::new(b, room.values, weights);
     let (kept, data) = (Cell::new(0), Cell::new(0));
@@ -155,8 +160,8 @@ pub fn learn<B: TrainBackend>(
         let transformer = layers.assemble(&mut source).expect("a layout of this model");
         let mut arena = Arena::keeping(room.values, &kept);
         let placed = || data.set(kept.get());
-        let [losses, logits] = forward(&recording, &transformer, batch, &mut arena, placed)?;
-        (recording.span(losses), read(b, losses, logits, batch, with_hits)?)
+        let [losses, logits, plain] = forward(&recording, &transformer, batch, &mut arena, placed)?;
+        (recording.span(losses), read(b, losses, logits, plain, batch, with_report)?)
     };
     let tape = recording.into_tape();
     assert_eq!(span.length % position_weights.len(), 0, "a weight for each position");
@@ -194,33 +199,40 @@ pub fn judge<B: TrainBackend>(
     let layers = TransformerLayers::<B>::bind(&mut source, config).expect("a layout of this model");
     let transformer = layers.assemble(&mut source).expect("a layout of this model");
     let mut arena = Arena::new(values);
-    let [losses, logits] = forward(b, &transformer, batch, &mut arena, || ())?;
-    read(b, losses, logits, batch, true)
+    let [losses, logits, plain] = forward(b, &transformer, batch, &mut arena, || ())?;
+    read(b, losses, logits, plain, batch, true)
 }
 
 fn read<B: Backend>(
     b: &B,
     losses: &B::Slice,
     logits: &B::Slice,
+    plain: &mut B::Slice,
     batch: Batch<'_>,
-    with_hits: bool,
+    with_report: bool,
 ) -> Result<Losses, B::Error> {
     let rows = batch.targets.len();
     let mut of_rows = vec![0.0; rows];
     b.download(&mut of_rows, losses)?;
-    let hits = if with_hits {
-        let codes = logits.len() / rows;
-        let mut row = vec![0.0; codes];
-        let mut hits = Vec::with_capacity(rows);
-        for (number, target) in batch.targets.iter().enumerate() {
-            b.download(&mut row, logits.range(number * codes..(number + 1) * codes))?;
-            hits.push(first_greatest(&row) == *target as usize);
-        }
-        Some(hits)
-    } else {
+    if !with_report {
+        return Ok(Losses { losses: of_rows, without_smoothing: None, predicted: None });
+    }
+    let without_smoothing = if batch.smoothing == 0.0 {
         None
+    } else {
+        b.cross_entropy(plain, logits, batch.targets, 0.0)?;
+        let mut of_rows = vec![0.0; rows];
+        b.download(&mut of_rows, plain)?;
+        Some(of_rows)
     };
-    Ok(Losses { losses: of_rows, hits })
+    let codes = logits.len() / rows;
+    let mut row = vec![0.0; codes];
+    let mut predicted = Vec::with_capacity(rows);
+    for number in 0..rows {
+        b.download(&mut row, logits.range(number * codes..(number + 1) * codes))?;
+        predicted.push(first_greatest(&row) as u32);
+    }
+    Ok(Losses { losses: of_rows, without_smoothing, predicted: Some(predicted) })
 }
 
 /// The place of the greatest number, the first of equals.

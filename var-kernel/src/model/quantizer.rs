@@ -183,22 +183,6 @@ impl<B: Backend> Quantizer<'_, '_, B> {
         latents: &B::Slice,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
-        self.encode_telling(b, tokens, latents, arena, |_, _, _| Ok(()))
-    }
-
-    /// As [`Quantizer::encode`], telling `each` what every scale quantizes, `images × cells(scale) ×
-    /// latent`, and the tokens that it becomes.
-    ///
-    /// # Errors
-    /// Only the device's own, or what `each` returns.
-    pub fn encode_telling(
-        &self,
-        b: &B,
-        tokens: &mut [u32],
-        latents: &B::Slice,
-        arena: &mut Arena<'_, B::Slice>,
-        mut each: impl FnMut(usize, &B::Slice, &[u32]) -> Result<(), B::Error>,
-    ) -> Result<(), B::Error> {
         let VqvaeConfig { ladder, latent, codes, distance, .. } = self.config;
         let images = latents.len() / self.latent_len(1);
         let mut arena = arena.scope();
@@ -218,7 +202,6 @@ impl<B: Backend> Quantizer<'_, '_, B> {
             }
             let size = nearest_code::Dims { rows, codes, width: latent };
             b.nearest_code(here, map, self.codebook, distance, size)?;
-            each(scale, map, here)?;
             b.embedding(map, self.codebook, here, latent)?;
             self.contribution(b, contribution, map, scale, &mut arena)?;
             b.blend(left, (rest, 1.0), (contribution, -1.0))?;

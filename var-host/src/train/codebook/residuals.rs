@@ -1,9 +1,9 @@
 //! What each scale of a batch quantizes, and into which codes.
 
-use var_kernel::arena::Arena;
-use var_kernel::memory::Floats;
-use var_kernel::model::{Quantizer, VqvaeConfig};
-use var_kernel::ops::Backend;
+use var_kernel::memory::{Device, Floats};
+use var_kernel::model::VqvaeConfig;
+
+use crate::train::vqvae::Step;
 
 /// What the scales of a batch quantize, on the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,31 +15,42 @@ pub struct Residuals {
 }
 
 impl Residuals {
-    /// What quantizing `latents` leaves for each scale.
+    /// Nothing of any scale.
+    pub fn new(scales: usize) -> Self {
+        Self { features: vec![Vec::new(); scales], tokens: vec![Vec::new(); scales] }
+    }
+
+    /// Of a step, whose `values` are those of its room.
     ///
     /// # Errors
     /// Only the device's own.
-    ///
-    /// # Panics
-    /// If `latents` is not whole images, or the arena is too small.
-    pub fn of<B: Backend>(
-        b: &B,
-        quantizer: &Quantizer<'_, '_, B>,
+    pub fn of<D: Device>(
+        device: &D,
         config: &VqvaeConfig,
-        latents: &B::Slice,
-        arena: &mut Arena<'_, B::Slice>,
-    ) -> Result<Self, B::Error> {
-        let images = latents.len() / quantizer.latent_len(1);
-        let mut all = vec![0; images * config.ladder.length()];
-        let (mut features, mut tokens) = (Vec::new(), Vec::new());
-        quantizer.encode_telling(b, &mut all, latents, arena, |_, of_scale, codes| {
-            let mut values = vec![0.0; of_scale.len()];
-            b.download(&mut values, of_scale)?;
-            features.push(values);
-            tokens.push(codes.to_vec());
-            Ok(())
-        })?;
-        Ok(Self { features, tokens })
+        step: &Step,
+        values: &D::Slice,
+    ) -> Result<Self, D::Error> {
+        let ladder = &config.ladder;
+        let images = step.tokens.len() / ladder.length();
+        let mut all = Self::new(ladder.scales());
+        for (scale, span) in step.features.iter().enumerate() {
+            let of_scale = span.of(values);
+            all.features[scale] = vec![0.0; of_scale.len()];
+            device.download(&mut all.features[scale], of_scale)?;
+            let range = ladder.range(scale);
+            all.tokens[scale] = step.tokens[images * range.start..images * range.end].to_vec();
+        }
+        Ok(all)
+    }
+
+    /// Adds those of further images.
+    pub fn append(&mut self, others: &Self) {
+        for (features, others) in self.features.iter_mut().zip(&others.features) {
+            features.extend_from_slice(others);
+        }
+        for (tokens, others) in self.tokens.iter_mut().zip(&others.tokens) {
+            tokens.extend_from_slice(others);
+        }
     }
 
     /// How many scales.

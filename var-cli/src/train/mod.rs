@@ -1,0 +1,202 @@
+//! `var train`: a transformer on a VQVAE's tokens.
+
+mod observer;
+mod opened;
+mod options;
+
+use anyhow::{Context, Result};
+use var_host::engine::Engine;
+use var_host::optim::schedule::{Decay, Schedule};
+use var_host::parallel;
+use var_host::run::{self, Begun};
+use var_host::train::fit::{Run, fit, iterations_of_epoch};
+use var_host::train::noise::Noise;
+use var_host::train::take_over::take_over;
+use var_host::train::{Initialisation, Precision, Progressive, Recipe, Trainer};
+use var_kernel::model::VarConfig;
+
+use crate::args::{Session, Usage};
+use crate::memory;
+use observer::Told;
+use opened::Opened;
+use options::MAY_CHANGE;
+
+pub(crate) use options::Options;
+
+pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    let ranks = parallel::from_environment()?;
+    let opened = Opened::open(options, session)?;
+    let config = options.config(&opened)?;
+    let of_epoch = iterations_of_epoch(opened.training.items(), options.learning.bs, &*ranks)?;
+    let recipe = options.recipe(of_epoch, &config, ranks.size())?;
+    // The folder stays locked until the run ends.
+    let _lock = match ranks.rank() {
+        0 => Some(begin(options, &opened, &config)?),
+        _ => None,
+    };
+    let mut engine = session.engine(&opened.given)?;
+    let mut trainer = Trainer::new(config, recipe, options.model.initialisation());
+    if let Some(path) = &options.model.init_from {
+        let (weights, other) = opened::transformer(path)?;
+        let part = opened::part(&weights);
+        let Trainer { weights, layout, .. } = &mut trainer;
+        let taken =
+            take_over(weights, layout, &config, part, &other).map_err(|(what, wants, has)| {
+                let path = path.display();
+                anyhow::anyhow!("{path}: {what}: the run wants {wants}, the file has {has}")
+            })?;
+        if taken {
+            session.say("the class embedding is new: the model to begin with has other classes")?;
+        }
+        if let Some(average) = &mut trainer.average {
+            average.copy_from_slice(&trainer.weights);
+        }
+    }
+    options.check_memory(&trainer, &engine, ranks.size())?;
+    let writing = &options.writing;
+    let run = Run {
+        training: &opened.training,
+        validation: opened.validation.as_ref(),
+        given: &opened.given,
+        folder: &options.out,
+        iterations: recipe.schedule.iterations,
+        shuffle: !options.data.no_shuffle,
+        save_every: writing.save_every,
+        keep: writing.keep.into(),
+        validate_every: writing.val_every,
+        sample_every: writing.sample_every,
+        log_every: writing.log_every,
+        details_every: writing.details_every,
+    };
+    let mut told = Told::new(session, run.iterations, ranks.rank() == 0);
+    let ended = fit(&run, &mut trainer, &mut engine, &*ranks, &mut told)?;
+    drop(told);
+    if ranks.rank() == 0 {
+        if let Some(report) = ended.report {
+            session.say(&observer::validation(&report))?;
+        }
+        let iterations = ended.progress.iterations;
+        session.say(&format!("{}: {iterations} iterations", ended.checkpoint.display()))?;
+    }
+    Ok(())
+}
+
+/// Locks the run's folder; refuses options that differ from those it was begun with.
+fn begin(options: &Options, opened: &Opened, config: &VarConfig) -> Result<Begun> {
+    let mut found = opened.found();
+    found.insert("width".to_owned(), config.width.into());
+    found.insert("heads".to_owned(), config.heads.into());
+    found.insert("classes".to_owned(), config.classes.into());
+    found.insert("pn".to_owned(), config.ladder.to_string().into());
+    run::begin(&options.out, &options.by_name(found), &MAY_CHANGE)
+        .with_context(|| format!("--out {}", options.out.display()))
+}
+
+impl options::ModelSizes {
+    fn initialisation(&self) -> Initialisation {
+        Initialisation {
+            deviation: self.ini,
+            head: self.hd,
+            modulation: self.aln,
+            gates: self.alng,
+        }
+    }
+}
+
+impl Options {
+    /// The sizes of the transformer.
+    fn config(&self, opened: &Opened) -> Result<VarConfig> {
+        let (sizes, vqvae) = (&self.model, &opened.vqvae);
+        let depth = usize::from(sizes.depth);
+        let width = sizes.width.map_or(64 * depth, |width| width as usize);
+        let heads = sizes.heads.map_or((width / 64).max(1), |heads| heads as usize);
+        let classes = sizes.classes.map_or(opened.classes, |classes| classes as usize);
+        if classes < opened.classes {
+            let has = opened.classes;
+            return Err(Usage(format!("--classes {classes}: the data has {has}")).into());
+        }
+        let config = VarConfig {
+            depth,
+            width,
+            heads,
+            hidden: 4 * width,
+            classes,
+            codes: vqvae.codes,
+            latent: vqvae.latent,
+            ladder: vqvae.ladder,
+            unit_length: sizes.anorm == 1,
+            shared_modulation: sizes.saln == 1,
+        };
+        config.check().map_err(|error| Usage(format!("--depth, --width, --heads: {error}")))?;
+        Ok(config)
+    }
+
+    /// How it is trained, in epochs of `of_epoch` iterations.
+    fn recipe(&self, of_epoch: u64, config: &VarConfig, ranks: usize) -> Result<Recipe> {
+        let learning = &self.learning;
+        let parts = learning.ac as usize * ranks;
+        if !(learning.bs as usize).is_multiple_of(parts) {
+            let (bs, ac) = (learning.bs, learning.ac);
+            let text = format!("--bs {bs}: no multiple of --ac {ac} × {ranks} ranks");
+            return Err(Usage(text).into());
+        }
+        let iterations = learning.iterations.unwrap_or(of_epoch * u64::from(learning.ep));
+        let epochs = iterations as f64 / of_epoch as f64;
+        let or = |given: f64, default: f64| if given == 0.0 { default } else { given };
+        let of_epochs = |epochs: f64| (epochs * of_epoch as f64).round() as u64;
+        let warmup = of_epochs(or(learning.wp, epochs / 50.0));
+        let pg = f64::from(learning.pg);
+        let decay = if pg > 0.0 && pg < 1.0 { Decay::Bent { at: pg } } else { learning.sche };
+        let weight_decay = learning.twd;
+        let schedule = Schedule {
+            decay,
+            peak: Recipe::peak_rate(learning.tblr, learning.bs),
+            start: learning.wp0,
+            end: learning.wpe,
+            warmup,
+            iterations,
+            weight_decay,
+            weight_decay_end: or(learning.twde, weight_decay),
+        };
+        let progressive = (pg > 0.0).then(|| Progressive {
+            first: learning.pg0.into(),
+            warmup,
+            complete: (pg * iterations as f64).ceil() as u64,
+            rise: of_epochs(or(learning.pgwp, epochs / 300.0)),
+        });
+        let depth = learning.drop_path.map_or(0.1 * config.depth as f64 / 24.0, f64::from);
+        if depth >= 1.0 {
+            return Err(Usage(format!("--drop-path {depth} is not below 1")).into());
+        }
+        Ok(Recipe {
+            batch: learning.bs,
+            parts: learning.ac,
+            schedule,
+            clip: learning.tclip,
+            smoothing: learning.ls,
+            precision: [Precision::F32, Precision::F16, Precision::Bf16]
+                [usize::from(learning.fp16)],
+            progressive,
+            noise: Noise { classes: learning.cond_drop.into(), depth },
+            average: learning.ema.into(),
+            seed: learning.seed,
+        })
+    }
+
+    /// Refuses a batch for which the machine has not the memory.
+    fn check_memory(&self, trainer: &Trainer, engine: &Engine<'_>, ranks: usize) -> Result<()> {
+        let images = self.learning.bs as usize / (ranks * self.learning.ac as usize);
+        let wants = trainer.memory(&engine.cpu(), images);
+        match memory::available() {
+            Some(has) if wants > has => anyhow::bail!(
+                "--bs {} in --ac {} parts takes {} of memory, this machine has {} left: learn in \
+                 more parts",
+                self.learning.bs,
+                self.learning.ac,
+                memory::text(wants),
+                memory::text(has)
+            ),
+            _ => Ok(()),
+        }
+    }
+}

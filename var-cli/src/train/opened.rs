@@ -1,0 +1,137 @@
+//! The files that `var train` is given.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value};
+use var_host::data::{Crops, Flip, Folder, TokenSet, Views};
+use var_host::model::{Hints, ModelError, Part, Weights};
+use var_host::train::lessons::DataSet;
+use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
+
+use super::Options;
+use super::options::Augmentation;
+use crate::args::{Session, Usage};
+use crate::built_in;
+
+/// Data and VQVAE of a run.
+pub(super) struct Opened {
+    /// The VQVAE, with the names of the data's classes.
+    pub(super) given: Weights,
+    pub(super) vqvae: VqvaeConfig,
+    pub(super) training: DataSet,
+    pub(super) validation: Option<DataSet>,
+    pub(super) classes: usize,
+}
+
+impl Opened {
+    /// Opens what is named, and checks that it fits together.
+    pub(super) fn open(options: &Options, session: &Session) -> Result<Self> {
+        let mut given = vqvae(options)?;
+        let Some((_, vqvae)) = given.vqvae else { bail!("the model has no VQVAE: give --vae") };
+        let views =
+            |crops, flip| Views { side: vqvae.side(), resize: options.data.mid_reso, crops, flip };
+        let workers = options.data.workers.map_or((session.threads / 4).max(1), usize::from);
+        let pictures =
+            |folder: Folder, views| DataSet::Pictures { folder: Arc::new(folder), views, workers };
+        let tokens = |path: &Path| -> Result<TokenSet> {
+            let set = TokenSet::open(path, vqvae.codes)?;
+            check_ladder(&set, &vqvae.ladder).with_context(|| path.display().to_string())?;
+            Ok(set)
+        };
+        let in_tokens = options.data.tokens.as_deref().map(tokens).transpose()?;
+        let (mut training, mut classes) = (None, 0);
+        let mut validation = None;
+        if let Some(set) = in_tokens {
+            classes = set.classes();
+            given.class_names = set.class_names().unwrap_or_default().to_vec();
+            training = Some(DataSet::Tokens(Arc::new(set)));
+        }
+        if let Some(data) = &options.data.data {
+            let (train, val) = (data.join("train"), data.join("val"));
+            if training.is_none() {
+                let folder = Folder::open(&train)?;
+                classes = folder.classes().len();
+                given.class_names = folder.classes().to_vec();
+                let crops = match options.data.aug {
+                    Augmentation::Crop => Crops::Random(1),
+                    Augmentation::Center => Crops::Centre,
+                };
+                let flip = if options.data.hflip { Flip::Random } else { Flip::Never };
+                training = Some(pictures(folder, views(crops, flip)));
+            }
+            if val.is_dir() {
+                let folder = if given.class_names.is_empty() {
+                    Folder::open(&val)?
+                } else {
+                    Folder::open_with_classes(&val, &given.class_names)?
+                };
+                validation = Some(pictures(folder, views(Crops::Centre, Flip::Never)));
+            }
+        }
+        if let Some(path) = &options.data.val_tokens {
+            let set = tokens(path)?;
+            if set.classes() > classes {
+                let has = set.classes();
+                bail!("{}: has {has} classes, the training data {classes}", path.display());
+            }
+            validation = Some(DataSet::Tokens(Arc::new(set)));
+        }
+        let training = training.expect("the options ask for --data or --tokens");
+        Ok(Self { given, vqvae, training, validation, classes })
+    }
+
+    /// What the run is tied to besides its options.
+    pub(super) fn found(&self) -> Map<String, Value> {
+        let items = |set: &DataSet| Value::from(set.items());
+        Map::from_iter([
+            ("training-items".to_owned(), items(&self.training)),
+            ("validation-items".to_owned(), self.validation.as_ref().map_or(0.into(), items)),
+            ("codes".to_owned(), self.vqvae.codes.into()),
+        ])
+    }
+}
+
+/// The VQVAE that is named, or the built-in model's.
+fn vqvae(options: &Options) -> Result<Weights> {
+    let hints = |ladder| Hints { ladder, heads: None };
+    let Some(path) = &options.data.vae else {
+        if options.model.pn.is_some() {
+            let text = "--pn goes with --vae: the built-in VQVAE has its own ladder";
+            return Err(Usage(text.to_owned()).into());
+        }
+        let weights = built_in::open()?;
+        return Ok(Weights { transformer: None, ..weights });
+    };
+    match Weights::open_halves(None, Some(path), hints(options.model.pn)) {
+        // A published VQVAE does not say; the published transformers for 256 pixels do.
+        Err(ModelError::NoLadder { .. }) => {
+            Ok(Weights::open_halves(None, Some(path), hints(Ladder::named("256")))?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+fn check_ladder(set: &TokenSet, ladder: &Ladder) -> Result<()> {
+    let sides: Vec<usize> = set.ladder().iter().map(|side| *side as usize).collect();
+    if sides == ladder.sides() {
+        return Ok(());
+    }
+    let has: Vec<String> = sides.iter().map(usize::to_string).collect();
+    bail!("made on ladder {}, the VQVAE has {ladder}: give --pn", has.join("_"))
+}
+
+/// The transformer in a model file or a published checkpoint.
+pub(super) fn transformer(path: &Path) -> Result<(Weights, VarConfig)> {
+    let mut weights = Weights::open_halves(Some(path), None, Hints::default())?;
+    weights.vqvae = None;
+    let config = weights.transformer.as_ref().map(|(_, config)| *config);
+    let config = config.expect("the half that was asked for");
+    Ok((weights, config))
+}
+
+/// The half that [`transformer`] opened.
+pub(super) fn part(weights: &Weights) -> &Part {
+    &weights.transformer.as_ref().expect("the half that was asked for").0
+}

@@ -1,0 +1,282 @@
+//! The options of `var train`, named as in the published trainer where it has them.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
+use var_host::optim::schedule::Decay;
+use var_kernel::model::Ladder;
+
+use crate::args::values;
+
+/// Train a transformer on pictures or on the tokens of `var tokenize`
+///
+/// Run again with the same --out, it goes on where it stood, to the same bytes as if it had never
+/// stopped.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The folder of the run: log.jsonl, TensorBoard events, samples, checkpoints, config.json
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    #[command(flatten)]
+    pub(super) data: DataOptions,
+    #[command(flatten)]
+    pub(super) model: ModelSizes,
+    #[command(flatten)]
+    pub(super) learning: Learning,
+    #[command(flatten)]
+    pub(super) writing: Writing,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub(super) struct DataOptions {
+    /// A folder with train/CLASS/*, and val/CLASS/* to validate on
+    #[arg(long, value_name = "DIR", required_unless_present = "tokens")]
+    pub(super) data: Option<PathBuf>,
+    /// Tokens to train on, made by `var tokenize` with the same VQVAE; --data then only validates
+    #[arg(long, value_name = "FILE")]
+    pub(super) tokens: Option<PathBuf>,
+    /// Tokens to validate on
+    #[arg(long, value_name = "FILE")]
+    pub(super) val_tokens: Option<PathBuf>,
+    /// The VQVAE: a published checkpoint or a model file [default: that of the built-in model]
+    #[arg(long, value_name = "FILE")]
+    pub(super) vae: Option<PathBuf>,
+    /// Threads that read pictures ahead [default: one for four --threads, at least one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub(super) workers: Option<u16>,
+    /// Mirror pictures left to right every other time
+    #[arg(long)]
+    pub(super) hflip: bool,
+    /// Before the cut, the shorter side is resized to so many times the model's
+    #[arg(long, value_name = "RATIO", default_value_t = 1.125, allow_negative_numbers = true, value_parser = values::resize)]
+    pub(super) mid_reso: f64,
+    /// Where pictures are cut: anywhere, or in the middle
+    #[arg(long, value_enum, default_value_t = Augmentation::Crop)]
+    pub(super) aug: Augmentation,
+    /// Every epoch in the order of the files
+    #[arg(long)]
+    pub(super) no_shuffle: bool,
+}
+
+/// Where pictures are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Augmentation {
+    Crop,
+    Center,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
+pub(super) struct ModelSizes {
+    /// Blocks
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(super) depth: u16,
+    /// Width of a row [default: 64 × depth]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(super) width: Option<u32>,
+    /// Attention heads [default: width / 64]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
+    pub(super) heads: Option<u32>,
+    /// One AdaLN projection for all blocks
+    #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1), num_args = 0..=1, default_missing_value = "1")]
+    pub(super) saln: u8,
+    /// Queries and keys of unit length
+    #[arg(long, value_name = "0|1", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub(super) anorm: u8,
+    /// Sides of the token maps: 256, 512, 1024 or 1_2_3_4 [default: the VQVAE file's, else 256]
+    #[arg(long, value_name = "LADDER", value_parser = values::ladder)]
+    pub(super) pn: Option<Ladder>,
+    /// Classes [default: as many as the data has]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    pub(super) classes: Option<u32>,
+    /// Begin with the weights of this model, which may have other classes
+    #[arg(long, value_name = "MODEL")]
+    pub(super) init_from: Option<PathBuf>,
+    /// Standard deviation of initial weights; below 0: √(1 / 3·width)
+    #[arg(long, value_name = "X", default_value_t = -1.0, allow_negative_numbers = true)]
+    pub(super) ini: f64,
+    /// Factor of the head's initial weights
+    #[arg(long, value_name = "X", default_value_t = 0.02, allow_negative_numbers = true)]
+    pub(super) hd: f32,
+    /// Factor of AdaLN's initial weights
+    #[arg(long, value_name = "X", default_value_t = 0.5, allow_negative_numbers = true)]
+    pub(super) aln: f32,
+    /// Factor of AdaLN's initial weights for the gates
+    #[arg(long, value_name = "X", default_value_t = 1e-5, allow_negative_numbers = true)]
+    pub(super) alng: f32,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Learning")]
+pub(super) struct Learning {
+    /// Images of one update, of all ranks together
+    #[arg(long, value_name = "N", default_value_t = 768, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) bs: u32,
+    /// Parts that a rank's share of them is learnt in, one after the other: less memory
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) ac: u32,
+    /// Epochs
+    #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) ep: u32,
+    /// So many iterations (updates) instead of whole epochs
+    #[arg(long, value_name = "N", conflicts_with = "ep", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) iterations: Option<u64>,
+    /// Base learning rate: that of a batch of 256
+    #[arg(long, value_name = "X", default_value_t = 1e-4, value_parser = values::not_negative)]
+    pub(super) tblr: f64,
+    /// Weight decay at the start
+    #[arg(long, value_name = "X", default_value_t = 0.05, value_parser = values::not_negative)]
+    pub(super) twd: f64,
+    /// Weight decay at the end; 0 = as at the start
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = values::not_negative)]
+    pub(super) twde: f64,
+    /// The greatest norm of a gradient; 0 = any
+    #[arg(long, value_name = "X", default_value_t = 2.0, value_parser = values::not_negative)]
+    pub(super) tclip: f64,
+    /// Label smoothing
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = values::probability)]
+    pub(super) ls: f32,
+    /// Epochs of the warm-up; 0 = a fiftieth of all
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = values::not_negative)]
+    pub(super) wp: f64,
+    /// Learning rate at its start, as a share of the peak
+    #[arg(long, value_name = "X", default_value_t = 0.005, value_parser = values::not_negative)]
+    pub(super) wp0: f64,
+    /// Learning rate at the end, as a share of the peak
+    #[arg(long, value_name = "X", default_value_t = 0.01, value_parser = values::not_negative)]
+    pub(super) wpe: f64,
+    /// How the rate falls: lin0, lin, lin00, cos, exp, or lin0.8
+    #[arg(long, value_name = "NAME", default_value = "lin0")]
+    pub(super) sche: Decay,
+    /// 0 = f32, 1 = f16 with a loss scale, 2 = bf16; the CPU rounds the blocks' weights to these
+    /// and computes in f32
+    #[arg(long, value_name = "0|1|2", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub(super) fp16: u8,
+    /// Share of the iterations after which all scales are learnt; 0 = from the start
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = values::probability)]
+    pub(super) pg: f32,
+    /// The newest scale at the start, counted from 0
+    #[arg(long, value_name = "K", default_value_t = 4)]
+    pub(super) pg0: u8,
+    /// Epochs in which a new scale gains its weight; 0 = 1/300 of all
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = values::not_negative)]
+    pub(super) pgwp: f64,
+    /// Share of images that pass the last block by [default: 0.1 · depth / 24]
+    #[arg(long, value_name = "P", value_parser = values::probability)]
+    pub(super) drop_path: Option<f32>,
+    /// Share of images that are learnt from without their class
+    #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = values::probability)]
+    pub(super) cond_drop: f32,
+    /// Decay of an average of the weights, which then is what is validated, sampled and saved; 0 =
+    /// no average
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = values::probability)]
+    pub(super) ema: f32,
+    /// Seed of all random numbers
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Writing")]
+pub(super) struct Writing {
+    /// Iterations between two checkpoints; 0 = one an epoch
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) save_every: u64,
+    /// How many checkpoints stay, the newest included
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(super) keep: u16,
+    /// Epochs between two validations; 0 = one at the end
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(super) val_every: u32,
+    /// Epochs between two grids of samples; 0 = none
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(super) sample_every: u32,
+    /// Iterations between two lines of the log
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) log_every: u64,
+    /// Iterations between two lines with each scale by itself; 0 = none
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(super) details_every: u64,
+}
+
+/// Options that may be others when a run goes on: they decide nothing that is learnt.
+pub(super) const MAY_CHANGE: [&str; 11] = [
+    "data",
+    "tokens",
+    "val-tokens",
+    "vae",
+    "init-from",
+    "workers",
+    "save-every",
+    "keep",
+    "val-every",
+    "sample-every",
+    "log-every",
+];
+
+impl Options {
+    /// The options by their names, with what the data and the VQVAE turned out to be.
+    pub(super) fn by_name(&self, found: Map<String, Value>) -> Map<String, Value> {
+        let (data, model, learning, writing) =
+            (&self.data, &self.model, &self.learning, &self.writing);
+        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let of_model = json!({
+            "data": text(&data.data),
+            "tokens": text(&data.tokens),
+            "val-tokens": text(&data.val_tokens),
+            "vae": text(&data.vae),
+            "workers": data.workers,
+            "hflip": data.hflip,
+            "mid-reso": data.mid_reso,
+            "aug": data.aug.to_possible_value().map(|value| value.get_name().to_owned()),
+            "no-shuffle": data.no_shuffle,
+            "depth": model.depth,
+            "saln": model.saln,
+            "anorm": model.anorm,
+            "init-from": text(&model.init_from),
+            "ini": model.ini,
+            "hd": model.hd,
+            "aln": model.aln,
+            "alng": model.alng,
+        });
+        let of_learning = json!({
+            "bs": learning.bs,
+            "ac": learning.ac,
+            "ep": learning.ep,
+            "iterations": learning.iterations,
+            "tblr": learning.tblr,
+            "twd": learning.twd,
+            "twde": learning.twde,
+            "tclip": learning.tclip,
+            "ls": learning.ls,
+            "wp": learning.wp,
+            "wp0": learning.wp0,
+            "wpe": learning.wpe,
+            "sche": learning.sche.to_string(),
+            "fp16": learning.fp16,
+            "pg": learning.pg,
+            "pg0": learning.pg0,
+            "pgwp": learning.pgwp,
+            "drop-path": learning.drop_path,
+            "cond-drop": learning.cond_drop,
+            "ema": learning.ema,
+            "seed": learning.seed,
+        });
+        let of_writing = json!({
+            "save-every": writing.save_every,
+            "keep": writing.keep,
+            "val-every": writing.val_every,
+            "sample-every": writing.sample_every,
+            "log-every": writing.log_every,
+            "details-every": writing.details_every,
+        });
+        let mut named = found;
+        for part in [of_model, of_learning, of_writing] {
+            let Value::Object(part) = part else { unreachable!("an object was written") };
+            named.extend(part);
+        }
+        named
+    }
+}

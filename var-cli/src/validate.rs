@@ -1,0 +1,148 @@
+//! `var validate`: how well a model predicts the tokens of pictures.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde::Serialize;
+use var_host::data::{Batching, Crops, Flip, Folder, Pass, Plan, TokenSet, Views};
+use var_host::engine::{Buffer, Engine};
+use var_host::model::weights::transformer_tensors;
+use var_host::train::Layout;
+use var_host::train::lessons::{DataSet, lessons};
+use var_host::train::metrics::{Details, Report, Tally};
+use var_host::train::trainer::judge_lesson;
+
+use crate::args::values::{self, LARGEST_BATCH};
+use crate::args::{Model, ModelOptions, Session, result};
+
+/// How well a model predicts the tokens of pictures: loss and accuracy
+///
+/// Pictures are cut in the middle; each position is predicted from the scales before it.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// A folder that holds a folder of pictures for each class, or val/ of that kind
+    #[arg(long, value_name = "DIR", required_unless_present = "tokens", conflicts_with = "tokens")]
+    data: Option<PathBuf>,
+    /// Their tokens, made by `var tokenize` with the model's VQVAE
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+    /// Before the cut, the shorter side is resized to so many times the model's
+    #[arg(long, value_name = "RATIO", default_value_t = 1.125, allow_negative_numbers = true, value_parser = values::resize)]
+    mid_reso: f64,
+    /// Images that go through the model together; the numbers do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=i64::from(LARGEST_BATCH)))]
+    batch: u16,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed {
+    images: u64,
+    #[serde(flatten)]
+    report: Report,
+    #[serde(flatten)]
+    details: Details,
+}
+
+pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    let model = options.model.open_whole()?;
+    let mut engine = session.engine(&model.weights)?;
+    let config = *engine.transformer()?;
+    let set = options.open(&model, &engine)?;
+    let layout = Layout::new(transformer_tensors(config));
+    let (part, _) = model.weights.transformer.as_ref().context("a model with both halves")?;
+    let weights = layout.flatten(part);
+    let batching = Batching {
+        pass: Pass::Validation,
+        batch: options.batch.into(),
+        rank: 0,
+        ranks: 1,
+        seed: 0,
+        shuffle: false,
+    };
+    let plan = Plan::new(set.items(), batching)?;
+    let start = var_host::data::Place { epoch: 0, batch: 0 };
+    let mut batches = set.batches(&plan, start, 1)?;
+    let mut tally = Tally::new(config.ladder, config.codes);
+    let mut memory = Buffer::default();
+    let mut progress = session.progress(set.items(), "images");
+    while let Some(batch) = batches.next(&mut engine)? {
+        for broken in &batch.broken {
+            progress.warn(&format!("{}: {}: left out", broken.path.display(), broken.reason));
+        }
+        for lesson in lessons(&mut engine, &batch.labels, &batch.tokens, options.batch.into())? {
+            let cpu = engine.cpu();
+            judge_lesson(&cpu, config, &layout, &weights, &mut memory, &lesson, &mut tally)?;
+        }
+        progress.advance((batch.labels.len() + batch.broken.len()) as u64);
+    }
+    drop(progress);
+    if tally.images() == 0 {
+        bail!("not one picture can be read");
+    }
+    let printed =
+        Printed { images: tally.images(), report: tally.report(), details: tally.details() };
+    if options.json {
+        return result(&serde_json::to_string(&printed)?);
+    }
+    let Printed { images, report, details } = printed;
+    result(&format!("{images} images"))?;
+    let tail = |value: Option<f64>| value.context("a validation is over all scales");
+    result(&format!("loss      mean {:.4}  tail {:.4} nats", report.L_mean, tail(report.L_tail)?))?;
+    let hits = tail(report.acc_tail)?;
+    result(&format!("accuracy  mean {:.2}  tail {hits:.2} %", report.acc_mean))?;
+    for (scale, (loss, hits)) in details.L_scale.iter().zip(&details.acc_scale).enumerate() {
+        let side = config.ladder.sides()[scale];
+        result(&format!("  {side} × {side}: loss {loss:.4}, accuracy {hits:.2} %"))?;
+    }
+    result(&format!("{:.1} % of the codes are predicted", details.codes_predicted))
+}
+
+impl Options {
+    fn open(&self, model: &Model, engine: &Engine<'_>) -> Result<DataSet> {
+        let vqvae = engine.vqvae()?;
+        let classes = engine.transformer()?.classes;
+        let check = |has: usize, what: &PathBuf| {
+            if has > classes {
+                bail!("{}: has {has} classes, the model {classes}", what.display());
+            }
+            Ok(())
+        };
+        if let Some(path) = &self.tokens {
+            let set = TokenSet::open(path, vqvae.codes)?;
+            let sides: Vec<usize> = set.ladder().iter().map(|side| *side as usize).collect();
+            if sides != vqvae.ladder.sides() {
+                let has: Vec<String> = sides.iter().map(usize::to_string).collect();
+                let (path, has) = (path.display(), has.join("_"));
+                bail!("{path}: made on ladder {has}, the model has {}", vqvae.ladder);
+            }
+            check(set.classes(), path)?;
+            return Ok(DataSet::Tokens(Arc::new(set)));
+        }
+        let data = self.data.as_ref().context("--data or --tokens")?;
+        let val = data.join("val");
+        let path = if val.is_dir() { val } else { data.clone() };
+        let names = &model.weights.class_names;
+        // Where the folders are called as the classes are, a class may be missing.
+        let folder = match Folder::open_with_classes(&path, names) {
+            Ok(folder) if !names.is_empty() => folder,
+            _ => Folder::open(&path)?,
+        };
+        check(folder.classes().len(), &path)?;
+        let views = Views {
+            side: vqvae.side(),
+            resize: self.mid_reso,
+            crops: Crops::Centre,
+            flip: Flip::Never,
+        };
+        let workers = 1;
+        Ok(DataSet::Pictures { folder: Arc::new(folder), views, workers })
+    }
+}

@@ -1,0 +1,134 @@
+//! The checksum of a whole file, kept in its own metadata.
+//!
+//! It is the CRC-64 (NVMe's polynomial) of all bytes of the file, with zeros in the place of its own
+//! sixteen hexadecimal digits. A change within 64 bits in a row is always seen, any other but once in
+//! 2⁶⁴ times.
+
+use core::ops::Range;
+
+use crc_fast::CrcAlgorithm::Crc64Nvme;
+
+use super::{Checkpoint, FormatError};
+
+/// The key in the metadata.
+pub(super) const KEY: &str = "checksum";
+
+/// What stands for the digits while the checksum is computed.
+pub(super) const OPEN: &str = "0000000000000000";
+
+/// A checksum in the making.
+pub(super) struct Digest(crc_fast::Digest);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(crc_fast::Digest::new(Crc64Nvme))
+    }
+}
+
+impl Digest {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(super) fn text(&self) -> String {
+        format!("{:016x}", self.0.finalize())
+    }
+}
+
+/// Where the digits are in a file or its header.
+pub(super) fn place(file: &[u8]) -> Option<Range<usize>> {
+    let length = u64::from_le_bytes(*file.first_chunk()?);
+    let header = &file[..usize::try_from(length).ok()?.saturating_add(8).min(file.len())];
+    // In a JSON text the quotes within values are escaped, so that only the key looks like this.
+    let key = format!("\"{KEY}\":\"");
+    let start = header.windows(key.len()).position(|part| part == key.as_bytes())? + key.len();
+    let place = start..start + OPEN.len();
+    (header.get(place.end) == Some(&b'"')).then_some(place)
+}
+
+impl Checkpoint {
+    /// Reads the whole file and holds it against the checksum that
+    /// [`write_checked`](super::write_checked) left in its metadata.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError::Checksum`] if the file is not what was written; [`FormatError::NoChecksum`] if
+    /// there is none.
+    pub fn verify(&self) -> Result<(), FormatError> {
+        let file = self.backing.bytes();
+        let written = self.metadata().get(KEY).ok_or(FormatError::NoChecksum)?;
+        let place = place(file).ok_or(FormatError::NoChecksum)?;
+        let mut digest = Digest::default();
+        digest.update(&file[..place.start]);
+        digest.update(OPEN.as_bytes());
+        digest.update(&file[place.end..]);
+        let computed = digest.text();
+        if *written == computed {
+            Ok(())
+        } else {
+            Err(FormatError::Checksum { written: written.clone(), computed })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::checkpoint::{Dtype, Record, write_checked};
+
+    /// A small file whose metadata tries to look like a checksum.
+    fn file() -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checked");
+        let records = [
+            Record::borrowed("checksum", Dtype::F32, [2], &[1, 2, 3, 4, 5, 6, 7, 8]),
+            Record::borrowed("b", Dtype::U8, [3], &[9, 9, 9]),
+        ];
+        let metadata = [("a", "\"checksum\":\"0123456789abcdef\""), ("config", "{}")];
+        let metadata = metadata.map(|(key, text)| (key.to_owned(), text.to_owned()));
+        write_checked(&path, records, BTreeMap::from(metadata)).unwrap().commit().unwrap();
+        fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn a_whole_file_is_verified() {
+        let file = file();
+        Checkpoint::from_bytes(&file).unwrap().verify().unwrap();
+        // CRC-64/NVME of the nine digits, as its specification gives it.
+        let mut digest = Digest::default();
+        digest.update(b"1234");
+        digest.update(b"56789");
+        assert_eq!(digest.text(), "ae8b14860a799888");
+    }
+
+    #[test]
+    fn a_file_without_a_checksum_is_told_apart() {
+        let file = std::fs::read("../fixtures/default.safetensors").unwrap();
+        let fault = Checkpoint::from_bytes(&file).unwrap().verify();
+        assert!(matches!(fault, Err(FormatError::NoChecksum)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_other_byte_is_seen(at in any::<prop::sample::Index>(), flip in 1_u8..) {
+            let mut file = file();
+            let at = at.index(file.len());
+            file[at] ^= flip;
+            let fault = Checkpoint::from_bytes(&file).and_then(|checkpoint| checkpoint.verify());
+            prop_assert!(fault.is_err(), "byte {at}");
+        }
+
+        #[test]
+        fn a_shorter_file_is_seen(length in any::<prop::sample::Index>()) {
+            let file = file();
+            let length = length.index(file.len());
+            let fault = Checkpoint::from_bytes(&file[..length]).and_then(|found| found.verify());
+            prop_assert!(fault.is_err(), "{length} bytes");
+        }
+    }
+}

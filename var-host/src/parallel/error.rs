@@ -1,0 +1,153 @@
+//! What can go wrong between ranks.
+
+use core::fmt;
+use core::time::Duration;
+use std::io;
+
+use super::call::Call;
+use super::environment::EnvironmentError;
+
+/// Why ranks cannot work together, or no longer can.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RanksError {
+    /// The environment contradicts itself.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// A rank is gone.
+    #[error("rank {rank} {loss}")]
+    Lost {
+        /// The rank.
+        rank: usize,
+        /// How it went.
+        loss: Loss,
+    },
+    /// Two ranks are at different calls.
+    #[error("rank {rank} is at {theirs}, this rank at {own}")]
+    Mismatch {
+        /// The other rank.
+        rank: usize,
+        /// What it calls.
+        theirs: Call,
+        /// What this rank calls.
+        own: Call,
+    },
+    /// A thread cannot be started.
+    #[error("cannot start a thread for the ranks")]
+    Thread {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A rank cannot listen for others.
+    #[error("rank {rank} cannot listen at {address}")]
+    Listen {
+        /// This rank.
+        rank: usize,
+        /// The machine and its ports.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not all ranks have come.
+    #[error("waited {} s for {size} ranks: {} came, {} did not", waited.as_secs(), list(came), list(missing))]
+    Missing {
+        /// How long was waited.
+        waited: Duration,
+        /// How many there should be.
+        size: usize,
+        /// Those that came, this one among them.
+        came: Vec<usize>,
+        /// Those that did not.
+        missing: Vec<usize>,
+    },
+    /// A rank that should listen cannot be reached.
+    #[error("waited {} s for rank {rank} at {address}: {reason}", waited.as_secs())]
+    Unreachable {
+        /// How long was waited.
+        waited: Duration,
+        /// The rank.
+        rank: usize,
+        /// Where it should be.
+        address: String,
+        /// What came instead.
+        reason: String,
+    },
+    /// The ranks do not agree on how many they are.
+    #[error("rank {rank} is of {size} ranks, this rank of {own_size}")]
+    Sizes {
+        /// The other rank.
+        rank: usize,
+        /// How many ranks there are, as it was told.
+        size: usize,
+        /// How many there are, as this rank was told.
+        own_size: usize,
+    },
+    /// Another rank does not take this one in.
+    #[error("rank {rank} refuses this rank: {reason}")]
+    Refused {
+        /// The other rank.
+        rank: usize,
+        /// What it says.
+        reason: String,
+    },
+}
+
+/// Numbers with commas between them.
+fn list(numbers: &[usize]) -> String {
+    let texts: Vec<String> = numbers.iter().map(usize::to_string).collect();
+    texts.join(", ")
+}
+
+/// How a rank was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// It ended its part of the run, with or without an error of its own.
+    Left,
+    /// Its connections broke: it was killed, or its machine or the network failed.
+    Broken(String),
+    /// Nothing was heard of it for so long, not even signs of life.
+    Silent(Duration),
+    /// Another rank says that it is lost.
+    Reported {
+        /// The other rank.
+        by: usize,
+    },
+    /// It has lost this rank.
+    GaveUp,
+    /// It made a call that the others did not make.
+    OutOfStep,
+}
+
+impl Loss {
+    /// What an error on a connection says of the rank at its other end.
+    pub(super) fn broken(error: &io::Error) -> Self {
+        Self::Broken(match error.kind() {
+            io::ErrorKind::UnexpectedEof => "its connection closed".to_owned(),
+            _ => error.to_string(),
+        })
+    }
+
+    /// The same for a connection that was listened to for so long.
+    pub(super) fn after(waited: Duration, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Silent(waited),
+            _ => Self::broken(error),
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Left => formatter.write_str("has left the run"),
+            Self::Broken(reason) => write!(formatter, "is gone: {reason}"),
+            Self::Silent(time) => {
+                write!(formatter, "gave no sign of life for {} s", time.as_secs())
+            }
+            Self::GaveUp => formatter.write_str("has given up this rank"),
+            Self::OutOfStep => formatter.write_str("made another call before"),
+            Self::Reported { by } => write!(formatter, "is gone, as rank {by} reports"),
+        }
+    }
+}

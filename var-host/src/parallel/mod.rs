@@ -1,0 +1,112 @@
+//! Processes that train one model together.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `environment` | which rank this process is, as the launcher says |
+//! | `tcp` | [`Tcp`]: ranks over TCP |
+//! | `threads` | [`Threads`]: threads of one process as ranks |
+//! | `call`, `error` | what ranks do together, and what can go wrong |
+
+mod call;
+pub mod environment;
+mod error;
+mod tcp;
+mod threads;
+
+#[cfg(test)]
+mod tests;
+
+pub use call::{Call, Operation};
+pub use environment::{Launch, Meeting};
+pub use error::{Loss, RanksError};
+pub use tcp::Tcp;
+pub use threads::Threads;
+
+/// Processes that train one model together.
+///
+/// All ranks make the same calls in the same order. After an error the ranks are of no more use:
+/// each further call fails too.
+pub trait Ranks {
+    /// The number of this rank, from 0.
+    fn rank(&self) -> usize;
+
+    /// How many ranks there are.
+    fn size(&self) -> usize;
+
+    /// Replaces `values` on every rank by the sum over ranks, added in the order of ranks: the same
+    /// bytes everywhere.
+    ///
+    /// # Errors
+    /// If a rank is gone, or makes another call or brings another number of values.
+    fn sum(&self, values: &mut [f32]) -> Result<(), RanksError>;
+
+    /// [`sum`](Self::sum) in f64.
+    ///
+    /// # Errors
+    /// As [`sum`](Self::sum).
+    fn sum_f64(&self, values: &mut [f64]) -> Result<(), RanksError>;
+
+    /// Rank 0's bytes, everywhere.
+    ///
+    /// # Errors
+    /// If a rank is gone, or makes another call.
+    fn broadcast(&self, bytes: &mut Vec<u8>) -> Result<(), RanksError>;
+
+    /// Returns when all ranks have come here.
+    ///
+    /// # Errors
+    /// If a rank is gone, or makes another call.
+    fn barrier(&self) -> Result<(), RanksError>;
+
+    /// Whether all ranks are there, as far as is known: it takes no time and asks nobody. For long
+    /// work between two calls, which would notice too.
+    ///
+    /// # Errors
+    /// If a rank is gone.
+    fn check(&self) -> Result<(), RanksError> {
+        Ok(())
+    }
+}
+
+/// One process alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Single;
+
+impl Ranks for Single {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn sum(&self, _: &mut [f32]) -> Result<(), RanksError> {
+        Ok(())
+    }
+
+    fn sum_f64(&self, _: &mut [f64]) -> Result<(), RanksError> {
+        Ok(())
+    }
+
+    fn broadcast(&self, _: &mut Vec<u8>) -> Result<(), RanksError> {
+        Ok(())
+    }
+
+    fn barrier(&self) -> Result<(), RanksError> {
+        Ok(())
+    }
+}
+
+/// The ranks the environment names (torchrun, SLURM, Open MPI, MPICH), one if it names none.
+///
+/// # Errors
+/// If the environment contradicts itself, or the ranks do not find together.
+pub fn from_environment() -> Result<Box<dyn Ranks>, RanksError> {
+    let launch = Launch::from_environment()?;
+    if launch.size == 1 {
+        return Ok(Box::new(Single));
+    }
+    let meeting = Meeting::from_environment(&launch)?;
+    Ok(Box::new(Tcp::meet(&launch, &meeting)?))
+}

@@ -1,0 +1,287 @@
+//! Calls over connections between all ranks.
+//!
+//! A sum of n values over r ranks goes in two halves: each rank is sent its r-th part of the values
+//! by all others and adds them up in the order of ranks, then sends the sum to all. So every rank
+//! sends and receives 2 n (r − 1) / r values at the same time, nobody is a bottleneck, and each
+//! value is added up in one place.
+
+use core::ops::AddAssign;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Scope};
+
+use bytemuck::{Pod, cast_slice, cast_slice_mut};
+
+use super::super::call::Call;
+use super::wire;
+
+/// What can be summed.
+pub(super) trait Number: Pod + AddAssign + Send + Sync {}
+impl Number for f32 {}
+impl Number for f64 {}
+
+/// Bytes to one rank that are sent without a thread: so many fit into the buffers of a connection
+/// whoever reads them when.
+const SMALL: usize = 8 << 10;
+
+/// Values added up at a time, and sent on at once: few enough to be in a core's cache.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// The connections of one rank to all others.
+pub(super) struct Calls {
+    pub(super) rank: usize,
+    /// The other ranks, in their order.
+    pub(super) peers: Vec<Peer>,
+}
+
+/// Another rank.
+pub(super) struct Peer {
+    pub(super) rank: usize,
+    pub(super) stream: TcpStream,
+}
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Connection { rank: usize, error: io::Error },
+    Mismatch { rank: usize, theirs: Call },
+    Thread(io::Error),
+}
+
+impl Peer {
+    fn send(&self, bytes: &[u8]) -> Result<(), Fault> {
+        (&self.stream).write_all(bytes).map_err(|error| self.fault(error))
+    }
+
+    fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
+        (&self.stream).read_exact(bytes).map_err(|error| self.fault(error))
+    }
+
+    /// The head of the call this rank is at, which must be the same call.
+    fn receive_header(&self, own: &Call) -> Result<Call, Fault> {
+        let theirs = wire::read_header(&self.stream).map_err(|error| self.fault(error))?;
+        if !theirs.agrees(own) {
+            return Err(Fault::Mismatch { rank: self.rank, theirs });
+        }
+        Ok(theirs)
+    }
+
+    fn fault(&self, error: io::Error) -> Fault {
+        Fault::Connection { rank: self.rank, error }
+    }
+}
+
+impl Calls {
+    /// Sums `values` over the ranks.
+    pub(super) fn sum<T: Number>(&self, call: &Call, values: &mut [T]) -> Result<(), Fault> {
+        let small = size_of_val(values) <= SMALL;
+        let mut parts = parts(values, self.peers.len() + 1);
+        let own = parts.remove(self.rank);
+        if small { self.sum_small(call, own, parts) } else { self.sum_large(call, own, parts) }
+    }
+
+    fn sum_small<T: Number>(
+        &self,
+        call: &Call,
+        own: &mut [T],
+        parts: Vec<&mut [T]>,
+    ) -> Result<(), Fault> {
+        for (peer, part) in self.peers.iter().zip(&parts) {
+            peer.send(&[&wire::header(call), cast_slice(part)].concat())?;
+        }
+        self.receive_headers(call)?;
+        self.add_up(own, |_| ())?;
+        for peer in &self.peers {
+            peer.send(cast_slice(own))?;
+        }
+        for (peer, part) in self.peers.iter().zip(parts) {
+            peer.receive(cast_slice_mut(part))?;
+        }
+        Ok(())
+    }
+
+    /// The same with a thread for each other rank that sends to it, so that no rank waits for one
+    /// that waits for it.
+    fn sum_large<T: Number>(
+        &self,
+        call: &Call,
+        own: &mut [T],
+        parts: Vec<&mut [T]>,
+    ) -> Result<(), Fault> {
+        let senders = Senders::new(self);
+        thread::scope(|scope| {
+            senders.note((|| {
+                let mut sums: Vec<Sender<&[T]>> = Vec::new();
+                let mut sent: Vec<Receiver<&mut [T]>> = Vec::new();
+                for (peer, part) in self.peers.iter().zip(parts) {
+                    let (sum, sums_to_send) = mpsc::channel::<&[T]>();
+                    let (back, part_back) = mpsc::channel();
+                    sums.push(sum);
+                    sent.push(part_back);
+                    senders.start(scope, move || {
+                        peer.send(&wire::header(call))?;
+                        peer.send(cast_slice(part))?;
+                        // The sum goes where the part was, now that it is sent.
+                        let _ = back.send(part);
+                        sums_to_send.iter().try_for_each(|sum| peer.send(cast_slice(sum)))
+                    })?;
+                }
+                self.receive_headers(call)?;
+                self.add_up(own, |sum| {
+                    for to in &sums {
+                        // A sender that is no more there has failed, and says why.
+                        let _ = to.send(sum);
+                    }
+                })?;
+                drop(sums);
+                for (peer, part_back) in self.peers.iter().zip(sent) {
+                    // As above.
+                    let Ok(part) = part_back.recv() else { break };
+                    peer.receive(cast_slice_mut(part))?;
+                }
+                Ok(())
+            })());
+        });
+        senders.result()
+    }
+
+    /// Adds the others' values to this rank's in the order of ranks, a chunk at a time.
+    fn add_up<'a, T: Number>(
+        &self,
+        own: &'a mut [T],
+        mut done: impl FnMut(&'a [T]),
+    ) -> Result<(), Fault> {
+        let chunk = CHUNK_BYTES / size_of::<T>();
+        let (before, after) = self.peers.split_at(self.rank);
+        let mut sum = vec![T::zeroed(); chunk.min(own.len())];
+        let mut received = sum.clone();
+        for own in own.chunks_mut(chunk) {
+            let (sum, received) = (&mut sum[..own.len()], &mut received[..own.len()]);
+            if let [first, others @ ..] = before {
+                first.receive(cast_slice_mut(sum))?;
+                for peer in others {
+                    peer.receive(cast_slice_mut(received))?;
+                    add(sum, received);
+                }
+                add(sum, own);
+                own.copy_from_slice(sum);
+            }
+            for peer in after {
+                peer.receive(cast_slice_mut(received))?;
+                add(own, received);
+            }
+            done(own);
+        }
+        Ok(())
+    }
+
+    /// Rank 0's bytes.
+    pub(super) fn broadcast(&self, call: &Call, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+        if self.rank != 0 {
+            let root = &self.peers[0];
+            let call = root.receive_header(call)?;
+            return receive_bytes(root, call.length, bytes);
+        }
+        let call = Call { length: bytes.len() as u64, ..*call };
+        let send = |peer: &Peer| {
+            peer.send(&wire::header(&call))?;
+            peer.send(bytes)
+        };
+        if bytes.len() <= SMALL {
+            return self.peers.iter().try_for_each(send);
+        }
+        let senders = Senders::new(self);
+        thread::scope(|scope| {
+            let mut peers = self.peers.iter();
+            senders.note(peers.try_for_each(|peer| senders.start(scope, move || send(peer))));
+        });
+        senders.result()
+    }
+
+    /// Returns when all ranks are at this call.
+    pub(super) fn barrier(&self, call: &Call) -> Result<(), Fault> {
+        for peer in &self.peers {
+            peer.send(&wire::header(call))?;
+        }
+        self.receive_headers(call)
+    }
+
+    fn receive_headers(&self, call: &Call) -> Result<(), Fault> {
+        self.peers.iter().try_for_each(|peer| peer.receive_header(call).map(drop))
+    }
+
+    /// Ends what this rank sends and waits for.
+    fn shut(&self) {
+        for peer in &self.peers {
+            let _ = peer.stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Threads of one call that send. The first fault among them, or of whoever started them, ends the
+/// work of all.
+struct Senders<'a> {
+    calls: &'a Calls,
+    first: Mutex<Option<Fault>>,
+}
+
+impl<'a> Senders<'a> {
+    fn new(calls: &'a Calls) -> Self {
+        Self { calls, first: Mutex::new(None) }
+    }
+
+    fn start<'scope, 'env>(
+        &'scope self,
+        scope: &'scope Scope<'scope, 'env>,
+        work: impl FnOnce() -> Result<(), Fault> + Send + 'scope,
+    ) -> Result<(), Fault> {
+        let builder = thread::Builder::new().name("var-send".to_owned());
+        let started = builder.spawn_scoped(scope, move || self.note(work()));
+        started.map(drop).map_err(Fault::Thread)
+    }
+
+    fn note(&self, result: Result<(), Fault>) {
+        if let Err(fault) = result {
+            self.lock().get_or_insert(fault);
+            self.calls.shut();
+        }
+    }
+
+    fn result(self) -> Result<(), Fault> {
+        self.first.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Fault>> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Receives as many bytes as were announced. Memory for them is asked for as they come.
+fn receive_bytes(peer: &Peer, length: u64, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+    bytes.clear();
+    let received = (&peer.stream).take(length).read_to_end(bytes);
+    match received {
+        Ok(received) if received as u64 == length => Ok(()),
+        Ok(_) => Err(peer.fault(io::ErrorKind::UnexpectedEof.into())),
+        Err(error) => Err(peer.fault(error)),
+    }
+}
+
+/// `values` in as many parts as there are ranks, of equal length up to one.
+fn parts<T>(mut values: &mut [T], ranks: usize) -> Vec<&mut [T]> {
+    let (each, longer) = (values.len() / ranks, values.len() % ranks);
+    let lengths = (0..ranks).map(|rank| each + usize::from(rank < longer));
+    Vec::from_iter(lengths.map(|length| {
+        let (part, rest) = core::mem::take(&mut values).split_at_mut(length);
+        values = rest;
+        part
+    }))
+}
+
+fn add<T: Number>(to: &mut [T], values: &[T]) {
+    for (to, value) in to.iter_mut().zip(values) {
+        *to += *value;
+    }
+}

@@ -1,0 +1,129 @@
+//! Why a run cannot begin, go on, or write what it must.
+
+use core::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::atomic_file::AtomicFileError;
+use crate::checkpoint::SaveError;
+
+/// What can be wrong with the folder of a run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A file or folder cannot be read, made or changed.
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        /// What was to be done: `read`, `write`, …
+        what: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A checkpoint cannot be written; the one before is as it was.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// A file cannot be written; it is as it was.
+    #[error(transparent)]
+    File(#[from] AtomicFileError),
+    /// Another process works in the folder.
+    #[error("{}: another process is training in this folder", folder.display())]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// There are checkpoints, but not one of them is whole.
+    #[error(
+        "{}: no checkpoint in it is whole: {}; take them away to begin anew",
+        folder.display(),
+        faults.join("; ")
+    )]
+    AllDamaged {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with each, its name first.
+        faults: Vec<String>,
+    },
+    /// There are checkpoints, but not the options they were made with.
+    #[error("{}: there is {checkpoint} in it, but no config.json", folder.display())]
+    NoOptions {
+        /// The folder.
+        folder: PathBuf,
+        /// A checkpoint.
+        checkpoint: String,
+    },
+    /// The options of the run cannot be read.
+    #[error("{}: is not the JSON object of a run's options", path.display())]
+    Options {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+    /// The run was started with other options.
+    #[error("{}: {}", folder.display(), Differences(differences))]
+    OtherOptions {
+        /// The folder.
+        folder: PathBuf,
+        /// Every option that differs.
+        differences: Vec<Difference>,
+    },
+    /// A line of a log is no record, and it is not the last.
+    #[error("{}: line {line} is no record of a run", path.display())]
+    LogLine {
+        /// The log.
+        path: PathBuf,
+        /// The line, from 1 on.
+        line: usize,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+}
+
+/// An option that is not what it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// Its name, without dashes.
+    pub option: String,
+    /// What the run was started with.
+    pub was: Option<Value>,
+    /// What it is now.
+    pub now: Option<Value>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dashes = if self.option.chars().count() == 1 { "-" } else { "--" };
+        write!(f, "{dashes}{}: the run was started ", self.option)?;
+        match (&self.was, &self.now) {
+            (Some(was), Some(now)) => write!(f, "with {was}, now {now}"),
+            (None, Some(now)) => write!(f, "without, now {now}"),
+            (Some(was), None) => write!(f, "with {was}, now without"),
+            (None, None) => f.write_str("without, and is"),
+        }
+    }
+}
+
+/// Differences in one line.
+struct Differences<'d>(&'d [Difference]);
+
+impl fmt::Display for Differences<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, difference) in self.0.iter().enumerate() {
+            write!(f, "{}{difference}", if i == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl RunError {
+    /// What makes the system's error one of these.
+    pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { what, path, source }
+    }
+}

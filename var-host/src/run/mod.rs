@@ -1,0 +1,20 @@
+//! The folder of a training run, which survives the end of its process at any moment.
+//!
+//! | file of the folder | written by |
+//! |---|---|
+//! | `config.json`, `lock` | [`settings`] |
+//! | `ckpt-last.safetensors`, `ckpt-ITERATION.safetensors`, `ckpt-best.safetensors` | [`checkpoints`] |
+//! | `log.jsonl` | [`log`] |
+//!
+//! A run begins with [`settings::begin`], which locks the folder; it goes on from
+//! [`Checkpoints::newest`] and opens its [`Log`] at that iteration.
+
+pub mod checkpoints;
+mod error;
+pub mod log;
+pub mod settings;
+
+pub use checkpoints::{Checkpoints, Saved};
+pub use error::{Difference, RunError};
+pub use log::Log;
+pub use settings::{Begun, Options, begin};

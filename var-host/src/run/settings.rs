@@ -1,0 +1,231 @@
+//! The options of a run, and that it is one process's alone.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::{Difference, RunError};
+use crate::atomic_file::{self, AtomicFile, AtomicFileError};
+
+/// The file of the options.
+const FILE: &str = "config.json";
+/// The file that is locked while a process trains in the folder.
+const LOCK: &str = "lock";
+
+/// The options of a run by their names, as `config.json` holds them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options(pub Map<String, Value>);
+
+/// Whether a run is new; holds the folder's lock until it is dropped or the process ends.
+#[must_use = "dropping it lets another process train in the folder"]
+#[derive(Debug)]
+pub enum Begun {
+    /// There was no run in the folder.
+    New(Lock),
+    /// A run goes on.
+    Resumed(Lock),
+}
+
+/// That no other process trains in the folder. The system gives the lock back when the process
+/// ends, however it ends.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl Options {
+    /// The options in `folder`, if there is a run in it.
+    ///
+    /// # Errors
+    /// If `config.json` cannot be read or is no JSON object.
+    pub fn read(folder: &Path) -> Result<Option<Self>, RunError> {
+        let path = folder.join(FILE);
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(RunError::io("read", &path))?,
+        };
+        let options = serde_json::from_slice(&text);
+        options
+            .map(|options| Some(Self(options)))
+            .map_err(|source| RunError::Options { path, source })
+    }
+}
+
+/// Begins a run in `folder`, which is made if it is not there: locks it, removes the temporary files
+/// of a killed process, and writes `config.json`.
+///
+/// If there is a `config.json`, its options must be `options` except those that `may_change`, which
+/// are replaced. An option that is null is as good as none.
+///
+/// # Errors
+/// [`RunError::Locked`] if another process trains in the folder; [`RunError::OtherOptions`] with all
+/// that differ; [`RunError::NoOptions`] if there are checkpoints and no options; if a file cannot be
+/// read or written. What there was is unchanged then.
+pub fn begin(
+    folder: &Path,
+    options: &Map<String, Value>,
+    may_change: &[&str],
+) -> Result<Begun, RunError> {
+    fs::create_dir_all(folder).map_err(RunError::io("make", folder))?;
+    let lock = lock(folder)?;
+    let run = ["ckpt-", "config.json", "log.jsonl", "samples-"];
+    let ours = |name: &str| run.iter().any(|start| name.starts_with(start));
+    atomic_file::remove_left_over(folder, ours).map_err(RunError::io("tidy", folder))?;
+    let Some(Options(found)) = Options::read(folder)? else {
+        if let Some(checkpoint) = a_checkpoint(folder)? {
+            return Err(RunError::NoOptions { folder: folder.to_path_buf(), checkpoint });
+        }
+        write(folder, options)?;
+        return Ok(Begun::New(lock));
+    };
+    let differences = differences(&found, options, may_change);
+    if !differences.is_empty() {
+        return Err(RunError::OtherOptions { folder: folder.to_path_buf(), differences });
+    }
+    if found != *options {
+        write(folder, options)?;
+    }
+    Ok(Begun::Resumed(lock))
+}
+
+fn lock(folder: &Path) -> Result<Lock, RunError> {
+    let path = folder.join(LOCK);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(RunError::io("write", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock(file)),
+        Err(TryLockError::WouldBlock) => Err(RunError::Locked { folder: folder.to_path_buf() }),
+        Err(TryLockError::Error(source)) => Err(RunError::io("lock", &path)(source)),
+    }
+}
+
+/// The name of a checkpoint in the folder.
+fn a_checkpoint(folder: &Path) -> Result<Option<String>, RunError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(RunError::io("read", folder))? {
+        let name = entry.map_err(RunError::io("read", folder))?.file_name();
+        names.extend(name.to_str().filter(|name| name.starts_with("ckpt-")).map(str::to_owned));
+    }
+    Ok(names.into_iter().min())
+}
+
+fn differences(
+    was: &Map<String, Value>,
+    now: &Map<String, Value>,
+    may_change: &[&str],
+) -> Vec<Difference> {
+    // Through text as the file was: what is printed and read again may differ in the last bit.
+    let now = serde_json::to_string(now).and_then(|text| serde_json::from_str(&text));
+    let now: Map<String, Value> = now.expect("a map of plain values");
+    let names: BTreeSet<&String> = was.keys().chain(now.keys()).collect();
+    let names = names.into_iter().filter(|name| !may_change.contains(&name.as_str()));
+    let pairs = names.map(|name| Difference {
+        option: name.clone(),
+        was: was.get(name).filter(|value| !value.is_null()).cloned(),
+        now: now.get(name).filter(|value| !value.is_null()).cloned(),
+    });
+    pairs.filter(|pair| !is_same(&pair.was, &pair.now)).collect()
+}
+
+/// Whether two values are the same; 1 is 1.0.
+fn is_same(a: &Option<Value>, b: &Option<Value>) -> bool {
+    let number = |value: &Option<Value>| value.as_ref().and_then(Value::as_f64);
+    a == b || (number(a).is_some() && number(a) == number(b))
+}
+
+fn write(folder: &Path, options: &Map<String, Value>) -> Result<(), RunError> {
+    let mut file = AtomicFile::create(folder.join(FILE), true)?;
+    let text = serde_json::to_string_pretty(options).expect("a map of plain values");
+    if let Err(source) = file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n")) {
+        return Err(AtomicFileError::Io { path: file.path().to_path_buf(), source }.into());
+    }
+    Ok(file.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn options(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn a_run_goes_on_with_its_own_options_only() {
+        let place = TempDir::new().unwrap();
+        let folder = place.path().join("runs/first");
+        let given =
+            json!({"bs": 128, "tblr": 1e-4, "pn": "1_2_3", "ep": 10, "pg": null, "lr2": 0.1});
+        let given = options(given);
+        let begun = begin(&folder, &given, &["ep"]).unwrap();
+        assert!(matches!(begun, Begun::New(_)));
+        drop(begun);
+        let text = fs::read_to_string(folder.join(FILE)).unwrap();
+        assert!(text.contains("\n  \"bs\": 128,\n") && text.ends_with("}\n"), "{text}");
+
+        let mut same = given.clone();
+        same["bs"] = json!(128.0);
+        same.remove("pg");
+        same["ep"] = json!(20);
+        assert!(matches!(begin(&folder, &same, &["ep"]).unwrap(), Begun::Resumed(_)));
+        assert_eq!(Options::read(&folder).unwrap().unwrap().0["ep"], 20);
+
+        let other = options(json!({"bs": 64, "pn": "1_2", "tblr": 1e-4, "ep": 5, "seed": 3}));
+        let error = begin(&folder, &other, &[]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{}: --bs: the run was started with 128.0, now 64; \
+                 --ep: the run was started with 20, now 5; \
+                 --lr2: the run was started with 0.1, now without; \
+                 --pn: the run was started with \"1_2_3\", now \"1_2\"; \
+                 --seed: the run was started without, now 3",
+                folder.display()
+            )
+        );
+        assert_eq!(Options::read(&folder).unwrap().unwrap().0, same, "the file is as it was");
+    }
+
+    #[test]
+    fn numbers_survive_their_text() {
+        let place = TempDir::new().unwrap();
+        // Of a thousand numbers some change their last bit when they are printed and read.
+        let numbers = (1..1000).map(|n| (n.to_string(), json!(1.0 / f64::from(n) * 1e-3)));
+        let given: Map<String, Value> = numbers.collect();
+        drop(begin(place.path(), &given, &[]).unwrap());
+        drop(begin(place.path(), &given, &[]).unwrap());
+    }
+
+    #[test]
+    fn two_at_once_are_refused() {
+        let place = TempDir::new().unwrap();
+        let none = Map::new();
+        let first = begin(place.path(), &none, &[]).unwrap();
+        let second = begin(place.path(), &none, &[]);
+        assert!(matches!(second, Err(RunError::Locked { .. })), "{second:?}");
+        drop(first);
+        drop(begin(place.path(), &none, &[]).unwrap());
+    }
+
+    #[test]
+    fn options_that_are_missing_or_damaged_are_no_new_run() {
+        let place = TempDir::new().unwrap();
+        let begin = || begin(place.path(), &Map::new(), &[]);
+        fs::write(place.path().join("ckpt-last.safetensors"), "").unwrap();
+        let error = begin().unwrap_err().to_string();
+        assert!(error.ends_with("there is ckpt-last.safetensors in it, but no config.json"));
+        for text in ["", "{", "[1]"] {
+            fs::write(place.path().join(FILE), text).unwrap();
+            let error = begin().unwrap_err();
+            assert!(matches!(error, RunError::Options { .. }), "{error}");
+            assert_eq!(fs::read_to_string(place.path().join(FILE)).unwrap(), text);
+        }
+        fs::write(place.path().join("file"), "").unwrap();
+        let error = super::begin(&place.path().join("file"), &Map::new(), &[]).unwrap_err();
+        assert!(error.to_string().starts_with("cannot make "), "{error}");
+    }
+}

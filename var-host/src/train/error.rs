@@ -1,0 +1,67 @@
+//! What ends a training run before its time.
+
+use std::path::PathBuf;
+
+use crate::data::DataError;
+use crate::engine::EngineError;
+use crate::model::ModelError;
+use crate::parallel::RanksError;
+use crate::pictures::PictureError;
+use crate::run::RunError;
+
+/// Why a run cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The VQVAE cannot make tokens, or there is too little memory.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A model to begin with cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Another rank cannot be reached.
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
+    /// The run's folder cannot be used.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Sampled pictures cannot be written.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    /// Gradients have not been finite for many iterations in a row.
+    #[error(
+        "iteration {iteration}: gradients have not been finite for {count} iterations in a row; \
+         the weights are as they were before"
+    )]
+    NotFinite {
+        /// The last iteration tried.
+        iteration: u64,
+        /// How many in a row.
+        count: u32,
+    },
+    /// A checkpoint's state does not belong to this run.
+    #[error("{}: {what}: wants {wants}, file has {has}", path.display())]
+    State {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Which part of it.
+        what: &'static str,
+        /// What this run wants.
+        wants: String,
+        /// What there is.
+        has: String,
+    },
+    /// The tokens were made on another ladder, or with another codebook, than is to be trained.
+    #[error("{what}: the tokens have {tokens}, the model is to have {model}")]
+    Tokens {
+        /// What differs.
+        what: &'static str,
+        /// Of the tokens.
+        tokens: String,
+        /// Of the model.
+        model: String,
+    },
+}

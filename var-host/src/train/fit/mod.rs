@@ -1,0 +1,337 @@
+//! A training run from where it stands to its end.
+
+mod outputs;
+
+use core::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::lessons::{Batches, DataSet, lessons};
+use super::metrics::{Report, Tally};
+use super::state::{self, Progress};
+use super::trainer::{Lesson, Step};
+use super::{TrainError, Trainer};
+use crate::data::Batching;
+use crate::data::{BrokenPicture, Pass, Place, Plan};
+use crate::engine::Engine;
+use crate::model::Weights;
+use crate::parallel::Ranks;
+use crate::run::Checkpoints;
+use outputs::Outputs;
+
+pub use outputs::Line;
+
+/// So many iterations in a row whose gradients are not finite end a run.
+const MOST_REFUSED: u32 = 30;
+
+/// A run: its data, its folder, and how often what is written.
+pub struct Run<'a> {
+    /// What to learn from.
+    pub training: &'a DataSet,
+    /// What to judge by, if anything.
+    pub validation: Option<&'a DataSet>,
+    /// The VQVAE, and the names of the classes.
+    pub given: &'a Weights,
+    /// Where everything is written; only the first rank writes.
+    pub folder: &'a Path,
+    /// Iterations of the whole run.
+    pub iterations: u64,
+    /// Whether every epoch has an order of its own.
+    pub shuffle: bool,
+    /// Iterations between two checkpoints; 0 for one an epoch.
+    pub save_every: u64,
+    /// How many checkpoints stay.
+    pub keep: usize,
+    /// Epochs between two validations; 0 for one at the end.
+    pub validate_every: u32,
+    /// Epochs between two grids of samples; 0 for none.
+    pub sample_every: u32,
+    /// Iterations between two lines of the log.
+    pub log_every: u64,
+    /// Iterations between two lines with each scale by itself.
+    pub details_every: u64,
+}
+
+/// Who is told how a run goes.
+pub trait Observer {
+    /// The run begins, or goes on, after so many of all its iterations.
+    fn begun(&mut self, done: u64, all: u64);
+    /// An iteration is done; `break` ends the run as a checkpoint can resume it.
+    fn iteration(&mut self, done: u64, line: Option<&Line>) -> ControlFlow<()>;
+    /// The model was judged after so many iterations.
+    fn validated(&mut self, done: u64, report: &Report);
+    /// A file was written.
+    fn wrote(&mut self, path: &Path);
+    /// Something went wrong that is not the end.
+    fn warn(&mut self, text: &str);
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// Where it stands.
+    pub progress: Progress,
+    /// The last validation, if there was one.
+    pub report: Option<Report>,
+    /// The checkpoint of the end.
+    pub checkpoint: PathBuf,
+}
+
+/// Iterations of an epoch of so many items.
+///
+/// # Errors
+/// If there are too few items for one batch, or it cannot be shared evenly.
+pub fn iterations_of_epoch(items: usize, batch: u32, ranks: &dyn Ranks) -> Result<u64, TrainError> {
+    let batching = Batching {
+        pass: Pass::Training,
+        batch,
+        rank: ranks.rank() as u32,
+        ranks: ranks.size() as u32,
+        seed: 0,
+        shuffle: false,
+    };
+    Ok(Plan::new(items, batching)?.batches().into())
+}
+
+/// Trains `trainer` until the run is done, from its newest checkpoint if it has one.
+///
+/// # Errors
+/// If data, folder or another rank fail, or gradients stay not finite; the last checkpoint is whole
+/// then.
+pub fn fit(
+    run: &Run<'_>,
+    trainer: &mut Trainer,
+    engine: &mut Engine<'_>,
+    ranks: &dyn Ranks,
+    observer: &mut dyn Observer,
+) -> Result<Ended, TrainError> {
+    let recipe = trainer.recipe;
+    let of_epoch = iterations_of_epoch(run.training.items(), recipe.batch, ranks)?;
+    let checkpoints = Checkpoints::new(run.folder, run.keep);
+    let progress = resume(trainer, &checkpoints, ranks, observer)?;
+    let mut fit = Fit {
+        outputs: match ranks.rank() {
+            0 => Some(Outputs::open(run, checkpoints, progress.iterations)?),
+            _ => None,
+        },
+        run,
+        trainer,
+        engine,
+        ranks,
+        observer,
+        progress,
+        of_epoch,
+        judged: None,
+        begun: Instant::now(),
+        images: 0,
+    };
+    fit.run()
+}
+
+/// Where the run stands, on every rank.
+fn resume(
+    trainer: &mut Trainer,
+    checkpoints: &Checkpoints,
+    ranks: &dyn Ranks,
+    observer: &mut dyn Observer,
+) -> Result<Progress, TrainError> {
+    let mut progress = Progress::default();
+    if ranks.rank() == 0
+        && let Some(saved) = checkpoints.newest(&mut |text| observer.warn(&text))?
+    {
+        progress = state::restore(trainer, &saved.checkpoint, &saved.path)?;
+    }
+    state::share(trainer, progress, ranks)
+}
+
+/// A run under way.
+struct Fit<'a, 'r, 'w> {
+    run: &'r Run<'a>,
+    trainer: &'r mut Trainer,
+    engine: &'r mut Engine<'w>,
+    ranks: &'r dyn Ranks,
+    observer: &'r mut dyn Observer,
+    outputs: Option<Outputs>,
+    progress: Progress,
+    /// Iterations of an epoch.
+    of_epoch: u64,
+    /// What to judge by, once it has been read.
+    judged: Option<Vec<Lesson>>,
+    /// When the images that are counted began to be learnt from.
+    begun: Instant,
+    images: u64,
+}
+
+impl Fit<'_, '_, '_> {
+    fn run(&mut self) -> Result<Ended, TrainError> {
+        let mut done = self.progress.iterations;
+        self.observer.begun(done, self.run.iterations);
+        let plan = Plan::new(self.run.training.items(), self.batching(Pass::Training))?;
+        let epochs = self.run.iterations.div_ceil(self.of_epoch) as u32;
+        let mut batches = self.run.training.batches(&plan, self.place(done), epochs)?;
+        let (mut report, mut saved, mut ended) = (None, done, false);
+        while done < self.run.iterations && !ended {
+            let lessons = self.lessons(&mut batches)?;
+            ended = self.iteration(done, &lessons)?.is_break();
+            done += 1;
+            let epoch_done = done.is_multiple_of(self.of_epoch);
+            let epoch = done / self.of_epoch;
+            let after = |every: u32| epoch_done && every > 0 && epoch.is_multiple_of(every.into());
+            let last = done == self.run.iterations;
+            if last || after(self.run.validate_every) {
+                report = self.validate(done)?;
+            }
+            let due = match self.run.save_every {
+                0 => epoch_done,
+                every => done.is_multiple_of(every),
+            };
+            let sampled = after(self.run.sample_every) || (last && self.run.sample_every > 0);
+            if due || last || ended || sampled {
+                self.save()?;
+                saved = done;
+            }
+            if sampled {
+                self.sample(done)?;
+            }
+        }
+        debug_assert_eq!(saved, done, "a run ends with a checkpoint");
+        Ok(Ended {
+            progress: self.progress.clone(),
+            report,
+            checkpoint: self.run.folder.join("ckpt-last.safetensors"),
+        })
+    }
+
+    fn batching(&self, pass: Pass) -> Batching {
+        let recipe = &self.trainer.recipe;
+        let (rank, ranks) = (self.ranks.rank() as u32, self.ranks.size() as u32);
+        let shuffle = pass == Pass::Training && self.run.shuffle;
+        Batching { pass, batch: recipe.batch, rank, ranks, seed: recipe.seed, shuffle }
+    }
+
+    fn place(&self, done: u64) -> Place {
+        Place { epoch: (done / self.of_epoch) as u32, batch: (done % self.of_epoch) as u32 }
+    }
+
+    /// This rank's share of the next batch, in as many parts as the recipe says.
+    fn lessons(&mut self, batches: &mut Batches<'_>) -> Result<Vec<Lesson>, TrainError> {
+        let next = batches.next(self.engine)?.expect("a run has as many batches as iterations");
+        self.tell_broken(&next.broken, "another stands in for it");
+        let images = next.labels.len().div_ceil(self.trainer.recipe.parts as usize);
+        lessons(self.engine, &next.labels, &next.tokens, images)
+    }
+
+    fn tell_broken(&mut self, broken: &[BrokenPicture], so: &str) {
+        for picture in broken {
+            let text = format!("{}: {}: {so}", picture.path.display(), picture.reason);
+            self.observer.warn(&text);
+        }
+    }
+
+    /// One step, and the line of the log that is due.
+    fn iteration(&mut self, number: u64, parts: &[Lesson]) -> Result<ControlFlow<()>, TrainError> {
+        let due = |every: u64| every > 0 && number.is_multiple_of(every);
+        let with_details = due(self.run.details_every);
+        let with_line =
+            with_details || due(self.run.log_every) || number + 1 == self.run.iterations;
+        let scale = self.trainer.loss_scale.map(|scale| scale.factor);
+        let step = self.trainer.step(&self.engine.cpu(), self.ranks, number, parts, with_line)?;
+        self.images += u64::from(self.trainer.recipe.batch);
+        self.note(number, &step)?;
+        self.progress.iterations = number + 1;
+        let mut line = None;
+        if let Some(tally) = &step.tally {
+            let rate = self.images as f64 / self.begun.elapsed().as_secs_f64();
+            (self.begun, self.images) = (Instant::now(), 0);
+            let epoch = number / self.of_epoch;
+            let of_step = Line::new(number, epoch, &step, tally, scale, rate, with_details);
+            if let Some(outputs) = &mut self.outputs {
+                outputs.line(&of_step)?;
+            }
+            line = Some(of_step);
+        }
+        Ok(self.observer.iteration(number + 1, line.as_ref()))
+    }
+
+    /// Counts iterations that left the weights as they were; too many in a row are an error.
+    fn note(&mut self, iteration: u64, step: &Step) -> Result<(), TrainError> {
+        if step.norm.is_finite() {
+            self.progress.refused = 0;
+            return Ok(());
+        }
+        self.progress.refused += 1;
+        self.progress.refused_in_all += 1;
+        let count = self.progress.refused;
+        // Half precision looks for its scale this way; that is told of only if it does not end.
+        if self.trainer.loss_scale.is_none() {
+            let all = self.progress.refused_in_all;
+            self.observer.warn(&format!(
+                "iteration {iteration}: a gradient is not finite: weights left as they were \
+                 ({all} so far)"
+            ));
+        }
+        if count >= MOST_REFUSED { Err(TrainError::NotFinite { iteration, count }) } else { Ok(()) }
+    }
+
+    /// Judges the model by all that there is to judge by; keeps it if it is the best so far.
+    fn validate(&mut self, done: u64) -> Result<Option<Report>, TrainError> {
+        let Some(set) = self.run.validation else { return Ok(None) };
+        let judged = match self.judged.take() {
+            Some(judged) => judged,
+            None => {
+                let plan = Plan::new(set.items(), self.batching(Pass::Validation))?;
+                let (labels, tokens, broken) = set.all(&plan, self.engine)?;
+                self.tell_broken(&broken, "left out of the validation");
+                let recipe = &self.trainer.recipe;
+                let share = recipe.batch as usize / self.ranks.size();
+                let images = share.div_ceil(recipe.parts as usize);
+                lessons(self.engine, &labels, &tokens, images)?
+            }
+        };
+        let (ladder, codes) = (self.trainer.config.ladder, self.trainer.config.codes);
+        let mut tally = Tally::new(ladder, codes);
+        for lesson in &judged {
+            self.ranks.check()?;
+            self.trainer.judge(&self.engine.cpu(), lesson, &mut tally)?;
+        }
+        self.judged = Some(judged);
+        tally.sum(self.ranks)?;
+        if tally.images() == 0 {
+            self.observer.warn("not one picture to validate on can be read");
+            return Ok(None);
+        }
+        let report = tally.report();
+        let tail = report.L_tail.expect("a validation is over all scales");
+        let best = self.progress.best_tail.is_none_or(|best| tail < best);
+        if best {
+            self.progress.best_tail = Some(tail);
+        }
+        if let Some(outputs) = &mut self.outputs {
+            outputs.validated(done - 1, (done - 1) / self.of_epoch, &report, &tally.details())?;
+            if best {
+                let records = state::records(self.trainer, &self.progress, self.run.given);
+                self.observer.wrote(&outputs.save_best(done, records)?);
+            }
+        }
+        self.observer.validated(done, &report);
+        // What was spent on this is not the next iterations'.
+        (self.begun, self.images) = (Instant::now(), 0);
+        Ok(Some(report))
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        let Some(outputs) = &mut self.outputs else { return Ok(()) };
+        let records = state::records(self.trainer, &self.progress, self.run.given);
+        self.observer.wrote(&outputs.save(self.progress.iterations, records)?);
+        Ok(())
+    }
+
+    fn sample(&mut self, done: u64) -> Result<(), TrainError> {
+        let Some(outputs) = &mut self.outputs else { return Ok(()) };
+        let (classes, seed) = (self.trainer.config.classes, self.trainer.recipe.seed);
+        let (threads, isa) = (self.engine.threads(), self.engine.isa());
+        self.observer.wrote(&outputs.sample(done, classes, seed, threads, isa)?);
+        (self.begun, self.images) = (Instant::now(), 0);
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Half-precision training on a processor that computes in `f32`: rounded weights.
+
+use half::{bf16, f16};
+use var_kernel::cpu::Cpu;
+
+use super::parameters::Layout;
+
+/// What the blocks' matrices are computed with (`--fp16`).
+///
+/// The CPU computes in `f32` whatever is asked for. With 16 bits it computes with matrices rounded
+/// to 16 bits, so that a run shows what they cost in accuracy; activations and gradients stay in
+/// `f32`. Embeddings, LayerNorm, softmax, head and loss are never rounded (model.md, section 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Precision {
+    /// `f32`, `--fp16 0`.
+    F32,
+    /// `f16` with a loss scale, `--fp16 1`.
+    F16,
+    /// `bf16`, `--fp16 2`.
+    Bf16,
+}
+
+/// Floats in one task.
+const RUN: usize = 1 << 14;
+
+impl Precision {
+    /// Whether the network computes with other numbers than the optimizer moves.
+    pub fn rounds(self) -> bool {
+        self != Self::F32
+    }
+
+    /// Writes to `computed` what the network computes with: `weights`, the blocks' matrices rounded
+    /// to the nearest number of this precision, halves to even.
+    ///
+    /// # Panics
+    /// If a slice is not as long as the layout.
+    pub fn round(self, cpu: &Cpu<'_>, layout: &Layout, weights: &[f32], computed: &mut [f32]) {
+        let lengths = [weights.len(), computed.len()];
+        assert_eq!(lengths, [layout.floats(); 2], "weights are not as long as their layout");
+        for tensor in layout.tensors() {
+            let range = tensor.range.clone();
+            let (from, to) = (&weights[range.clone()], &mut computed[range]);
+            let rounded = tensor.matrix && tensor.name.starts_with("blocks.");
+            match self {
+                Self::F16 if rounded => each(cpu, to, from, |x| f16::from_f32(x).to_f32()),
+                Self::Bf16 if rounded => each(cpu, to, from, |x| bf16::from_f32(x).to_f32()),
+                _ => to.copy_from_slice(from),
+            }
+        }
+    }
+}
+
+fn each(cpu: &Cpu<'_>, to: &mut [f32], from: &[f32], round: impl Fn(f32) -> f32 + Sync) {
+    cpu.for_each_run(to, RUN, |number, to, _| {
+        for (to, from) in to.iter_mut().zip(&from[number * RUN..]) {
+            *to = round(*from);
+        }
+    });
+}

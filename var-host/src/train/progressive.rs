@@ -1,0 +1,139 @@
+//! Progressive training: the coarse scales first, the finer ones one after the other.
+
+use var_kernel::model::Ladder;
+
+/// When the scales come (`--pg`, `--pg0`, `--pgwp`; model.md, section 7).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progressive {
+    /// The newest scale until the warm-up ends, counted from 0.
+    pub first: usize,
+    /// Iterations of the warm-up.
+    pub warmup: u64,
+    /// The iteration from which all scales are learnt.
+    pub complete: u64,
+    /// Iterations over which a new scale gains its weight.
+    pub rise: u64,
+}
+
+/// What is learnt at an iteration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stage {
+    /// How many scales are learnt.
+    pub scales: usize,
+    /// Weight of the newest among them, 0.01 to 1.
+    pub newest: f32,
+}
+
+impl Stage {
+    /// All of `ladder`, all alike.
+    pub fn whole(ladder: &Ladder) -> Self {
+        Self { scales: ladder.scales(), newest: 1.0 }
+    }
+
+    /// The weight of each position's loss in that of an image: `1 / L`, times [`Stage::newest`] on
+    /// the newest scale; L counts the positions of all scales, learnt or not.
+    pub fn weights(&self, ladder: &Ladder) -> Vec<f32> {
+        let newest = ladder.range(self.scales - 1);
+        let each = 1.0 / ladder.length() as f32;
+        let weight = |i| if newest.contains(&i) { self.newest * each } else { each };
+        (0..newest.end).map(weight).collect()
+    }
+}
+
+impl Progressive {
+    /// The stage at `iteration` of a run on `ladder`.
+    ///
+    /// Until the warm-up ends the newest scale is [`first`](Self::first), from
+    /// [`complete`](Self::complete) on the last; between them it is
+    /// `first + round(progress · (last − first))`, a half to the even number. Its weight grows from
+    /// 0.01 to 1 over [`rise`](Self::rise) iterations, but for that of the first stage and of all
+    /// scales together.
+    pub fn stage(&self, iteration: u64, ladder: &Ladder) -> Stage {
+        let last = ladder.scales() - 1;
+        let newest = self.newest(iteration, last);
+        if newest == last || newest == self.newest(0, last) {
+            return Stage { scales: newest + 1, newest: 1.0 };
+        }
+        // The newest scale never falls back: the iteration at which it came is found by halving.
+        let (mut before, mut since) = (0, iteration);
+        while since - before > 1 {
+            let middle = before + (since - before) / 2;
+            if self.newest(middle, last) == newest { since = middle } else { before = middle }
+        }
+        let seen = (iteration - since + 1) as f32;
+        let weight = if self.rise == 0 { 1.0 } else { (seen / self.rise as f32).clamp(0.01, 1.0) };
+        Stage { scales: newest + 1, newest: weight }
+    }
+
+    fn newest(&self, iteration: u64, last: usize) -> usize {
+        let first = self.first.min(last);
+        if iteration <= self.warmup {
+            first
+        } else if iteration >= self.complete {
+            last
+        } else {
+            let passed = (iteration - self.warmup) as f64 / (self.complete - self.warmup) as f64;
+            first + (passed * (last - first) as f64).round_ties_even() as usize
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RUN: Progressive = Progressive { first: 4, warmup: 20, complete: 120, rise: 8 };
+
+    fn ladder() -> Ladder {
+        Ladder::named("256").expect("a published ladder")
+    }
+
+    #[test]
+    fn scales_come_one_after_the_other() {
+        let scales = |iteration| RUN.stage(iteration, &ladder()).scales;
+        assert_eq!([0, 20, 30, 31, 119, 120, 500].map(scales), [5, 5, 5, 6, 10, 10, 10]);
+    }
+
+    #[test]
+    fn a_new_scale_gains_its_weight() {
+        // 4 + round(5 · p) is 5 from p > 0.1 on: iteration 31, the first with that newest scale.
+        let weight = |iteration| RUN.stage(iteration, &ladder()).newest;
+        assert_eq!([0, 20, 30, 31, 32, 38, 39].map(weight), [1.0, 1.0, 1.0, 0.125, 0.25, 1.0, 1.0]);
+        let slow = Progressive { rise: 1000, ..RUN };
+        assert_eq!(slow.stage(31, &ladder()).newest, 0.01);
+        assert_eq!(slow.stage(120, &ladder()).newest, 1.0);
+    }
+
+    #[test]
+    fn weights_are_of_all_positions() {
+        let ladder = Ladder::new(&[1, 2, 3]).expect("a ladder");
+        let stage = Stage { scales: 2, newest: 0.5 };
+        let each = 1.0 / 14.0;
+        assert_eq!(stage.weights(&ladder), [each, 0.5 * each, 0.5 * each, 0.5 * each, 0.5 * each]);
+        assert_eq!(Stage::whole(&ladder).weights(&ladder), vec![each; 14]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_stage_is_what_counting_says(
+            first in 0_usize..12, warmup in 0_u64..9, length in 0_u64..60, rise in 0_u64..9,
+        ) {
+            let run = Progressive { first, warmup, complete: warmup + length, rise };
+            let ladder = ladder();
+            let (mut scales, mut seen, mut stages) = (0, 0_u64, 0);
+            for iteration in 0..80 {
+                let stage = run.stage(iteration, &ladder);
+                prop_assert!(stage.scales >= scales);
+                if stage.scales != scales {
+                    (scales, seen, stages) = (stage.scales, 0, stages + 1);
+                }
+                seen += 1;
+                let ramp = stages > 1 && scales < ladder.scales() && rise > 0;
+                let want = if ramp { (seen as f32 / rise as f32).clamp(0.01, 1.0) } else { 1.0 };
+                prop_assert_eq!(stage.newest, want);
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The quantizer's training forward (model.md, section 2): tokens without a gradient, what they add
+//! up to with one, and how often each code is used.
+
+use var_kernel::arena::Arena;
+use var_kernel::memory::Floats;
+use var_kernel::model::config::VqvaeConfig;
+use var_kernel::model::quantizer::Quantizer;
+use var_kernel::ops::{Backend, Combine, NearestCode, Resize, nearest_code, resize};
+
+use crate::grad::{Detach, Span, Sums};
+
+/// Weight of the loss that moves the latents towards the codes, against the one that moves the codes
+/// towards the latents: β.
+pub const COMMITMENT: f32 = 0.25;
+
+/// What became of some latents, in an arena that keeps.
+pub struct Quantized<'m, S: ?Sized> {
+    /// `images · L`, as [`Quantizer::encode`] gives them.
+    pub tokens: Vec<u32>,
+    /// What each scale quantized: `images × cells(scale) × latent`.
+    pub features: Vec<&'m S>,
+    /// The latents as they are after each scale.
+    pub sums: Vec<&'m S>,
+    /// The last of the sums, whose gradient passes straight to the latents.
+    pub out: &'m S,
+}
+
+/// Chooses tokens for `latents`, scale by scale, and adds up what they stand for.
+///
+/// Gradients of the sums reach the codebook and the refinements; none passes through a choice.
+///
+/// `latents`: `images × side × side × latent`.
+///
+/// # Errors
+/// Only the device's own.
+///
+/// # Panics
+/// If the arena is too small.
+pub fn forward<'m, B: Detach>(
+    b: &B,
+    quantizer: &Quantizer<'_, '_, B>,
+    config: VqvaeConfig,
+    latents: &B::Slice,
+    arena: &mut Arena<'m, B::Slice>,
+) -> Result<Quantized<'m, B::Slice>, B::Error> {
+    let VqvaeConfig { ladder, latent, codes, distance, .. } = config;
+    let (plain, length, finest) = (b.detached(), latents.len(), ladder.finest());
+    let images = length / quantizer.latent_len(1);
+    let mut tokens = vec![0; images * ladder.length()];
+    let (mut features, mut sums) = (Vec::new(), Vec::<&B::Slice>::new());
+    let (mut rest, mut left) = (arena.take(length), arena.take(length));
+    plain.copy(rest, latents)?;
+    let mut later = &mut tokens[..];
+    for scale in 0..ladder.scales() {
+        let rows = images * ladder.cells(scale);
+        let here;
+        (here, later) = later.split_at_mut(rows);
+        let feature = arena.take(rows * latent);
+        if scale + 1 == ladder.scales() {
+            plain.copy(feature, rest)?;
+        } else {
+            let (from, to) = (finest, ladder.sides()[scale]);
+            plain.area(
+                feature,
+                rest,
+                resize::Dims { batch: images, from, to, channels: latent },
+            )?;
+        }
+        let size = nearest_code::Dims { rows, codes, width: latent };
+        plain.nearest_code(here, feature, quantizer.codebook, distance, size)?;
+        let map = arena.take(rows * latent);
+        b.embedding(map, quantizer.codebook, here, latent)?;
+        let contribution = arena.take(length);
+        quantizer.contribution(b, contribution, map, scale, arena)?;
+        plain.blend(left, (rest, 1.0), (contribution, -1.0))?;
+        core::mem::swap(&mut rest, &mut left);
+        let sum = match sums.last() {
+            None => &*contribution,
+            Some(before) => {
+                let sum = arena.take(length);
+                b.blend(sum, (before, 1.0), (contribution, 1.0))?;
+                sum
+            }
+        };
+        features.push(&*feature);
+        sums.push(sum);
+    }
+    let out = arena.take(length);
+    b.straight_through(out, sums.last().expect("a ladder has a scale"), latents)?;
+    Ok(Quantized { tokens, features, sums, out })
+}
+
+/// Mean squared difference of each of `sums` from `latents`.
+///
+/// # Errors
+/// Only the device's own.
+pub fn mean_squares<B: Backend>(
+    b: &B,
+    sums: &[&B::Slice],
+    latents: &B::Slice,
+) -> Result<Vec<f64>, B::Error> {
+    let mut target = vec![0.0; latents.len()];
+    b.download(&mut target, latents)?;
+    let mut values = vec![0.0; latents.len()];
+    let of_sum = |sum: &&B::Slice| {
+        b.download(&mut values, sum)?;
+        let squares = values.iter().zip(&target).map(|(a, b)| f64::from(a - b).powi(2));
+        Ok(squares.sum::<f64>() / target.len() as f64)
+    };
+    sums.iter().map(of_sum).collect()
+}
+
+/// The quantizer's loss: the mean over scales of `β·mse(sum, latents) + mse(sum, latents)`, which
+/// differ in what they move: the first the latents, the second the sums.
+///
+/// `errors`: [`mean_squares`].
+pub fn loss(errors: &[f64]) -> f64 {
+    let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+    (1.0 + f64::from(COMMITMENT)) * mean
+}
+
+/// Adds `factor` times the gradients of [`loss`] to those of `sums` and `latents`.
+///
+/// `values` and `gradients`: all values and their gradients.
+///
+/// # Errors
+/// Only the device's own.
+pub fn loss_backward<B: Sums>(
+    b: &B,
+    gradients: &mut B::Slice,
+    values: &B::Slice,
+    sums: &[Span],
+    latents: Span,
+    factor: f32,
+) -> Result<(), B::Error> {
+    let each = 2.0 * factor / (sums.len() * latents.length) as f32;
+    for sum in sums {
+        for (of, sign) in [(*sum, 1.0), (latents, -COMMITMENT)] {
+            let into = of.of_mut(gradients);
+            b.add_scaled(into, sum.of(values), sign * each)?;
+            b.add_scaled(into, latents.of(values), -sign * each)?;
+        }
+    }
+    Ok(())
+}
+
+/// How often each code is chosen at each scale: `ema_vocab_hit_SV` of a checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hits {
+    codes: usize,
+    /// Average hits: `scales × codes`.
+    pub averages: Vec<f32>,
+    /// Steps so far.
+    pub steps: u64,
+}
+
+impl Hits {
+    /// No hits yet.
+    pub fn new(config: &VqvaeConfig) -> Self {
+        let VqvaeConfig { ladder, codes, .. } = config;
+        Self { codes: *codes, averages: vec![0.0; ladder.scales() * codes], steps: 0 }
+    }
+
+    /// Takes one step's hits, as [`count`] gives them, summed over all ranks: the first as they are,
+    /// then `average = decay · average + (1 − decay) · hits`, decay 0.9 up to step 100, then 0.99.
+    ///
+    /// # Panics
+    /// If `hits` is not `scales × codes`.
+    pub fn add(&mut self, hits: &[u32]) {
+        assert_eq!(hits.len(), self.averages.len(), "hits are not scales × codes");
+        let decay = match self.steps {
+            0 => 0.0,
+            1..100 => 0.9,
+            _ => 0.99,
+        };
+        for (average, hits) in self.averages.iter_mut().zip(hits) {
+            *average = decay * *average + (1.0 - decay) * *hits as f32;
+        }
+        self.steps += 1;
+    }
+
+    /// For each scale the share of codes that are in use: with average hits of at least
+    /// `0.08 · images · p² / codes`, p the ladder's finest side and `images` those of a step on all
+    /// ranks.
+    pub fn usage(&self, config: &VqvaeConfig, images: usize) -> Vec<f64> {
+        let cells = images * config.ladder.finest() * config.ladder.finest();
+        let least = cells as f32 / self.codes as f32 * 0.08;
+        let of_scale = |averages: &[f32]| {
+            let used = averages.iter().filter(|average| **average >= least).count();
+            used as f64 / self.codes as f64
+        };
+        self.averages.chunks_exact(self.codes).map(of_scale).collect()
+    }
+}
+
+/// How often each code occurs at each scale: `scales × codes`.
+///
+/// `tokens`: scale by scale, as a training step gives them.
+///
+/// # Panics
+/// If a token is past the codebook's end or `tokens` is not whole ladders.
+pub fn count(config: &VqvaeConfig, tokens: &[u32]) -> Vec<u32> {
+    let VqvaeConfig { ladder, codes, .. } = config;
+    assert_eq!(tokens.len() % ladder.length(), 0, "tokens are not whole ladders");
+    let images = tokens.len() / ladder.length();
+    let mut hits = vec![0; ladder.scales() * codes];
+    let mut tokens = tokens;
+    for (scale, hits) in hits.chunks_exact_mut(*codes).enumerate() {
+        let (here, later) = tokens.split_at(images * ladder.cells(scale));
+        here.iter().for_each(|token| hits[*token as usize] += 1);
+        tokens = later;
+    }
+    hits
+}

@@ -1,0 +1,59 @@
+//! Everything that decides what a transformer learns from its data.
+
+use super::noise::Noise;
+use super::precision::Precision;
+use super::progressive::{Progressive, Stage};
+use crate::optim::schedule::Schedule;
+use var_kernel::model::Ladder;
+
+/// How a transformer is trained (model.md, section 7).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recipe {
+    /// Images of one update, of all ranks together (`--bs`).
+    pub batch: u32,
+    /// Parts that a rank's share of the batch is learnt in, one after the other (`--ac`).
+    pub parts: u32,
+    /// Learning rate and weight decay of each iteration.
+    pub schedule: Schedule,
+    /// The greatest norm of a gradient; 0 for no clipping (`--tclip`).
+    pub clip: f64,
+    /// Label smoothing, 0 to 1 (`--ls`).
+    pub smoothing: f32,
+    /// What the blocks are computed with (`--fp16`).
+    pub precision: Precision,
+    /// Coarse scales first, if any are kept back (`--pg`).
+    pub progressive: Option<Progressive>,
+    /// Classes and halves of blocks that are left out.
+    pub noise: Noise,
+    /// Decay of the average of the weights; 0 for no average (`--ema`).
+    pub average: f64,
+    /// Seed of all random numbers.
+    pub seed: u64,
+}
+
+impl Recipe {
+    /// The learning rate of a global batch: `base · batch / 256`.
+    pub fn peak_rate(base: f64, batch: u32) -> f64 {
+        base * f64::from(batch) / 256.0
+    }
+
+    /// What is learnt at `iteration`.
+    pub fn stage(&self, iteration: u64, ladder: &Ladder) -> Stage {
+        match &self.progressive {
+            Some(progressive) => progressive.stage(iteration, ladder),
+            None => Stage::whole(ladder),
+        }
+    }
+
+    /// Decay of the average at update number `updates`, from 1: `min(average, (1 + n) / (10 + n))`,
+    /// so that the first weights, which are random, are soon forgotten.
+    pub fn average_decay(&self, updates: u64) -> f64 {
+        average_decay(self.average, updates)
+    }
+}
+
+/// `min(decay, (1 + n) / (10 + n))` at update number n, from 1.
+pub(crate) fn average_decay(decay: f64, updates: u64) -> f64 {
+    let n = updates as f64;
+    decay.min((1.0 + n) / (10.0 + n))
+}

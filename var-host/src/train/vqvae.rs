@@ -1,0 +1,167 @@
+//! One step of the VQVAE: pictures → latents → tokens → pictures, and the way back.
+//!
+//! [`Step::forward`] reconstructs; the caller looks at the pictures and writes the gradient of
+//! whatever loss it likes ([`Step::pictures`]); [`Step::backward`] takes it to the weights.
+
+use core::cell::Cell;
+
+use var_kernel::arena::Arena;
+use var_kernel::dry::{Dry, Lengths};
+use var_kernel::memory::Floats;
+use var_kernel::model::{Vqvae, VqvaeConfig};
+
+use super::parameters::Layout;
+use super::quantizer::{self, Quantized};
+use super::room::{Needs, Room};
+use crate::grad::{Detach, Memory, RecordedSource, Recording, Span, Tape, TrainBackend};
+use crate::model::assemble::VqvaeLayers;
+use crate::model::listing::Listing;
+
+/// A forward pass that awaits the gradient of its pictures.
+pub struct Step {
+    /// `images · L`, scale by scale, as
+    /// [`Quantizer::encode`](var_kernel::model::Quantizer::encode) gives them.
+    pub tokens: Vec<u32>,
+    /// Mean squared difference between the latents and what the tokens so far stand for, scale by
+    /// scale.
+    pub errors: Vec<f64>,
+    /// What each scale quantized, `images × cells(scale) × latent`, among the room's values.
+    pub features: Vec<Span>,
+    /// The latents, among the room's values; a loss on them adds to their gradients before
+    /// [`Step::backward`].
+    pub latents: Span,
+    tape: Tape,
+    pictures: Span,
+    sums: Vec<Span>,
+    /// Floats of the values that are data.
+    data: usize,
+}
+
+/// Pictures → latents → tokens and what they stand for → pictures.
+struct Passed<'m, S: ?Sized> {
+    latents: &'m S,
+    quantized: Quantized<'m, S>,
+    pictures: &'m S,
+}
+
+/// The forward pass; `placed` is called once when all data is in the arena.
+fn forward<'m, B: Detach>(
+    b: &B,
+    vqvae: &Vqvae<'_, '_, B>,
+    pictures: &[f32],
+    arena: &mut Arena<'m, B::Slice>,
+    placed: impl FnOnce(),
+) -> Result<Passed<'m, B::Slice>, B::Error> {
+    let images = pictures.len() / vqvae.pictures_len(1);
+    let given = arena.take(pictures.len());
+    b.upload(given, pictures)?;
+    placed();
+    let latents = arena.take(vqvae.quantizer.latent_len(images));
+    vqvae.encode(b, latents, given, arena)?;
+    let quantized = quantizer::forward(b, &vqvae.quantizer, vqvae.config, latents, arena)?;
+    let pictures = arena.take(given.len());
+    vqvae.decode(b, pictures, quantized.out, arena)?;
+    Ok(Passed { latents, quantized, pictures })
+}
+
+/// How much memory `images` pictures take.
+pub fn needs<B: TrainBackend>(b: &B, config: VqvaeConfig, images: usize) -> Needs {
+    let scratch = Cell::new(0);
+    let watcher = |sizes| scratch.set(scratch.get().max(Needs::scratch_of(b, sizes)));
+    let dry = Dry::new(b).watched(&watcher);
+    let mut listing = Listing::default();
+    let Ok(layers) = VqvaeLayers::bind(&mut listing, config);
+    let Ok(vqvae) = layers.assemble(&mut listing);
+    let pictures = vec![0.0; vqvae.pictures_len(images)];
+    let (mut lengths, kept, peak): (Lengths, _, _) = ([(); usize::MAX], Cell::new(0), Cell::new(0));
+    let mut arena = Arena::keeping(&mut lengths[..], &kept).measuring(&peak);
+    let Ok(_) = forward(&dry, &vqvae, &pictures, &mut arena, || ());
+    Needs { values: peak.get(), scratch: scratch.get() }
+}
+
+impl Step {
+    /// Reconstructs `pictures`.
+    ///
+    /// `pictures`: `images × side × side × 3` in [−1, 1]. `weights`: as `layout` says.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If a slice's length is not the configuration's or there is too little room.
+    pub fn forward<B: TrainBackend>(
+        b: &B,
+        config: VqvaeConfig,
+        layout: &Layout,
+        weights: &B::Slice,
+        room: &mut Room<'_, B::Slice>,
+        pictures: &[f32],
+    ) -> Result<Self, B::Error> {
+        let recording = Recording::new(b, room.values, weights);
+        let (kept, data) = (Cell::new(0), Cell::new(0));
+        let (passed, errors) = {
+            let mut source = RecordedSource::new(&recording, layout.source(weights));
+            let layers = VqvaeLayers::bind(&mut source, config).expect("a layout of this model");
+            let vqvae = layers.assemble(&mut source).expect("a layout of this model");
+            let mut arena = Arena::keeping(room.values, &kept);
+            let placed = || data.set(kept.get());
+            let Passed { latents, quantized, pictures } =
+                forward(&recording, &vqvae, pictures, &mut arena, placed)?;
+            let errors = quantizer::mean_squares(b, &quantized.sums, latents)?;
+            let spans = |slices: Vec<&B::Slice>| {
+                slices.into_iter().map(|slice| recording.span(slice)).collect::<Vec<_>>()
+            };
+            let (features, sums) = (spans(quantized.features), spans(quantized.sums));
+            let (latents, pictures) = (recording.span(latents), recording.span(pictures));
+            ((quantized.tokens, features, sums, latents, pictures), errors)
+        };
+        let (tokens, features, sums, latents, pictures) = passed;
+        b.fill(room.gradients.range_mut(0..kept.get()), 0.0)?;
+        let tape = recording.into_tape();
+        let data = data.get();
+        Ok(Self { tokens, errors, features, tape, pictures, latents, sums, data })
+    }
+
+    /// The quantizer's loss: [`quantizer::loss`].
+    pub fn quantizer_loss(&self) -> f64 {
+        quantizer::loss(&self.errors)
+    }
+
+    /// The reconstructed pictures, not clamped, and their gradient, 0 until the caller adds to it.
+    pub fn pictures<'r, S: Floats + ?Sized>(
+        &self,
+        room: &'r mut Room<'_, S>,
+    ) -> (&'r S, &'r mut S) {
+        (self.pictures.of(room.values), self.pictures.of_mut(room.gradients))
+    }
+
+    /// The gradients of all weights are **added** to `weight_gradients`: those of the loss whose
+    /// gradient was written to [`Step::pictures`], and `quantizer_weight` times those of
+    /// [`Step::quantizer_loss`].
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If the memory is not what the forward pass ran in.
+    pub fn backward<B: TrainBackend>(
+        &self,
+        b: &B,
+        weights: &B::Slice,
+        weight_gradients: &mut B::Slice,
+        room: &mut Room<'_, B::Slice>,
+        quantizer_weight: f32,
+    ) -> Result<(), B::Error> {
+        let (values, gradients) = (&*room.values, &mut *room.gradients);
+        quantizer::loss_backward(b, gradients, values, &self.sums, self.latents, quantizer_weight)?;
+        let mut memory = Memory {
+            values: room.values,
+            weights,
+            value_gradients: room.gradients,
+            weight_gradients: Some(weight_gradients),
+            data: self.data,
+            scratch: room.scratch,
+        };
+        self.tape.backward(b, &mut memory)
+    }
+}
