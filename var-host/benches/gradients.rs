@@ -1,5 +1,5 @@
 //! Time of a VQVAE's training step and of what it is made of:
-//! `cargo bench -p var-host --bench gradients [-- threads]`.
+//! `cargo bench -p var-host --bench gradients [-- threads] [step]`, the latter for the step alone.
 //!
 //! Milliseconds are the best of several runs; GFLOP/s are the formula's whichever way it was computed,
 //! and the share is of the fused multiply-adds that the same threads reached between the runs (which
@@ -31,6 +31,9 @@ fn main() {
     let cpu = Cpu::new(Isa::best(), &pool);
     println!("{} with {threads} threads", cpu.isa().name());
     step(&cpu);
+    if std::env::args().any(|argument| argument == "step") {
+        return;
+    }
     for (batch, side, inner, outer, kernel, grid) in [
         (IMAGES, 32, 32, 32, 3, Grid::Same),
         (IMAGES, 16, 64, 64, 3, Grid::Same),
