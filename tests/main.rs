@@ -27,6 +27,9 @@ mod cached_equals_whole;
 /// Batches, threads and instruction sets do not change a byte; a run can be watched and stopped.
 mod reproducible;
 
+/// Event files = what TensorBoard reads.
+mod tensorboard;
+
 /// Imports go one way.
 mod layers;
 

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::atomic_file::AtomicFileError;
 use crate::checkpoint::SaveError;
+use crate::pictures::PictureFault;
 
 /// What can be wrong with the folder of a run.
 #[derive(Debug, Error)]
@@ -30,6 +31,9 @@ pub enum RunError {
     /// A file cannot be written; it is as it was.
     #[error(transparent)]
     File(#[from] AtomicFileError),
+    /// A picture cannot be made a PNG file.
+    #[error(transparent)]
+    Picture(#[from] PictureFault),
     /// Another process works in the folder.
     #[error("{}: another process is training in this folder", folder.display())]
     Locked {

@@ -1,13 +1,14 @@
 //! The log of a run: `log.jsonl`, a JSON object a line.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::RunError;
+use super::append::Appended;
 use crate::atomic_file::{AtomicFile, AtomicFileError};
 
 /// The file of the log.
@@ -20,12 +21,7 @@ pub type Line = Map<String, Value>;
 
 /// A log that is being written.
 #[derive(Debug)]
-pub struct Log {
-    path: PathBuf,
-    file: File,
-    /// Bytes of whole lines.
-    length: u64,
-}
+pub struct Log(Appended);
 
 impl Log {
     /// Opens the log in `folder` to go on at iteration `resume_at`, the first that will be logged.
@@ -55,9 +51,7 @@ impl Log {
                 .map_err(|source| AtomicFileError::Io { path: path.clone(), source })?;
             file.commit()?;
         }
-        let file = File::options().create(true).append(true).open(&path);
-        let file = file.map_err(RunError::io("write", &path))?;
-        Ok(Self { path, file, length: kept.len() as u64 })
+        Ok(Self(Appended::open(path)?))
     }
 
     /// Appends a line. It must be an object with `iter`, its iteration.
@@ -74,13 +68,7 @@ impl Log {
         assert!(is_line, "log: {value} is no object with an integer `{ITERATION}`");
         let mut text = serde_json::to_vec(line).expect("it was plain values");
         text.push(b'\n');
-        if let Err(error) = self.file.write_all(&text) {
-            // A full disk may have taken half of the line.
-            let _ = self.file.set_len(self.length);
-            return Err(RunError::io("write", &self.path)(error));
-        }
-        self.length += text.len() as u64;
-        Ok(())
+        self.0.append(&text)
     }
 }
 

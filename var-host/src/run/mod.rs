@@ -5,16 +5,20 @@
 //! | `config.json`, `lock` | [`settings`] |
 //! | `ckpt-last.safetensors`, `ckpt-ITERATION.safetensors`, `ckpt-best.safetensors` | [`checkpoints`] |
 //! | `log.jsonl` | [`log`] |
+//! | `events.out.tfevents.*` | [`tensorboard`] |
 //!
 //! A run begins with [`settings::begin`], which locks the folder; it goes on from
-//! [`Checkpoints::newest`] and opens its [`Log`] at that iteration.
+//! [`Checkpoints::newest`] and opens its [`Log`] and its [`Events`] at that iteration.
 
+mod append;
 pub mod checkpoints;
 mod error;
 pub mod log;
 pub mod settings;
+pub mod tensorboard;
 
 pub use checkpoints::{Checkpoints, Saved};
 pub use error::{Difference, RunError};
 pub use log::Log;
 pub use settings::{Begun, Options, begin};
+pub use tensorboard::Events;
