@@ -33,5 +33,8 @@ mod tensorboard;
 /// Imports go one way.
 mod layers;
 
+/// Programs started as ranks of one job.
+mod launch;
+
 /// The binary `var` as a user runs it: pictures, files, refusals.
 mod cli;

@@ -8,6 +8,7 @@ mod reference;
 mod refusals;
 mod sample;
 mod tokenize;
+mod train;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ impl Place {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_var"));
         command.args(arguments).current_dir(self.0.path());
-        command.env_remove("RANK").env_remove("WORLD_SIZE");
+        crate::launch::without_launcher(&mut command);
         command
     }
 

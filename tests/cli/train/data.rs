@@ -1,0 +1,90 @@
+//! What a run learns from: pictures, tokens, another model's weights.
+
+use std::fs;
+
+use super::{Place, data, instead, log, small, timeless_log, weights};
+
+#[test]
+fn tokens_are_as_good_as_pictures() {
+    let place = Place::new();
+    data(&place);
+    place.var(&["tokenize", "data", "-o", "train.tok", "--mid-reso", "1", "-q"]);
+    place.var(&["tokenize", "data", "--split", "val", "-o", "val.tok", "--mid-reso", "1", "-q"]);
+    let both = [
+        "train",
+        "--depth",
+        "1",
+        "--width",
+        "64",
+        "--bs",
+        "4",
+        "--iterations",
+        "4",
+        "--log-every",
+        "1",
+        "--ac",
+        "2",
+        "-q",
+    ];
+    let pictures = ["--data", "data", "--aug", "center", "--mid-reso", "1", "--out", "pictures"];
+    let tokens = ["--tokens", "train.tok", "--val-tokens", "val.tok", "--out", "tokens"];
+    place.var(&[&both[..], &pictures].concat());
+    place.var(&[&both[..], &tokens].concat());
+    assert_eq!(timeless_log(&place, "pictures"), timeless_log(&place, "tokens"));
+    assert!(weights(&place, "pictures", "var.") == weights(&place, "tokens", "var."));
+}
+
+#[test]
+fn threads_workers_and_instruction_sets_change_nothing() {
+    let place = Place::new();
+    data(&place);
+    let run = |name: &str, more: &[&str]| {
+        place.var(&small(&[&["--iterations", "3", "--out", name, "-q"], more].concat()));
+        (timeless_log(&place, name), place.bytes(&format!("{name}/ckpt-last.safetensors")))
+    };
+    let first = run("a", &["--threads", "1", "--workers", "0"]);
+    assert!(first == run("b", &["--threads", "3", "--workers", "2", "--isa", "portable"]));
+}
+
+#[test]
+fn broken_pictures_are_told_of_and_replaced() {
+    let place = Place::new();
+    data(&place);
+    fs::write(place.path("data/train/ant/broken.png"), "no picture").unwrap();
+    fs::write(place.path("data/val/bee/broken.jpg"), "").unwrap();
+    let output = place.command(&small(&["--ep", "1", "--out", "run"])).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("broken.jpg") && said.contains("left out of the validation"), "{said}");
+    assert_eq!(log(&place, "run").iter().filter(|line| line["L_mean"].is_number()).count(), 2);
+}
+
+#[test]
+fn a_run_begins_with_another_models_weights() {
+    let place = Place::new();
+    data(&place);
+    place.var(&small(&["--iterations", "2", "--out", "first", "-q"]));
+    let first = "first/ckpt-last.safetensors";
+    let more = ["--iterations", "1", "--wp0", "0", "--out", "more", "--init-from", first, "-q"];
+    // A warm-up that begins with no rate at all: the first update moves nothing.
+    place.var(&small(&[&more[..], &["--twd", "0", "--wp", "1"]].concat()));
+    let [first_weights, more] = ["first", "more"].map(|run| weights(&place, run, "var."));
+    // The average of equal numbers is rounded.
+    let apart = first_weights.iter().zip(&more).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(apart <= 1e-6, "{apart}");
+    let said = place.var(&small(&[
+        "--iterations",
+        "1",
+        "--out",
+        "wide",
+        "--init-from",
+        first,
+        "--classes",
+        "5",
+    ]));
+    assert!(said.contains("the class embedding is new"), "{said}");
+    let options = small(&["--iterations", "1", "--out", "other", "--init-from", first]);
+    let options = instead(options, "64", "128");
+    let message = "width: the run wants 128, the file has 64";
+    place.refused_by(&mut place.command(&options), 1, message);
+}

@@ -1,0 +1,55 @@
+//! Runs that cannot begin or must not go on.
+
+use std::fs;
+
+use super::{Place, data, instead, small};
+
+#[test]
+fn what_cannot_be_trained_on_is_refused() {
+    let place = Place::new();
+    data(&place);
+    let out = ["--out", "run"];
+    place.refused(&["train", "--out", "run"], 2, "--data");
+    place.refused(&[&["train", "--data", "nowhere"], &out[..]].concat(), 1, "nowhere");
+    fs::create_dir_all(place.path("empty/train")).unwrap();
+    let message = "empty/train: wants a folder for each class, has none";
+    place.refused(&[&["train", "--data", "empty"], &out[..]].concat(), 1, message);
+    let more = |options: &[&'static str]| small(&[&out[..], options].concat());
+    place.refused(&more(&["--bs", "100", "--ac", "1"]), 2, "cannot be used multiple times");
+    let large = instead(more(&[]), "4", "100");
+    place.refused(&large, 1, "wants at least 100 pictures for a batch, has 8");
+    place.refused(&more(&["--ac", "3"]), 2, "--bs 4: no multiple of --ac 3");
+    place.refused(&more(&["--classes", "1"]), 2, "--classes 1: the data has 2");
+    place.refused(&more(&["--heads", "7"]), 2, "--depth, --width, --heads");
+    place.refused(&more(&["--pn", "1_2"]), 2, "--pn goes with --vae");
+    place.refused(&more(&["--sche", "up"]), 2, "--sche");
+    place.refused(&more(&["--vae", "data"]), 1, "data");
+    fs::write(place.path("file"), "").unwrap();
+    let options = small(&["--out", "file"]);
+    place.refused(&options, 1, "file");
+}
+
+#[test]
+fn one_class_will_do() {
+    let place = Place::new();
+    data(&place);
+    fs::remove_dir_all(place.path("data/train/bee")).unwrap();
+    fs::remove_dir_all(place.path("data/val")).unwrap();
+    place.var(&small(&["--ep", "1", "--out", "run", "-q"]));
+    place.refused(&["validate", "--data", "nowhere"], 1, "nowhere");
+}
+
+#[test]
+fn gradients_that_are_not_finite_end_a_run_with_its_checkpoint_whole() {
+    let place = Place::new();
+    data(&place);
+    let run = ["--iterations", "60", "--save-every", "1", "--out", "run", "--wp", "1"];
+    // The rate rises to more than any weights bear.
+    let options = instead(small(&run), "0.05", "1e38");
+    let output = place.command(&options).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("gradients have not been finite for 30 iterations in a row"), "{said}");
+    assert!(said.contains("weights left as they were"), "{said}");
+    place.var(&["info", "run/ckpt-last.safetensors"]);
+}

@@ -1,0 +1,72 @@
+//! Several processes that train one model.
+
+use core::time::Duration;
+use std::thread;
+use std::time::Instant;
+
+use super::{Place, data, instead, log, small, weights};
+use crate::launch::Ranks;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[test]
+fn two_ranks_are_one_of_twice_the_share() {
+    let place = Place::new();
+    data(&place);
+    let run = |name| {
+        let options = small(&["--iterations", "6", "--out", name, "-q", "--threads", "1"]);
+        instead(options, "0.05", "1e-3")
+    };
+    place.var(&run("alone"));
+    let ranks = Ranks::start([0, 1].map(|_| place.command(&run("together"))));
+    for output in ranks.wait(LIMIT) {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+    let [alone, together] = ["alone", "together"].map(|run| weights(&place, run, "var."));
+    let apart = alone.iter().zip(&together).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(apart <= 1e-5, "{apart}");
+    let losses = |run| -> Vec<f64> {
+        log(&place, run).iter().filter_map(|line| line["L_mean"].as_f64()).collect()
+    };
+    let (alone, together) = (losses("alone"), losses("together"));
+    assert_eq!(alone.len(), 6);
+    for (a, b) in alone.iter().zip(&together) {
+        assert!((a - b).abs() <= 1e-5, "{a} {b}");
+    }
+}
+
+#[test]
+fn a_killed_rank_ends_the_other() {
+    let place = Place::new();
+    data(&place);
+    let run = small(&[
+        "--iterations",
+        "100000",
+        "--out",
+        "run",
+        "-q",
+        "--threads",
+        "1",
+        "--save-every",
+        "1",
+        "--sample-every",
+        "0",
+        "--val-every",
+        "0",
+    ]);
+    let mut ranks = Ranks::start([0, 1].map(|_| place.command(&run)));
+    let checkpoint = place.path("run/ckpt-last.safetensors");
+    let start = Instant::now();
+    while !checkpoint.exists() {
+        assert!(start.elapsed() < LIMIT, "no checkpoint after {LIMIT:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+    ranks.kill(1);
+    let killed = Instant::now();
+    let outputs = ranks.wait(LIMIT);
+    assert!(killed.elapsed() < Duration::from_secs(30), "{:?}", killed.elapsed());
+    let said = String::from_utf8_lossy(&outputs[0].stderr);
+    assert_eq!(outputs[0].status.code(), Some(1), "{said}");
+    assert!(said.contains("rank 1"), "{said}");
+}
