@@ -210,6 +210,31 @@ impl Tape {
         self.nodes.iter().map(of).max().unwrap_or(0)
     }
 
+    /// Adds to `into` the gradient of the weight of the convolution that wrote `out`, alone, if that of
+    /// `out` were `dout`.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If no convolution wrote `out`, or a slice is of another length.
+    pub(crate) fn convolution_weight_gradient<B: TrainBackend>(
+        &self,
+        b: &B,
+        out: Span,
+        values: &B::Slice,
+        dout: &B::Slice,
+        into: &mut B::Slice,
+        scratch: &mut B::Slice,
+    ) -> Result<(), B::Error> {
+        let of = |node: &Node| match *node {
+            Node::Conv2d { out: written, x, d, .. } if written == out => Some((x, d)),
+            _ => None,
+        };
+        let (x, d) = self.nodes.iter().find_map(of).expect("a convolution wrote it");
+        b.conv2d_backward_weight(into, dout, x.of(values), scratch, d)
+    }
+
     /// Adds the gradients of everything that led to the outputs whose gradients are set, last
     /// operation first.
     ///

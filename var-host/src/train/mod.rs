@@ -20,6 +20,7 @@
 //! | [`trainer`] | a step: forward, loss, backward, sum over ranks, update |
 //! | [`state`] | what a checkpoint holds |
 //! | [`fit`] | a run from where it stands to its end |
+//! | [`vae`] | the same for a VQVAE |
 
 pub mod codebook;
 pub mod discriminator;
@@ -41,6 +42,7 @@ pub mod take_over;
 pub mod trainer;
 pub mod transformer;
 pub mod update;
+pub mod vae;
 pub mod vqvae;
 
 pub use error::TrainError;

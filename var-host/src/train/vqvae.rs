@@ -135,6 +135,28 @@ impl Step {
         (self.pictures.of(room.values), self.pictures.of_mut(room.gradients))
     }
 
+    /// The gradient of the decoder's last convolution, if that of the pictures were `dpictures`:
+    /// **added** to `into`.
+    ///
+    /// `values`: those the forward pass ran in. `into`: as `decoder.conv_out.weight`. `scratch`: the
+    /// room's.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If a slice is of another length.
+    pub fn last_weight_gradient<B: TrainBackend>(
+        &self,
+        b: &B,
+        values: &B::Slice,
+        dpictures: &B::Slice,
+        into: &mut B::Slice,
+        scratch: &mut B::Slice,
+    ) -> Result<(), B::Error> {
+        self.tape.convolution_weight_gradient(b, self.pictures, values, dpictures, into, scratch)
+    }
+
     /// The gradients of all weights are **added** to `weight_gradients`: those of the loss whose
     /// gradient was written to [`Step::pictures`], and `quantizer_weight` times those of
     /// [`Step::quantizer_loss`].
