@@ -5,7 +5,7 @@
 //! | [`args`] | options that several commands share, and what they mean |
 //! | [`classes`] | `--class`: numbers, ranges and names |
 //! | [`built_in`] | the model that is used when none is given |
-//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`validate`], [`mod@bench`] | one command each |
+//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`mod@bench`] | one command each |
 //! | [`output`] | what may be overwritten, and what a picture says of itself |
 //! | [`memory`], [`progress`], [`interrupt`] | the machine and the terminal |
 #![forbid(unsafe_code)]
@@ -28,6 +28,7 @@ mod sample;
 mod score;
 mod tokenize;
 mod train;
+mod train_vae;
 mod validate;
 
 use std::io;
@@ -59,6 +60,7 @@ enum Command {
     Score(score::Options),
     Tokenize(tokenize::Options),
     Train(Box<train::Options>),
+    TrainVae(Box<train_vae::Options>),
     Validate(validate::Options),
     Bench(bench::Options),
 }
@@ -87,6 +89,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Score(options) => score::run(options, &session),
         Command::Tokenize(options) => tokenize::run(options, &session),
         Command::Train(options) => train::run(options, &session),
+        Command::TrainVae(options) => train_vae::run(options, &session),
         Command::Validate(options) => validate::run(options, &session),
         Command::Bench(options) => bench::run(options, &session),
     }

@@ -82,6 +82,16 @@ pub(crate) fn probability(text: &str) -> Result<f32, String> {
     number(text, 0.0..=1.0)
 }
 
+/// A multiple of 8 up to 1024.
+pub(crate) fn multiple_of_8(text: &str) -> Result<u16, String> {
+    let number: u16 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;
+    if (8..=1024).contains(&number) && number.is_multiple_of(8) {
+        Ok(number)
+    } else {
+        Err(format!("{number} is no multiple of 8 up to 1024"))
+    }
+}
+
 /// A finite number that is not below 0.
 pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
     let number: f64 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;

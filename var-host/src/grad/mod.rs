@@ -16,9 +16,12 @@ pub mod attention;
 pub mod combine;
 pub mod conv2d;
 pub mod cross_entropy;
+pub mod feature_distance;
 pub mod group_norm;
 pub mod layer_norm;
+pub mod leaky_relu;
 pub mod linear;
+pub mod max_pool;
 mod memory;
 mod recording;
 pub mod resize;
@@ -31,15 +34,18 @@ mod testing;
 
 use var_kernel::cpu::{Cpu, Matrix};
 use var_kernel::memory::Device;
-use var_kernel::ops::Backend;
+use var_kernel::ops::JudgeBackend;
 
 pub use attention::AttentionBackward;
 pub use combine::CombineBackward;
 pub use conv2d::Conv2dBackward;
 pub use cross_entropy::CrossEntropyBackward;
+pub use feature_distance::FeatureDistanceBackward;
 pub use group_norm::GroupNormBackward;
 pub use layer_norm::LayerNormBackward;
+pub use leaky_relu::LeakyReluBackward;
 pub use linear::LinearBackward;
+pub use max_pool::MaxPoolBackward;
 pub use memory::Memory;
 pub use recording::{Detach, Recorded, RecordedSource, Recording};
 pub use resize::ResizeBackward;
@@ -59,15 +65,18 @@ pub trait Mirrored: Device {
 
 /// Everything a model is made of, forwards and backwards.
 pub trait TrainBackend:
-    Backend
+    JudgeBackend
     + Mirrored
     + AttentionBackward
     + CombineBackward
     + Conv2dBackward
     + CrossEntropyBackward
+    + FeatureDistanceBackward
     + GroupNormBackward
     + LayerNormBackward
+    + LeakyReluBackward
     + LinearBackward
+    + MaxPoolBackward
     + ResizeBackward
     + SplitQkvBackward
     + Sums
@@ -75,15 +84,18 @@ pub trait TrainBackend:
 }
 
 impl<B> TrainBackend for B where
-    B: Backend
+    B: JudgeBackend
         + Mirrored
         + AttentionBackward
         + CombineBackward
         + Conv2dBackward
         + CrossEntropyBackward
+        + FeatureDistanceBackward
         + GroupNormBackward
         + LayerNormBackward
+        + LeakyReluBackward
         + LinearBackward
+        + MaxPoolBackward
         + ResizeBackward
         + SplitQkvBackward
         + Sums

@@ -12,9 +12,12 @@ use var_kernel::ops::combine::{Combine, PlaceDims};
 use var_kernel::ops::conv2d::{self, Conv2d};
 use var_kernel::ops::cross_entropy::CrossEntropy;
 use var_kernel::ops::draw::{self, Draw, Mixture, Settings};
+use var_kernel::ops::feature_distance::{self, FeatureDistance};
 use var_kernel::ops::group_norm::{self, Activation, GroupNorm};
 use var_kernel::ops::layer_norm::{self, LayerNorm};
+use var_kernel::ops::leaky_relu::LeakyRelu;
 use var_kernel::ops::linear::{self, Epilogue, Linear};
+use var_kernel::ops::max_pool::{self, MaxPool};
 use var_kernel::ops::nearest_code::{self, Distance, NearestCode};
 use var_kernel::ops::resize::{self, Resize};
 use var_kernel::ops::split_qkv::{self, Normalisation, SplitQkv};
@@ -431,6 +434,40 @@ impl<B: TrainBackend> CrossEntropy for Recording<'_, B> {
             smoothing,
         });
         self.backend.cross_entropy(out, logits, targets, smoothing)
+    }
+}
+
+impl<B: TrainBackend> FeatureDistance for Recording<'_, B> {
+    fn feature_distance(
+        &self,
+        out: &mut B::Slice,
+        a: &B::Slice,
+        b: &B::Slice,
+        weights: &B::Slice,
+        d: feature_distance::Dims,
+    ) -> Result<(), B::Error> {
+        let operands = [self.span(a), self.span(b), self.span(weights)];
+        self.note(Node::FeatureDistance { out: self.span(out), operands, d });
+        self.backend.feature_distance(out, a, b, weights, d)
+    }
+}
+
+impl<B: TrainBackend> LeakyRelu for Recording<'_, B> {
+    fn leaky_relu(&self, out: &mut B::Slice, x: &B::Slice, slope: f32) -> Result<(), B::Error> {
+        self.note(Node::LeakyRelu { out: self.span(out), x: self.span(x), slope });
+        self.backend.leaky_relu(out, x, slope)
+    }
+}
+
+impl<B: TrainBackend> MaxPool for Recording<'_, B> {
+    fn max_pool(
+        &self,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        d: max_pool::Dims,
+    ) -> Result<(), B::Error> {
+        self.note(Node::MaxPool { out: self.span(out), x: self.span(x), d });
+        self.backend.max_pool(out, x, d)
     }
 }
 

@@ -5,7 +5,7 @@ use var_kernel::ops::attention::{self, Mask};
 use var_kernel::ops::combine::PlaceDims;
 use var_kernel::ops::group_norm::{self, Activation};
 use var_kernel::ops::split_qkv::{self, Normalisation};
-use var_kernel::ops::{PerRow, conv2d, layer_norm, linear, resize};
+use var_kernel::ops::{PerRow, conv2d, feature_distance, layer_norm, linear, max_pool, resize};
 
 use super::combine::Part;
 use super::group_norm::Forward;
@@ -108,6 +108,22 @@ pub(crate) enum Node {
         targets: Vec<u32>,
         smoothing: f32,
     },
+    /// The gradient goes to the first operand; then the other features, then the weights.
+    FeatureDistance {
+        out: Span,
+        operands: [Span; 3],
+        d: feature_distance::Dims,
+    },
+    LeakyRelu {
+        out: Span,
+        x: Span,
+        slope: f32,
+    },
+    MaxPool {
+        out: Span,
+        x: Span,
+        d: max_pool::Dims,
+    },
     Conv2d {
         out: Span,
         x: Span,
@@ -155,7 +171,10 @@ impl Node {
             | Self::Conv2d { out, .. }
             | Self::GroupNorm { out, .. }
             | Self::Bicubic { out, .. }
-            | Self::Area { out, .. } => core::slice::from_ref(out),
+            | Self::Area { out, .. }
+            | Self::FeatureDistance { out, .. }
+            | Self::LeakyRelu { out, .. }
+            | Self::MaxPool { out, .. } => core::slice::from_ref(out),
             Self::SplitQkv { outs, .. } => outs,
             // Several fill one output, each its columns.
             Self::PlaceRows { .. } => &[],
@@ -189,6 +208,31 @@ impl Tape {
             _ => 0,
         };
         self.nodes.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// Adds to `into` the gradient of the weight of the convolution that wrote `out`, alone, if that of
+    /// `out` were `dout`.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If no convolution wrote `out`, or a slice is of another length.
+    pub(crate) fn convolution_weight_gradient<B: TrainBackend>(
+        &self,
+        b: &B,
+        out: Span,
+        values: &B::Slice,
+        dout: &B::Slice,
+        into: &mut B::Slice,
+        scratch: &mut B::Slice,
+    ) -> Result<(), B::Error> {
+        let of = |node: &Node| match *node {
+            Node::Conv2d { out: written, x, d, .. } if written == out => Some((x, d)),
+            _ => None,
+        };
+        let (x, d) = self.nodes.iter().find_map(of).expect("a convolution wrote it");
+        b.conv2d_backward_weight(into, dout, x.of(values), scratch, d)
     }
 
     /// Adds the gradients of everything that led to the outputs whose gradients are set, last
@@ -341,6 +385,25 @@ impl Node {
                     None => Ok(()),
                 }
             }
+            Self::FeatureDistance { out, operands, d } => match m.gradients([operands[0]], out) {
+                Some(Gradients { out, inputs: [da], read, .. }) => {
+                    let [a, other, weights] = operands.map(|operand| read.of(operand));
+                    b.feature_distance_backward(da, out, a, other, weights, d)
+                }
+                None => Ok(()),
+            },
+            Self::LeakyRelu { out, x, slope } => match m.gradients([x], out) {
+                Some(Gradients { out, inputs: [dx], read, .. }) => {
+                    b.leaky_relu_backward(dx, out, read.of(x), slope)
+                }
+                None => Ok(()),
+            },
+            Self::MaxPool { out, x, d } => match m.gradients([x], out) {
+                Some(Gradients { out, inputs: [dx], read, .. }) => {
+                    b.max_pool_backward(dx, out, read.of(x), d)
+                }
+                None => Ok(()),
+            },
             Self::Conv2d { out, x, weight, bias, residual, d } => {
                 if let Some(g) = m.gradients([x], out) {
                     let ([dx], weight) = (g.inputs, B::matrix(g.read.of(weight)));

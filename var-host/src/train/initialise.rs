@@ -1,4 +1,4 @@
-//! What a transformer's weights are before the first step (model.md, section 7).
+//! What weights are before the first step (model.md, section 7).
 
 use var_kernel::model::VarConfig;
 use var_kernel::sample::random::Philox;
@@ -83,6 +83,35 @@ pub fn transformer(
     }
 }
 
+/// Fills `weights` of a VQVAE or discriminator, laid out by `layout`, from `seed`, in the same way.
+///
+/// Convolutions are normal with deviation `gain · √(2 / (fan in + fan out))` (Glorot and Bengio,
+/// "Understanding the difficulty of training deep feedforward neural networks", 2010), factors of
+/// normalisations 1, biases 0, a codebook's numbers even in ±1 / (36 √latent).
+///
+/// # Panics
+/// If `weights` is not as long as the layout.
+pub fn convolutional(weights: &mut [f32], layout: &Layout, gain: f64, seed: u64) {
+    assert_eq!(weights.len(), layout.floats(), "weights are not as long as their layout");
+    for tensor in layout.tensors() {
+        let values = &mut weights[tensor.range.clone()];
+        let mut draws = Normal::new(seed, &tensor.name);
+        match tensor.shape[..] {
+            [outer, inner, height, width] => {
+                let fans = (outer + inner) * height * width;
+                let deviation = gain * (2.0 / fans as f64).sqrt();
+                values.iter_mut().for_each(|x| *x = (deviation * draws.next()) as f32);
+            }
+            [_, latent] => {
+                let reach = 1.0 / (36.0 * (latent as f64).sqrt());
+                let even = |(i, x): (usize, &mut f32)| *x = (reach * draws.even(i)) as f32;
+                values.iter_mut().enumerate().for_each(even);
+            }
+            _ => values.fill(if tensor.name.ends_with("bias") { 0.0 } else { 1.0 }),
+        }
+    }
+}
+
 /// Normal numbers of a tensor, by Box and Muller's method.
 struct Normal {
     random: Philox,
@@ -105,13 +134,16 @@ impl Normal {
         }
         let [a, b, c, d] = self.random.words([self.count, self.tensor, 0, STREAM]);
         self.count += 1;
-        let wide = |high: u32, low: u32| {
-            ((u64::from(high) << 32 | u64::from(low)) >> 11) as f64 / (1_u64 << 53) as f64
-        };
-        let radius = (-2.0 * (1.0 - wide(a, b)).ln()).sqrt();
-        let (sine, cosine) = (2.0 * core::f64::consts::PI * wide(c, d)).sin_cos();
+        let radius = (-2.0 * (1.0 - unit(a, b)).ln()).sqrt();
+        let (sine, cosine) = (2.0 * core::f64::consts::PI * unit(c, d)).sin_cos();
         self.second = Some(radius * sine);
         radius * cosine
+    }
+
+    /// Number `i` of those even in −1 .. 1.
+    fn even(&self, i: usize) -> f64 {
+        let [high, low, ..] = self.random.words([i as u32, self.tensor, 1, STREAM]);
+        2.0 * unit(high, low) - 1.0
     }
 
     /// The next number no farther from 0 than `most`.
@@ -123,4 +155,9 @@ impl Normal {
             }
         }
     }
+}
+
+/// The upper 53 bits of two words as a number in 0 .. 1.
+fn unit(high: u32, low: u32) -> f64 {
+    ((u64::from(high) << 32 | u64::from(low)) >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -10,6 +10,8 @@
 //! | [`transformer`] | loss and gradients of one batch |
 //! | [`quantizer`] | the quantizer's training forward, and how often each code is used |
 //! | [`vqvae`] | one step of the VQVAE |
+//! | [`codebook`] | the care of a codebook: every code in use, at every scale |
+//! | [`discriminator`], [`perceptual`] | networks that judge its pictures |
 //! | [`update`] | clipping, AdamW, the average of weights |
 //! | [`noise`], [`precision`], [`progressive`] | dropout, half precision, coarse scales first |
 //! | [`recipe`] | everything that decides what is learnt |
@@ -18,7 +20,10 @@
 //! | [`trainer`] | a step: forward, loss, backward, sum over ranks, update |
 //! | [`state`] | what a checkpoint holds |
 //! | [`fit`] | a run from where it stands to its end |
+//! | [`vae`] | the same for a VQVAE |
 
+pub mod codebook;
+pub mod discriminator;
 mod error;
 pub mod fit;
 pub mod initialise;
@@ -26,6 +31,7 @@ pub mod lessons;
 pub mod metrics;
 pub mod noise;
 pub mod parameters;
+pub mod perceptual;
 pub mod precision;
 pub mod progressive;
 pub mod quantizer;
@@ -36,6 +42,7 @@ pub mod take_over;
 pub mod trainer;
 pub mod transformer;
 pub mod update;
+pub mod vae;
 pub mod vqvae;
 
 pub use error::TrainError;

@@ -27,9 +27,11 @@ pub struct Step {
     pub errors: Vec<f64>,
     /// What each scale quantized, `images × cells(scale) × latent`, among the room's values.
     pub features: Vec<Span>,
+    /// The latents, among the room's values; a loss on them adds to their gradients before
+    /// [`Step::backward`].
+    pub latents: Span,
     tape: Tape,
     pictures: Span,
-    latents: Span,
     sums: Vec<Span>,
     /// Floats of the values that are data.
     data: usize,
@@ -131,6 +133,28 @@ impl Step {
         room: &'r mut Room<'_, S>,
     ) -> (&'r S, &'r mut S) {
         (self.pictures.of(room.values), self.pictures.of_mut(room.gradients))
+    }
+
+    /// The gradient of the decoder's last convolution, if that of the pictures were `dpictures`:
+    /// **added** to `into`.
+    ///
+    /// `values`: those the forward pass ran in. `into`: as `decoder.conv_out.weight`. `scratch`: the
+    /// room's.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If a slice is of another length.
+    pub fn last_weight_gradient<B: TrainBackend>(
+        &self,
+        b: &B,
+        values: &B::Slice,
+        dpictures: &B::Slice,
+        into: &mut B::Slice,
+        scratch: &mut B::Slice,
+    ) -> Result<(), B::Error> {
+        self.tape.convolution_weight_gradient(b, self.pictures, values, dpictures, into, scratch)
     }
 
     /// The gradients of all weights are **added** to `weight_gradients`: those of the loss whose

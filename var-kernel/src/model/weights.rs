@@ -113,22 +113,28 @@ pub struct Convolution<'a, B: Device> {
 
 /// How many pictures, and the sides of their grid.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Maps {
-    pub(crate) batch: usize,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
+pub struct Maps {
+    /// Pictures.
+    pub batch: usize,
+    /// Rows of each.
+    pub height: usize,
+    /// Columns of each.
+    pub width: usize,
 }
 
 impl Maps {
     /// Cells of all maps.
-    pub(crate) fn cells(self) -> usize {
+    pub fn cells(self) -> usize {
         self.batch * self.height * self.width
     }
 }
 
 impl<'a, B: Device> Convolution<'a, B> {
     /// `name.weight` of `outer × inner × kernel × kernel` and `name.bias`.
-    pub(crate) fn bind<W: Source<'a, B>>(
+    ///
+    /// # Errors
+    /// The source's, if one is missing or of another shape.
+    pub fn bind<W: Source<'a, B>>(
         source: &mut W,
         name: fmt::Arguments<'_>,
         outer: usize,
@@ -142,14 +148,27 @@ impl<'a, B: Device> Convolution<'a, B> {
     }
 
     /// Channels that come out.
-    pub(crate) fn outer(&self) -> usize {
+    pub fn outer(&self) -> usize {
         self.outer
+    }
+
+    /// The sizes of this layer on these maps.
+    pub fn dims(&self, grid: Grid, maps: Maps) -> conv2d::Dims {
+        let Maps { batch, height, width } = maps;
+        let Self { inner, outer, kernel, .. } = *self;
+        conv2d::Dims { batch, height, width, inner, outer, kernel, grid }
     }
 }
 
 impl<B: Backend> Convolution<'_, B> {
     /// `out = conv(x) + bias (+ residual)`; see [`crate::ops::Conv2d::conv2d`].
-    pub(crate) fn forward(
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If a slice is not as large as `maps` says.
+    pub fn forward(
         &self,
         b: &B,
         out: &mut B::Slice,
@@ -159,9 +178,7 @@ impl<B: Backend> Convolution<'_, B> {
         maps: Maps,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
-        let Maps { batch, height, width } = maps;
-        let Self { inner, outer, kernel, .. } = *self;
-        let d = conv2d::Dims { batch, height, width, inner, outer, kernel, grid };
+        let d = self.dims(grid, maps);
         let scratch = arena.scope().into_scratch(b.conv2d_scratch(d));
         b.conv2d(out, x, self.weight, self.bias, residual, scratch, d)
     }

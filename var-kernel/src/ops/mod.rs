@@ -13,6 +13,9 @@
 //! | [`nearest_code`] | the closest row of a codebook |
 //! | [`cross_entropy`] | how unlikely the right token was |
 //! | [`draw`] | logits → tokens: guidance, filter, draw |
+//! | [`leaky_relu`] | a rectifier that lets a part of what is negative through |
+//! | [`max_pool`] | of each 2 × 2 cells the greatest |
+//! | [`feature_distance`] | how far apart the features of two pictures are |
 //!
 //! A folder's `mod.rs` is the contract (trait, sizes, checks), `cpu.rs` the CPU, `tests.rs` the
 //! comparison with a naive oracle in `f64`.
@@ -22,9 +25,12 @@ pub mod combine;
 pub mod conv2d;
 pub mod cross_entropy;
 pub mod draw;
+pub mod feature_distance;
 pub mod group_norm;
 pub mod layer_norm;
+pub mod leaky_relu;
 pub mod linear;
+pub mod max_pool;
 pub mod nearest_code;
 pub mod resize;
 pub mod split_qkv;
@@ -36,9 +42,12 @@ pub use combine::Combine;
 pub use conv2d::Conv2d;
 pub use cross_entropy::CrossEntropy;
 pub use draw::Draw;
+pub use feature_distance::FeatureDistance;
 pub use group_norm::GroupNorm;
 pub use layer_norm::LayerNorm;
+pub use leaky_relu::LeakyRelu;
 pub use linear::Linear;
+pub use max_pool::MaxPool;
 pub use nearest_code::NearestCode;
 pub use resize::Resize;
 pub use split_qkv::SplitQkv;
@@ -75,6 +84,12 @@ impl<B> Backend for B where
         + SplitQkv
 {
 }
+
+/// What the networks that judge pictures are made of: LPIPS and the discriminator of a VQVAE's
+/// training.
+pub trait JudgeBackend: Backend + FeatureDistance + LeakyRelu + MaxPool {}
+
+impl<B> JudgeBackend for B where B: Backend + FeatureDistance + LeakyRelu + MaxPool {}
 
 /// A row of numbers for each row of a matrix, out of a wider table: the part of the adaptive
 /// LayerNorm's projection that scales, shifts or gates.

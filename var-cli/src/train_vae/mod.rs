@@ -1,0 +1,234 @@
+//! `var train-vae`: a multi-scale VQVAE on pictures.
+
+mod observer;
+mod options;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use var_host::data::{Crops, Flip, Folder, Views};
+use var_host::lpips::{Lpips, SHORTEST_SIDE};
+use var_host::optim::schedule::{Decay, Schedule};
+use var_host::parallel;
+use var_host::pool::Threads;
+use var_host::run::{self, Begun};
+use var_host::train::discriminator::DiscriminatorConfig;
+use var_host::train::fit::iterations_of_epoch;
+use var_host::train::perceptual::Perceptual;
+use var_host::train::update::Constants;
+use var_host::train::vae::fit::{Run, fit};
+use var_host::train::vae::trainer::CONSTANTS;
+use var_host::train::vae::{CodebookRule, Critic, Recipe, Trainer, Weights};
+use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
+use var_kernel::model::VqvaeConfig;
+use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::ops::nearest_code::Distance;
+
+use crate::args::{Session, Usage};
+use crate::memory;
+use observer::Told;
+use options::{Augmentation, CodebookName, MAY_CHANGE};
+
+pub(crate) use options::Options;
+
+/// A folder of pictures, and how they are cut.
+type Set = (Arc<Folder>, Views);
+
+pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    let ranks = parallel::from_environment()?;
+    let config = options.config()?;
+    let (training, validation) = options.sets(&config)?;
+    let of_epoch = iterations_of_epoch(training.0.pictures(), options.learning.bs, &*ranks)?;
+    let recipe = options.recipe(of_epoch, ranks.size())?;
+    // The folder stays locked until the run ends.
+    let _lock = match ranks.rank() {
+        0 => Some(options.begin(&training, validation.as_ref())?),
+        _ => None,
+    };
+    let perceptual = options.perceptual(&config, session)?;
+    let constants = Constants { clip: recipe.clip, ..CONSTANTS };
+    let critic = (recipe.weights.adversarial > 0.0).then(|| {
+        let channels = options.losses.disc_channels.into();
+        let config = DiscriminatorConfig::for_side(channels, config.side());
+        Critic::new(config, constants, recipe.seed)
+    });
+    let mut trainer = Trainer::new(config, recipe, perceptual, critic);
+    let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;
+    let cpu = Cpu::new(session.isa, &threads);
+    options.check_memory(&trainer, &cpu, ranks.size())?;
+    let writing = &options.writing;
+    let run = Run {
+        training,
+        validation,
+        workers: options.data.workers.map_or((session.threads / 4).max(1), usize::from),
+        folder: &options.out,
+        iterations: recipe.schedule.iterations,
+        shuffle: !options.data.no_shuffle,
+        save_every: writing.save_every,
+        keep: writing.keep.into(),
+        validate_every: writing.val_every,
+        sample_every: writing.sample_every,
+        log_every: writing.log_every,
+    };
+    let mut told = Told::new(session, run.iterations, ranks.rank() == 0);
+    let ended = fit(&run, &mut trainer, &cpu, &*ranks, &mut told)?;
+    drop(told);
+    if ranks.rank() == 0 {
+        if let Some(report) = ended.report {
+            session.say(&observer::validation(&report))?;
+        }
+        let iterations = ended.progress.iterations;
+        session.say(&format!("{}: {iterations} iterations", ended.checkpoint.display()))?;
+    }
+    Ok(())
+}
+
+impl Options {
+    /// The sizes of the VQVAE.
+    fn config(&self) -> Result<VqvaeConfig> {
+        let model = &self.model;
+        let refinement = match (model.share_quant_resi, model.pn.scales()) {
+            (0, _) => Refinement::PerScale,
+            (1, _) => Refinement::Shared,
+            (count, scales) if usize::from(count) > scales => {
+                let text = format!("--share-quant-resi {count}: the ladder has {scales} scales");
+                return Err(Usage(text).into());
+            }
+            (count, _) => Refinement::Partial(count.into()),
+        };
+        let blocks = usize::from(model.blocks);
+        let config = VqvaeConfig {
+            codes: model.codes as usize,
+            latent: model.latent.into(),
+            channels: model.ch.into(),
+            multipliers: Levels::new(&model.ch_mult)
+                .map_err(|error| Usage(format!("--ch-mult: {error}")))?,
+            encoder_blocks: blocks,
+            decoder_blocks: blocks + 1,
+            ladder: model.pn,
+            refinement,
+            refinement_ratio: 0.5,
+            distance: Distance::Euclidean,
+        };
+        config.check().map_err(|error| Usage(format!("the model's sizes: {error}")))?;
+        Ok(config)
+    }
+
+    /// The pictures to learn from and those to judge by.
+    fn sets(&self, config: &VqvaeConfig) -> Result<(Set, Option<Set>)> {
+        let data = &self.data;
+        let views = |crops, flip| Views { side: config.side(), resize: data.mid_reso, crops, flip };
+        let folder = Folder::open(&data.data.join("train"))?;
+        let names = folder.classes().to_vec();
+        let crops = match data.aug {
+            Augmentation::Crop => Crops::Random(1),
+            Augmentation::Center => Crops::Centre,
+        };
+        let flip = if data.hflip { Flip::Random } else { Flip::Never };
+        let training = (Arc::new(folder), views(crops, flip));
+        let val = data.data.join("val");
+        let validation = match val.is_dir() {
+            true => {
+                let folder = Folder::open_with_classes(&val, &names)?;
+                Some((Arc::new(folder), views(Crops::Centre, Flip::Never)))
+            }
+            false => None,
+        };
+        Ok((training, validation))
+    }
+
+    /// How it is trained, in epochs of `of_epoch` iterations.
+    fn recipe(&self, of_epoch: u64, ranks: usize) -> Result<Recipe> {
+        let (learning, losses) = (&self.learning, &self.losses);
+        let parts = learning.ac as usize * ranks;
+        if !(learning.bs as usize).is_multiple_of(parts) {
+            let (bs, ac) = (learning.bs, learning.ac);
+            let text = format!("--bs {bs}: no multiple of --ac {ac} × {ranks} ranks");
+            return Err(Usage(text).into());
+        }
+        let iterations = learning.iterations.unwrap_or(of_epoch * u64::from(learning.ep));
+        let share = |of: f32| (f64::from(of) * iterations as f64).round() as u64;
+        let schedule = Schedule {
+            decay: Decay::Cosine,
+            peak: learning.lr,
+            start: learning.wp0,
+            end: learning.wpe,
+            warmup: share(learning.wp),
+            iterations,
+            weight_decay: learning.wd,
+            weight_decay_end: learning.wd,
+        };
+        Ok(Recipe {
+            batch: learning.bs,
+            parts: learning.ac,
+            schedule,
+            clip: learning.clip,
+            weights: Weights {
+                absolute: losses.l1 as f32,
+                squared: losses.l2 as f32,
+                perceptual: losses.lpips_weight as f32,
+                quantizer: losses.vq as f32,
+                adversarial: losses.disc_weight as f32,
+                spread: losses.spread as f32,
+            },
+            codebook: match self.learning.codebook {
+                CodebookName::Gradient => CodebookRule::Gradient,
+                CodebookName::Ema => CodebookRule::Average(learning.codebook_decay),
+            },
+            revive: learning.revive,
+            gain: learning.gain,
+            average: learning.ema.into(),
+            critic_start: share(losses.disc_start),
+            critic_warmup: share(losses.disc_warmup),
+            seed: learning.seed,
+        })
+    }
+
+    /// Locks the run's folder; refuses options that differ from those it was begun with.
+    fn begin(&self, training: &Set, validation: Option<&Set>) -> Result<Begun> {
+        let items = |set: &Set| serde_json::Value::from(set.0.pictures());
+        let found = serde_json::Map::from_iter([
+            ("training-items".to_owned(), items(training)),
+            ("validation-items".to_owned(), validation.map_or(0.into(), items)),
+        ]);
+        run::begin(&self.out, &self.by_name(found), &MAY_CHANGE)
+            .with_context(|| format!("--out {}", self.out.display()))
+    }
+
+    /// LPIPS, if its weights are given and the pictures are large enough.
+    fn perceptual(&self, config: &VqvaeConfig, session: &Session) -> Result<Option<Perceptual>> {
+        let losses = &self.losses;
+        let Some(path) = &losses.lpips else { return Ok(None) };
+        let (side, least) = (config.side(), usize::from(losses.lpips_min_side));
+        if side < SHORTEST_SIDE {
+            bail!(
+                "--lpips: the model's pictures have sides of {side}, LPIPS wants {SHORTEST_SIDE}"
+            );
+        }
+        if side < least {
+            session.say(&format!(
+                "--lpips: no part of the loss: the model's pictures have sides of {side}, \
+                 --lpips-min-side is {least}"
+            ))?;
+            return Ok(None);
+        }
+        Ok(Some(Perceptual::new(&Lpips::open(path)?)))
+    }
+
+    /// Refuses a batch for which the machine has not the memory.
+    fn check_memory(&self, trainer: &Trainer, cpu: &Cpu<'_>, ranks: usize) -> Result<()> {
+        let images = self.learning.bs as usize / (ranks * self.learning.ac as usize);
+        let wants = trainer.memory(cpu, images);
+        match memory::available() {
+            Some(has) if wants > has => bail!(
+                "--bs {} in --ac {} parts takes {} of memory, this machine has {} left: learn in \
+                 more parts",
+                self.learning.bs,
+                self.learning.ac,
+                memory::text(wants),
+                memory::text(has)
+            ),
+            _ => Ok(()),
+        }
+    }
+}

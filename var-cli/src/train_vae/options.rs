@@ -1,0 +1,284 @@
+//! The options of `var train-vae`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
+use var_kernel::model::Ladder;
+
+use crate::args::values;
+
+/// Train a multi-scale VQVAE on pictures
+///
+/// Run again with the same --out, it goes on where it stood, to the same bytes as if it had never
+/// stopped. Its checkpoints are model files: `var reconstruct --model DIR/ckpt-best.safetensors`,
+/// `var train --vae DIR/ckpt-best.safetensors`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The folder of the run: log.jsonl, TensorBoard events, grids of reconstructions, checkpoints,
+    /// config.json
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    #[command(flatten)]
+    pub(super) data: DataOptions,
+    #[command(flatten)]
+    pub(super) model: ModelSizes,
+    #[command(flatten)]
+    pub(super) losses: Losses,
+    #[command(flatten)]
+    pub(super) learning: Learning,
+    #[command(flatten)]
+    pub(super) writing: Writing,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub(super) struct DataOptions {
+    /// A folder with train/CLASS/*, and val/CLASS/* to validate on
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: PathBuf,
+    /// Threads that read pictures ahead [default: one for four --threads, at least one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub(super) workers: Option<u16>,
+    /// Mirror pictures left to right every other time
+    #[arg(long)]
+    pub(super) hflip: bool,
+    /// Before the cut, the shorter side is resized to so many times the model's
+    #[arg(long, value_name = "RATIO", default_value_t = 1.125, allow_negative_numbers = true, value_parser = values::resize)]
+    pub(super) mid_reso: f64,
+    /// Where pictures are cut: anywhere, or in the middle
+    #[arg(long, value_enum, default_value_t = Augmentation::Crop)]
+    pub(super) aug: Augmentation,
+    /// Every epoch in the order of the files
+    #[arg(long)]
+    pub(super) no_shuffle: bool,
+}
+
+/// Where pictures are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Augmentation {
+    Crop,
+    Center,
+}
+
+/// Who moves the codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CodebookName {
+    /// The optimizer, by the quantizer's loss
+    Gradient,
+    /// They are averages of their features
+    Ema,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
+pub(super) struct ModelSizes {
+    /// Channels at full resolution, a multiple of 32
+    #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u16).range(32..=4096))]
+    pub(super) ch: u16,
+    /// Channels at each resolution as multiples of --ch, finest first; each halves the side
+    #[arg(long, value_name = "LIST", default_value = "1,1,2,2,4", value_delimiter = ',')]
+    pub(super) ch_mult: Vec<usize>,
+    /// Residual blocks at each resolution of the encoder; the decoder has one more
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub(super) blocks: u16,
+    /// Width of a code
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(super) latent: u16,
+    /// Codes
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(super) codes: u32,
+    /// Sides of the token maps: 256, 512, 1024 or 1_2_3_4; pictures have sides of the last times what
+    /// --ch-mult halves
+    #[arg(long, value_name = "LADDER", default_value = "256", value_parser = values::ladder)]
+    pub(super) pn: Ladder,
+    /// Refinement convolutions that the scales share; 1 = one for all, 0 = one each
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(0..=32))]
+    pub(super) share_quant_resi: u16,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Loss")]
+pub(super) struct Losses {
+    /// Weight of the mean absolute difference
+    #[arg(long, value_name = "X", default_value_t = 0.2, value_parser = values::not_negative)]
+    pub(super) l1: f64,
+    /// Weight of the mean squared difference
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = values::not_negative)]
+    pub(super) l2: f64,
+    /// Weights of LPIPS on VGG16: that distance is part of the loss
+    #[arg(long, value_name = "FILE")]
+    pub(super) lpips: Option<PathBuf>,
+    /// Weight of LPIPS
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = values::not_negative)]
+    pub(super) lpips_weight: f64,
+    /// Pictures of shorter sides are learnt without LPIPS, whose network was made for larger ones
+    #[arg(long, value_name = "N", default_value_t = 48)]
+    pub(super) lpips_min_side: u16,
+    /// Weight of the quantizer's loss
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = values::not_negative)]
+    pub(super) vq: f64,
+    /// Weight of the even use of the codes at every scale
+    #[arg(long, value_name = "X", default_value_t = 0.05, value_parser = values::not_negative)]
+    pub(super) spread: f64,
+    /// Weight of the discriminator's judgement; 0 = no discriminator
+    #[arg(long, value_name = "X", default_value_t = 0.4, value_parser = values::not_negative)]
+    pub(super) disc_weight: f64,
+    /// Share of the run after which the discriminator learns and is heard
+    #[arg(long, value_name = "P", default_value_t = 0.2, value_parser = values::probability)]
+    pub(super) disc_start: f32,
+    /// Share of the run in which its weight then rises
+    #[arg(long, value_name = "P", default_value_t = 0.02, value_parser = values::probability)]
+    pub(super) disc_warmup: f32,
+    /// Channels of the discriminator's first layer, a multiple of 8
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = values::multiple_of_8)]
+    pub(super) disc_channels: u16,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Learning")]
+pub(super) struct Learning {
+    /// Images of one update, of all ranks together
+    #[arg(long, value_name = "N", default_value_t = 768, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) bs: u32,
+    /// Parts that a rank's share of them is learnt in, one after the other: less memory
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) ac: u32,
+    /// Epochs
+    #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) ep: u32,
+    /// So many iterations (updates) instead of whole epochs
+    #[arg(long, value_name = "N", conflicts_with = "ep", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) iterations: Option<u64>,
+    /// Learning rate at its peak
+    #[arg(long, value_name = "X", default_value_t = 3e-4, value_parser = values::not_negative)]
+    pub(super) lr: f64,
+    /// Weight decay; the discriminator's is a tenth of it
+    #[arg(long, value_name = "X", default_value_t = 5e-3, value_parser = values::not_negative)]
+    pub(super) wd: f64,
+    /// The greatest norm of a gradient; 0 = any
+    #[arg(long, value_name = "X", default_value_t = 10.0, value_parser = values::not_negative)]
+    pub(super) clip: f64,
+    /// Share of the run in which the learning rate rises
+    #[arg(long, value_name = "P", default_value_t = 0.01, value_parser = values::probability)]
+    pub(super) wp: f32,
+    /// Learning rate at the start, as a share of the peak
+    #[arg(long, value_name = "X", default_value_t = 0.005, value_parser = values::not_negative)]
+    pub(super) wp0: f64,
+    /// Learning rate at the end, as a share of the peak; half a cosine leads there
+    #[arg(long, value_name = "X", default_value_t = 0.3, value_parser = values::not_negative)]
+    pub(super) wpe: f64,
+    /// Decay of an average of the weights, less in the first updates, which is what is validated and
+    /// saved; 0 = no average
+    #[arg(long, value_name = "X", default_value_t = 0.9999, value_parser = values::probability)]
+    pub(super) ema: f32,
+    /// Who moves the codes
+    #[arg(long, value_enum, default_value_t = CodebookName::Ema)]
+    pub(super) codebook: CodebookName,
+    /// Decay of the averages that move the codes
+    #[arg(long, value_name = "X", default_value_t = 0.99, value_parser = values::probability)]
+    pub(super) codebook_decay: f32,
+    /// A code that is hit so much less often than an even one begins anew; 0 = never
+    #[arg(long, value_name = "X", default_value_t = 0.03, value_parser = values::probability)]
+    pub(super) revive: f32,
+    /// Factor of the convolutions' initial weights
+    #[arg(long, value_name = "X", default_value_t = 0.5, value_parser = values::not_negative)]
+    pub(super) gain: f64,
+    /// Seed of all random numbers
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Writing")]
+pub(super) struct Writing {
+    /// Iterations between two checkpoints; 0 = one an epoch
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) save_every: u64,
+    /// How many checkpoints stay, the newest included
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(super) keep: u16,
+    /// Epochs between two validations; 0 = one at the end
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) val_every: u32,
+    /// Epochs between two grids of reconstructions; 0 = none
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) sample_every: u32,
+    /// Iterations between two lines of the log
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) log_every: u64,
+}
+
+/// Options that may be others when a run goes on: they decide nothing that is learnt.
+pub(super) const MAY_CHANGE: [&str; 8] =
+    ["data", "lpips", "workers", "save-every", "keep", "val-every", "sample-every", "log-every"];
+
+impl Options {
+    /// The options by their names, with what the data turned out to be.
+    pub(super) fn by_name(&self, found: Map<String, Value>) -> Map<String, Value> {
+        let Self { data, model, losses, learning, writing, .. } = self;
+        let name = |value: Option<clap::builder::PossibleValue>| {
+            value.map(|value| value.get_name().to_owned())
+        };
+        let of_model = json!({
+            "data": data.data.display().to_string(),
+            "workers": data.workers,
+            "hflip": data.hflip,
+            "mid-reso": data.mid_reso,
+            "aug": name(data.aug.to_possible_value()),
+            "no-shuffle": data.no_shuffle,
+            "ch": model.ch,
+            "ch-mult": model.ch_mult,
+            "blocks": model.blocks,
+            "latent": model.latent,
+            "codes": model.codes,
+            "pn": model.pn.to_string(),
+            "share-quant-resi": model.share_quant_resi,
+        });
+        let of_losses = json!({
+            "l1": losses.l1,
+            "l2": losses.l2,
+            "lpips": losses.lpips.as_ref().map(|path| path.display().to_string()),
+            "with-lpips": losses.lpips.is_some(),
+            "lpips-weight": losses.lpips_weight,
+            "lpips-min-side": losses.lpips_min_side,
+            "vq": losses.vq,
+            "spread": losses.spread,
+            "disc-weight": losses.disc_weight,
+            "disc-start": losses.disc_start,
+            "disc-warmup": losses.disc_warmup,
+            "disc-channels": losses.disc_channels,
+        });
+        let of_learning = json!({
+            "bs": learning.bs,
+            "ac": learning.ac,
+            "ep": learning.ep,
+            "iterations": learning.iterations,
+            "lr": learning.lr,
+            "wd": learning.wd,
+            "clip": learning.clip,
+            "wp": learning.wp,
+            "wp0": learning.wp0,
+            "wpe": learning.wpe,
+            "ema": learning.ema,
+            "codebook": name(learning.codebook.to_possible_value()),
+            "codebook-decay": learning.codebook_decay,
+            "revive": learning.revive,
+            "gain": learning.gain,
+            "seed": learning.seed,
+        });
+        let of_writing = json!({
+            "save-every": writing.save_every,
+            "keep": writing.keep,
+            "val-every": writing.val_every,
+            "sample-every": writing.sample_every,
+            "log-every": writing.log_every,
+        });
+        let mut named = found;
+        for part in [of_model, of_losses, of_learning, of_writing] {
+            let Value::Object(part) = part else { unreachable!("an object was written") };
+            named.extend(part);
+        }
+        named
+    }
+}

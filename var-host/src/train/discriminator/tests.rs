@@ -1,0 +1,1 @@
+//! The discriminator against finite differences.

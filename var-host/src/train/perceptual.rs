@@ -1,0 +1,145 @@
+//! LPIPS as a loss: the distances of reconstructed pictures from the originals, and their gradient.
+
+use core::cell::Cell;
+
+use var_kernel::arena::Arena;
+use var_kernel::cpu::Cpu;
+use var_kernel::dry::{Dry, Lengths};
+use var_kernel::memory::Floats;
+use var_kernel::model::weights::Maps;
+
+use super::parameters::Layout;
+use super::room::{Needs, Room};
+use crate::grad::{Memory, RecordedSource, Recording, TrainBackend};
+use crate::lpips::{Channels, Lpips, Network};
+use crate::model::listing::Listing;
+
+/// LPIPS's network with frozen weights.
+pub struct Perceptual {
+    channels: Channels,
+    /// Where its tensors lie in flat memory.
+    pub layout: Layout,
+    /// Their numbers.
+    pub weights: Vec<f32>,
+}
+
+impl Perceptual {
+    /// The network with the weights of `lpips`, in `f32`.
+    pub fn new(lpips: &Lpips) -> Self {
+        let channels = lpips.channels();
+        let mut listing = Listing::default();
+        let Ok(_) = Network::<Dry<'_, Cpu<'_>>>::bind(&mut listing, channels);
+        let layout = Layout::new(listing.wanted);
+        let mut weights = vec![0.0; layout.floats()];
+        for tensor in layout.tensors() {
+            weights[tensor.range.clone()].copy_from_slice(&lpips.numbers(&tensor.name));
+        }
+        Self { channels, layout, weights }
+    }
+
+    /// How much memory [`Perceptual::learn`] takes.
+    pub fn needs<B: TrainBackend>(&self, b: &B, maps: Maps) -> Needs {
+        let scratch = Cell::new(0);
+        let watcher = |sizes| scratch.set(scratch.get().max(Needs::scratch_of(b, sizes)));
+        let dry = Dry::new(b).watched(&watcher);
+        let Ok(network) = Network::bind(&mut Listing::default(), self.channels);
+        let (mut lengths, kept): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
+        let peak = Cell::new(0);
+        let mut arena = Arena::keeping(&mut lengths[..], &kept).measuring(&peak);
+        let pictures = [(); usize::MAX];
+        let pictures = pictures.range(0..3 * maps.cells());
+        let mut others = network.room_for_features(maps, &mut arena);
+        let aside = detached_features(&dry, &network, &mut others, pictures, maps, &mut arena);
+        let Ok(()) = aside;
+        let input = arena.take(pictures.len());
+        let mut features = network.room_for_features(maps, &mut arena);
+        let Ok(()) = network.features(&dry, &mut features, input, maps, &mut arena);
+        let out = arena.take(maps.batch);
+        let Ok(()) = network.distance(&dry, out, &features, &others, maps, &mut arena);
+        Needs { values: peak.get(), scratch: scratch.get() }
+    }
+
+    /// The distance of each of `pictures` from its original; `factor` times the gradient of their sum
+    /// with respect to `pictures` is **added** to `gradient`.
+    ///
+    /// `weights`: [`Perceptual::weights`] on the device. `pictures`, `originals`, `gradient`: `batch ×
+    /// height × width × 3`.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If a slice is not as large as `maps` says, a side is under
+    /// [`SHORTEST_SIDE`](crate::lpips::SHORTEST_SIDE), or there is too little room.
+    pub fn learn<B: TrainBackend>(
+        &self,
+        b: &B,
+        weights: &B::Slice,
+        room: &mut Room<'_, B::Slice>,
+        [pictures, originals]: [&B::Slice; 2],
+        maps: Maps,
+        gradient: &mut B::Slice,
+        factor: f32,
+    ) -> Result<Vec<f32>, B::Error> {
+        let recording = Recording::new(b, room.values, weights);
+        let (kept, data) = (Cell::new(0), Cell::new(0));
+        let (input, out, distances) = {
+            let mut plain = self.layout.source(weights);
+            let network = Network::<B>::bind(&mut plain, self.channels).expect("its own layout");
+            let mut source = RecordedSource::new(&recording, self.layout.source(weights));
+            let recorded = Network::bind(&mut source, self.channels).expect("its own layout");
+            let mut arena = Arena::keeping(room.values, &kept);
+            let mut others = network.room_for_features(maps, &mut arena);
+            detached_features(b, &network, &mut others, originals, maps, &mut arena)?;
+            data.set(kept.get());
+            let input = arena.take(pictures.len());
+            b.copy(input, pictures)?;
+            let mut features = recorded.room_for_features(maps, &mut arena);
+            recorded.features(&recording, &mut features, input, maps, &mut arena)?;
+            let out = arena.take(maps.batch);
+            recorded.distance(&recording, out, &features, &others, maps, &mut arena)?;
+            let mut distances = vec![0.0; maps.batch];
+            b.download(&mut distances, out)?;
+            (recording.span(input), recording.span(out), distances)
+        };
+        let tape = recording.into_tape();
+        b.fill(room.gradients.range_mut(0..kept.get()), 0.0)?;
+        b.fill(out.of_mut(room.gradients), factor)?;
+        let mut memory = Memory {
+            values: room.values,
+            weights,
+            value_gradients: room.gradients,
+            weight_gradients: None,
+            data: data.get(),
+            scratch: room.scratch,
+        };
+        tape.backward(b, &mut memory)?;
+        b.add_scaled(gradient, input.of(room.gradients), 1.0)?;
+        Ok(distances)
+    }
+}
+
+/// Features that no gradient passes through, in memory that is free again after.
+fn detached_features<B: var_kernel::ops::JudgeBackend>(
+    b: &B,
+    network: &Network<'_, B>,
+    out: &mut crate::lpips::Features<'_, B::Slice>,
+    pictures: &B::Slice,
+    maps: Maps,
+    arena: &mut Arena<'_, B::Slice>,
+) -> Result<(), B::Error> {
+    let peak = Cell::new(0);
+    {
+        let mut lengths: Lengths = [(); usize::MAX];
+        let dry = Dry::new(b);
+        let Ok(measured) = Network::bind(&mut Listing::default(), network.channels());
+        let given = [(); usize::MAX];
+        let given = given.range(0..pictures.len());
+        let mut arena = Arena::measured(&mut lengths[..], &peak);
+        let mut kept: Lengths = [(); usize::MAX];
+        let mut features = measured.room_for_features(maps, &mut Arena::new(&mut kept[..]));
+        let Ok(()) = measured.features(&dry, &mut features, given, maps, &mut arena);
+    }
+    let aside = arena.scope().into_scratch(peak.get());
+    network.features(b, out, pictures, maps, &mut Arena::new(aside))
+}

@@ -1,0 +1,57 @@
+//! The discriminator in training, and what its judgement counts.
+
+use var_kernel::model::weights::Maps;
+
+use crate::train::discriminator::{DiscriminatorConfig, tensors};
+use crate::train::initialise;
+use crate::train::parameters::Layout;
+use crate::train::update::{Constants, Optimizer};
+
+/// A discriminator's weights and the optimizer's state.
+#[derive(Clone, Debug)]
+pub struct Critic {
+    /// Its sizes.
+    pub config: DiscriminatorConfig,
+    /// Where its tensors lie in flat memory.
+    pub layout: Layout,
+    /// Its weights.
+    pub weights: Vec<f32>,
+    /// The optimizer's state.
+    pub optimizer: Optimizer,
+    /// The gradient of the step under way.
+    pub gradients: Vec<f32>,
+    /// `‖∇ other losses‖ / ‖∇ judgement‖` at the decoder's last convolution in the step before, within
+    /// [`Critic::RATIOS`]: what the judgement is multiplied by (Esser and others, "Taming Transformers
+    /// for High-Resolution Image Synthesis", 2021, equation 7). Of the step before, so that a batch
+    /// comes to the same in any number of parts; 0 until there is one.
+    pub ratio: [f32; 1],
+}
+
+impl Critic {
+    /// The least and the greatest ratio.
+    pub const RATIOS: [f32; 2] = [0.015, 1e4];
+
+    /// A discriminator before its first step.
+    pub fn new(config: DiscriminatorConfig, constants: Constants, seed: u64) -> Self {
+        let layout = Layout::new(tensors(config));
+        let mut weights = vec![0.0; layout.floats()];
+        initialise::convolutional(&mut weights, &layout, 1.0, seed);
+        let optimizer = Optimizer::new(&layout, constants);
+        let gradients = vec![0.0; layout.floats()];
+        Self { config, layout, weights, optimizer, gradients, ratio: [0.0] }
+    }
+
+    /// Takes the norms of a step's gradients at the decoder's last convolution: of the other losses,
+    /// and of the judgement.
+    pub fn note_ratio(&mut self, others: f64, judgement: f64) {
+        let ratio = (others / (judgement + 1e-4)) as f32;
+        if ratio.is_finite() {
+            self.ratio[0] = ratio.clamp(Self::RATIOS[0], Self::RATIOS[1]);
+        }
+    }
+
+    /// The grid of pictures of `side`.
+    pub fn maps(images: usize, side: usize) -> Maps {
+        Maps { batch: images, height: side, width: side }
+    }
+}

@@ -1,0 +1,434 @@
+//! A VQVAE's training run from where it stands to its end.
+
+mod outputs;
+
+use core::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+use var_kernel::cpu::Cpu;
+
+use super::pixels::Differences;
+use super::state::{self, Progress};
+use super::trainer::{Losses, Step};
+use super::{Recipe, Trainer};
+use crate::data::{Batch, Batching, BrokenPicture, Folder, Loader, Pass, Place, Plan, Views};
+use crate::parallel::Ranks;
+use crate::run::Checkpoints;
+use crate::train::TrainError;
+use crate::train::codebook::Usage;
+use outputs::Outputs;
+
+/// So many iterations in a row whose gradients are not finite end a run.
+const MOST_REFUSED: u32 = 30;
+
+/// Pictures of a grid of reconstructions.
+const SHOWN: usize = 10;
+
+/// A run: its data, its folder, and how often what is written.
+pub struct Run<'a> {
+    /// What to learn from, and how it is cut.
+    pub training: (Arc<Folder>, Views),
+    /// What to judge by, if anything.
+    pub validation: Option<(Arc<Folder>, Views)>,
+    /// Threads that read pictures ahead.
+    pub workers: usize,
+    /// Where everything is written; only the first rank writes.
+    pub folder: &'a Path,
+    /// Iterations of the whole run.
+    pub iterations: u64,
+    /// Whether every epoch has an order of its own.
+    pub shuffle: bool,
+    /// Iterations between two checkpoints; 0 for one an epoch.
+    pub save_every: u64,
+    /// How many checkpoints stay.
+    pub keep: usize,
+    /// Epochs between two validations; 0 for one at the end.
+    pub validate_every: u32,
+    /// Epochs between two grids of reconstructions; 0 for none.
+    pub sample_every: u32,
+    /// Iterations between two lines of the log.
+    pub log_every: u64,
+}
+
+/// How well pictures come back.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(non_snake_case, reason = "the names of the log's fields")]
+pub struct Report {
+    /// Peak signal-to-noise ratio in dB, of the mean squared difference over all pictures, clamped.
+    pub val_psnr: f64,
+    /// Mean absolute difference, of the range 2.
+    pub val_L1: f64,
+    /// Mean squared difference, of the range 2.
+    pub val_L2: f64,
+    /// The share of the codes in use at each scale, over the pictures judged.
+    pub val_use: Vec<f64>,
+}
+
+/// A line of the log (`log.jsonl`).
+#[derive(Clone, Debug, Serialize)]
+#[expect(non_snake_case, reason = "the names of the log's fields")]
+pub struct Line {
+    /// The iteration, from 0.
+    pub iter: u64,
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// Peak signal-to-noise ratio of the batch in dB, not clamped.
+    pub psnr: f64,
+    /// Mean absolute difference, of the range 2.
+    pub L1: f64,
+    /// Mean squared difference, of the range 2.
+    pub L2: f64,
+    /// LPIPS, where it is part of the loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lpips: Option<f64>,
+    /// The quantizer's loss.
+    pub vq: f64,
+    /// Minus the discriminator's mean judgement of reconstructions, where it is heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adversarial: Option<f64>,
+    /// The discriminator's own loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discriminator: Option<f64>,
+    /// The adaptive factor of its judgement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f32>,
+    /// The share of the codes in use at each scale.
+    #[serde(rename = "use")]
+    pub usage: Vec<f64>,
+    /// Codes that began anew, so far.
+    pub revived: u64,
+    /// The gradient's norm before clipping; none if it is not finite.
+    pub grad_norm: Option<f64>,
+    /// The learning rate.
+    pub lr: f64,
+    /// The weight decay.
+    pub wd: f64,
+    /// Images a second since the line before.
+    pub images_per_s: f64,
+}
+
+/// Who is told how a run goes.
+pub trait Observer {
+    /// The run begins, or goes on, after so many of all its iterations.
+    fn begun(&mut self, done: u64, all: u64);
+    /// An iteration is done; `break` ends the run as a checkpoint can resume it.
+    fn iteration(&mut self, done: u64, line: Option<&Line>) -> ControlFlow<()>;
+    /// The model was judged after so many iterations.
+    fn validated(&mut self, done: u64, report: &Report);
+    /// Something went wrong that is not the end.
+    fn warn(&mut self, text: &str);
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// Where it stands.
+    pub progress: Progress,
+    /// The last validation, if there was one.
+    pub report: Option<Report>,
+    /// The checkpoint of the end.
+    pub checkpoint: PathBuf,
+}
+
+/// Trains `trainer` until the run is done, from its newest checkpoint if it has one.
+///
+/// # Errors
+/// If data, folder or another rank fail, or gradients stay not finite; the last checkpoint is whole
+/// then.
+pub fn fit(
+    run: &Run<'_>,
+    trainer: &mut Trainer,
+    cpu: &Cpu<'_>,
+    ranks: &dyn Ranks,
+    observer: &mut dyn Observer,
+) -> Result<Ended, TrainError> {
+    let batch = trainer.recipe.batch;
+    let of_epoch = crate::train::fit::iterations_of_epoch(run.training.0.pictures(), batch, ranks)?;
+    let checkpoints = Checkpoints::new(run.folder, run.keep);
+    let mut progress = Progress::default();
+    if ranks.rank() == 0
+        && let Some(saved) = checkpoints.newest(&mut |text| observer.warn(&text))?
+    {
+        progress = state::restore(trainer, &saved.checkpoint, &saved.path)?;
+    }
+    let progress = state::share(trainer, progress, ranks)?;
+    let outputs = match ranks.rank() {
+        0 => Some(Outputs::open(run.folder, checkpoints, progress.iterations)?),
+        _ => None,
+    };
+    let begun = Instant::now();
+    let (shown, images) = (None, 0);
+    let mut fit = Fit {
+        run,
+        trainer,
+        cpu,
+        ranks,
+        observer,
+        outputs,
+        progress,
+        of_epoch,
+        shown,
+        begun,
+        images,
+    };
+    fit.run()
+}
+
+/// A run under way.
+struct Fit<'a, 'r, 'c> {
+    run: &'r Run<'a>,
+    trainer: &'r mut Trainer,
+    cpu: &'r Cpu<'c>,
+    ranks: &'r dyn Ranks,
+    observer: &'r mut dyn Observer,
+    outputs: Option<Outputs>,
+    progress: Progress,
+    /// Iterations of an epoch.
+    of_epoch: u64,
+    /// Pictures of the grid, once they have been read.
+    shown: Option<Vec<f32>>,
+    /// When the images that are counted began to be learnt from.
+    begun: Instant,
+    images: u64,
+}
+
+impl Fit<'_, '_, '_> {
+    fn run(&mut self) -> Result<Ended, TrainError> {
+        let mut done = self.progress.iterations;
+        self.observer.begun(done, self.run.iterations);
+        let epochs = self.run.iterations.div_ceil(self.of_epoch) as u32;
+        let mut batches = self.loader(Pass::Training, self.place(done), epochs)?;
+        let (mut report, mut ended) = (None, false);
+        while done < self.run.iterations && !ended {
+            let batch = batches.next().expect("a run has as many batches as iterations")?;
+            self.tell_broken(&batch.broken, "another stands in for it");
+            ended = self.iteration(done, &batch)?.is_break();
+            done += 1;
+            let epoch_done = done.is_multiple_of(self.of_epoch);
+            let epoch = done / self.of_epoch;
+            let after = |every: u32| epoch_done && every > 0 && epoch.is_multiple_of(every.into());
+            let last = done == self.run.iterations;
+            if last || after(self.run.validate_every) {
+                report = self.validate(done)?;
+            }
+            let due = match self.run.save_every {
+                0 => epoch_done,
+                every => done.is_multiple_of(every),
+            };
+            if due || last || ended {
+                self.save()?;
+            }
+            if after(self.run.sample_every) || (last && self.run.sample_every > 0) {
+                self.show(done)?;
+            }
+        }
+        let checkpoint = self.run.folder.join("ckpt-last.safetensors");
+        Ok(Ended { progress: self.progress.clone(), report, checkpoint })
+    }
+
+    fn place(&self, done: u64) -> Place {
+        Place { epoch: (done / self.of_epoch) as u32, batch: (done % self.of_epoch) as u32 }
+    }
+
+    /// This rank's share of the batches, from `from` to the epoch before `until`.
+    fn loader(&self, pass: Pass, from: Place, until: u32) -> Result<Loader, TrainError> {
+        let set = match pass {
+            Pass::Training => Some(&self.run.training),
+            Pass::Validation => self.run.validation.as_ref(),
+        };
+        let (folder, views) = set.expect("whoever asks has looked");
+        let Recipe { batch, seed, .. } = self.trainer.recipe;
+        let (rank, ranks) = (self.ranks.rank() as u32, self.ranks.size() as u32);
+        let shuffle = pass == Pass::Training && self.run.shuffle;
+        let batching = Batching { pass, batch, rank, ranks, seed, shuffle };
+        let plan = Plan::new(folder.pictures(), batching)?;
+        Ok(Loader::start(Arc::clone(folder), plan, *views, self.run.workers, from, until)?)
+    }
+
+    fn tell_broken(&mut self, broken: &[BrokenPicture], so: &str) {
+        for picture in broken {
+            let text = format!("{}: {}: {so}", picture.path.display(), picture.reason);
+            self.observer.warn(&text);
+        }
+    }
+
+    /// One step, and the line of the log that is due.
+    fn iteration(&mut self, number: u64, batch: &Batch) -> Result<ControlFlow<()>, TrainError> {
+        let parts = self.parts(batch);
+        let step = self.trainer.step(self.cpu, self.ranks, number, &parts)?;
+        self.images += u64::from(self.trainer.recipe.batch);
+        self.note(number, &step)?;
+        self.progress.iterations = number + 1;
+        let mut line = None;
+        if number.is_multiple_of(self.run.log_every) || number + 1 == self.run.iterations {
+            let rate = self.images as f64 / self.begun.elapsed().as_secs_f64();
+            (self.begun, self.images) = (Instant::now(), 0);
+            let of_step = self.line(number, &step, rate);
+            if let Some(outputs) = &mut self.outputs {
+                outputs.line(&of_step)?;
+            }
+            line = Some(of_step);
+        }
+        Ok(self.observer.iteration(number + 1, line.as_ref()))
+    }
+
+    /// A batch's pictures in as many parts as the recipe says.
+    fn parts(&self, batch: &Batch) -> Vec<Vec<f32>> {
+        let mut values = vec![0.0; batch.views.len() * self.trainer.picture_len()];
+        batch.to_values(&mut values);
+        let share = batch.views.len().div_ceil(self.trainer.recipe.parts as usize).max(1);
+        values.chunks(share * self.trainer.picture_len()).map(<[f32]>::to_vec).collect()
+    }
+
+    fn line(&self, iter: u64, step: &Step, images_per_s: f64) -> Line {
+        let Losses { pixels, perceptual, quantizer, adversarial, discriminator } = step.losses;
+        let trainer = &self.trainer;
+        let heard = trainer.critic.as_ref().filter(|_| trainer.recipe.adversarial(iter) > 0.0);
+        Line {
+            iter,
+            epoch: iter / self.of_epoch,
+            psnr: pixels.psnr(),
+            L1: pixels.absolute,
+            L2: pixels.squared,
+            lpips: trainer.perceptual.is_some().then_some(perceptual),
+            vq: quantizer,
+            adversarial: heard.map(|_| adversarial),
+            discriminator: heard.map(|_| discriminator),
+            ratio: heard.map(|critic| critic.ratio[0]),
+            usage: trainer.keeper.usage.shares(),
+            revived: trainer.keeper.revived,
+            grad_norm: step.norm.is_finite().then_some(step.norm),
+            lr: step.rate,
+            wd: step.decay,
+            images_per_s,
+        }
+    }
+
+    /// Counts iterations that left the weights as they were; too many in a row are an error.
+    fn note(&mut self, iteration: u64, step: &Step) -> Result<(), TrainError> {
+        if step.norm.is_finite() {
+            self.progress.refused = 0;
+            return Ok(());
+        }
+        self.progress.refused += 1;
+        self.progress.refused_in_all += 1;
+        let (count, all) = (self.progress.refused, self.progress.refused_in_all);
+        self.observer.warn(&format!(
+            "iteration {iteration}: a gradient is not finite: weights left as they were ({all} so \
+             far)"
+        ));
+        if count >= MOST_REFUSED { Err(TrainError::NotFinite { iteration, count }) } else { Ok(()) }
+    }
+
+    /// Judges the model by all that there is to judge by; keeps it if it is the best so far.
+    fn validate(&mut self, done: u64) -> Result<Option<Report>, TrainError> {
+        let Some((folder, _)) = &self.run.validation else { return Ok(None) };
+        let (config, images) = (self.trainer.config, folder.pictures());
+        let (codes, ladder) = (config.codes, config.ladder);
+        let mut hits = vec![0.0; ladder.scales() * codes];
+        let mut sums = [0.0; 3];
+        for batch in self.loader(Pass::Validation, Place { epoch: 0, batch: 0 }, 1)? {
+            let batch = batch?;
+            self.tell_broken(&batch.broken, "left out of the validation");
+            self.ranks.check()?;
+            for part in self.parts(&batch) {
+                let came = self.trainer.reconstruct(self.cpu, &part)?;
+                let count = (part.len() / self.trainer.picture_len()) as f64;
+                let differences = Differences::of(&came.pictures, &part);
+                sums[0] += count;
+                sums[1] += count * differences.absolute;
+                sums[2] += count * differences.squared;
+                for (sum, hit) in hits.iter_mut().zip(came.hits) {
+                    *sum += hit as f32;
+                }
+            }
+        }
+        self.ranks.sum_f64(&mut sums)?;
+        self.ranks.sum(&mut hits)?;
+        (self.begun, self.images) = (Instant::now(), 0);
+        let [count, absolute, squared] = sums;
+        if count == 0.0 {
+            self.observer.warn("not one picture to validate on can be read");
+            return Ok(None);
+        }
+        let pixels = Differences { absolute: absolute / count, squared: squared / count };
+        let cells: Vec<usize> = (0..ladder.scales()).map(|scale| ladder.cells(scale)).collect();
+        let mut usage = Usage::new(codes, &cells, images);
+        usage.note(&hits);
+        let report = Report {
+            val_psnr: pixels.psnr(),
+            val_L1: pixels.absolute,
+            val_L2: pixels.squared,
+            val_use: usage.shares(),
+        };
+        let best = self.progress.best_psnr.is_none_or(|best| report.val_psnr > best);
+        if best {
+            self.progress.best_psnr = Some(report.val_psnr);
+        }
+        if let Some(outputs) = &mut self.outputs {
+            outputs.validated(done - 1, (done - 1) / self.of_epoch, &report)?;
+            if best {
+                let names = self.run.training.0.classes();
+                outputs.save_best(done, state::records(self.trainer, &self.progress, names))?;
+            }
+        }
+        self.observer.validated(done, &report);
+        Ok(Some(report))
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        let Some(outputs) = &mut self.outputs else { return Ok(()) };
+        let names = self.run.training.0.classes();
+        let records = state::records(self.trainer, &self.progress, names);
+        outputs.save(self.progress.iterations, records)
+    }
+
+    /// Writes a grid: pictures to judge by, or to learn from, above what becomes of them.
+    fn show(&mut self, done: u64) -> Result<(), TrainError> {
+        if self.outputs.is_none() {
+            return Ok(());
+        }
+        let originals = match self.shown.take() {
+            Some(shown) => shown,
+            None => self.shown_pictures()?,
+        };
+        let came = self.trainer.reconstruct(self.cpu, &originals)?.pictures;
+        if let Some(outputs) = &mut self.outputs {
+            outputs.show(done, self.trainer.config.side(), &originals, &came)?;
+        }
+        self.shown = Some(originals);
+        (self.begun, self.images) = (Instant::now(), 0);
+        Ok(())
+    }
+
+    /// Pictures from all over the folder, each cut in the middle.
+    fn shown_pictures(&self) -> Result<Vec<f32>, TrainError> {
+        let (folder, views) = self.run.validation.as_ref().unwrap_or(&self.run.training);
+        let views =
+            Views { crops: crate::data::Crops::Centre, flip: crate::data::Flip::Never, ..*views };
+        let batching = Batching {
+            pass: Pass::Validation,
+            batch: 1,
+            rank: 0,
+            ranks: 1,
+            seed: 0,
+            shuffle: false,
+        };
+        let plan = Plan::new(folder.pictures(), batching)?;
+        let count = SHOWN.min(folder.pictures());
+        let mut values = Vec::new();
+        for number in 0..count {
+            let from = Place { epoch: 0, batch: (number * folder.pictures() / count) as u32 };
+            let mut loader = Loader::start(Arc::clone(folder), plan, views, 0, from, 1)?;
+            if let Some(batch) = loader.next().transpose()? {
+                let start = values.len();
+                values.resize(start + batch.views.len() * self.trainer.picture_len(), 0.0);
+                batch.to_values(&mut values[start..]);
+            }
+        }
+        Ok(values)
+    }
+}

@@ -1,0 +1,144 @@
+//! The codebook in training: how often its codes are hit, where they move, which begin anew.
+
+use core::ops::Range;
+
+use super::recipe::{CodebookRule, Recipe};
+use crate::parallel::{Ranks, RanksError};
+use crate::train::codebook::revival::Revived;
+use crate::train::codebook::{Average, Residuals, Revival, Usage, average, usage};
+use crate::train::parameters::Layout;
+use var_kernel::model::VqvaeConfig;
+
+/// The state that keeps a codebook in use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keeper {
+    codes: usize,
+    latent: usize,
+    /// Where the codebook lies among the weights.
+    pub range: Range<usize>,
+    /// How often each code is hit.
+    pub usage: Usage,
+    /// Averages of the codes' features, if it is they who move the codes.
+    pub average: Option<Average>,
+    revival: Option<Revival>,
+    /// Codes revived so far.
+    pub revived: u64,
+}
+
+impl Keeper {
+    /// The keeper of the codebook among `weights`.
+    ///
+    /// # Panics
+    /// If `layout` has no codebook.
+    pub fn new(config: &VqvaeConfig, recipe: &Recipe, layout: &Layout, weights: &[f32]) -> Self {
+        let VqvaeConfig { codes, latent, ladder, .. } = *config;
+        let codebook = layout.tensor("quantize.embedding.weight").expect("a layout of a VQVAE");
+        let range = codebook.range.clone();
+        let cells: Vec<usize> = (0..ladder.scales()).map(|scale| ladder.cells(scale)).collect();
+        let average = match recipe.codebook {
+            CodebookRule::Gradient => None,
+            CodebookRule::Average(decay) => {
+                Some(Average::new(&weights[range.clone()], latent, decay))
+            }
+        };
+        let revive = recipe.revive > 0.0;
+        Self {
+            codes,
+            latent,
+            usage: Usage::new(codes, &cells, recipe.batch as usize),
+            average,
+            revival: revive.then_some(Revival { least: recipe.revive, seed: recipe.seed }),
+            range,
+            revived: 0,
+        }
+    }
+
+    /// Notes a step's features, this rank's, and moves the codes among `weights`; codes that are dead
+    /// begin anew, in the `mean` of the weights and the optimizer's `moments` too.
+    ///
+    /// Before the first step all codes are dead: the first batch places them.
+    ///
+    /// # Errors
+    /// If another rank cannot be reached.
+    pub fn step(
+        &mut self,
+        ranks: &dyn Ranks,
+        residuals: &Residuals,
+        weights: &mut [f32],
+        mean: Option<&mut [f32]>,
+        moments: [&mut [f32]; 2],
+        iteration: u64,
+    ) -> Result<(), RanksError> {
+        let mut hits = usage::hits(residuals, self.codes);
+        ranks.sum(&mut hits)?;
+        self.usage.note(&hits);
+        if let Some(average) = &mut self.average {
+            let mut totals = average::totals(residuals, self.codes, self.latent);
+            ranks.sum(&mut totals)?;
+            let share = 1.0 / ranks.size() as f32;
+            totals.iter_mut().for_each(|x| *x *= share);
+            average.step(&mut weights[self.range.clone()], &totals);
+        }
+        let Some(revival) = self.revival else { return Ok(()) };
+        if self.usage.dead(revival.least).is_empty() {
+            return Ok(());
+        }
+        let all = gathered(residuals, ranks, self.latent)?;
+        let codebook = &weights[self.range.clone()];
+        let revived = revival.of(&self.usage, &all, codebook, self.latent, iteration);
+        self.place(&revived, weights, mean, moments);
+        Ok(())
+    }
+
+    fn place(
+        &mut self,
+        revived: &[Revived],
+        weights: &mut [f32],
+        mut mean: Option<&mut [f32]>,
+        [m, v]: [&mut [f32]; 2],
+    ) {
+        for Revived { code, scale, place } in revived {
+            let start = self.range.start + code * self.latent;
+            let row = start..start + self.latent;
+            weights[row.clone()].copy_from_slice(place);
+            if let Some(mean) = &mut mean {
+                mean[row.clone()].copy_from_slice(place);
+            }
+            m[row.clone()].fill(0.0);
+            v[row].fill(0.0);
+            if let Some(average) = &mut self.average {
+                average.restart(*code, place);
+            }
+            self.usage.restart(*code, *scale);
+            self.revived += 1;
+        }
+    }
+}
+
+/// The residuals of all ranks, in the order of their images.
+fn gathered(
+    residuals: &Residuals,
+    ranks: &dyn Ranks,
+    latent: usize,
+) -> Result<Residuals, RanksError> {
+    let (rank, size) = (ranks.rank(), ranks.size());
+    if size == 1 {
+        return Ok(residuals.clone());
+    }
+    let mut all = Residuals::new(residuals.scales());
+    for scale in 0..residuals.scales() {
+        // Everyone adds its own to nothing of the others: small integers and 0 + x are exact.
+        let (features, tokens) = (&residuals.features[scale], &residuals.tokens[scale]);
+        let mut sums = vec![0.0; size * features.len()];
+        sums[rank * features.len()..(rank + 1) * features.len()].copy_from_slice(features);
+        ranks.sum(&mut sums)?;
+        all.features[scale] = sums;
+        let mut sums = vec![0.0; size * tokens.len()];
+        let own = sums[rank * tokens.len()..(rank + 1) * tokens.len()].iter_mut();
+        own.zip(tokens).for_each(|(sum, token)| *sum = *token as f32);
+        ranks.sum(&mut sums)?;
+        all.tokens[scale] = sums.into_iter().map(|token| token as u32).collect();
+        debug_assert_eq!(all.features[scale].len(), all.tokens[scale].len() * latent);
+    }
+    Ok(all)
+}

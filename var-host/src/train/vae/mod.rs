@@ -1,0 +1,24 @@
+//! Training a VQVAE (model.md, section 8).
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`recipe`] | everything that decides what is learnt |
+//! | [`pixels`] | absolute and squared differences of pictures |
+//! | [`critic`] | the discriminator in training, and when it counts |
+//! | [`keeper`] | the codebook in training: hits, averages, revival |
+//! | [`trainer`] | a step |
+//! | [`state`] | what a checkpoint holds |
+//! | [`fit`] | a run from where it stands to its end |
+
+pub mod critic;
+pub mod fit;
+pub mod keeper;
+pub mod pixels;
+pub mod recipe;
+pub mod state;
+pub mod trainer;
+
+pub use critic::Critic;
+pub use keeper::Keeper;
+pub use recipe::{CodebookRule, Recipe, Weights};
+pub use trainer::{Losses, Step, Trainer};
