@@ -8,16 +8,20 @@ const KERNEL: [&str; 11] = [
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 12] = [
+const HOST: [&str; 16] = [
     "atomic_file",
     "checkpoint",
     "pictures",
+    "npz",
     "tokens",
     "data",
     "pool",
     "model",
     "lpips",
     "engine",
+    "inception",
+    "evaluate",
+    "scaling",
     "optim",
     "grad",
     "train",
