@@ -8,17 +8,21 @@ const KERNEL: [&str; 11] = [
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 14] = [
+const HOST: [&str; 18] = [
     "atomic_file",
     "parallel",
     "checkpoint",
     "pictures",
+    "npz",
     "tokens",
     "data",
     "pool",
     "model",
     "lpips",
     "engine",
+    "inception",
+    "evaluate",
+    "scaling",
     "optim",
     "grad",
     "run",

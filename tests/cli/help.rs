@@ -3,8 +3,11 @@
 use super::Place;
 
 /// The options of each command that users rely on.
-const OPTIONS: [(&str, &[&str]); 10] = [
-    ("convert", &["--dtype", "--ladder", "--heads", "--class-names", "--classes-file", "-o"]),
+const OPTIONS: [(&str, &[&str]); 14] = [
+    (
+        "convert",
+        &["--dtype", "--ladder", "--heads", "--class-names", "--classes-file", "--inception", "-o"],
+    ),
     ("info", &["--json", "[MODEL]"]),
     (
         "sample",
@@ -24,6 +27,8 @@ const OPTIONS: [(&str, &[&str]); 10] = [
             "--progressive",
             "--from",
             "--scales",
+            "--reject",
+            "--reject-scores",
             "WORLD_SIZE",
         ],
     ),
@@ -44,6 +49,10 @@ const OPTIONS: [(&str, &[&str]); 10] = [
             "-o",
         ],
     ),
+    ("pack", &["<DIR>", "-o", "--side"]),
+    ("statistics", &["-o", "--inception", "--images", "--side"]),
+    ("evaluate", &["--reference", "--inception", "--any-size", "--side", "--json"]),
+    ("scaling", &["<RUN>...", "-o", "--json"]),
     ("score", &["<IMAGE>...", "--classes", "--json"]),
     (
         "tokenize",

@@ -1,12 +1,14 @@
 //! The binary `var` as a user runs it.
 
 mod convert;
+mod evaluate;
 mod help;
 mod interrupted;
 mod pictures;
 mod reference;
 mod refusals;
 mod sample;
+mod scaling;
 mod tokenize;
 mod train;
 

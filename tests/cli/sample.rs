@@ -191,6 +191,106 @@ fn processes_share_the_work() {
 }
 
 #[test]
+fn two_runs_settings_do_not_mix_in_a_folder() {
+    let place = Place::new();
+    let rank = |rank: &str, options: &[&str]| {
+        let run = ["sample", "--count", "4", "-q", "-o", "shared/"];
+        let mut command = place.command(&[&run[..], options].concat());
+        command.env("RANK", rank).env("WORLD_SIZE", "2");
+        command
+    };
+    assert!(rank("0", &["--class", "3"]).status().unwrap().success());
+    // The other process's images are others, its settings must be the same.
+    for (options, message) in [
+        (&["--class", "3", "--cfg", "2"][..], "was made with cfg 1.5, wanted is 2; take another"),
+        (&["--class", "3", "--seed", "1"], "was made with seed 0, wanted is 1"),
+        (&["--class", "4"], "was made with class 3, wanted is 4"),
+        (&["--class", "3", "--reject", "2"], "was made with reject nothing, wanted is 2"),
+        (
+            &["--class", "3", "--model", &fixture("default.safetensors")],
+            "was made with model built-in, wanted is default.safetensors",
+        ),
+    ] {
+        place.refused_by(&mut rank("1", options), 1, message);
+    }
+    assert_eq!(place.names().len(), 1 + 2);
+    // Those of a longer run count too.
+    place.var(&["sample", "--class", "3", "--count", "6", "-q", "-o", "shared/"]);
+    fs::remove_file(place.path("shared/000000-class3.png")).unwrap();
+    let shorter = ["sample", "--class", "3", "--count", "1", "--top-k", "5", "-q", "-o", "shared/"];
+    place.refused(&shorter, 1, "was made with top_k 900, wanted is 5");
+}
+
+#[test]
+fn rejection_keeps_the_best_candidate() {
+    use var_host::engine::Engine;
+    use var_host::model::{Hints, Weights};
+    use var_kernel::cpu::Isa;
+
+    let place = Place::new();
+    let common = ["sample", "--class", "2,5", "--seed", "7", "-q"];
+    let all = ["--per-class", "6", "-o", "all/", "--tokens", "all"];
+    place.var(&[&common[..], &all].concat());
+    let best = ["--per-class", "2", "--reject", "3", "-o", "best/", "--tokens", "best"];
+    place.var(&[&common[..], &best].concat());
+    let parameters = place.parameters("best/000003-class5.png");
+    assert_eq!((&*parameters["reject"], &*parameters["reject_by"]), ("3", "likelihood"));
+
+    // How much likelier under its class than under none.
+    let path = fixture("default.safetensors");
+    let weights = Weights::open(path.as_ref(), Hints { ladder: None, heads: None }).unwrap();
+    let mut engine = Engine::new(&weights, 1, Isa::best()).unwrap();
+    let (all, best) = (place.tokens("all"), place.tokens("best"));
+    let mut winners = Vec::new();
+    for (image, candidates) in all.tokens().chunks_exact(3 * 30).enumerate() {
+        let mut scores = candidates.chunks_exact(30).map(|tokens| {
+            let tokens: Vec<u32> = tokens.iter().map(|token| *token as u32).collect();
+            let mut nats = |label: u32| -> f64 {
+                let surprise = engine.surprise(&tokens, label).unwrap();
+                surprise.iter().map(|nats| f64::from(*nats)).sum()
+            };
+            nats(10) - nats([2, 5][image / 2])
+        });
+        let scores: [f64; 3] = core::array::from_fn(|_| scores.next().unwrap());
+        let top = (0..3).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap();
+        assert_eq!(
+            best.tokens()[image * 30..][..30],
+            candidates[top * 30..][..30],
+            "image {image}"
+        );
+        let class = [2, 5][image / 2];
+        let kept = place.picture(&format!("best/{image:06}-class{class}.png"));
+        let candidate = image * 3 + top;
+        assert_eq!(kept, place.picture(&format!("all/{candidate:06}-class{class}.png")));
+        winners.push(top);
+    }
+    assert!(winners.iter().any(|top| *top != winners[0]), "the first is always best: {winners:?}");
+
+    // A user's scores: the second of each three, but the first of the last image.
+    let score = |index: u32| if index % 3 == u32::from(index < 9) { "0.9" } else { "0.1" };
+    let lines: String = (0..12).map(|index| format!("{index},{}\n", score(index))).collect();
+    fs::write(place.path("scores.csv"), format!("index,score\n{lines}")).unwrap();
+    let by_file = ["--per-class", "2", "--reject", "3", "--reject-scores", "scores.csv"];
+    place.var(&[&common[..], &by_file, &["-o", "by-file/", "--batch", "2"]].concat());
+    for (image, candidate) in [(0, 1), (1, 4), (2, 7), (3, 9)] {
+        let class = [2, 5][image / 2];
+        let kept = place.picture(&format!("by-file/{image:06}-class{class}.png"));
+        assert_eq!(kept, place.picture(&format!("all/{candidate:06}-class{class}.png")));
+    }
+    // Resumes, and does not mix with images that were not chosen so.
+    place.var(&[&common[..], &by_file, &["-o", "by-file/"]].concat());
+    let plain = [&common[..], &["--per-class", "2", "-o", "by-file/"]].concat();
+    place.refused(&plain, 1, "was made with reject 3, wanted is without");
+    fs::write(place.path("few.csv"), "0,1\n").unwrap();
+    let few = ["--reject", "2", "--reject-scores", "few.csv", "-o", "few/"];
+    place.refused_by(
+        &mut place.command(&[&common[..], &few].concat()),
+        1,
+        "--reject-scores: no score of candidate 1; image 0 has 2",
+    );
+}
+
+#[test]
 fn first_scales_of_a_run_give_its_pictures_again() {
     let place = Place::new();
     place.var(&[&REFERENCE[..], &["-o", "all.png", "--tokens", "all"]].concat());

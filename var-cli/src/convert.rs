@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use var_host::inception;
 use var_host::model::convert;
 
 use crate::args::values::DtypeName;
@@ -31,12 +32,23 @@ pub(crate) struct Options {
     /// A text file with the names of the classes, one a line
     #[arg(long, value_name = "FILE", conflicts_with = "class_names")]
     classes_file: Option<PathBuf>,
+    /// Instead of a model, the published weights of Inception-v3 (pt_inception-2015-12-05-….pth), for
+    /// `var evaluate`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "var", "vae", "class_names", "classes_file", "dtype"])]
+    inception: Option<PathBuf>,
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    if let Some(from) = &options.inception {
+        output::check_file(&options.output, session)?;
+        inception::convert(from, &options.output, session.force)?;
+        return say_size(options, session);
+    }
     let given = &options.model;
     if given.model.is_none() && given.var.is_none() && given.vae.is_none() {
-        return Err(Usage("convert: give --var and --vae, or --model".to_owned()).into());
+        return Err(
+            Usage("convert: give --var and --vae, or --model, or --inception".to_owned()).into()
+        );
     }
     output::check_file(&options.output, session)?;
     let model = given.open()?;
@@ -61,6 +73,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let precision = options.dtype.into();
     convert::convert(&model.weights, &options.output, precision, names, session.force, &written)?;
     drop(progress);
+    say_size(options, session)
+}
+
+fn say_size(options: &Options, session: &Session) -> Result<()> {
     let size = fs::metadata(&options.output).map_or(0, |found| found.len());
     session.say(&format!("{}: {}", options.output.display(), memory::text(size)))
 }

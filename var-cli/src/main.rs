@@ -5,7 +5,7 @@
 //! | [`args`] | options that several commands share, and what they mean |
 //! | [`classes`] | `--class`: numbers, ranges and names |
 //! | [`built_in`] | the model that is used when none is given |
-//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`mod@bench`] | one command each |
+//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`] | one command each |
 //! | [`output`] | what may be overwritten, and what a picture says of itself |
 //! | [`memory`], [`progress`], [`interrupt`] | the machine and the terminal |
 #![forbid(unsafe_code)]
@@ -18,14 +18,18 @@ mod convert;
 mod decode;
 mod edit;
 mod encode;
+mod evaluate;
 mod info;
 mod interrupt;
 mod memory;
 mod output;
+mod pack;
 mod progress;
 mod reconstruct;
 mod sample;
+mod scaling;
 mod score;
+mod statistics;
 mod tokenize;
 mod train;
 mod train_vae;
@@ -58,6 +62,10 @@ enum Command {
     Reconstruct(reconstruct::Options),
     Edit(edit::Options),
     Score(score::Options),
+    Pack(pack::Options),
+    Statistics(statistics::Options),
+    Evaluate(evaluate::Options),
+    Scaling(scaling::Options),
     Tokenize(tokenize::Options),
     Train(Box<train::Options>),
     TrainVae(Box<train_vae::Options>),
@@ -87,6 +95,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Reconstruct(options) => reconstruct::run(options, &session),
         Command::Edit(options) => edit::run(options, &session),
         Command::Score(options) => score::run(options, &session),
+        Command::Pack(options) => pack::run(options, &session),
+        Command::Statistics(options) => statistics::run(options, &session),
+        Command::Evaluate(options) => evaluate::run(options, &session),
+        Command::Scaling(options) => scaling::run(options, &session),
         Command::Tokenize(options) => tokenize::run(options, &session),
         Command::Train(options) => train::run(options, &session),
         Command::TrainVae(options) => train_vae::run(options, &session),

@@ -5,16 +5,20 @@
 //! | [`checkpoint`] | safetensors and PyTorch files: mapped, read, written |
 //! | [`model`] | configuration read off a checkpoint, weights by name, the model file |
 //! | [`engine`] | a model at work: sample, encode, decode, score |
+//! | [`inception`] | the network that FID is defined on |
 //! | [`grad`] | gradients: a backend that records, and the way back |
 //! | [`optim`] | how weights move: schedules, AdamW, loss scaling |
 //! | [`run`] | the folder of a training run: checkpoints, options, logs |
 //! | [`train`] | training: parameters, loss and gradients of a batch, the update |
 //! | [`parallel`] | processes that train one model together |
 //! | [`pictures`] | PNG, JPEG, WebP; resize, crop, grid |
+//! | [`npz`] | NumPy's archives of arrays, as streams |
 //! | [`tokens`] | the tokens file |
 //! | [`data`] | pictures and tokens to train on, in batches |
 //! | [`lpips`] | how far apart two pictures look |
 //! | [`pool`] | threads for the kernel |
+//! | [`evaluate`] | how good samples are: FID, Inception Score, precision, recall |
+//! | [`scaling`] | how loss falls with the size of the model |
 //! | [`atomic_file`] | a file that appears whole or not at all |
 #![deny(unsafe_code)]
 
@@ -22,13 +26,17 @@ pub mod atomic_file;
 pub mod checkpoint;
 pub mod data;
 pub mod engine;
+pub mod evaluate;
 pub mod grad;
+pub mod inception;
 pub mod lpips;
 pub mod model;
+pub mod npz;
 pub mod optim;
 pub mod parallel;
 pub mod pictures;
 pub mod pool;
 pub mod run;
+pub mod scaling;
 pub mod tokens;
 pub mod train;

@@ -17,6 +17,8 @@ use crate::ops::leaky_relu::LeakyRelu;
 use crate::ops::linear::{self, Epilogue, Linear};
 use crate::ops::max_pool::{self, MaxPool};
 use crate::ops::nearest_code::{self, Distance, NearestCode};
+use crate::ops::pool::{self, Pool};
+use crate::ops::rectangular_conv2d::{self, RectangularConv2d};
 use crate::ops::resize::{self, Resize};
 use crate::ops::split_qkv::{self, Normalisation, SplitQkv};
 use crate::ops::{Backend, JudgeBackend, PerRow};
@@ -276,6 +278,38 @@ impl<B: Backend> NearestCode for Dry<'_, B> {
     ) -> Result<(), Infallible> {
         d.check(tokens.len(), x.len(), codebook.len());
         tokens.fill(0);
+        self.count(d.multiply_adds())
+    }
+}
+
+impl<B: Backend> Pool for Dry<'_, B> {
+    fn max_pool(&self, out: &mut [()], x: &[()], d: pool::Dims) -> Result<(), Infallible> {
+        d.check(out.len(), x.len());
+        Ok(())
+    }
+
+    fn average_pool(&self, out: &mut [()], x: &[()], d: pool::Dims) -> Result<(), Infallible> {
+        d.check(out.len(), x.len());
+        Ok(())
+    }
+}
+
+impl<B: Backend + RectangularConv2d> RectangularConv2d for Dry<'_, B> {
+    fn rectangular_conv2d_scratch(&self, d: rectangular_conv2d::Dims) -> usize {
+        self.backend.rectangular_conv2d_scratch(d)
+    }
+
+    fn rectangular_conv2d(
+        &self,
+        out: &mut [()],
+        x: &[()],
+        weight: DryMatrix,
+        bias: &[()],
+        _activation: rectangular_conv2d::Activation,
+        _scratch: &mut [()],
+        d: rectangular_conv2d::Dims,
+    ) -> Result<(), Infallible> {
+        d.check(out.len(), x.len(), weight.0, bias.len());
         self.count(d.multiply_adds())
     }
 }

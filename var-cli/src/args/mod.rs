@@ -2,6 +2,7 @@
 //! command.
 
 mod model;
+mod pictures;
 mod sampling;
 mod session;
 pub(crate) mod values;
@@ -9,6 +10,7 @@ pub(crate) mod values;
 use core::fmt;
 
 pub(crate) use model::{Model, ModelOptions};
+pub(crate) use pictures::InceptionOptions;
 pub(crate) use sampling::SamplingOptions;
 pub(crate) use session::{CommonOptions, Session, result};
 

@@ -8,6 +8,7 @@ use var_host::pictures::Picture;
 
 use crate::args::Session;
 use crate::memory;
+use crate::progress::Progress;
 
 /// The batch where none is asked for, if memory allows.
 const DEFAULT_BATCH: usize = 8;
@@ -41,7 +42,17 @@ impl Drawing<'_> {
         session: &Session,
         each: &mut dyn FnMut(Sample) -> Result<()>,
     ) -> Result<()> {
-        let mut progress = session.progress(jobs.len(), "images");
+        self.draw_with(engine, jobs, &mut session.progress(jobs.len(), "images"), each)
+    }
+
+    /// [`Drawing::draw`] as part of what `progress` tells of.
+    pub(crate) fn draw_with(
+        &self,
+        engine: &mut Engine<'_>,
+        jobs: &[Job],
+        progress: &mut Progress,
+        each: &mut dyn FnMut(Sample) -> Result<()>,
+    ) -> Result<()> {
         for jobs in jobs.chunks(self.batch) {
             let given = self.kept.as_ref().map(|kept| kept.given(jobs));
             let mut fault = None;

@@ -12,6 +12,9 @@ use crate::args::Session;
 use crate::classes::Classes;
 use crate::output;
 
+/// Parameters that only some pictures of the command have.
+const OPTIONAL: [&str; 4] = ["from", "scales", "reject", "reject_by"];
+
 /// The folder, and what all its pictures have in common.
 pub(super) struct Folder<'a> {
     path: &'a Path,
@@ -32,24 +35,27 @@ impl<'a> Folder<'a> {
         Ok(Self { path, shared, classes, session })
     }
 
-    /// The jobs whose pictures are not there yet.
+    /// Those of `own` whose pictures are not there yet; `all` are the jobs of every process of the run.
     ///
     /// # Errors
-    /// If a picture is there that other settings made, and nothing is to be overwritten.
-    pub(super) fn missing(&self, jobs: &[Job]) -> Result<Vec<Job>> {
+    /// If any picture of this command is there that other settings made, and nothing is to be
+    /// overwritten.
+    pub(super) fn missing(&self, all: &[Job], own: &[Job]) -> Result<Vec<Job>> {
         if self.session.force {
-            return Ok(jobs.to_vec());
+            return Ok(own.to_vec());
         }
         let there = self.there()?;
-        let mut missing = Vec::new();
-        for job in jobs {
-            let Some(path) = there.get(&job.index) else {
-                missing.push(*job);
-                continue;
-            };
-            self.check_same(path, *job)?;
+        let jobs: HashMap<u32, Job> = all.iter().map(|job| (job.index, *job)).collect();
+        let mut sorted: Vec<_> = there.iter().collect();
+        sorted.sort_unstable();
+        for (index, path) in sorted {
+            match jobs.get(index) {
+                Some(job) => self.check_same(path, &self.parameters(*job))?,
+                // Of a longer run: its settings must be the same all the same.
+                None => self.check_same(path, &self.shared)?,
+            }
         }
-        Ok(missing)
+        Ok(own.iter().filter(|job| !there.contains_key(&job.index)).copied().collect())
     }
 
     /// Writes the picture of `job`, `suffix` after its name.
@@ -83,10 +89,10 @@ impl<'a> Folder<'a> {
         Ok(there)
     }
 
-    /// Refuses a picture that other settings made than those of `job`.
-    fn check_same(&self, path: &Path, job: Job) -> Result<()> {
+    /// Refuses a picture that other settings made than those `wanted`.
+    fn check_same(&self, path: &Path, wanted: &Parameters) -> Result<()> {
         let found = pictures::read_parameters(path)?;
-        for (option, wants) in &self.parameters(job) {
+        for (option, wants) in wanted {
             let has = found.get(option).map_or("nothing", |has| has);
             if has != wants {
                 bail!(
@@ -95,6 +101,18 @@ impl<'a> Folder<'a> {
                     path.display()
                 );
             }
+        }
+        // An option that only some runs have, as --reject.
+        let more = OPTIONAL
+            .iter()
+            .find(|option| found.contains_key(**option) && !wanted.contains_key(**option));
+        if let Some(option) = more {
+            bail!(
+                "{}: was made with {option} {}, wanted is without; take another folder, or --force \
+                 to overwrite",
+                path.display(),
+                found[*option]
+            );
         }
         Ok(())
     }

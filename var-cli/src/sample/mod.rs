@@ -4,13 +4,14 @@ mod draw;
 mod folder;
 mod grid;
 mod plan;
+mod reject;
 mod share;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use var_host::engine::Job;
+use var_host::engine::{Engine, Job, Sample};
 use var_host::pictures::{Parameters, Picture};
 
 use crate::args::values::{LARGEST_BATCH, MOST_IMAGES};
@@ -20,6 +21,7 @@ use crate::output;
 
 use folder::Folder;
 use plan::Plan;
+use reject::Reject;
 
 pub(crate) use draw::{Drawing, Kept, batch_size};
 pub(crate) use grid::Grid;
@@ -66,6 +68,15 @@ pub(crate) struct Options {
     /// How many scales to take from --from
     #[arg(long, value_name = "K", requires = "from")]
     scales: Option<usize>,
+    /// Rejection sampling: draw N candidates for each image and keep the one whose tokens are likeliest
+    /// under its class, next to under no class, as the model itself scores them
+    #[arg(long, value_name = "N", conflicts_with_all = ["from", "progressive"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    reject: Option<u32>,
+    /// Keep the candidate of the highest score in this file instead: lines of index,score; candidate c
+    /// of image i has index i·N + c, and is image i·N + c of a run with N times as many --per-class
+    /// and without --reject
+    #[arg(long, value_name = "FILE", requires = "reject")]
+    reject_scores: Option<PathBuf>,
     #[command(flatten)]
     sampling: SamplingOptions,
     #[command(flatten)]
@@ -87,12 +98,22 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let mut engine = session.engine(&model.weights)?;
     let classes = Classes::of(&engine, &model)?;
     let Plan { jobs, kept } = Plan::new(options, &engine, classes)?;
+    let reject = options
+        .reject
+        .map(|candidates| Reject::new(candidates, jobs.len(), options.reject_scores.as_deref()));
+    let reject = reject.transpose()?;
+    let all = jobs.clone();
     let jobs = share.part(jobs);
     let shared = parameters(options, &model);
     if let Some(path) = &options.tokens {
         output::check_file(path, session)?;
     }
-    let batch = batch_size(&engine, options.batch, &jobs, options.sampling.cfg)?;
+    let candidates = reject.as_ref().map_or(1, |reject| reject.candidates() as usize);
+    let mut drawn = jobs.clone();
+    // As many more as could go through the model together.
+    let more = jobs.len().saturating_mul(candidates - 1).min(LARGEST_BATCH.into());
+    drawn.extend(jobs.iter().cycle().take(more));
+    let batch = batch_size(&engine, options.batch, &drawn, options.sampling.cfg)?;
     let steps = options.progressive.as_deref().map(|path| {
         let mut shared = shared.clone();
         shared.insert("command".to_owned(), "sample --progressive".to_owned());
@@ -109,6 +130,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         kept,
         each_scale: steps.is_some().then_some(&each_scale),
     };
+    let draw = |engine: &mut Engine<'_>, jobs: &[Job], each: Each<'_>| match &reject {
+        Some(reject) => reject.draw(&drawing, engine, jobs, session, each),
+        None => drawing.draw(engine, jobs, session, each),
+    };
 
     let mut maps = Vec::new();
     let mut keep_tokens = |tokens: Vec<u32>| {
@@ -118,11 +143,11 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     };
     if into_folder {
         let folder = Folder::new(&options.output, shared, classes, session)?;
-        let mut missing = folder.missing(&jobs)?;
+        let mut missing = folder.missing(&all, &jobs)?;
         if options.tokens.is_some() {
             missing.clone_from(&jobs);
         }
-        drawing.draw(&mut engine, &missing, session, &mut |sample| {
+        draw(&mut engine, &missing, &mut |sample| {
             keep_tokens(sample.tokens);
             folder.write(sample.job, "", &sample.picture)
         })?;
@@ -133,7 +158,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         let size = (options.grid, engine.vqvae()?.side());
         let grid = Grid::new(&options.output, &jobs, size, shared, classes, session)?;
         let mut pictures = Vec::new();
-        drawing.draw(&mut engine, &jobs, session, &mut |sample| {
+        draw(&mut engine, &jobs, &mut |sample| {
             keep_tokens(sample.tokens);
             pictures.push(sample.picture);
             Ok(())
@@ -148,6 +173,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     Ok(())
 }
 
+/// What takes the images of a run, in order.
+type Each<'a> = &'a mut dyn FnMut(Sample) -> Result<()>;
+
 /// What all pictures of the run say of themselves.
 fn parameters(options: &Options, model: &Model) -> Parameters {
     let mut parameters = output::parameters("sample", &model.name);
@@ -155,6 +183,12 @@ fn parameters(options: &Options, model: &Model) -> Parameters {
     if let (Some(file), Some(scales)) = (&options.from, options.scales) {
         parameters.insert("from".to_owned(), output::file_name(file));
         parameters.insert("scales".to_owned(), scales.to_string());
+    }
+    if let Some(candidates) = options.reject {
+        let by = options.reject_scores.as_deref().map(output::file_name);
+        parameters.insert("reject".to_owned(), candidates.to_string());
+        let by = by.unwrap_or_else(|| "likelihood".to_owned());
+        parameters.insert("reject_by".to_owned(), by);
     }
     parameters
 }

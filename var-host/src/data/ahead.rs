@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 /// With threads, so many tasks are begun or done before they are asked for as there is `room` for;
 /// without, a task is done when its result is asked for. Dropping it ends the threads after the
 /// tasks they are at.
-pub(super) struct Ahead<T, R> {
+pub(crate) struct Ahead<T, R> {
     shared: Arc<Shared<T, R>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -46,7 +46,7 @@ impl<T: 'static, R: Send + 'static> Ahead<T, R> {
     ///
     /// # Errors
     /// If the system refuses a thread.
-    pub(super) fn start(
+    pub(crate) fn start(
         tasks: impl Iterator<Item = T> + Send + 'static,
         work: impl Fn(T) -> R + Send + Sync + 'static,
         threads: usize,

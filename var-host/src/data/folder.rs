@@ -37,6 +37,24 @@ pub fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
     Ok(classes)
 }
 
+/// The pictures in a folder and all folders below it, as paths within it, in the order of their bytes.
+///
+/// What counts as a picture is as for [`Folder`].
+///
+/// # Errors
+/// If a folder cannot be read, or the name of a picture is not Unicode.
+pub fn picture_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let (mut files, mut folders) = (Vec::new(), vec![PathBuf::new()]);
+    while let Some(folder) = folders.pop() {
+        let whole = path.join(&folder);
+        let of = |names: Vec<String>| names.into_iter().map(|name| folder.join(name));
+        files.extend(of(sorted_names(&whole, is_picture)?));
+        folders.extend(of(sorted_names(&whole, |entry, _| entry.path().is_dir())?));
+    }
+    files.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+    Ok(files)
+}
+
 impl Folder {
     /// The pictures in the folders of `path`, each folder a class.
     ///
@@ -192,6 +210,21 @@ mod tests {
         let all = (0..pictures.pictures()).map(|n| (pictures.label(n), pictures.file(n)));
         let expected = [(0, "cat/z.png"), (1, "dog/a.webp"), (1, "dog/b.JPEG")];
         assert!(all.eq(expected.map(|(label, file)| (label, PathBuf::from(file)))));
+    }
+
+    #[test]
+    fn pictures_are_found_at_any_depth() {
+        let folder = with_files(&[
+            "b.png",
+            "a/2.jpg",
+            "a/1.webp",
+            "a/c/x.PNG",
+            "a.png",
+            ".d/y.png",
+            "z.txt",
+        ]);
+        let expected = ["a.png", "a/1.webp", "a/2.jpg", "a/c/x.PNG", "b.png"].map(PathBuf::from);
+        assert_eq!(picture_files(folder.path()).unwrap(), expected);
     }
 
     #[test]

@@ -22,8 +22,9 @@ mod random;
 mod token_set;
 mod views;
 
+pub(crate) use ahead::Ahead;
 pub use error::DataError;
-pub use folder::{Folder, class_names};
+pub use folder::{Folder, class_names, picture_files};
 pub use loader::{Batch, BrokenPicture, Loader};
 pub use order::Order;
 pub use plan::{Batching, Pass, Place, Plan};

@@ -103,6 +103,18 @@ pub enum ModelError {
         /// The element.
         value: f32,
     },
+    /// A variance is negative.
+    #[error("{file}: {tensor}: element {index} is {value}, a variance")]
+    Negative {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// Index of the element.
+        index: usize,
+        /// The element.
+        value: f32,
+    },
     /// Sizes that make no model.
     #[error("{file}")]
     Config {

@@ -102,16 +102,34 @@ impl Cpu<'_> {
         columns: usize,
         job: impl Fn(Tile<'_, T>, &mut [f32]) + Sync,
     ) {
+        self.for_each_tile_within(out, width, 0..width, rows, columns, job);
+    }
+
+    /// [`Cpu::for_each_tile`] for the columns `within` of the matrix alone; a tile counts its columns
+    /// from the matrix's first.
+    ///
+    /// # Panics
+    /// Also if the matrix has no such columns.
+    pub fn for_each_tile_within<T: Send>(
+        &self,
+        out: &mut [T],
+        width: usize,
+        within: Range<usize>,
+        rows: usize,
+        columns: usize,
+        job: impl Fn(Tile<'_, T>, &mut [f32]) + Sync,
+    ) {
         assert!(rows > 0 && columns > 0, "tiles must not be empty");
         assert_eq!(out.len() % width, 0, "out is not whole rows of {width}");
+        assert!(within.end <= width, "columns {within:?} of rows of {width}");
         let height = out.len() / width;
-        let across = width.div_ceil(columns);
+        let across = within.len().div_ceil(columns);
         let first = Shared(out.as_mut_ptr());
         self.for_each(height.div_ceil(rows) * across, |task, scratch| {
-            let (down, right) = (task / across * rows, task % across * columns);
+            let (down, right) = (task / across * rows, within.start + task % across * columns);
             let tile = Tile {
                 rows: down..(down + rows).min(height),
-                columns: right..(right + columns).min(width),
+                columns: right..(right + columns).min(within.end),
                 first: first.pointer(),
                 width,
                 whole: PhantomData,
@@ -130,8 +148,8 @@ impl<T> Shared<T> {
     }
 }
 
-// SAFETY: it is only ever used to make the tiles of `for_each_tile`, which do not overlap, and `T`
-// may be sent to the thread that gets the tile.
+// SAFETY: it is only ever used to make the tiles of `for_each_tile_within`, which do not overlap, and
+// `T` may be sent to the thread that gets the tile.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 /// A rectangle of a row-major matrix that one task alone may write.
@@ -154,9 +172,9 @@ impl<T> Tile<'_, T> {
     pub fn row(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows.len(), "a tile of {} rows has no row {row}", self.rows.len());
         let start = (self.rows.start + row) * self.width + self.columns.start;
-        // SAFETY: `for_each_tile` clips the ranges to the matrix, which is borrowed mutably for as
-        // long as tiles exist; each tile is given to one task (the counter hands a number out once)
-        // and tiles do not overlap; the borrow of `self` keeps two rows from being held at once.
+        // SAFETY: `for_each_tile_within` clips the ranges to the matrix, which is borrowed mutably for
+        // as long as tiles exist; each tile is given to one task (the counter hands a number out
+        // once) and tiles do not overlap; the borrow of `self` keeps two rows from being held at once.
         unsafe { core::slice::from_raw_parts_mut(self.first.add(start), self.columns.len()) }
     }
 }
@@ -206,6 +224,25 @@ mod tests {
             );
             let expected: Vec<f32> = (1..=height * width).map(|i| i as f32).collect();
             assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn other_columns_stay_as_they_are() {
+        let mut out = [0.0; 3 * 7];
+        let cpu = Cpu::new(Isa::portable(), &Pair);
+        cpu.for_each_tile_within(&mut out, 7, 2..5, 2, 2, |mut tile, _| {
+            for row in 0..tile.rows.len() {
+                let (y, first) = (tile.rows.start + row, tile.columns.start);
+                for (i, x) in tile.row(row).iter_mut().enumerate() {
+                    *x += (10 * y + first + i) as f32;
+                }
+            }
+        });
+        for (i, x) in out.iter().enumerate() {
+            let (y, column) = (i / 7, i % 7);
+            let inside = (2..5).contains(&column);
+            assert_eq!(*x, if inside { (10 * y + column) as f32 } else { 0.0 });
         }
     }
 

@@ -8,6 +8,8 @@
 //! | [`split_qkv`] | queries, keys and values out of one product, into a cache |
 //! | [`attention`] | softmax(q·kᵀ)·v for each head |
 //! | [`conv2d`] | 3×3 and 1×1 convolutions |
+//! | [`rectangular_conv2d`] | convolutions of any kernel, stride and padding, then ReLU |
+//! | [`pool`] | the greatest or the mean of each window |
 //! | [`group_norm`] | groups of channels to mean 0 and variance 1, then SiLU |
 //! | [`resize`] | bicubic up, area down |
 //! | [`nearest_code`] | the closest row of a codebook |
@@ -32,6 +34,8 @@ pub mod leaky_relu;
 pub mod linear;
 pub mod max_pool;
 pub mod nearest_code;
+pub mod pool;
+pub mod rectangular_conv2d;
 pub mod resize;
 pub mod split_qkv;
 #[cfg(test)]
@@ -49,12 +53,15 @@ pub use leaky_relu::LeakyRelu;
 pub use linear::Linear;
 pub use max_pool::MaxPool;
 pub use nearest_code::NearestCode;
+pub use pool::Pool;
+pub use rectangular_conv2d::RectangularConv2d;
 pub use resize::Resize;
 pub use split_qkv::SplitQkv;
 
 use crate::memory::Floats;
 
-/// Everything a model is made of: what a backend must compute.
+/// Everything a model is made of: what a backend must compute. ([`RectangularConv2d`] and [`Pool`] are
+/// for networks that look at its pictures.)
 pub trait Backend:
     Attention
     + Combine
@@ -134,5 +141,28 @@ impl<'a> PerRow<'a, [f32]> {
     pub fn row(&self, row: usize, width: usize) -> &'a [f32] {
         let start = self.start + row / self.rows * self.stride;
         &self.table[start..start + width]
+    }
+}
+
+/// Which of the channels that lie side by side in a cell an operation writes: those from `first` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channels {
+    /// The first that is written.
+    pub first: usize,
+    /// How many a cell has.
+    pub of: usize,
+}
+
+impl Channels {
+    /// All of them.
+    pub fn all(channels: usize) -> Self {
+        Self { first: 0, of: channels }
+    }
+
+    /// Refuses to write more channels than there are.
+    #[track_caller]
+    pub(crate) fn check(self, count: usize) {
+        let Self { first, of } = self;
+        assert!(first + count <= of, "channels {first}..{} of {of}", first + count);
     }
 }

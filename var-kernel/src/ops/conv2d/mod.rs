@@ -1,6 +1,6 @@
 //! 3×3 and 1×1 convolutions over pictures whose channels lie side by side.
 
-mod cpu;
+pub(crate) mod cpu;
 #[cfg(test)]
 mod tests;
 

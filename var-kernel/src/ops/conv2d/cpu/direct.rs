@@ -3,12 +3,12 @@
 //! Each output is one chain of fused multiply-adds, over runs of input channels, within a run over
 //! the kernel's taps row by row, within a tap over the run's channels; then bias, then residual.
 
+use super::geometry::{Finish, Geometry};
 use super::weights::{Rows, widen};
 use crate::cpu::matmul::{Numbers, Start, left_len, multiply, pack_left, right_len};
 use crate::cpu::simd::{Kernel, LANES, Simd};
 use crate::cpu::workers::Tile;
 use crate::cpu::{Cpu, Matrix};
-use crate::ops::conv2d::{Dims, Grid};
 
 /// Output cells of a task: a multiple of every instruction set's tile.
 const ROWS: usize = 96;
@@ -38,15 +38,15 @@ struct Blocks {
 }
 
 impl Blocks {
-    fn of(d: Dims) -> Self {
-        let taps = d.kernel * d.kernel;
-        let runs = d.inner.div_ceil(DEPTH).max(1);
+    fn of(g: Geometry) -> Self {
+        let taps = g.taps();
+        let runs = g.inner.div_ceil(DEPTH).max(1);
         let channels = match runs {
-            1 => d.inner,
-            _ => d.inner.div_ceil(runs).next_multiple_of(LANES),
+            1 => g.inner,
+            _ => g.inner.div_ceil(runs).next_multiple_of(LANES),
         };
         let fits = |together: &usize| together * channels <= DEPTH;
-        let together = [taps, d.kernel].into_iter().find(fits).unwrap_or(1);
+        let together = [taps, g.kernel[1]].into_iter().find(fits).unwrap_or(1);
         Self { taps, together, channels, runs }
     }
 
@@ -62,33 +62,33 @@ impl Blocks {
 }
 
 /// Floats of scratch memory: the packed weights.
-pub(super) fn scratch(d: Dims) -> usize {
-    let blocks = Blocks::of(d);
-    blocks.runs * blocks.of_run() * right_len(d.outer, blocks.depth())
+pub(super) fn scratch(g: Geometry) -> usize {
+    let blocks = Blocks::of(g);
+    blocks.runs * blocks.of_run() * right_len(g.outer, blocks.depth())
 }
 
 /// The convolution.
-pub(super) fn conv2d(
+pub(super) fn convolve(
     cpu: Cpu<'_>,
     out: &mut [f32],
     x: &[f32],
     weight: Matrix<'_>,
-    bias: &[f32],
-    residual: Option<&[f32]>,
+    finish: Finish<'_>,
     scratch: &mut [f32],
-    d: Dims,
+    g: Geometry,
 ) {
-    let blocks = Blocks::of(d);
+    let blocks = Blocks::of(g);
     let isa = cpu.isa;
-    let weight = Rows { matrix: weight, stride: d.inner * blocks.taps };
-    let (width, columns) = (right_len(d.outer, blocks.depth()), LANES * blocks.depth());
+    let weight = Rows { matrix: weight, stride: g.inner * blocks.taps };
+    let (width, columns) = (right_len(g.outer, blocks.depth()), LANES * blocks.depth());
     cpu.for_each_tile(scratch, width, blocks.of_run(), columns, |tile, scratch| {
-        isa.run(PackWeights { tile, weight, d, blocks, scratch });
+        isa.run(PackWeights { tile, weight, g, blocks, scratch });
     });
     let weight = &*scratch;
-    let columns = d.outer.div_ceil(d.outer.div_ceil(COLUMNS)).next_multiple_of(2 * LANES);
-    cpu.for_each_tile(out, d.outer, ROWS, columns, |tile, scratch| {
-        isa.run(Block { tile, x, weight, bias, residual, d, blocks, scratch });
+    let columns = g.outer.div_ceil(g.outer.div_ceil(COLUMNS)).next_multiple_of(2 * LANES);
+    let within = finish.out_first..finish.out_first + g.outer;
+    cpu.for_each_tile_within(out, finish.out_width, within, ROWS, columns, |tile, scratch| {
+        isa.run(Block { tile, x, weight, finish, g, blocks, scratch });
     });
 }
 
@@ -96,7 +96,7 @@ pub(super) fn conv2d(
 struct PackWeights<'a> {
     tile: Tile<'a>,
     weight: Rows<'a>,
-    d: Dims,
+    g: Geometry,
     blocks: Blocks,
     scratch: &'a mut [f32],
 }
@@ -112,10 +112,10 @@ impl Kernel for PackWeights<'_> {
         let (natural, _) = self.scratch.as_chunks_mut::<LANES>();
         for block in (0..channels).step_by(LANES) {
             let count = LANES.min(channels - block);
-            let inside = count.min(self.d.inner.saturating_sub(first_inner + block));
+            let inside = count.min(self.g.inner.saturating_sub(first_inner + block));
             let natural = &mut natural[..inside * taps];
             let inner = first_inner + block;
-            widen(s, natural, self.weight, first_outer, self.d.outer, inner, taps);
+            widen(s, natural, self.weight, first_outer, self.g.outer, inner, taps);
             for tap in 0..taps {
                 let (to, _) = self.tile.row(tap / together).as_chunks_mut::<LANES>();
                 let to = &mut to[tap % together * channels + block..][..count];
@@ -132,9 +132,8 @@ struct Block<'a> {
     tile: Tile<'a>,
     x: &'a [f32],
     weight: &'a [f32],
-    bias: &'a [f32],
-    residual: Option<&'a [f32]>,
-    d: Dims,
+    finish: Finish<'a>,
+    g: Geometry,
     blocks: Blocks,
     scratch: &'a mut [f32],
 }
@@ -144,13 +143,15 @@ impl Kernel for Block<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { mut tile, x, weight, bias, residual, d, blocks, scratch } = self;
+        let Self { mut tile, x, weight, finish, g, blocks, scratch } = self;
         let Blocks { taps, together, channels, runs } = blocks;
-        let (rows, columns, depth) = (tile.rows.clone(), tile.columns.clone(), blocks.depth());
+        let (rows, depth) = (tile.rows.clone(), blocks.depth());
+        let width = tile.columns.len();
+        let first_column = tile.columns.start - finish.out_first;
         let (left, _) = scratch.split_at_mut(left_len::<S>(rows.len(), depth));
         let mut cells = [Cell::default(); ROWS];
         for (cell, row) in cells.iter_mut().zip(rows.clone()) {
-            *cell = Cell::of(row, d);
+            *cell = Cell::of(row, g);
         }
         for block in 0..runs * blocks.of_run() {
             let first_channel = block / blocks.of_run() * channels;
@@ -159,58 +160,56 @@ impl Kernel for Block<'_> {
                 let cells = &cells[first..rows.len().min(first + S::TILE_ROWS)];
                 let left = &mut left[panel * S::TILE_ROWS * depth..][..S::TILE_ROWS * depth];
                 for (i, left) in left.chunks_exact_mut(S::TILE_ROWS * channels).enumerate() {
-                    let patches = Patches::of(x, cells, first_tap + i, first_channel, d);
+                    let patches = Patches::of(x, cells, first_tap + i, first_channel, g);
                     pack_left(s, left, &patches, 0..cells.len(), 0..channels);
                 }
             }
-            let right = &weight[block * right_len(d.outer, depth) + columns.start * depth..];
+            let right = &weight[block * right_len(g.outer, depth) + first_column * depth..];
             let start = if block == 0 { Start::Zero } else { Start::Output };
-            multiply(s, &mut tile, 0..rows.len(), 0..columns.len(), left, right, depth, start);
+            multiply(s, &mut tile, 0..rows.len(), 0..width, left, right, depth, start);
         }
-        let bias = &bias[columns.clone()];
         for (i, row) in rows.enumerate() {
-            let start = row * d.outer + columns.start;
-            let residual = residual.map(|residual| &residual[start..start + columns.len()]);
-            finish(s, tile.row(i), bias, residual);
+            let start = row * g.outer + first_column;
+            let finish = Finish {
+                bias: &finish.bias[first_column..][..width],
+                residual: finish.residual.map(|residual| &residual[start..][..width]),
+                ..finish
+            };
+            finish_row(s, tile.row(i), finish);
         }
     }
 }
 
-/// Adds bias and residual to a row of sums.
+/// Adds bias and residual to a row of sums, then ReLU.
 #[inline(always)]
-fn finish<S: Simd>(s: S, row: &mut [f32], bias: &[f32], residual: Option<&[f32]>) {
+fn finish_row<S: Simd>(s: S, row: &mut [f32], finish: Finish<'_>) {
     for (block, row) in row.chunks_mut(LANES).enumerate() {
         let range = block * LANES..block * LANES + row.len();
-        let mut sum = s.add(s.load_or(row, 0.0), s.load_or(&bias[range.clone()], 0.0));
-        if let Some(residual) = residual {
+        let mut sum = s.add(s.load_or(row, 0.0), s.load_or(&finish.bias[range.clone()], 0.0));
+        if let Some(residual) = finish.residual {
             sum = s.add(sum, s.load_or(&residual[range], 0.0));
+        }
+        if finish.relu {
+            sum = s.max(sum, s.splat(0.0));
         }
         s.store_part(sum, row);
     }
 }
 
-/// Where an output cell's kernel begins on the input's grid (the doubled one, if it is doubled).
+/// Where an output cell's kernel begins, counted from the first row and column of the border.
 #[derive(Clone, Copy, Default)]
 struct Cell {
-    /// The picture's first row among the rows of all pictures.
     picture: usize,
-    /// Row of the kernel's first tap, counted from one above the picture.
     y: usize,
-    /// Column of the kernel's first tap, counted from one left of the picture.
     x: usize,
 }
 
 impl Cell {
     #[inline(always)]
-    fn of(cell: usize, d: Dims) -> Self {
-        let (height, width) = d.out_grid();
+    fn of(cell: usize, g: Geometry) -> Self {
+        let [height, width] = g.out_grid;
         let (row, x) = (cell / width, cell % width);
-        let (picture, y) = (row / height * d.height, row % height);
-        match (d.grid, d.kernel) {
-            (Grid::Halved, _) => Self { picture, y: 2 * y + 1, x: 2 * x + 1 },
-            (_, 1) => Self { picture, y: y + 1, x: x + 1 },
-            _ => Self { picture, y, x },
-        }
+        Self { picture: row / height, y: row % height * g.stride, x: x * g.stride }
     }
 }
 
@@ -225,18 +224,14 @@ struct Patches<'a> {
 
 impl<'a> Patches<'a> {
     #[inline(always)]
-    fn of(x: &'a [f32], cells: &[Cell], tap: usize, first: usize, d: Dims) -> Self {
-        let Dims { height, width, inner, grid, kernel, .. } = d;
-        let doubled = usize::from(grid == Grid::Doubled);
+    fn of(x: &'a [f32], cells: &[Cell], tap: usize, first: usize, g: Geometry) -> Self {
+        let [_, width] = g.kernel;
         let mut starts = [None; PANEL];
         for (start, cell) in starts.iter_mut().zip(cells) {
-            let (y, x) = (cell.y + tap / kernel, cell.x + tap % kernel);
-            if (1..=height << doubled).contains(&y) && (1..=width << doubled).contains(&x) {
-                let (y, x) = ((y - 1) >> doubled, (x - 1) >> doubled);
-                *start = Some(((cell.picture + y) * width + x) * inner + first);
-            }
+            let place = g.cell(cell.picture, cell.y + tap / width, cell.x + tap % width);
+            *start = place.map(|place| place + first);
         }
-        Self { x, starts, channels: inner - first }
+        Self { x, starts, channels: g.inner - first }
     }
 }
 

@@ -8,6 +8,7 @@ use super::{BLOCK, COLUMNS, GROUP, Plan, SKEW};
 use crate::cpu::matmul::{Start, Strided, multiply};
 use crate::cpu::simd::{Kernel, LANES, Simd};
 use crate::cpu::workers::Tile;
+use crate::ops::conv2d::cpu::geometry::Finish;
 use crate::ops::conv2d::cpu::weights::Rows;
 
 /// The products and outputs of one band for some output channels.
@@ -17,9 +18,8 @@ pub(super) struct Band<'a> {
     pub(super) factors: &'a [f32],
     pub(super) weight: Rows<'a>,
     pub(super) kept: &'a [f32],
-    pub(super) bias: &'a [f32],
-    /// From the slab's first output on.
-    pub(super) residual: Option<&'a [f32]>,
+    /// The residual from the slab's first output on.
+    pub(super) finish: Finish<'a>,
     pub(super) plan: Plan,
     pub(super) scratch: &'a mut [f32],
 }
@@ -29,13 +29,14 @@ impl Kernel for Band<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { mut tile, factors, weight, kept, bias, residual, plan, scratch } = self;
+        let Self { mut tile, factors, weight, kept, finish, plan, scratch } = self;
         let Plan { depth, .. } = plan;
-        let columns = tile.columns.clone();
+        let first_column = tile.columns.start - finish.out_first;
+        let columns = first_column..first_column + tile.columns.len();
         // Counted from where the slab begins.
-        let pixels_in_row = SIDE * plan.d.out_grid().1;
+        let pixels_in_row = SIDE * plan.g.out_grid[1];
         let band = tile.rows.start / pixels_in_row / plan.band;
-        let tiles = tile.rows.len() / pixels_in_row * plan.across;
+        let tiles = tile.rows.len().div_ceil(pixels_in_row) * plan.across;
         let (products, rest) = scratch.split_at_mut(Products::len(BLOCK, columns.len()));
         let mut products = Products::of(products, BLOCK, columns.len());
         let made_width = columns.len() * depth + SKEW;
@@ -66,7 +67,7 @@ impl Kernel for Band<'_> {
                 products.multiply(s, left, right, count, depth, start);
             }
             let tiles = first..first + count;
-            products.write(s, &mut tile, tiles, columns.clone(), bias, residual, plan);
+            products.write(s, &mut tile, tiles, columns.clone(), finish, plan);
         }
     }
 }
@@ -131,8 +132,8 @@ impl<'a> Products<'a> {
         }
     }
 
-    /// Transforms the products of the band's `tiles` to outputs for `columns`, and adds bias and
-    /// residual.
+    /// Transforms the products of the band's `tiles` to outputs for `columns`, adds bias and residual,
+    /// then ReLU.
     #[inline(always)]
     fn write<S: Simd>(
         &self,
@@ -140,13 +141,13 @@ impl<'a> Products<'a> {
         out: &mut Tile<'_>,
         tiles: Range<usize>,
         columns: Range<usize>,
-        bias: &[f32],
-        residual: Option<&[f32]>,
+        finish: Finish<'_>,
         plan: Plan,
     ) {
-        let Plan { d, across, .. } = plan;
-        let (_, width) = d.out_grid();
+        let Plan { g, across, .. } = plan;
+        let [_, width] = g.out_grid;
         let first_pixel = out.rows.start;
+        let height = out.rows.len() / width;
         for (i, number) in tiles.enumerate() {
             let (row, column) = (number / across, number % across);
             for lane in (0..columns.len()).step_by(LANES) {
@@ -158,14 +159,17 @@ impl<'a> Products<'a> {
                     m[product / POINTS][product % POINTS] = s.load_or(from, 0.0);
                 }
                 let outputs = to_output(s, m);
-                let bias = s.load_or(&bias[channel..][..LANES], 0.0);
-                for y in 0..SIDE {
+                let bias = s.load_or(&finish.bias[channel..][..LANES], 0.0);
+                for y in 0..SIDE.min(height - row * SIDE) {
                     for x in 0..SIDE.min(width - column * SIDE) {
                         let pixel = (row * SIDE + y) * width + column * SIDE + x;
                         let mut sum = s.add(outputs[y][x], bias);
-                        if let Some(residual) = residual {
-                            let from = (first_pixel + pixel) * d.outer + channel;
+                        if let Some(residual) = finish.residual {
+                            let from = (first_pixel + pixel) * g.outer + channel;
                             sum = s.add(sum, s.load_or(&residual[from..][..LANES], 0.0));
+                        }
+                        if finish.relu {
+                            sum = s.max(sum, s.splat(0.0));
                         }
                         let to = &mut out.row(pixel)[lane..][..LANES];
                         s.store_part(sum, to);

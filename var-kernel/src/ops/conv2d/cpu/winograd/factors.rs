@@ -5,8 +5,8 @@ use super::{COLUMNS, GROUP, Plan, SKEW};
 use crate::cpu::matmul::{RowMajor, pack_left};
 use crate::cpu::simd::{Kernel, LANES, Simd};
 use crate::cpu::workers::Tile;
+use crate::ops::conv2d::cpu::geometry::Geometry;
 use crate::ops::conv2d::cpu::weights::{Rows, widen};
-use crate::ops::conv2d::{Dims, Grid};
 
 /// The factors of sixteen output channels' weights for one packed block of input channels.
 pub(super) struct TransformWeights<'a> {
@@ -21,13 +21,13 @@ impl Kernel for TransformWeights<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let Plan { d, depth, .. } = self.plan;
+        let Plan { g, depth, .. } = self.plan;
         let (pair, block) = (
             self.tile.rows.start / self.plan.factor_rows(),
             self.tile.rows.start / PRODUCTS % self.plan.blocks,
         );
         let first_outer = pair * COLUMNS + self.tile.columns.start / depth;
-        if first_outer >= d.outer {
+        if first_outer >= g.outer {
             return;
         }
         let length = LANES * depth;
@@ -53,13 +53,13 @@ pub(super) fn weight_factors<S: Simd>(
     first_outer: usize,
     plan: Plan,
 ) {
-    let Plan { d, depth, .. } = plan;
+    let Plan { g, depth, .. } = plan;
     let (natural, _) = scratch.as_chunks_mut::<LANES>();
     let natural = &mut natural[..9 * LANES];
     for first in (0..depth).step_by(LANES) {
         let inner = block * depth + first;
-        if inner < d.inner {
-            widen(s, natural, weight, first_outer, d.outer, inner, 9);
+        if inner < g.inner {
+            widen(s, natural, weight, first_outer, g.outer, inner, 9);
         } else {
             natural.fill([0.0; LANES]);
         }
@@ -95,7 +95,7 @@ impl Kernel for TransformInput<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let Plan { d, across, depth, band, blocks, .. } = self.plan;
+        let Plan { g, across, depth, band, blocks, .. } = self.plan;
         let first_row = self.first_row + self.tile.rows.start / self.plan.factor_rows() * band;
         let first_channel = self.tile.rows.start / PRODUCTS % blocks * depth;
         let first_tile = self.tile.columns.start / depth;
@@ -107,9 +107,9 @@ impl Kernel for TransformInput<'_> {
             let inside = number < band * across && row < self.plan.rows;
             for k in (0..depth).step_by(LANES) {
                 let channel = first_channel + k;
-                let tile = if inside && channel < d.inner {
-                    prefetch_tile(s, self.x, row, column + 1, channel, d);
-                    of_input(s, load_tile(s, self.x, row, column, channel, d))
+                let tile = if inside && channel < g.inner {
+                    prefetch_tile(s, self.x, row, column + 1, channel, g);
+                    of_input(s, load_tile(s, self.x, row, column, channel, g))
                 } else {
                     [[s.splat(0.0); POINTS]; POINTS]
                 };
@@ -134,26 +134,15 @@ fn load_tile<S: Simd>(
     row: usize,
     column: usize,
     channel: usize,
-    d: Dims,
+    g: Geometry,
 ) -> [[S::F32; POINTS]; POINTS] {
-    let doubled = usize::from(d.grid == Grid::Doubled);
-    let (height, width) = d.out_grid();
-    let (picture, first_y) = (row / (height / SIDE), row % (height / SIDE) * SIDE);
+    let (picture, first_y) = place_of(row, g);
     let mut tile = [[s.splat(0.0); POINTS]; POINTS];
     for i in 0..POINTS {
-        // Counted from one above and one left of the picture.
-        let y = first_y + i;
-        if y == 0 || y > height {
-            continue;
-        }
-        let line = (picture * d.height + ((y - 1) >> doubled)) * d.width;
         for j in 0..POINTS {
-            let x_place = column * SIDE + j;
-            if x_place == 0 || x_place > width {
-                continue;
+            if let Some(start) = g.cell(picture, first_y + i, column * SIDE + j) {
+                tile[i][j] = s.load_or(&x[start + channel..][..LANES], 0.0);
             }
-            let start = (line + ((x_place - 1) >> doubled)) * d.inner + channel;
-            tile[i][j] = s.load_or(&x[start..][..LANES], 0.0);
         }
     }
     tile
@@ -162,16 +151,23 @@ fn load_tile<S: Simd>(
 /// Asks for a share of what the tile at `column` needs beyond the tile left of it: its cells as they
 /// lie in memory, a few with each sixteen channels.
 #[inline(always)]
-fn prefetch_tile<S: Simd>(s: S, x: &[f32], row: usize, column: usize, channel: usize, d: Dims) {
-    let doubled = usize::from(d.grid == Grid::Doubled);
-    let (height, _) = d.out_grid();
-    let (picture, first_y) = (row / (height / SIDE), row % (height / SIDE) * SIDE);
+fn prefetch_tile<S: Simd>(s: S, x: &[f32], row: usize, column: usize, channel: usize, g: Geometry) {
+    let doubled = usize::from(g.doubled);
+    let (picture, first_y) = place_of(row, g);
+    let [height, _] = g.in_grid();
     for i in 0..POINTS {
-        let y = (first_y + i).clamp(1, height) - 1;
-        let line = (picture * d.height + (y >> doubled)) * d.width;
-        let start = (line + ((column * SIDE + 1) >> doubled)) * d.inner;
+        let y = (first_y + i).saturating_sub(g.border[0]).min(height - 1);
+        let line = (picture * g.height + (y >> doubled)) * g.width;
+        let start = (line + ((column * SIDE + 1) >> doubled)) * g.inner;
         prefetch(s, x, start + (SIDE >> doubled) * channel, (SIDE >> doubled) * LANES);
     }
+}
+
+/// The picture of a row of tiles, and the first of its rows of cells.
+#[inline(always)]
+fn place_of(row: usize, g: Geometry) -> (usize, usize) {
+    let rows = g.out_grid[0].div_ceil(SIDE);
+    (row / rows, row % rows * SIDE)
 }
 
 /// Asks for `length` numbers from `start` on, as far as there are.

@@ -1,0 +1,204 @@
+//! `var pack`, `var statistics`, `var evaluate`, `var convert --inception`.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::Value;
+use var_host::inception;
+use var_host::npz::Npz;
+use var_host::pictures::{self, Parameters, Picture};
+
+use super::Place;
+use crate::support::u01;
+
+/// Writes weights of the network by formula, under the published names.
+fn write_weights(path: &Path) {
+    let all: Vec<_> = inception::tensors()
+        .into_iter()
+        .map(|(name, shape)| {
+            let fan_in: usize = shape[1..].iter().product();
+            let spread = (3.0 / fan_in as f64).sqrt() * 1.625;
+            let value = |u: f32| {
+                let u = f64::from(u);
+                let t = 2.0 * u - 1.0;
+                let value = match name.rsplit_once('.').expect("names have dots") {
+                    (part, "weight") if part.ends_with("bn") => 1.0 + 0.1 * t,
+                    (_, "weight") => t * spread,
+                    ("fc", _) => 0.02 * t,
+                    (_, "running_var") => 1.0 + 0.5 * u,
+                    _ => 0.1 * t,
+                };
+                value as f32
+            };
+            let values = u01(&name, shape.iter().product()).into_iter().map(value);
+            let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+            (name, shape, bytes)
+        })
+        .collect();
+    let views = all.iter().map(|(name, shape, bytes)| {
+        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn folders_are_packed_in_order() {
+    let place = Place::new();
+    place.var(&["sample", "--per-class", "2", "--seed", "3", "-o", "made/", "-q"]);
+    let said = place.var(&["pack", "made", "-o", "made.npz"]);
+    assert_eq!(said, "made.npz: 20 images of 32 × 32, 61.7 kB\n");
+    let mut npz = Npz::open(&place.path("made.npz")).unwrap();
+    let mut images = npz.elements("arr_0").unwrap();
+    assert_eq!(images.shape(), [20, 32, 32, 3]);
+    for index in 0..20 {
+        let mut rgb = vec![0; 32 * 32 * 3];
+        images.read(&mut rgb).unwrap();
+        let name = format!("made/{index:06}-class{}.png", index / 2);
+        assert!(rgb == place.picture(&name).rgb(), "{name}");
+    }
+    images.finish().unwrap();
+    place.refused(&["pack", "made", "-o", "made.npz"], 1, "made.npz: exists already");
+    place.refused(&["pack", "none", "-o", "a.npz"], 1, "none: is neither a folder of pictures");
+
+    let larger = Picture::filled(40, 36, [9; 3]);
+    pictures::write_png(&place.path("made/x.png"), &larger, &Parameters::new(), false).unwrap();
+    let message = "x.png: is 40 × 36, the set's first picture 32 × 32: all must be of one size";
+    place.refused(&["pack", "made", "-o", "a.npz"], 1, message);
+    place.var(&["pack", "made", "--side", "16", "-o", "a.npz", "-q"]);
+    let mut npz = Npz::open(&place.path("a.npz")).unwrap();
+    assert_eq!(npz.elements("arr_0").unwrap().shape(), [21, 16, 16, 3]);
+}
+
+/// A limit on the size of files stands for a full disk.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_nothing() {
+    let place = Place::new();
+    place.var(&["sample", "--count", "60", "-o", "made/", "-q"]);
+    let binary = env!("CARGO_BIN_EXE_var");
+    // In blocks of 512 bytes; the signal is left to the error.
+    let script = format!("trap '' XFSZ; ulimit -f 200; exec {binary} pack made -o made.npz -q");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).current_dir(place.path(""));
+    place.refused_by(&mut command, 1, "made.npz: ");
+    assert!(!place.names().iter().any(|name| name.contains("npz")), "{:?}", place.names());
+}
+
+#[test]
+fn samples_are_compared_with_pictures_and_with_statistics() {
+    let place = Place::new();
+    write_weights(&place.path("published"));
+    let said = place.var(&["convert", "--inception", "published", "-o", "weights"]);
+    assert!(said.starts_with("weights: 95.5 MB"), "{said}");
+    fs::remove_file(place.path("published")).unwrap();
+    place.var(&["sample", "--per-class", "2", "--seed", "1", "-o", "made/", "-q"]);
+    place.var(&["sample", "--per-class", "3", "--seed", "2", "-o", "real/", "-q"]);
+    place.var(&["pack", "made", "-o", "made.npz", "-q"]);
+    let evaluate = |samples: &str, reference: &str| {
+        let options = ["--inception", "weights", "--reference", reference, "--json", "-q"];
+        json(&place.var(&[&["evaluate", samples][..], &options].concat()))
+    };
+    let from_folder = evaluate("made", "real");
+    assert_eq!(
+        (&from_folder["sample_images"], &from_folder["reference_images"]),
+        (&20.into(), &30.into())
+    );
+    let number = |report: &Value, key: &str| report[key].as_f64().unwrap();
+    assert!(number(&from_folder, "fid") > 1e-3 && number(&from_folder, "sfid") > 1e-3);
+    assert!(number(&from_folder, "inception_score") >= 1.0);
+
+    // An archive is its folder; statistics are their pictures.
+    let mut other = evaluate("made.npz", "real");
+    let statistics = ["statistics", "real", "-o", "ref.npz", "--inception", "weights"];
+    let said = place.var(&[&statistics[..], &["--threads", "1"]].concat());
+    assert_eq!(said, "ref.npz: statistics of 30 images, 30 of them stored\n");
+    let mut stored = evaluate("made", "ref.npz");
+    for key in ["fid", "sfid", "inception_score", "precision", "recall"] {
+        assert_eq!(other[key].take(), from_folder[key], "{key}");
+        assert_eq!(stored[key].take(), from_folder[key], "{key}");
+    }
+    let few =
+        [&statistics[..2], &["-o", "few.npz", "--inception", "weights", "--images", "0", "-q"]];
+    place.var(&few.concat());
+    let few = evaluate("made", "few.npz");
+    assert_eq!(few["fid"], from_folder["fid"]);
+    assert_eq!((&few["precision"], &few["reference_images"]), (&Value::Null, &0.into()));
+
+    let same = evaluate("made", "made.npz");
+    assert!(number(&same, "fid").abs() < 1e-6 && number(&same, "sfid").abs() < 1e-6, "{same}");
+    assert_eq!((number(&same, "precision"), number(&same, "recall")), (1.0, 1.0));
+    let text =
+        place.var(&["evaluate", "made", "--inception", "weights", "--reference", "real", "-q"]);
+    let names: Vec<&str> = text.lines().map(|line| line.split("  ").next().unwrap()).collect();
+    assert_eq!(names, ["Inception Score", "FID", "sFID", "precision", "recall"]);
+
+    // What stands in the way is said before the work.
+    let refused = |arguments: &[&str], message: &str| {
+        let all = [&["evaluate"], arguments, &["--inception", "weights"]].concat();
+        place.refused(&all, 1, message);
+    };
+    place.var(&["pack", "made", "--side", "16", "-o", "small.npz", "-q"]);
+    let message = "the samples are 16 × 16, the reference's pictures 32 × 32";
+    refused(&["small.npz", "--reference", "real"], message);
+    evaluate_any_size(&place);
+    fs::create_dir(place.path("one")).unwrap();
+    fs::copy(place.path("made/000000-class0.png"), place.path("one/a.png")).unwrap();
+    let message = "one: 1 pictures: a covariance wants at least 2";
+    refused(&["one", "--reference", "real"], message);
+    refused(&["real", "--reference", "one"], message);
+    refused(&["made", "--reference", "weights"], "weights: is no .npz archive");
+    fs::write(place.path("made/broken.png"), b"no picture").unwrap();
+    refused(&["made", "--reference", "real"], "broken.png: is not a PNG, JPEG or WebP picture");
+}
+
+fn evaluate_any_size(place: &Place) {
+    let arguments = [
+        "evaluate",
+        "small.npz",
+        "--reference",
+        "real",
+        "--any-size",
+        "--inception",
+        "weights",
+        "-q",
+    ];
+    place.var(&arguments);
+}
+
+#[test]
+fn few_samples_are_warned_of() {
+    let place = Place::new();
+    write_weights(&place.path("weights"));
+    place.var(&["sample", "--count", "4", "-o", "made/", "-q"]);
+    let arguments = ["evaluate", "made", "--reference", "made", "--inception", "weights"];
+    let output = place.command(&arguments).output().unwrap();
+    assert!(output.status.success());
+    let warnings = String::from_utf8(output.stderr).unwrap();
+    let warning = "var: made: 4 pictures: with fewer than 2048 the numbers are not comparable";
+    assert_eq!(warnings.lines().filter(|line| line.starts_with(warning)).count(), 2, "{warnings}");
+}
+
+#[test]
+fn weights_must_be_given() {
+    let place = Place::new();
+    place.var(&["sample", "--count", "2", "-o", "made/", "-q"]);
+    let arguments = ["evaluate", "made", "--reference", "made"];
+    let message = "give --inception FILE: the weights of Inception-v3 of December 2015 that FID is \
+                   defined on: pt_inception-2015-12-05-6726825d.pth";
+    place.refused(&arguments, 2, message);
+    let missing = [&arguments[..], &["--inception", "none.pth"]].concat();
+    place.refused(&missing, 1, "pt_inception-2015-12-05-6726825d.pth");
+    let built_in = super::fixture("default.safetensors");
+    let other = [&arguments[..], &["--inception", &built_in]].concat();
+    place.refused(&other, 1, "is not part of the model");
+    place.refused(&["convert", "--inception", &built_in, "-o", "x"], 1, "is not part of the model");
+    let both = ["convert", "--inception", &built_in, "--model", &built_in, "-o", "x"];
+    place.refused(&both, 2, "cannot be used with");
+}

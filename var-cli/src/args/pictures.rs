@@ -1,0 +1,51 @@
+//! Pictures to look at, and the network that looks at them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use var_host::inception::Inception;
+
+use super::Usage;
+
+/// What to get where there are no weights.
+const WHAT_TO_GET: &str = "the weights of Inception-v3 of December 2015 that FID is defined on: \
+     pt_inception-2015-12-05-6726825d.pth, a release file of the project pytorch-fid, as it is or \
+     made smaller and faster to open by `var convert --inception FILE -o OUT`";
+
+#[derive(Debug, Args)]
+pub(crate) struct InceptionOptions {
+    /// Weights of Inception-v3 of December 2015, as published (.pth) or converted; they are never
+    /// downloaded
+    #[arg(long, value_name = "FILE")]
+    inception: Option<PathBuf>,
+    /// Resize the shorter side of each picture in a folder to so many pixels and cut out the middle
+    /// [default: they are of one size]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..=16384))]
+    side: Option<u16>,
+}
+
+impl InceptionOptions {
+    /// Opens the weights.
+    pub(crate) fn open(&self) -> Result<Inception> {
+        let Some(path) = &self.inception else {
+            return Err(Usage(format!("give --inception FILE: {WHAT_TO_GET}")).into());
+        };
+        open(path)
+    }
+
+    /// The side that a folder's pictures are brought to.
+    pub(crate) fn side(&self) -> Option<usize> {
+        self.side.map(usize::from)
+    }
+}
+
+/// Opens weights, and says what to get where there are none.
+fn open(path: &Path) -> Result<Inception> {
+    let weights = Inception::open(path);
+    if path.exists() {
+        Ok(weights?)
+    } else {
+        weights.with_context(|| format!("wants {WHAT_TO_GET}"))
+    }
+}

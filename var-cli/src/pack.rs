@@ -1,0 +1,48 @@
+//! `var pack`: a folder of pictures → one archive.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use var_host::evaluate::Pictures;
+use var_host::npz::{Element, NpzWriter};
+
+use crate::args::Session;
+use crate::{memory, output};
+
+/// Pack a folder of pictures into one .npz archive
+///
+/// `arr_0`, bytes of N × height × width × 3, in the order of the pictures' names: what evaluators of
+/// class-conditional models take.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// A folder of pictures (PNG, JPEG, WebP) of one size, in folders of their own or not
+    #[arg(value_name = "DIR")]
+    pictures: PathBuf,
+    /// The archive to write
+    #[arg(long, short, value_name = "FILE.npz")]
+    output: PathBuf,
+    /// Resize the shorter side of each picture to so many pixels and cut out the middle
+    /// [default: they are of one size]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..=16384))]
+    side: Option<u16>,
+}
+
+pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    output::check_file(&options.output, session)?;
+    let pictures = Pictures::open(&options.pictures, options.side.map(usize::from))?;
+    let (count, (width, height)) = (pictures.count(), pictures.size());
+    let mut writer = NpzWriter::create(&options.output, session.force)?;
+    writer.begin("arr_0", Element::U8, &[count, height, width, 3])?;
+    let mut progress = session.progress(count, "images");
+    for picture in pictures.stream(session.threads)? {
+        writer.write(picture?.rgb())?;
+        progress.advance(1);
+    }
+    drop(progress);
+    writer.finish()?;
+    let size = fs::metadata(&options.output).map_or(0, |found| found.len());
+    let (path, size) = (options.output.display(), memory::text(size));
+    session.say(&format!("{path}: {count} images of {width} × {height}, {size}"))
+}

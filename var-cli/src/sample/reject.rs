@@ -1,0 +1,183 @@
+//! Rejection sampling: of several candidates for each image the best is kept.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use var_host::engine::{Engine, Job, Sample};
+
+use super::Drawing;
+use crate::args::values::MOST_IMAGES;
+use crate::args::{Session, Usage};
+
+/// How candidates are made and judged.
+///
+/// Candidate c of image i is drawn as image `i · candidates + c`: with `--per-class` it is the picture
+/// of that index in a run with so many times as many images of each class and no `--reject`.
+pub(super) struct Reject {
+    candidates: u32,
+    /// A candidate's score by its index, where a file gives them.
+    scores: Option<HashMap<u32, f64>>,
+}
+
+impl Reject {
+    /// Keeps the best of `candidates`, by the scores in a file or by the model's own likelihood.
+    ///
+    /// The file has a line for each candidate: its index and its score, with a comma or space between;
+    /// a heading and lines that begin with # are passed over.
+    pub(super) fn new(candidates: u32, images: usize, scores: Option<&Path>) -> Result<Self> {
+        if images as u64 * u64::from(candidates) > u64::from(MOST_IMAGES) {
+            let text = format!(
+                "--reject {candidates}: {images} images have too many candidates, at most \
+                 {MOST_IMAGES} can be drawn"
+            );
+            return Err(Usage(text).into());
+        }
+        Ok(Self { candidates, scores: scores.map(read_scores).transpose()? })
+    }
+
+    /// Candidates of each image.
+    pub(super) fn candidates(&self) -> u32 {
+        self.candidates
+    }
+
+    /// Draws the best candidate of each of `jobs` and hands it to `each` as the job's image, in order.
+    pub(super) fn draw(
+        &self,
+        drawing: &Drawing<'_>,
+        engine: &mut Engine<'_>,
+        jobs: &[Job],
+        session: &Session,
+        each: &mut dyn FnMut(Sample) -> Result<()>,
+    ) -> Result<()> {
+        if let Some(scores) = &self.scores {
+            let best = jobs.iter().map(|job| self.best_by(scores, *job));
+            let best = best.collect::<Result<Vec<Job>>>()?;
+            let mut numbers = jobs.iter();
+            return drawing.draw(engine, &best, session, &mut |sample| {
+                let job = *numbers.next().expect("a sample for each job");
+                each(Sample { job, ..sample })
+            });
+        }
+        let count = self.candidates as usize;
+        let mut progress = session.progress(jobs.len() * count, "candidates");
+        for jobs in jobs.chunks((drawing.batch / count).max(1)) {
+            let candidates: Vec<Job> =
+                jobs.iter().flat_map(|job| self.candidates_of(*job)).collect();
+            let mut samples = Vec::with_capacity(candidates.len());
+            drawing.draw_with(engine, &candidates, &mut progress, &mut |sample| {
+                samples.push(sample);
+                Ok(())
+            })?;
+            let mut samples = samples.into_iter();
+            for job in jobs {
+                let mut best: Option<(f64, Sample)> = None;
+                for sample in samples.by_ref().take(count) {
+                    let score = likelihood(engine, &sample)?;
+                    if best.as_ref().is_none_or(|(other, _)| score > *other) {
+                        best = Some((score, sample));
+                    }
+                }
+                let (_, sample) = best.expect("at least one candidate");
+                each(Sample { job: *job, ..sample })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn candidates_of(&self, job: Job) -> impl Iterator<Item = Job> + use<> {
+        let first = job.index * self.candidates;
+        (first..first + self.candidates).map(move |index| Job { index, ..job })
+    }
+
+    /// The candidate of the greatest score, the first of equal ones.
+    fn best_by(&self, scores: &HashMap<u32, f64>, job: Job) -> Result<Job> {
+        let mut best: Option<(f64, Job)> = None;
+        for candidate in self.candidates_of(job) {
+            let (index, count) = (candidate.index, self.candidates);
+            let score = *scores.get(&index).ok_or_else(|| {
+                anyhow!(
+                    "--reject-scores: no score of candidate {index}; image {} has {count}",
+                    job.index
+                )
+            })?;
+            if best.is_none_or(|(other, _)| score > other) {
+                best = Some((score, candidate));
+            }
+        }
+        Ok(best.expect("at least one candidate").1)
+    }
+}
+
+/// How much likelier a sample's tokens are under its class than under none, in nats: what they say of
+/// the class, not how plain a picture they make. Of a sample without a class, how likely they are.
+fn likelihood(engine: &mut Engine<'_>, sample: &Sample) -> Result<f64> {
+    let null = engine.transformer()?.null_class();
+    let mut nats = |label: u32| -> Result<f64> {
+        let surprise = engine.surprise(&sample.tokens, label)?;
+        Ok(-surprise.iter().map(|nats| f64::from(*nats)).sum::<f64>())
+    };
+    let own = nats(sample.job.label)?;
+    Ok(if sample.job.label == null { own } else { own - nats(null)? })
+}
+
+fn read_scores(path: &Path) -> Result<HashMap<u32, f64>> {
+    let name = path.display();
+    let text = fs::read_to_string(path).with_context(|| format!("{name}: cannot be read"))?;
+    parse_scores(&text).with_context(|| name.to_string())
+}
+
+fn parse_scores(text: &str) -> Result<HashMap<u32, f64>> {
+    let mut scores = HashMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let fields: Vec<&str> =
+            line.split([',', ' ', '\t', ';']).filter(|field| !field.is_empty()).collect();
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let parsed = match fields[..] {
+            [index, score] => index.parse::<u32>().ok().zip(score.parse::<f64>().ok()),
+            _ => None,
+        };
+        match parsed {
+            Some((index, score)) if !score.is_nan() => {
+                if scores.insert(index, score).is_some() {
+                    bail!("line {}: a second score of candidate {index}", number + 1);
+                }
+            }
+            // A heading.
+            None if number == 0 && fields.iter().all(|field| field.parse::<f64>().is_err()) => {}
+            _ => bail!("line {}: wants an index and a score, has {line:?}", number + 1),
+        }
+    }
+    Ok(scores)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_read_as_tables_are_written() {
+        let scores = parse_scores("index,score\n0,0.5\n\n# a note\n7 -1e3\n8\t0.25\n").unwrap();
+        assert_eq!(scores, HashMap::from([(0, 0.5), (7, -1e3), (8, 0.25)]));
+        let fault = |text: &str| parse_scores(text).unwrap_err().to_string();
+        assert_eq!(fault("1,2\n1,3"), "line 2: a second score of candidate 1");
+        assert_eq!(fault("1,2\nx,3"), "line 2: wants an index and a score, has \"x,3\"");
+        assert_eq!(fault("1,NaN"), "line 1: wants an index and a score, has \"1,NaN\"");
+        assert_eq!(fault("1,2,3"), "line 1: wants an index and a score, has \"1,2,3\"");
+    }
+
+    #[test]
+    fn the_best_candidate_is_the_first_of_the_highest_score() {
+        let scores = Some(HashMap::from([(6, 0.1), (7, 0.9), (8, 0.9)]));
+        let reject = Reject { candidates: 3, scores };
+        let job = Job { index: 2, label: 5 };
+        let best = reject.best_by(reject.scores.as_ref().unwrap(), job).unwrap();
+        assert_eq!(best, Job { index: 7, label: 5 });
+        let fault = reject.best_by(reject.scores.as_ref().unwrap(), Job { index: 1, label: 0 });
+        let message = "--reject-scores: no score of candidate 3; image 1 has 3";
+        assert_eq!(fault.unwrap_err().to_string(), message);
+    }
+}

@@ -1,0 +1,66 @@
+//! `var statistics`: a data set → the reference that samples are compared with.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use var_host::evaluate::{FEWEST, Keep, Observer, Pictures, write_statistics};
+use var_host::npz::{Element, NpzWriter};
+use var_host::pictures::Picture;
+
+use crate::args::{InceptionOptions, Session};
+use crate::evaluate::{too_few, warn_of_few};
+use crate::output;
+
+/// Make the reference statistics of a data set
+///
+/// An archive as `var evaluate --reference` and other evaluators take it: `mu` and `sigma` of the
+/// pooled features, `mu_s` and `sigma_s` of the spatial ones, over all pictures; and `arr_0`, some of
+/// the pictures, for precision and recall.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// A folder of pictures (PNG, JPEG, WebP), in folders of their own or not, or an .npz archive
+    /// with arr_0
+    #[arg(value_name = "DIR|NPZ")]
+    pictures: PathBuf,
+    /// The archive to write
+    #[arg(long, short, value_name = "REF.npz")]
+    output: PathBuf,
+    /// How many pictures to store for precision and recall, taken evenly from all; 0 = none
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    images: usize,
+    #[command(flatten)]
+    inception: InceptionOptions,
+}
+
+pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    output::check_file(&options.output, session)?;
+    let weights = options.inception.open()?;
+    let pictures = Pictures::open(&options.pictures, options.inception.side())?;
+    let (count, (width, height)) = (pictures.count(), pictures.size());
+    if count < FEWEST {
+        return Err(too_few(&options.pictures, count));
+    }
+    let mut observer = Observer::new(&weights, session.threads, session.isa)?;
+    let mut writer = NpzWriter::create(&options.output, session.force)?;
+    let stored = options.images.min(count);
+    if stored > 0 {
+        writer.begin("arr_0", Element::U8, &[stored, height, width, 3])?;
+    }
+    let mut progress = session.progress(count, "images");
+    warn_of_few(&progress, &options.pictures, count);
+    let mut each = |done: usize, picture: &Picture| -> Result<()> {
+        // Picture n is stored where ⌊n · stored / count⌋ goes up.
+        if done * stored / count > (done - 1) * stored / count {
+            writer.write(picture.rgb())?;
+        }
+        progress.advance(1);
+        Ok(())
+    };
+    let known = observer.observe(&pictures, Keep::Statistics, &mut each)?;
+    drop(progress);
+    write_statistics(&mut writer, &observer.statistics(&known)?)?;
+    writer.finish()?;
+    let path = options.output.display();
+    session.say(&format!("{path}: statistics of {count} images, {stored} of them stored"))
+}

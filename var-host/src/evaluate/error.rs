@@ -1,0 +1,148 @@
+//! What stands in the way of an evaluation.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::data::DataError;
+use crate::engine::EngineError;
+use crate::npz::NpzError;
+use crate::pictures::PictureError;
+
+/// Why pictures cannot be evaluated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvaluateError {
+    /// A picture cannot be read.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    /// An archive cannot be read or written.
+    #[error(transparent)]
+    Npz(#[from] NpzError),
+    /// A folder cannot be read.
+    #[error(transparent)]
+    Folder(#[from] DataError),
+    /// The network cannot run.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Neither a folder nor a file.
+    #[error("{}: is neither a folder of pictures nor an .npz archive", path.display())]
+    NoSource {
+        /// The path.
+        path: PathBuf,
+    },
+    /// No pictures.
+    #[error("{}: has no pictures", path.display())]
+    NoPictures {
+        /// The folder or archive.
+        path: PathBuf,
+    },
+    /// The array of pictures is not `N × height × width × 3` bytes.
+    #[error("{}: arr_0: has {descr} of shape {shape:?}, wants |u1 (bytes) of shape [N, height, width, 3]{}", path.display(), hint(descr, shape))]
+    Layout {
+        /// The archive.
+        path: PathBuf,
+        /// NumPy's name of the element type.
+        descr: String,
+        /// The shape.
+        shape: Vec<usize>,
+    },
+    /// Pictures of one set have several sizes.
+    #[error("{}: is {} × {}, the set's first picture {} × {}: all must be of one size, or are made so with --side", path.display(), has.0, has.1, wants.0, wants.1)]
+    MixedSizes {
+        /// The picture.
+        path: PathBuf,
+        /// Its width and height.
+        has: (usize, usize),
+        /// The first picture's.
+        wants: (usize, usize),
+    },
+    /// Samples and reference have several sizes.
+    #[error("the samples are {} × {}, the reference's pictures {} × {}: another resolution gives other features", samples.0, samples.1, reference.0, reference.1)]
+    Resolutions {
+        /// Width and height of the samples.
+        samples: (usize, usize),
+        /// Of the reference.
+        reference: (usize, usize),
+    },
+    /// Too few pictures for a covariance.
+    #[error("{has} pictures: a covariance wants at least {wants}")]
+    TooFew {
+        /// How many are wanted.
+        wants: usize,
+        /// How many there are.
+        has: usize,
+    },
+    /// A feature is infinite or not a number: the weights are damaged.
+    #[error("picture {picture}: feature {feature} is {value}: are the weights Inception's?")]
+    NotFinite {
+        /// The picture, counted from 0.
+        picture: usize,
+        /// The feature.
+        feature: usize,
+        /// Its value.
+        value: f32,
+    },
+    /// Stored statistics lack a part.
+    #[error("{}: has mu but not {missing}: statistics are mu, sigma, mu_s and sigma_s together", path.display())]
+    PartialStatistics {
+        /// The archive.
+        path: PathBuf,
+        /// The first array that is not there.
+        missing: &'static str,
+    },
+    /// Stored statistics have another shape.
+    #[error("{}: {array}: has shape {has:?}, wants {wants:?}", path.display())]
+    StatisticsShape {
+        /// The archive.
+        path: PathBuf,
+        /// The array.
+        array: &'static str,
+        /// Its shape.
+        has: Vec<usize>,
+        /// The shape of Inception's features.
+        wants: Vec<usize>,
+    },
+    /// A mean or covariance holds infinities or what is not a number.
+    #[error("a mean or covariance is not finite")]
+    StatisticsNotFinite,
+    /// Two sets of features that have several widths.
+    #[error("features of {first} and {second} numbers cannot be compared")]
+    Widths {
+        /// Of the one set.
+        first: usize,
+        /// Of the other.
+        second: usize,
+    },
+    /// A covariance has a direction of negative variance, beyond rounding.
+    #[error("a covariance has eigenvalues from {least:e} to {greatest:e}: none may be negative")]
+    NotCovariance {
+        /// The least.
+        least: f64,
+        /// The greatest.
+        greatest: f64,
+    },
+    /// The decomposition of a covariance did not converge.
+    #[error("the eigenvalues of a covariance cannot be found")]
+    NoConvergence,
+    /// The temporary file of features cannot be written or read: a full disk, most likely.
+    #[error("the features of {pictures} pictures in a temporary file (of {bytes} bytes)")]
+    Features {
+        /// Pictures so far.
+        pictures: usize,
+        /// Bytes so far.
+        bytes: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What is most likely wrong with an array of pictures.
+fn hint(descr: &str, shape: &[usize]) -> &'static str {
+    match (descr, shape) {
+        ("|u1", [_, 3, _, _]) => ": channels come last",
+        ("|u1", [_, _, _]) => ": three colours, grey repeated",
+        ("|u1", _) => "",
+        (_, _) if descr.contains('f') => ": 0 to 255, rounded",
+        _ => "",
+    }
+}

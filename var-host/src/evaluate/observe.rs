@@ -1,0 +1,143 @@
+//! Pictures → what is known of a set.
+
+use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
+
+use super::{EvaluateError, InceptionScore, Moments, Pictures, Rows, SPLIT, Statistics};
+use crate::engine::EngineError;
+use crate::inception::{CLASSES, Features, Inception, POOLED, Pass, SPATIAL};
+use crate::pictures::Picture;
+use crate::pool::Threads;
+
+/// Pictures that go through the network together: its weights are packed once for so many.
+const BATCH: usize = 16;
+
+/// What is known of a set of pictures.
+#[derive(Debug)]
+pub struct Observations {
+    /// Of the pooled features.
+    pub pooled: Moments,
+    /// Of the spatial features.
+    pub spatial: Moments,
+    /// Of the logits.
+    pub score: InceptionScore,
+    /// The pooled features of every picture.
+    pub rows: Rows,
+    /// Pictures so far.
+    seen: usize,
+}
+
+/// What of a set is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Everything.
+    All,
+    /// The pooled features alone: where statistics are known from elsewhere.
+    Rows,
+    /// All but the features.
+    Statistics,
+}
+
+/// The network, and the threads it runs on.
+pub struct Observer<'a> {
+    pass: Pass<'a>,
+    threads: Threads,
+    isa: Isa,
+}
+
+impl Observations {
+    fn new() -> Result<Self, EvaluateError> {
+        Ok(Self {
+            pooled: Moments::new(POOLED),
+            spatial: Moments::new(SPATIAL),
+            score: InceptionScore::new(CLASSES, SPLIT),
+            rows: Rows::new(POOLED)?,
+            seen: 0,
+        })
+    }
+}
+
+impl<'a> Observer<'a> {
+    /// The network with `weights` on so many threads.
+    ///
+    /// # Panics
+    /// If `threads` is 0.
+    ///
+    /// # Errors
+    /// If the threads cannot be started.
+    pub fn new(weights: &'a Inception, threads: usize, isa: Isa) -> Result<Self, EvaluateError> {
+        let threads = Threads::new(threads, SCRATCH_FLOATS).map_err(EngineError::from)?;
+        Ok(Self { pass: Pass::new(weights), threads, isa })
+    }
+
+    /// The processor as it is used here.
+    pub fn cpu(&self) -> Cpu<'_> {
+        Cpu::new(self.isa, &self.threads)
+    }
+
+    /// Looks at every picture; `each` sees each of them, and is told how many are done.
+    ///
+    /// # Errors
+    /// If a picture cannot be read, a feature is not finite, or `each` says so.
+    pub fn observe<E: From<EvaluateError>>(
+        &mut self,
+        pictures: &Pictures,
+        keep: Keep,
+        each: &mut dyn FnMut(usize, &Picture) -> Result<(), E>,
+    ) -> Result<Observations, E> {
+        let mut known = Observations::new()?;
+        let mut stream = pictures.stream(1)?;
+        let mut done = 0;
+        loop {
+            let batch: Result<Vec<Picture>, _> = stream.by_ref().take(BATCH).collect();
+            let batch = batch?;
+            if batch.is_empty() {
+                break;
+            }
+            let cpu = Cpu::new(self.isa, &self.threads);
+            let features = self.pass.features(&cpu, &batch).map_err(EvaluateError::from)?;
+            known.add(&cpu, &features, keep)?;
+            for picture in &batch {
+                done += 1;
+                each(done, picture)?;
+            }
+        }
+        Ok(known)
+    }
+
+    /// Mean and covariance of both kinds of features, the pooled ones first.
+    ///
+    /// # Errors
+    /// If there are fewer than two pictures.
+    pub fn statistics(&self, known: &Observations) -> Result<[Statistics; 2], EvaluateError> {
+        let cpu = self.cpu();
+        Ok([known.pooled.statistics(&cpu)?, known.spatial.statistics(&cpu)?])
+    }
+}
+
+impl Observations {
+    fn add(&mut self, cpu: &Cpu<'_>, features: &Features, keep: Keep) -> Result<(), EvaluateError> {
+        let Features { pooled, spatial, logits } = features;
+        for (rows, width) in [(pooled, POOLED), (spatial, SPATIAL)] {
+            if let Some(at) = rows.iter().position(|x| !x.is_finite()) {
+                let (picture, feature) = (self.seen + at / width, at % width);
+                return Err(EvaluateError::NotFinite { picture, feature, value: rows[at] });
+            }
+        }
+        self.seen += pooled.len() / POOLED;
+        if keep != Keep::Statistics {
+            self.rows.push(pooled)?;
+        }
+        if keep != Keep::Rows {
+            self.pooled.add(cpu, pooled);
+            self.spatial.add(cpu, spatial);
+            self.score.add_logits(logits);
+        }
+        Ok(())
+    }
+}
+
+impl core::fmt::Debug for Observer<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Observer").field("isa", &self.isa).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,324 @@
+//! The forward pass.
+
+use core::cell::Cell;
+
+use var_kernel::arena::Arena;
+use var_kernel::cpu::{Cpu, Matrix};
+use var_kernel::dry::{Dry, DryMatrix, Lengths};
+use var_kernel::memory::{Device, Floats};
+use var_kernel::ops::linear::{self, Epilogue};
+use var_kernel::ops::pool;
+use var_kernel::ops::rectangular_conv2d::{self, Activation};
+use var_kernel::ops::{Channels, Linear, Pool, RectangularConv2d};
+
+use super::layout::{self, Block, Branch, Conv, Pooling, SPATIAL_BLOCK};
+use super::resize::resize;
+use super::{CLASSES, Inception, POOLED, SIDE, SPATIAL, SPATIAL_CHANNELS};
+use crate::engine::{Buffer, EngineError};
+use crate::pictures::Picture;
+
+/// What the network says of pictures, a row for each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Features {
+    /// Rows of [`POOLED`]: the mean over the last map.
+    pub pooled: Vec<f32>,
+    /// Rows of [`SPATIAL`]: the first seven channels of `Mixed_6d`, row by row, channels together.
+    pub spatial: Vec<f32>,
+    /// Rows of [`CLASSES`]: the pooled features times the last layer, without its bias.
+    pub logits: Vec<f32>,
+}
+
+/// The network at work on some device.
+pub struct Pass<'a> {
+    weights: &'a Inception,
+    blocks: Vec<Block>,
+    memory: Buffer,
+}
+
+/// What a device must compute for the network.
+pub(super) trait Computes: RectangularConv2d + Pool + Linear {}
+
+impl<B: RectangularConv2d + Pool + Linear> Computes for B {}
+
+/// The network's weights on a device.
+pub(super) trait Weights<B: Device> {
+    /// Weight and bias of a convolution.
+    fn conv(&self, conv: &Conv) -> (B::Matrix<'_>, &B::Slice);
+
+    /// The last layer's weight.
+    fn logits(&self) -> B::Matrix<'_>;
+}
+
+impl Weights<Cpu<'_>> for Inception {
+    fn conv(&self, conv: &Conv) -> (Matrix<'_>, &[f32]) {
+        let folded = self.conv(&conv.name);
+        (Matrix::F32(&folded.weight), &folded.bias)
+    }
+
+    fn logits(&self) -> Matrix<'_> {
+        Matrix::F32(self.logits())
+    }
+}
+
+/// Weights without numbers, for a dry run.
+struct Sizes;
+
+impl<B> Weights<Dry<'_, B>> for Sizes
+where
+    for<'b> Dry<'b, B>: Device<Slice = [()]>,
+    for<'a, 'b> Dry<'b, B>: Device<Matrix<'a> = DryMatrix>,
+{
+    fn conv(&self, conv: &Conv) -> (DryMatrix, &[()]) {
+        static ALL: Lengths = [(); usize::MAX];
+        let [rows, columns] = conv.kernel;
+        (DryMatrix(conv.outer * conv.inner * rows * columns), &ALL[..conv.outer])
+    }
+
+    fn logits(&self) -> DryMatrix {
+        DryMatrix(CLASSES * POOLED)
+    }
+}
+
+impl<'a> Pass<'a> {
+    /// The network with `weights`.
+    pub fn new(weights: &'a Inception) -> Self {
+        Self { weights, blocks: layout::blocks(), memory: Buffer::default() }
+    }
+
+    /// What the network says of `pictures`, which are resized as its input wants them.
+    ///
+    /// A picture's features do not depend on the others.
+    ///
+    /// # Errors
+    /// If there is too little memory.
+    pub fn features(
+        &mut self,
+        cpu: &Cpu<'_>,
+        pictures: &[Picture],
+    ) -> Result<Features, EngineError> {
+        let count = pictures.len();
+        if count == 0 {
+            return Ok(Features::default());
+        }
+        let input = count * SIDE * SIDE * 3;
+        let floats = self.floats(cpu, count) + input + var_kernel::arena::ALIGNMENT;
+        let mut arena = Arena::new(self.memory.at_least(floats)?);
+        let x = arena.take(input);
+        resize(cpu, x, pictures);
+        let mut features = Features {
+            pooled: vec![0.0; count * POOLED],
+            spatial: Vec::with_capacity(count * SPATIAL),
+            logits: vec![0.0; count * CLASSES],
+        };
+        let Features { pooled, spatial, logits } = &mut features;
+        let mut look = |map: &[f32], channels: usize| {
+            let cells = map.chunks_exact(channels);
+            spatial.extend(cells.flat_map(|cell| &cell[..SPATIAL_CHANNELS]));
+        };
+        let Ok(()) = forward(
+            cpu,
+            &self.blocks,
+            self.weights,
+            [pooled, logits],
+            x,
+            count,
+            &mut arena,
+            &mut look,
+        );
+        Ok(features)
+    }
+
+    /// Floats of working memory for so many pictures, besides the pictures.
+    fn floats(&self, cpu: &Cpu<'_>, pictures: usize) -> usize {
+        let dry = Dry::new(cpu);
+        let (mut lengths, peak): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
+        let mut arena = Arena::measured(&mut lengths[..], &peak);
+        let (mut pooled, mut logits, input): (Lengths, Lengths, Lengths) =
+            ([(); usize::MAX], [(); usize::MAX], [(); usize::MAX]);
+        let out = [&mut pooled[..pictures * POOLED], &mut logits[..pictures * CLASSES]];
+        let input = &input[..pictures * SIDE * SIDE * 3];
+        let Ok(()) =
+            forward(&dry, &self.blocks, &Sizes, out, input, pictures, &mut arena, &mut |_, _| {});
+        peak.get()
+    }
+}
+
+/// Pictures → pooled features and logits; `look` sees the map of the spatial features and how many
+/// channels it has.
+fn forward<B: Computes>(
+    b: &B,
+    blocks: &[Block],
+    weights: &impl Weights<B>,
+    [pooled, logits]: [&mut B::Slice; 2],
+    x: &B::Slice,
+    pictures: usize,
+    arena: &mut Arena<'_, B::Slice>,
+    look: &mut dyn FnMut(&B::Slice, usize),
+) -> Result<(), B::Error> {
+    let mut arena = arena.scope();
+    // Of each block's input and output one is read, one written, in turn.
+    let (mut grid, mut longest) = ([SIDE; 2], 0);
+    for block in blocks {
+        grid = block.out_grid(grid, pictures);
+        longest = longest.max(pictures * grid[0] * grid[1] * block.outer());
+    }
+    let (mut read, mut written) = (arena.take(longest), arena.take(longest));
+    let mut grid = [SIDE; 2];
+    for (number, block) in blocks.iter().enumerate() {
+        let input = pictures * grid[0] * grid[1] * block.inner;
+        let out_grid = block.out_grid(grid, pictures);
+        let output = pictures * out_grid[0] * out_grid[1] * block.outer();
+        let input = if number == 0 { x } else { read.range(0..input) };
+        let out = written.range_mut(0..output);
+        let mut first = 0;
+        for branch in &block.branches {
+            let place = Place { pictures, grid, inner: block.inner, first, of: block.outer() };
+            branch.forward(b, weights, out, input, place, arena.scope())?;
+            first += branch.outer(block.inner);
+        }
+        if block.name == SPATIAL_BLOCK {
+            look(out, block.outer());
+        }
+        (read, written, grid) = (written, read, out_grid);
+    }
+    let d = pool::Dims {
+        batch: pictures,
+        height: grid[0],
+        width: grid[1],
+        channels: POOLED,
+        kernel: grid[0],
+        stride: 1,
+        padding: 0,
+        into: Channels::all(POOLED),
+    };
+    b.average_pool(pooled, read.range(0..pictures * grid[0] * grid[1] * POOLED), d)?;
+    let d = linear::Dims { rows: pictures, inner: POOLED, outer: CLASSES };
+    b.linear(logits, pooled, weights.logits(), None, Epilogue::None, d)
+}
+
+/// What a branch reads and where it writes.
+#[derive(Clone, Copy)]
+struct Place {
+    pictures: usize,
+    grid: [usize; 2],
+    /// Channels of the block's input.
+    inner: usize,
+    /// The first of the branch's channels in the block's output.
+    first: usize,
+    /// Channels of the block's output.
+    of: usize,
+}
+
+impl Block {
+    /// Rows and columns of the output.
+    fn out_grid(&self, grid: [usize; 2], pictures: usize) -> [usize; 2] {
+        let branch = &self.branches[0];
+        let all = Channels::all(self.inner);
+        let mut grid = match branch.pooling {
+            Some(pooling) => pooling.dims(pictures, grid, self.inner, all).out_grid(),
+            None => grid,
+        };
+        for conv in branch.chain.iter().chain(branch.ends.first()) {
+            grid = conv.dims(pictures, grid, Channels::all(conv.outer)).out_grid();
+        }
+        grid
+    }
+}
+
+impl Branch {
+    fn forward<B: Computes>(
+        &self,
+        b: &B,
+        weights: &impl Weights<B>,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        place: Place,
+        mut arena: Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let Place { pictures, mut grid, inner, mut first, of } = place;
+        let mut read = x;
+        if let Some(pooling) = self.pooling {
+            if self.ends.is_empty() {
+                let d = pooling.dims(pictures, grid, inner, Channels { first, of });
+                return pooling.forward(b, out, x, d);
+            }
+            let d = pooling.dims(pictures, grid, inner, Channels::all(inner));
+            let pooled = arena.take(d.out_len());
+            pooling.forward(b, pooled, x, d)?;
+            (read, grid) = (pooled, d.out_grid());
+        }
+        for conv in &self.chain {
+            let d = conv.dims(pictures, grid, Channels::all(conv.outer));
+            let to = arena.take(d.out_len());
+            conv.forward(b, weights, to, read, arena.scope(), d)?;
+            (read, grid) = (to, d.out_grid());
+        }
+        for conv in &self.ends {
+            let d = conv.dims(pictures, grid, Channels { first, of });
+            conv.forward(b, weights, out, read, arena.scope(), d)?;
+            first += conv.outer;
+        }
+        Ok(())
+    }
+}
+
+impl Conv {
+    fn dims(&self, batch: usize, grid: [usize; 2], into: Channels) -> rectangular_conv2d::Dims {
+        let Self { inner, outer, kernel, stride, padding, .. } = *self;
+        let [height, width] = grid;
+        rectangular_conv2d::Dims {
+            batch,
+            height,
+            width,
+            inner,
+            outer,
+            kernel,
+            stride,
+            padding,
+            into,
+        }
+    }
+
+    fn forward<B: Computes>(
+        &self,
+        b: &B,
+        weights: &impl Weights<B>,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        arena: Arena<'_, B::Slice>,
+        d: rectangular_conv2d::Dims,
+    ) -> Result<(), B::Error> {
+        let (weight, bias) = weights.conv(self);
+        let scratch = arena.into_scratch(b.rectangular_conv2d_scratch(d));
+        b.rectangular_conv2d(out, x, weight, bias, Activation::Relu, scratch, d)
+    }
+}
+
+impl Pooling {
+    fn dims(
+        self,
+        batch: usize,
+        [height, width]: [usize; 2],
+        channels: usize,
+        into: Channels,
+    ) -> pool::Dims {
+        let (stride, padding) = match self {
+            Self::Average | Self::Max => (1, 1),
+            Self::Halving => (2, 0),
+        };
+        pool::Dims { batch, height, width, channels, kernel: 3, stride, padding, into }
+    }
+
+    fn forward<B: Pool>(
+        self,
+        b: &B,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        d: pool::Dims,
+    ) -> Result<(), B::Error> {
+        match self {
+            Self::Average => b.average_pool(out, x, d),
+            Self::Max | Self::Halving => b.max_pool(out, x, d),
+        }
+    }
+}

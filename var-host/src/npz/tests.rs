@@ -1,0 +1,122 @@
+//! Archives written, read and damaged.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use super::header::Header;
+use super::*;
+
+fn archive(path: &Path, members: &[(&str, &[u8])], method: CompressionMethod) {
+    let mut zip = ZipWriter::new(fs::File::create(path).unwrap());
+    for (name, bytes) in members {
+        let options = SimpleFileOptions::default().compression_method(method);
+        zip.start_file(*name, options).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap();
+}
+
+fn fault(path: &Path, array: &str) -> String {
+    let fault = Npz::open(path).and_then(|mut npz| npz.floats(array).map(|_| ())).unwrap_err();
+    fault.to_string().replace(&path.display().to_string(), "FILE")
+}
+
+#[test]
+fn arrays_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    let mut writer = NpzWriter::create(&path, false).unwrap();
+    writer.begin("arr_0", Element::U8, &[2, 1, 1, 3]).unwrap();
+    writer.write(&[1, 2, 3]).unwrap();
+    assert!(!path.exists());
+    writer.write(&[4, 5, 6]).unwrap();
+    writer.floats("mu", &[2], &[0.5, -1e300]).unwrap();
+    writer.finish().unwrap();
+
+    let mut npz = Npz::open(&path).unwrap();
+    assert!(npz.contains("mu") && !npz.contains("sigma"));
+    let mut images = npz.elements("arr_0").unwrap();
+    assert_eq!((images.shape(), images.element()), (&[2, 1, 1, 3][..], Element::U8));
+    let mut bytes = [0; 6];
+    images.read(&mut bytes[..2]).unwrap();
+    images.read(&mut bytes[2..]).unwrap();
+    images.finish().unwrap();
+    assert_eq!(bytes, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(npz.floats("mu").unwrap(), (vec![2], vec![0.5, -1e300]));
+    // Both sizes in the local header are left to the 64-bit extra field.
+    let file = fs::read(&path).unwrap();
+    assert_eq!((&file[4..6], &file[18..26]), (&[45, 0][..], &[0xff; 8][..]));
+    assert!(NpzWriter::create(&path, false).is_err());
+    // Deterministic: no clock in it.
+    let again = folder.path().join("b.npz");
+    let mut writer = NpzWriter::create(&again, false).unwrap();
+    writer.begin("arr_0", Element::U8, &[2, 1, 1, 3]).unwrap();
+    writer.write(&bytes).unwrap();
+    writer.floats("mu", &[2], &[0.5, -1e300]).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(fs::read(&again).unwrap(), file);
+}
+
+#[test]
+fn compressed_archives_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    let values: Vec<u8> = (0..500).flat_map(|i| (i as f32).to_le_bytes()).collect();
+    let member = [Header::bytes(Element::F32, &[500]), values].concat();
+    archive(&path, &[("mu.npy", &member)], CompressionMethod::Deflated);
+    let (shape, floats) = Npz::open(&path).unwrap().floats("mu").unwrap();
+    assert_eq!((shape, floats[499]), (vec![500], 499.0));
+}
+
+#[test]
+fn what_is_not_finished_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = NpzWriter::create(&folder.path().join("a.npz"), false).unwrap();
+    writer.begin("arr_0", Element::U8, &[2]).unwrap();
+    writer.write(&[1]).unwrap();
+    drop(writer);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn damaged_archives_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    let floats = |shape: &[usize], count: usize| {
+        [Header::bytes(Element::F32, shape), vec![0; 4 * count]].concat()
+    };
+    let stored = |members: &[(&str, &[u8])]| archive(&path, members, CompressionMethod::Stored);
+
+    fs::write(&path, b"\x93NUMPY not a zip").unwrap();
+    assert!(fault(&path, "mu").starts_with("FILE: is no .npz archive"), "{}", fault(&path, "mu"));
+    stored(&[("a.npy", &floats(&[1], 1)), ("b.npy", b"")]);
+    assert_eq!(fault(&path, "mu"), "FILE: has no array mu; it has a, b");
+    assert_eq!(fault(&path, "b"), "FILE: b: its header is none of NumPy's: cut short");
+    stored(&[("mu.npy", &floats(&[5, 2], 9))]);
+    assert_eq!(fault(&path, "mu"), "FILE: mu: its shape [5, 2] wants 40 bytes, the file has 36");
+    stored(&[("mu.npy", &floats(&[usize::MAX, 8], 9))]);
+    assert!(fault(&path, "mu").contains("wants 18446744073709551615 bytes"));
+    stored(&[("mu.npy", &[Header::bytes(Element::U8, &[1]), vec![7]].concat())]);
+    assert_eq!(
+        fault(&path, "mu"),
+        "FILE: mu: its elements are \"|u1\", wants little-endian floats"
+    );
+    let text = floats(&[2, 2], 4);
+    let fortran = String::from_utf8_lossy(&text[10..128]).replace("False", "True ");
+    stored(&[("mu.npy", &[&text[..10], fortran.as_bytes(), &text[128..]].concat())]);
+    assert!(fault(&path, "mu").contains("columns first"), "{}", fault(&path, "mu"));
+
+    // A flipped bit in the elements.
+    stored(&[("mu.npy", &floats(&[4], 4))]);
+    let mut bytes = fs::read(&path).unwrap();
+    let place = bytes.windows(6).position(|window| window == b"\x93NUMPY").unwrap() + 130;
+    bytes[place] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(fault(&path, "mu"), "FILE: Invalid checksum");
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(fault(&path, "mu").starts_with("FILE: "), "{}", fault(&path, "mu"));
+}

@@ -1,0 +1,109 @@
+//! pool against a naive oracle.
+
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::{Dims, Pool};
+use crate::ops::Channels;
+use crate::ops::testing::{assert_close, on_each_cpu, random};
+
+/// What becomes of the numbers of each window.
+fn oracle(x: &[f32], d: Dims, of: fn(&[f64]) -> f64) -> Vec<f64> {
+    let [height, width] = d.out_grid();
+    let mut out = Vec::new();
+    for at in 0..d.batch * height * width * d.channels {
+        let (cell, c) = (at / d.channels, at % d.channels);
+        let (picture, y, column) = (cell / width / height, cell / width % height, cell % width);
+        let mut window = Vec::new();
+        for (down, right) in (0..d.kernel * d.kernel).map(|i| (i / d.kernel, i % d.kernel)) {
+            let y = (y * d.stride + down).wrapping_sub(d.padding);
+            let column = (column * d.stride + right).wrapping_sub(d.padding);
+            if y < d.height && column < d.width {
+                let cell = (picture * d.height + y) * d.width + column;
+                window.push(f64::from(x[cell * d.channels + c]));
+            }
+        }
+        out.push(of(&window));
+    }
+    out
+}
+
+fn greatest(window: &[f64]) -> f64 {
+    window.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+fn mean(window: &[f64]) -> f64 {
+    window.iter().sum::<f64>() / window.len() as f64
+}
+
+/// The channels that are the operation's; the others must stay as they were.
+fn own(out: &[f32], d: Dims) -> Vec<f32> {
+    let Channels { first, of } = d.into;
+    let mut own = Vec::new();
+    for cell in out.chunks_exact(of) {
+        own.extend_from_slice(&cell[first..first + d.channels]);
+        let others = cell[..first].iter().chain(&cell[first + d.channels..]);
+        assert!(others.copied().all(|x| x == 7.0), "another channel was written");
+    }
+    own
+}
+
+fn compare(d: Dims) {
+    let x = random(d.batch * d.height * d.width * d.channels, 5);
+    let max = on_each_cpu(d.out_len(), |cpu, out| {
+        out.fill(7.0);
+        cpu.max_pool(out, &x, d).unwrap();
+    });
+    assert_close(&own(&max, d), &oracle(&x, d, greatest), 0.0);
+    let average = on_each_cpu(d.out_len(), |cpu, out| {
+        out.fill(7.0);
+        cpu.average_pool(out, &x, d).unwrap();
+    });
+    assert_close(&own(&average, d), &oracle(&x, d, mean), 1e-6);
+}
+
+fn of(side: usize, channels: usize, kernel: usize, stride: usize, padding: usize) -> Dims {
+    let into = Channels::all(channels);
+    Dims { batch: 2, height: side, width: side, channels, kernel, stride, padding, into }
+}
+
+#[test]
+fn windows_of_the_inception_network() {
+    compare(of(35, 64, 3, 2, 0));
+    compare(of(35, 192, 3, 1, 1));
+    compare(Dims { into: Channels { first: 1024, of: 1280 }, ..of(17, 256, 3, 2, 0) });
+    compare(of(8, 2048, 3, 1, 1));
+    compare(of(8, 2048, 8, 1, 0));
+}
+
+#[test]
+fn halves_leave_an_odd_edge_out() {
+    compare(of(7, 5, 2, 2, 0));
+    assert_eq!(of(7, 5, 2, 2, 0).out_grid(), [3, 3]);
+}
+
+#[test]
+#[should_panic(expected = "a window of 2 on 3 cells, padding 2")]
+fn windows_of_padding_alone_are_refused() {
+    of(3, 1, 2, 1, 2).out_grid();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_sizes(
+        batch in 0_usize..3,
+        (height, width) in (1_usize..9, 1_usize..9),
+        channels in 1_usize..40,
+        kernel in 1_usize..6,
+        stride in 1_usize..4,
+        padding in 0_usize..5,
+        (first, after) in (0_usize..9, 0_usize..9),
+    ) {
+        let kernel = kernel.min(height.min(width));
+        let padding = padding.min(kernel - 1);
+        let into = Channels { first, of: first + channels + after };
+        compare(Dims { batch, height, width, channels, kernel, stride, padding, into });
+    }
+}
