@@ -52,8 +52,10 @@ fn without_options_a_grid_of_sixteen() {
 #[test]
 fn tokens_and_pictures_are_the_references() {
     let place = Place::new();
-    place.var(&[&REFERENCE[..], &["-o", "out/", "--tokens", "tokens.safetensors"]].concat());
-    let file = fs::read(fixture("default.expected.safetensors")).unwrap();
+    let model = fixture("fashion_reference.safetensors");
+    let options = ["--model", &model, "-o", "out/", "--tokens", "tokens.safetensors"];
+    place.var(&[&REFERENCE[..], &options].concat());
+    let file = fs::read(fixture("fashion_reference.expected.safetensors")).unwrap();
     let expected = SafeTensors::deserialize(&file).unwrap();
     let expected_tokens = expected.tensor("sample.tokens").unwrap();
     let tokens = place.tokens("tokens.safetensors");

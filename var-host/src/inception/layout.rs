@@ -97,12 +97,11 @@ pub(super) fn blocks() -> Vec<Block> {
     blocks
 }
 
+/// Names a convolution of so many input and output channels.
+type Naming = fn(&str, usize, usize) -> Conv;
+
 /// A block of one branch, whose convolutions have names of their own.
-fn one(
-    name: &'static str,
-    inner: usize,
-    branch: fn(fn(&str, usize, usize) -> Conv) -> Branch,
-) -> Block {
+fn one(name: &'static str, inner: usize, branch: fn(Naming) -> Branch) -> Block {
     Block { name, inner, branches: vec![branch(Conv::named)] }
 }
 

@@ -82,10 +82,11 @@ fn neither_threads_nor_neighbours_nor_instructions_change_a_bit() {
 fn weights_that_do_not_fit_are_named() {
     use safetensors::SafeTensors;
     use safetensors::tensor::TensorView;
+    type Named<'a> = (String, TensorView<'a>);
 
     let file = weights_file(SET_B);
     let whole = SafeTensors::deserialize(&file).unwrap();
-    let fault = |change: &dyn Fn(&mut Vec<(String, TensorView<'_>)>)| {
+    let fault = |change: &dyn Fn(&mut Vec<Named<'_>>)| {
         let mut tensors = whole.tensors();
         change(&mut tensors);
         let file = safetensors::serialize(tensors, None).unwrap();

@@ -1,6 +1,6 @@
 //! Writing arrays into an archive, a part at a time.
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
