@@ -231,9 +231,9 @@ fn rejection_keeps_the_best_candidate() {
 
     let place = Place::new();
     let common = ["sample", "--class", "2,5", "--seed", "7", "-q"];
-    let all = ["--per-class", "6", "-o", "all/", "--tokens", "all"];
+    let all = ["--per-class", "6", "-o", "all/", "--tokens", "all.tokens"];
     place.var(&[&common[..], &all].concat());
-    let best = ["--per-class", "2", "--reject", "3", "-o", "best/", "--tokens", "best"];
+    let best = ["--per-class", "2", "--reject", "3", "-o", "best/", "--tokens", "best.tokens"];
     place.var(&[&common[..], &best].concat());
     let parameters = place.parameters("best/000003-class5.png");
     assert_eq!((&*parameters["reject"], &*parameters["reject_by"]), ("3", "likelihood"));
@@ -242,7 +242,7 @@ fn rejection_keeps_the_best_candidate() {
     let path = fixture("default.safetensors");
     let weights = Weights::open(path.as_ref(), Hints { ladder: None, heads: None }).unwrap();
     let mut engine = Engine::new(&weights, 1, Isa::best()).unwrap();
-    let (all, best) = (place.tokens("all"), place.tokens("best"));
+    let (all, best) = (place.tokens("all.tokens"), place.tokens("best.tokens"));
     let mut winners = Vec::new();
     for (image, candidates) in all.tokens().chunks_exact(3 * 30).enumerate() {
         let mut scores = candidates.chunks_exact(30).map(|tokens| {

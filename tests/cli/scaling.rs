@@ -77,7 +77,7 @@ fn what_is_no_run_is_refused() {
     let place = Place::new();
     (2..5).for_each(|depth| write_run(&place, depth, 1.0));
     place.refused(&["scaling", "d2", "d3"], 2, "2 runs: a fit with an interval wants at least 3");
-    place.refused(&["scaling", "d2", "d2", "d2"], 1, "all runs have 2359296 parameters");
+    place.refused(&["scaling", "d2", "d2", "d2"], 1, "all runs have 589824 parameters");
     place.refused(&["scaling", "d2", "d3", "none", "-o", "a.svg"], 1, "none/config.json: ");
     fs::write(place.path("d4/log.jsonl"), "{\"iter\": 1}\n").unwrap();
     let message = "d4/log.jsonl: has no line with val_L_mean";

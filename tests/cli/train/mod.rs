@@ -1,10 +1,9 @@
-//! `var train`, `var train-vae` and `var validate` on a handful of pictures with the built-in VQVAE.
+//! `var train` and `var validate` on a handful of pictures with the built-in VQVAE.
 
 mod data;
 mod faults;
 mod ranks;
 mod resume;
-mod vae;
 
 use std::fs;
 use std::path::Path;
