@@ -108,6 +108,7 @@ impl<'r, B: TrainBackend> Recording<'r, B> {
 
 impl<B: Device> Device for Recording<'_, B> {
     type Slice = B::Slice;
+    type Tokens = B::Tokens;
     type Matrix<'a> = Recorded<'a, B>;
     type Error = B::Error;
 
@@ -117,6 +118,18 @@ impl<B: Device> Device for Recording<'_, B> {
 
     fn download(&self, to: &mut [f32], from: &B::Slice) -> Result<(), B::Error> {
         self.backend.download(to, from)
+    }
+
+    fn tokens_in(run: &mut B::Slice) -> &mut B::Tokens {
+        B::tokens_in(run)
+    }
+
+    fn upload_tokens(&self, to: &mut B::Tokens, from: &[u32]) -> Result<(), B::Error> {
+        self.backend.upload_tokens(to, from)
+    }
+
+    fn download_tokens(&self, to: &mut [u32], from: &B::Tokens) -> Result<(), B::Error> {
+        self.backend.download_tokens(to, from)
     }
 }
 
@@ -241,6 +254,26 @@ impl<B: TrainBackend> Combine for Recording<'_, B> {
             width,
         });
         self.backend.embedding(out, table, indices, width)
+    }
+
+    fn codes(
+        &self,
+        out: &mut B::Slice,
+        codebook: &B::Slice,
+        tokens: &B::Tokens,
+        width: usize,
+    ) -> Result<(), B::Error> {
+        // No gradient passes through a choice.
+        self.backend.codes(out, codebook, tokens, width)
+    }
+
+    fn keep_tokens(
+        &self,
+        tokens: &mut B::Tokens,
+        given: &[u32],
+        kept: &[bool],
+    ) -> Result<(), B::Error> {
+        self.backend.keep_tokens(tokens, given, kept)
     }
 
     fn copy(&self, out: &mut B::Slice, x: &B::Slice) -> Result<(), B::Error> {
@@ -373,7 +406,7 @@ impl<B: TrainBackend> CrossEntropy for Recording<'_, B> {
 impl<B: TrainBackend> NearestCode for Recording<'_, B> {
     fn nearest_code(
         &self,
-        tokens: &mut [u32],
+        tokens: &mut B::Tokens,
         x: &B::Slice,
         codebook: &B::Slice,
         distance: Distance,
@@ -386,7 +419,7 @@ impl<B: TrainBackend> NearestCode for Recording<'_, B> {
 impl<B: TrainBackend> Draw for Recording<'_, B> {
     fn draw(
         &self,
-        tokens: &mut [u32],
+        tokens: &mut B::Tokens,
         mixture: Option<Mixture<'_, B::Slice>>,
         logits: &B::Slice,
         unconditional: Option<&B::Slice>,

@@ -121,3 +121,12 @@ impl<'a> PerRow<'a, [f32]> {
         &self.table[start..start + width]
     }
 }
+
+#[cfg(feature = "cuda")]
+impl PerRow<'_, crate::cuda::Remote> {
+    /// Adds this to a kernel's arguments: address, start, stride, rows.
+    #[track_caller]
+    pub(crate) fn add_to(self, launch: crate::cuda::command::Launch) -> crate::cuda::command::Launch {
+        launch.run(self.table).size(self.start).size(self.stride).size(self.rows)
+    }
+}

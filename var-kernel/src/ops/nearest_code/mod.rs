@@ -39,7 +39,7 @@ pub trait NearestCode: Device {
     /// Only the device's own; never on the CPU.
     fn nearest_code(
         &self,
-        tokens: &mut [u32],
+        tokens: &mut Self::Tokens,
         x: &Self::Slice,
         codebook: &Self::Slice,
         distance: Distance,
