@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 /// Modules of the kernel, those that others are built on first.
-const KERNEL: [&str; 11] = [
-    "memory", "arena", "cpu", "sample", "ops", "dry", "model", "edit", "image", "score", "generate",
+const KERNEL: [&str; 12] = [
+    "memory", "arena", "cpu", "cuda", "sample", "ops", "dry", "model", "edit", "image", "score", "generate",
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 12] = [
+const HOST: [&str; 13] = [
     "atomic_file",
     "checkpoint",
     "pictures",
@@ -17,6 +17,7 @@ const HOST: [&str; 12] = [
     "pool",
     "model",
     "lpips",
+    "card",
     "engine",
     "optim",
     "grad",

@@ -63,6 +63,14 @@ pub struct Progress<'p, 'l, 'w, B: Backend> {
 }
 
 impl<B: Backend> Progress<'_, '_, '_, B> {
+    /// Returns when the scale is drawn: a device may only have been asked to.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn wait(&self) -> Result<(), B::Error> {
+        self.backend.wait()
+    }
+
     /// The picture of image `image` as it would look if the run ended here: `out` of side × side × 3.
     ///
     /// # Errors

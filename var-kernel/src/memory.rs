@@ -115,6 +115,14 @@ pub trait Device {
         1
     }
 
+    /// Returns when all that was asked of the device is done.
+    ///
+    /// # Errors
+    /// If something of it failed.
+    fn wait(&self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
     /// Does a piece of work that is likely to be done again with other numbers of the same sizes.
     ///
     /// A device may note its operations and do them as a whole when `work` returns; so `work` must

@@ -2,6 +2,8 @@
 
 use std::vec::Vec;
 
+use half::slice::HalfFloatSliceExt;
+
 use super::element::Element;
 use super::error::CudaError;
 use super::remote::Remote;
@@ -67,7 +69,35 @@ impl Cuda {
         bytes
     }
 
-    /// Uploads the weights `from` of `shape` as `element`.
+    /// Writes the weights `from` of `shape` as `element` to `to`.
+    ///
+    /// # Errors
+    /// Only the card's own.
+    ///
+    /// # Panics
+    /// If there are not as many weights as the shape says, or `to` is not as long as they want.
+    pub fn store(
+        &self,
+        to: &mut Remote,
+        from: cpu::Matrix<'_>,
+        shape: &[usize],
+        element: Element,
+    ) -> Result<(), CudaError> {
+        assert_eq!(to.len(), element.words(from.len()), "store: the run is not as long");
+        let as_it_is: Option<&[u8]> = match (from, element) {
+            _ if shape.len() == 4 || !from.len().is_multiple_of(2) => None,
+            (cpu::Matrix::F32(values), Element::F32) => Some(bytemuck::cast_slice(values)),
+            (cpu::Matrix::F16(values), Element::F16) => Some(bytemuck::cast_slice(values.reinterpret_cast())),
+            (cpu::Matrix::Bf16(values), Element::Bf16) => Some(bytemuck::cast_slice(values.reinterpret_cast())),
+            _ => None,
+        };
+        match as_it_is {
+            Some(bytes) => self.upload_bytes(to, bytes),
+            None => self.upload_bytes(to, &Self::stored(from, shape, element)),
+        }
+    }
+
+    /// As [`Cuda::store`], to memory of its own.
     ///
     /// # Errors
     /// If the card is out of memory.
@@ -80,9 +110,8 @@ impl Cuda {
         shape: &[usize],
         element: Element,
     ) -> Result<Memory, CudaError> {
-        let bytes = Self::stored(from, shape, element);
-        let mut memory = self.memory(bytes.len() / size_of::<f32>())?;
-        self.upload_bytes(&mut memory, &bytes)?;
+        let mut memory = self.memory(element.words(from.len()))?;
+        self.store(&mut memory, from, shape, element)?;
         Ok(memory)
     }
 }

@@ -6,6 +6,7 @@
 //! | [`element`] | the formats numbers have on a card, and what products are computed in |
 //! | [`memory`] | memory of a card, owned |
 //! | [`matrix`] | weights as a card stores them |
+//! | [`peak`] | what a card can do at most, and what its kernels took |
 //! | [`mod@error`] | what can go wrong |
 //! | `text`, `command`, `queue` | kernels as text, orders to the card, their way there |
 //! | `contents` | in which format the numbers of each run are |
@@ -28,6 +29,7 @@ pub mod element;
 pub mod error;
 pub mod matrix;
 pub mod memory;
+pub mod peak;
 mod queue;
 pub mod remote;
 pub(crate) mod text;
@@ -152,18 +154,6 @@ impl Cuda {
         Memory::new(Arc::clone(&self.driver), words)
     }
 
-    /// Returns when all that was asked for is done.
-    ///
-    /// # Errors
-    /// If something of it failed.
-    pub fn wait(&self) -> Result<(), CudaError> {
-        self.driver.wait()?;
-        if !self.queue.borrow().in_section() {
-            self.scratch.borrow_mut().outgrown.clear();
-        }
-        Ok(())
-    }
-
     /// A mark in the stream, for [`Cuda::milliseconds`].
     ///
     /// # Errors
@@ -250,9 +240,19 @@ impl Cuda {
         numbers: usize,
         wanted: Element,
     ) -> Result<u64, CudaError> {
-        let has = self.element_of(run);
+        self.operand_as(run.address(), numbers, self.element_of(run), wanted)
+    }
+
+    /// The same of `numbers` numbers of format `has` at an address.
+    pub(crate) fn operand_as(
+        &self,
+        from: u64,
+        numbers: usize,
+        has: Element,
+        wanted: Element,
+    ) -> Result<u64, CudaError> {
         if has == wanted || numbers == 0 {
-            return Ok(run.address());
+            return Ok(from);
         }
         let kernel = match (has, wanted) {
             (Element::F32, _) => NARROW,
@@ -261,7 +261,7 @@ impl Cuda {
         };
         let to = self.scratch(wanted.words(numbers))?;
         let launch = Launch::for_each(kernel, numbers);
-        self.launch_between(launch.address(to).run(run).length(numbers))?;
+        self.launch_between(launch.address(to).address(from).length(numbers))?;
         Ok(to)
     }
 
@@ -276,7 +276,7 @@ impl Cuda {
     }
 }
 
-static FORMATS: Text = Text::new("formats", include_str!("formats.cu"));
+pub(crate) static FORMATS: Text = Text::new("formats", include_str!("formats.cu"));
 const NARROW: Kernel = Kernel::new(&FORMATS, "narrow_run");
 const WIDEN: Kernel = Kernel::new(&FORMATS, "widen_run");
 
@@ -322,6 +322,14 @@ impl Device for Cuda {
 
     fn pictures_together(&self) -> usize {
         PICTURES_TOGETHER
+    }
+
+    fn wait(&self) -> Result<(), CudaError> {
+        self.driver.wait()?;
+        if !self.queue.borrow().in_section() {
+            self.scratch.borrow_mut().outgrown.clear();
+        }
+        Ok(())
     }
 
     fn section(

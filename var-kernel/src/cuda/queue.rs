@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::command::Command;
-use super::driver::{Driver, Graph};
+use super::driver::{Driver, Graph, Mark};
 use super::error::CudaError;
 use super::memory::Memory;
 use super::remote::WORD;
@@ -39,6 +39,8 @@ pub(super) struct Queue {
     seen: Vec<Seen>,
     /// Counts sections, to tell which was used last.
     clock: u64,
+    /// A mark after every kernel while they are timed.
+    profile: Option<Vec<(&'static str, Mark)>>,
 }
 
 /// What a section asked for.
@@ -59,7 +61,7 @@ struct Seen {
 impl Queue {
     pub(super) fn new(driver: Arc<dyn Driver>, graphs: bool) -> Result<Self, CudaError> {
         let mailbox = Memory::new(Arc::clone(&driver), MAILBOX)?;
-        Ok(Self { driver, graphs, mailbox, next_mail: 0, section: None, seen: Vec::new(), clock: 0 })
+        Ok(Self { driver, graphs, mailbox, next_mail: 0, section: None, seen: Vec::new(), clock: 0, profile: None })
     }
 
     /// Asks for a command, now or with its section.
@@ -69,13 +71,28 @@ impl Queue {
         match &mut self.section {
             Some(section) => {
                 section.commands.push(command);
-                Ok(())
+                return Ok(());
             }
             // SAFETY: operations check the lengths of their runs against their sizes before they ask
             // (`Dims::check`), runs are borrowed from memory that waits for the card before it is
             // freed, and kernels stay inside those sizes, which the emulator's tests show.
-            None => unsafe { self.driver.issue(&command) },
+            None => unsafe { self.driver.issue(&command)? },
         }
+        if let (Some(marks), Command::Launch(launch)) = (&mut self.profile, &command) {
+            marks.push((launch.kernel.name, self.driver.mark()?));
+        }
+        Ok(())
+    }
+
+    /// Begins to time kernels; sections are not noted meanwhile.
+    pub(super) fn begin_profile(&mut self) -> Result<(), CudaError> {
+        self.profile = Some(Vec::from([("", self.driver.mark()?)]));
+        Ok(())
+    }
+
+    /// Ends it: each kernel's name and a mark after it, the first one before them all.
+    pub(super) fn end_profile(&mut self) -> Vec<(&'static str, Mark)> {
+        self.profile.take().unwrap_or_default()
     }
 
     /// Sends bytes to the card; returns their address there, good until the next section or until as
@@ -115,7 +132,7 @@ impl Queue {
 
     /// Begins to note a section; false if it is to run one by one, or within another.
     pub(super) fn begin(&mut self) -> bool {
-        let begins = self.graphs && self.section.is_none();
+        let begins = self.graphs && self.section.is_none() && self.profile.is_none();
         if begins {
             self.section = Some(Section::default());
         }

@@ -27,12 +27,12 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// How many times as far off as `f32` what is computed in short numbers may be.
-    pub(crate) fn looseness(&self) -> f64 {
+    /// How far rounding to the precision's format moves a number near 1 at most.
+    pub(crate) fn rounding(&self) -> f64 {
         match self.cuda.precision() {
-            Precision::F32 => 1.0,
-            Precision::F16 => 8192.0,
-            Precision::Bf16 => 65536.0,
+            Precision::F32 => 0.0,
+            Precision::F16 => 1.0 / 2048.0,
+            Precision::Bf16 => 1.0 / 256.0,
         }
     }
 

@@ -130,3 +130,22 @@ impl PerRow<'_, crate::cuda::Remote> {
         launch.run(self.table).size(self.start).size(self.stride).size(self.rows)
     }
 }
+
+/// The kernels of all operations.
+#[cfg(all(test, feature = "cuda"))]
+pub(crate) static TEXTS: [&crate::cuda::text::Text; 11] = [
+    &attention::cuda::TEXT,
+    &combine::cuda::TEXT,
+    &conv2d::cuda::TEXT,
+    &cross_entropy::cuda::TEXT,
+    &draw::cuda::TEXT,
+    &group_norm::cuda::TEXT,
+    &layer_norm::cuda::TEXT,
+    &linear::cuda::TEXT,
+    &nearest_code::cuda::TEXT,
+    &resize::cuda::TEXT,
+    &split_qkv::cuda::TEXT,
+];
+
+#[cfg(all(test, feature = "cuda"))]
+mod compiled;

@@ -64,6 +64,9 @@ pub(crate) trait Driver: Send + Sync {
     /// Milliseconds from `begin` to `end` of two marks of this stream, which must have been passed.
     fn elapsed(&self, begin: Mark, end: Mark) -> Result<f32, CudaError>;
 
+    /// Gives back what all marks so far took.
+    fn forget_marks(&self);
+
     /// A mark in the stream.
     fn mark(&self) -> Result<Mark, CudaError>;
 

@@ -227,9 +227,8 @@ impl Driver for Nvidia {
     fn free(&self, address: u64) {
         if self.wait().is_ok() {
             // SAFETY: the address comes from `malloc_sync`, is freed once, and nothing under way uses it.
-            let freed = unsafe { result::free_sync(address) };
             // What cannot be freed is lost with the card.
-            drop(freed);
+            let _ = unsafe { result::free_sync(address) };
         }
     }
 
@@ -332,6 +331,13 @@ impl Driver for Nvidia {
         unsafe { result::stream::synchronize(self.stream) }.map_err(|error| self.failed(error))
     }
 
+    fn forget_marks(&self) {
+        for event in core::mem::take(&mut self.loaded().events) {
+            // SAFETY: the event was made in `mark` and is destroyed once.
+            let _ = unsafe { result::event::destroy(event) };
+        }
+    }
+
     fn mark(&self) -> Result<Mark, CudaError> {
         self.enter()?;
         let event = result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT)
@@ -372,13 +378,13 @@ impl Drop for Nvidia {
         // afterwards. What cannot be destroyed goes with the process.
         unsafe {
             for event in loaded.events {
-                drop(result::event::destroy(event));
+                let _ = result::event::destroy(event);
             }
             for module in loaded.modules.into_values() {
-                drop(result::module::unload(module));
+                let _ = result::module::unload(module);
             }
-            drop(result::stream::destroy(self.stream));
-            drop(result::primary_ctx::release(self.device));
+            let _ = result::stream::destroy(self.stream);
+            let _ = result::primary_ctx::release(self.device);
         }
     }
 }
@@ -418,12 +424,12 @@ impl Drop for NvidiaGraph {
         // SAFETY: both were made for this value; the driver keeps what is under way until it is done,
         // but the envelope must outlast it.
         unsafe {
-            drop(result::ctx::set_current(self.context));
+            let _ = result::ctx::set_current(self.context);
             if self.under_way {
-                drop(result::event::synchronize(self.event));
+                let _ = result::event::synchronize(self.event);
             }
-            drop(result::event::destroy(self.event));
-            drop(result::graph::exec_destroy(self.executable));
+            let _ = result::event::destroy(self.event);
+            let _ = result::graph::exec_destroy(self.executable);
         }
     }
 }
@@ -460,7 +466,7 @@ impl Envelope {
 impl Drop for Envelope {
     fn drop(&mut self) {
         // SAFETY: allocated in `new`, freed once.
-        drop(unsafe { result::free_host(self.start.cast::<c_void>()) });
+        let _ = unsafe { result::free_host(self.start.cast::<c_void>()) };
     }
 }
 

@@ -39,12 +39,14 @@ __device__ __forceinline__ void normalise(
     float sum = 0.0f;
     for (u32 c = first; c < channels; c += step) {
         Some<WIDTH> some = load_some<WIDTH>(x + c);
+#pragma unroll
         for (int i = 0; i < WIDTH; i++) sum += some.at[i];
     }
     float mean = block_sum(sum, between) / (float)channels;
     float squares = 0.0f;
     for (u32 c = first; c < channels; c += step) {
         Some<WIDTH> some = load_some<WIDTH>(x + c);
+#pragma unroll
         for (int i = 0; i < WIDTH; i++) {
             float centred = some.at[i] - mean;
             squares = fmaf(centred, centred, squares);
@@ -55,6 +57,7 @@ __device__ __forceinline__ void normalise(
     for (u32 c = first; c < channels; c += step) {
         Some<WIDTH> some = load_some<WIDTH>(x + c);
         Some<WIDTH> by = load_some<WIDTH>(scale + c), plus = load_some<WIDTH>(shift + c);
+#pragma unroll
         for (int i = 0; i < WIDTH; i++)
             some.at[i] = fmaf((some.at[i] - mean) * reciprocal, 1.0f + by.at[i], plus.at[i]);
         store_some(out + c, some);

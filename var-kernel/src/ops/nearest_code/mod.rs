@@ -1,6 +1,8 @@
 //! The closest row of a codebook to each feature.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
