@@ -9,6 +9,7 @@ mod refusals;
 mod sample;
 mod tokenize;
 mod train;
+mod train_vae;
 
 use std::fs;
 use std::path::{Path, PathBuf};

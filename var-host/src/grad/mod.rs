@@ -30,7 +30,7 @@ pub mod split_qkv;
 pub mod sums;
 mod tape;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use var_kernel::cpu::{Cpu, Matrix};
 use var_kernel::memory::Device;

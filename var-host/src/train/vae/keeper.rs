@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::recipe::{CodebookRule, Recipe};
 use crate::parallel::{Ranks, RanksError};
 use crate::train::codebook::revival::Revived;
-use crate::train::codebook::{Average, Residuals, Revival, Usage, average, usage};
+use crate::train::codebook::{Average, Residuals, Revival, Spread, Usage, average, usage};
 use crate::train::parameters::Layout;
 use var_kernel::model::VqvaeConfig;
 
@@ -20,6 +20,8 @@ pub struct Keeper {
     pub usage: Usage,
     /// Averages of the codes' features, if it is they who move the codes.
     pub average: Option<Average>,
+    /// What draws features to rare codes.
+    pub spread: Spread,
     revival: Option<Revival>,
     /// Codes revived so far.
     pub revived: u64,
@@ -35,6 +37,7 @@ impl Keeper {
         let codebook = layout.tensor("quantize.embedding.weight").expect("a layout of a VQVAE");
         let range = codebook.range.clone();
         let cells: Vec<usize> = (0..ladder.scales()).map(|scale| ladder.cells(scale)).collect();
+        let features: Vec<usize> = cells.iter().map(|n| n * recipe.batch as usize).collect();
         let average = match recipe.codebook {
             CodebookRule::Gradient => None,
             CodebookRule::Average(decay) => {
@@ -47,6 +50,7 @@ impl Keeper {
             latent,
             usage: Usage::new(codes, &cells, recipe.batch as usize),
             average,
+            spread: Spread::new(recipe.weights.spread, &features, codes, latent),
             revival: revive.then_some(Revival { least: recipe.revive, seed: recipe.seed }),
             range,
             revived: 0,
@@ -72,6 +76,7 @@ impl Keeper {
         let mut hits = usage::hits(residuals, self.codes);
         ranks.sum(&mut hits)?;
         self.usage.note(&hits);
+        self.spread.note(&hits);
         if let Some(average) = &mut self.average {
             let mut totals = average::totals(residuals, self.codes, self.latent);
             ranks.sum(&mut totals)?;

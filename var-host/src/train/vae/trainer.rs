@@ -14,7 +14,7 @@ use crate::grad::{ResizeBackward, Sums};
 use crate::model::weights::vqvae_tensors;
 use crate::optim::Update;
 use crate::parallel::Ranks;
-use crate::train::codebook::{Residuals, Spread};
+use crate::train::codebook::Residuals;
 use crate::train::discriminator::{self, Aim};
 use crate::train::parameters::Layout;
 use crate::train::perceptual::Perceptual;
@@ -267,11 +267,9 @@ impl Trainer {
         }
         let Ok(()) = cpu.add_scaled(step.pictures(&mut room).1, gradient, 1.0);
 
-        if factors.spread > 0.0 && self.keeper.usage.steps > 0 {
-            let spread = Spread { weight: factors.spread * share };
+        if self.keeper.spread.is_on() {
             let codebook = &weights[self.keeper.range.clone()];
-            let of_scales =
-                spread.gradients(cpu, &self.keeper.usage, &of_part, codebook, config.latent);
+            let of_scales = self.keeper.spread.gradients(cpu, &of_part, codebook, share);
             let into = step.latents.of_mut(room.gradients);
             for (scale, of_scale) in of_scales.iter().enumerate() {
                 let (from, to) = (config.ladder.finest(), config.ladder.sides()[scale]);
