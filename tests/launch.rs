@@ -37,9 +37,10 @@ impl Ranks {
         Self(ranks.collect())
     }
 
-    /// The number the system gave a rank's process.
-    pub(crate) fn process(&self, rank: usize) -> u32 {
-        self.0[rank].child.id()
+    /// Starts a command that no launcher started, which may be one.
+    pub(crate) fn start_alone(mut command: Command) -> Self {
+        without_launcher(&mut command);
+        Self(vec![Rank::start(&mut command)])
     }
 
     /// Kills a rank: it cannot say goodbye.

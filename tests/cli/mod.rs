@@ -35,11 +35,11 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// `var` in this folder, without what the environment says of shared work.
+    /// `var` in this folder, without what the environment says of ranks.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_var"));
         command.args(arguments).current_dir(self.0.path());
-        command.env_remove("RANK").env_remove("WORLD_SIZE");
+        without_launcher(&mut command);
         command
     }
 
@@ -105,6 +105,13 @@ impl Place {
 
     pub(crate) fn tokens(&self, name: &str) -> TokenFile {
         TokenFile::open(&self.path(name)).unwrap()
+    }
+}
+
+/// Takes away what a launcher of the tests themselves may have set.
+fn without_launcher(command: &mut Command) {
+    for name in var_host::parallel::environment::NAMES {
+        command.env_remove(name);
     }
 }
 
