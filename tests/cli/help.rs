@@ -3,7 +3,7 @@
 use super::Place;
 
 /// The options of each command that users rely on.
-const OPTIONS: [(&str, &[&str]); 10] = [
+const OPTIONS: [(&str, &[&str]); 11] = [
     ("convert", &["--dtype", "--ladder", "--heads", "--class-names", "--classes-file", "-o"]),
     ("info", &["--json", "[MODEL]"]),
     (
@@ -59,6 +59,7 @@ const OPTIONS: [(&str, &[&str]); 10] = [
             "--workers",
         ],
     ),
+    ("plot", &["<RUN>...", "-o", "--keys", "--smooth", "--columns", "--log-x", "--log-y"]),
     ("bench", &["--json", "--runs", "--batch", "--depth", "--dtype"]),
 ];
 
@@ -70,8 +71,9 @@ fn help_names_every_option() {
         assert!(all.contains(&format!("  {command} ")), "{command} is not in:\n{all}");
         let help = place.var(&[command, "--help"]);
         let common = ["--threads", "--isa", "--device", "--force", "--quiet"];
-        let model = ["--model", "--var", "--vae"];
-        for option in options.iter().chain(&common).chain(&model) {
+        // A chart is drawn without a model.
+        let model = if command == "plot" { &[][..] } else { &["--model", "--var", "--vae"] };
+        for option in options.iter().chain(&common).chain(model) {
             assert!(help.contains(option), "{command}: {option} is not in:\n{help}");
         }
     }

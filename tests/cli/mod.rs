@@ -4,6 +4,7 @@ mod convert;
 mod help;
 mod interrupted;
 mod pictures;
+mod plot;
 mod reference;
 mod refusals;
 mod sample;

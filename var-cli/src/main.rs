@@ -5,14 +5,16 @@
 //! | [`args`] | options that several commands share, and what they mean |
 //! | [`classes`] | `--class`: numbers, ranges and names |
 //! | [`built_in`] | the model that is used when none is given |
-//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`mod@bench`] | one command each |
+//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`plot`], [`mod@bench`] | one command each |
 //! | [`output`] | what may be overwritten, and what a picture says of itself |
+//! | [`chart`] | curves as SVG and PNG |
 //! | [`memory`], [`progress`], [`interrupt`] | the machine and the terminal |
 #![forbid(unsafe_code)]
 
 mod args;
 mod bench;
 mod built_in;
+mod chart;
 mod classes;
 mod convert;
 mod decode;
@@ -22,6 +24,7 @@ mod info;
 mod interrupt;
 mod memory;
 mod output;
+mod plot;
 mod progress;
 mod reconstruct;
 mod sample;
@@ -56,6 +59,7 @@ enum Command {
     Edit(edit::Options),
     Score(score::Options),
     Tokenize(tokenize::Options),
+    Plot(plot::Options),
     Bench(bench::Options),
 }
 
@@ -82,6 +86,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Edit(options) => edit::run(options, &session),
         Command::Score(options) => score::run(options, &session),
         Command::Tokenize(options) => tokenize::run(options, &session),
+        Command::Plot(options) => plot::run(options, &session),
         Command::Bench(options) => bench::run(options, &session),
     }
 }
