@@ -141,13 +141,18 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
 
     // What stands in the way is said before the work.
     let refused = |arguments: &[&str], message: &str| {
-        let all = [&["evaluate"], arguments, &["--inception", "weights"]].concat();
+        let all = [&["evaluate"], arguments, &["--inception", "weights", "-q"]].concat();
         place.refused(&all, 1, message);
     };
     place.var(&["pack", "made", "--side", "16", "-o", "small.npz", "-q"]);
     let message = "the samples are 16 × 16, the reference's pictures 32 × 32";
     refused(&["small.npz", "--reference", "real"], message);
     evaluate_any_size(&place);
+    fs::create_dir(place.path("one")).unwrap();
+    fs::copy(place.path("made/000000-class0.png"), place.path("one/a.png")).unwrap();
+    let message = "one: 1 pictures: a covariance wants at least 2";
+    refused(&["one", "--reference", "real"], message);
+    refused(&["real", "--reference", "one"], message);
     refused(&["made", "--reference", "weights"], "weights: is no .npz archive");
     fs::write(place.path("made/broken.png"), b"no picture").unwrap();
     refused(&["made", "--reference", "real"], "broken.png: is not a PNG, JPEG or WebP picture");
