@@ -98,6 +98,8 @@ fn larger_pictures_keep_the_inner_product() {
         (16, 32, 48, Grid::Doubled),
         (32, 16, 32, Grid::Halved),
         (18, 3, 20, Grid::Halved),
+        (6, 170, 100, Grid::Same),
+        (70, 5, 1, Grid::Same),
     ] {
         let d = Dims { batch: 2, height: side, width: side, inner, outer, kernel: 3, grid };
         let x = random(2 * side * side * inner, 1);

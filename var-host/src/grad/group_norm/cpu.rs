@@ -14,6 +14,9 @@ use crate::grad::combine::silu_slope;
 /// Floats of a piece (64 KiB) whose positions are summed before the pieces are.
 const PIECE: usize = 1 << 14;
 
+/// Floats of a picture at most (512 KiB) whose dy is kept between its two sweeps instead of made again.
+const KEPT: usize = 1 << 17;
+
 impl GroupNormBackward for Cpu<'_> {
     fn group_norm_backward_sums(&self, d: Dims) -> usize {
         d.batch * 2 * d.channels
@@ -36,22 +39,19 @@ impl GroupNormBackward for Cpu<'_> {
             return Ok(());
         }
         let isa = self.isa();
-        let sums = &mut sums[..d.batch * 2 * d.channels];
-        let of_picture = |number: usize| {
-            let range = number * picture..(number + 1) * picture;
-            (&dout[range.clone()], Forward { x: &of.x[range], ..of })
+        let sums = sums[..d.batch * 2 * d.channels].chunks_exact_mut(2 * d.channels);
+        let mut pictures: Vec<_> = match dx {
+            None => sums.map(|sums| (sums, None)).collect(),
+            Some(dx) => {
+                assert_eq!(dx.len(), d.batch * picture, "group_norm's gradient: dx is not like x");
+                sums.zip(dx.chunks_exact_mut(picture).map(Some)).collect()
+            }
         };
-        self.for_each_run(sums, 2 * d.channels, |number, sums, scratch| {
-            let (dout, of) = of_picture(number);
-            isa.run(SumPicture { sums, dout, of, scratch, d });
-        });
-        let Some(dx) = dx else { return Ok(()) };
-        assert_eq!(dx.len(), d.batch * picture, "group_norm's gradient: dx is not as long as x");
-        let sums = &*sums;
-        self.for_each_run(dx, picture, |number, dx, scratch| {
-            let (dout, of) = of_picture(number);
-            let sums = &sums[number * 2 * d.channels..][..2 * d.channels];
-            isa.run(PictureOfX { dx, sums, dout, of, scratch, d });
+        self.for_each_run(&mut pictures, 1, |number, pictures, scratch| {
+            let range = number * picture..(number + 1) * picture;
+            let (dout, of) = (&dout[range.clone()], Forward { x: &of.x[range], ..of });
+            let [(sums, dx)] = pictures else { unreachable!("a picture a task") };
+            isa.run(Picture { sums, dx: dx.as_deref_mut(), dout, of, scratch, d });
         });
         Ok(())
     }
@@ -127,10 +127,16 @@ impl<V: Copy> Block<V> {
         }
     }
 
+    /// n of sixteen channels.
+    #[inline(always)]
+    fn n<S: Simd<F32 = V>>(&self, s: S, x: V) -> V {
+        s.mul(s.sub(x, self.mean), self.factor)
+    }
+
     /// n and dy of sixteen channels.
     #[inline(always)]
     fn n_and_dy<S: Simd<F32 = V>>(&self, s: S, x: V, dout: V) -> (V, V) {
-        let n = s.mul(s.sub(x, self.mean), self.factor);
+        let n = self.n(s, x);
         match self.activation {
             Activation::None => (n, dout),
             Activation::Silu => {
@@ -141,100 +147,122 @@ impl<V: Copy> Block<V> {
     }
 }
 
-/// `Σ dy` and `Σ dy · n` of each channel of one picture.
-struct SumPicture<'a> {
+/// The sums of one picture and, if it is wanted, its input's gradient.
+struct Picture<'a> {
     sums: &'a mut [f32],
+    dx: Option<&'a mut [f32]>,
     dout: &'a [f32],
     of: Forward<'a, [f32]>,
     scratch: &'a mut [f32],
     d: Dims,
 }
 
-impl Kernel for SumPicture<'_> {
+impl Kernel for Picture<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { sums, dout, of, scratch, d } = self;
-        let (normal, _) = Normal::of(s, scratch, of, d);
-        let (of_dy, of_product) = sums.split_at_mut(d.channels);
-        of_dy.fill(0.0);
-        of_product.fill(0.0);
-        let piece = (PIECE / d.channels).max(8) * d.channels;
-        for (dout, x) in dout.chunks(piece).zip(of.x.chunks(piece)) {
-            for first in (0..d.channels).step_by(LANES) {
-                let channels = first..d.channels.min(first + LANES);
-                let block = Block::of(s, &normal, of, channels.clone());
-                let (mut sum, mut product) = (s.splat(0.0), s.splat(0.0));
-                let rows = dout.chunks_exact(d.channels).zip(x.chunks_exact(d.channels));
-                for (dout, x) in rows {
-                    // Lanes past the last channel hold dout = 0, and so add nothing.
-                    let dout = s.load_or(&dout[channels.clone()], 0.0);
-                    let x = s.load_or(&x[channels.clone()], 0.0);
-                    let (n, dy) = block.n_and_dy(s, x, dout);
-                    sum = s.add(sum, dy);
-                    product = s.mul_add(dy, n, product);
+        let Self { sums, dx, dout, of, scratch, d } = self;
+        let (normal, scratch) = Normal::of(s, scratch, of, d);
+        let keeps = of.activation != Activation::None && dout.len() <= KEPT;
+        let (kept, scratch) = scratch.split_at_mut(if keeps { dout.len() } else { 0 });
+        sum(s, sums, kept, &normal, dout, of, d);
+        if let Some(dx) = dx {
+            add(s, dx, sums, kept, &normal, dout, of, scratch, d);
+        }
+    }
+}
+
+/// `Σ dy` and `Σ dy · n` of each channel; each dy is kept if there is room.
+#[inline(always)]
+fn sum<S: Simd>(
+    s: S,
+    sums: &mut [f32],
+    kept: &mut [f32],
+    normal: &Normal<'_>,
+    dout: &[f32],
+    of: Forward<'_, [f32]>,
+    d: Dims,
+) {
+    let (of_dy, of_product) = sums.split_at_mut(d.channels);
+    of_dy.fill(0.0);
+    of_product.fill(0.0);
+    let piece = (PIECE / d.channels).max(8) * d.channels;
+    for start in (0..dout.len()).step_by(piece) {
+        let rows = start..dout.len().min(start + piece);
+        for first in (0..d.channels).step_by(LANES) {
+            let channels = first..d.channels.min(first + LANES);
+            let (block, count) = (Block::of(s, normal, of, channels.clone()), channels.len());
+            let (mut sum, mut product) = (s.splat(0.0), s.splat(0.0));
+            for row in rows.clone().step_by(d.channels) {
+                // Lanes past the last channel hold dout = 0, and so add nothing.
+                let place = row + first..row + first + count;
+                let from = s.load_or(&dout[place.clone()], 0.0);
+                let x = s.load_or(&of.x[place.clone()], 0.0);
+                let (n, dy) = block.n_and_dy(s, x, from);
+                if !kept.is_empty() {
+                    s.store_part(dy, &mut kept[place]);
                 }
-                for (into, of_piece) in [(&mut *of_dy, sum), (&mut *of_product, product)] {
-                    let into = &mut into[channels.clone()];
-                    s.store_part(s.add(s.load_or(into, 0.0), of_piece), into);
-                }
+                sum = s.add(sum, dy);
+                product = s.mul_add(dy, n, product);
+            }
+            for (into, of_piece) in [(&mut *of_dy, sum), (&mut *of_product, product)] {
+                let into = &mut into[channels.clone()];
+                s.store_part(s.add(s.load_or(into, 0.0), of_piece), into);
             }
         }
     }
 }
 
-/// The input's gradient of one picture.
-struct PictureOfX<'a> {
-    dx: &'a mut [f32],
-    sums: &'a [f32],
-    dout: &'a [f32],
-    of: Forward<'a, [f32]>,
-    scratch: &'a mut [f32],
+/// Adds the input's gradient, given the sums and what dy was kept.
+#[inline(always)]
+fn add<S: Simd>(
+    s: S,
+    dx: &mut [f32],
+    sums: &[f32],
+    kept: &[f32],
+    normal: &Normal<'_>,
+    dout: &[f32],
+    of: Forward<'_, [f32]>,
+    scratch: &mut [f32],
     d: Dims,
-}
-
-impl Kernel for PictureOfX<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { dx, sums, dout, of, scratch, d } = self;
-        let (normal, scratch) = Normal::of(s, scratch, of, d);
-        let (of_dy, of_product) = sums.split_at(d.channels);
-        // Each channel's mean of g and of g · n over its group.
-        let (means, _) = scratch.split_at_mut(2 * d.channels);
-        let (mean_g, mean_gn) = means.split_at_mut(d.channels);
-        let width = d.channels / d.groups;
-        let count = (d.positions * width) as f32;
-        for group in (0..d.channels).step_by(width) {
-            let channels = group..group + width;
-            let (mut g, mut gn) = (0.0, 0.0);
-            for c in channels.clone() {
-                g += of.weight[c] * of_dy[c];
-                gn += of.weight[c] * of_product[c];
-            }
-            mean_g[channels.clone()].fill(g / count);
-            mean_gn[channels].fill(gn / count);
+) {
+    let (of_dy, of_product) = sums.split_at(d.channels);
+    // Each channel's mean of g and of g · n over its group.
+    let (mean_g, rest) = scratch.split_at_mut(d.channels);
+    let (mean_gn, _) = rest.split_at_mut(d.channels);
+    let width = d.channels / d.groups;
+    let count = (d.positions * width) as f32;
+    for group in (0..d.channels).step_by(width) {
+        let channels = group..group + width;
+        let (mut g, mut gn) = (0.0, 0.0);
+        for c in channels.clone() {
+            g += of.weight[c] * of_dy[c];
+            gn += of.weight[c] * of_product[c];
         }
-        let piece = (PIECE / d.channels).max(8) * d.channels;
-        let pieces = dx.chunks_mut(piece).zip(dout.chunks(piece)).zip(of.x.chunks(piece));
-        for ((dx, dout), x) in pieces {
-            for first in (0..d.channels).step_by(LANES) {
-                let channels = first..d.channels.min(first + LANES);
-                let block = Block::of(s, &normal, of, channels.clone());
-                let mean_g = s.load_or(&mean_g[channels.clone()], 0.0);
-                let mean_gn = s.load_or(&mean_gn[channels.clone()], 0.0);
-                let rows = dout.chunks_exact(d.channels).zip(x.chunks_exact(d.channels));
-                for (dx, (dout, x)) in dx.chunks_exact_mut(d.channels).zip(rows) {
-                    let dout = s.load_or(&dout[channels.clone()], 0.0);
-                    let x = s.load_or(&x[channels.clone()], 0.0);
-                    let (n, dy) = block.n_and_dy(s, x, dout);
-                    let g = s.mul(dy, block.weight);
-                    let inner = s.sub(s.sub(g, mean_g), s.mul(n, mean_gn));
-                    let dx = &mut dx[channels.clone()];
-                    s.store_part(s.mul_add(inner, block.factor, s.load_or(dx, 0.0)), dx);
-                }
+        mean_g[channels.clone()].fill(g / count);
+        mean_gn[channels].fill(gn / count);
+    }
+    let piece = (PIECE / d.channels).max(8) * d.channels;
+    for start in (0..dx.len()).step_by(piece) {
+        let rows = start..dx.len().min(start + piece);
+        for first in (0..d.channels).step_by(LANES) {
+            let channels = first..d.channels.min(first + LANES);
+            let (block, width) = (Block::of(s, normal, of, channels.clone()), channels.len());
+            let mean_g = s.load_or(&mean_g[channels.clone()], 0.0);
+            let mean_gn = s.load_or(&mean_gn[channels], 0.0);
+            for row in rows.clone().step_by(d.channels) {
+                let place = row + first..row + first + width;
+                let x = s.load_or(&of.x[place.clone()], 0.0);
+                let (n, dy) = if kept.is_empty() {
+                    block.n_and_dy(s, x, s.load_or(&dout[place.clone()], 0.0))
+                } else {
+                    (block.n(s, x), s.load_or(&kept[place.clone()], 0.0))
+                };
+                let g = s.mul(dy, block.weight);
+                let inner = s.sub(s.sub(g, mean_g), s.mul(n, mean_gn));
+                let dx = &mut dx[place];
+                s.store_part(s.mul_add(inner, block.factor, s.load_or(dx, 0.0)), dx);
             }
         }
     }

@@ -7,7 +7,7 @@ use var_kernel::cpu::simd::{Kernel, LANES, Simd};
 
 use super::{Dims, Sums};
 
-/// Columns in one task.
+/// Columns in one task at most; narrow matrices are cut into as many tasks as they have vectors.
 const COLUMNS: usize = 4 * LANES;
 
 /// Floats in one task of a single pass.
@@ -18,10 +18,11 @@ impl Sums for Cpu<'_> {
         assert_eq!(x.len(), d.rows * d.stride, "sum_rows: x is not rows × stride");
         assert!(d.start + out.len() <= d.stride, "sum_rows: the part reaches over the row");
         let isa = self.isa();
-        self.for_each_run(out, COLUMNS, |number, out, _| {
+        let columns = if out.len() < 4 * COLUMNS { LANES } else { COLUMNS };
+        self.for_each_run(out, columns, |number, out, _| {
             isa.run(SumRows {
                 out,
-                x: &x[d.start + number * COLUMNS..],
+                x: &x[d.start + number * columns..],
                 stride: d.stride,
                 rows: d.rows,
             });

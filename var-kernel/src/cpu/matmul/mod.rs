@@ -15,7 +15,7 @@ pub use pack::{
     Numbers, RowMajor, RowMajorQ8, pack_left, pack_left_transposed, pack_right,
     pack_right_transposed,
 };
-pub use tile::{Start, multiply};
+pub use tile::{Start, multiply, multiply_apart};
 
 use core::ops::Range;
 

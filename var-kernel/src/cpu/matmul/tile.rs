@@ -53,13 +53,32 @@ pub fn multiply<S: Simd>(
     depth: usize,
     start: Start,
 ) {
+    multiply_apart(s, out, rows, columns, left, (right, depth), depth, start);
+}
+
+/// [`multiply`] with panels of the right operand that are parts of deeper ones: `right` comes with the
+/// depth of those, and begins where the first part does.
+///
+/// # Panics
+/// As [`multiply`].
+#[inline(always)]
+pub fn multiply_apart<S: Simd>(
+    s: S,
+    out: &mut impl Output,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    left: &[f32],
+    (right, apart): (&[f32], usize),
+    depth: usize,
+    start: Start,
+) {
     let (right, _) = right.as_chunks::<LANES>();
     let panels = columns.len().div_ceil(LANES);
     let mut panel = 0;
     while panel < panels {
         let first = columns.start + panel * LANES;
         let pair = S::TILE_VECTORS == 2 && panel + 1 < panels;
-        let right = &right[panel * depth..];
+        let right = &right[panel * apart..];
         let width = (if pair { 2 * LANES } else { LANES }).min(columns.end - first);
         let mut row = 0;
         while row < rows.len() {
@@ -67,14 +86,8 @@ pub fn multiply<S: Simd>(
             let height = S::TILE_ROWS.min(rows.len() - row);
             let place = Place { row: rows.start + row, height, column: first, width };
             if pair {
-                tiles::<S, 2>(
-                    s,
-                    out,
-                    place,
-                    left,
-                    [&right[..depth], &right[depth..][..depth]],
-                    start,
-                );
+                let right = [&right[..depth], &right[apart..][..depth]];
+                tiles::<S, 2>(s, out, place, left, right, start);
             } else {
                 tiles::<S, 1>(s, out, place, left, [&right[..depth]], start);
             }
