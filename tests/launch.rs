@@ -38,6 +38,12 @@ impl Ranks {
         Self(ranks.collect())
     }
 
+    /// Starts a command that no launcher started, which may be one.
+    pub(crate) fn start_alone(mut command: Command) -> Self {
+        without_launcher(&mut command);
+        Self(vec![Rank::start(&mut command)])
+    }
+
     /// Kills a rank: it cannot say goodbye.
     pub(crate) fn kill(&mut self, rank: usize) {
         self.0[rank].child.kill().expect("a process that runs");

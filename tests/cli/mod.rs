@@ -38,7 +38,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// `var` in this folder, without what the environment says of shared work.
+    /// `var` in this folder, without what the environment says of ranks.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_var"));
         command.args(arguments).current_dir(self.0.path());
@@ -108,6 +108,13 @@ impl Place {
 
     pub(crate) fn tokens(&self, name: &str) -> TokenFile {
         TokenFile::open(&self.path(name)).unwrap()
+    }
+}
+
+/// Takes away what a launcher of the tests themselves may have set.
+fn without_launcher(command: &mut Command) {
+    for name in var_host::parallel::environment::NAMES {
+        command.env_remove(name);
     }
 }
 

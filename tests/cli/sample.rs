@@ -186,7 +186,7 @@ fn processes_share_the_work() {
     }
     let mut command = place.command(&["sample"]);
     command.env("RANK", "0").env("WORLD_SIZE", "3");
-    place.refused_by(&mut command, 2, "WORLD_SIZE is 3: only -o DIR/");
+    place.refused_by(&mut command, 2, "3 processes: only -o DIR/");
     let mut command = place.command(&run);
     command.env("RANK", "3").env("WORLD_SIZE", "3");
     place.refused_by(&mut command, 2, "RANK is 3 in the environment, WORLD_SIZE 3");

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::env;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Output};
 use std::thread;
 use std::time::Instant;
 
@@ -32,8 +32,9 @@ pub(crate) fn play_role() -> Option<ExitCode> {
     match (role.as_str(), error) {
         (_, Some((_, test))) => test(ranks),
         ("suite", _) => suite::all(&*ranks),
-        ("work", _) => {
-            if let Err(error) = work(&*ranks) {
+        ("work" | "one_dies", _) => {
+            let dies = role == "one_dies" && ranks.rank() == 1;
+            if let Err(error) = work(&*ranks, dies) {
                 eprintln!("{error}");
                 return Some(ExitCode::from(4));
             }
@@ -50,15 +51,20 @@ fn chain(error: &RanksError) -> String {
     source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-/// Steps of a training run, for ever.
-fn work(ranks: &dyn Ranks) -> Result<(), RanksError> {
+/// Steps of a training run, for ever or until this process kills itself.
+fn work(ranks: &dyn Ranks, dies: bool) -> Result<(), RanksError> {
     let mut gradients = vec![1.0; 300_000];
-    loop {
+    for step in 0.. {
+        if dies && step == 20 {
+            let own = std::process::id().to_string();
+            Command::new("kill").args(["-9", &own]).status().expect("the program kill");
+        }
         ranks.sum(&mut gradients)?;
         gradients.fill(1.0);
         println!("a step");
         thread::sleep(Duration::from_millis(10));
     }
+    Ok(())
 }
 
 /// Prints how fast sums are.
@@ -91,7 +97,49 @@ pub(crate) fn trials() -> Vec<Trial> {
         let name = format!("processes::3::killing_{rank}_ends_the_others");
         trials.push(trial(&name, move || killing_one_ends_the_others(rank)));
     }
+    if cfg!(feature = "mpi") || Command::new("mpirun").arg("--version").output().is_ok() {
+        trials.extend(mpirun_trials());
+    } else {
+        eprintln!("left out: ranks that mpirun starts; there is no mpirun");
+    }
     trials
+}
+
+/// By MPI with the feature `mpi`, over TCP without.
+fn mpirun_trials() -> Vec<Trial> {
+    let kind = if cfg!(feature = "mpi") { "mpi" } else { "mpirun_without_mpi" };
+    let mut trials = Vec::new();
+    for size in [1, 2, 3] {
+        let run = move || mpirun_succeeds(size, "suite");
+        trials.push(trial(&format!("{kind}::{size}"), run));
+    }
+    for (name, _) in ERRORS {
+        trials.push(trial(&format!("{kind}::2::{name}"), move || mpirun_succeeds(2, name)));
+    }
+    trials.push(trial(&format!("{kind}::3::a_death_ends_the_others"), || {
+        let start = Instant::now();
+        let output = mpirun(3, "one_dies");
+        assert!(!output.status.success());
+        assert!(!output.stdout.is_empty(), "they had not begun");
+        assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
+    }));
+    trials
+}
+
+#[track_caller]
+fn mpirun_succeeds(size: usize, name: &str) {
+    let output = mpirun(size, name);
+    let faults = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{size} ranks, {name}: {faults}");
+}
+
+/// What mpirun says of ranks in a role; it and they end with their variables as mpirun set them.
+#[track_caller]
+fn mpirun(size: usize, name: &str) -> Output {
+    let mut command = Command::new("mpirun");
+    command.args(["--allow-run-as-root", "--oversubscribe", "-n", &size.to_string()]);
+    command.arg(env::current_exe().expect("this program")).env(ROLE, name);
+    launch::Ranks::start_alone(command).wait(LIMIT).remove(0)
 }
 
 fn role(role: &str) -> Command {

@@ -50,7 +50,8 @@ pub(crate) struct Options {
     /// Where to: a .png file for all images as one, or a folder (there already, or with a slash at
     /// the end) for a file each. Into a folder, an interrupted run goes on where it stopped: images
     /// that are there with the same parameters are kept (unless --tokens wants all tokens again).
-    /// With RANK and WORLD_SIZE in the environment, each of WORLD_SIZE processes makes its share
+    /// With RANK and WORLD_SIZE in the environment, each of WORLD_SIZE processes makes its share;
+    /// so too under mpirun or srun
     #[arg(long, short, value_name = "PATH", default_value = "samples.png", verbatim_doc_comment)]
     output: PathBuf,
     /// Columns of the one picture [default: as many as rows, or one more]
@@ -91,7 +92,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let share = share::from_environment()?;
     if share.of > 1 && (!into_folder || options.tokens.is_some()) {
         let of = share.of;
-        let text = format!("WORLD_SIZE is {of}: only -o DIR/ without --tokens can be shared out");
+        let text = format!("{of} processes: only -o DIR/ without --tokens can be shared out");
         return Err(Usage(text).into());
     }
     let model = options.model.open_whole()?;

@@ -1,14 +1,13 @@
-//! Work shared out between processes that `RANK` and `WORLD_SIZE` number, as launchers set them.
-
-use std::env;
+//! Work shared out between processes that a launcher started and numbered.
 
 use anyhow::Result;
 use var_host::engine::Job;
+use var_host::parallel::Launch;
 
 use crate::args::Usage;
 
 /// This process's share: number `rank` of `of`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
     pub(super) rank: usize,
     pub(super) of: usize,
@@ -23,27 +22,8 @@ impl Share {
 
 /// The share the environment names; all of it where it names none.
 pub(super) fn from_environment() -> Result<Share> {
-    let variable = |name| env::var(name).ok();
-    parse(variable("RANK").as_deref(), variable("WORLD_SIZE").as_deref())
-        .map_err(|text| Usage(text).into())
-}
-
-fn parse(rank: Option<&str>, world_size: Option<&str>) -> Result<Share, String> {
-    let Some(world_size) = world_size else { return Ok(Share { rank: 0, of: 1 }) };
-    let number = |name: &str, text: &str| {
-        text.trim().parse().map_err(|_| format!("{name} in the environment: {text:?} is no number"))
-    };
-    let of = number("WORLD_SIZE", world_size)?;
-    let rank = match rank {
-        Some(rank) => number("RANK", rank)?,
-        None if of == 1 => 0,
-        None => return Err(format!("WORLD_SIZE is {of} in the environment, RANK is not set")),
-    };
-    if rank < of {
-        Ok(Share { rank, of })
-    } else {
-        Err(format!("RANK is {rank} in the environment, WORLD_SIZE {of}"))
-    }
+    let launch = Launch::from_environment().map_err(|error| Usage(error.to_string()))?;
+    Ok(Share { rank: launch.rank, of: launch.size })
 }
 
 #[cfg(test)]
@@ -58,17 +38,5 @@ mod tests {
         assert_eq!(indices, [0, 3, 6, 9, 1, 4, 7, 2, 5, 8]);
         indices.sort_unstable();
         assert_eq!(indices, Vec::from_iter(0..10));
-    }
-
-    #[test]
-    fn the_environment_must_make_sense() {
-        assert_eq!(parse(None, None), Ok(Share { rank: 0, of: 1 }));
-        assert_eq!(parse(Some("1"), Some("2")), Ok(Share { rank: 1, of: 2 }));
-        assert_eq!(parse(None, Some("1")), Ok(Share { rank: 0, of: 1 }));
-        for (rank, world_size) in
-            [(Some("2"), "2"), (None, "2"), (Some("x"), "2"), (Some("0"), "0")]
-        {
-            assert!(parse(rank, Some(world_size)).is_err(), "{rank:?} {world_size}");
-        }
     }
 }

@@ -27,7 +27,28 @@ pub enum Operation {
     Barrier = 4,
 }
 
+/// What precedes the values of a call, in bytes.
+pub(super) const HEADER: usize = 24;
+
 impl Call {
+    /// The call as it goes to other ranks; numbers are little-endian.
+    pub(super) fn to_bytes(self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[0] = self.operation as u8;
+        bytes[8..16].copy_from_slice(&self.number.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.length.to_le_bytes());
+        bytes
+    }
+
+    /// The call another rank sent, if it is one.
+    pub(super) fn from_bytes(bytes: &[u8; HEADER]) -> Option<Self> {
+        use Operation::{Barrier, Broadcast, Sum, SumF64};
+        let operations = [Sum, SumF64, Broadcast, Barrier];
+        let operation = operations.into_iter().find(|operation| *operation as u8 == bytes[0])?;
+        let number = |at: usize| u64::from_le_bytes(core::array::from_fn(|byte| bytes[at + byte]));
+        Some(Self { operation, number: number(8), length: number(16) })
+    }
+
     /// Whether two ranks that make these calls do the same. How much is broadcast, rank 0 alone
     /// knows.
     pub(super) fn agrees(&self, other: &Self) -> bool {
@@ -48,5 +69,31 @@ impl fmt::Display for Call {
             Operation::Barrier => formatter.write_str("a barrier")?,
         }
         write!(formatter, " (call {number})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_received() {
+        let call = Call { number: 1 << 40, operation: Operation::SumF64, length: 7 };
+        assert_eq!(Call::from_bytes(&call.to_bytes()), Some(call));
+        assert_eq!(Call::from_bytes(&[0; HEADER]), None);
+        assert_eq!(Call::from_bytes(&[5; HEADER]), None);
+    }
+
+    #[test]
+    fn calls_agree_in_all_but_the_length_of_a_broadcast() {
+        let call = |number, operation, length| Call { number, operation, length };
+        let sum = call(3, Operation::Sum, 4);
+        assert!(sum.agrees(&sum));
+        for other in
+            [call(4, Operation::Sum, 4), call(3, Operation::SumF64, 4), call(3, Operation::Sum, 5)]
+        {
+            assert!(!sum.agrees(&other), "{other}");
+        }
+        assert!(call(3, Operation::Broadcast, 4).agrees(&call(3, Operation::Broadcast, 0)));
     }
 }

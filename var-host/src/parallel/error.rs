@@ -82,6 +82,24 @@ pub enum RanksError {
         /// How many there are, as this rank was told.
         own_size: usize,
     },
+    /// MPI and the launcher do not know each other.
+    #[error(
+        "the launcher says rank {rank} of {size}, MPI says {mpi_rank} of {mpi_size}: \
+         is the launcher of another MPI than this program?"
+    )]
+    Mpi {
+        /// What the launcher says.
+        rank: usize,
+        /// The same.
+        size: usize,
+        /// What MPI says.
+        mpi_rank: usize,
+        /// The same.
+        mpi_size: usize,
+    },
+    /// MPI was begun before, and can be only once.
+    #[error("MPI was begun before in this process")]
+    MpiTwice,
     /// Another rank does not take this one in.
     #[error("rank {rank} refuses this rank: {reason}")]
     Refused {

@@ -4,21 +4,23 @@
 //! |---|---|
 //! | `environment` | which rank this process is, as the launcher says |
 //! | `tcp` | [`Tcp`]: ranks over TCP |
+//! | `mpi` | `Mpi`: ranks of MPI, with the feature of that name |
 //! | `threads` | [`Threads`]: threads of one process as ranks |
 //! | `call`, `error` | what ranks do together, and what can go wrong |
 
 mod call;
 pub mod environment;
 mod error;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod tcp;
 mod threads;
 
-#[cfg(test)]
-mod tests;
-
 pub use call::{Call, Operation};
-pub use environment::{Launch, Meeting};
+pub use environment::{Launch, Launcher, Meeting};
 pub use error::{Loss, RanksError};
+#[cfg(feature = "mpi")]
+pub use mpi::Mpi;
 pub use tcp::Tcp;
 pub use threads::Threads;
 
@@ -100,12 +102,19 @@ impl Ranks for Single {
 
 /// The ranks the environment names (torchrun, SLURM, Open MPI, MPICH), one if it names none.
 ///
+/// Ranks that `mpirun` starts are MPI's in a build with the feature `mpi`; all others, and those of
+/// `mpirun` in a build without, meet over TCP as [`Meeting`] says.
+///
 /// # Errors
 /// If the environment contradicts itself, or the ranks do not find together.
 pub fn from_environment() -> Result<Box<dyn Ranks>, RanksError> {
     let launch = Launch::from_environment()?;
     if launch.size == 1 {
         return Ok(Box::new(Single));
+    }
+    #[cfg(feature = "mpi")]
+    if matches!(launch.launcher, Launcher::OpenMpi | Launcher::Mpich) {
+        return Ok(Box::new(Mpi::start(&launch)?));
     }
     let meeting = Meeting::from_environment(&launch)?;
     Ok(Box::new(Tcp::meet(&launch, &meeting)?))

@@ -14,8 +14,7 @@ use std::thread::{self, Scope};
 
 use bytemuck::{Pod, cast_slice, cast_slice_mut};
 
-use super::super::call::Call;
-use super::wire;
+use super::super::call::{Call, HEADER};
 
 /// What can be summed.
 pub(super) trait Number: Pod + AddAssign + Send + Sync {}
@@ -61,7 +60,10 @@ impl Peer {
 
     /// The head of the call this rank is at, which must be the same call.
     fn receive_header(&self, own: &Call) -> Result<Call, Fault> {
-        let theirs = wire::read_header(&self.stream).map_err(|error| self.fault(error))?;
+        let mut bytes = [0; HEADER];
+        self.receive(&mut bytes)?;
+        let no_call = || self.fault(io::Error::new(io::ErrorKind::InvalidData, "it sent no call"));
+        let theirs = Call::from_bytes(&bytes).ok_or_else(no_call)?;
         if !theirs.agrees(own) {
             return Err(Fault::Mismatch { rank: self.rank, theirs });
         }
@@ -89,7 +91,7 @@ impl Calls {
         parts: Vec<&mut [T]>,
     ) -> Result<(), Fault> {
         for (peer, part) in self.peers.iter().zip(&parts) {
-            peer.send(&[&wire::header(call), cast_slice(part)].concat())?;
+            peer.send(&[&call.to_bytes(), cast_slice(part)].concat())?;
         }
         self.receive_headers(call)?;
         self.add_up(own, |_| ())?;
@@ -121,7 +123,7 @@ impl Calls {
                     sums.push(sum);
                     sent.push(part_back);
                     senders.start(scope, move || {
-                        peer.send(&wire::header(call))?;
+                        peer.send(&call.to_bytes())?;
                         peer.send(cast_slice(part))?;
                         // The sum goes where the part was, now that it is sent.
                         let _ = back.send(part);
@@ -186,7 +188,7 @@ impl Calls {
         }
         let call = Call { length: bytes.len() as u64, ..*call };
         let send = |peer: &Peer| {
-            peer.send(&wire::header(&call))?;
+            peer.send(&call.to_bytes())?;
             peer.send(bytes)
         };
         if bytes.len() <= SMALL {
@@ -203,7 +205,7 @@ impl Calls {
     /// Returns when all ranks are at this call.
     pub(super) fn barrier(&self, call: &Call) -> Result<(), Fault> {
         for peer in &self.peers {
-            peer.send(&wire::header(call))?;
+            peer.send(&call.to_bytes())?;
         }
         self.receive_headers(call)
     }

@@ -5,8 +5,6 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::super::call::{Call, Operation};
-
 /// The version of all that is in this folder; ranks of different versions refuse each other.
 pub(super) const VERSION: u16 = 1;
 
@@ -84,33 +82,6 @@ pub(super) fn read_message<T: DeserializeOwned>(mut from: impl Read) -> io::Resu
     serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()))
 }
 
-/// What precedes the values of a call.
-pub(super) const HEADER: usize = 24;
-
-pub(super) fn header(call: &Call) -> [u8; HEADER] {
-    let mut bytes = [0; HEADER];
-    bytes[0] = call.operation as u8;
-    bytes[8..16].copy_from_slice(&call.number.to_le_bytes());
-    bytes[16..].copy_from_slice(&call.length.to_le_bytes());
-    bytes
-}
-
-/// Receives what precedes the values of a call.
-///
-/// # Errors
-/// Besides those of the connection, `InvalidData` if it is none.
-pub(super) fn read_header(mut from: impl Read) -> io::Result<Call> {
-    let mut bytes = [0; HEADER];
-    from.read_exact(&mut bytes)?;
-    let operations = [Operation::Sum, Operation::SumF64, Operation::Broadcast, Operation::Barrier];
-    let operation = operations.into_iter().find(|operation| *operation as u8 == bytes[0]);
-    let operation = operation.ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("sends a call of kind {}", bytes[0]))
-    })?;
-    let number = |at: usize| u64::from_le_bytes(core::array::from_fn(|byte| bytes[at + byte]));
-    Ok(Call { operation, number: number(8), length: number(16) })
-}
-
 /// What is sent besides the calls, at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
@@ -163,8 +134,6 @@ mod tests {
         assert_eq!(read_message::<Hello>(&mut rest).unwrap(), hello);
         assert_eq!(read_message::<Answer>(&mut rest).unwrap(), everyone);
         assert!(rest.is_empty());
-        let call = Call { number: 1 << 40, operation: Operation::SumF64, length: 7 };
-        assert_eq!(read_header(&header(&call)[..]).unwrap(), call);
         for signal in [Signal::Alive, Signal::Leaving, Signal::Lost(300)] {
             let mut bytes = Vec::new();
             write_signal(&mut bytes, signal).unwrap();
@@ -187,7 +156,6 @@ mod tests {
         assert!(changed(13, b'w').starts_with("unknown variant"));
         let cut = read_message::<Answer>(&good[..good.len() - 1]).unwrap_err();
         assert_eq!(cut.kind(), io::ErrorKind::UnexpectedEof);
-        assert!(read_header(&[0; HEADER][..]).is_err());
         assert!(read_signal(&[0; 8][..]).is_err());
     }
 }
