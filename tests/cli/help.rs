@@ -3,7 +3,7 @@
 use super::Place;
 
 /// The options of each command that users rely on.
-const OPTIONS: [(&str, &[&str]); 17] = [
+const OPTIONS: [(&str, &[&str]); 18] = [
     (
         "convert",
         &["--dtype", "--ladder", "--heads", "--class-names", "--classes-file", "--inception", "-o"],
@@ -120,6 +120,7 @@ const OPTIONS: [(&str, &[&str]); 17] = [
             "--workers",
         ],
     ),
+    ("plot", &["<RUN>...", "-o", "--keys", "--smooth", "--columns", "--log-x", "--log-y"]),
     ("bench", &["--json", "--runs", "--batch", "--depth", "--dtype"]),
 ];
 
@@ -131,7 +132,7 @@ fn help_names_every_option() {
         assert!(all.contains(&format!("  {command} ")), "{command} is not in:\n{all}");
         let help = place.var(&[command, "--help"]);
         let common = ["--threads", "--isa", "--device", "--force", "--quiet"];
-        let takes_none = ["train", "train-vae", "pack", "statistics", "evaluate", "scaling"];
+        let takes_none = ["train", "train-vae", "pack", "statistics", "evaluate", "scaling", "plot"];
         let model: &[&str] =
             if takes_none.contains(&command) { &[] } else { &["--model", "--var", "--vae"] };
         for option in options.iter().chain(&common).chain(model) {

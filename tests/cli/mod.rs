@@ -5,6 +5,7 @@ mod evaluate;
 mod help;
 mod interrupted;
 mod pictures;
+mod plot;
 mod reference;
 mod refusals;
 mod sample;
@@ -108,13 +109,6 @@ impl Place {
 
     pub(crate) fn tokens(&self, name: &str) -> TokenFile {
         TokenFile::open(&self.path(name)).unwrap()
-    }
-}
-
-/// Takes away what a launcher of the tests themselves may have set.
-fn without_launcher(command: &mut Command) {
-    for name in var_host::parallel::environment::NAMES {
-        command.env_remove(name);
     }
 }
 

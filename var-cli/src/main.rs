@@ -5,14 +5,16 @@
 //! | [`args`] | options that several commands share, and what they mean |
 //! | [`classes`] | `--class`: numbers, ranges and names |
 //! | [`built_in`] | the model that is used when none is given |
-//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`] | one command each |
+//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`plot`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`] | one command each |
 //! | [`output`] | what may be overwritten, and what a picture says of itself |
+//! | [`chart`] | curves as SVG and PNG |
 //! | [`memory`], [`progress`], [`interrupt`] | the machine and the terminal |
 #![forbid(unsafe_code)]
 
 mod args;
 mod bench;
 mod built_in;
+mod chart;
 mod classes;
 mod convert;
 mod decode;
@@ -24,6 +26,7 @@ mod interrupt;
 mod memory;
 mod output;
 mod pack;
+mod plot;
 mod progress;
 mod reconstruct;
 mod sample;
@@ -70,6 +73,7 @@ enum Command {
     Train(Box<train::Options>),
     TrainVae(Box<train_vae::Options>),
     Validate(validate::Options),
+    Plot(plot::Options),
     Bench(bench::Options),
 }
 
@@ -103,6 +107,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Train(options) => train::run(options, &session),
         Command::TrainVae(options) => train_vae::run(options, &session),
         Command::Validate(options) => validate::run(options, &session),
+        Command::Plot(options) => plot::run(options, &session),
         Command::Bench(options) => bench::run(options, &session),
     }
 }

@@ -1,6 +1,7 @@
 //! What may be overwritten, and what a picture says of itself.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -10,18 +11,22 @@ use var_host::tokens::TokenFile;
 use var_kernel::model::Ladder;
 
 use crate::args::{Session, Usage};
+use crate::chart::{self, Figure};
 
 /// The parameter that says a picture was made by this program, and which command made it.
 const MADE_BY: [&str; 2] = ["Software", "command"];
 
 /// The parameters that all pictures of a command have.
 pub(crate) fn parameters(command: &str, model: &str) -> Parameters {
-    let parameters = [
-        (MADE_BY[0], "var"),
-        ("version", env!("CARGO_PKG_VERSION")),
-        (MADE_BY[1], command),
-        ("model", model),
-    ];
+    let mut parameters = made_by(command);
+    parameters.insert("model".to_owned(), model.to_owned());
+    parameters
+}
+
+/// The parameters that say which command made a picture.
+pub(crate) fn made_by(command: &str) -> Parameters {
+    let parameters =
+        [(MADE_BY[0], "var"), ("version", env!("CARGO_PKG_VERSION")), (MADE_BY[1], command)];
     parameters.map(|(keyword, text)| (keyword.to_owned(), text.to_owned())).into()
 }
 
@@ -65,6 +70,58 @@ pub(crate) fn write_picture(
 ) -> Result<()> {
     let overwrite = session.force || is_ours(path, parameters.get(MADE_BY[1]));
     Ok(pictures::write_png(path, picture, parameters, overwrite)?)
+}
+
+/// Refuses a chart's path as [`check_picture`] does, or one that does not end in .svg or .png.
+pub(crate) fn check_chart(path: &Path, parameters: &Parameters, session: &Session) -> Result<()> {
+    match ChartFormat::of(path)? {
+        ChartFormat::Png => check_picture(path, parameters, session),
+        ChartFormat::Svg => check_file_overwriting(path, session.force || is_our_svg(path)),
+    }
+}
+
+/// Writes a chart where [`check_chart`] allows it.
+pub(crate) fn write_chart(
+    path: &Path,
+    figure: &Figure,
+    parameters: &Parameters,
+    session: &Session,
+) -> Result<()> {
+    match ChartFormat::of(path)? {
+        ChartFormat::Png => write_picture(path, &figure.picture()?, parameters, session),
+        ChartFormat::Svg => {
+            let text = figure.svg()?;
+            let mut file = AtomicFile::create(path, session.force || is_our_svg(path))?;
+            let cannot_write = || format!("cannot write {}", path.display());
+            file.write_all(text.as_bytes()).with_context(cannot_write)?;
+            Ok(file.commit()?)
+        }
+    }
+}
+
+/// How a chart is stored.
+enum ChartFormat {
+    Svg,
+    Png,
+}
+
+impl ChartFormat {
+    fn of(path: &Path) -> Result<Self> {
+        let end = path.extension().unwrap_or_default();
+        if end.eq_ignore_ascii_case("svg") {
+            Ok(Self::Svg)
+        } else if end.eq_ignore_ascii_case("png") {
+            Ok(Self::Png)
+        } else {
+            let text = format!("-o {}: wants a .svg or .png file", path.display());
+            Err(Usage(text).into())
+        }
+    }
+}
+
+/// Whether an SVG file says that it was drawn by this program.
+fn is_our_svg(path: &Path) -> bool {
+    fs::read(path).is_ok_and(|bytes| bytes.ends_with(chart::MADE_BY.as_bytes()))
 }
 
 /// Whether `path` names a folder, there already or by a slash at its end; else it must be a .png file.

@@ -113,6 +113,13 @@ pub(crate) fn resize(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Share of what was before in a running average.
+pub(crate) fn smoothing(text: &str) -> Result<f64, String> {
+    let share: f64 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;
+    // With 1 nothing new would ever count; NaN is in no range.
+    if (0.0..1.0).contains(&share) { Ok(share) } else { Err(format!("{share} is not in 0..1")) }
+}
+
 /// `y0,x0,y1,x1` as fractions of the picture
 pub(crate) fn region(text: &str) -> Result<Region, String> {
     let numbers: Result<Vec<f32>, _> = text.split(',').map(probability).collect();
@@ -153,6 +160,14 @@ mod tests {
         assert_eq!(resize("1.125"), Ok(1.125));
         for text in ["0.99", "NaN", "-2", "inf", "17", "x"] {
             assert!(resize(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_average_takes_in_something_new() {
+        assert_eq!(smoothing("0.99"), Ok(0.99));
+        for text in ["1", "-0.1", "NaN", "x"] {
+            assert!(smoothing(text).is_err(), "{text}");
         }
     }
 

@@ -131,7 +131,7 @@ fn the_generator_is_the_fixtures() {
     let golden = fixture("inception.safetensors");
     for (tensor, pictures) in [
         ("images64", (0..8).map(|n| image64("img/64", n)).collect::<Vec<_>>()),
-        ("images256", (0..8).map(image256).collect()),
+        ("images256", vec![image256(0)]),
     ] {
         let made: Vec<u8> = pictures.iter().flat_map(|picture| picture.rgb().to_vec()).collect();
         assert!(golden.tensor(tensor).unwrap().bytes == made, "{tensor}");
