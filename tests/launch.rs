@@ -39,6 +39,7 @@ impl Ranks {
     }
 
     /// Starts a command that no launcher started, which may be one.
+    #[allow(dead_code, reason = "of the test programs that have this file, one starts mpirun")]
     pub(crate) fn start_alone(mut command: Command) -> Self {
         without_launcher(&mut command);
         Self(vec![Rank::start(&mut command)])

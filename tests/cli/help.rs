@@ -132,7 +132,8 @@ fn help_names_every_option() {
         assert!(all.contains(&format!("  {command} ")), "{command} is not in:\n{all}");
         let help = place.var(&[command, "--help"]);
         let common = ["--threads", "--isa", "--device", "--force", "--quiet"];
-        let takes_none = ["train", "train-vae", "pack", "statistics", "evaluate", "scaling", "plot"];
+        let takes_none =
+            ["train", "train-vae", "pack", "statistics", "evaluate", "scaling", "plot"];
         let model: &[&str] =
             if takes_none.contains(&command) { &[] } else { &["--model", "--var", "--vae"] };
         for option in options.iter().chain(&common).chain(model) {
@@ -152,4 +153,46 @@ fn nothing_at_all_shows_the_commands() {
     let output = Place::new().command(&[]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("Usage: var [OPTIONS] <COMMAND>"));
+}
+
+#[test]
+fn help_names_the_options_of_training_a_vqvae() {
+    let place = Place::new();
+    assert!(place.var(&["--help"]).contains("  train-vae "));
+    let help = place.var(&["train-vae", "--help"]);
+    for option in [
+        "--data",
+        "--out",
+        "--ch",
+        "--ch-mult",
+        "--blocks",
+        "--latent",
+        "--codes",
+        "--pn",
+        "--share-quant-resi",
+        "--bs",
+        "--ac",
+        "--ep",
+        "--lr",
+        "--wd",
+        "--clip",
+        "--ema",
+        "--seed",
+        "--workers",
+        "--hflip",
+        "--mid-reso",
+        "--lpips",
+        "--lpips-min-side",
+        "--disc-weight",
+        "--disc-start",
+        "--codebook",
+        "--spread",
+        "--revive",
+        "--val-every",
+        "--save-every",
+        "--keep",
+        "--sample-every",
+    ] {
+        assert!(help.contains(option), "{option} is not in:\n{help}");
+    }
 }

@@ -12,6 +12,7 @@ mod sample;
 mod scaling;
 mod tokenize;
 mod train;
+mod train_vae;
 
 use std::fs;
 use std::path::{Path, PathBuf};

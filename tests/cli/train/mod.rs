@@ -15,7 +15,7 @@ use var_host::pictures::{Picture, crop, write_png};
 use super::{Place, fixture};
 
 /// Eight different pictures of two classes to learn from, and four of them to validate on.
-fn data(place: &Place) {
+pub(super) fn data(place: &Place) {
     pictures(place, |number| ["ant", "bee"][number % 2].to_owned());
 }
 
@@ -65,18 +65,18 @@ fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// The options with another value in the place of `from`.
-fn instead<'a>(options: Vec<&'a str>, from: &str, to: &'a str) -> Vec<&'a str> {
+pub(super) fn instead<'a>(options: Vec<&'a str>, from: &str, to: &'a str) -> Vec<&'a str> {
     let options = options.into_iter().map(|option| if option == from { to } else { option });
     options.collect()
 }
 
-fn log(place: &Place, run: &str) -> Vec<Value> {
+pub(super) fn log(place: &Place, run: &str) -> Vec<Value> {
     let text = fs::read_to_string(place.path(run).join("log.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The same without what tells of the clock.
-fn timeless_log(place: &Place, run: &str) -> Vec<Value> {
+pub(super) fn timeless_log(place: &Place, run: &str) -> Vec<Value> {
     let mut lines = log(place, run);
     for line in &mut lines {
         line.as_object_mut().unwrap().remove("images_per_s");
@@ -85,7 +85,7 @@ fn timeless_log(place: &Place, run: &str) -> Vec<Value> {
 }
 
 /// All tensors of a run's last checkpoint that begin with `prefix`, one after the other.
-fn weights(place: &Place, run: &str, prefix: &str) -> Vec<f32> {
+pub(super) fn weights(place: &Place, run: &str, prefix: &str) -> Vec<f32> {
     let checkpoint = Checkpoint::open(place.path(run).join("ckpt-last.safetensors")).unwrap();
     let names: Vec<String> = checkpoint
         .tensors()

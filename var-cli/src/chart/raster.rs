@@ -1,8 +1,9 @@
 //! `plotters` on pixels, with what its own backend draws badly drawn better: thick curves, whose sharp
 //! bends it lets run out into spikes, and text, which it sets too high.
 
-use plotters::backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyle};
-use plotters::backend::{BitMapBackend, BitMapBackendError, DrawingBackend, DrawingErrorKind};
+use plotters::prelude::BitMapBackend;
+use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyle};
+use plotters_backend::{DrawingBackend, DrawingErrorKind};
 
 /// How far text is lowered, as a share of its size. The letters of DejaVu Sans, as `plotters` places
 /// them, reach from 0.13 of the size above the box that they are measured by to its middle.
@@ -11,10 +12,11 @@ const LOWERED: f64 = 0.2;
 /// An RGB picture to draw on.
 pub(super) struct Raster<'a>(pub(super) BitMapBackend<'a>);
 
-type Drawn = Result<(), DrawingErrorKind<BitMapBackendError>>;
+type Fault = <BitMapBackend<'static> as DrawingBackend>::ErrorType;
+type Drawn = Result<(), DrawingErrorKind<Fault>>;
 
 impl DrawingBackend for Raster<'_> {
-    type ErrorType = BitMapBackendError;
+    type ErrorType = Fault;
 
     fn get_size(&self) -> (u32, u32) {
         self.0.get_size()

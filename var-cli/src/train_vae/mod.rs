@@ -40,12 +40,12 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let (training, validation) = options.sets(&config)?;
     let of_epoch = iterations_of_epoch(training.0.pictures(), options.learning.bs, &*ranks)?;
     let recipe = options.recipe(of_epoch, ranks.size())?;
+    let perceptual = options.perceptual(&config, session)?;
     // The folder stays locked until the run ends.
     let _lock = match ranks.rank() {
         0 => Some(options.begin(&training, validation.as_ref())?),
         _ => None,
     };
-    let perceptual = options.perceptual(&config, session)?;
     let constants = Constants { clip: recipe.clip, ..CONSTANTS };
     let critic = (recipe.weights.adversarial > 0.0).then(|| {
         let channels = options.losses.disc_channels.into();

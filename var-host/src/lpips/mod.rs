@@ -6,7 +6,7 @@
 
 mod network;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod weights;
 
 use core::cell::Cell;

@@ -48,7 +48,12 @@ fn lpips(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<Lpips, ModelError
     Lpips::of(Checkpoint::from_bytes(&file).unwrap(), "file".to_owned())
 }
 
-fn picture(seed: usize, side: usize) -> Picture {
+/// Weights of a narrow network.
+pub(crate) fn narrow() -> Lpips {
+    lpips(&tensors()).unwrap()
+}
+
+pub(crate) fn picture(seed: usize, side: usize) -> Picture {
     let byte = |i: usize| (128.0 + 127.0 * number(seed + i)) as u8;
     Picture::new(side, side, (0..3 * side * side).map(byte).collect())
 }

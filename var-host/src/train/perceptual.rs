@@ -143,3 +143,59 @@ fn detached_features<B: var_kernel::ops::JudgeBackend>(
     let aside = arena.scope().into_scratch(peak.get());
     network.features(b, out, pictures, maps, &mut Arena::new(aside))
 }
+
+#[cfg(test)]
+mod tests {
+    use var_kernel::cpu::{Isa, SCRATCH_FLOATS};
+
+    use super::*;
+    use crate::lpips::tests::{narrow, picture};
+    use crate::pool::Threads;
+
+    #[test]
+    fn distances_are_lpips_and_fall_against_their_gradient() {
+        const SIDE: usize = 24;
+        let threads = Threads::new(2, SCRATCH_FLOATS).unwrap();
+        let cpu = Cpu::new(Isa::best(), &threads);
+        let lpips = narrow();
+        let perceptual = Perceptual::new(&lpips);
+        let maps = Maps { batch: 2, height: SIDE, width: SIDE };
+        let needs = perceptual.needs(&cpu, maps);
+        let mut memory = [needs.values, needs.values, needs.scratch].map(|n| vec![f32::NAN; n]);
+        let [values, gradients, scratch] = &mut memory;
+        let mut room = Room { values: &mut values[..], gradients, scratch };
+        let pairs = [1, 999, 5, 70].map(|seed| picture(seed, SIDE));
+        let as_values = |chosen: [usize; 2]| {
+            let mut values = vec![0.0; 2 * 3 * SIDE * SIDE];
+            for (values, number) in values.chunks_exact_mut(3 * SIDE * SIDE).zip(chosen) {
+                pairs[number].to_values(values);
+            }
+            values
+        };
+        let (pictures, originals) = (as_values([0, 2]), as_values([1, 3]));
+        let mut learn = |pictures: &[f32], gradient: &mut [f32], factor| {
+            let (weights, both) = (&perceptual.weights[..], [pictures, &originals[..]]);
+            let learnt = perceptual.learn(&cpu, weights, &mut room, both, maps, gradient, factor);
+            let Ok(distances) = learnt;
+            distances
+        };
+        let mut gradient = vec![0.0; pictures.len()];
+        let distances = learn(&pictures, &mut gradient, 2.0);
+        for (number, distance) in distances.iter().enumerate() {
+            let want = lpips.distance(&cpu, &pairs[2 * number], &pairs[2 * number + 1]).unwrap();
+            assert!((distance - want).abs() < 1e-6 * want, "{distance} {want}");
+        }
+
+        let squares: f64 = gradient.iter().map(|x| f64::from(*x).powi(2)).sum();
+        let mut at = |step: f32| {
+            let moved: Vec<f32> = (pictures.iter().zip(&gradient))
+                .map(|(x, d)| x + step * d / squares.sqrt() as f32)
+                .collect();
+            let mut spare = vec![0.0; moved.len()];
+            2.0 * learn(&moved, &mut spare, 1.0).into_iter().map(f64::from).sum::<f64>()
+        };
+        const STEP: f32 = 4e-3;
+        let slope = (at(STEP) - at(-STEP)) / (2.0 * f64::from(STEP));
+        assert!((slope - squares.sqrt()).abs() < 0.01 * slope, "{slope} {}", squares.sqrt());
+    }
+}

@@ -154,7 +154,7 @@ fn a_given_port_that_is_taken_is_an_error() {
     let meeting = Meeting { ports: vec![port], ..meeting(1) };
     let error = meet(0, 2, &meeting).err().unwrap();
     assert_eq!(error.to_string(), format!("rank 0 cannot listen at 127.0.0.1, port {port}"));
-    assert!(std::error::Error::source(&error).is_some());
+    assert!(core::error::Error::source(&error).is_some());
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub mod keeper;
 pub mod pixels;
 pub mod recipe;
 pub mod state;
+#[cfg(test)]
+mod tests;
 pub mod trainer;
 
 pub use critic::Critic;

@@ -19,7 +19,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Trainer;
+use super::{Critic, Trainer};
 use crate::checkpoint::{Checkpoint, Dtype, Record};
 use crate::model::settings::{self, Settings, VaeSettings};
 use crate::parallel::Ranks;
@@ -77,32 +77,43 @@ impl Progress {
 
 /// The flat tensors of a training, by name; the model itself is not among them, except for the
 /// weights where what is saved is their average.
-fn flat(trainer: &mut Trainer) -> Vec<(&'static str, &mut [f32])> {
+fn flat(trainer: &Trainer) -> Vec<(&'static str, &[f32])> {
     let Trainer { optimizer, keeper, critic, weights, average, .. } = trainer;
-    let mut all = vec![
-        ("train.m", &mut optimizer.m[..]),
-        ("train.v", &mut optimizer.v[..]),
-        (HITS, &mut keeper.usage.hits[..]),
-    ];
+    let mut all: Vec<(_, &[f32])> =
+        vec![("train.m", &optimizer.m), ("train.v", &optimizer.v), (HITS, &keeper.usage.hits)];
     if average.is_some() {
-        all.push(("train.weights", &mut weights[..]));
+        all.push(("train.weights", weights));
     }
-    if let Some(average) = &mut keeper.average {
-        all.push(("train.counts", &mut average.counts[..]));
-        all.push(("train.sums", &mut average.sums[..]));
+    if let Some(average) = &keeper.average {
+        all.extend([("train.counts", &average.counts[..]), ("train.sums", &average.sums)]);
     }
-    if let Some(critic) = critic {
-        all.push(("train.disc.weights", &mut critic.weights[..]));
-        all.push(("train.disc.m", &mut critic.optimizer.m[..]));
-        all.push(("train.disc.v", &mut critic.optimizer.v[..]));
-        all.push(("train.disc.ratio", &mut critic.ratio[..]));
+    if let Some(Critic { weights, optimizer, ratio, .. }) = critic {
+        all.extend([("train.disc.weights", &weights[..]), ("train.disc.m", &optimizer.m)]);
+        all.extend([("train.disc.v", &optimizer.v[..]), ("train.disc.ratio", ratio)]);
     }
     all
 }
 
+/// The same tensors in the same order, to write.
+fn flat_mut(trainer: &mut Trainer) -> Vec<(&'static str, &mut [f32])> {
+    let names: Vec<&'static str> = flat(trainer).into_iter().map(|(name, _)| name).collect();
+    let Trainer { optimizer, keeper, critic, weights, average, .. } = trainer;
+    let mut all = vec![&mut optimizer.m[..], &mut optimizer.v, &mut keeper.usage.hits];
+    if average.is_some() {
+        all.push(weights);
+    }
+    if let Some(average) = &mut keeper.average {
+        all.extend([&mut average.counts[..], &mut average.sums]);
+    }
+    if let Some(Critic { weights, optimizer, ratio, .. }) = critic {
+        all.extend([&mut weights[..], &mut optimizer.m, &mut optimizer.v, ratio]);
+    }
+    names.into_iter().zip(all).collect()
+}
+
 /// What to write of `trainer`.
 pub fn records<'a>(
-    trainer: &'a mut Trainer,
+    trainer: &'a Trainer,
     progress: &Progress,
     class_names: &[String],
 ) -> (Vec<Record<'a>>, BTreeMap<String, String>) {
@@ -116,9 +127,9 @@ pub fn records<'a>(
     ]);
     let scales = trainer.config.ladder.scales();
     let mut records = Vec::new();
-    let weights = trainer.best_weights().to_vec();
+    let weights = trainer.best_weights();
     for tensor in trainer.layout.tensors() {
-        let values = weights[tensor.range.clone()].to_vec();
+        let values = &weights[tensor.range.clone()];
         records.push(record(format!("vae.{}", tensor.name), tensor.shape.clone(), values));
     }
     for (name, values) in flat(trainer) {
@@ -126,19 +137,13 @@ pub fn records<'a>(
             HITS => vec![scales, values.len() / scales],
             _ => vec![values.len()],
         };
-        records.push(record(name.to_owned(), shape, &*values));
+        records.push(record(name.to_owned(), shape, values));
     }
     (records, metadata)
 }
 
-fn record<'a>(name: String, shape: Vec<usize>, values: impl Into<Cow<'a, [f32]>>) -> Record<'a> {
-    let values = values.into();
-    let bytes = move || {
-        Ok(match values {
-            Cow::Borrowed(values) => Cow::Borrowed(bytemuck::cast_slice(values)),
-            Cow::Owned(values) => Cow::Owned(bytemuck::cast_slice(&values).to_vec()),
-        })
-    };
+fn record(name: String, shape: Vec<usize>, values: &[f32]) -> Record<'_> {
+    let bytes = move || Ok(Cow::Borrowed(bytemuck::cast_slice(values)));
     Record { name, dtype: Dtype::F32, shape, bytes: Box::new(bytes) }
 }
 
@@ -172,7 +177,7 @@ pub fn restore(
         };
         model[tensor.range.clone()].copy_from_slice(values);
     }
-    for (name, into) in flat(trainer) {
+    for (name, into) in flat_mut(trainer) {
         match checkpoint.tensor(name).and_then(|tensor| tensor.as_f32()) {
             Some(values) if values.len() == into.len() => into.copy_from_slice(values),
             found => {
@@ -210,7 +215,7 @@ pub fn share(
         bytemuck::cast_slice_mut(values).copy_from_slice(&bytes);
         Ok(())
     };
-    for (_, values) in flat(trainer) {
+    for (_, values) in flat_mut(trainer) {
         send(values)?;
     }
     match &mut trainer.average {

@@ -214,15 +214,16 @@ impl Fit<'_, '_, '_> {
             if last || after(self.run.validate_every) {
                 report = self.validate(done)?;
             }
+            if after(self.run.sample_every) || (last && self.run.sample_every > 0) {
+                self.show(done)?;
+            }
             let due = match self.run.save_every {
                 0 => epoch_done,
                 every => done.is_multiple_of(every),
             };
+            // Last: what a run that is killed before this has not written, it writes again.
             if due || last || ended {
                 self.save()?;
-            }
-            if after(self.run.sample_every) || (last && self.run.sample_every > 0) {
-                self.show(done)?;
             }
         }
         let checkpoint = self.run.folder.join("ckpt-last.safetensors");

@@ -1,0 +1,180 @@
+//! `var train-vae` on a handful of pictures.
+
+use core::time::Duration;
+use std::process::Stdio;
+use std::thread;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::Place;
+use super::train::{data, instead, log, timeless_log, weights};
+use crate::launch::Ranks;
+
+/// A small VQVAE for pictures of 32 × 32, with a discriminator and all that is random.
+const SMALL: [&str; 34] = [
+    "train-vae",
+    "--data",
+    "data",
+    "--ch",
+    "32",
+    "--ch-mult",
+    "1,1,1",
+    "--blocks",
+    "1",
+    "--latent",
+    "4",
+    "--codes",
+    "16",
+    "--pn",
+    "1_2_8",
+    "--share-quant-resi",
+    "2",
+    "--disc-channels",
+    "8",
+    "--disc-start",
+    "0.3",
+    "--bs",
+    "4",
+    "--lr",
+    "1e-3",
+    "--seed",
+    "3",
+    "--log-every",
+    "1",
+    "--hflip",
+    "--ema",
+    "0.9",
+    "--workers",
+    "1",
+];
+
+fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&SMALL[..], more].concat()
+}
+
+#[test]
+fn a_run_leaves_what_it_promises() {
+    let place = Place::new();
+    data(&place);
+    let said = place.var(&small(&["--ep", "4", "--out", "run", "--val-every", "2"]));
+    assert!(said.contains("validation: PSNR") && said.contains("8 iterations"), "{said}");
+    let lines = log(&place, "run");
+    let iterations: Vec<_> = lines.iter().filter(|line| line.get("psnr").is_some()).collect();
+    assert_eq!(iterations.len(), 8);
+    for key in ["iter", "epoch", "L1", "L2", "vq", "revived", "grad_norm", "lr", "images_per_s"] {
+        assert!(iterations.iter().all(|line| line[key].is_number()), "{key}");
+    }
+    // The discriminator comes after 0.3 of the run.
+    let heard = iterations.iter().map(|line| line.get("discriminator").is_some());
+    assert_eq!(heard.collect::<Vec<_>>(), [[false; 2], [true; 2], [true; 2], [true; 2]].concat());
+    assert!(iterations.iter().all(|line| line["use"].as_array().unwrap().len() == 3));
+    let validations = lines.iter().filter(|line| line.get("val_psnr").is_some());
+    assert_eq!(validations.map(|line| line["iter"].as_u64().unwrap()).collect::<Vec<_>>(), [3, 7]);
+    let names = place.names();
+    for name in [
+        "ckpt-last.safetensors",
+        "ckpt-best.safetensors",
+        "reconstructions-0000002.png",
+        "reconstructions-0000008.png",
+        "config.json",
+        "log.jsonl",
+    ] {
+        assert!(names.contains(&format!("run/{name}")), "{name} is in {names:?}");
+    }
+    assert!(names.iter().any(|name| name.starts_with("run/events.out.tfevents.")), "{names:?}");
+    assert_eq!(place.parameters("run/reconstructions-0000008.png")["command"], "train-vae");
+
+    // The checkpoint is a model, and one to train on.
+    let model = ["--model", "run/ckpt-last.safetensors", "--json"];
+    let image = ["reconstruct", "data/val/ant/0.png"];
+    let printed = place.var(&[&image[..], &model].concat());
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert!(printed["mean_psnr_db"].is_number(), "{printed}");
+    let sizes = ["--depth", "1", "--width", "64", "--bs", "4", "--iterations", "1"];
+    let run = ["train", "--data", "data", "--vae", "run/ckpt-best.safetensors", "--out", "next"];
+    place.var(&[&run[..], &sizes].concat());
+}
+
+#[test]
+fn kills_change_nothing() {
+    let place = Place::new();
+    data(&place);
+    let run = |name| {
+        let more = ["--iterations", "10", "--save-every", "1", "-q", "--out", name];
+        small(&more)
+    };
+    let start = Instant::now();
+    place.var(&run("unbroken"));
+    let whole = start.elapsed();
+    let mut state = 0x9e37_79b9_u64;
+    let (mut kills, mut ended) = (0, false);
+    while kills < 20 || !ended {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let share = (state >> 40) as f64 / (1 << 24) as f64;
+        let life = if kills < 20 { whole.mul_f64(0.4 * share) } else { Duration::from_secs(300) };
+        let mut command = place.command(&run("killed"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let deadline = Instant::now() + life;
+        while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "after {kills} kills: {status}");
+            ended = true;
+        } else {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        kills += 1;
+    }
+    for name in ["ckpt-last.safetensors", "ckpt-best.safetensors", "reconstructions-0000010.png"] {
+        let [one, other] = ["unbroken", "killed"].map(|run| place.bytes(&format!("{run}/{name}")));
+        assert!(one == other, "{name} differs");
+    }
+    assert_eq!(timeless_log(&place, "unbroken"), timeless_log(&place, "killed"));
+}
+
+#[test]
+fn two_ranks_are_one_of_twice_the_share() {
+    let place = Place::new();
+    data(&place);
+    let run = |name| small(&["--iterations", "4", "--out", name, "-q", "--threads", "1"]);
+    place.var(&run("alone"));
+    let ranks = Ranks::start([0, 1].map(|_| place.command(&run("together"))));
+    for output in ranks.wait(Duration::from_secs(200)) {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+    let [alone, together] = ["alone", "together"].map(|run| weights(&place, run, "vae."));
+    let apart = alone.iter().zip(&together).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(apart <= 1e-4, "{apart}");
+    let errors = |run| -> Vec<f64> {
+        log(&place, run).iter().filter_map(|line| line["L2"].as_f64()).collect()
+    };
+    let (alone, together) = (errors("alone"), errors("together"));
+    assert_eq!(alone.len(), 4);
+    for (a, b) in alone.iter().zip(&together) {
+        assert!((a - b).abs() <= 1e-5, "{a} {b}");
+    }
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused() {
+    let place = Place::new();
+    data(&place);
+    let more = |options: &[&'static str]| small(&[&["--out", "run"], options].concat());
+    place.refused(&["train-vae", "--out", "run"], 2, "--data");
+    place.refused(&["train-vae", "--data", "nowhere", "--out", "run"], 1, "nowhere");
+    place.refused(&more(&["--ac", "3"]), 2, "--bs 4: no multiple of --ac 3");
+    place.refused(&instead(more(&[]), "32", "40"), 2, "40 channels");
+    place.refused(&instead(more(&[]), "1,1,1", "1,0"), 2, "--ch-mult");
+    place.refused(&instead(more(&[]), "8", "12"), 2, "--disc-channels");
+    place.refused(&instead(more(&[]), "2", "7"), 2, "--share-quant-resi 7: the ladder has 3");
+    let lpips = more(&["--lpips", "nowhere.safetensors", "--lpips-min-side", "16"]);
+    place.refused(&lpips, 1, "nowhere.safetensors");
+    place.var(&more(&["--iterations", "1", "-q"]));
+    let other = instead(more(&["--iterations", "1", "-q"]), "1e-3", "2e-3");
+    place.refused(&other, 1, "--lr");
+}

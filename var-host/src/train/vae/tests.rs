@@ -1,0 +1,231 @@
+//! A small VQVAE in training.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
+use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::{Ladder, VqvaeConfig};
+use var_kernel::ops::nearest_code::Distance;
+
+use super::state::{self, Progress};
+use super::trainer::CONSTANTS;
+use super::{CodebookRule, Critic, Recipe, Trainer, Weights};
+use crate::checkpoint::{Checkpoint, save};
+use crate::grad::testing::random;
+use crate::optim::schedule::{Decay, Schedule};
+use crate::parallel::{self, Ranks, Single};
+use crate::pool::Threads;
+use crate::train::discriminator::DiscriminatorConfig;
+
+const CONFIG: fn() -> VqvaeConfig = || VqvaeConfig {
+    codes: 16,
+    latent: 4,
+    channels: 32,
+    multipliers: Levels::new(&[1, 1]).unwrap(),
+    encoder_blocks: 1,
+    decoder_blocks: 1,
+    ladder: Ladder::new(&[1, 2, 4]).unwrap(),
+    refinement: Refinement::Shared,
+    refinement_ratio: 0.5,
+    distance: Distance::Euclidean,
+};
+
+fn recipe(batch: u32, parts: u32, codebook: CodebookRule) -> Recipe {
+    Recipe {
+        batch,
+        parts,
+        schedule: Schedule {
+            decay: Decay::Cosine,
+            peak: 2e-3,
+            start: 0.1,
+            end: 0.3,
+            warmup: 3,
+            iterations: 40,
+            weight_decay: 5e-3,
+            weight_decay_end: 5e-3,
+        },
+        clip: 10.0,
+        weights: Weights {
+            absolute: 0.2,
+            squared: 1.0,
+            perceptual: 0.0,
+            quantizer: 1.0,
+            adversarial: 0.4,
+            spread: 0.05,
+        },
+        codebook,
+        revive: 0.05,
+        gain: 0.5,
+        average: 0.9,
+        critic_start: 2,
+        critic_warmup: 2,
+        seed: 7,
+    }
+}
+
+fn trainer(recipe: Recipe) -> Trainer {
+    let config = DiscriminatorConfig { channels: 8, halvings: 1 };
+    Trainer::new(CONFIG(), recipe, None, Some(Critic::new(config, CONSTANTS, 7)))
+}
+
+/// Eight pictures of 8 × 8: stripes of two colours each, their direction and place by the number.
+fn pictures() -> Vec<f32> {
+    let mut values = Vec::new();
+    for number in 0..8_usize {
+        let colours = random(6, 1 + number as u64);
+        for (y, x) in (0..64).map(|i| (i / 8, i % 8)) {
+            let place = if number % 2 == 0 { y } else { x };
+            let colour = usize::from((place + number / 2) / 4 % 2 == 1);
+            values.extend_from_slice(&colours[3 * colour..3 * colour + 3]);
+        }
+    }
+    values
+}
+
+fn with_cpu<R>(threads: usize, isa: Isa, work: impl FnOnce(&Cpu<'_>) -> R) -> R {
+    let threads = Threads::new(threads, SCRATCH_FLOATS).unwrap();
+    work(&Cpu::new(isa, &threads))
+}
+
+/// Trains for `range` of a run's iterations on `pictures` in `parts`.
+fn train(
+    trainer: &mut Trainer,
+    cpu: &Cpu<'_>,
+    ranks: &dyn Ranks,
+    pictures: &[f32],
+    parts: usize,
+    range: core::ops::Range<u64>,
+) -> Vec<f64> {
+    let parts: Vec<Vec<f32>> =
+        pictures.chunks(pictures.len() / parts).map(<[f32]>::to_vec).collect();
+    let step = |iteration| {
+        let step = trainer.step(cpu, ranks, iteration, &parts).unwrap();
+        assert!(step.norm.is_finite());
+        step.losses.pixels.psnr()
+    };
+    range.map(step).collect()
+}
+
+#[test]
+fn pictures_come_back_better_and_better() {
+    for codebook in [CodebookRule::Average(0.8), CodebookRule::Gradient] {
+        with_cpu(2, Isa::best(), |cpu| {
+            let mut trainer = trainer(recipe(8, 1, codebook));
+            let pictures = pictures();
+            let psnr = train(&mut trainer, cpu, &Single, &pictures, 1, 0..40);
+            assert!(psnr[39] > psnr[0] + 6.0, "{codebook:?}: {psnr:?}");
+            let critic = trainer.critic.as_ref().unwrap();
+            assert!(critic.optimizer.steps == 38 && critic.ratio[0] > 0.0);
+            assert!(trainer.keeper.revived > 0, "the first batch places codes");
+            let reconstructed = trainer.reconstruct(cpu, &pictures).unwrap();
+            assert_eq!(reconstructed.hits.iter().sum::<u32>(), 8 * (1 + 4 + 16));
+        });
+    }
+}
+
+fn assert_near(one: &[f32], other: &[f32], tolerance: f32) {
+    let apart = one.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(apart <= tolerance, "weights are up to {apart} apart");
+}
+
+#[test]
+fn parts_and_ranks_learn_what_the_whole_learns() {
+    let (pictures, codebook) = (pictures(), CodebookRule::Average(0.8));
+    let whole = with_cpu(1, Isa::best(), |cpu| {
+        let mut trainer = trainer(recipe(8, 1, codebook));
+        train(&mut trainer, cpu, &Single, &pictures, 1, 0..5);
+        trainer.weights
+    });
+    let in_parts = with_cpu(1, Isa::best(), |cpu| {
+        let mut trainer = trainer(recipe(8, 2, codebook));
+        train(&mut trainer, cpu, &Single, &pictures, 2, 0..5);
+        trainer.weights
+    });
+    assert_near(&whole, &in_parts, 1e-4);
+
+    let ranks = parallel::Threads::new(2);
+    let halves = pictures.chunks(pictures.len() / 2);
+    let of_ranks: Vec<Vec<f32>> = std::thread::scope(|scope| {
+        let of_rank = |(rank, half): (parallel::Threads, &[f32])| {
+            let half = half.to_vec();
+            scope.spawn(move || {
+                with_cpu(1, Isa::best(), |cpu| {
+                    let mut trainer = trainer(recipe(8, 1, codebook));
+                    train(&mut trainer, cpu, &rank, &half, 1, 0..5);
+                    trainer.weights
+                })
+            })
+        };
+        let all: Vec<_> = ranks.into_iter().zip(halves).map(of_rank).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(of_ranks[0] == of_ranks[1], "ranks part ways");
+    assert_near(&whole, &of_ranks[0], 1e-4);
+}
+
+#[test]
+fn threads_and_instruction_sets_leave_no_trace() {
+    let pictures = pictures();
+    let mut first: Option<Vec<f32>> = None;
+    for isa in Isa::all() {
+        for threads in [1, 3] {
+            let weights = with_cpu(threads, isa, |cpu| {
+                let mut trainer = trainer(recipe(8, 1, CodebookRule::Average(0.8)));
+                train(&mut trainer, cpu, &Single, &pictures, 1, 0..4);
+                trainer.weights
+            });
+            let first = first.get_or_insert_with(|| weights.clone());
+            assert!(*first == weights, "{isa:?} with {threads} threads gives other weights");
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    let pictures = pictures();
+    for codebook in [CodebookRule::Average(0.8), CodebookRule::Gradient] {
+        with_cpu(2, Isa::best(), |cpu| {
+            let mut unbroken = trainer(recipe(8, 1, codebook));
+            train(&mut unbroken, cpu, &Single, &pictures, 1, 0..4);
+            let progress = Progress { iterations: 4, ..Progress::default() };
+            let (records, metadata) = state::records(&unbroken, &progress, &["a".to_owned()]);
+            save(&path, records, &metadata, true).unwrap();
+            train(&mut unbroken, cpu, &Single, &pictures, 1, 4..7);
+
+            let mut resumed = trainer(recipe(8, 1, codebook));
+            let checkpoint = Checkpoint::open(&path).unwrap();
+            let progress = state::restore(&mut resumed, &checkpoint, &path).unwrap();
+            assert_eq!((progress.iterations, progress.updates), (4, 4));
+            train(&mut resumed, cpu, &Single, &pictures, 1, 4..7);
+            assert!(unbroken.weights == resumed.weights, "weights");
+            assert!(unbroken.average == resumed.average, "their average");
+            assert!(unbroken.keeper == resumed.keeper, "the codebook's state");
+            let critics = [&unbroken, &resumed].map(|trainer| trainer.critic.as_ref().unwrap());
+            assert!(critics[0].weights == critics[1].weights, "the discriminator");
+            assert_eq!(critics[0].ratio, critics[1].ratio);
+        });
+    }
+}
+
+#[test]
+fn another_models_checkpoint_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    let recipe = recipe(8, 1, CodebookRule::Gradient);
+    let (records, metadata) = {
+        let other = Trainer::new(VqvaeConfig { codes: 17, ..CONFIG() }, recipe, None, None);
+        let (records, metadata) = state::records(&other, &Progress::default(), &[]);
+        save(&path, records, &metadata, true).unwrap();
+        (Vec::new(), BTreeMap::new())
+    };
+    let mut own = trainer(recipe);
+    let error = state::restore(&mut own, &Checkpoint::open(&path).unwrap(), &path).unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("vae.quantize.embedding.weight") && said.contains("[17, 4]"), "{said}");
+    save(&path, records, &metadata, true).unwrap();
+    let error = state::restore(&mut own, &Checkpoint::open(&path).unwrap(), Path::new("a"));
+    assert!(error.unwrap_err().to_string().starts_with("a: metadata: wants train"));
+}
