@@ -85,7 +85,7 @@ pub(super) fn timeless_log(place: &Place, run: &str) -> Vec<Value> {
 }
 
 /// All tensors of a run's last checkpoint that begin with `prefix`, one after the other.
-pub(super) fn weights(place: &Place, run: &str, prefix: &str) -> Vec<f32> {
+fn weights(place: &Place, run: &str, prefix: &str) -> Vec<f32> {
     let checkpoint = Checkpoint::open(place.path(run).join("ckpt-last.safetensors")).unwrap();
     let names: Vec<String> = checkpoint
         .tensors()

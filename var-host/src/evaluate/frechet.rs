@@ -10,8 +10,8 @@ const NEGATIVE: f64 = 1e-4;
 /// `‖m₁ − m₂‖² + tr C₁ + tr C₂ − 2 tr √(C₁C₂)` (Dowson and Landau, "The Fréchet distance between
 /// multivariate normal distributions", 1982).
 ///
-/// Both covariances have `offset` added to their diagonals: 0, or 1e-6 for what the public evaluator
-/// falls back to where its root of the product is not finite.
+/// Under the root, both covariances have `offset` added to their diagonals: 0, or 1e-6 for what the
+/// public evaluator falls back to where its root of the product is not finite.
 ///
 /// The trace of the root is the sum of singular values of `R₁ᵀR₂`, where `RᵢRᵢᵀ = Cᵢ` come from
 /// eigenvalues. Directions without variance are left out of the `Rᵢ`, so singular covariances (fewer
@@ -33,8 +33,7 @@ pub fn frechet_distance(
         return Err(EvaluateError::StatisticsNotFinite);
     }
     let mean: f64 = first.mean.iter().zip(&second.mean).map(|(a, b)| (a - b) * (a - b)).sum();
-    let trace =
-        |s: &Statistics| -> f64 { (0..width).map(|i| s.covariance[i * width + i] + offset).sum() };
+    let trace = |s: &Statistics| -> f64 { (0..width).map(|i| s.covariance[i * width + i]).sum() };
     let (a, b) = (root(first, offset)?, root(second, offset)?);
     let product = a.transpose() * &b;
     let root: f64 = if product.nrows() == 0 || product.ncols() == 0 {

@@ -194,7 +194,7 @@ mod tests {
             let mut spare = vec![0.0; moved.len()];
             2.0 * learn(&moved, &mut spare, 1.0).into_iter().map(f64::from).sum::<f64>()
         };
-        const STEP: f32 = 4e-3;
+        const STEP: f32 = 1e-3;
         let slope = (at(STEP) - at(-STEP)) / (2.0 * f64::from(STEP));
         assert!((slope - squares.sqrt()).abs() < 0.01 * slope, "{slope} {}", squares.sqrt());
     }

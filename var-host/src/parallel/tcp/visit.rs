@@ -35,6 +35,8 @@ pub(super) fn connect(
 ) -> Result<TcpStream, RanksError> {
     let mut pause = GLANCE;
     let mut reason = "nobody was asked".to_owned();
+    // What whoever answers says tells more than that nobody listens at the other ports.
+    let mut answered = None;
     loop {
         for &port in host.ports {
             let addresses = match (host.machine, port).to_socket_addrs() {
@@ -47,7 +49,7 @@ pub(super) fn connect(
             for address in addresses {
                 let left = patience.saturating_sub(start.elapsed());
                 if left.is_zero() {
-                    return Err(unreachable(host, start.elapsed(), reason));
+                    return Err(unreachable(host, start.elapsed(), answered.unwrap_or(reason)));
                 }
                 match greet(address, hello, left) {
                     Ok((stream, Answer::Welcome)) => return Ok(stream),
@@ -55,10 +57,10 @@ pub(super) fn connect(
                         return Err(RanksError::Refused { rank: host.rank, reason });
                     }
                     Ok((_, Answer::Stranger)) => {
-                        reason = format!("the rank at {address} is of another job");
+                        answered = Some(format!("the rank at {address} is of another job"));
                     }
                     Ok((_, Answer::Everyone(_))) => {
-                        reason = format!("{address} answers out of turn");
+                        answered = Some(format!("{address} answers out of turn"));
                     }
                     Err(error) => reason = format!("{address}: {error}"),
                 }
@@ -66,7 +68,7 @@ pub(super) fn connect(
         }
         let left = patience.saturating_sub(start.elapsed());
         if left.is_zero() {
-            return Err(unreachable(host, start.elapsed(), reason));
+            return Err(unreachable(host, start.elapsed(), answered.unwrap_or(reason)));
         }
         thread::sleep(pause.min(left));
         pause = (pause * 2).min(LONGEST_PAUSE);

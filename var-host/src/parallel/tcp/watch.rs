@@ -171,10 +171,12 @@ impl Shared {
         true
     }
 
-    /// Notes the loss of a rank, tells the others of it, and ends all calls.
+    /// Notes the loss of a rank, tells the others of it, then the rank itself, which may only have
+    /// been silent, and ends all calls.
     fn lose(&self, rank: usize, loss: Loss) {
         if self.note(rank, loss) {
-            for line in self.lines.iter().filter(|line| line.rank != rank) {
+            let (lost, others): (Vec<_>, _) = self.lines.iter().partition(|line| line.rank == rank);
+            for line in others.into_iter().chain(lost) {
                 let _ = wire::write_signal(&line.signals, Signal::Lost(rank));
             }
         }

@@ -70,7 +70,7 @@ impl Plan {
         let blocks = d.outer.div_ceil(rows) * padded.div_ceil(channels);
         let most = (SUMS / (d.outer * padded * TAPS).max(1)).min(TASKS / blocks.max(1)).max(1);
         let lines = (CELLS / grids.width).max(1);
-        let chunk = grids.lines().div_ceil(most).next_multiple_of(lines);
+        let chunk = grids.lines().div_ceil(most).next_multiple_of(lines).max(lines);
         let chunks = grids.lines().div_ceil(chunk);
         Self { d, grids, lines, chunk, chunks, rows, channels }
     }
