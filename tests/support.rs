@@ -162,6 +162,12 @@ impl Generated {
         let of = |w: &Wanted| (w.name.clone(), weight(&format!("{prefix}{}", w.name), &w.shape));
         Self(wanted.iter().map(of).collect())
     }
+
+    /// The weights of one tensor.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn values(&self, name: &str) -> &[f32] {
+        &self.0[name]
+    }
 }
 
 impl<'a> Source<'a, Cpu<'_>> for &'a Generated {
@@ -207,6 +213,18 @@ impl GoldenModel {
         let var_weights = Generated::new(&format!("{prefix}var."), &transformer_tensors(var));
         let vae_weights = Generated::new(&format!("{prefix}vae."), &vqvae_tensors(vae));
         Self { var, vae, var_weights, vae_weights }
+    }
+
+    /// All weights of the transformer.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn var_weights(&self) -> &Generated {
+        &self.var_weights
+    }
+
+    /// All weights of the VQVAE.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn vae_weights(&self) -> &Generated {
+        &self.vae_weights
     }
 
     /// A weight of the transformer.

@@ -78,6 +78,7 @@ impl<'b, B: Backend> Dry<'b, B> {
 
 impl<B: Backend> Device for Dry<'_, B> {
     type Slice = [()];
+    type Tokens = [()];
     type Matrix<'a> = DryMatrix;
     type Error = Infallible;
 
@@ -89,6 +90,29 @@ impl<B: Backend> Device for Dry<'_, B> {
     fn download(&self, to: &mut [f32], from: &[()]) -> Result<(), Infallible> {
         assert_eq!(to.len(), from.len(), "download: lengths differ");
         Ok(())
+    }
+
+    fn tokens_in(run: &mut [()]) -> &mut [()] {
+        run
+    }
+
+    fn upload_tokens(&self, to: &mut [()], from: &[u32]) -> Result<(), Infallible> {
+        assert_eq!(to.len(), from.len(), "upload: lengths differ");
+        Ok(())
+    }
+
+    fn download_tokens(&self, to: &mut [u32], from: &[()]) -> Result<(), Infallible> {
+        assert_eq!(to.len(), from.len(), "download: lengths differ");
+        to.fill(0);
+        Ok(())
+    }
+
+    fn kept_len(&self, numbers: usize) -> usize {
+        self.backend.kept_len(numbers)
+    }
+
+    fn pictures_together(&self) -> usize {
+        self.backend.pictures_together()
     }
 }
 
@@ -163,6 +187,27 @@ impl<B: Backend> Combine for Dry<'_, B> {
         Ok(())
     }
 
+    fn codes(
+        &self,
+        out: &mut [()],
+        codebook: &[()],
+        tokens: &[()],
+        width: usize,
+    ) -> Result<(), Infallible> {
+        combine::check_codes(out.len(), codebook.len(), tokens.len(), width);
+        Ok(())
+    }
+
+    fn keep_tokens(
+        &self,
+        tokens: &mut [()],
+        given: &[u32],
+        kept: &[bool],
+    ) -> Result<(), Infallible> {
+        combine::check_kept(tokens.len(), given.len(), kept.len());
+        Ok(())
+    }
+
     fn copy(&self, out: &mut [()], x: &[()]) -> Result<(), Infallible> {
         assert_eq!(out.len(), x.len(), "copy: lengths differ");
         Ok(())
@@ -206,7 +251,7 @@ impl<B: Backend> CrossEntropy for Dry<'_, B> {
 impl<B: Backend> Draw for Dry<'_, B> {
     fn draw(
         &self,
-        tokens: &mut [u32],
+        tokens: &mut [()],
         mixture: Option<Mixture<'_, [()]>>,
         logits: &[()],
         unconditional: Option<&[()]>,
@@ -215,7 +260,6 @@ impl<B: Backend> Draw for Dry<'_, B> {
     ) -> Result<(), Infallible> {
         let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);
         d.check(tokens.len(), lengths, logits.len(), unconditional.map(<[()]>::len));
-        tokens.fill(0);
         Ok(())
     }
 }
@@ -270,14 +314,13 @@ impl<B: Backend> Linear for Dry<'_, B> {
 impl<B: Backend> NearestCode for Dry<'_, B> {
     fn nearest_code(
         &self,
-        tokens: &mut [u32],
+        tokens: &mut [()],
         x: &[()],
         codebook: &[()],
         _distance: Distance,
         d: nearest_code::Dims,
     ) -> Result<(), Infallible> {
         d.check(tokens.len(), x.len(), codebook.len());
-        tokens.fill(0);
         self.count(d.multiply_adds())
     }
 }

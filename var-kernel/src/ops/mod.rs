@@ -166,3 +166,36 @@ impl Channels {
         assert!(first + count <= of, "channels {first}..{} of {of}", first + count);
     }
 }
+
+#[cfg(feature = "cuda")]
+impl PerRow<'_, crate::cuda::Remote> {
+    /// Adds this to a kernel's arguments: address, start, stride, rows.
+    #[track_caller]
+    pub(crate) fn add_to(
+        self,
+        launch: crate::cuda::command::Launch,
+    ) -> crate::cuda::command::Launch {
+        launch.run(self.table).size(self.start).size(self.stride).size(self.rows)
+    }
+}
+
+/// The kernels of all operations.
+#[cfg(all(test, feature = "cuda"))]
+pub(crate) static TEXTS: [&crate::cuda::text::Text; 11] = [
+    &attention::cuda::TEXT,
+    &combine::cuda::TEXT,
+    &conv2d::cuda::TEXT,
+    &cross_entropy::cuda::TEXT,
+    &draw::cuda::TEXT,
+    &group_norm::cuda::TEXT,
+    &layer_norm::cuda::TEXT,
+    &linear::cuda::TEXT,
+    &nearest_code::cuda::TEXT,
+    &resize::cuda::TEXT,
+    &split_qkv::cuda::TEXT,
+];
+
+#[cfg(all(test, feature = "cuda"))]
+mod compiled;
+#[cfg(all(test, feature = "cuda"))]
+mod twins;
