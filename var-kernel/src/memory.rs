@@ -110,6 +110,12 @@ pub trait Device {
         numbers
     }
 
+    /// As how many keys or values a run of `length` floats counts where `numbers` are wanted: as many if
+    /// it is [`Device::kept_len`] long.
+    fn kept_numbers(&self, length: usize, numbers: usize) -> usize {
+        if length == self.kept_len(numbers) { numbers } else { length }
+    }
+
     /// How many pictures a VQVAE should take at once, if memory allows.
     fn pictures_together(&self) -> usize {
         1

@@ -6,7 +6,7 @@ use super::{Attention, Dims, Mask};
 use crate::cuda::command::Launch;
 use crate::cuda::text::{Kernel, Text};
 use crate::cuda::{Cuda, CudaError, Element, Remote};
-use crate::memory::Floats;
+use crate::memory::{Device, Floats};
 
 pub(crate) static TEXT: Text = Text::new("attention", include_str!("kernel.cu"));
 
@@ -78,7 +78,7 @@ impl Cuda {
         d: Dims,
     ) {
         let numbers = d.batch * d.capacity * d.heads * d.head_width;
-        let [k, v] = kept.map(|run| self.kept_numbers(run, numbers));
+        let [k, v] = kept.map(|run| self.kept_numbers(run.len(), numbers));
         d.check(out.len(), q.len(), k, v, mask);
     }
 

@@ -65,16 +65,11 @@ impl Cuda {
         let numbers = d.batch * d.capacity * d.width();
         d.check(
             q.len(),
-            kept.map(|run| self.kept_numbers(run, numbers)),
+            kept.map(|run| self.kept_numbers(run.len(), numbers)),
             qkv.len(),
             lengths,
             scale,
         );
-    }
-
-    /// How many keys or values a run is as long as: `numbers` if it holds them in the shorter format.
-    pub(crate) fn kept_numbers(&self, run: &Remote, numbers: usize) -> usize {
-        if run.len() == self.kept_len(numbers) { numbers } else { run.len() }
     }
 }
 

@@ -1,6 +1,8 @@
 //! A backend that computes nothing: it checks shapes, counts multiply-adds, and by running a model
 //! in an [`Arena`](crate::arena::Arena) of lengths finds out how much memory the model wants.
 
+mod judge;
+
 use core::cell::Cell;
 use core::convert::Infallible;
 
@@ -10,18 +12,15 @@ use crate::ops::combine::{self, Combine, PlaceDims};
 use crate::ops::conv2d::{self, Conv2d};
 use crate::ops::cross_entropy::{self, CrossEntropy};
 use crate::ops::draw::{self, Draw, Mixture, Settings};
-use crate::ops::feature_distance::{self, FeatureDistance};
 use crate::ops::group_norm::{self, Activation, GroupNorm};
 use crate::ops::layer_norm::{self, LayerNorm};
-use crate::ops::leaky_relu::LeakyRelu;
 use crate::ops::linear::{self, Epilogue, Linear};
-use crate::ops::max_pool::{self, MaxPool};
 use crate::ops::nearest_code::{self, Distance, NearestCode};
 use crate::ops::pool::{self, Pool};
 use crate::ops::rectangular_conv2d::{self, RectangularConv2d};
 use crate::ops::resize::{self, Resize};
 use crate::ops::split_qkv::{self, Normalisation, SplitQkv};
-use crate::ops::{Backend, JudgeBackend, PerRow};
+use crate::ops::{Backend, PerRow};
 
 /// Lengths without numbers, as many as anyone asks for: what to make a dry run's arena of.
 pub type Lengths = [(); usize::MAX];
@@ -127,7 +126,9 @@ impl<B: Backend> Attention for Dry<'_, B> {
         mask: Mask<'_>,
         d: attention::Dims,
     ) -> Result<(), Infallible> {
-        d.check(out.len(), q.len(), k.len(), v.len(), mask);
+        let numbers = d.batch * d.capacity * d.heads * d.head_width;
+        let [k, v] = [k, v].map(|kept| self.kept_numbers(kept.len(), numbers));
+        d.check(out.len(), q.len(), k, v, mask);
         self.tell(Sizes::Attention(d));
         self.count(d.multiply_adds())
     }
@@ -385,35 +386,9 @@ impl<B: Backend> SplitQkv for Dry<'_, B> {
             Normalisation::UnitLength { scale } => Some(scale.len()),
         };
         let biases = biases.map(|biases| biases.map(<[()]>::len));
-        d.check(q.len(), [k.len(), v.len()], qkv.len(), biases, scale);
-        Ok(())
-    }
-}
-
-impl<B: JudgeBackend> FeatureDistance for Dry<'_, B> {
-    fn feature_distance(
-        &self,
-        out: &mut [()],
-        a: &[()],
-        b: &[()],
-        weights: &[()],
-        d: feature_distance::Dims,
-    ) -> Result<(), Infallible> {
-        d.check(out.len(), a.len(), b.len(), weights.len());
-        Ok(())
-    }
-}
-
-impl<B: JudgeBackend> LeakyRelu for Dry<'_, B> {
-    fn leaky_relu(&self, out: &mut [()], x: &[()], _slope: f32) -> Result<(), Infallible> {
-        assert_eq!(out.len(), x.len(), "leaky_relu: lengths differ");
-        Ok(())
-    }
-}
-
-impl<B: JudgeBackend> MaxPool for Dry<'_, B> {
-    fn max_pool(&self, out: &mut [()], x: &[()], d: max_pool::Dims) -> Result<(), Infallible> {
-        d.check(out.len(), x.len());
+        let numbers = d.batch * d.capacity * d.width();
+        let kept = [k.len(), v.len()].map(|length| self.kept_numbers(length, numbers));
+        d.check(q.len(), kept, qkv.len(), biases, scale);
         Ok(())
     }
 }
