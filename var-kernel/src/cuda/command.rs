@@ -149,7 +149,6 @@ mod tests {
             ["one", "two", "three"].map(|name| TEXT.threads(name)),
             [Some(256), Some(32), None]
         );
-        assert_eq!(crate::ops::draw::cuda::TEXT.threads("draw"), Some(256));
     }
 
     #[test]

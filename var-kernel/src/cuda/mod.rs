@@ -152,7 +152,10 @@ impl Cuda {
     /// # Errors
     /// If the card has not as much.
     pub fn memory(&self, words: usize) -> Result<Memory, CudaError> {
-        Memory::new(Arc::clone(&self.driver), words)
+        let memory = Memory::new(Arc::clone(&self.driver), words)?;
+        // What memory that lay here before held is gone.
+        self.contents.borrow_mut().note(memory.address(), bytes(&memory).max(WORD), Element::F32);
+        Ok(memory)
     }
 
     /// A mark in the stream, for [`Cuda::milliseconds`].
@@ -241,6 +244,9 @@ impl Cuda {
         numbers: usize,
         wanted: Element,
     ) -> Result<u64, CudaError> {
+        if numbers == 0 {
+            return Ok(run.address());
+        }
         self.operand_as(run.address(), numbers, self.element_of(run), wanted)
     }
 
@@ -380,5 +386,3 @@ impl Cuda {
 
 #[cfg(test)]
 pub(crate) mod testing;
-#[cfg(test)]
-mod tests;

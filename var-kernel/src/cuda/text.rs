@@ -56,7 +56,7 @@ impl Text {
     }
 
     /// The most threads of a block of the kernel `name`, as the text says.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "emulator"))]
     pub(crate) fn threads(&self, name: &str) -> Option<u32> {
         let start = self.kernels.find(&std::format!(") void {name}("))?;
         let (_, most) = self.kernels[..start].rsplit_once("KERNEL(")?;

@@ -19,7 +19,8 @@
 //! | [`max_pool`] | of each 2 × 2 cells the greatest |
 //! | [`feature_distance`] | how far apart the features of two pictures are |
 //!
-//! A folder's `mod.rs` is the contract (trait, sizes, checks), `cpu.rs` the CPU, `tests.rs` the
+//! A folder's `mod.rs` is the contract (trait, sizes, checks), `cpu.rs` the CPU, `cuda.rs` and
+//! `kernel.cu` cards (feature `cuda`), `tests.rs` the
 //! comparison with a naive oracle in `f64`.
 
 pub mod attention;
@@ -195,6 +196,8 @@ pub(crate) static TEXTS: [&crate::cuda::text::Text; 11] = [
     &split_qkv::cuda::TEXT,
 ];
 
+#[cfg(all(test, feature = "cuda"))]
+mod cards;
 #[cfg(all(test, feature = "cuda"))]
 mod compiled;
 #[cfg(all(test, feature = "cuda"))]

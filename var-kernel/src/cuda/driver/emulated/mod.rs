@@ -131,6 +131,14 @@ impl Emulated {
         if launch.shared > self.card.shared {
             return Err(refused(std::format!("{} bytes of shared memory", launch.shared)));
         }
+        if let Some(most) = launch.kernel.text.threads(name)
+            && launch.threads > most
+        {
+            return Err(refused(std::format!(
+                "a block of {} threads, the text says {most}",
+                launch.threads
+            )));
+        }
         let wrong = self.with_library(launch.kernel.text, |library| {
             let _alone = lock(&ONE_AT_A_TIME);
             // SAFETY: the function is the one that `WAYS_IN` defines; what the arguments' addresses

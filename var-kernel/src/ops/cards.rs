@@ -1,12 +1,14 @@
-//! What a card is asked for, and that the emulator sees what is wrong.
+//! What operations ask of a card, and that the emulator sees what is wrong.
 
 use std::sync::Arc;
 use std::vec;
 use std::vec::Vec;
 
-use super::driver::recording::{Asked, Recording};
-use super::*;
-use crate::ops::Combine;
+use super::{Combine, TEXTS};
+use crate::cuda::command::Command;
+use crate::cuda::driver::recording::{Asked, Recording};
+use crate::cuda::{Cuda, CudaError, Precision, Remote};
+use crate::memory::{Device, Floats};
 
 /// A card that remembers, and what it remembers.
 fn recorded(graphs: bool) -> (Recording, Cuda) {
@@ -59,6 +61,16 @@ fn a_section_is_a_graph_from_its_second_time_on() {
     let mut other = cuda.memory(64).unwrap();
     work(&cuda, &mut other, [0, 1]).unwrap();
     assert_eq!(kinds(&card.take()), first);
+}
+
+#[test]
+fn every_kernel_says_how_many_threads_a_block_has() {
+    for text in TEXTS {
+        for name in text.kernels() {
+            let threads = text.threads(name);
+            assert!(matches!(threads, Some(128 | 256)), "{name} of {}: {threads:?}", text.name);
+        }
+    }
 }
 
 #[test]
@@ -130,6 +142,9 @@ fn short_numbers_are_widened_for_who_wants_singles() {
 #[cfg(feature = "emulator")]
 mod emulated {
     use super::*;
+    use crate::cuda::Element;
+    use crate::cuda::command::Launch;
+    use crate::cuda::text::{Kernel, Text};
 
     static WRONG: Text = Text::new(
         "wrong",
@@ -151,6 +166,7 @@ KERNEL(64) void no_barrier(float* out) {
     between[threadIdx.x] = out[threadIdx.x];
     out[threadIdx.x] = between[63 - threadIdx.x];
 }
+KERNEL(32) void too_many_threads(float* out) {}
 KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; }
 ",
     );
@@ -179,6 +195,7 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
             ("missing_lanes", "lanes are missing"),
             ("different_operations", "different operations"),
             ("no_such_kernel", "no such kernel"),
+            ("too_many_threads", "of 64 threads, the text says 32"),
         ] {
             match run(&cuda, name, &mut out, None) {
                 Err(CudaError::Launch { kernel, reason }) => {
