@@ -30,7 +30,7 @@ fn logits_over_a_cache_are_those_of_one_pass() {
             let whole = scale_major(&whole, codes, &ladder);
 
             let Ok(conditions) = Conditions::new(cpu, transformer, &labels, false, &mut arena);
-            let cache = arena.take(transformer.cache_len(2, ladder.length()));
+            let cache = arena.take(transformer.cache_len(cpu, 2, ladder.length()));
             let latents = arena.take(model.vqvae.quantizer.latent_len(2));
             let input = arena.take(latents.len());
             let x = arena.take(2 * ladder.length() * width);

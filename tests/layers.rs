@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 /// Modules of the kernel, those that others are built on first.
-const KERNEL: [&str; 11] = [
-    "memory", "arena", "cpu", "sample", "ops", "dry", "model", "edit", "image", "score", "generate",
+const KERNEL: [&str; 12] = [
+    "memory", "arena", "cpu", "cuda", "sample", "ops", "dry", "model", "edit", "image", "score",
+    "generate",
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 18] = [
+const HOST: [&str; 19] = [
     "atomic_file",
     "parallel",
     "checkpoint",
@@ -19,6 +20,7 @@ const HOST: [&str; 18] = [
     "pool",
     "model",
     "lpips",
+    "card",
     "engine",
     "inception",
     "evaluate",

@@ -24,6 +24,10 @@ mod full_size;
 /// Scale by scale over a cache = one pass under a mask.
 mod cached_equals_whole;
 
+/// Whole models on cards = the same on the processor.
+#[cfg(feature = "cuda")]
+mod cards;
+
 /// Batches, threads and instruction sets do not change a byte; a run can be watched and stopped.
 mod reproducible;
 

@@ -3,7 +3,7 @@
 use core::convert::Infallible;
 use core::fmt;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -19,7 +19,10 @@ use var_kernel::ops::nearest_code::Distance;
 
 /// Where the golden files are.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
+    // As it is now, if it is told: a card's machine has no copy where this was built.
+    let crate_folder = std::env::var("CARGO_MANIFEST_DIR");
+    let crate_folder = crate_folder.unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    Path::new(&crate_folder).join("../fixtures").join(name)
 }
 
 /// A golden file.
@@ -162,6 +165,12 @@ impl Generated {
         let of = |w: &Wanted| (w.name.clone(), weight(&format!("{prefix}{}", w.name), &w.shape));
         Self(wanted.iter().map(of).collect())
     }
+
+    /// The weights of one tensor.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn values(&self, name: &str) -> &[f32] {
+        &self.0[name]
+    }
 }
 
 impl<'a> Source<'a, Cpu<'_>> for &'a Generated {
@@ -207,6 +216,18 @@ impl GoldenModel {
         let var_weights = Generated::new(&format!("{prefix}var."), &transformer_tensors(var));
         let vae_weights = Generated::new(&format!("{prefix}vae."), &vqvae_tensors(vae));
         Self { var, vae, var_weights, vae_weights }
+    }
+
+    /// All weights of the transformer.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn var_weights(&self) -> &Generated {
+        &self.var_weights
+    }
+
+    /// All weights of the VQVAE.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn vae_weights(&self) -> &Generated {
+        &self.vae_weights
     }
 
     /// A weight of the transformer.

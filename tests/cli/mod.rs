@@ -1,5 +1,6 @@
 //! The binary `var` as a user runs it.
 
+mod card;
 mod convert;
 mod evaluate;
 mod help;

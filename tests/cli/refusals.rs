@@ -58,11 +58,6 @@ fn absurd_options() {
     ] {
         place.refused(&[&["sample"], options].concat(), 2, message);
     }
-    place.refused(
-        &["sample", "--device", "cuda"],
-        1,
-        "--device cuda:0: this build computes on the CPU",
-    );
     place.refused(&["paint"], 2, "unrecognized subcommand 'paint'");
     place.refused(&["convert", "-o", "model"], 2, "convert: give --var and --vae, or --model");
     place.refused(&["bench", "--runs", "0"], 2, "--runs");

@@ -50,6 +50,7 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    session.device.refuse_card("evaluation")?;
     let weights = options.inception.open()?;
     let side = options.inception.side();
     let samples = Pictures::open(&options.samples, side)?;

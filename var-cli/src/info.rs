@@ -75,7 +75,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         }
     };
     let weights = &model.weights;
-    let engine = session.engine(weights)?;
+    // What is told here does not depend on where it is computed.
+    let engine = session.engine_on_cpu(weights)?;
     let (file_bytes, dtypes) = files(weights);
     let report = Report {
         model: model.name,

@@ -12,6 +12,37 @@ pub(crate) fn available() -> Option<u64> {
     kibibytes("/proc/meminfo", "MemAvailable:")
 }
 
+/// Bytes that can be had where `engine` computes, where they are known.
+pub(crate) fn available_to(engine: &Engine<'_>) -> Option<u64> {
+    #[cfg(feature = "cuda")]
+    if let Some(card) = engine.card() {
+        return card.cuda().free_and_total().ok().map(|(free, _)| free);
+    }
+    let _ = engine;
+    available()
+}
+
+/// How many images go through the model together where `engine` computes, if nobody says and memory
+/// allows: `on_cpu`, or enough to keep a card busy.
+pub(crate) fn default_batch(engine: &Engine<'_>, on_cpu: usize) -> usize {
+    #[cfg(feature = "cuda")]
+    if engine.card().is_some() {
+        return 64;
+    }
+    let _ = engine;
+    on_cpu
+}
+
+/// Where `engine` computes, for people.
+fn place(engine: &Engine<'_>) -> &'static str {
+    #[cfg(feature = "cuda")]
+    if engine.card().is_some() {
+        return "the card";
+    }
+    let _ = engine;
+    "this machine"
+}
+
 /// The most bytes this process has had in memory at once, where the system says.
 pub(crate) fn peak_resident() -> Option<u64> {
     kibibytes("/proc/self/status", "VmHWM:")
@@ -50,22 +81,20 @@ pub(crate) fn of_encoding(engine: &Engine<'_>, pictures: usize) -> Result<u64> {
 
 /// Refuses a batch for which the machine has not the memory.
 pub(crate) fn check_batch(engine: &Engine<'_>, batch: usize, guided: bool) -> Result<()> {
-    check(batch, of_sampling(engine, batch, guided)?.0)
+    check(engine, batch, of_sampling(engine, batch, guided)?.0)
 }
 
-/// Refuses a batch that `wants` so many bytes, if the machine has not so many.
-pub(crate) fn check(batch: usize, wants: u64) -> Result<()> {
-    let Some(has) = available() else { return Ok(()) };
+/// Refuses a batch that `wants` so many bytes, if there are not so many.
+pub(crate) fn check(engine: &Engine<'_>, batch: usize, wants: u64) -> Result<()> {
+    let (Some(has), place) = (available_to(engine), place(engine)) else { return Ok(()) };
     if wants <= has {
         return Ok(());
     }
     let (wants, has) = (text(wants), text(has));
     if batch == 1 {
-        bail!("one image takes {wants} of memory, this machine has {has} left");
+        bail!("one image takes {wants} of memory, {place} has {has} left");
     }
-    bail!(
-        "--batch {batch} takes {wants} of memory, this machine has {has} left: try a smaller one"
-    );
+    bail!("--batch {batch} takes {wants} of memory, {place} has {has} left: try a smaller one");
 }
 
 /// A number of bytes for people.

@@ -34,6 +34,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    session.device.refuse_card("evaluation")?;
     output::check_file(&options.output, session)?;
     let weights = options.inception.open()?;
     let pictures = Pictures::open(&options.pictures, options.inception.side())?;

@@ -158,15 +158,15 @@ impl Options {
         let batch = match self.batch {
             Some(batch) => most.min(batch.into()),
             None => {
-                let mut batch = most.min(DEFAULT_BATCH);
-                let has = memory::available().unwrap_or(u64::MAX);
+                let mut batch = most.min(memory::default_batch(engine, DEFAULT_BATCH));
+                let has = memory::available_to(engine).unwrap_or(u64::MAX);
                 while batch > 1 && memory::of_encoding(engine, batch)? > has / 2 {
                     batch /= 2;
                 }
                 batch
             }
         };
-        memory::check(batch, memory::of_encoding(engine, batch)?)?;
+        memory::check(engine, batch, memory::of_encoding(engine, batch)?)?;
         Ok(batch)
     }
 }

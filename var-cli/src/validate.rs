@@ -52,8 +52,9 @@ struct Printed {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    session.device.refuse_card("validation")?;
     let model = options.model.open_whole()?;
-    let mut engine = session.engine(&model.weights)?;
+    let mut engine = session.engine_on_cpu(&model.weights)?;
     let config = *engine.transformer()?;
     let set = options.open(&model, &engine)?;
     let layout = Layout::new(transformer_tensors(config));

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`checkpoint`] | safetensors and PyTorch files: mapped, read, written |
 //! | [`model`] | configuration read off a checkpoint, weights by name, the model file |
+//! | `card` | a model on a graphics card (feature `cuda`) |
 //! | [`engine`] | a model at work: sample, encode, decode, score |
 //! | [`inception`] | the network that FID is defined on |
 //! | [`grad`] | gradients: a backend that records, and the way back |
@@ -23,6 +24,8 @@
 #![deny(unsafe_code)]
 
 pub mod atomic_file;
+#[cfg(feature = "cuda")]
+pub mod card;
 pub mod checkpoint;
 pub mod data;
 pub mod engine;

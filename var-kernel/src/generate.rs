@@ -55,7 +55,7 @@ pub struct Progress<'p, 'l, 'w, B: Backend> {
     /// How many scales there are.
     pub scales: usize,
     /// Its tokens: `images × cells(scale)`.
-    pub tokens: &'p [u32],
+    pub tokens: &'p B::Tokens,
     backend: &'p B,
     model: &'p Model<'l, 'w, B>,
     latents: &'p B::Slice,
@@ -63,6 +63,14 @@ pub struct Progress<'p, 'l, 'w, B: Backend> {
 }
 
 impl<B: Backend> Progress<'_, '_, '_, B> {
+    /// Returns when the scale is drawn: a device may only have been asked to.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn wait(&self) -> Result<(), B::Error> {
+        self.backend.wait()
+    }
+
     /// The picture of image `image` as it would look if the run ended here: `out` of side × side × 3.
     ///
     /// # Errors
@@ -101,46 +109,61 @@ pub fn generate<B: Backend>(
 
     let mut arena = arena.scope();
     let latents = arena.take(model.vqvae.quantizer.latent_len(images));
-    {
-        let mut run = Run::new(b, model, request, &mut arena)?;
-        let mut rest = tokens;
-        for scale in 0..ladder.scales() {
-            let (here, later) = rest.split_at_mut(images * ladder.cells(scale));
-            run.draw_scale(here, latents, scale)?;
-            let arena = run.arena.scope();
-            let (scales, tokens, latents) = (ladder.scales(), &*here, &*latents);
-            let mut progress =
-                Progress { scale, scales, tokens, backend: b, model, latents, arena };
-            if each(&mut progress).is_break() {
-                return Ok(Outcome::StoppedAfter(scale));
-            }
-            rest = later;
-        }
-    }
-    if !pictures.is_empty() {
+    let drawn = B::tokens_in(arena.take(tokens.len()));
+    let outcome = draw_scales(b, model, request, drawn, latents, &mut arena, each)?;
+    b.download_tokens(tokens, drawn)?;
+    if outcome == Outcome::Done && !pictures.is_empty() {
         let length = model.vqvae.pictures_len(1);
         assert_eq!(pictures.len(), images * length, "pictures is not images × side × side × 3");
-        for (image, out) in pictures.chunks_exact_mut(length).enumerate() {
-            picture(b, model, out, latents, image, &mut arena)?;
+        let together = b.pictures_together().min(images);
+        for (number, out) in pictures.chunks_mut(together * length).enumerate() {
+            picture(b, model, out, latents, number * together, &mut arena)?;
+        }
+    }
+    Ok(outcome)
+}
+
+/// Draws all scales, until `each` breaks it off.
+fn draw_scales<B: Backend>(
+    b: &B,
+    model: &Model<'_, '_, B>,
+    request: &Request<'_>,
+    tokens: &mut B::Tokens,
+    latents: &mut B::Slice,
+    arena: &mut Arena<'_, B::Slice>,
+    each: &mut dyn FnMut(&mut Progress<'_, '_, '_, B>) -> ControlFlow<()>,
+) -> Result<Outcome, B::Error> {
+    let (ladder, images) = (model.transformer.config.ladder, request.labels.len());
+    let mut run = Run::new(b, model, request, arena)?;
+    for scale in 0..ladder.scales() {
+        let range = ladder.range(scale);
+        let here = tokens.range_mut(images * range.start..images * range.end);
+        b.section(&mut || run.draw_scale(here, latents, scale))?;
+        let arena = run.arena.scope();
+        let (scales, tokens, latents) = (ladder.scales(), &*here, &*latents);
+        let mut progress = Progress { scale, scales, tokens, backend: b, model, latents, arena };
+        if each(&mut progress).is_break() {
+            return Ok(Outcome::StoppedAfter(scale));
         }
     }
     Ok(Outcome::Done)
 }
 
-/// Decodes one image's latent to the host.
+/// Decodes the latents of as many images as `out` has room for, from `first` on, to the host.
 fn picture<B: Backend>(
     b: &B,
     model: &Model<'_, '_, B>,
     out: &mut [f32],
     latents: &B::Slice,
-    image: usize,
+    first: usize,
     arena: &mut Arena<'_, B::Slice>,
 ) -> Result<(), B::Error> {
     let length = model.vqvae.quantizer.latent_len(1);
+    let count = out.len() / model.vqvae.pictures_len(1);
     let mut arena = arena.scope();
     let decoded = arena.take(out.len());
-    let latent = latents.range(image * length..(image + 1) * length);
-    model.vqvae.decode(b, decoded, latent, &mut arena)?;
+    let latents = latents.range(first * length..(first + count) * length);
+    b.section(&mut || model.vqvae.decode(b, decoded, latents, &mut arena))?;
     b.download(out, decoded)
 }
 
@@ -176,7 +199,7 @@ impl<'r, 'l, 'w, B: Backend> Run<'r, 'l, 'w, B> {
         let sequences = if guided { 2 * images } else { images };
 
         let mut arena = arena.scope();
-        let cache = arena.take(model.transformer.cache_len(sequences, config.ladder.length()));
+        let cache = arena.take(model.transformer.cache_len(b, sequences, config.ladder.length()));
         let map = arena.take(model.vqvae.quantizer.latent_len(images));
         let conditions =
             Conditions::new(b, &model.transformer, request.labels, guided, &mut arena)?;
@@ -186,7 +209,7 @@ impl<'r, 'l, 'w, B: Backend> Run<'r, 'l, 'w, B> {
     /// One scale: embed, predict, draw, and add what was drawn to the latents.
     fn draw_scale(
         &mut self,
-        tokens: &mut [u32],
+        tokens: &mut B::Tokens,
         latents: &mut B::Slice,
         scale: usize,
     ) -> Result<(), B::Error> {
@@ -240,17 +263,19 @@ impl<'r, 'l, 'w, B: Backend> Run<'r, 'l, 'w, B> {
         }
         if !self.request.more_smooth {
             if let Some((keep, kept)) = kept {
-                keep_tokens(tokens, &keep.tokens[images * range.start..], kept);
+                b.keep_tokens(
+                    tokens,
+                    &keep.tokens[images * range.start..images * range.end],
+                    kept,
+                )?;
             }
-            b.embedding(map, quantizer.codebook, tokens, config.latent)?;
+            b.codes(map, quantizer.codebook, tokens, config.latent)?;
         } else if let Some((keep, kept)) = kept {
-            let given = &keep.tokens[images * range.start..];
-            for (cell, (token, given)) in tokens.iter_mut().zip(given).enumerate() {
-                if kept[cell % cells] {
-                    *token = *given;
-                    let code = map.range_mut(cell * config.latent..(cell + 1) * config.latent);
-                    b.embedding(code, quantizer.codebook, &[*given], config.latent)?;
-                }
+            let given = &keep.tokens[images * range.start..images * range.end];
+            b.keep_tokens(tokens, given, kept)?;
+            for (cell, given) in given.iter().enumerate().filter(|(cell, _)| kept[cell % cells]) {
+                let code = map.range_mut(cell * config.latent..(cell + 1) * config.latent);
+                b.embedding(code, quantizer.codebook, &[*given], config.latent)?;
             }
         }
         quantizer.add_scale(b, latents, map, scale, &mut arena)
@@ -273,13 +298,4 @@ fn settings<'a>(
     };
     let Request { filter, indices, .. } = *request;
     Settings { guidance, filter, source, scale, indices }
-}
-
-/// Puts the given tokens where `kept` says, in every image.
-fn keep_tokens(tokens: &mut [u32], given: &[u32], kept: &[bool]) {
-    for (cell, (token, given)) in tokens.iter_mut().zip(given).enumerate() {
-        if kept[cell % kept.len()] {
-            *token = *given;
-        }
-    }
 }

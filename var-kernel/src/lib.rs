@@ -10,6 +10,7 @@
 //! | [`memory`] | runs of `f32` on some device |
 //! | [`arena`] | memory lent by the caller, handed out and taken back |
 //! | [`cpu`] | instruction sets, vectors, polynomials, matrix products, lent threads |
+//! | `cuda` | NVIDIA cards (feature `cuda`) |
 //! | [`sample`] | one row of logits → one token: guidance, top-k, top-p, the random numbers |
 //! | [`ops`] | the vocabulary every backend speaks, one folder an operation |
 //! | [`dry`] | a backend that computes nothing: checks shapes, counts work, sizes arenas |
@@ -21,11 +22,13 @@
 #![no_std]
 #![deny(unsafe_code)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "cuda"))]
 extern crate std;
 
 pub mod arena;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod dry;
 pub mod edit;
 pub mod generate;

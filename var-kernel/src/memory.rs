@@ -56,6 +56,9 @@ pub trait Device {
     /// A run of `f32` on this device.
     type Slice: Floats + ?Sized + 'static;
 
+    /// A run of tokens on this device: `[u32]` on the CPU.
+    type Tokens: Floats + ?Sized + 'static;
+
     /// A weight matrix on this device, in whatever format it is stored; `Copy` because it is a view.
     type Matrix<'a>: Copy;
 
@@ -79,4 +82,64 @@ pub trait Device {
     /// # Errors
     /// Only the device's own.
     fn download(&self, to: &mut [f32], from: &Self::Slice) -> Result<(), Self::Error>;
+
+    /// The memory of `run`, to hold as many tokens; contents unspecified.
+    fn tokens_in(run: &mut Self::Slice) -> &mut Self::Tokens;
+
+    /// Copies tokens to the device.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    fn upload_tokens(&self, to: &mut Self::Tokens, from: &[u32]) -> Result<(), Self::Error>;
+
+    /// Copies tokens back to the host.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    fn download_tokens(&self, to: &mut [u32], from: &Self::Tokens) -> Result<(), Self::Error>;
+
+    /// Floats of memory that hold `numbers` keys or values: as many, or fewer where a device keeps
+    /// them in a shorter format.
+    fn kept_len(&self, numbers: usize) -> usize {
+        numbers
+    }
+
+    /// As how many keys or values a run of `length` floats counts where `numbers` are wanted: as many if
+    /// it is [`Device::kept_len`] long.
+    fn kept_numbers(&self, length: usize, numbers: usize) -> usize {
+        if length == self.kept_len(numbers) { numbers } else { length }
+    }
+
+    /// How many pictures a VQVAE should take at once, if memory allows.
+    fn pictures_together(&self) -> usize {
+        1
+    }
+
+    /// Returns when all that was asked of the device is done.
+    ///
+    /// # Errors
+    /// If something of it failed.
+    fn wait(&self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// Does a piece of work that is likely to be done again with other numbers of the same sizes.
+    ///
+    /// A device may note its operations and do them as a whole when `work` returns; so `work` must
+    /// not read results back.
+    ///
+    /// # Errors
+    /// What `work` returns, or the device's own.
+    fn section(
+        &self,
+        work: &mut dyn FnMut() -> Result<(), Self::Error>,
+    ) -> Result<(), Self::Error> {
+        work()
+    }
 }

@@ -1,6 +1,7 @@
 //! Options that several commands share, and what they mean. Options of one command are with that
 //! command.
 
+mod device;
 mod model;
 mod pictures;
 mod sampling;

@@ -10,6 +10,7 @@ use var_host::engine::Engine;
 use var_host::model::Weights;
 use var_kernel::cpu::Isa;
 
+use super::device::Device;
 use super::values;
 use crate::progress::Progress;
 
@@ -22,9 +23,13 @@ pub(crate) struct CommonOptions {
     /// Instruction set [default: the best this machine has]; results are the same with each
     #[arg(long, global = true)]
     isa: Option<IsaName>,
-    /// Where to compute: cpu, cuda or cuda:N
-    #[arg(long, global = true, default_value = "cpu", value_parser = values::device)]
-    device: values::DeviceName,
+    /// Where to compute: cpu, cuda or cuda:N [default: cuda where this build has it and a card answers,
+    /// else cpu]
+    #[arg(long, global = true, value_parser = values::device)]
+    device: Option<values::DeviceName>,
+    /// What products are computed in on a card [default: f16]; the processor computes in f32
+    #[arg(long, global = true, value_enum)]
+    precision: Option<values::PrecisionName>,
     /// Overwrite files that are there already
     #[arg(long, global = true)]
     force: bool,
@@ -46,19 +51,15 @@ enum IsaName {
 pub(crate) struct Session {
     pub(crate) threads: usize,
     pub(crate) isa: Isa,
+    pub(crate) device: Device,
     pub(crate) force: bool,
     pub(crate) quiet: bool,
 }
 
 impl CommonOptions {
-    /// Finds threads and instruction set.
+    /// Finds threads, instruction set and device.
     pub(crate) fn session(&self) -> Result<Session> {
-        if let values::DeviceName::Cuda(_) = self.device {
-            bail!(
-                "--device {}: this build computes on the CPU only: use --device cpu",
-                self.device
-            );
-        }
+        let device = Device::new(self.device, self.precision)?;
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = self.threads.map_or(cores, usize::from);
         let isa = match self.isa {
@@ -72,13 +73,18 @@ impl CommonOptions {
                 isa
             }
         };
-        Ok(Session { threads, isa, force: self.force, quiet: self.quiet })
+        Ok(Session { threads, isa, device, force: self.force, quiet: self.quiet })
     }
 }
 
 impl Session {
-    /// An engine for `weights`.
+    /// An engine for `weights`, on the card if there is one.
     pub(crate) fn engine<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
+        self.device.engine(self.engine_on_cpu(weights)?, self.quiet)
+    }
+
+    /// An engine for `weights` that computes on the processor.
+    pub(crate) fn engine_on_cpu<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
         Ok(Engine::new(weights, self.threads, self.isa)?)
     }
 

@@ -14,21 +14,30 @@ pub(crate) const MOST_IMAGES: u32 = 10_000_000;
 pub(crate) const LARGEST_BATCH: u16 = 4096;
 
 /// Where to compute.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceName {
     /// The processor.
     Cpu,
-    /// The graphics card of this number.
-    Cuda(u16),
+    /// The graphics card of this number; without one, the process's own: `LOCAL_RANK`, or the first.
+    Cuda(Option<u16>),
 }
 
 impl fmt::Display for DeviceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(number) => write!(f, "cuda:{number}"),
+            Self::Cuda(None) => f.write_str("cuda"),
+            Self::Cuda(Some(number)) => write!(f, "cuda:{number}"),
         }
     }
+}
+
+/// What products are computed in on a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionName {
+    F32,
+    F16,
+    Bf16,
 }
 
 /// How weights are stored.
@@ -55,10 +64,12 @@ impl From<DtypeName> for Precision {
 pub(crate) fn device(text: &str) -> Result<DeviceName, String> {
     let number = match text {
         "cpu" => return Ok(DeviceName::Cpu),
-        "cuda" => Some(0),
+        "cuda" => return Ok(DeviceName::Cuda(None)),
         _ => text.strip_prefix("cuda:").and_then(|number| number.parse().ok()),
     };
-    number.map(DeviceName::Cuda).ok_or_else(|| "wants cpu, cuda or cuda:N".to_owned())
+    number
+        .map(|number| DeviceName::Cuda(Some(number)))
+        .ok_or_else(|| "wants cpu, cuda or cuda:N".to_owned())
 }
 
 /// `256`, `512`, `1024`, or the sides as `1_2_3`
@@ -192,7 +203,9 @@ mod tests {
 
     #[test]
     fn devices_have_numbers() {
-        assert!(matches!(device("cuda:3"), Ok(DeviceName::Cuda(3))));
+        assert!(matches!(device("cuda:3"), Ok(DeviceName::Cuda(Some(3)))));
+        assert!(matches!(device("cuda"), Ok(DeviceName::Cuda(None))));
+        assert!(matches!(device("cpu"), Ok(DeviceName::Cpu)));
         for text in ["gpu", "cuda:", "cuda:x", "cpu:0", ""] {
             assert!(device(text).is_err(), "{text}");
         }

@@ -30,15 +30,11 @@ pub(super) fn times(
     session: &Session,
 ) -> Result<Times> {
     let side = engine.vqvae()?.side();
-    let classes = engine.transformer()?.classes as u32;
-    let batch = usize::from(options.batch);
-    memory::check_batch(engine, batch, options.cfg != 0.0)?;
-    let job = |index: usize| Job { index: index as u32, label: index as u32 % classes };
-    let jobs: Vec<Job> = (0..batch).map(job).collect();
-    let (seed, top_k, top_p, more_smooth) = (0, 900, 0.96, false);
-    let sampling = Sampling { seed, cfg: options.cfg, top_k, top_p, more_smooth };
+    memory::check_batch(engine, options.batch.into(), options.cfg != 0.0)?;
+    let (jobs, sampling) = request(engine, options)?;
     let picture = chequered(side);
 
+    warm_up(engine, &picture, &jobs, sampling)?;
     let mut progress = session.progress(options.runs.into(), "runs");
     let (mut encodes, mut decodes, mut wholes) = (Vec::new(), Vec::new(), Vec::new());
     let mut scales = vec![Vec::new(); engine.vqvae()?.ladder.scales()];
@@ -50,6 +46,7 @@ pub(super) fn times(
         let begun = Instant::now();
         let mut last = begun;
         let samples = engine.sample(&jobs, sampling, None, &mut |done| {
+            (done.wait)();
             let now = Instant::now();
             scales[done.scale].push(now - last);
             last = now;
@@ -69,6 +66,50 @@ pub(super) fn times(
         decode: median(decodes),
         whole: median(wholes),
     })
+}
+
+/// What is sampled.
+fn request(engine: &Engine<'_>, options: &Options) -> Result<(Vec<Job>, Sampling)> {
+    let classes = engine.transformer()?.classes as u32;
+    let job = |index: u32| Job { index, label: index % classes };
+    let (seed, top_k, top_p, more_smooth) = (0, 900, 0.96, false);
+    let sampling = Sampling { seed, cfg: options.cfg, top_k, top_p, more_smooth };
+    Ok(((0..options.batch.into()).map(job).collect(), sampling))
+}
+
+/// What a card does only at first: kernels are compiled, then noted as graphs.
+#[cfg(feature = "cuda")]
+fn warm_up(
+    engine: &mut Engine<'_>,
+    picture: &Picture,
+    jobs: &[Job],
+    sampling: Sampling,
+) -> Result<()> {
+    if engine.card().is_some() {
+        for _ in 0..3 {
+            engine.encode(picture)?;
+            engine.sample(jobs, sampling, None, &mut |_| ControlFlow::Continue(()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "cuda"))]
+fn warm_up(_: &mut Engine<'_>, _: &Picture, _: &[Job], _: Sampling) -> Result<()> {
+    Ok(())
+}
+
+/// How long each kernel of sampling a batch took on the card, if there is one.
+#[cfg(feature = "cuda")]
+pub(super) fn kernels(
+    engine: &mut Engine<'_>,
+    options: &Options,
+) -> Result<Vec<var_kernel::cuda::peak::KernelTime>> {
+    if engine.card().is_none() {
+        return Ok(Vec::new());
+    }
+    let (jobs, sampling) = request(engine, options)?;
+    Ok(engine.profile(&jobs, sampling)?)
 }
 
 /// The middle one; of two in the middle, the shorter.

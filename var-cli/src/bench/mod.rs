@@ -15,7 +15,8 @@ use crate::args::{ModelOptions, Session, result, values};
 ///
 /// Times are medians over the runs. The peak is measured on the same threads: fused multiply-adds
 /// on registers alone. Operations are counted by the formulas; convolutions by Winograd's method take
-/// fewer, and may seem to pass the peak.
+/// fewer, and may seem to pass the peak. On a card, the peak is measured there, and each kernel's time is told,
+/// run one by one.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// How many times to measure
@@ -54,7 +55,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     };
     let mut engine = session.engine(&model.weights)?;
     let times = measure::times(&mut engine, options, session)?;
-    let peak = peak::gflops(session)?;
-    let report = report::Report::new(&model, &engine, options, session, &times, peak)?;
+    let peak = peak::of(&engine, session)?;
+    #[cfg_attr(not(feature = "cuda"), allow(unused_mut, reason = "no card has kernels"))]
+    let mut report = report::Report::new(&model, &engine, options, session, &times, peak)?;
+    #[cfg(feature = "cuda")]
+    report.add_kernels(&measure::kernels(&mut engine, options)?);
     if options.json { result(&serde_json::to_string_pretty(&report)?) } else { report.print() }
 }

@@ -1,9 +1,10 @@
-//! The machine's peak: fused multiply-adds on registers, on all threads.
+//! The machine's peak: fused multiply-adds on registers, on all threads or the whole card.
 
 use core::time::Duration;
 use std::time::Instant;
 
 use anyhow::Result;
+use var_host::engine::Engine;
 use var_host::pool::Threads;
 use var_kernel::cpu::{Cpu, SCRATCH_FLOATS, peak};
 
@@ -14,8 +15,28 @@ const LONG_ENOUGH: Duration = Duration::from_millis(200);
 /// How often it is repeated; the best counts.
 const REPETITIONS: usize = 3;
 
-/// Billions of operations a second, a fused multiply-add being two.
-pub(super) fn gflops(session: &Session) -> Result<f64> {
+/// What the device can do at most.
+#[derive(Clone, Copy)]
+pub(super) struct Peak {
+    /// Billions of operations a second, a fused multiply-add being two.
+    pub(super) gflops: f64,
+    /// Billions of bytes a second that are read and written when memory is copied; on cards.
+    pub(super) gb_per_s: Option<f64>,
+}
+
+/// The peak where `engine` computes.
+pub(super) fn of(engine: &Engine<'_>, session: &Session) -> Result<Peak> {
+    #[cfg(feature = "cuda")]
+    if let Some(card) = engine.card() {
+        let gflops = 2e-9 * card.cuda().peak_multiply_adds()?;
+        return Ok(Peak { gflops, gb_per_s: Some(1e-9 * card.cuda().peak_bytes()?) });
+    }
+    let _ = engine;
+    Ok(Peak { gflops: gflops(session)?, gb_per_s: None })
+}
+
+/// Billions of operations a second on the processor.
+fn gflops(session: &Session) -> Result<f64> {
     let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;
     let cpu = Cpu::new(session.isa, &threads);
     let mut rounds = 100;

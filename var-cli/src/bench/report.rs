@@ -10,6 +10,7 @@ use var_host::model::weights::transformer_tensors;
 
 use super::Options;
 use super::measure::Times;
+use super::peak::Peak;
 use crate::args::{Model, Session, result};
 use crate::memory;
 
@@ -22,10 +23,16 @@ pub(super) struct Report {
     batch: u16,
     cfg: f32,
     runs: u16,
+    /// What computed: the processor's instruction set and threads, or the card and its precision.
+    device: String,
     peak_gflops: f64,
+    /// Of a card's memory.
+    peak_gb_per_s: Option<f64>,
     /// Encoding one picture; then the batch: transformer, decoding, both.
     stages: Vec<Stage>,
     scales: Vec<Stage>,
+    /// On a card: each kernel of sampling the batch, the longest first.
+    kernels: Vec<Share>,
     /// Matrices of the transformer as stored: what scale 0 must read.
     transformer_bytes: u64,
     /// These bytes over the time of scale 0.
@@ -33,6 +40,15 @@ pub(super) struct Report {
     /// Weights in their files included, which are mapped.
     peak_resident_bytes: Option<u64>,
     file_bytes: u64,
+}
+
+/// What a kernel takes of sampling a batch.
+#[derive(Serialize)]
+struct Share {
+    kernel: String,
+    runs: usize,
+    seconds: f64,
+    share: f64,
 }
 
 #[derive(Serialize)]
@@ -51,7 +67,7 @@ impl Report {
         options: &Options,
         session: &Session,
         times: &Times,
-        peak_gflops: f64,
+        peak: Peak,
     ) -> Result<Self> {
         let batch = usize::from(options.batch);
         let (_, takes) = memory::of_sampling(engine, batch, options.cfg != 0.0)?;
@@ -59,7 +75,7 @@ impl Report {
         let stage = |stage: &str, time: Duration, multiply_adds: u64| {
             let (seconds, gflop) = (time.as_secs_f64(), 2.0 * multiply_adds as f64 / 1e9);
             let gflops = gflop / seconds.max(1e-9);
-            let share_of_peak = gflops / peak_gflops;
+            let share_of_peak = gflops / peak.gflops;
             Stage { stage: stage.to_owned(), seconds, gflop, gflops, share_of_peak }
         };
         let decode = takes.multiply_adds - transformer;
@@ -85,9 +101,12 @@ impl Report {
             batch: options.batch,
             cfg: options.cfg,
             runs: options.runs,
-            peak_gflops,
+            device: device(engine, session),
+            peak_gflops: peak.gflops,
+            peak_gb_per_s: peak.gb_per_s,
             stages,
             scales,
+            kernels: Vec::new(),
             transformer_bytes,
             scale_0_gb_per_s: transformer_bytes as f64 / first / 1e9,
             peak_resident_bytes: memory::peak_resident(),
@@ -95,12 +114,25 @@ impl Report {
         })
     }
 
+    /// Adds each kernel's share of the card's time.
+    #[cfg(feature = "cuda")]
+    pub(super) fn add_kernels(&mut self, times: &[var_kernel::cuda::peak::KernelTime]) {
+        let all: f64 = times.iter().map(|time| time.milliseconds).sum();
+        let share = |time: &var_kernel::cuda::peak::KernelTime| Share {
+            kernel: time.name.to_owned(),
+            runs: time.count,
+            seconds: 1e-3 * time.milliseconds,
+            share: time.milliseconds / all,
+        };
+        self.kernels = times.iter().map(share).collect();
+    }
+
     pub(super) fn print(&self) -> Result<()> {
-        let Self { model, threads, isa, batch, cfg, runs, peak_gflops, .. } = self;
-        result(&format!(
-            "{model}: batch {batch}, cfg {cfg}, {threads} threads, {isa}, median of {runs} runs"
-        ))?;
-        result(&format!("peak of the machine: {peak_gflops:.1} GFLOP/s"))?;
+        let Self { model, device, batch, cfg, runs, peak_gflops, .. } = self;
+        result(&format!("{model}: batch {batch}, cfg {cfg}, {device}, median of {runs} runs"))?;
+        let memory = self.peak_gb_per_s.map(|peak| format!(", {peak:.0} GB/s"));
+        let memory = memory.unwrap_or_default();
+        result(&format!("peak of the machine: {peak_gflops:.1} GFLOP/s{memory}"))?;
         result(&format!(
             "{:<18} {:>10} {:>10} {:>10} {:>8}",
             "stage", "ms", "GFLOP", "GFLOP/s", "of peak"
@@ -119,10 +151,24 @@ impl Report {
             memory::text(self.transformer_bytes),
             self.scale_0_gb_per_s
         ))?;
+        for Share { kernel, runs, seconds, share } in &self.kernels {
+            let (milliseconds, share) = (1e3 * seconds, 100.0 * share);
+            result(&format!("{kernel:<32} {runs:>6} × {milliseconds:>9.3} ms {share:>6.1} %"))?;
+        }
         let Some(peak) = self.peak_resident_bytes else { return Ok(()) };
         let (peak, files) = (memory::text(peak), memory::text(self.file_bytes));
         result(&format!("peak memory: {peak}, the model's files of {files} included"))
     }
+}
+
+/// What computes, for people.
+fn device(engine: &Engine<'_>, session: &Session) -> String {
+    #[cfg(feature = "cuda")]
+    if let Some(card) = engine.card() {
+        return format!("{}, {}", card.card().name, card.cuda().precision());
+    }
+    let _ = engine;
+    format!("{} threads, {}", session.threads, session.isa.name())
 }
 
 /// Bytes of the transformer's matrices as they are stored.

@@ -119,8 +119,8 @@ pub(crate) fn batch_size(
         memory::check_batch(engine, batch, guided)?;
         return Ok(batch);
     }
-    let mut batch = most.min(DEFAULT_BATCH);
-    let has = memory::available().unwrap_or(u64::MAX);
+    let mut batch = most.min(memory::default_batch(engine, DEFAULT_BATCH));
+    let has = memory::available_to(engine).unwrap_or(u64::MAX);
     while batch > 1 && memory::of_sampling(engine, batch, guided)?.0 > has / 2 {
         batch /= 2;
     }

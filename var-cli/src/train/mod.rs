@@ -24,6 +24,7 @@ use options::MAY_CHANGE;
 pub(crate) use options::Options;
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    session.device.refuse_card("training")?;
     let ranks = parallel::from_environment()?;
     let opened = Opened::open(options, session)?;
     let config = options.config(&opened)?;
@@ -34,7 +35,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         0 => Some(begin(options, &opened, &config)?),
         _ => None,
     };
-    let mut engine = session.engine(&opened.given)?;
+    let mut engine = session.engine_on_cpu(&opened.given)?;
     let mut trainer = Trainer::new(config, recipe, options.model.initialisation());
     if let Some(path) = &options.model.init_from {
         let (weights, other) = opened::transformer(path)?;

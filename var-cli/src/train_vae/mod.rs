@@ -35,6 +35,7 @@ pub(crate) use options::Options;
 type Set = (Arc<Folder>, Views);
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    session.device.refuse_card("training")?;
     let ranks = parallel::from_environment()?;
     let config = options.config()?;
     let (training, validation) = options.sets(&config)?;

@@ -49,6 +49,14 @@ pub enum EngineError {
         /// Rows of the codebook.
         codes: usize,
     },
+    /// The card cannot be used, or failed.
+    #[cfg(feature = "cuda")]
+    #[error(transparent)]
+    Cuda(#[from] var_kernel::cuda::CudaError),
+    /// The weights are not on the card.
+    #[cfg(feature = "cuda")]
+    #[error(transparent)]
+    Card(#[from] crate::card::CardError),
     /// The system has not as much memory.
     #[error("{bytes} bytes of working memory cannot be had: try a smaller batch")]
     Memory {

@@ -3,17 +3,20 @@
 
 mod error;
 mod memory;
+mod tasks;
 mod work;
 
 use core::ops::ControlFlow;
 
 use var_kernel::arena::Arena;
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS, Workers};
-use var_kernel::generate::{self, Keep, Outcome, Request};
-use var_kernel::model::{Model, VarConfig, Vqvae, VqvaeConfig};
+use var_kernel::generate::{Keep, Outcome, Request};
+use var_kernel::model::{VarConfig, VqvaeConfig};
 use var_kernel::sample::{Filter, Source};
-use var_kernel::score;
 
+use self::tasks::{OnModel, OnVqvae};
+#[cfg(feature = "cuda")]
+use crate::card;
 use crate::model::Weights;
 use crate::model::assemble::{self, TransformerLayers, VqvaeLayers};
 use crate::pictures::Picture;
@@ -75,6 +78,8 @@ pub struct ScaleDone<'a> {
     pub scale: usize,
     /// How many scales there are.
     pub scales: usize,
+    /// Returns when the scale is drawn: a card may only have been asked to.
+    pub wait: &'a mut dyn FnMut(),
     /// Makes the picture of the job of this number as it would look if the run ended here.
     pub picture: &'a mut dyn FnMut(usize) -> Picture,
 }
@@ -85,6 +90,8 @@ pub struct Engine<'w> {
     threads: Threads,
     isa: Isa,
     memory: Buffer,
+    #[cfg(feature = "cuda")]
+    card: Option<card::Loaded>,
 }
 
 impl<'w> Engine<'w> {
@@ -97,7 +104,49 @@ impl<'w> Engine<'w> {
     /// If `threads` is 0.
     pub fn new(weights: &'w Weights, threads: usize, isa: Isa) -> Result<Self, EngineError> {
         let threads = Threads::new(threads, SCRATCH_FLOATS)?;
-        Ok(Self { weights, threads, isa, memory: Buffer::default() })
+        Ok(Self {
+            weights,
+            threads,
+            isa,
+            memory: Buffer::default(),
+            #[cfg(feature = "cuda")]
+            card: None,
+        })
+    }
+
+    /// The same, computing on a card; threads and instruction set serve what stays on the processor.
+    ///
+    /// # Errors
+    /// If the card cannot be used, or the weights do not fit it.
+    #[cfg(feature = "cuda")]
+    pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
+        let card = card::Loaded::on(cuda, self.weights)?;
+        Ok(Self { card: Some(card), ..self })
+    }
+
+    /// Samples a batch with every kernel of the card timed; nothing without a card.
+    ///
+    /// # Errors
+    /// As [`Engine::sample`].
+    #[cfg(feature = "cuda")]
+    pub fn profile(
+        &mut self,
+        jobs: &[Job],
+        sampling: Sampling,
+    ) -> Result<Vec<var_kernel::cuda::peak::KernelTime>, EngineError> {
+        let Some(card) = &self.card else { return Ok(Vec::new()) };
+        card.cuda().begin_profile()?;
+        let go_on = &mut |_: ScaleDone<'_>| ControlFlow::Continue(());
+        let outcome = self.sample(jobs, sampling, None, go_on);
+        let times = self.card.as_ref().map(|card| card.cuda().end_profile());
+        outcome?;
+        Ok(times.transpose()?.unwrap_or_default())
+    }
+
+    /// The card it computes on, if it does.
+    #[cfg(feature = "cuda")]
+    pub fn card(&self) -> Option<&card::Loaded> {
+        self.card.as_ref()
     }
 
     /// The processor as it is used here: this instruction set, these threads.
@@ -205,27 +254,15 @@ impl<'w> Engine<'w> {
         let mut pictures = vec![0.0; jobs.len() * picture_len];
 
         let floats = self.work(Work::Sample { request: &request })?.floats;
-        let outcome = self.with_model(floats, |cpu, model, arena| {
-            let mut values = vec![0.0; picture_len];
-            let mut on_scale = |progress: &mut generate::Progress<'_, '_, '_, Cpu<'_>>| {
-                let (scale, scales) = (progress.scale, progress.scales);
-                let mut picture = |image| {
-                    let Ok(()) = progress.picture(&mut values, image);
-                    Picture::from_values(side, side, &values)
-                };
-                each(ScaleDone { jobs, scale, scales, picture: &mut picture })
-            };
-            let Ok(outcome) = generate::generate(
-                cpu,
-                model,
-                &request,
-                &mut tokens,
-                &mut pictures,
-                arena,
-                &mut on_scale,
-            );
-            outcome
-        })?;
+        let (to_tokens, to_pictures) = (&mut tokens[..], &mut pictures[..]);
+        let task = tasks::Sampling {
+            jobs,
+            request: &request,
+            tokens: to_tokens,
+            pictures: to_pictures,
+            each,
+        };
+        let outcome = self.on_model(floats, task)?;
         if outcome != Outcome::Done {
             return Ok(None);
         }
@@ -268,12 +305,9 @@ impl<'w> Engine<'w> {
         }
         let mut tokens = vec![0; pictures.len() * config.ladder.length()];
         let floats = self.work(Work::Encode { pictures: pictures.len() })?.floats;
-        self.with_vqvae(floats, |cpu, vqvae, arena| {
-            let mut arena = arena.scope();
-            let latent = arena.take(vqvae.quantizer.latent_len(pictures.len()));
-            let Ok(()) = vqvae.encode(cpu, latent, &values, &mut arena);
-            let Ok(()) = vqvae.quantizer.encode(cpu, &mut tokens, latent, &mut arena);
-        })?;
+        let task =
+            tasks::Encoding { pictures: pictures.len(), values: &values, tokens: &mut tokens };
+        self.on_vqvae(floats, task)?;
         Ok(image_major(&tokens, pictures.len(), &config.ladder))
     }
 
@@ -298,9 +332,7 @@ impl<'w> Engine<'w> {
         let tokens = scale_major(&rows, &ladder);
         let mut input = vec![0.0; images * (length - ladder.cells(0)) * config.latent];
         let floats = self.work(Work::Teach { images })?.floats;
-        self.with_vqvae(floats, |cpu, vqvae, arena| {
-            let Ok(()) = vqvae.quantizer.teacher_input(cpu, &mut input, &tokens, arena);
-        })?;
+        self.on_vqvae(floats, tasks::Teaching { input: &mut input, tokens: &tokens })?;
         Ok(input)
     }
 
@@ -315,29 +347,8 @@ impl<'w> Engine<'w> {
     ) -> Result<Picture, EngineError> {
         let config = *self.vqvae()?;
         self.check_tokens(tokens, &config)?;
-        let side = config.side();
         let floats = self.work(Work::Decode)?.floats;
-        let mut each = each;
-        self.with_vqvae(floats, |cpu, vqvae, arena| {
-            let mut arena = arena.scope();
-            let latent = arena.take(vqvae.quantizer.latent_len(1));
-            let values = arena.take(vqvae.pictures_len(1));
-            let last = config.ladder.scales() - 1;
-            let Ok(()) =
-                vqvae.quantizer.decode(cpu, latent, tokens, &mut arena, |scale, latent, arena| {
-                    if let (Some(each), false) = (&mut each, scale == last) {
-                        vqvae.decode(cpu, values, latent, arena)?;
-                        each(scale, Picture::from_values(side, side, values));
-                    }
-                    Ok(())
-                });
-            let Ok(()) = vqvae.decode(cpu, values, latent, &mut arena);
-            let picture = Picture::from_values(side, side, values);
-            if let Some(each) = each {
-                each(last, picture.clone());
-            }
-            picture
-        })
+        self.on_vqvae(floats, tasks::Decoding { tokens, each })
     }
 
     /// The negative log-likelihood of each of a picture's L tokens under a class, in nats.
@@ -353,9 +364,7 @@ impl<'w> Engine<'w> {
         self.check_tokens(tokens, self.vqvae()?)?;
         let floats = self.work(Work::Surprise)?.floats;
         let mut out = vec![0.0; tokens.len()];
-        self.with_model(floats, |cpu, model, arena| {
-            let Ok(()) = score::surprise(cpu, model, &mut out, tokens, label, arena);
-        })?;
+        self.on_model(floats, tasks::Surprise { out: &mut out, tokens, label })?;
         Ok(out)
     }
 
@@ -370,37 +379,47 @@ impl<'w> Engine<'w> {
         }
     }
 
-    /// Runs `work` on the whole model with an arena of `floats`.
-    fn with_model<R>(
-        &mut self,
-        floats: usize,
-        work: impl for<'c> FnOnce(&Cpu<'c>, &Model<'_, '_, Cpu<'c>>, &mut Arena<'_, [f32]>) -> R,
-    ) -> Result<R, EngineError> {
+    /// Runs `task` on the whole model with an arena of `floats`.
+    fn on_model<T: OnModel>(&mut self, floats: usize, task: T) -> Result<T::Output, EngineError> {
         let (var, var_config) =
             self.weights.transformer.as_ref().ok_or(EngineError::NoTransformer)?;
         let (vae, vae_config) = self.weights.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
+        #[cfg(feature = "cuda")]
+        if let Some(card) = &mut self.card {
+            let (cuda, weights, memory) = card.parts(floats)?;
+            let mut var = weights.transformer.as_ref().ok_or(EngineError::NoTransformer)?;
+            let mut vae = weights.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
+            let Ok(transformer) = TransformerLayers::bind(&mut var, *var_config);
+            let Ok(vqvae) = VqvaeLayers::bind(&mut vae, *vae_config);
+            let Ok(model) = assemble::model((&transformer, &mut var), (&vqvae, &mut vae));
+            return Ok(task.run(cuda, &model, &mut Arena::new(memory))?);
+        }
         let (mut var, mut vae) = (var, vae);
         let cpu = Cpu::new(self.isa, &self.threads);
         let Ok(transformer) = TransformerLayers::bind(&mut var, *var_config);
         let Ok(vqvae) = VqvaeLayers::bind(&mut vae, *vae_config);
         let Ok(model) = assemble::model((&transformer, &mut var), (&vqvae, &mut vae));
-        let mut arena = Arena::new(self.memory.at_least(floats)?);
-        Ok(work(&cpu, &model, &mut arena))
+        let Ok(output) = task.run(&cpu, &model, &mut Arena::new(self.memory.at_least(floats)?));
+        Ok(output)
     }
 
-    /// Runs `work` on the VQVAE with an arena of `floats`.
-    fn with_vqvae<R>(
-        &mut self,
-        floats: usize,
-        work: impl for<'c> FnOnce(&Cpu<'c>, &Vqvae<'_, '_, Cpu<'c>>, &mut Arena<'_, [f32]>) -> R,
-    ) -> Result<R, EngineError> {
+    /// Runs `task` on the VQVAE with an arena of `floats`.
+    fn on_vqvae<T: OnVqvae>(&mut self, floats: usize, task: T) -> Result<T::Output, EngineError> {
         let (vae, config) = self.weights.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
+        #[cfg(feature = "cuda")]
+        if let Some(card) = &mut self.card {
+            let (cuda, weights, memory) = card.parts(floats)?;
+            let mut vae = weights.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
+            let Ok(layers) = VqvaeLayers::bind(&mut vae, *config);
+            let Ok(vqvae) = layers.assemble(&mut vae);
+            return Ok(task.run(cuda, &vqvae, &mut Arena::new(memory))?);
+        }
         let mut vae = vae;
         let cpu = Cpu::new(self.isa, &self.threads);
         let Ok(layers) = VqvaeLayers::bind(&mut vae, *config);
         let Ok(vqvae) = layers.assemble(&mut vae);
-        let mut arena = Arena::new(self.memory.at_least(floats)?);
-        Ok(work(&cpu, &vqvae, &mut arena))
+        let Ok(output) = task.run(&cpu, &vqvae, &mut Arena::new(self.memory.at_least(floats)?));
+        Ok(output)
     }
 }
 

@@ -6,6 +6,7 @@ use core::ops::ControlFlow;
 use var_kernel::arena::Arena;
 use var_kernel::dry::{Dry, Lengths};
 use var_kernel::generate::{self, Request};
+use var_kernel::ops::Backend;
 use var_kernel::score;
 
 use super::{Engine, EngineError};
@@ -53,8 +54,15 @@ impl Engine<'_> {
     /// # Errors
     /// If the model lacks a half that the work wants.
     pub fn work(&self, work: Work<'_>) -> Result<Takes, EngineError> {
-        let cpu = self.cpu();
-        let dry = Dry::new(&cpu);
+        #[cfg(feature = "cuda")]
+        if let Some(card) = self.card() {
+            return self.work_on(card.cuda(), work);
+        }
+        self.work_on(&self.cpu(), work)
+    }
+
+    fn work_on<B: Backend>(&self, backend: &B, work: Work<'_>) -> Result<Takes, EngineError> {
+        let dry = Dry::new(backend);
         let (mut lengths, peak): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
         let mut arena = Arena::measured(&mut lengths[..], &peak);
         let mut listing = Listing::default();
@@ -65,9 +73,8 @@ impl Engine<'_> {
         match work {
             Work::Encode { pictures } => {
                 tokens.resize(pictures * config.ladder.length(), 0);
+                let values = arena.take(vqvae.pictures_len(pictures));
                 let latent = arena.take(vqvae.quantizer.latent_len(pictures));
-                let values = [(); usize::MAX];
-                let values = &values[..vqvae.pictures_len(pictures)];
                 let Ok(()) = vqvae.encode(&dry, latent, values, &mut arena);
                 let Ok(()) = vqvae.quantizer.encode(&dry, &mut tokens, latent, &mut arena);
             }
@@ -99,7 +106,9 @@ impl Engine<'_> {
                 if let Work::Sample { request } = work {
                     let images = request.labels.len();
                     let mut tokens = vec![0; images * config.ladder.length()];
-                    let mut values = vec![0.0; vqvae.pictures_len(1)];
+                    // As many as are decoded together at the end.
+                    let together = backend.pictures_together().min(images).max(1);
+                    let mut values = vec![0.0; vqvae.pictures_len(together)];
                     let (mut scales, mut pictures, mut counted) = (Vec::new(), 0, 0);
                     let mut each = |progress: &mut generate::Progress<'_, '_, '_, _>| {
                         let before = dry.multiply_adds();
@@ -107,7 +116,7 @@ impl Engine<'_> {
                         // A callback may ask for the picture so far: the arena must have room.
                         let Ok(()) = progress.picture(&mut values, 0);
                         counted = dry.multiply_adds();
-                        pictures = images as u64 * (counted - before);
+                        pictures = images as u64 * (counted - before) / together as u64;
                         ControlFlow::Continue(())
                     };
                     // Without pictures at the end, which take less of the arena than those on the way.

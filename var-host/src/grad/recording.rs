@@ -175,6 +175,7 @@ impl<B: Backend> Detach for Dry<'_, B> {
 
 impl<B: Device> Device for Recording<'_, B> {
     type Slice = B::Slice;
+    type Tokens = B::Tokens;
     type Matrix<'a> = Recorded<'a, B>;
     type Error = B::Error;
 
@@ -184,6 +185,18 @@ impl<B: Device> Device for Recording<'_, B> {
 
     fn download(&self, to: &mut [f32], from: &B::Slice) -> Result<(), B::Error> {
         self.backend.download(to, from)
+    }
+
+    fn tokens_in(run: &mut B::Slice) -> &mut B::Tokens {
+        B::tokens_in(run)
+    }
+
+    fn upload_tokens(&self, to: &mut B::Tokens, from: &[u32]) -> Result<(), B::Error> {
+        self.backend.upload_tokens(to, from)
+    }
+
+    fn download_tokens(&self, to: &mut [u32], from: &B::Tokens) -> Result<(), B::Error> {
+        self.backend.download_tokens(to, from)
     }
 }
 
@@ -308,6 +321,26 @@ impl<B: TrainBackend> Combine for Recording<'_, B> {
             width,
         });
         self.backend.embedding(out, table, indices, width)
+    }
+
+    fn codes(
+        &self,
+        out: &mut B::Slice,
+        codebook: &B::Slice,
+        tokens: &B::Tokens,
+        width: usize,
+    ) -> Result<(), B::Error> {
+        // No gradient passes through a choice.
+        self.backend.codes(out, codebook, tokens, width)
+    }
+
+    fn keep_tokens(
+        &self,
+        tokens: &mut B::Tokens,
+        given: &[u32],
+        kept: &[bool],
+    ) -> Result<(), B::Error> {
+        self.backend.keep_tokens(tokens, given, kept)
     }
 
     fn copy(&self, out: &mut B::Slice, x: &B::Slice) -> Result<(), B::Error> {
@@ -474,7 +507,7 @@ impl<B: TrainBackend> MaxPool for Recording<'_, B> {
 impl<B: TrainBackend> NearestCode for Recording<'_, B> {
     fn nearest_code(
         &self,
-        tokens: &mut [u32],
+        tokens: &mut B::Tokens,
         x: &B::Slice,
         codebook: &B::Slice,
         distance: Distance,
@@ -487,7 +520,7 @@ impl<B: TrainBackend> NearestCode for Recording<'_, B> {
 impl<B: TrainBackend> Draw for Recording<'_, B> {
     fn draw(
         &self,
-        tokens: &mut [u32],
+        tokens: &mut B::Tokens,
         mixture: Option<Mixture<'_, B::Slice>>,
         logits: &B::Slice,
         unconditional: Option<&B::Slice>,

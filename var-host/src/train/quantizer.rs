@@ -2,7 +2,7 @@
 //! up to with one, and how often each code is used.
 
 use var_kernel::arena::Arena;
-use var_kernel::memory::Floats;
+use var_kernel::memory::{Device, Floats};
 use var_kernel::model::config::VqvaeConfig;
 use var_kernel::model::quantizer::Quantizer;
 use var_kernel::ops::{Backend, Combine, NearestCode, Resize, nearest_code, resize};
@@ -67,7 +67,9 @@ pub fn forward<'m, B: Detach>(
             )?;
         }
         let size = nearest_code::Dims { rows, codes, width: latent };
-        plain.nearest_code(here, feature, quantizer.codebook, distance, size)?;
+        let found = <B::Plain as Device>::tokens_in(arena.take(rows));
+        plain.nearest_code(found, feature, quantizer.codebook, distance, size)?;
+        plain.download_tokens(here, found)?;
         let map = arena.take(rows * latent);
         b.embedding(map, quantizer.codebook, here, latent)?;
         let contribution = arena.take(length);

@@ -39,6 +39,7 @@ impl<'w> Cpu<'w> {
 
 impl Device for Cpu<'_> {
     type Slice = [f32];
+    type Tokens = [u32];
     type Matrix<'a> = Matrix<'a>;
     type Error = Infallible;
 
@@ -48,6 +49,20 @@ impl Device for Cpu<'_> {
     }
 
     fn download(&self, to: &mut [f32], from: &[f32]) -> Result<(), Infallible> {
+        to.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn tokens_in(run: &mut [f32]) -> &mut [u32] {
+        bytemuck::cast_slice_mut(run)
+    }
+
+    fn upload_tokens(&self, to: &mut [u32], from: &[u32]) -> Result<(), Infallible> {
+        to.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn download_tokens(&self, to: &mut [u32], from: &[u32]) -> Result<(), Infallible> {
         to.copy_from_slice(from);
         Ok(())
     }

@@ -189,11 +189,11 @@ impl<B: Backend> Quantizer<'_, '_, B> {
         let (mut rest, mut left) = (arena.take(latents.len()), arena.take(latents.len()));
         let contribution = arena.take(latents.len());
         let map = arena.take(latents.len());
+        let found = B::tokens_in(arena.take(tokens.len()));
         b.copy(rest, latents)?;
-        let mut tokens = tokens;
         for scale in 0..ladder.scales() {
-            let rows = images * ladder.cells(scale);
-            let (here, later) = core::mem::take(&mut tokens).split_at_mut(rows);
+            let (rows, range) = (images * ladder.cells(scale), ladder.range(scale));
+            let here = found.range_mut(images * range.start..images * range.end);
             let map = map.range_mut(0..rows * latent);
             if scale + 1 == ladder.scales() {
                 b.copy(map, rest)?;
@@ -202,13 +202,12 @@ impl<B: Backend> Quantizer<'_, '_, B> {
             }
             let size = nearest_code::Dims { rows, codes, width: latent };
             b.nearest_code(here, map, self.codebook, distance, size)?;
-            b.embedding(map, self.codebook, here, latent)?;
+            b.codes(map, self.codebook, here, latent)?;
             self.contribution(b, contribution, map, scale, &mut arena)?;
             b.blend(left, (rest, 1.0), (contribution, -1.0))?;
             core::mem::swap(&mut rest, &mut left);
-            tokens = later;
         }
-        Ok(())
+        b.download_tokens(tokens, found)
     }
 
     /// Tokens of all scales → latents, telling `each` the latents after every scale.

@@ -19,7 +19,8 @@
 //! | [`max_pool`] | of each 2 × 2 cells the greatest |
 //! | [`feature_distance`] | how far apart the features of two pictures are |
 //!
-//! A folder's `mod.rs` is the contract (trait, sizes, checks), `cpu.rs` the CPU, `tests.rs` the
+//! A folder's `mod.rs` is the contract (trait, sizes, checks), `cpu.rs` the CPU, `cuda.rs` and
+//! `kernel.cu` cards (feature `cuda`), `tests.rs` the
 //! comparison with a naive oracle in `f64`.
 
 pub mod attention;
@@ -166,3 +167,38 @@ impl Channels {
         assert!(first + count <= of, "channels {first}..{} of {of}", first + count);
     }
 }
+
+#[cfg(feature = "cuda")]
+impl PerRow<'_, crate::cuda::Remote> {
+    /// Adds this to a kernel's arguments: address, start, stride, rows.
+    #[track_caller]
+    pub(crate) fn add_to(
+        self,
+        launch: crate::cuda::command::Launch,
+    ) -> crate::cuda::command::Launch {
+        launch.run(self.table).size(self.start).size(self.stride).size(self.rows)
+    }
+}
+
+/// The kernels of all operations.
+#[cfg(all(test, feature = "cuda"))]
+pub(crate) static TEXTS: [&crate::cuda::text::Text; 11] = [
+    &attention::cuda::TEXT,
+    &combine::cuda::TEXT,
+    &conv2d::cuda::TEXT,
+    &cross_entropy::cuda::TEXT,
+    &draw::cuda::TEXT,
+    &group_norm::cuda::TEXT,
+    &layer_norm::cuda::TEXT,
+    &linear::cuda::TEXT,
+    &nearest_code::cuda::TEXT,
+    &resize::cuda::TEXT,
+    &split_qkv::cuda::TEXT,
+];
+
+#[cfg(all(test, feature = "cuda"))]
+mod cards;
+#[cfg(all(test, feature = "cuda"))]
+mod compiled;
+#[cfg(all(test, feature = "cuda"))]
+mod twins;

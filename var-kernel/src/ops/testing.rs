@@ -1,9 +1,11 @@
 //! What the operations' tests share: numbers to try, and the promise of equal bytes.
 
+use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
 use crate::cpu::{Cpu, Inline, Isa, SCRATCH_FLOATS, Workers};
+use crate::memory::Device;
 
 /// `length` numbers in −1 .. 1 that depend on `seed` alone.
 pub(crate) fn random(length: usize, seed: u64) -> Vec<f32> {
@@ -15,6 +17,11 @@ pub(crate) fn random(length: usize, seed: u64) -> Vec<f32> {
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
     core::iter::repeat_with(next).take(length).collect()
+}
+
+/// As [`random`], in steps of 1/64: each format holds such numbers as they are.
+pub(crate) fn coarse(length: usize, seed: u64) -> Vec<f32> {
+    random(length, seed).into_iter().map(|x| (64.0 * x).round() / 64.0).collect()
 }
 
 /// Fails unless `|got − want| ≤ tolerance` for every number.
@@ -51,6 +58,132 @@ pub(crate) fn on_each_cpu(length: usize, op: impl Fn(Cpu<'_>, &mut [f32])) -> Ve
     }
     first.expect("every machine has the portable instruction set")
 }
+
+/// The memory of `run`, to hold tokens.
+pub(crate) fn tokens_in<'r, B: Device>(_: &B, run: &'r mut B::Slice) -> &'r mut B::Tokens {
+    B::tokens_in(run)
+}
+
+/// Memory of a backend's own, for scratch.
+pub(crate) trait Lends: Device {
+    /// Owns a run.
+    type Memory: core::ops::DerefMut<Target = Self::Slice>;
+
+    /// `length` numbers, unspecified.
+    fn lend(&self, length: usize) -> Self::Memory;
+}
+
+impl Lends for Cpu<'_> {
+    type Memory = Vec<f32>;
+
+    fn lend(&self, length: usize) -> Vec<f32> {
+        vec![f32::NAN; length]
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl Lends for crate::cuda::Cuda {
+    type Memory = crate::cuda::Memory;
+
+    fn lend(&self, length: usize) -> crate::cuda::Memory {
+        self.memory(length).unwrap()
+    }
+}
+
+/// What a backend computed.
+pub(crate) struct Got {
+    /// `cpu`, `cuda f16`, …
+    pub(crate) name: String,
+    /// The numbers.
+    pub(crate) values: Vec<f32>,
+    /// The rounding of the short numbers it computed with, of 1; 0 if it had none.
+    pub(crate) rounding: f64,
+}
+
+impl Got {
+    /// The numbers at `range`.
+    pub(crate) fn part(&self, range: core::ops::Range<usize>) -> Self {
+        let (name, values) = (self.name.clone(), self.values[range].to_vec());
+        Self { name, values, rounding: self.rounding }
+    }
+
+    /// Fails unless every number is as close as `tolerance`, and a few roundings of short numbers.
+    #[track_caller]
+    pub(crate) fn assert_close(&self, want: &[f64], tolerance: f64) {
+        const ROUNDINGS: f64 = 3.0;
+        assert_eq!(self.values.len(), want.len(), "{}", self.name);
+        for (i, (got, want)) in self.values.iter().zip(want).enumerate() {
+            let tolerance = tolerance + ROUNDINGS * self.rounding * want.abs().max(1.0);
+            let error = (f64::from(*got) - want).abs();
+            let name = &self.name;
+            assert!(error <= tolerance, "{name}, at {i}: got {got}, want {want}, off by {error:e}");
+        }
+    }
+
+    /// The tokens in the memory of a run.
+    pub(crate) fn tokens(&self) -> Vec<u32> {
+        self.values.iter().map(|x| x.to_bits()).collect()
+    }
+
+    /// The same where only `f32` is computed with, whatever the precision.
+    #[track_caller]
+    pub(crate) fn assert_as_close(&self, want: &[f64], tolerance: f64) {
+        Self { rounding: 0.0, ..self.part(0..self.values.len()) }.assert_close(want, tolerance);
+    }
+}
+
+/// Runs an operation on every CPU and every card; a list of [`Got`].
+///
+/// `on_each_backend!([runs it writes: their lengths], [runs it reads], |b| b.operation(out, …))`: the runs
+/// are slices of the host here and of the backend in there, where those to write hold NaN. What was
+/// written is one vector, run after run. `[weights: their shapes]` may follow the runs: matrices in there.
+macro_rules! on_each_backend {
+    ([$($out:ident: $length:expr),*], [$($run:ident),*], |$b:ident| $call:expr) => {
+        $crate::ops::testing::on_each_backend!(
+            [$($out: $length),*], [$($run),*], [], |$b| $call
+        )
+    };
+    (
+        [$($out:ident: $length:expr),*], [$($run:ident),*], [$($matrix:ident: $shape:expr),*],
+        |$b:ident| $call:expr
+    ) => {{
+        let lengths: &[usize] = &[$($length),*];
+        let values = $crate::ops::testing::on_each_cpu(lengths.iter().sum(), |cpu, out| {
+            let $b = &cpu;
+            $(let $run = &$run[..];)*
+            $(let $matrix = $crate::cpu::Matrix::F32(&$matrix[..]);)*
+            let rest = out;
+            let mut lengths = lengths.iter().copied();
+            $(let ($out, rest) = rest.split_at_mut(lengths.next().expect("one for each run"));)*
+            assert!(rest.is_empty());
+            let Ok(()) = $call;
+        });
+        let first = $crate::ops::testing::Got { name: "cpu".into(), values, rounding: 0.0 };
+        #[allow(unused_mut, reason = "without the feature `cuda` there is one")]
+        let mut all = std::vec![first];
+        #[cfg(feature = "cuda")]
+        for bench in $crate::cuda::testing::cards().iter() {
+            let $b = &bench.cuda;
+            $(let $run = bench.put(&$run[..]);)*
+            $(let $run = &*$run;)*
+            $(let $matrix = bench.matrix($crate::cpu::Matrix::F32(&$matrix[..]), &$shape);)*
+            $(let $matrix = $matrix.view();)*
+            let mut lengths = lengths.iter().copied();
+            $(let mut $out = bench.nans(lengths.next().expect("one for each run"));)*
+            {
+                $(let $out = &mut *$out;)*
+                if let Err(error) = $call {
+                    panic!("{}: {error}", bench.name);
+                }
+            }
+            let values = [$(bench.read(&$out)),*].concat();
+            let (name, rounding) = (bench.name.clone(), bench.rounding());
+            all.push($crate::ops::testing::Got { name, values, rounding });
+        }
+        all
+    }};
+}
+pub(crate) use on_each_backend;
 
 /// Threads made anew for each job.
 struct Spawned(usize);

@@ -10,14 +10,23 @@ use crate::cpu::math::ln;
 /// `ratio` is how far along the ladder the scale is, 0 to 1; `noise` gives g for an index and is
 /// asked only where the logit is not −∞.
 pub fn soften(isa: Isa, row: &mut [f32], ratio: f64, noise: impl Fn(usize) -> f32) {
-    let temperature = (0.27 * (1.0 - 0.95 * ratio)).max(0.005) as f32;
-    let sharper = (1.0 + ratio) as f32;
+    let (sharper, temperature) = (sharpness(ratio), temperature(ratio));
     for (index, logit) in row.iter_mut().enumerate() {
         if *logit > f32::NEG_INFINITY {
             *logit = (*logit * sharper + noise(index)) / temperature;
         }
     }
     softmax::softmax(isa, row);
+}
+
+/// What logits are multiplied by: `1 + ratio`.
+pub fn sharpness(ratio: f64) -> f32 {
+    (1.0 + ratio) as f32
+}
+
+/// τ, what they are divided by: `max(0.27·(1 − 0.95·ratio), 0.005)`.
+pub fn temperature(ratio: f64) -> f32 {
+    (0.27 * (1.0 - 0.95 * ratio)).max(0.005) as f32
 }
 
 /// The Gumbel number `−ln(E)` of a unit exponential E.

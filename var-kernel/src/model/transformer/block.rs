@@ -127,7 +127,8 @@ impl<B: Backend> Block<'_, B> {
     /// `x' = x + gate₁ · attention(LN(x)·(1 + scale₁) + shift₁)`,
     /// `out = x' + gate₂ · ffn(LN(x')·(1 + scale₂) + shift₂)`
     ///
-    /// `x`, `out`: `batch × rows × width`. `cache`: keys then values, `2 × batch × capacity × width`.
+    /// `x`, `out`: `batch × rows × width`. `cache`: keys then values, each `batch × capacity × width`
+    /// numbers as the device keeps them ([`kept_len`](crate::memory::Device::kept_len)).
     /// `modulation`: `batch × PARTS·width`.
     pub(crate) fn forward(
         &self,
@@ -194,7 +195,7 @@ impl<B: Backend> Block<'_, B> {
             None => (Normalisation::None, 0.25 / libm::sqrtf(head_width as f32)),
         };
         let q = arena.take(x.len());
-        let (k, v) = cache.split_at_mut(batch * capacity * config.width);
+        let (k, v) = cache.split_at_mut(b.kept_len(batch * capacity * config.width));
         let size = split_qkv::Dims { batch, rows, heads, head_width, start, capacity };
         b.split_qkv(q, k, v, qkv, Some([self.q_bias, self.v_bias]), normalisation, size)?;
 

@@ -219,7 +219,7 @@ impl<B: Backend> Transformer<'_, '_, B> {
             let d = PlaceDims { rows: images, width: part, stride: length * width, start };
             b.place_rows(x, rows, d)?;
         }
-        let cache = arena.take(self.cache_len(images, length));
+        let cache = arena.take(self.cache_len(b, images, length));
         let mask = Mask::UpToScale(&ladder.ends()[..scales]);
         let pass = Pass { batch: images, rows: length, start: 0, capacity: length, mask };
         let x = self.predict(b, x, cache, conditions, pass, &mut arena)?;
@@ -255,7 +255,7 @@ impl<B: Backend> Transformer<'_, '_, B> {
     }
 
     /// Floats of keys and values for `batch` sequences of `capacity` rows.
-    pub fn cache_len(&self, batch: usize, capacity: usize) -> usize {
-        self.config.depth * 2 * batch * capacity * self.config.width
+    pub fn cache_len(&self, b: &B, batch: usize, capacity: usize) -> usize {
+        self.config.depth * 2 * b.kept_len(batch * capacity * self.config.width)
     }
 }

@@ -1,6 +1,8 @@
 //! softmax(q·kᵀ)·v for each head.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

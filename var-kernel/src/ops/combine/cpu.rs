@@ -2,7 +2,10 @@
 
 use core::convert::Infallible;
 
-use super::{Combine, PlaceDims, check_embedding, check_gated, check_scale_rows, check_table};
+use super::{
+    Combine, PlaceDims, check_codes, check_embedding, check_gated, check_kept, check_scale_rows,
+    check_table,
+};
 use crate::cpu::Cpu;
 use crate::cpu::math::{gelu, silu};
 use crate::cpu::simd::{Kernel, LANES, Simd};
@@ -106,6 +109,32 @@ impl Combine for Cpu<'_> {
         check_embedding(out.len(), table.len(), indices, width);
         for (row, index) in out.chunks_exact_mut(width).zip(indices) {
             row.copy_from_slice(&table[*index as usize * width..][..width]);
+        }
+        Ok(())
+    }
+
+    fn codes(
+        &self,
+        out: &mut [f32],
+        codebook: &[f32],
+        tokens: &[u32],
+        width: usize,
+    ) -> Result<(), Infallible> {
+        check_codes(out.len(), codebook.len(), tokens.len(), width);
+        self.embedding(out, codebook, tokens, width)
+    }
+
+    fn keep_tokens(
+        &self,
+        tokens: &mut [u32],
+        given: &[u32],
+        kept: &[bool],
+    ) -> Result<(), Infallible> {
+        check_kept(tokens.len(), given.len(), kept.len());
+        for (cell, (token, given)) in tokens.iter_mut().zip(given).enumerate() {
+            if kept[cell % kept.len()] {
+                *token = *given;
+            }
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! Sums of matrices, rows by index, activations, gates: what needs one pass over memory.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -136,6 +138,37 @@ pub trait Combine: Device {
         width: usize,
     ) -> Result<(), Self::Error>;
 
+    /// Looks tokens' codes up: `out[r] = codebook[tokens[r]]`, rows of `width`; as
+    /// [`Combine::embedding`], of tokens on the device.
+    ///
+    /// # Panics
+    /// If `out` is not `tokens.len() × width` or the codebook is not whole rows; on the CPU, if a token
+    /// is past its end.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn codes(
+        &self,
+        out: &mut Self::Slice,
+        codebook: &Self::Slice,
+        tokens: &Self::Tokens,
+        width: usize,
+    ) -> Result<(), Self::Error>;
+
+    /// Puts given tokens where they are kept: `tokens[i] = given[i]` if `kept[i mod kept.len()]`.
+    ///
+    /// # Panics
+    /// If there are not as many given tokens, or they are no multiple of `kept.len()`.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn keep_tokens(
+        &self,
+        tokens: &mut Self::Tokens,
+        given: &[u32],
+        kept: &[bool],
+    ) -> Result<(), Self::Error>;
+
     /// Copies `x` to `out`.
     ///
     /// # Panics
@@ -196,4 +229,21 @@ pub(crate) fn check_embedding(out: usize, table: usize, indices: &[u32], width: 
     if let Some(last) = indices.iter().max() {
         assert!((*last as usize) < table / width, "embedding: {last} of {}", table / width);
     }
+}
+
+/// Refuses a codebook that is not whole rows, and an `out` of another size.
+#[track_caller]
+pub(crate) fn check_codes(out: usize, codebook: usize, tokens: usize, width: usize) {
+    assert_eq!(out, tokens * width, "codes: out is not tokens × width");
+    assert!(
+        width > 0 && codebook > 0 && codebook.is_multiple_of(width),
+        "codes: {codebook} floats are not whole rows of {width}"
+    );
+}
+
+/// Refuses lists of tokens to keep that do not fit.
+#[track_caller]
+pub(crate) fn check_kept(tokens: usize, given: usize, kept: usize) {
+    assert_eq!(tokens, given, "keep_tokens: not as many given as drawn");
+    assert!(kept > 0 && given.is_multiple_of(kept), "keep_tokens: {given} tokens, {kept} cells");
 }

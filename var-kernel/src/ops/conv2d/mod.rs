@@ -1,6 +1,8 @@
 //! 3×3 and 1×1 convolutions over pictures whose channels lie side by side.
 
 pub(crate) mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{Conv2d, Dims, Grid};
 use crate::cpu::Matrix;
-use crate::ops::testing::{assert_close, on_each_cpu, random};
+use crate::ops::testing::{Lends, coarse, on_each_backend, on_each_cpu, random};
 
 /// The input's number at a place of the output's grid, zero outside.
 fn input(x: &[f32], d: Dims, picture: usize, y: i64, column: i64, i: usize) -> f64 {
@@ -63,14 +63,24 @@ fn convolve(
 /// Weights and inputs in −1 .. 1, with and without a residual; the tolerance is for a sum's spread.
 fn compare(d: Dims) {
     let taps = d.kernel * d.kernel;
-    let x = random(d.batch * d.height * d.width * d.inner, 1);
-    let weight = random(d.outer * d.inner * taps, 2);
+    let x = coarse(d.batch * d.height * d.width * d.inner, 1);
+    let weight = coarse(d.outer * d.inner * taps, 2);
     let bias = random(d.outer, 3);
     let residual = random(d.out_len(), 4);
     let tolerance = 4e-6 * ((d.inner * taps) as f64).sqrt();
-    for residual in [None, Some(&residual[..])] {
-        let got = convolve(&x, Matrix::F32(&weight), &bias, residual, d);
-        assert_close(&got, &oracle(&x, &weight, &bias, residual, d), tolerance);
+    for with_residual in [false, true] {
+        let want = oracle(&x, &weight, &bias, with_residual.then_some(&residual[..]), d);
+        for got in on_each_backend!(
+            [out: d.out_len()],
+            [x, bias, residual],
+            [weight: [d.outer, d.inner, d.kernel, d.kernel]],
+            |b| {
+                let mut scratch = b.lend(b.conv2d_scratch(d));
+                b.conv2d(out, x, weight, bias, with_residual.then_some(residual), &mut scratch, d)
+            }
+        ) {
+            got.assert_as_close(&want, tolerance);
+        }
     }
 }
 

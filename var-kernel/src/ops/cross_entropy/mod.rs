@@ -1,6 +1,8 @@
 //! How unlikely the right token was.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

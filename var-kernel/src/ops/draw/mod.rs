@@ -1,6 +1,8 @@
 //! Logits → tokens: guidance, filter and draw for every cell of a token map.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -63,7 +65,7 @@ pub trait Draw: Device {
     /// Only the device's own; never on the CPU.
     fn draw(
         &self,
-        tokens: &mut [u32],
+        tokens: &mut Self::Tokens,
         mixture: Option<Mixture<'_, Self::Slice>>,
         logits: &Self::Slice,
         unconditional: Option<&Self::Slice>,

@@ -3,8 +3,10 @@
 use std::vec;
 use std::vec::Vec;
 
+use proptest::prelude::*;
+
 use super::{Dims, Draw, Mixture, Settings};
-use crate::ops::testing::{assert_close, on_each_cpu, random};
+use crate::ops::testing::{on_each_backend, random, tokens_in};
 use crate::sample::random::Philox;
 use crate::sample::{Filter, Source, gumbel};
 
@@ -15,22 +17,30 @@ fn settings(source: Source<'_>) -> Settings<'_> {
     Settings { guidance: 0.0, filter, source, scale: 2, indices: &[10, 11] }
 }
 
-fn tokens(logits: &[f32], unconditional: Option<&[f32]>, settings: &Settings<'_>) -> Vec<u32> {
-    let rows = D.images * D.positions;
-    let drawn = on_each_cpu(rows, |cpu, out| {
-        let mut tokens = vec![u32::MAX; rows];
-        let Ok(()) = cpu.draw(&mut tokens, None, logits, unconditional, settings, D);
-        for (out, token) in out.iter_mut().zip(&tokens) {
-            *out = *token as f32;
-        }
+/// What every backend draws: all the same.
+fn tokens(
+    logits: &[f32],
+    unconditional: Option<&[f32]>,
+    settings: &Settings<'_>,
+    d: Dims,
+) -> Vec<u32> {
+    let (logits, other) = (logits.to_vec(), unconditional.unwrap_or(&[0.0]).to_vec());
+    let guided = unconditional.is_some();
+    let all = on_each_backend!([out: d.images * d.positions], [logits, other], |b| {
+        let tokens = tokens_in(b, out);
+        b.draw(tokens, None, logits, guided.then_some(other), settings, d)
     });
-    drawn.iter().map(|token| *token as u32).collect()
+    let drawn = all[0].tokens();
+    for other in &all[1..] {
+        assert_eq!(other.tokens(), drawn, "{} draws otherwise than the CPU", other.name);
+    }
+    drawn
 }
 
 #[test]
 fn a_seed_draws_with_its_own_number_for_each_cell() {
     let logits: Vec<f32> = random(6 * 37, 1).iter().map(|x| 3.0 * x).collect();
-    for (row, token) in tokens(&logits, None, &settings(Source::Seed(42))).iter().enumerate() {
+    for (row, token) in tokens(&logits, None, &settings(Source::Seed(42)), D).iter().enumerate() {
         let (image, position) = (10 + row as u32 / 3, row as u32 % 3);
         let u = f64::from(Philox::new(42).token(image, 2, position));
         let weights: Vec<f64> =
@@ -44,8 +54,8 @@ fn a_seed_draws_with_its_own_number_for_each_cell() {
 
 #[test]
 fn given_numbers_are_read_in_order_of_cells() {
-    let drawn =
-        tokens(&[0.0; 6 * 37], None, &settings(Source::Given(&[0.0, 0.0, 0.0, 0.0, 0.5, 0.0])));
+    let settings = settings(Source::Given(&[0.0, 0.0, 0.0, 0.0, 0.5, 0.0]));
+    let drawn = tokens(&[0.0; 6 * 37], None, &settings, D);
     assert_eq!(drawn, [0, 0, 0, 0, 18, 0]);
 }
 
@@ -58,8 +68,8 @@ fn guidance_moves_away_from_the_unconditional() {
         unconditional[row * 37 + 5] = 1.0;
     }
     let guided = Settings { guidance: 1.0, ..settings(Source::Greedy) };
-    assert_eq!(tokens(&logits, None, &guided), [5; 6]);
-    assert_eq!(tokens(&logits, Some(&unconditional), &guided), [9; 6]);
+    assert_eq!(tokens(&logits, None, &guided, D), [5; 6]);
+    assert_eq!(tokens(&logits, Some(&unconditional), &guided, D), [9; 6]);
 }
 
 #[test]
@@ -67,10 +77,6 @@ fn a_mixture_follows_its_formula() {
     let (width, ratio) = (5, 0.25);
     let (logits, codebook) = (random(6 * 37, 1), random(37 * width, 2));
     let settings = settings(Source::Seed(3));
-    let got = on_each_cpu(6 * width, |cpu, out| {
-        let mixture = Mixture { out, codebook: &codebook[..], ratio };
-        let Ok(()) = cpu.draw(&mut [0; 6], Some(mixture), &logits, None, &settings, D);
-    });
     let temperature = 0.27 * (1.0 - 0.95 * ratio);
     let mut want = Vec::new();
     for row in 0..6 {
@@ -88,5 +94,38 @@ fn a_mixture_follows_its_formula() {
             want.push((0..37).map(of).sum::<f64>() / total);
         }
     }
-    assert_close(&got, &want, 2e-5);
+    for got in on_each_backend!([out: 6 * width, drawn: 6], [logits, codebook], |b| {
+        let mixture = Mixture { out, codebook, ratio };
+        b.draw(tokens_in(b, drawn), Some(mixture), logits, None, &settings, D)
+    }) {
+        got.part(0..6 * width).assert_as_close(&want, 2e-5);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// With few different logits there are ties at every border.
+    #[test]
+    fn every_filter_draws_alike_on_every_backend(
+        codes in 1_usize..700,
+        levels in prop::sample::select(&[2.0_f32, 7.0, 1e6][..]),
+        size in 0.5_f32..20.0,
+        top_k in prop::sample::select(&[0_usize, 1, 2, 30, 900][..]),
+        top_p in prop::sample::select(&[0.0_f32, 0.001, 0.3, 0.96, 1.0][..]),
+        guidance in 0.0_f32..3.0,
+        seed: u64,
+    ) {
+        let d = Dims { codes, ..D };
+        let of = |seed| -> Vec<f32> {
+            let spread = |x: &f32| (levels * x).round() / levels * size;
+            random(6 * codes, seed).iter().map(spread).collect()
+        };
+        let (logits, other) = (of(seed), of(!seed));
+        let filter = Filter { top_k, top_p };
+        for source in [Source::Seed(seed), Source::Greedy] {
+            let settings = Settings { guidance, filter, ..settings(source) };
+            tokens(&logits, Some(&other), &settings, d);
+        }
+    }
 }

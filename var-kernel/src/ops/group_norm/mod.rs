@@ -1,6 +1,8 @@
 //! Normalises groups of channels over a whole picture.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 pub mod moments;
 #[cfg(test)]
 mod tests;

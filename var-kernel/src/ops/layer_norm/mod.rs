@@ -1,6 +1,8 @@
 //! Adaptive LayerNorm: rows to mean 0 and variance 1, then scaled and shifted by a condition.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

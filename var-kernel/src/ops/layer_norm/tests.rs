@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Dims, LayerNorm};
 use crate::ops::PerRow;
-use crate::ops::testing::{assert_close, on_each_cpu, random};
+use crate::ops::testing::{on_each_backend, random};
 
 const EPS: f32 = 1e-6;
 
@@ -31,23 +31,32 @@ proptest! {
         let stride = 2 * channels + 3;
         let table = random(rows.div_ceil(shared) * stride, 1);
         let part = |start| PerRow { table: &table[..], start, stride, rows: shared };
-        let (scale, shift) = (part(3), part(3 + channels));
         let x: Vec<f32> = random(rows * channels, 2).iter().map(|x| 5.0 + 3.0 * x).collect();
-        let got = on_each_cpu(x.len(), |cpu, out| {
-            let Ok(()) = cpu.layer_norm(out, &x, scale, shift, EPS, Dims { rows, channels });
-        });
-        assert_close(&got, &naive(&x, scale, shift, channels), 2e-4);
+        let want = naive(&x, part(3), part(3 + channels), channels);
+        for got in on_each_backend!([out: x.len()], [x, table], |b| {
+            let scale = PerRow { table, start: 3, stride, rows: shared };
+            let shift = PerRow { start: 3 + channels, ..scale };
+            b.layer_norm(out, x, scale, shift, EPS, Dims { rows, channels })
+        }) {
+            got.assert_close(&want, 2e-4);
+        }
     }
 }
 
 #[test]
 fn a_model_s_width_is_within_four_units_of_float() {
-    let (rows, channels) = (3, 1024);
-    let table = random(2 * channels, 3);
-    let part = |start| PerRow { table: &table[..], start, stride: 2 * channels, rows };
-    let x = random(rows * channels, 4);
-    let got = on_each_cpu(x.len(), |cpu, out| {
-        let Ok(()) = cpu.layer_norm(out, &x, part(0), part(channels), EPS, Dims { rows, channels });
-    });
-    assert_close(&got, &naive(&x, part(0), part(channels), channels), 2e-6);
+    for channels in [1024, 1920, 2304] {
+        let (rows, stride) = (3, 2 * channels);
+        let table = random(stride, 3);
+        let part = |start| PerRow { table: &table[..], start, stride, rows };
+        let x = random(rows * channels, 4);
+        let want = naive(&x, part(0), part(channels), channels);
+        for got in on_each_backend!([out: x.len()], [x, table], |b| {
+            let scale = PerRow { table, start: 0, stride, rows };
+            let shift = PerRow { start: channels, ..scale };
+            b.layer_norm(out, x, scale, shift, EPS, Dims { rows, channels })
+        }) {
+            got.assert_close(&want, 2e-6);
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Rows times a transposed weight matrix, plus bias, and what the network does next with the sum.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 mod few;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::cpu::Matrix;
 use crate::cpu::matrix::Q8_BLOCK;
-use crate::ops::testing::{assert_close, on_each_cpu, random};
+use crate::ops::testing::{assert_close, coarse, on_each_backend, on_each_cpu, random};
 
 /// A matrix in each format.
 struct Stored {
@@ -109,35 +109,72 @@ proptest! {
 
     #[test]
     fn epilogues_follow_their_formulas(
-        rows in 1_usize..30,
-        inner in 1_usize..20,
+        rows in 1_usize..40,
+        inner in prop::sample::select(&[1_usize, 7, 8, 19, 24, 32, 64, 72, 96][..]),
         outer in 1_usize..50,
         served in 1_usize..5,
         spare in 0_usize..4,
         period in 1_usize..7,
         seed: u64,
     ) {
-        let d = Dims { rows, inner, outer };
-        let x = random(rows * inner, seed);
-        let weight = random(outer * inner, seed ^ 1);
-        let bias = random(outer, seed ^ 2);
-        let residual = random(rows * outer, seed ^ 3);
-        let stride = outer + 2 * spare;
-        let table = random(rows.div_ceil(served) * stride, seed ^ 4);
-        let gate = PerRow { table: &table[..], start: spare, stride, rows: served };
-        let plus = random(period * outer, seed ^ 5);
-        for epilogue in [
-            Epilogue::None,
-            Epilogue::Gelu,
-            Epilogue::Gated { residual: &residual[..], gate },
-            Epilogue::Plus { table: &plus[..] },
-        ] {
-            for bias in [None, Some(&bias[..])] {
-                let weight = Matrix::F32(&weight);
-                let got = on_each_cpu(rows * outer, |cpu, out| {
-                    let Ok(()) = cpu.linear(out, &x, weight, bias, epilogue, d);
-                });
-                assert_close(&got, &oracle(&x, weight, bias, epilogue, d), 1e-5);
+        compare(Dims { rows, inner, outer }, served, spare, period, seed);
+    }
+}
+
+/// Several tiles of every kind, none of them whole; few rows of a deep product.
+#[test]
+fn epilogues_follow_their_formulas_in_every_tile() {
+    for (rows, inner, outer) in
+        [(130, 72, 140), (300, 64, 270), (257, 200, 129), (3, 2048, 40), (31, 1056, 33)]
+    {
+        compare(Dims { rows, inner, outer }, 7, 2, 5, 1);
+    }
+}
+
+/// Every epilogue with and without bias. Operands that every format holds as they are: what is left is
+/// the sums' rounding, but where what comes out is short.
+fn compare(d: Dims, served: usize, spare: usize, period: usize, seed: u64) {
+    let Dims { rows, inner, outer } = d;
+    let x = coarse(rows * inner, seed);
+    let weight = coarse(outer * inner, seed ^ 1);
+    let bias = random(outer, seed ^ 2);
+    let residual = random(rows * outer, seed ^ 3);
+    let stride = outer + 2 * spare;
+    let table = random(rows.div_ceil(served) * stride, seed ^ 4);
+    let plus = random(period * outer, seed ^ 5);
+    for with_bias in [false, true] {
+        for number in 0..4 {
+            let want = {
+                let gate = PerRow { table: &table[..], start: spare, stride, rows: served };
+                let epilogue = match number {
+                    0 => Epilogue::None,
+                    1 => Epilogue::Gelu,
+                    2 => Epilogue::Gated { residual: &residual[..], gate },
+                    _ => Epilogue::Plus { table: &plus[..] },
+                };
+                oracle(&x, Matrix::F32(&weight), with_bias.then_some(&bias[..]), epilogue, d)
+            };
+            for got in on_each_backend!(
+                [out: rows * outer],
+                [x, bias, residual, table, plus],
+                [weight: [outer, inner]],
+                |b| {
+                    let gate = PerRow { table, start: spare, stride, rows: served };
+                    let epilogue = match number {
+                        0 => Epilogue::None,
+                        1 => Epilogue::Gelu,
+                        2 => Epilogue::Gated { residual, gate },
+                        _ => Epilogue::Plus { table: plus },
+                    };
+                    b.linear(out, x, weight, with_bias.then_some(bias), epilogue, d)
+                }
+            ) {
+                let tolerance = 2e-6 * (inner as f64).sqrt().max(4.0);
+                if number == 1 {
+                    got.assert_close(&want, tolerance);
+                } else {
+                    got.assert_as_close(&want, tolerance);
+                }
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The closest row of a codebook to each feature.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -39,7 +41,7 @@ pub trait NearestCode: Device {
     /// Only the device's own; never on the CPU.
     fn nearest_code(
         &self,
-        tokens: &mut [u32],
+        tokens: &mut Self::Tokens,
         x: &Self::Slice,
         codebook: &Self::Slice,
         distance: Distance,

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::{Dims, Distance, NearestCode};
-use crate::ops::testing::{on_each_cpu, random};
+use crate::ops::testing::{on_each_backend, random, tokens_in};
 
 /// The squared distance, or minus the cosine.
 fn distance_of(x: &[f32], code: &[f32], distance: Distance) -> f64 {
@@ -22,13 +22,16 @@ fn distance_of(x: &[f32], code: &[f32], distance: Distance) -> f64 {
     }
 }
 
+/// What every backend finds: all the same.
 fn tokens(x: &[f32], codebook: &[f32], distance: Distance, d: Dims) -> Vec<u32> {
-    let floats = on_each_cpu(d.rows, |cpu, out| {
-        let mut tokens = vec![u32::MAX; d.rows];
-        cpu.nearest_code(&mut tokens, x, codebook, distance, d).unwrap();
-        out.iter_mut().zip(tokens).for_each(|(out, token)| *out = token as f32);
+    let all = on_each_backend!([out: d.rows], [x, codebook], |b| {
+        b.nearest_code(tokens_in(b, out), x, codebook, distance, d)
     });
-    floats.into_iter().map(|token| token as u32).collect()
+    let found = all[0].tokens();
+    for other in &all[1..] {
+        assert_eq!(other.tokens(), found, "{} finds other codes than the CPU", other.name);
+    }
+    found
 }
 
 /// No code may be closer than the one found by more than rounding explains.

@@ -1,6 +1,8 @@
 //! Between token maps of different sides: bicubic up, area down.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 pub mod weights;

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::{Dims, Resize};
-use crate::ops::testing::{assert_close, on_each_cpu, random};
+use crate::ops::testing::{on_each_backend, on_each_cpu, random};
 
 /// The weights of the input's cells for output cell `i`: Keys' kernel at each distance, what falls
 /// outside the grid given to the border's cell.
@@ -52,10 +52,13 @@ fn oracle(x: &[f32], d: Dims, weights: fn(usize, usize, usize) -> Vec<f64>) -> V
 fn compare(d: Dims) {
     let x = random(d.batch * d.from * d.from * d.channels, (d.from * 64 + d.to) as u64);
     let length = d.batch * d.to * d.to * d.channels;
-    let got = on_each_cpu(length, |cpu, out| cpu.bicubic(out, &x, d).unwrap());
-    assert_close(&got, &oracle(&x, d, cubic_weights), 1e-6);
-    let got = on_each_cpu(length, |cpu, out| cpu.area(out, &x, d).unwrap());
-    assert_close(&got, &oracle(&x, d, area_weights), 1e-6);
+    let (cubic, mean) = (oracle(&x, d, cubic_weights), oracle(&x, d, area_weights));
+    for got in on_each_backend!([out: length], [x], |b| b.bicubic(out, x, d)) {
+        got.assert_as_close(&cubic, 1e-6);
+    }
+    for got in on_each_backend!([out: length], [x], |b| b.area(out, x, d)) {
+        got.assert_as_close(&mean, 1e-6);
+    }
 }
 
 #[test]

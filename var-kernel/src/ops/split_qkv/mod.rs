@@ -1,6 +1,8 @@
 //! One product's queries, keys and values → attention's operands, keys and values into a cache.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

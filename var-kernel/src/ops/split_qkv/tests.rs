@@ -6,7 +6,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::{Dims, Normalisation, SplitQkv};
-use crate::ops::testing::{assert_close, on_each_cpu, random};
+use crate::ops::testing::{on_each_backend, random};
 
 /// Row `i` of sequence `b`, third `part`, made unit length per head times `exp(scale)`.
 fn naive(
@@ -46,29 +46,28 @@ proptest! {
         let (q_bias, v_bias) = (random(d.width(), 2), random(d.width(), 3));
         // Some above ln 100, where the factor stops growing.
         let scale: Vec<f32> = random(heads, 4).iter().map(|x| 5.0 * x).collect();
-        let normalisation =
-            if unit { Normalisation::UnitLength { scale: &scale[..] } } else { Normalisation::None };
         let (new, kept) = (batch * rows * d.width(), batch * d.capacity * d.width());
-        let got = on_each_cpu(new + 2 * kept, |cpu, out| {
-            let (q, caches) = out.split_at_mut(new);
-            let (k, v) = caches.split_at_mut(kept);
-            k.fill(9.0);
-            v.fill(9.0);
-            let biases = Some([&q_bias[..], &v_bias[..]]);
-            let Ok(()) = cpu.split_qkv(q, k, v, &qkv, biases, normalisation, d);
-        });
         let ones = vec![0.0; heads];
         let (q_scale, k_scale) = (unit.then_some(&scale[..]), unit.then_some(&ones[..]));
-        assert_close(&got[..new], &naive(&qkv, Some(&q_bias), q_scale, 0, d), 3e-5);
-        for (cache, bias, scale, part) in
-            [(&got[new..new + kept], None, k_scale, 1), (&got[new + kept..], Some(&v_bias[..]), None, 2)]
-        {
-            let want = naive(&qkv, bias, scale, part, d);
-            for (b, rows) in cache.chunks_exact(d.capacity * d.width()).enumerate() {
-                let (first, last) = (start * d.width(), (start + d.rows) * d.width());
-                let sequence = d.rows * d.width();
-                assert_close(&rows[first..last], &want[b * sequence..][..sequence], 3e-5);
-                prop_assert!(rows[..first].iter().chain(&rows[last..]).all(|x| *x == 9.0));
+        for got in on_each_backend!([q: new, k: kept, v: kept], [qkv, q_bias, v_bias, scale], |b| {
+            let biases = Some([q_bias, v_bias]);
+            let normalisation =
+                if unit { Normalisation::UnitLength { scale } } else { Normalisation::None };
+            b.split_qkv(q, k, v, qkv, biases, normalisation, d)
+        }) {
+            got.part(0..new).assert_close(&naive(&qkv, Some(&q_bias), q_scale, 0, d), 3e-5);
+            for (cache, bias, scale, part) in [
+                (new..new + kept, None, k_scale, 1),
+                (new + kept..new + 2 * kept, Some(&v_bias[..]), None, 2),
+            ] {
+                let (cache, want) = (got.part(cache), naive(&qkv, bias, scale, part, d));
+                let (room, first) = (d.capacity * d.width(), start * d.width());
+                for (b, want) in want.chunks_exact(rows * d.width()).enumerate() {
+                    let new = b * room + first..b * room + first + want.len();
+                    cache.part(new.clone()).assert_close(want, 3e-5);
+                    let around = (b * room..new.start).chain(new.end..(b + 1) * room);
+                    prop_assert!(around.into_iter().all(|i| cache.values[i].is_nan()), "overwritten");
+                }
             }
         }
     }

@@ -1,6 +1,8 @@
 //! A backend that computes nothing: it checks shapes, counts multiply-adds, and by running a model
 //! in an [`Arena`](crate::arena::Arena) of lengths finds out how much memory the model wants.
 
+mod judge;
+
 use core::cell::Cell;
 use core::convert::Infallible;
 
@@ -10,18 +12,15 @@ use crate::ops::combine::{self, Combine, PlaceDims};
 use crate::ops::conv2d::{self, Conv2d};
 use crate::ops::cross_entropy::{self, CrossEntropy};
 use crate::ops::draw::{self, Draw, Mixture, Settings};
-use crate::ops::feature_distance::{self, FeatureDistance};
 use crate::ops::group_norm::{self, Activation, GroupNorm};
 use crate::ops::layer_norm::{self, LayerNorm};
-use crate::ops::leaky_relu::LeakyRelu;
 use crate::ops::linear::{self, Epilogue, Linear};
-use crate::ops::max_pool::{self, MaxPool};
 use crate::ops::nearest_code::{self, Distance, NearestCode};
 use crate::ops::pool::{self, Pool};
 use crate::ops::rectangular_conv2d::{self, RectangularConv2d};
 use crate::ops::resize::{self, Resize};
 use crate::ops::split_qkv::{self, Normalisation, SplitQkv};
-use crate::ops::{Backend, JudgeBackend, PerRow};
+use crate::ops::{Backend, PerRow};
 
 /// Lengths without numbers, as many as anyone asks for: what to make a dry run's arena of.
 pub type Lengths = [(); usize::MAX];
@@ -78,6 +77,7 @@ impl<'b, B: Backend> Dry<'b, B> {
 
 impl<B: Backend> Device for Dry<'_, B> {
     type Slice = [()];
+    type Tokens = [()];
     type Matrix<'a> = DryMatrix;
     type Error = Infallible;
 
@@ -89,6 +89,29 @@ impl<B: Backend> Device for Dry<'_, B> {
     fn download(&self, to: &mut [f32], from: &[()]) -> Result<(), Infallible> {
         assert_eq!(to.len(), from.len(), "download: lengths differ");
         Ok(())
+    }
+
+    fn tokens_in(run: &mut [()]) -> &mut [()] {
+        run
+    }
+
+    fn upload_tokens(&self, to: &mut [()], from: &[u32]) -> Result<(), Infallible> {
+        assert_eq!(to.len(), from.len(), "upload: lengths differ");
+        Ok(())
+    }
+
+    fn download_tokens(&self, to: &mut [u32], from: &[()]) -> Result<(), Infallible> {
+        assert_eq!(to.len(), from.len(), "download: lengths differ");
+        to.fill(0);
+        Ok(())
+    }
+
+    fn kept_len(&self, numbers: usize) -> usize {
+        self.backend.kept_len(numbers)
+    }
+
+    fn pictures_together(&self) -> usize {
+        self.backend.pictures_together()
     }
 }
 
@@ -103,7 +126,9 @@ impl<B: Backend> Attention for Dry<'_, B> {
         mask: Mask<'_>,
         d: attention::Dims,
     ) -> Result<(), Infallible> {
-        d.check(out.len(), q.len(), k.len(), v.len(), mask);
+        let numbers = d.batch * d.capacity * d.heads * d.head_width;
+        let [k, v] = [k, v].map(|kept| self.kept_numbers(kept.len(), numbers));
+        d.check(out.len(), q.len(), k, v, mask);
         self.tell(Sizes::Attention(d));
         self.count(d.multiply_adds())
     }
@@ -163,6 +188,27 @@ impl<B: Backend> Combine for Dry<'_, B> {
         Ok(())
     }
 
+    fn codes(
+        &self,
+        out: &mut [()],
+        codebook: &[()],
+        tokens: &[()],
+        width: usize,
+    ) -> Result<(), Infallible> {
+        combine::check_codes(out.len(), codebook.len(), tokens.len(), width);
+        Ok(())
+    }
+
+    fn keep_tokens(
+        &self,
+        tokens: &mut [()],
+        given: &[u32],
+        kept: &[bool],
+    ) -> Result<(), Infallible> {
+        combine::check_kept(tokens.len(), given.len(), kept.len());
+        Ok(())
+    }
+
     fn copy(&self, out: &mut [()], x: &[()]) -> Result<(), Infallible> {
         assert_eq!(out.len(), x.len(), "copy: lengths differ");
         Ok(())
@@ -206,7 +252,7 @@ impl<B: Backend> CrossEntropy for Dry<'_, B> {
 impl<B: Backend> Draw for Dry<'_, B> {
     fn draw(
         &self,
-        tokens: &mut [u32],
+        tokens: &mut [()],
         mixture: Option<Mixture<'_, [()]>>,
         logits: &[()],
         unconditional: Option<&[()]>,
@@ -215,7 +261,6 @@ impl<B: Backend> Draw for Dry<'_, B> {
     ) -> Result<(), Infallible> {
         let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);
         d.check(tokens.len(), lengths, logits.len(), unconditional.map(<[()]>::len));
-        tokens.fill(0);
         Ok(())
     }
 }
@@ -270,14 +315,13 @@ impl<B: Backend> Linear for Dry<'_, B> {
 impl<B: Backend> NearestCode for Dry<'_, B> {
     fn nearest_code(
         &self,
-        tokens: &mut [u32],
+        tokens: &mut [()],
         x: &[()],
         codebook: &[()],
         _distance: Distance,
         d: nearest_code::Dims,
     ) -> Result<(), Infallible> {
         d.check(tokens.len(), x.len(), codebook.len());
-        tokens.fill(0);
         self.count(d.multiply_adds())
     }
 }
@@ -342,35 +386,9 @@ impl<B: Backend> SplitQkv for Dry<'_, B> {
             Normalisation::UnitLength { scale } => Some(scale.len()),
         };
         let biases = biases.map(|biases| biases.map(<[()]>::len));
-        d.check(q.len(), [k.len(), v.len()], qkv.len(), biases, scale);
-        Ok(())
-    }
-}
-
-impl<B: JudgeBackend> FeatureDistance for Dry<'_, B> {
-    fn feature_distance(
-        &self,
-        out: &mut [()],
-        a: &[()],
-        b: &[()],
-        weights: &[()],
-        d: feature_distance::Dims,
-    ) -> Result<(), Infallible> {
-        d.check(out.len(), a.len(), b.len(), weights.len());
-        Ok(())
-    }
-}
-
-impl<B: JudgeBackend> LeakyRelu for Dry<'_, B> {
-    fn leaky_relu(&self, out: &mut [()], x: &[()], _slope: f32) -> Result<(), Infallible> {
-        assert_eq!(out.len(), x.len(), "leaky_relu: lengths differ");
-        Ok(())
-    }
-}
-
-impl<B: JudgeBackend> MaxPool for Dry<'_, B> {
-    fn max_pool(&self, out: &mut [()], x: &[()], d: max_pool::Dims) -> Result<(), Infallible> {
-        d.check(out.len(), x.len());
+        let numbers = d.batch * d.capacity * d.width();
+        let kept = [k.len(), v.len()].map(|length| self.kept_numbers(length, numbers));
+        d.check(q.len(), kept, qkv.len(), biases, scale);
         Ok(())
     }
 }

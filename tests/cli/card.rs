@@ -1,0 +1,202 @@
+//! `--device`: cards that are there, that are not, and that refuse. The driver is a fake that computes
+//! nothing, compiled by the system's C compiler.
+
+use super::Place;
+
+/// What wants a card says so where the build has none.
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn a_build_without_cards_says_so() {
+    let place = Place::new();
+    let only = "this build computes on the CPU only";
+    for (options, message) in [
+        (["--device", "cuda"], format!("--device cuda: {only}: use --device cpu, or build with")),
+        (["--device", "cuda:3"], format!("--device cuda:3: {only}")),
+        (["--precision", "f16"], format!("--precision goes with --device cuda: {only}, in f32")),
+    ] {
+        place.refused(&["sample", options[0], options[1]], 1, &message);
+    }
+    let cpu = ["sample", "--device", "cpu", "--precision", "f16"];
+    place.refused(&cpu, 2, "--precision goes with --device cuda");
+}
+
+#[cfg(feature = "cuda")]
+mod with_cards {
+    use std::fs;
+    use std::path::Path;
+    use std::process::{Command, Output};
+
+    use super::Place;
+    use crate::cli::fixture;
+
+    const SMALL: [&str; 7] = ["sample", "--count", "2", "--seed", "3", "-o", "out.png"];
+
+    /// Builds the fake driver and, if wanted, NVRTC into `folder`; false if there is no C compiler.
+    fn build(folder: &Path, nvrtc: bool) -> bool {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cuda/fake_driver.c");
+        let libraries: &[(&str, &[&str])] = &[("libcuda.so", &[]), ("libnvrtc.so", &["-DNVRTC"])];
+        for (name, define) in &libraries[..1 + usize::from(nvrtc)] {
+            let mut cc = Command::new("cc");
+            cc.args(["-shared", "-fPIC", "-w", "-o"])
+                .arg(folder.join(name))
+                .args(*define)
+                .arg(&source);
+            match cc.status() {
+                Err(_) => {
+                    eprintln!("skipped: no C compiler");
+                    return false;
+                }
+                Ok(status) => assert!(status.success(), "{name} does not compile"),
+            }
+        }
+        true
+    }
+
+    /// `var` where only what lies in `folder` stands for a driver.
+    fn command(place: &Place, folder: &Path, fake: &str, arguments: &[&str]) -> Command {
+        let mut command = place.command(arguments);
+        command.env("LD_LIBRARY_PATH", folder).env("VAR_FAKE_CARD", fake);
+        command.env("VAR_CUBINS", folder.join("cubins"));
+        command
+    }
+
+    #[test]
+    fn without_a_driver_it_says_so_or_computes_on_the_processor() {
+        let (place, none) = (Place::new(), tempfile::tempdir().unwrap());
+        if Path::new("/dev/nvidiactl").exists() {
+            eprintln!("skipped: this machine has a driver");
+            return;
+        }
+        let on = |device: &[&str]| command(&place, none.path(), "", &[&SMALL[..], device].concat());
+        for name in ["cuda", "cuda:1"] {
+            let message = format!("--device {name}: there is no NVIDIA driver on this machine");
+            place.refused_by(&mut on(&["--device", name]), 1, &message);
+        }
+        let outputs = [&["--device", "cpu"][..], &[], &["--quiet"]].map(|device| {
+            let output = on(device).output().unwrap();
+            let faults = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{faults}");
+            let picture = fs::read(place.path("out.png")).unwrap();
+            fs::remove_file(place.path("out.png")).unwrap();
+            (picture, faults)
+        });
+        let line =
+            "computing on the processor, in f32: there is no NVIDIA driver on this machine\n";
+        let said = outputs.each_ref().map(|(_, faults)| faults.contains(line));
+        assert_eq!(said, [false, true, false], "{:?}", outputs[1].1);
+        assert!(outputs.iter().all(|(picture, _)| *picture == outputs[0].0), "other bytes");
+    }
+
+    #[test]
+    fn a_card_that_cannot_be_used_is_named() {
+        let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
+        if !build(folder.path(), true) {
+            return;
+        }
+        for (fake, device, message) in [
+            ("none", "cuda", "--device cuda: the NVIDIA driver finds no card"),
+            (
+                "",
+                "cuda:5",
+                "--device cuda:5: there is no card number 5: the driver finds 1, counted from 0",
+            ),
+            (
+                "old-driver",
+                "cuda",
+                "serves CUDA 12.4, this program wants 12.8 or newer: update the driver",
+            ),
+            (
+                "old-card",
+                "cuda",
+                "fake card has compute capability 7.5, this program wants 8.0 or newer",
+            ),
+            ("busy", "cuda", "using the card: all CUDA-capable devices are busy or unavailable"),
+            ("new-card", "cuda", "NVRTC 13.0 does not compile for cards of compute capability 9.0"),
+            ("lost", "cuda", "the card failed, in kernel"),
+        ] {
+            let arguments = [&SMALL[..], &["--device", device]].concat();
+            place.refused_by(&mut command(&place, folder.path(), fake, &arguments), 1, message);
+            assert!(place.names().is_empty(), "{fake}: wrote {:?}", place.names());
+        }
+    }
+
+    #[test]
+    fn a_full_card_says_what_was_asked_and_what_is_free() {
+        let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
+        if !build(folder.path(), true) {
+            return;
+        }
+        let batch = ["sample", "--count", "64", "--batch", "64", "-o", "o.png", "--device", "cuda"];
+        let one = [&SMALL[..], &["--device", "cuda"]].concat();
+        for (fake, arguments, message) in [
+            ("full", &batch[..], "--batch 64 takes "),
+            ("full", &batch, " of memory, the card has "),
+            ("tiny", &one, "MiB of memory of the card cannot be had: "),
+            (
+                "tiny",
+                &one,
+                "MiB of 8.0 MiB are free: try a smaller batch, another card or the processor",
+            ),
+        ] {
+            place.refused_by(&mut command(&place, folder.path(), fake, arguments), 1, message);
+            assert!(place.names().is_empty(), "{fake}: wrote {:?}", place.names());
+        }
+    }
+
+    #[test]
+    fn without_nvrtc_it_says_what_to_install() {
+        let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
+        if !build(folder.path(), false) {
+            return;
+        }
+        let arguments = [&SMALL[..], &["--device", "cuda"]].concat();
+        let message =
+            "NVRTC, which compiles kernels, is not on this machine: install the CUDA toolkit";
+        place.refused_by(&mut command(&place, folder.path(), "", &arguments), 1, message);
+    }
+
+    #[test]
+    fn what_cannot_use_a_card_refuses_one() {
+        let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
+        let model = fixture("default.safetensors");
+        for (arguments, message) in [
+            (
+                &["validate", "--data", ".", "--model", &model][..],
+                "validation on a card is not there yet",
+            ),
+            (
+                &["train", "--data", ".", "--vae", &model, "--out", "run"],
+                "training on a card is not there yet",
+            ),
+        ] {
+            let arguments = [arguments, &["--device", "cuda"][..]].concat();
+            place.refused_by(&mut command(&place, folder.path(), "", &arguments), 1, message);
+        }
+    }
+
+    /// The host's side of a whole run: what is loaded, captured and launched, and that all is given back.
+    #[test]
+    fn a_run_replays_graphs_and_leaves_nothing_behind() {
+        let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
+        if !build(folder.path(), true) {
+            return;
+        }
+        let arguments = ["sample", "--count", "8", "--batch", "2", "-o", "o/", "--device", "cuda"];
+        let Output { status, stdout, stderr } =
+            command(&place, folder.path(), "counting", &arguments).output().unwrap();
+        let (said, faults) =
+            (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+        assert!(status.success() && !faults.contains("fake driver:"), "{said}{faults}");
+        // Batches of two labels with classes: noted, captured, then replayed.
+        let line = said.lines().find(|line| line.starts_with("launches ")).expect("it is counted");
+        let numbers: Vec<u32> = line
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        let [launches, graphs] = numbers[..] else { panic!("{line}") };
+        assert!(launches > 100 && graphs >= 8, "{line}");
+        // Kernels that were compiled are kept.
+        let kept = fs::read_dir(folder.path().join("cubins")).unwrap().count();
+        assert!(kept >= 8, "{kept} texts are kept");
+    }
+}

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Everything a graphics card must show, in one call, on a machine that has neither Rust nor a network.
+#
+#   tests/cuda/check.sh pack FOLDER     where Rust is: builds, and puts all that is wanted into FOLDER
+#   FOLDER/check.sh [RESULTS]           where the card is: checks, then times; results into RESULTS
+#
+# Every step runs, whatever becomes of the others; the summary names each, and the exit code is 1 if one failed.
+# What the machine lacks is named as left out. STEPS="unit models" runs these alone; LIMIT is each step's
+# seconds.
+set -uo pipefail
+
+pack() {
+    local folder=$1 root
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+    set -e
+    mkdir -p "$folder/lib" "$folder/work/var-cli"
+    folder=$(cd "$folder" && pwd)
+    cd "$root"
+    cargo build --release -p var-cli --features cuda
+    cp target/release/var "$folder/var"
+    # A test's program, by the name cargo says it has.
+    program() {
+        "$@" --no-run --message-format=json |
+            sed -n 's/.*"profile":{[^}]*"test":true.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
+    }
+    cp "$(program cargo test -p var-kernel --lib --features cuda)" "$folder/unit"
+    cp "$(program cargo test -p var-cli --test integration --features cuda)" "$folder/models"
+    cp -r fixtures "$folder/work/fixtures"
+    cp tests/cuda/check.sh "$folder/check.sh"
+    # NVRTC, which the card's machine may lack: one wheel.
+    local venv=target/nvrtc
+    [ -d "$venv" ] || python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet nvidia-cuda-nvrtc
+    find "$venv" -name 'libnvrtc*.so*' -not -name '*alt*' -exec cp -L {} "$folder/lib/" \;
+    du -sh "$folder"
+}
+
+if [ "${1:-}" = pack ]; then
+    pack "${2:?pack wants a folder}"
+    exit
+fi
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+results=${1:-${OUT:-$here/results}}
+mkdir -p "$results"
+results=$(cd "$results" && pwd)
+export LD_LIBRARY_PATH="$here/lib:${LD_LIBRARY_PATH:-}" VAR_REQUIRE=cuda,nvrtc
+export VAR_CUBINS="$results/cubins" CARGO_MANIFEST_DIR="$here/work/var-cli"
+limit=${LIMIT:-300}
+failed=0
+summary=$results/summary.txt
+: >"$summary"
+
+say() { printf '%s\n' "$*" | tee -a "$summary"; }
+
+# step NAME COMMAND...: runs it, its output into RESULTS/NAME.txt.
+step() {
+    local name=$1 begin=$SECONDS code
+    shift
+    case " ${STEPS:-$name} " in *" $name "*) ;; *) return 0 ;; esac
+    if [ "$(type -t "$1")" = function ]; then
+        ("$@") >"$results/$name.txt" 2>&1
+    else
+        timeout "$limit" "$@" >"$results/$name.txt" 2>&1
+    fi
+    code=$?
+    if [ "$code" = 0 ]; then
+        say "passed  $name ($((SECONDS - begin)) s)"
+    else
+        failed=1
+        say "FAILED  $name (code $code, $((SECONDS - begin)) s): $(grep -v '^ *$' "$results/$name.txt" | tail -n 1)"
+    fi
+    return 0
+}
+
+left_out() { say "left out: $*"; }
+
+if nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used --format=csv >"$results/card.txt" 2>&1; then
+    say "$(tail -n 1 "$results/card.txt")"
+else
+    left_out "the card's name: nvidia-smi does not answer"
+fi
+
+# Right: every operation against its oracle and its naive twin, at the published models' sizes too; whole models
+# against the processor and the golden files; the same bytes from run to run.
+step unit "$here/unit" cuda:: ops:: --test-threads 1
+step models "$here/models" cards:: --nocapture
+cd "$results"
+same_bytes() {
+    for turn in 1 2; do
+        "$here/var" sample --device cuda --count 32 --batch 16 --seed 7 -o "turn-$turn.png" --force || return 1
+    done
+    cmp turn-1.png turn-2.png
+}
+step same-bytes same_bytes
+one_picture_in_each_precision() {
+    "$here/var" sample --device cpu --class 0-9 --seed 0 --quiet --force --tokens cpu.tokens -o cpu.png || return 1
+    for precision in f32 f16 bf16; do
+        "$here/var" sample --device cuda --precision "$precision" --class 0-9 --seed 0 --quiet --force \
+            --tokens "$precision.tokens" -o "$precision.png" || return 1
+        if cmp -s cpu.tokens "$precision.tokens"; then
+            echo "$precision: the processor's tokens"
+        else
+            echo "$precision: other tokens than the processor's"
+            # Roundings of 16 bits may turn a draw; those of singles hardly ever do.
+            [ "$precision" = f32 ] && return 1
+        fi
+    done
+    return 0
+}
+step precisions one_picture_in_each_precision
+
+# Clean: races and reads past the end, at sizes a sanitizer can bear.
+if command -v compute-sanitizer >/dev/null; then
+    for tool in memcheck racecheck; do
+        VAR_SIZES=awkward step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 \
+            "$here/unit" ops::twins ops::draw ops::nearest_code ops::combine --test-threads 1
+    done
+else
+    left_out "memcheck, racecheck: no compute-sanitizer on this machine"
+fi
+
+# Fast: per scale, per kernel, share of the measured peak.
+step bench-built-in "$here/var" bench --device cuda --json
+for size in "16 1" "16 64" "30 1" "30 64"; do
+    read -r depth batch <<<"$size"
+    step "bench-d$depth-batch-$batch" "$here/var" bench --device cuda --depth "$depth" --dtype f16 --batch "$batch" --runs 5
+done
+grep -H -E 'class → picture|sampling|batch|peak' "$results"/bench-d*.txt 2>/dev/null | sed "s|$results/||" >>"$summary"
+
+exit "$failed"

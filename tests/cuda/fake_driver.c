@@ -1,0 +1,164 @@
+/* An NVIDIA driver and an NVRTC that compute nothing, for tests of what is asked of them and of what is said
+ * when they refuse. Memory is the host's. Built twice: as libcuda.so and, with -DNVRTC, as libnvrtc.so.
+ *
+ * VAR_FAKE_CARD says what is wrong: none, old-driver, old-card, new-card, busy, full, tiny, lost;
+ * anything else is a card.
+ * What should never happen (writes past memory, allocations within a capture, things left behind) is said on
+ * stderr, after "fake driver:". */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int is(const char* name) {
+    const char* fake = getenv("VAR_FAKE_CARD");
+    return fake && strcmp(fake, name) == 0;
+}
+
+#ifdef NVRTC
+
+int nvrtcVersion(int* major, int* minor) { return *major = 13, *minor = 0, 0; }
+int nvrtcGetNumSupportedArchs(int* count) { return *count = 1, 0; }
+int nvrtcGetSupportedArchs(int* archs) { return archs[0] = is("new-card") ? 80 : 90, 0; }
+int nvrtcCreateProgram(void** program, const char* source, const char* name, int count, void* headers, void* names) {
+    return *program = strdup(source), 0;
+}
+int nvrtcCompileProgram(void* program, int count, const char** options) { return 0; }
+int nvrtcGetProgramLogSize(void* program, size_t* size) { return *size = 1, 0; }
+int nvrtcGetProgramLog(void* program, char* log) { return *log = 0, 0; }
+int nvrtcGetCUBINSize(void* program, size_t* size) { return *size = strlen(program) + 1, 0; }
+int nvrtcGetCUBIN(void* program, char* cubin) { return strcpy(cubin, program), 0; }
+int nvrtcDestroyProgram(void** program) { return free(*program), 0; }
+
+#else
+
+enum { OK = 0, OUT_OF_MEMORY = 2, NO_DEVICE = 100, BUSY = 46, FAILED = 719 };
+enum { MOST = 4096, ROOM = 1 << 30 };
+
+static struct { char* start; size_t bytes; } held[MOST];
+static size_t used;
+static int modules, events, graphs, streams, capturing, launches, graph_launches;
+
+static void wrong(const char* what) { fprintf(stderr, "fake driver: %s\n", what); }
+
+static void inside(uint64_t address, size_t bytes) {
+    for (int i = 0; i < MOST; i++)
+        if (held[i].start && address >= (uint64_t)held[i].start &&
+            address + bytes <= (uint64_t)held[i].start + held[i].bytes)
+            return;
+    wrong("a copy outside of memory");
+}
+
+static size_t room(void) { return is("full") ? ROOM / 16 : is("tiny") ? ROOM / 128 : ROOM; }
+
+static int lost(void) { return is("lost") && launches > 300; }
+
+int cuInit(unsigned flags) { return is("none") ? NO_DEVICE : OK; }
+int cuDriverGetVersion(int* version) { return *version = is("old-driver") ? 12040 : 13000, OK; }
+int cuDeviceGetCount(int* count) { return *count = 1, OK; }
+int cuDeviceGet(int* device, int number) { return *device = number, OK; }
+int cuDeviceGetName(char* name, int room, int device) { return strcpy(name, "fake card"), OK; }
+int cuDeviceGetAttribute(int* value, int attribute, int device) {
+    switch (attribute) {
+        case 75: *value = is("old-card") ? 7 : 9; break;
+        case 76: *value = is("old-card") ? 5 : 0; break;
+        case 16: *value = 132; break;
+        case 97: *value = 227 << 10; break;
+        default: wrong("an unknown attribute");
+    }
+    return OK;
+}
+int cuGetErrorString(int error, const char** text) {
+    *text = error == BUSY ? "all CUDA-capable devices are busy or unavailable"
+            : error == FAILED ? "unspecified launch failure" : "an error";
+    return OK;
+}
+int cuDevicePrimaryCtxRetain(void** context, int device) { return *context = &used, is("busy") ? BUSY : OK; }
+int cuDevicePrimaryCtxRelease_v2(int device) {
+    for (int i = 0; i < MOST; i++)
+        if (held[i].start) wrong("memory is left");
+    if (modules || events || graphs || streams) wrong("modules, events, graphs or streams are left");
+    if (is("counting")) printf("launches %d, graphs %d\n", launches, graph_launches);
+    return OK;
+}
+int cuCtxSetCurrent(void* context) { return context == &used ? OK : 201; }
+int cuStreamCreate(void** stream, unsigned flags) { return streams++, *stream = &streams, OK; }
+int cuStreamDestroy_v2(void* stream) { return streams--, OK; }
+int cuStreamSynchronize(void* stream) {
+    if (capturing) wrong("a wait within a capture");
+    return lost() ? FAILED : OK;
+}
+
+int cuMemAlloc_v2(uint64_t* address, size_t bytes) {
+    if (capturing) wrong("memory is asked for within a capture");
+    if (used + bytes > room()) return OUT_OF_MEMORY;
+    for (int i = 0; i < MOST; i++) {
+        if (held[i].start) continue;
+        held[i].start = aligned_alloc(256, (bytes + 255) / 256 * 256), held[i].bytes = bytes;
+        memset(held[i].start, 0, bytes);
+        return used += bytes, *address = (uint64_t)held[i].start, OK;
+    }
+    return OUT_OF_MEMORY;
+}
+int cuMemFree_v2(uint64_t address) {
+    for (int i = 0; i < MOST; i++) {
+        if (!held[i].start || (uint64_t)held[i].start != address) continue;
+        free(held[i].start);
+        return held[i].start = 0, used -= held[i].bytes, OK;
+    }
+    return wrong("what is freed was not allocated"), OK;
+}
+int cuMemGetInfo_v2(size_t* free, size_t* total) {
+    return *free = room() - used, *total = room(), OK;
+}
+int cuMemHostAlloc(void** memory, size_t bytes, unsigned flags) { return *memory = malloc(bytes), OK; }
+int cuMemFreeHost(void* memory) { return free(memory), OK; }
+int cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, void* stream) {
+    inside(to, bytes);
+    return capturing ? OK : (memcpy((void*)to, from, bytes), OK);
+}
+int cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, void* stream) {
+    if (capturing) wrong("a download within a capture");
+    inside(from, bytes);
+    return memcpy(to, (void*)from, bytes), OK;
+}
+int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void* stream) {
+    inside(to, bytes), inside(from, bytes);
+    return capturing ? OK : (memmove((void*)to, (void*)from, bytes), OK);
+}
+
+int cuModuleLoadData(void** module, const void* image) {
+    if (capturing) wrong("kernels are loaded within a capture");
+    return modules++, *module = strdup(image), OK;
+}
+int cuModuleUnload(void* module) { return modules--, free(module), OK; }
+int cuModuleGetFunction(void** function, void* module, const char* name) {
+    char wanted[128];
+    snprintf(wanted, sizeof wanted, " void %s(", name);
+    if (!strstr(module, wanted)) wrong("a kernel that its text does not have");
+    return *function = strdup(name), OK;
+}
+int cuFuncSetAttribute(void* function, int attribute, int value) { return OK; }
+int cuLaunchKernel(
+    void* function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned ty, unsigned tz, unsigned shared,
+    void* stream, void** arguments, void** extra) {
+    if (!x || y > 65535 || z > 65535 || !threads || threads > 1024 || ty != 1 || tz != 1 || shared > 227 << 10)
+        wrong("a launch no card can do");
+    return launches++, OK;
+}
+
+int cuStreamBeginCapture_v2(void* stream, int mode) { return capturing++ ? (wrong("a capture within another"), OK) : OK; }
+int cuStreamEndCapture(void* stream, void** graph) { return capturing--, graphs++, *graph = &graphs, OK; }
+int cuGraphInstantiateWithFlags(void** executable, void* graph, uint64_t flags) {
+    return graphs++, *executable = &graphs, OK;
+}
+int cuGraphDestroy(void* graph) { return graphs--, OK; }
+int cuGraphExecDestroy(void* executable) { return graphs--, OK; }
+int cuGraphLaunch(void* executable, void* stream) { return graph_launches++, OK; }
+int cuEventCreate(void** event, unsigned flags) { return events++, *event = &events, OK; }
+int cuEventDestroy_v2(void* event) { return events--, OK; }
+int cuEventRecord(void* event, void* stream) { return OK; }
+int cuEventSynchronize(void* event) { return lost() ? FAILED : OK; }
+int cuEventElapsedTime_v2(float* milliseconds, void* begin, void* end) { return *milliseconds = 100.0f, OK; }
+
+#endif

@@ -1,0 +1,101 @@
+//! `--device` and `--precision`: the processor or a card.
+
+#[cfg(feature = "cuda")]
+use anyhow::Context;
+use anyhow::{Result, bail};
+use var_host::engine::Engine;
+
+use super::Usage;
+use super::values::{DeviceName, PrecisionName};
+
+/// Where to compute, as far as it is known before a card is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "no card can be asked for"))]
+pub(crate) struct Device {
+    /// What was asked for; none for a card if one answers.
+    asked: Option<DeviceName>,
+    precision: Option<PrecisionName>,
+}
+
+impl Device {
+    /// What the options mean.
+    pub(crate) fn new(asked: Option<DeviceName>, precision: Option<PrecisionName>) -> Result<Self> {
+        if let (Some(DeviceName::Cpu), Some(_)) = (asked, precision) {
+            let text = "--precision goes with --device cuda: the processor computes in f32";
+            return Err(Usage(text.to_owned()).into());
+        }
+        #[cfg(not(feature = "cuda"))]
+        {
+            let only = "this build computes on the CPU only";
+            if let Some(device @ DeviceName::Cuda(_)) = asked {
+                bail!("--device {device}: {only}: use --device cpu, or build with --features cuda");
+            }
+            if precision.is_some() {
+                bail!("--precision goes with --device cuda: {only}, in f32");
+            }
+        }
+        Ok(Self { asked, precision })
+    }
+
+    /// Refuses a card that was asked for where `what` cannot use one.
+    pub(crate) fn refuse_card(self, what: &str) -> Result<()> {
+        match self.asked {
+            Some(device @ DeviceName::Cuda(_)) => {
+                bail!("--device {device}: {what} on a card is not there yet: use --device cpu")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The engine on the card that was asked for, or on one that answers; else as it is.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn engine<'w>(self, engine: Engine<'w>, quiet: bool) -> Result<Engine<'w>> {
+        let (name, number) = match self.asked {
+            Some(DeviceName::Cpu) => return Ok(engine),
+            Some(name @ DeviceName::Cuda(number)) => (Some(name), number),
+            None => (None, None),
+        };
+        let number = match number {
+            Some(number) => number.into(),
+            None => own_number()?,
+        };
+        let chosen = var_host::card::Chosen { number, precision: self.precision() };
+        match (var_host::card::open(chosen), name) {
+            (Ok(cuda), _) => Ok(engine.on_card(cuda)?),
+            (Err(error), Some(name)) => Err(error).with_context(|| format!("--device {name}")),
+            (Err(error), None) => {
+                if !quiet {
+                    eprintln!("computing on the processor, in f32: {error}");
+                }
+                Ok(engine)
+            }
+        }
+    }
+
+    /// The engine as it is.
+    #[cfg(not(feature = "cuda"))]
+    pub(crate) fn engine<'w>(self, engine: Engine<'w>, _: bool) -> Result<Engine<'w>> {
+        Ok(engine)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn precision(self) -> var_kernel::cuda::Precision {
+        use var_kernel::cuda::Precision;
+        match self.precision {
+            Some(PrecisionName::F32) => Precision::F32,
+            None | Some(PrecisionName::F16) => Precision::F16,
+            Some(PrecisionName::Bf16) => Precision::Bf16,
+        }
+    }
+}
+
+/// The card of this process: `LOCAL_RANK`, as launchers set it, or the first.
+#[cfg(feature = "cuda")]
+fn own_number() -> Result<u32> {
+    match std::env::var("LOCAL_RANK") {
+        Err(_) => Ok(0),
+        Ok(text) => text.trim().parse().map_err(|_| {
+            Usage(format!("LOCAL_RANK in the environment: {text:?} is no number")).into()
+        }),
+    }
+}

@@ -1,0 +1,83 @@
+//! Compiled kernels kept in a folder: a text is compiled once for a kind of card.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+
+use var_kernel::cuda::Cubins;
+
+use crate::atomic_file::AtomicFile;
+
+/// Bytes of the sum at the end of each file.
+const SUM: usize = 8;
+
+/// A folder of compiled kernels.
+#[derive(Clone, Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Keeps them in `folder`, which is made when the first is stored.
+    pub fn new(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+
+    /// `$VAR_CUBINS`, else `var` in the user's cache folder (`$XDG_CACHE_HOME`, `~/.cache`), if there is
+    /// one.
+    pub fn of_the_user() -> Option<Self> {
+        let named = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let cache = || {
+            let home = || named("HOME").map(|home| home.join(".cache"));
+            Some(named("XDG_CACHE_HOME").or_else(home)?.join("var"))
+        };
+        named("VAR_CUBINS").or_else(cache).map(Self::new)
+    }
+}
+
+impl Cubins for Folder {
+    /// None if it is not there, or damaged: the driver trusts what it is given.
+    fn load(&self, key: &str) -> Option<Vec<u8>> {
+        let mut bytes = fs::read(self.0.join(key)).ok()?;
+        let end = bytes.len().checked_sub(SUM)?;
+        let sum = bytes.split_off(end);
+        (sum == sum_of(&bytes)).then_some(bytes)
+    }
+
+    fn store(&self, key: &str, cubin: &[u8]) {
+        let write = || {
+            fs::create_dir_all(&self.0).ok()?;
+            let mut file = AtomicFile::create(self.0.join(key), true).ok()?;
+            std::io::Write::write_all(&mut file, cubin).ok()?;
+            std::io::Write::write_all(&mut file, &sum_of(cubin)).ok()?;
+            file.commit().ok()
+        };
+        // What cannot be stored is compiled again next time.
+        let _ = write();
+    }
+}
+
+/// FNV-1a, 64 bits.
+fn sum_of(bytes: &[u8]) -> [u8; SUM] {
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_is_found_again_unless_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let cubins = Folder::new(folder.path().join("deep/er"));
+        assert_eq!(cubins.load("a.cubin"), None);
+        cubins.store("a.cubin", b"machine code");
+        assert_eq!(cubins.load("a.cubin").unwrap(), b"machine code");
+        let path = folder.path().join("deep/er/a.cubin");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[3] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(cubins.load("a.cubin"), None);
+        fs::write(&path, b"short").unwrap();
+        assert_eq!(cubins.load("a.cubin"), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! A model on a graphics card (feature `cuda`): its weights there, compiled kernels kept.
+
+pub mod cubins;
+mod weights;
+
+use var_kernel::cuda::{Card, Cuda, CudaError, Memory, Options, Precision};
+use var_kernel::memory::Floats;
+
+pub use weights::{CardError, CardWeights};
+
+use crate::model::Weights;
+
+/// Which card, and how to compute on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The card, counted from 0.
+    pub number: u32,
+    /// What products are computed in.
+    pub precision: Precision,
+}
+
+/// A card with a model's weights on it.
+pub struct Loaded {
+    cuda: Cuda,
+    weights: CardWeights,
+    /// Working memory, kept from one call to the next.
+    memory: Option<Memory>,
+}
+
+impl Loaded {
+    /// Opens the card and uploads `weights`.
+    ///
+    /// # Errors
+    /// If the card cannot be used, or the weights do not fit its memory or its format.
+    pub fn new(chosen: Chosen, weights: &Weights) -> Result<Self, CardError> {
+        Self::on(open(chosen)?, weights)
+    }
+
+    /// The same on a card at hand.
+    ///
+    /// # Errors
+    /// If the weights do not fit its memory or its format.
+    pub fn on(cuda: Cuda, weights: &Weights) -> Result<Self, CardError> {
+        let weights = CardWeights::upload(&cuda, weights)?;
+        Ok(Self { cuda, weights, memory: None })
+    }
+
+    /// The card.
+    pub fn cuda(&self) -> &Cuda {
+        &self.cuda
+    }
+
+    /// What the card is.
+    pub fn card(&self) -> &Card {
+        self.cuda.card()
+    }
+
+    /// The card, the weights on it, and at least `floats` words of working memory.
+    ///
+    /// # Errors
+    /// If the card has not as much.
+    pub fn parts(
+        &mut self,
+        floats: usize,
+    ) -> Result<(&Cuda, &CardWeights, &mut Memory), CudaError> {
+        let has = self.memory.as_ref().map_or(0, |memory| memory.len());
+        if has < floats || self.memory.is_none() {
+            // The old memory goes first: the card may not have room for both.
+            self.memory = None;
+            self.memory = Some(self.cuda.memory(floats)?);
+        }
+        let memory = self.memory.as_mut().expect("it was made above");
+        Ok((&self.cuda, &self.weights, memory))
+    }
+}
+
+/// Opens a card; compiled kernels are kept in the user's cache folder.
+///
+/// # Errors
+/// If the card cannot be used.
+pub fn open(chosen: Chosen) -> Result<Cuda, CudaError> {
+    let Chosen { number, precision } = chosen;
+    let folder = cubins::Folder::of_the_user();
+    let cubins = folder.map(|folder| Box::new(folder) as Box<dyn var_kernel::cuda::Cubins>);
+    Cuda::open(Options { number, precision, cubins, ..Options::default() })
+}

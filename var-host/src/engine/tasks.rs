@@ -1,0 +1,194 @@
+//! The engine's pieces of work, written once for whatever computes them.
+
+use core::cell::RefCell;
+use core::ops::ControlFlow;
+
+use var_kernel::arena::Arena;
+use var_kernel::generate::{self, Outcome, Progress, Request};
+use var_kernel::model::vqvae::COLOURS;
+use var_kernel::model::{Model, Vqvae};
+use var_kernel::ops::Backend;
+use var_kernel::score;
+
+use super::{Job, ScaleDone};
+use crate::pictures::Picture;
+
+/// Work on a whole model.
+pub(super) trait OnModel {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        model: &Model<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<Self::Output, B::Error>;
+}
+
+/// Work on a VQVAE.
+pub(super) trait OnVqvae {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        vqvae: &Vqvae<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<Self::Output, B::Error>;
+}
+
+/// Classes → tokens and pictures.
+pub(super) struct Sampling<'s, 'e> {
+    pub(super) jobs: &'s [Job],
+    pub(super) request: &'s Request<'s>,
+    pub(super) tokens: &'s mut [u32],
+    pub(super) pictures: &'s mut [f32],
+    pub(super) each: &'s mut (dyn FnMut(ScaleDone<'_>) -> ControlFlow<()> + 'e),
+}
+
+impl OnModel for Sampling<'_, '_> {
+    type Output = Outcome;
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        model: &Model<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<Outcome, B::Error> {
+        let Self { jobs, request, tokens, pictures, each } = self;
+        let side = model.vqvae.config.side();
+        let mut values = vec![0.0; side * side * COLOURS];
+        let failed = RefCell::new(None);
+        let mut on_scale = |progress: &mut Progress<'_, '_, '_, B>| {
+            let (scale, scales) = (progress.scale, progress.scales);
+            let note = |outcome: Result<(), B::Error>| {
+                if let Err(error) = outcome {
+                    failed.replace(Some(error));
+                }
+            };
+            let progress = RefCell::new(progress);
+            let mut wait = || note(progress.borrow().wait());
+            let mut picture = |image| {
+                note(progress.borrow_mut().picture(&mut values, image));
+                Picture::from_values(side, side, &values)
+            };
+            let (wait, picture) = (&mut wait, &mut picture);
+            let flow = each(ScaleDone { jobs, scale, scales, wait, picture });
+            if failed.borrow().is_some() { ControlFlow::Break(()) } else { flow }
+        };
+        let outcome =
+            generate::generate(b, model, request, tokens, pictures, arena, &mut on_scale)?;
+        failed.into_inner().map_or(Ok(outcome), Err)
+    }
+}
+
+/// Pictures → tokens.
+pub(super) struct Encoding<'s> {
+    pub(super) pictures: usize,
+    pub(super) values: &'s [f32],
+    pub(super) tokens: &'s mut [u32],
+}
+
+impl OnVqvae for Encoding<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        vqvae: &Vqvae<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let mut arena = arena.scope();
+        let pictures = arena.take(self.values.len());
+        b.upload(pictures, self.values)?;
+        let latent = arena.take(vqvae.quantizer.latent_len(self.pictures));
+        vqvae.encode(b, latent, pictures, &mut arena)?;
+        vqvae.quantizer.encode(b, self.tokens, latent, &mut arena)
+    }
+}
+
+/// Tokens → what the transformer is given to learn from them.
+pub(super) struct Teaching<'s> {
+    pub(super) input: &'s mut [f32],
+    pub(super) tokens: &'s [u32],
+}
+
+impl OnVqvae for Teaching<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        vqvae: &Vqvae<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let mut arena = arena.scope();
+        let input = arena.take(self.input.len());
+        vqvae.quantizer.teacher_input(b, input, self.tokens, &mut arena)?;
+        b.download(self.input, input)
+    }
+}
+
+/// Tokens → picture.
+pub(super) struct Decoding<'s, 'e> {
+    pub(super) tokens: &'s [u32],
+    pub(super) each: Option<&'s mut (dyn FnMut(usize, Picture) + 'e)>,
+}
+
+impl OnVqvae for Decoding<'_, '_> {
+    type Output = Picture;
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        vqvae: &Vqvae<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<Picture, B::Error> {
+        let Self { tokens, mut each } = self;
+        let side = vqvae.config.side();
+        let mut arena = arena.scope();
+        let latent = arena.take(vqvae.quantizer.latent_len(1));
+        let decoded = arena.take(vqvae.pictures_len(1));
+        let mut values = vec![0.0; vqvae.pictures_len(1)];
+        let last = vqvae.config.ladder.scales() - 1;
+        vqvae.quantizer.decode(b, latent, tokens, &mut arena, |scale, latent, arena| {
+            if let (Some(each), false) = (&mut each, scale == last) {
+                vqvae.decode(b, decoded, latent, arena)?;
+                b.download(&mut values, decoded)?;
+                each(scale, Picture::from_values(side, side, &values));
+            }
+            Ok(())
+        })?;
+        vqvae.decode(b, decoded, latent, &mut arena)?;
+        b.download(&mut values, decoded)?;
+        let picture = Picture::from_values(side, side, &values);
+        if let Some(each) = each {
+            each(last, picture.clone());
+        }
+        Ok(picture)
+    }
+}
+
+/// The likelihood of an image's tokens.
+pub(super) struct Surprise<'s> {
+    pub(super) out: &'s mut [f32],
+    pub(super) tokens: &'s [u32],
+    pub(super) label: u32,
+}
+
+impl OnModel for Surprise<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        model: &Model<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        score::surprise(b, model, self.out, self.tokens, self.label, arena)
+    }
+}

@@ -1,0 +1,178 @@
+//! What a card is asked to do, as data: noted, compared, issued one by one or as a graph.
+
+use super::element::{Element, Precision};
+use super::remote::Remote;
+use super::text::Kernel;
+use crate::memory::Floats;
+
+/// The most arguments of a kernel.
+pub(crate) const MOST_ARGUMENTS: usize = 24;
+
+/// The most blocks along the second and third axis of a grid.
+const MOST_BLOCKS: u32 = 65_535;
+
+/// One order to the card.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are launches")]
+pub(crate) enum Command {
+    /// Run a kernel.
+    Launch(Launch),
+    /// Copy on the card.
+    Copy {
+        /// Address to write.
+        to: u64,
+        /// Address to read.
+        from: u64,
+        /// How much.
+        bytes: u64,
+    },
+}
+
+/// A kernel, how many threads of it, and its arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Launch {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Blocks.
+    pub grid: [u32; 3],
+    /// Threads of a block.
+    pub threads: u32,
+    /// Bytes of shared memory a block wants beside what its text declares.
+    pub shared: u32,
+    arguments: [u64; MOST_ARGUMENTS],
+    count: usize,
+}
+
+impl Launch {
+    /// `kernel` on `grid` blocks of `threads` threads.
+    ///
+    /// # Panics
+    /// If a block or a grid is larger than a card can have, or empty.
+    #[track_caller]
+    pub(crate) fn new(kernel: Kernel, grid: [usize; 3], threads: u32) -> Self {
+        let [x, y, z] = grid.map(|blocks| u32::try_from(blocks).unwrap_or(u32::MAX));
+        let name = kernel.name;
+        assert!((1..=i32::MAX as u32).contains(&x), "{name}: {x} blocks along x");
+        for blocks in [y, z] {
+            assert!((1..=MOST_BLOCKS).contains(&blocks), "{name}: {blocks} blocks along y or z");
+        }
+        assert!((1..=1024).contains(&threads), "{name}: {threads} threads in a block");
+        let grid = [x, y, z];
+        Self { kernel, grid, threads, shared: 0, arguments: [0; MOST_ARGUMENTS], count: 0 }
+    }
+
+    /// One thread for each of `length` numbers, in as many blocks of 256 as that takes.
+    #[track_caller]
+    pub(crate) fn for_each(kernel: Kernel, length: usize) -> Self {
+        const THREADS: usize = 256;
+        Self::new(kernel, [length.div_ceil(THREADS), 1, 1], THREADS as u32)
+    }
+
+    /// With `bytes` of shared memory for each block.
+    pub(crate) fn sharing(self, bytes: usize) -> Self {
+        Self { shared: u32::try_from(bytes).expect("shared memory is small"), ..self }
+    }
+
+    /// Adds an address.
+    pub(crate) fn address(mut self, address: u64) -> Self {
+        self.arguments[self.count] = address;
+        self.count += 1;
+        self
+    }
+
+    /// Adds the address of a run.
+    pub(crate) fn run(self, run: &Remote) -> Self {
+        self.address(run.address())
+    }
+
+    /// Adds the address of a run, or null.
+    pub(crate) fn run_or_null(self, run: Option<&Remote>) -> Self {
+        self.address(run.map_or(0, Remote::address))
+    }
+
+    /// Adds a 32-bit size.
+    ///
+    /// # Panics
+    /// If it needs more bits.
+    #[track_caller]
+    pub(crate) fn size(self, size: usize) -> Self {
+        let size = u32::try_from(size);
+        let Ok(size) = size else { panic!("{}: a size is beyond 32 bits", self.kernel.name) };
+        self.address(size.into())
+    }
+
+    /// Adds a 64-bit length.
+    pub(crate) fn length(self, length: usize) -> Self {
+        self.address(length as u64)
+    }
+
+    /// Adds a number.
+    pub(crate) fn float(self, x: f32) -> Self {
+        self.address(x.to_bits().into())
+    }
+
+    /// Its arguments, each in the low bytes of a word.
+    pub(crate) fn arguments(&self) -> &[u64] {
+        &self.arguments[..self.count]
+    }
+}
+
+/// Which short format a text is compiled with.
+pub(crate) fn short(precision: Precision) -> Element {
+    match precision {
+        Precision::Bf16 => Element::Bf16,
+        Precision::F32 | Precision::F16 => Element::F16,
+    }
+}
+
+/// Bytes of a run.
+pub(crate) fn bytes(run: &Remote) -> u64 {
+    super::remote::WORD * run.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::text::Text;
+
+    static TEXT: Text =
+        Text::new("demo", "KERNEL(256) void one(float* out) {}\nKERNEL(32) void two() {}");
+
+    #[test]
+    fn names_are_read_off_the_text() {
+        assert!(TEXT.kernels().eq(["one", "two"]));
+    }
+
+    #[test]
+    fn threads_are_read_off_the_text() {
+        assert_eq!(
+            ["one", "two", "three"].map(|name| TEXT.threads(name)),
+            [Some(256), Some(32), None]
+        );
+    }
+
+    #[test]
+    fn enough_threads_and_no_more_blocks_than_needed() {
+        let launch = |length| Launch::for_each(Kernel::new(&TEXT, "one"), length).grid;
+        assert_eq!([1, 256, 257, 1 << 20].map(launch).map(|grid| grid[0]), [1, 1, 2, 4096]);
+    }
+
+    #[test]
+    fn arguments_lie_in_low_bytes() {
+        let launch = Launch::for_each(Kernel::new(&TEXT, "one"), 1);
+        let launch = launch.run(Remote::at(0x1_0000_0000, 4)).size(7).float(-2.0).run_or_null(None);
+        assert_eq!(launch.arguments(), [0x1_0000_0000, 7, 0xc000_0000, 0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "one: 70000 blocks along y or z")]
+    fn too_large_a_grid_is_refused() {
+        Launch::new(Kernel::new(&TEXT, "one"), [1, 70_000, 1], 32);
+    }
+
+    #[test]
+    #[should_panic(expected = "one: 0 blocks along x")]
+    fn nothing_to_do_is_refused() {
+        Launch::for_each(Kernel::new(&TEXT, "one"), 0);
+    }
+}

@@ -1,0 +1,116 @@
+//! Kernel text → machine code, by NVRTC.
+#![allow(unsafe_code)]
+
+use core::ffi::{c_char, c_int};
+use std::ffi::CString;
+use std::string::String;
+use std::vec;
+use std::vec::Vec;
+
+use cudarc::nvrtc::{result, sys};
+
+use crate::cuda::element::Element;
+use crate::cuda::error::CudaError;
+use crate::cuda::text::{INSTRUCTIONS, Text};
+
+/// Whether NVRTC is on this machine.
+pub(crate) fn is_present() -> bool {
+    // SAFETY: opens and closes the library, whose initialisation has no conditions.
+    unsafe { sys::is_culib_present() }
+}
+
+/// NVRTC's version, (13, 0).
+pub(crate) fn version() -> Option<(i32, i32)> {
+    if !is_present() {
+        return None;
+    }
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: the library is there; both places are ours.
+    unsafe { sys::nvrtcVersion(&mut major, &mut minor) }.result().ok()?;
+    Some((major, minor))
+}
+
+/// The machine code of `text` for compute capability `capability`, with `short` as 16-bit format.
+pub(crate) fn cubin(
+    text: &'static Text,
+    short: Element,
+    capability: (u32, u32),
+) -> Result<Vec<u8>, CudaError> {
+    compile(text, short, capability, None).map(|(cubin, _)| cubin)
+}
+
+/// The same, and what the compiler says of registers, stack and spills.
+#[cfg(test)]
+pub(crate) fn cubin_and_report(
+    text: &'static Text,
+    short: Element,
+    capability: (u32, u32),
+) -> Result<(Vec<u8>, String), CudaError> {
+    compile(text, short, capability, Some("--ptxas-options=-v"))
+}
+
+/// The machine code, and what the compiler said.
+fn compile(
+    text: &'static Text,
+    short: Element,
+    capability: (u32, u32),
+    option: Option<&str>,
+) -> Result<(Vec<u8>, String), CudaError> {
+    let has = version().ok_or(CudaError::NoCompiler)?;
+    let failed = |log: String| CudaError::Compile { text: text.name, log };
+    let plain = |error: result::NvrtcError| failed(std::format!("{error:?}"));
+    if !knows(capability).map_err(plain)? {
+        return Err(CudaError::OldCompiler { has, capability });
+    }
+    let source = CString::new(text.whole(INSTRUCTIONS, short)).expect("kernel text has no NUL");
+    let name = CString::new(std::format!("{}.cu", text.name)).expect("a name has no NUL");
+    let program = result::create_program(&source, Some(&name)).map_err(plain)?;
+    let target = std::format!("--gpu-architecture=sm_{}{}", capability.0, capability.1);
+    let usual = [&*target, "--std=c++17", "--extra-device-vectorization"];
+    let options: Vec<String> = usual.into_iter().chain(option).map(String::from).collect();
+    // SAFETY: the program was created above and is destroyed below, once; its source and name live on.
+    unsafe {
+        let compiled = result::compile_program(program, &options);
+        let log = result::get_program_log(program).unwrap_or_default();
+        let log: Vec<u8> = log.into_iter().map(|byte| byte as u8).collect();
+        let log = String::from_utf8_lossy(&log);
+        let log = String::from(log.trim_end_matches('\0').trim());
+        let outcome = match compiled {
+            Ok(()) => read(program).map(|cubin| (cubin, log)).map_err(plain),
+            Err(error) if log.is_empty() => Err(plain(error)),
+            Err(_) => Err(failed(log)),
+        };
+        result::destroy_program(program).map_err(plain)?;
+        outcome
+    }
+}
+
+/// The machine code of a program.
+///
+/// # Safety
+///
+/// The program must have been compiled.
+unsafe fn read(program: sys::nvrtcProgram) -> Result<Vec<u8>, result::NvrtcError> {
+    let mut size = 0;
+    // SAFETY: the program is compiled; the buffer is as long as the library says.
+    unsafe {
+        sys::nvrtcGetCUBINSize(program, &mut size).result()?;
+        let mut cubin = vec![0_u8; size];
+        sys::nvrtcGetCUBIN(program, cubin.as_mut_ptr().cast::<c_char>()).result()?;
+        Ok(cubin)
+    }
+}
+
+/// Whether the library compiles for such cards.
+fn knows((major, minor): (u32, u32)) -> Result<bool, result::NvrtcError> {
+    let mut count: c_int = 0;
+    // SAFETY: the library is there, which whoever calls has found; both places are ours, the second as
+    // long as the library says.
+    let known = unsafe {
+        sys::nvrtcGetNumSupportedArchs(&mut count).result()?;
+        let mut known: Vec<c_int> = vec![0; count.max(0) as usize];
+        sys::nvrtcGetSupportedArchs(known.as_mut_ptr()).result()?;
+        known
+    };
+    Ok(known.contains(&((10 * major + minor) as c_int)))
+}

@@ -1,0 +1,107 @@
+//! What a backend asks of the machine below it; an NVIDIA driver, or something that stands in for it.
+#![allow(unsafe_code)]
+
+pub(crate) mod compile;
+#[cfg(feature = "emulator")]
+pub(crate) mod emulated;
+pub(crate) mod nvidia;
+#[cfg(test)]
+pub(crate) mod recording;
+
+use std::boxed::Box;
+use std::string::String;
+use std::vec::Vec;
+
+use super::command::Command;
+use super::error::CudaError;
+use super::text::Kernel;
+
+/// Memory, copies and commands of one card, in one stream: what is asked for first is done first.
+///
+/// Addresses are the card's; 0 is none.
+pub(crate) trait Driver: Send + Sync {
+    /// What the card is.
+    fn card(&self) -> &Card;
+
+    /// New memory, contents unspecified, aligned to 256 bytes.
+    fn allocate(&self, bytes: u64) -> Result<u64, CudaError>;
+
+    /// Gives memory back that [`Driver::allocate`] gave, after all that was asked for is done.
+    fn free(&self, address: u64);
+
+    /// Free and total bytes.
+    fn memory(&self) -> Result<(u64, u64), CudaError>;
+
+    /// Copies to the card; returns when `from` may change.
+    fn upload(&self, to: u64, from: &[u8]) -> Result<(), CudaError>;
+
+    /// Copies from the card; returns when it is done.
+    fn download(&self, to: &mut [u8], from: u64) -> Result<(), CudaError>;
+
+    /// Asks for one command; may return before it is done.
+    ///
+    /// # Safety
+    ///
+    /// Every address in it must be that of memory of this driver, as long as the kernel at hand reads
+    /// or writes for the sizes among its arguments.
+    unsafe fn issue(&self, command: &Command) -> Result<(), CudaError>;
+
+    /// Makes a graph of `commands`, preceded by a copy of the launch's mail to `mailbox`.
+    ///
+    /// # Safety
+    ///
+    /// As [`Driver::issue`], whenever the graph is launched.
+    unsafe fn capture(
+        &self,
+        commands: &[Command],
+        mailbox: u64,
+        mail: usize,
+    ) -> Result<Box<dyn Graph>, CudaError>;
+
+    /// Returns when all that was asked for is done.
+    fn wait(&self) -> Result<(), CudaError>;
+
+    /// Milliseconds from `begin` to `end` of two marks of this stream, which must have been passed.
+    fn elapsed(&self, begin: Mark, end: Mark) -> Result<f32, CudaError>;
+
+    /// Gives back what all marks so far took.
+    fn forget_marks(&self);
+
+    /// A mark in the stream.
+    fn mark(&self) -> Result<Mark, CudaError>;
+
+    /// Compiles or loads what `kernel` needs.
+    fn prepare(&self, kernel: Kernel) -> Result<(), CudaError>;
+}
+
+/// Commands that are asked for as one.
+pub(crate) trait Graph: Send {
+    /// Asks for all of them, with `mail` in the mailbox.
+    fn launch(&mut self, mail: &[u8]) -> Result<(), CudaError>;
+}
+
+/// A place in the stream whose time can be told.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark(pub(crate) u64);
+
+/// What a card is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// Its name.
+    pub name: String,
+    /// Its compute capability, 9.0 as (9, 0).
+    pub capability: (u32, u32),
+    /// Multiprocessors.
+    pub multiprocessors: u32,
+    /// The most shared memory of a block, in bytes.
+    pub shared: u32,
+}
+
+/// Compiled kernels kept from one run to the next.
+pub trait Cubins: Send + Sync {
+    /// What was stored under `key`.
+    fn load(&self, key: &str) -> Option<Vec<u8>>;
+
+    /// Stores under `key`; what cannot be stored is compiled again next time.
+    fn store(&self, key: &str, cubin: &[u8]);
+}

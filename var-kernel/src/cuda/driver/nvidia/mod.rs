@@ -1,0 +1,265 @@
+//! An NVIDIA driver: one card, one stream.
+#![allow(unsafe_code)]
+
+mod graph;
+mod modules;
+mod open;
+
+use core::ffi::{c_int, c_void};
+use core::ptr;
+use std::boxed::Box;
+use std::collections::HashMap;
+use std::string::{String, ToString};
+use std::sync::Mutex;
+use std::vec::Vec;
+
+use cudarc::driver::result::{self, DriverError};
+use cudarc::driver::sys;
+
+use self::graph::{Envelope, NvidiaGraph};
+use super::{Card, Cubins, Driver, Graph, Mark};
+use crate::cuda::command::{Command, Launch};
+use crate::cuda::element::Element;
+use crate::cuda::error::CudaError;
+use crate::cuda::text::Kernel;
+
+/// Dynamic shared memory that a block may have without being asked for.
+const USUAL_SHARED: u32 = 48 << 10;
+
+/// A card under an NVIDIA driver.
+pub(crate) struct Nvidia {
+    card: Card,
+    device: sys::CUdevice,
+    context: sys::CUcontext,
+    stream: sys::CUstream,
+    /// Which 16-bit format texts are compiled with.
+    short: Element,
+    cubins: Option<Box<dyn Cubins>>,
+    loaded: Mutex<Loaded>,
+}
+
+#[derive(Default)]
+struct Loaded {
+    modules: HashMap<&'static str, sys::CUmodule>,
+    functions: HashMap<(&'static str, &'static str), sys::CUfunction>,
+    events: Vec<sys::CUevent>,
+    last: &'static str,
+}
+
+// SAFETY: handles of the driver may be used from any thread that has made the context its own, which
+// every call here does first.
+unsafe impl Send for Nvidia {}
+// SAFETY: the driver's calls may be made from several threads at once; what changes here is locked.
+unsafe impl Sync for Nvidia {}
+
+impl Nvidia {
+    /// Makes the card's context this thread's.
+    fn enter(&self) -> Result<(), CudaError> {
+        // SAFETY: the context is retained until `drop`.
+        unsafe { result::ctx::set_current(self.context) }.map_err(call("using the card"))
+    }
+
+    fn loaded(&self) -> std::sync::MutexGuard<'_, Loaded> {
+        self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What an error that shows while waiting means.
+    fn failed(&self, error: DriverError) -> CudaError {
+        CudaError::Failed { after: self.loaded().last, reason: reason(error) }
+    }
+
+    fn launch(&self, launch: &Launch) -> Result<(), CudaError> {
+        let function = self.function(launch.kernel)?;
+        let name = launch.kernel.name;
+        let refused = |error| CudaError::Launch { kernel: name, reason: reason(error) };
+        if launch.shared > USUAL_SHARED {
+            let attribute =
+                sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            // SAFETY: the function is loaded.
+            unsafe {
+                result::function::set_function_attribute(
+                    function,
+                    attribute,
+                    launch.shared as c_int,
+                )
+            }
+            .map_err(refused)?;
+        }
+        self.loaded().last = name;
+        let mut arguments: Vec<*mut c_void> = launch
+            .arguments()
+            .iter()
+            .map(|word| ptr::from_ref(word).cast_mut().cast::<c_void>())
+            .collect();
+        let [x, y, z] = launch.grid;
+        // SAFETY: the function is loaded; each argument points at a word whose low bytes are the
+        // argument, which the driver copies; what the addresses among them point at is promised by
+        // the caller of `Driver::issue`.
+        unsafe {
+            result::launch_kernel(
+                function,
+                (x, y, z),
+                (launch.threads, 1, 1),
+                launch.shared,
+                self.stream,
+                &mut arguments,
+            )
+        }
+        .map_err(refused)
+    }
+}
+
+impl Driver for Nvidia {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+
+    fn allocate(&self, bytes: u64) -> Result<u64, CudaError> {
+        self.enter()?;
+        // SAFETY: the memory is unset; whoever reads it has written it first.
+        match unsafe { result::malloc_sync(bytes as usize) } {
+            Ok(address) => Ok(address),
+            Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
+                let (free, total) = self.memory()?;
+                Err(CudaError::OutOfMemory { asked: bytes, free, total })
+            }
+            Err(error) => Err(call("asking for memory")(error)),
+        }
+    }
+
+    fn free(&self, address: u64) {
+        if self.wait().is_ok() {
+            // SAFETY: the address comes from `malloc_sync`, is freed once, and nothing under way uses it.
+            // What cannot be freed is lost with the card.
+            let _ = unsafe { result::free_sync(address) };
+        }
+    }
+
+    fn memory(&self) -> Result<(u64, u64), CudaError> {
+        self.enter()?;
+        let (free, total) = result::mem_get_info().map_err(call("asking for free memory"))?;
+        Ok((free as u64, total as u64))
+    }
+
+    fn upload(&self, to: u64, from: &[u8]) -> Result<(), CudaError> {
+        self.enter()?;
+        // SAFETY: `from` is ordinary memory, which the driver has copied before it returns; the caller
+        // has checked the length of what `to` points at.
+        unsafe { result::memcpy_htod_async(to, from, self.stream) }
+            .map_err(|error| self.failed(error))
+    }
+
+    fn download(&self, to: &mut [u8], from: u64) -> Result<(), CudaError> {
+        self.enter()?;
+        // SAFETY: `to` is borrowed until the stream has been waited for.
+        unsafe {
+            result::memcpy_dtoh_async(to, from, self.stream)
+                .and_then(|()| result::stream::synchronize(self.stream))
+        }
+        .map_err(|error| self.failed(error))
+    }
+
+    unsafe fn issue(&self, command: &Command) -> Result<(), CudaError> {
+        self.enter()?;
+        match command {
+            Command::Launch(launch) => self.launch(launch),
+            Command::Copy { to, from, bytes } => {
+                // SAFETY: the caller promises what the addresses point at.
+                unsafe { result::memcpy_dtod_async(*to, *from, *bytes as usize, self.stream) }
+                    .map_err(|error| self.failed(error))
+            }
+        }
+    }
+
+    unsafe fn capture(
+        &self,
+        commands: &[Command],
+        mailbox: u64,
+        mail: usize,
+    ) -> Result<Box<dyn Graph>, CudaError> {
+        self.enter()?;
+        // Nothing may be compiled or loaded while a stream is captured.
+        for command in commands {
+            if let Command::Launch(launch) = command {
+                self.prepare(launch.kernel)?;
+            }
+        }
+        let envelope = Envelope::new(mail)?;
+        // SAFETY: the caller promises what `issue` wants; the mailbox is as long as the mail.
+        unsafe { NvidiaGraph::capture(self, commands, mailbox, envelope) }
+    }
+
+    fn wait(&self) -> Result<(), CudaError> {
+        self.enter()?;
+        // SAFETY: the stream is ours.
+        unsafe { result::stream::synchronize(self.stream) }.map_err(|error| self.failed(error))
+    }
+
+    fn forget_marks(&self) {
+        for event in core::mem::take(&mut self.loaded().events) {
+            // SAFETY: the event was made in `mark` and is destroyed once.
+            let _ = unsafe { result::event::destroy(event) };
+        }
+    }
+
+    fn mark(&self) -> Result<Mark, CudaError> {
+        self.enter()?;
+        let event = result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT)
+            .map_err(call("taking the time"))?;
+        // SAFETY: the event was made above, the stream is ours.
+        unsafe { result::event::record(event, self.stream) }.map_err(call("taking the time"))?;
+        let mut loaded = self.loaded();
+        loaded.events.push(event);
+        Ok(Mark(loaded.events.len() as u64 - 1))
+    }
+
+    fn elapsed(&self, begin: Mark, end: Mark) -> Result<f32, CudaError> {
+        self.enter()?;
+        let loaded = self.loaded();
+        let event = |mark: Mark| loaded.events[mark.0 as usize];
+        // SAFETY: both events were recorded in this stream and are destroyed in `drop`.
+        unsafe {
+            result::event::synchronize(event(end))
+                .and_then(|()| result::event::elapsed(event(begin), event(end)))
+        }
+        .map_err(call("taking the time"))
+    }
+
+    fn prepare(&self, kernel: Kernel) -> Result<(), CudaError> {
+        self.enter()?;
+        self.function(kernel).map(drop)
+    }
+}
+
+impl Drop for Nvidia {
+    fn drop(&mut self) {
+        if self.wait().is_err() {
+            // The card is lost: its handles are no longer valid.
+            return;
+        }
+        let loaded = core::mem::take(&mut *self.loaded());
+        // SAFETY: all of these were made by this value, nothing is under way, and nothing of it is used
+        // afterwards. What cannot be destroyed goes with the process.
+        unsafe {
+            for event in loaded.events {
+                let _ = result::event::destroy(event);
+            }
+            for module in loaded.modules.into_values() {
+                let _ = result::module::unload(module);
+            }
+            let _ = result::stream::destroy(self.stream);
+            let _ = result::primary_ctx::release(self.device);
+        }
+    }
+}
+
+fn call(doing: &'static str) -> impl Fn(DriverError) -> CudaError {
+    move |error| CudaError::Driver { doing, reason: reason(error) }
+}
+
+fn reason(error: DriverError) -> String {
+    match error.error_string() {
+        Ok(text) => text.to_string_lossy().to_string(),
+        Err(_) => std::format!("error {}", error.0 as u32),
+    }
+}

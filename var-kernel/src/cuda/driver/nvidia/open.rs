@@ -1,0 +1,86 @@
+//! Opening a card: what is missing, too old or taken is named.
+#![allow(unsafe_code)]
+
+use core::ffi::c_int;
+use std::boxed::Box;
+use std::sync::Mutex;
+
+use cudarc::driver::result::{self, DriverError};
+use cudarc::driver::sys;
+
+use super::{Nvidia, call};
+use crate::cuda::driver::{Card, Cubins};
+use crate::cuda::element::Element;
+use crate::cuda::error::CudaError;
+
+/// The oldest driver whose calls are all there.
+const OLDEST_DRIVER: u32 = 12_080;
+
+/// The oldest card with the instructions the kernels use.
+const OLDEST_CARD: (u32, u32) = (8, 0);
+
+impl Nvidia {
+    /// The card `number`; kernels compiled with `short` as 16-bit format.
+    pub(crate) fn open(
+        number: u32,
+        short: Element,
+        cubins: Option<Box<dyn Cubins>>,
+    ) -> Result<Self, CudaError> {
+        // SAFETY: opens and closes the library, whose initialisation has no conditions.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(CudaError::NoDriver);
+        }
+        match result::init() {
+            Ok(()) => {}
+            Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => {
+                return Err(CudaError::NoDevice { asked: number, found: 0 });
+            }
+            Err(error) => return Err(call("starting the NVIDIA driver")(error)),
+        }
+        let mut version: c_int = 0;
+        // SAFETY: the library is there, and the place is ours.
+        unsafe { sys::cuDriverGetVersion(&mut version) }
+            .result()
+            .map_err(call("asking for the driver's version"))?;
+        let has = version.max(0) as u32;
+        if has < OLDEST_DRIVER {
+            return Err(CudaError::OldDriver { has, wants: OLDEST_DRIVER });
+        }
+        let found = result::device::get_count().map_err(call("counting cards"))?.max(0) as u32;
+        if number >= found {
+            return Err(CudaError::NoDevice { asked: number, found });
+        }
+        let device = result::device::get(number as c_int).map_err(call("choosing the card"))?;
+        let card = describe(device)?;
+        if card.capability < OLDEST_CARD {
+            let Card { name, capability, .. } = card;
+            return Err(CudaError::OldCard { name, capability, wants: OLDEST_CARD });
+        }
+        // SAFETY: the device comes from `device::get`.
+        let context =
+            unsafe { result::primary_ctx::retain(device) }.map_err(call("using the card"))?;
+        // SAFETY: the context was retained above.
+        unsafe { result::ctx::set_current(context) }.map_err(call("using the card"))?;
+        let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
+            .map_err(call("making a stream"))?;
+        Ok(Self { card, device, context, stream, short, cubins, loaded: Mutex::default() })
+    }
+}
+
+fn describe(device: sys::CUdevice) -> Result<Card, CudaError> {
+    use sys::CUdevice_attribute as Attribute;
+    let attribute = |attribute: Attribute| {
+        // SAFETY: the device comes from `device::get`.
+        let value = unsafe { result::device::get_attribute(device, attribute) };
+        value.map(|value| value.max(0) as u32).map_err(call("asking what the card is"))
+    };
+    Ok(Card {
+        name: result::device::get_name(device).map_err(call("asking what the card is"))?,
+        capability: (
+            attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+            attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+        ),
+        multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+        shared: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
+    })
+}

@@ -1,0 +1,76 @@
+//! The formats numbers have on a card, and which of them products are computed in.
+
+use core::fmt;
+
+use half::{bf16, f16};
+
+/// A format of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Element {
+    /// IEEE single precision.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// The upper half of a single.
+    Bf16,
+}
+
+/// What products of activations and weights are computed in; sums, statistics, the residual stream and
+/// logits are `f32` with each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Single precision everywhere: as accurate as the CPU.
+    F32,
+    /// Half precision on tensor cores.
+    F16,
+    /// `bf16` on tensor cores: the range of a single, fewer digits.
+    Bf16,
+}
+
+impl Precision {
+    /// The format of weights and of activations inside a block.
+    pub fn element(self) -> Element {
+        match self {
+            Self::F32 => Element::F32,
+            Self::F16 => Element::F16,
+            Self::Bf16 => Element::Bf16,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+impl Element {
+    /// Bytes of one number.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// 32-bit words that hold `numbers` numbers.
+    pub fn words(self, numbers: usize) -> usize {
+        match self {
+            Self::F32 => numbers,
+            Self::F16 | Self::Bf16 => numbers.div_ceil(2),
+        }
+    }
+
+    /// The bits of `x`, rounded to this format.
+    pub(super) fn write(self, x: f32, to: &mut std::vec::Vec<u8>) {
+        match self {
+            Self::F32 => to.extend_from_slice(&x.to_le_bytes()),
+            Self::F16 => to.extend_from_slice(&f16::from_f32(x).to_le_bytes()),
+            Self::Bf16 => to.extend_from_slice(&bf16::from_f32(x).to_le_bytes()),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What can go wrong with a graphics card.
+
+use core::fmt;
+use std::string::String;
+
+/// Why a card cannot be used, or what it refused.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum CudaError {
+    /// There is no NVIDIA driver on this machine.
+    NoDriver,
+    /// The driver is there, but finds no card of this number.
+    NoDevice {
+        /// The card asked for, counted from 0.
+        asked: u32,
+        /// How many there are.
+        found: u32,
+    },
+    /// The driver is older than what this program is built for.
+    OldDriver {
+        /// The CUDA version the driver serves, as 1000 · major + 10 · minor.
+        has: u32,
+        /// The least that will do.
+        wants: u32,
+    },
+    /// The card is older than the kernels' instructions.
+    OldCard {
+        /// Its name.
+        name: String,
+        /// Its compute capability.
+        capability: (u32, u32),
+        /// The least that will do.
+        wants: (u32, u32),
+    },
+    /// The library that compiles kernels (NVRTC) is not on this machine.
+    NoCompiler,
+    /// The library that compiles kernels does not know the card's architecture.
+    OldCompiler {
+        /// Its version.
+        has: (i32, i32),
+        /// The card's compute capability.
+        capability: (u32, u32),
+    },
+    /// The compiler refused a kernel's text.
+    Compile {
+        /// The text's name.
+        text: &'static str,
+        /// What it said.
+        log: String,
+    },
+    /// The card has not as much memory.
+    OutOfMemory {
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes that were free.
+        free: u64,
+        /// Bytes the card has.
+        total: u64,
+    },
+    /// A kernel could not be started.
+    Launch {
+        /// The kernel.
+        kernel: &'static str,
+        /// What the driver said.
+        reason: String,
+    },
+    /// The card failed while computing: a fault in a kernel, or the card was lost.
+    Failed {
+        /// The last kernel that was started before this showed; the fault lies there or before.
+        after: &'static str,
+        /// What the driver said.
+        reason: String,
+    },
+    /// A call of the driver failed for a reason of its own.
+    Driver {
+        /// What was being done.
+        doing: &'static str,
+        /// What the driver said.
+        reason: String,
+    },
+}
+
+impl fmt::Display for CudaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDriver => f.write_str("there is no NVIDIA driver on this machine"),
+            Self::NoDevice { found: 0, .. } => f.write_str("the NVIDIA driver finds no card"),
+            Self::NoDevice { asked, found } => {
+                write!(f, "there is no card number {asked}: the driver finds {found}, counted from 0")
+            }
+            Self::OldDriver { has, wants } => write!(
+                f,
+                "the NVIDIA driver serves CUDA {}, this program wants {} or newer: update the driver",
+                version(*has),
+                version(*wants)
+            ),
+            Self::OldCard { name, capability: (major, minor), wants } => write!(
+                f,
+                "{name} has compute capability {major}.{minor}, this program wants {}.{} or newer",
+                wants.0, wants.1
+            ),
+            Self::NoCompiler => f.write_str(
+                "NVRTC, which compiles kernels, is not on this machine: install the CUDA toolkit, or put \
+                 the folder with libnvrtc into LD_LIBRARY_PATH",
+            ),
+            Self::OldCompiler { has, capability: (major, minor) } => write!(
+                f,
+                "NVRTC {}.{} does not compile for cards of compute capability {major}.{minor}: install \
+                 a newer CUDA toolkit",
+                has.0, has.1
+            ),
+            Self::Compile { text, log } => write!(f, "the kernels of {text} do not compile: {log}"),
+            Self::OutOfMemory { asked, free, total } => write!(
+                f,
+                "{} of memory of the card cannot be had: {} of {} are free: try a smaller batch, another card or the processor",
+                bytes(*asked),
+                bytes(*free),
+                bytes(*total)
+            ),
+            Self::Launch { kernel, reason } => write!(f, "kernel {kernel} does not start: {reason}"),
+            Self::Failed { after, reason } => {
+                write!(f, "the card failed, in kernel {after} or before: {reason}")
+            }
+            Self::Driver { doing, reason } => write!(f, "{doing}: {reason}"),
+        }
+    }
+}
+
+impl core::error::Error for CudaError {}
+
+/// `13.0` of 13000.
+fn version(number: u32) -> String {
+    std::format!("{}.{}", number / 1000, number % 1000 / 10)
+}
+
+fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { std::format!("{bytes} B") } else { std::format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn messages_name_both_numbers() {
+        let error = CudaError::OutOfMemory { asked: 3 << 30, free: 1 << 29, total: 80 << 30 };
+        assert_eq!(
+            error.to_string(),
+            "3.0 GiB of memory of the card cannot be had: 512.0 MiB of 80.0 GiB are free: try a \
+             smaller batch, another card or the processor"
+        );
+        let error = CudaError::OldDriver { has: 12040, wants: 13000 };
+        assert!(error.to_string().contains("serves CUDA 12.4, this program wants 13.0"));
+        let error = CudaError::NoDevice { asked: 3, found: 1 };
+        assert_eq!(
+            error.to_string(),
+            "there is no card number 3: the driver finds 1, counted from 0"
+        );
+    }
+}

@@ -1,0 +1,388 @@
+//! NVIDIA cards as a device (feature `cuda`).
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`remote`] | a slice the host can point at but not read |
+//! | [`element`] | the formats numbers have on a card, and what products are computed in |
+//! | [`memory`] | memory of a card, owned |
+//! | [`matrix`] | weights as a card stores them |
+//! | [`peak`] | what a card can do at most, and what its kernels took |
+//! | [`mod@error`] | what can go wrong |
+//! | `text`, `command`, `queue` | kernels as text, orders to the card, their way there |
+//! | `contents` | in which format the numbers of each run are |
+//! | `driver` | an NVIDIA driver; for tests a recorder and an emulator |
+//!
+//! Kernels are CUDA C++ beside the operation they compute (`ops/*/kernel.cu`), compiled by NVRTC for the
+//! card at hand when first wanted. One stream: what is asked for first is done first. Sums have one
+//! order, so the same card gives the same bytes from run to run for the same sizes.
+//!
+//! With [`Precision::F32`] everything is `f32`. With a 16-bit precision, activations inside a block
+//! (normalised rows, queries, keys, values, attention's averages, the hidden layer) and weights are
+//! 16-bit numbers; sums, statistics, the residual stream, maps between convolutions, logits and losses
+//! stay `f32`. A run never changes its length for that: 16-bit numbers lie in its first half. Only the
+//! cache of keys and values is half as long ([`Device::kept_len`]).
+
+pub(crate) mod command;
+mod contents;
+pub(crate) mod driver;
+pub mod element;
+pub mod error;
+pub mod matrix;
+pub mod memory;
+pub mod peak;
+mod queue;
+pub mod remote;
+pub(crate) mod text;
+
+use core::cell::RefCell;
+use std::boxed::Box;
+use std::sync::Arc;
+use std::vec::Vec;
+
+pub use driver::{Card, Cubins, Mark};
+pub use element::{Element, Precision};
+pub use error::CudaError;
+pub use matrix::Matrix;
+pub use memory::Memory;
+pub use remote::Remote;
+
+use self::command::{Command, Launch, bytes};
+use self::contents::Contents;
+use self::driver::Driver;
+use self::driver::nvidia::Nvidia;
+use self::queue::Queue;
+use self::remote::WORD;
+use self::text::{Kernel, Text};
+use crate::memory::{Device, Floats};
+
+/// How to use a card.
+pub struct Options {
+    /// Which card, counted from 0.
+    pub number: u32,
+    /// What products are computed in.
+    pub precision: Precision,
+    /// Whether work that repeats becomes a graph.
+    pub graphs: bool,
+    /// Compiled kernels kept from one run to the next, if any.
+    pub cubins: Option<Box<dyn Cubins>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { number: 0, precision: Precision::F32, graphs: true, cubins: None }
+    }
+}
+
+/// A card.
+pub struct Cuda {
+    /// First, so that graphs go before the driver they belong to.
+    queue: RefCell<Queue>,
+    driver: Arc<dyn Driver>,
+    precision: Precision,
+    contents: RefCell<Contents>,
+    scratch: RefCell<Scratch>,
+}
+
+/// Memory for what lies between two kernels of one operation.
+#[derive(Default)]
+struct Scratch {
+    current: Option<Memory>,
+    taken: usize,
+    /// Memory that was too small, until it is certain that nothing asks for it any more.
+    outgrown: Vec<Memory>,
+}
+
+/// Scratch memory grows in steps of this many words (16 MiB).
+const SCRATCH_STEP: usize = 1 << 22;
+
+/// Runs of scratch memory start at a multiple of this many words.
+const SCRATCH_ALIGNED: usize = 64;
+
+impl Cuda {
+    /// Opens a card.
+    ///
+    /// # Errors
+    /// If there is no driver or no such card, one of them is too old, or the card is out of memory.
+    pub fn open(options: Options) -> Result<Self, CudaError> {
+        let Options { number, precision, graphs, cubins } = options;
+        let driver = Nvidia::open(number, command::short(precision), cubins)?;
+        Self::on(Arc::new(driver), precision, graphs)
+    }
+
+    /// A card emulated on the processor, kernels compiled by g++: for tests.
+    ///
+    /// # Errors
+    /// [`CudaError::NoCompiler`] if there is no g++.
+    #[cfg(feature = "emulator")]
+    pub fn emulated(precision: Precision, graphs: bool) -> Result<Self, CudaError> {
+        let driver = driver::emulated::Emulated::open(command::short(precision))?;
+        Self::on(Arc::new(driver), precision, graphs)
+    }
+
+    pub(crate) fn on(
+        driver: Arc<dyn Driver>,
+        precision: Precision,
+        graphs: bool,
+    ) -> Result<Self, CudaError> {
+        let queue = RefCell::new(Queue::new(Arc::clone(&driver), graphs)?);
+        let (contents, scratch) = (RefCell::default(), RefCell::default());
+        Ok(Self { driver, precision, contents, queue, scratch })
+    }
+
+    /// What the card is.
+    pub fn card(&self) -> &Card {
+        self.driver.card()
+    }
+
+    /// What products are computed in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Free and total bytes of the card's memory.
+    ///
+    /// # Errors
+    /// Only the card's own.
+    pub fn free_and_total(&self) -> Result<(u64, u64), CudaError> {
+        self.driver.memory()
+    }
+
+    /// `words` words of new memory, contents unspecified.
+    ///
+    /// # Errors
+    /// If the card has not as much.
+    pub fn memory(&self, words: usize) -> Result<Memory, CudaError> {
+        let memory = Memory::new(Arc::clone(&self.driver), words)?;
+        // What memory that lay here before held is gone.
+        self.contents.borrow_mut().note(memory.address(), bytes(&memory).max(WORD), Element::F32);
+        Ok(memory)
+    }
+
+    /// A mark in the stream, for [`Cuda::milliseconds`].
+    ///
+    /// # Errors
+    /// Only the card's own.
+    pub fn mark(&self) -> Result<Mark, CudaError> {
+        self.driver.mark()
+    }
+
+    /// Milliseconds of the card's time between two marks.
+    ///
+    /// # Errors
+    /// Only the card's own.
+    pub fn milliseconds(&self, begin: Mark, end: Mark) -> Result<f32, CudaError> {
+        self.driver.elapsed(begin, end)
+    }
+
+    /// Asks for a kernel that writes `outs`, each in its format.
+    pub(crate) fn launch<const N: usize>(
+        &self,
+        launch: Launch,
+        outs: [(&Remote, Element); N],
+    ) -> Result<(), CudaError> {
+        let mut contents = self.contents.borrow_mut();
+        for (out, element) in outs {
+            contents.note(out.address(), bytes(out), element);
+        }
+        self.queue.borrow_mut().ask(Command::Launch(launch))
+    }
+
+    /// Asks for a kernel that writes scratch memory only.
+    pub(crate) fn launch_between(&self, launch: Launch) -> Result<(), CudaError> {
+        self.queue.borrow_mut().ask(Command::Launch(launch))
+    }
+
+    /// Copies a run whole, in whatever format its numbers are.
+    pub(crate) fn copy_run(&self, out: &mut Remote, x: &Remote) -> Result<(), CudaError> {
+        let element = self.element_of(x);
+        let bytes = bytes(x);
+        self.contents.borrow_mut().note(out.address(), bytes, element);
+        let (to, from) = (out.address(), x.address());
+        self.queue.borrow_mut().ask(Command::Copy { to, from, bytes })
+    }
+
+    /// Sends words to the card; returns their address there, good for the operation at hand.
+    pub(crate) fn send(&self, words: &[u32]) -> Result<u64, CudaError> {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.queue.borrow_mut().send(&bytes)
+    }
+
+    /// Begins an operation's use of scratch memory: what the last one took is free again.
+    pub(crate) fn fresh_scratch(&self) {
+        self.scratch.borrow_mut().taken = 0;
+    }
+
+    /// `words` words of scratch memory, good for the operation at hand.
+    pub(crate) fn scratch(&self, words: usize) -> Result<u64, CudaError> {
+        let mut scratch = self.scratch.borrow_mut();
+        let needed = scratch.taken + words.next_multiple_of(SCRATCH_ALIGNED);
+        let has = scratch.current.as_ref().map_or(0, |memory| memory.len());
+        if has < needed {
+            let memory = self.memory(needed.next_multiple_of(SCRATCH_STEP))?;
+            // What was taken for this operation stays where it is.
+            scratch.taken = 0;
+            if let Some(small) = scratch.current.replace(memory) {
+                scratch.outgrown.push(small);
+            }
+        }
+        let start = scratch.taken;
+        scratch.taken += words.next_multiple_of(SCRATCH_ALIGNED);
+        let memory = scratch.current.as_ref().expect("it was made above");
+        Ok(memory.address() + WORD * start as u64)
+    }
+
+    /// In which format the numbers of `run` are.
+    pub(crate) fn element_of(&self, run: &Remote) -> Element {
+        self.contents.borrow().of(run.address())
+    }
+
+    /// The address of the first `numbers` numbers of `run` as `wanted`: its own, or that of a converted
+    /// copy in scratch memory.
+    pub(crate) fn operand(
+        &self,
+        run: &Remote,
+        numbers: usize,
+        wanted: Element,
+    ) -> Result<u64, CudaError> {
+        if numbers == 0 {
+            return Ok(run.address());
+        }
+        self.operand_as(run.address(), numbers, self.element_of(run), wanted)
+    }
+
+    /// The same of `numbers` numbers of format `has` at an address.
+    pub(crate) fn operand_as(
+        &self,
+        from: u64,
+        numbers: usize,
+        has: Element,
+        wanted: Element,
+    ) -> Result<u64, CudaError> {
+        if has == wanted || numbers == 0 {
+            return Ok(from);
+        }
+        let kernel = match (has, wanted) {
+            (Element::F32, _) => NARROW,
+            (_, Element::F32) => WIDEN,
+            _ => panic!("a run of {has:?} where {wanted:?} is wanted: two precisions on one card"),
+        };
+        let to = self.scratch(wanted.words(numbers))?;
+        let launch = Launch::for_each(kernel, numbers);
+        self.launch_between(launch.address(to).address(from).length(numbers))?;
+        Ok(to)
+    }
+
+    /// The address of the first `numbers` numbers of `run` as `f32`.
+    pub(crate) fn single(&self, run: &Remote, numbers: usize) -> Result<u64, CudaError> {
+        self.operand(run, numbers, Element::F32)
+    }
+
+    /// The format of activations inside a block.
+    pub(crate) fn inner(&self) -> Element {
+        self.precision.element()
+    }
+}
+
+pub(crate) static FORMATS: Text = Text::new("formats", include_str!("formats.cu"));
+const NARROW: Kernel = Kernel::new(&FORMATS, "narrow_run");
+const WIDEN: Kernel = Kernel::new(&FORMATS, "widen_run");
+
+impl Device for Cuda {
+    type Slice = Remote;
+    type Tokens = Remote;
+    type Matrix<'a> = Matrix<'a>;
+    type Error = CudaError;
+
+    fn upload(&self, to: &mut Remote, from: &[f32]) -> Result<(), CudaError> {
+        assert_eq!(to.len(), from.len(), "upload: lengths differ");
+        self.upload_bytes(to, bytemuck::cast_slice(from))
+    }
+
+    /// # Panics
+    /// Also within a [`Device::section`].
+    fn download(&self, to: &mut [f32], from: &Remote) -> Result<(), CudaError> {
+        assert_eq!(to.len(), from.len(), "download: lengths differ");
+        self.fresh_scratch();
+        let from = self.single(from, to.len())?;
+        self.download_bytes(bytemuck::cast_slice_mut(to), from)
+    }
+
+    fn tokens_in(run: &mut Remote) -> &mut Remote {
+        run
+    }
+
+    fn upload_tokens(&self, to: &mut Remote, from: &[u32]) -> Result<(), CudaError> {
+        assert_eq!(to.len(), from.len(), "upload: lengths differ");
+        self.upload_bytes(to, bytemuck::cast_slice(from))
+    }
+
+    /// # Panics
+    /// Also within a [`Device::section`].
+    fn download_tokens(&self, to: &mut [u32], from: &Remote) -> Result<(), CudaError> {
+        assert_eq!(to.len(), from.len(), "download: lengths differ");
+        self.download_bytes(bytemuck::cast_slice_mut(to), from.address())
+    }
+
+    fn kept_len(&self, numbers: usize) -> usize {
+        self.inner().words(numbers)
+    }
+
+    fn pictures_together(&self) -> usize {
+        PICTURES_TOGETHER
+    }
+
+    fn wait(&self) -> Result<(), CudaError> {
+        self.driver.wait()?;
+        if !self.queue.borrow().in_section() {
+            self.scratch.borrow_mut().outgrown.clear();
+        }
+        Ok(())
+    }
+
+    fn section(&self, work: &mut dyn FnMut() -> Result<(), CudaError>) -> Result<(), CudaError> {
+        if !self.queue.borrow_mut().begin() {
+            return work();
+        }
+        let outcome = work();
+        let mut queue = self.queue.borrow_mut();
+        match outcome {
+            Ok(()) => queue.end(),
+            Err(error) => {
+                queue.forget();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Pictures that are decoded together: enough to fill a card, 170 MB each at 256 × 256.
+const PICTURES_TOGETHER: usize = 16;
+
+impl Cuda {
+    fn upload_bytes(&self, to: &mut Remote, from: &[u8]) -> Result<(), CudaError> {
+        self.contents.borrow_mut().note(to.address(), bytes(to), Element::F32);
+        if from.is_empty() {
+            return Ok(());
+        }
+        let mut queue = self.queue.borrow_mut();
+        if queue.in_section() {
+            let (to, bytes) = (to.address(), from.len() as u64);
+            let from = queue.send(from)?;
+            queue.ask(Command::Copy { to, from, bytes })
+        } else {
+            self.driver.upload(to.address(), from)
+        }
+    }
+
+    #[track_caller]
+    fn download_bytes(&self, to: &mut [u8], from: u64) -> Result<(), CudaError> {
+        assert!(!self.queue.borrow().in_section(), "a section reads nothing back");
+        if to.is_empty() {
+            return Ok(());
+        }
+        self.driver.download(to, from)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,126 @@
+//! A slice the host can point at but not read: memory of a graphics card.
+#![allow(unsafe_code)]
+
+use core::ops::Range;
+use core::ptr;
+
+use crate::memory::Floats;
+
+/// Bytes of one element of a [`Remote`].
+pub const WORD: u64 = 4;
+
+/// A run of 32-bit words in a card's memory: `f32`, tokens, or packed 16-bit numbers.
+///
+/// `&Remote` is an address and a length. Its elements have no size, so the host cannot read through
+/// it, and borrows, lifetimes and [`Floats::split_at_mut`] govern the card's memory as they govern
+/// the host's.
+#[repr(transparent)]
+pub struct Remote([Nowhere]);
+
+/// What a host sees of one word of a card's memory.
+struct Nowhere;
+
+impl Remote {
+    /// The run of `words` words at `address`, which must not be 0.
+    ///
+    /// Making one is safe, as reading through it is impossible; that it is a run of memory, lent to no
+    /// one else, is for [`super::memory::Memory`] and [`super::queue`] to see to.
+    ///
+    /// # Panics
+    /// If `address` is 0.
+    pub(super) fn at<'a>(address: u64, words: usize) -> &'a Self {
+        // SAFETY: as `at_mut`.
+        unsafe { &*Self::pointer(address, words) }
+    }
+
+    /// As [`Remote::at`], to write.
+    ///
+    /// # Panics
+    /// If `address` is 0.
+    pub(super) fn at_mut<'a>(address: u64, words: usize) -> &'a mut Self {
+        // SAFETY: the pointer is not null and of a type whose alignment is 1 and whose size is 0,
+        // whatever its length: a reference to no bytes is valid and overlaps no other.
+        unsafe { &mut *Self::pointer(address, words) }
+    }
+
+    fn pointer(address: u64, words: usize) -> *mut Self {
+        assert_ne!(address, 0, "a run of a card's memory has an address");
+        let address = usize::try_from(address).expect("a card's addresses are as wide as ours");
+        ptr::slice_from_raw_parts_mut(ptr::without_provenance_mut::<Nowhere>(address), words)
+            as *mut Self
+    }
+
+    /// Where it begins, in bytes.
+    pub fn address(&self) -> u64 {
+        self.0.as_ptr().addr() as u64
+    }
+}
+
+impl Floats for Remote {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn range(&self, range: Range<usize>) -> &Self {
+        check(&range, self.len());
+        Self::at(self.address() + WORD * range.start as u64, range.len())
+    }
+
+    fn range_mut(&mut self, range: Range<usize>) -> &mut Self {
+        check(&range, self.len());
+        Self::at_mut(self.address() + WORD * range.start as u64, range.len())
+    }
+
+    fn split_at_mut(&mut self, middle: usize) -> (&mut Self, &mut Self) {
+        check(&(0..middle), self.len());
+        let address = self.address();
+        (
+            Self::at_mut(address, middle),
+            Self::at_mut(address + WORD * middle as u64, self.len() - middle),
+        )
+    }
+}
+
+#[track_caller]
+fn check(range: &Range<usize>, length: usize) {
+    assert!(
+        range.start <= range.end && range.end <= length,
+        "range {range:?} of a run of {length} words"
+    );
+}
+
+impl core::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Remote({:#x}, {} words)", self.address(), self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::{ALIGNMENT, Arena};
+
+    #[test]
+    fn runs_are_cut_like_slices() {
+        let run = Remote::at_mut(0x1000, 100);
+        let (a, b) = run.split_at_mut(40);
+        assert_eq!((a.address(), a.len()), (0x1000, 40));
+        assert_eq!((b.address(), b.len()), (0x1000 + 160, 60));
+        assert_eq!((b.range(10..12).address(), b.range(10..12).len()), (0x1000 + 200, 2));
+        assert_eq!((a.range_mut(40..40).address(), a.range(0..0).len()), (0x1000 + 160, 0));
+    }
+
+    #[test]
+    fn an_arena_hands_them_out() {
+        let mut arena = Arena::new(Remote::at_mut(0x8000, 64));
+        let (a, b) = (arena.take(3), arena.take(17));
+        assert_eq!((a.address(), a.len()), (0x8000, 3));
+        assert_eq!((b.address(), b.len()), (0x8000 + WORD * ALIGNMENT as u64, 17));
+    }
+
+    #[test]
+    #[should_panic(expected = "range 2..5 of a run of 4 words")]
+    fn what_reaches_over_is_refused() {
+        Remote::at(64, 4).range(2..5);
+    }
+}

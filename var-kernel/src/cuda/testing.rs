@@ -1,0 +1,127 @@
+//! Cards for tests: the machine's, and emulated ones.
+//!
+//! `VAR_REQUIRE=cuda` (or `emulator`, or both, with a comma) makes a test fail where it would be
+//! skipped.
+
+use core::cell::RefCell;
+use std::boxed::Box;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::string::String;
+use std::sync::Mutex;
+use std::vec;
+use std::vec::Vec;
+use std::{env, eprintln};
+
+use super::{Cubins, Cuda, CudaError, Matrix, Memory, Options, Precision, Remote};
+use crate::cpu;
+use crate::memory::{Device, Floats};
+
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Bf16];
+
+/// A card under test.
+pub(crate) struct Bench {
+    /// `cuda f16`, `emulated f32`
+    pub(crate) name: String,
+    pub(crate) cuda: Cuda,
+}
+
+impl Bench {
+    /// How far rounding to the precision's format moves a number near 1 at most.
+    pub(crate) fn rounding(&self) -> f64 {
+        match self.cuda.precision() {
+            Precision::F32 => 0.0,
+            Precision::F16 => 1.0 / 2048.0,
+            Precision::Bf16 => 1.0 / 256.0,
+        }
+    }
+
+    /// `values` on the card, in memory of their own.
+    pub(crate) fn put(&self, values: &[f32]) -> Memory {
+        let mut memory = self.cuda.memory(values.len()).unwrap();
+        self.cuda.upload(&mut memory, values).unwrap();
+        memory
+    }
+
+    /// Memory of `length` NaN, in whatever format it is read.
+    pub(crate) fn nans(&self, length: usize) -> Memory {
+        self.put(&vec![f32::from_bits(u32::MAX); length])
+    }
+
+    /// What lies in `run`.
+    pub(crate) fn read(&self, run: &Remote) -> Vec<f32> {
+        let mut values = vec![0.0; run.len()];
+        self.cuda.download(&mut values, run).unwrap();
+        values
+    }
+
+    /// A matrix, as the card would store it.
+    pub(crate) fn matrix(&self, from: cpu::Matrix<'_>, shape: &[usize]) -> Stored {
+        let element = self.cuda.precision().element();
+        let memory = self.cuda.upload_matrix(from, shape, element).unwrap();
+        Stored { memory, element, length: from.len() }
+    }
+}
+
+/// A matrix on a card.
+pub(crate) struct Stored {
+    memory: Memory,
+    element: super::Element,
+    length: usize,
+}
+
+impl Stored {
+    pub(crate) fn view(&self) -> Matrix<'_> {
+        Matrix::new(&self.memory, self.element, self.length)
+    }
+}
+
+/// Every card there is, in each precision.
+pub(crate) fn cards() -> Rc<Vec<Bench>> {
+    std::thread_local! {
+        static CARDS: RefCell<Option<Rc<Vec<Bench>>>> = const { RefCell::new(None) };
+    }
+    CARDS.with(|cards| Rc::clone(cards.borrow_mut().get_or_insert_with(|| Rc::new(open()))))
+}
+
+fn open() -> Vec<Bench> {
+    let mut found = Vec::new();
+    for precision in PRECISIONS {
+        let options = Options { precision, cubins: Some(Box::new(InMemory)), ..Options::default() };
+        add(&mut found, "cuda", precision, Cuda::open(options));
+        #[cfg(feature = "emulator")]
+        add(&mut found, "emulated", precision, Cuda::emulated(precision, true));
+    }
+    found
+}
+
+/// # Panics
+/// If the card is not there and `VAR_REQUIRE` names it.
+fn add(found: &mut Vec<Bench>, kind: &str, precision: Precision, card: Result<Cuda, CudaError>) {
+    let name = std::format!("{kind} {precision}");
+    let required = env::var("VAR_REQUIRE").unwrap_or_default();
+    let named = if kind == "cuda" { "cuda" } else { "emulator" };
+    match card {
+        Ok(cuda) => found.push(Bench { name, cuda }),
+        Err(error) if required.split(',').any(|required| required == named) => {
+            panic!("{name}: {error}, and VAR_REQUIRE={required}")
+        }
+        Err(error) => eprintln!("skipped: {name}: {error}"),
+    }
+}
+
+/// Kernels compiled once for all tests.
+struct InMemory;
+
+static COMPILED: Mutex<Option<HashMap<String, Vec<u8>>>> = Mutex::new(None);
+
+impl Cubins for InMemory {
+    fn load(&self, key: &str) -> Option<Vec<u8>> {
+        COMPILED.lock().unwrap().as_ref()?.get(key).cloned()
+    }
+
+    fn store(&self, key: &str, cubin: &[u8]) {
+        let mut compiled = COMPILED.lock().unwrap();
+        let _ = compiled.get_or_insert_default().insert(key.into(), cubin.to_vec());
+    }
+}

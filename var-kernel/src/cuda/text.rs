@@ -1,0 +1,95 @@
+//! Kernels as text: compiled for the card at hand when first wanted.
+
+use std::string::String;
+
+use super::element::Element;
+
+/// What every text begins with.
+const COMMON: &str = include_str!("common.cuh");
+
+/// The instructions that C++ has no words for; a backend that computes elsewhere has its own.
+pub(crate) const INSTRUCTIONS: &str = include_str!("instructions.cuh");
+
+/// Some kernels that are compiled together.
+#[derive(Debug)]
+pub(crate) struct Text {
+    /// The operation's name.
+    pub name: &'static str,
+    /// What lies between [`COMMON`] and the kernels.
+    shared: &'static [&'static str],
+    kernels: &'static str,
+}
+
+impl Text {
+    /// The text of an operation's `kernel.cu`.
+    pub(crate) const fn new(name: &'static str, kernels: &'static str) -> Self {
+        Self { name, shared: &[], kernels }
+    }
+
+    /// The same after texts that several operations share.
+    pub(crate) const fn with(self, shared: &'static [&'static str]) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// The whole text with `short` as its 16-bit format.
+    pub(crate) fn whole(&self, instructions: &str, short: Element) -> String {
+        let mut whole = String::from(match short {
+            Element::Bf16 => "#define SHORT_IS_BF16 1\n",
+            Element::F16 | Element::F32 => "",
+        });
+        let parts = [instructions, COMMON].into_iter().chain(self.shared.iter().copied());
+        for part in parts.chain([self.kernels]) {
+            whole.push_str(part);
+            whole.push('\n');
+        }
+        whole
+    }
+
+    /// Names of its kernels, in order.
+    #[cfg(any(test, feature = "emulator"))]
+    pub(crate) fn kernels(&self) -> impl Iterator<Item = &'static str> {
+        const BEFORE: &str = "KERNEL(";
+        self.kernels.split(BEFORE).skip(1).filter_map(|rest| {
+            let (_, rest) = rest.split_once(") void ")?;
+            rest.split_once('(').map(|(name, _)| name)
+        })
+    }
+
+    /// The most threads of a block of the kernel `name`, as the text says.
+    #[cfg(any(test, feature = "emulator"))]
+    pub(crate) fn threads(&self, name: &str) -> Option<u32> {
+        let start = self.kernels.find(&std::format!(") void {name}("))?;
+        let (_, most) = self.kernels[..start].rsplit_once("KERNEL(")?;
+        match most {
+            "THREADS" => {
+                let (_, rest) = self.kernels.split_once("#define THREADS ")?;
+                rest.split_whitespace().next()?.parse().ok()
+            }
+            number => number.parse().ok(),
+        }
+    }
+}
+
+/// One kernel: which text, which name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kernel {
+    /// The text.
+    pub text: &'static Text,
+    /// Its name in the text.
+    pub name: &'static str,
+}
+
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self.text, other.text) && self.name == other.name
+    }
+}
+
+impl Eq for Kernel {}
+
+impl Kernel {
+    /// The kernel `name` of `text`.
+    pub(crate) const fn new(text: &'static Text, name: &'static str) -> Self {
+        Self { text, name }
+    }
+}

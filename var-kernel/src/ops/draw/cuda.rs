@@ -1,0 +1,77 @@
+//! Drawing tokens on a card: one block a cell.
+
+use std::vec::Vec;
+
+use super::{Dims, Draw, Mixture, Settings};
+use crate::cuda::command::Launch;
+use crate::cuda::text::{Kernel, Text};
+use crate::cuda::{Cuda, CudaError, Element, Remote};
+use crate::memory::Floats;
+use crate::sample::{Source, gumbel};
+
+pub(crate) static TEXT: Text = Text::new("draw", include_str!("kernel.cu"));
+
+const DRAW: Kernel = Kernel::new(&TEXT, "draw");
+
+const THREADS: u32 = 256;
+
+/// Codes whose logits a block keeps in shared memory (64 KiB): four blocks of them fit a multiprocessor.
+const MOST_SHARED: usize = 1 << 14;
+
+impl Draw for Cuda {
+    fn draw(
+        &self,
+        tokens: &mut Remote,
+        mixture: Option<Mixture<'_, Remote>>,
+        logits: &Remote,
+        unconditional: Option<&Remote>,
+        settings: &Settings<'_>,
+        d: Dims,
+    ) -> Result<(), CudaError> {
+        let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);
+        d.check(tokens.len(), lengths, logits.len(), unconditional.map(Floats::len));
+        let cells = d.images * d.positions;
+        assert_eq!(settings.indices.len(), d.images, "draw: one index for each image");
+        if cells == 0 {
+            return Ok(());
+        }
+        self.fresh_scratch();
+        let (source, seed, numbers) = match settings.source {
+            Source::Greedy => (0, 0, None),
+            Source::Seed(seed) => (1, seed, None),
+            Source::Given(numbers) => {
+                assert_eq!(numbers.len(), cells, "draw: one number for each cell");
+                (2, 0, Some(numbers))
+            }
+        };
+        let seed = [seed as u32, (seed >> 32) as u32];
+        let mail: Vec<u32> = seed.into_iter().chain(settings.indices.iter().copied()).collect();
+        let mail = self.send(&mail)?;
+        let numbers = match numbers {
+            None => 0,
+            Some(numbers) => self.send(&numbers.iter().map(|u| u.to_bits()).collect::<Vec<_>>())?,
+        };
+        let (work, shared) = if d.codes <= MOST_SHARED {
+            (0, size_of::<f32>() * d.codes)
+        } else {
+            (self.scratch(cells * d.codes)?, 0)
+        };
+        let ratio = mixture.as_ref().map_or(0.0, |mixture| mixture.ratio);
+        let (sharper, temperature) = (gumbel::sharpness(ratio), gumbel::temperature(ratio));
+        let out = mixture.as_ref().map(|mixture| &*mixture.out);
+        let codebook = mixture.as_ref().map(|mixture| mixture.codebook);
+        let width = codebook.map_or(0, |codebook| codebook.len() / d.codes);
+
+        let launch = Launch::new(DRAW, [cells, 1, 1], THREADS).sharing(shared);
+        let launch = launch.run(tokens).run_or_null(out).run(logits).run_or_null(unconditional);
+        let launch = launch.address(mail).address(numbers).run_or_null(codebook).address(work);
+        let launch = launch.float(settings.guidance).size(settings.filter.top_k);
+        let launch = launch.float(settings.filter.top_p).size(source).size(settings.scale);
+        let launch = launch.size(d.positions).size(d.codes).size(width).float(sharper);
+        let launch = launch.float(temperature);
+        match out {
+            None => self.launch(launch, [(tokens, Element::F32)]),
+            Some(out) => self.launch(launch, [(tokens, Element::F32), (out, Element::F32)]),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! linear on a card: tiles on tensor cores (16-bit) or in singles; few rows stream the weights.
+
+use super::{Dims, Epilogue, Linear};
+use crate::cuda::command::Launch;
+use crate::cuda::text::{Kernel, Text};
+use crate::cuda::{Cuda, CudaError, Element, Matrix, Remote};
+use crate::memory::Floats;
+
+pub(crate) static TEXT: Text =
+    Text::new("linear", include_str!("kernel.cu")).with(&[include_str!("../../cuda/product.cuh")]);
+
+/// Bytes that one access moves at most.
+const ACCESS: u64 = 16;
+
+/// Depths the tensor cores' tiles can be cut from.
+const SHORT_DEPTH: usize = 8;
+
+/// Depths the kernels for few rows can be cut from.
+const FEW_DEPTH: usize = 32;
+
+/// How a product is cut into blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tile {
+    /// Kernel that writes `f32`, and the one that writes short numbers, if there is one.
+    kernels: [Option<&'static str>; 2],
+    rows: usize,
+    columns: usize,
+    /// Bytes of shared memory.
+    shared: usize,
+}
+
+const SINGLE_LARGE: Tile =
+    Tile { kernels: [Some("linear_128x128"), None], rows: 128, columns: 128, shared: 0 };
+const SINGLE_SMALL: Tile =
+    Tile { kernels: [Some("linear_32x64"), None], rows: 32, columns: 64, shared: 0 };
+const SHORT_LARGE: Tile = Tile {
+    kernels: [Some("linear_short_128x128"), Some("linear_short_128x128_to_short")],
+    rows: 128,
+    columns: 128,
+    shared: (128 + 128) * 128 * 3,
+};
+const SHORT_SMALL: Tile = Tile {
+    kernels: [Some("linear_short_64x64"), Some("linear_short_64x64_to_short")],
+    rows: 64,
+    columns: 64,
+    shared: (64 + 64) * 128 * 4,
+};
+const FEW_8: Tile = Tile {
+    kernels: [Some("linear_few_8"), Some("linear_few_8_to_short")],
+    rows: 8,
+    columns: 16,
+    shared: 0,
+};
+const FEW_32: Tile = Tile {
+    kernels: [Some("linear_few_32"), Some("linear_few_32_to_short")],
+    rows: 32,
+    columns: 16,
+    shared: 0,
+};
+
+impl Tile {
+    /// How many there are in `d`.
+    fn count(self, d: Dims) -> usize {
+        d.rows.div_ceil(self.rows) * d.outer.div_ceil(self.columns)
+    }
+
+    /// The best for `d` in `element` on a card of so many multiprocessors.
+    pub(crate) fn of(d: Dims, element: Element, multiprocessors: u32) -> Self {
+        let fills = |tile: Self| tile.count(d) >= multiprocessors as usize;
+        if element == Element::F32 {
+            return if fills(SINGLE_LARGE) { SINGLE_LARGE } else { SINGLE_SMALL };
+        }
+        match d.rows {
+            0..=8 if d.inner.is_multiple_of(FEW_DEPTH) => FEW_8,
+            9..=32 if d.inner.is_multiple_of(FEW_DEPTH) => FEW_32,
+            _ if fills(SHORT_LARGE) => SHORT_LARGE,
+            _ => SHORT_SMALL,
+        }
+    }
+}
+
+impl Linear for Cuda {
+    /// After [`Epilogue::Gelu`] what comes out is in the format of activations inside a block.
+    fn linear(
+        &self,
+        out: &mut Remote,
+        x: &Remote,
+        weight: Matrix<'_>,
+        bias: Option<&Remote>,
+        epilogue: Epilogue<'_, Remote>,
+        d: Dims,
+    ) -> Result<(), CudaError> {
+        d.check(out.len(), x.len(), weight.len(), bias.map(Floats::len));
+        epilogue.check(d);
+        if out.is_empty() {
+            return Ok(());
+        }
+        self.fresh_scratch();
+        let mut element = weight.element;
+        let mut weights = weight.numbers.address();
+        if element != Element::F32 && !d.inner.is_multiple_of(SHORT_DEPTH) {
+            // Rows that do not begin at whole accesses: rare, and small where they are.
+            weights = self.operand_as(weights, weight.len(), element, Element::F32)?;
+            element = Element::F32;
+        }
+        let x = self.operand(x, d.rows * d.inner, element)?;
+        let (x, element, weights) = if element != Element::F32 && !x.is_multiple_of(ACCESS) {
+            let x = self.operand_as(x, d.rows * d.inner, element, Element::F32)?;
+            let weights = self.operand_as(weights, weight.len(), element, Element::F32)?;
+            (x, Element::F32, weights)
+        } else {
+            (x, element, weights)
+        };
+        let tile = Tile::of(d, element, self.card().multiprocessors);
+        let wants_short = matches!(epilogue, Epilogue::Gelu) && self.inner() != Element::F32;
+        let (name, written) = match tile.kernels {
+            [_, Some(to_short)] if wants_short => (to_short, self.inner()),
+            [Some(to_single), _] => (to_single, Element::F32),
+            [None, _] => unreachable!("every tile has a kernel"),
+        };
+        let launch = Launch::new(Kernel::new(&TEXT, name), [tile.count(d), 1, 1], 256);
+        let launch = launch.sharing(tile.shared).run(out).address(x).address(weights);
+        let launch = finish(launch, bias, epilogue, d.outer);
+        let launch = launch.size(d.rows).size(d.inner).size(d.outer);
+        let launch = if element == Element::F32 {
+            let aligned = d.inner.is_multiple_of(4)
+                && x.is_multiple_of(ACCESS)
+                && weights.is_multiple_of(ACCESS);
+            launch.size(aligned.into())
+        } else {
+            launch
+        };
+        self.launch(launch, [(out, written)])
+    }
+}
+
+/// Adds what is done to the sums.
+fn finish(
+    launch: Launch,
+    bias: Option<&Remote>,
+    epilogue: Epilogue<'_, Remote>,
+    outer: usize,
+) -> Launch {
+    let launch = launch.run_or_null(bias);
+    let (none, no_table) = ([0; 3], None);
+    let (kind, residual, gate, [start, stride, rows], table) = match epilogue {
+        Epilogue::None => (0, None, None, none, no_table),
+        Epilogue::Gelu => (1, None, None, none, no_table),
+        Epilogue::Gated { residual, gate } => {
+            (2, Some(residual), Some(gate.table), [gate.start, gate.stride, gate.rows], no_table)
+        }
+        Epilogue::Plus { table } => (3, None, None, none, Some(table)),
+    };
+    let launch = launch.size(kind).run_or_null(residual).run_or_null(gate).size(start).size(stride);
+    launch.size(rows).run_or_null(table).size(table.map_or(0, |table| table.len() / outer))
+}
+
+#[cfg(test)]
+impl Cuda {
+    /// As [`Linear::linear`], plainly and in `f32`.
+    pub(crate) fn linear_naive(
+        &self,
+        out: &mut Remote,
+        x: &Remote,
+        weight: Matrix<'_>,
+        bias: Option<&Remote>,
+        epilogue: Epilogue<'_, Remote>,
+        d: Dims,
+    ) -> Result<(), CudaError> {
+        d.check(out.len(), x.len(), weight.len(), bias.map(Floats::len));
+        epilogue.check(d);
+        self.fresh_scratch();
+        let x = self.single(x, d.rows * d.inner)?;
+        let (address, element) = (weight.numbers.address(), weight.element);
+        let weights = self.operand_as(address, weight.len(), element, Element::F32)?;
+        let launch = Launch::for_each(Kernel::new(&TEXT, "linear_naive"), out.len());
+        let launch = launch.run(out).address(x).address(weights);
+        let launch = finish(launch, bias, epilogue, d.outer);
+        let launch = launch.size(d.rows).size(d.inner).size(d.outer);
+        self.launch(launch, [(out, Element::F32)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_fit_the_product_and_the_card() {
+        let of = |rows, inner, outer| {
+            Tile::of(Dims { rows, inner, outer }, Element::F16, 132).kernels[0].unwrap()
+        };
+        assert_eq!(of(2, 1024, 6144), "linear_few_8");
+        assert_eq!(of(18, 1024, 3072), "linear_few_32");
+        assert_eq!(of(2, 40, 64), "linear_short_64x64");
+        assert_eq!(of(512, 1024, 1024), "linear_short_64x64");
+        assert_eq!(of(32768, 1024, 1024), "linear_short_128x128");
+    }
+
+    #[test]
+    fn tiles_cover_the_product() {
+        for (rows, outer) in [(1, 1), (128, 128), (129, 1), (1000, 3001)] {
+            let d = Dims { rows, inner: 64, outer };
+            for tile in [SINGLE_LARGE, SINGLE_SMALL, SHORT_LARGE, SHORT_SMALL] {
+                let across = outer.div_ceil(tile.columns);
+                let last = tile.count(d) - 1;
+                // As the kernels find a block's tile.
+                let (row, column) = (last / across * tile.rows, last % across * tile.columns);
+                assert!(row < rows && rows <= row + tile.rows);
+                assert!(column < outer && outer <= column + tile.columns);
+            }
+        }
+    }
+}

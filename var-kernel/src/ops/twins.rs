@@ -1,0 +1,276 @@
+//! Each fast kernel = its naive twin, one thread a number with sums in `f64`: awkward sizes on every card, the
+//! published models' on a real one.
+
+use std::vec::Vec;
+
+use super::attention::{self, Mask};
+use super::conv2d::{self, Grid};
+use super::group_norm::{self, Activation};
+use super::linear::{self, Epilogue};
+use super::split_qkv::{self, Normalisation};
+use super::testing::coarse;
+use super::{
+    Attention, Conv2d, CrossEntropy, GroupNorm, LayerNorm, Linear, PerRow, SplitQkv, layer_norm,
+};
+use crate::cpu;
+use crate::cuda::testing::{Bench, cards};
+use crate::cuda::{Cuda, CudaError, Memory, Remote};
+
+type Outcome = Result<(), CudaError>;
+
+/// Runs `test` with each card and the sizes it can bear; `VAR_SIZES=awkward` leaves the published ones out.
+fn on_each_card<S: Copy>(awkward: &[S], published: &[S], test: impl Fn(&Bench, S)) {
+    for bench in cards().iter() {
+        let few = std::env::var("VAR_SIZES").is_ok_and(|sizes| sizes == "awkward");
+        let published = if bench.name.starts_with("cuda") && !few { published } else { &[] };
+        awkward.iter().chain(published).for_each(|size| test(bench, *size));
+    }
+}
+
+/// `length` numbers that each format holds as they are, on the card.
+fn numbers(bench: &Bench, length: usize, seed: u64) -> Memory {
+    bench.put(&coarse(length, seed))
+}
+
+/// |got − want| / |want|; where nothing was to be written, neither may have written.
+fn distance(got: &[f32], want: &[f32]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let written = got.iter().zip(want).filter(|(got, want)| !(got.is_nan() && want.is_nan()));
+    let (apart, length) = written.fold((0.0, 0.0), |(apart, length), (got, want)| {
+        let (got, want) = (f64::from(*got), f64::from(*want));
+        (apart + (got - want).powi(2), length + want.powi(2))
+    });
+    (apart / length).sqrt()
+}
+
+/// Fails unless both write the same into `length` numbers, but for rounding.
+fn same(
+    bench: &Bench,
+    what: &str,
+    length: usize,
+    fast: impl FnOnce(&Cuda, &mut Remote) -> Outcome,
+    naive: impl FnOnce(&Cuda, &mut Remote) -> Outcome,
+) {
+    let (mut got, mut want) = (bench.nans(length), bench.nans(length));
+    let name = &bench.name;
+    fast(&bench.cuda, &mut got).unwrap_or_else(|error| panic!("{name}, {what}: {error}"));
+    naive(&bench.cuda, &mut want).unwrap_or_else(|error| panic!("{name}, {what}, naive: {error}"));
+    check(bench, what, &got, &want);
+}
+
+fn check(bench: &Bench, what: &str, got: &Remote, want: &Remote) {
+    let apart = distance(&bench.read(got), &bench.read(want));
+    // Sums of singles; what is kept short is rounded once, averages of short probabilities twice.
+    let allowed = 1e-5 + 2.0 * bench.rounding();
+    assert!(apart <= allowed, "{}, {what}: off by {apart:e}, {allowed:e} allowed", bench.name);
+}
+
+#[test]
+fn linear_equals_its_twin() {
+    // Past the edges of every tile; few rows; depths that are no whole accesses.
+    let awkward = [(1, 32, 17), (9, 64, 40), (33, 72, 65), (70, 13, 129), (129, 8, 130)];
+    let published = [
+        (1, 1024, 6144),
+        (32, 1024, 3072),
+        (512, 1920, 7680),
+        (512, 7680, 1920),
+        (32_768, 1024, 4096),
+        (32_768, 4096, 1024),
+        (21_632, 1920, 5760),
+    ];
+    on_each_card(&awkward, &published, |bench, (rows, inner, outer)| {
+        let d = linear::Dims { rows, inner, outer };
+        let (x, bias) = (numbers(bench, rows * inner, 1), numbers(bench, outer, 2));
+        let weight = coarse(outer * inner, 3);
+        let weight = bench.matrix(cpu::Matrix::F32(&weight), &[outer, inner]);
+        let (residual, gate) = (numbers(bench, rows * outer, 4), numbers(bench, 3 * outer, 5));
+        let gate = PerRow { table: &*gate, start: outer, stride: 3 * outer, rows };
+        let gated = Epilogue::Gated { residual: &*residual, gate };
+        for (name, epilogue) in
+            [("none", Epilogue::None), ("gelu", Epilogue::Gelu), ("gated", gated)]
+        {
+            let what = std::format!("linear {rows} × {inner} × {outer}, {name}");
+            same(
+                bench,
+                &what,
+                rows * outer,
+                |b, out| b.linear(out, &x, weight.view(), Some(&bias), epilogue, d),
+                |b, out| b.linear_naive(out, &x, weight.view(), Some(&bias), epilogue, d),
+            );
+        }
+    });
+}
+
+#[test]
+fn conv2d_equals_its_twin() {
+    let of = |batch, side, inner, outer, kernel, grid| conv2d::Dims {
+        batch,
+        height: side,
+        width: side + side % 2,
+        inner,
+        outer,
+        kernel,
+        grid,
+    };
+    let awkward = [
+        of(1, 5, 8, 33, 3, Grid::Same),
+        of(2, 4, 24, 3, 3, Grid::Doubled),
+        of(1, 6, 16, 70, 3, Grid::Halved),
+        of(1, 9, 3, 10, 1, Grid::Same),
+    ];
+    let published = [
+        of(2, 256, 160, 160, 3, Grid::Same),
+        of(2, 128, 160, 160, 3, Grid::Doubled),
+        of(2, 256, 160, 160, 3, Grid::Halved),
+        of(2, 256, 160, 3, 3, Grid::Same),
+        of(16, 16, 640, 640, 3, Grid::Same),
+        of(4, 64, 320, 160, 1, Grid::Same),
+        of(64, 16, 32, 32, 3, Grid::Same),
+    ];
+    on_each_card(&awkward, &published, |bench, d| {
+        let x = numbers(bench, d.batch * d.height * d.width * d.inner, 1);
+        let shape = [d.outer, d.inner, d.kernel, d.kernel];
+        let weight = coarse(shape.iter().product(), 2);
+        let weight = bench.matrix(cpu::Matrix::F32(&weight), &shape);
+        let (bias, residual) = (numbers(bench, d.outer, 3), numbers(bench, d.out_len(), 4));
+        for residual in [None, Some(&*residual)] {
+            let mut nothing = bench.nans(0);
+            same(
+                bench,
+                &std::format!("{d:?}"),
+                d.out_len(),
+                |b, out| b.conv2d(out, &x, weight.view(), &bias, residual, &mut nothing, d),
+                |b, out| b.conv2d_naive(out, &x, weight.view(), &bias, residual, d),
+            );
+        }
+    });
+}
+
+#[test]
+fn attention_equals_its_twin() {
+    let of = |batch, heads, head_width, queries, keys| attention::Dims {
+        batch,
+        heads,
+        head_width,
+        queries,
+        keys,
+        capacity: keys + 1,
+    };
+    let awkward =
+        [of(1, 2, 64, 65, 130), of(2, 1, 64, 1, 1), of(1, 3, 13, 9, 40), of(1, 1, 200, 9, 33)];
+    let published = [
+        of(128, 16, 64, 256, 680),
+        of(2, 30, 64, 169, 424),
+        of(16, 16, 64, 680, 680),
+        of(16, 1, 640, 256, 256),
+        of(2, 36, 64, 1024, 2240),
+    ];
+    on_each_card(&awkward, &published, |bench, d| {
+        let width = d.heads * d.head_width;
+        let q = numbers(bench, d.batch * d.queries * width, 1);
+        let [k, v] = [2, 3].map(|seed| numbers(bench, d.batch * d.capacity * width, seed));
+        // Scales of a ladder; all keys belong to one of them.
+        let ends = [1, 5, 14, 30, 55, 91, 155, 255, 424, usize::MAX];
+        let ends: Vec<usize> = ends.map(|end: usize| end.min(d.keys)).to_vec();
+        for mask in [Mask::None, Mask::UpToScale(&ends)] {
+            let whole = d.queries == d.keys;
+            if matches!(mask, Mask::UpToScale(_)) && !whole {
+                continue;
+            }
+            same(
+                bench,
+                &std::format!("{d:?}, {mask:?}"),
+                d.batch * d.queries * width,
+                |b, out| b.attention(out, &q, &k, &v, 0.5, mask, d),
+                |b, out| b.attention_naive(out, &q, &k, &v, 0.5, mask, d),
+            );
+        }
+    });
+}
+
+#[test]
+fn group_norm_equals_its_twin() {
+    let awkward = [(1, 1, 32, 32), (2, 65, 20, 4), (1, 130, 9, 3), (3, 64, 160, 32)];
+    let published = [(16, 65_536, 160, 32), (2, 256, 640, 32), (64, 256, 64, 32)];
+    on_each_card(&awkward, &published, |bench, (batch, positions, channels, groups)| {
+        let d = group_norm::Dims { batch, positions, channels, groups };
+        let x = numbers(bench, batch * positions * channels, 1);
+        let (weight, bias) = (numbers(bench, channels, 2), numbers(bench, channels, 3));
+        for activation in [Activation::None, Activation::Silu] {
+            same(
+                bench,
+                &std::format!("{d:?}, {activation:?}"),
+                batch * positions * channels,
+                |b, out| b.group_norm(out, &x, &weight, &bias, 1e-6, activation, d),
+                |b, out| b.group_norm_naive(out, &x, &weight, &bias, 1e-6, activation, d),
+            );
+        }
+    });
+}
+
+#[test]
+fn layer_norm_equals_its_twin() {
+    let sizes = [(1, 1), (3, 7), (2, 257), (5, 1028)];
+    on_each_card(&sizes, &[(32_768, 1024), (2, 1920), (1360, 2304)], |bench, (rows, channels)| {
+        let d = layer_norm::Dims { rows, channels };
+        let (x, table) = (numbers(bench, rows * channels, 1), numbers(bench, 2 * channels, 2));
+        let part = |start| PerRow { table: &*table, start, stride: 2 * channels, rows };
+        let (scale, shift) = (part(0), part(channels));
+        same(
+            bench,
+            &std::format!("{d:?}"),
+            rows * channels,
+            |b, out| b.layer_norm(out, &x, scale, shift, 1e-6, d),
+            |b, out| b.layer_norm_naive(out, &x, scale, shift, 1e-6, d),
+        );
+    });
+}
+
+#[test]
+fn cross_entropy_equals_its_twin() {
+    on_each_card(&[(1, 2), (3, 300)], &[(1360, 4096)], |bench, (rows, codes)| {
+        let logits = numbers(bench, rows * codes, 1);
+        let targets: Vec<u32> = (0..rows).map(|row| (7 * row % codes) as u32).collect();
+        same(
+            bench,
+            &std::format!("cross_entropy {rows} × {codes}"),
+            rows,
+            |b, out| b.cross_entropy(out, &logits, &targets, 0.1),
+            |b, out| b.cross_entropy_naive(out, &logits, &targets, 0.1),
+        );
+    });
+}
+
+#[test]
+fn split_qkv_equals_its_twin() {
+    let of = |batch, rows, heads, head_width, start, capacity| split_qkv::Dims {
+        batch,
+        rows,
+        heads,
+        head_width,
+        start,
+        capacity,
+    };
+    let awkward = [of(1, 1, 1, 1, 0, 1), of(2, 3, 3, 13, 2, 6), of(1, 5, 2, 64, 4, 9)];
+    let published = [of(128, 256, 16, 64, 424, 680), of(2, 1024, 36, 64, 1216, 2240)];
+    on_each_card(&awkward, &published, |bench, d| {
+        let width = d.heads * d.head_width;
+        let qkv = numbers(bench, d.batch * d.rows * 3 * width, 1);
+        let [q_bias, v_bias] = [2, 3].map(|seed| numbers(bench, width, seed));
+        let log_scale = numbers(bench, d.heads, 4);
+        let unit = Normalisation::UnitLength { scale: &*log_scale };
+        let (of_q, kept) = (d.batch * d.rows * width, d.batch * d.capacity * width);
+        let runs = || [of_q, kept, kept].map(|length| bench.nans(length));
+        for normalisation in [Normalisation::None, unit] {
+            let (mut got, mut want) = (runs(), runs());
+            let biases = Some([&*q_bias, &*v_bias]);
+            let [q, k, v] = &mut got;
+            bench.cuda.split_qkv(q, k, v, &qkv, biases, normalisation, d).unwrap();
+            let [q, k, v] = &mut want;
+            bench.cuda.split_qkv_naive(q, k, v, &qkv, biases, normalisation, d).unwrap();
+            for ((got, want), name) in got.iter().zip(&want).zip(["q", "k", "v"]) {
+                check(bench, &std::format!("{name} of {d:?}"), got, want);
+            }
+        }
+    });
+}
