@@ -126,10 +126,11 @@ mod with_cards {
         if !build(folder.path(), true) {
             return;
         }
-        let batch = ["sample", "--count", "64", "--batch", "64", "-o", "o.png", "--device", "cuda"];
+        let batch =
+            ["sample", "--count", "512", "--batch", "512", "-o", "o.png", "--device", "cuda"];
         let one = [&SMALL[..], &["--device", "cuda"]].concat();
         for (fake, arguments, message) in [
-            ("full", &batch[..], "--batch 64 takes "),
+            ("full", &batch[..], "--batch 512 takes "),
             ("full", &batch, " of memory, the card has "),
             ("tiny", &one, "MiB of memory of the card cannot be had: "),
             (
