@@ -62,14 +62,22 @@ fn the_law_of_runs_is_found_and_drawn() {
 
     let svg = String::from_utf8(place.bytes("plot.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-    // A point for each run in each of four panels, and its depth.
-    assert_eq!(svg.matches("<circle").count(), 16);
+    // A point for each run in each of four panels, and its depth; one in the legend.
+    assert_eq!(svg.matches("<circle").count(), 16 + 1);
     assert_eq!(svg.matches("\nd8\n").count(), 4, "{svg}");
-    assert!(svg.contains("loss, last scale: L = ("));
+    assert!(svg.contains("\nloss, last scale\n") && svg.contains("\nErr = (1.00e−3·N)^−0.020\n"));
 
     let text = place.var(&runs);
     assert_eq!(text.lines().count(), 1 + 4 + 4, "{text}");
-    place.refused(&[&runs[..], &["-o", "plot.svg"]].concat(), 1, "plot.svg: exists already");
+    // What it drew itself it draws anew, as a picture too.
+    place.var(&[&runs[..4], &["-o", "plot.svg"]].concat());
+    assert_ne!(place.bytes("plot.svg"), svg.into_bytes());
+    place.var(&[&runs[..], &["-o", "plot.png"]].concat());
+    assert_eq!(place.parameters("plot.png")["command"], "scaling");
+    fs::write(place.path("own.svg"), "<svg/>\n").unwrap();
+    place.refused(&[&runs[..], &["-o", "own.svg"]].concat(), 1, "own.svg: exists already");
+    let message = "-o plot.jpg: wants a .svg or .png file";
+    place.refused(&[&runs[..], &["-o", "plot.jpg"]].concat(), 2, message);
 }
 
 #[test]
