@@ -13,6 +13,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
@@ -67,11 +68,27 @@ fn png(bytes: &[u8]) -> Result<Picture, PictureFault> {
 }
 
 fn jpeg(bytes: &[u8]) -> Result<Picture, PictureFault> {
-    // Strict, because otherwise a file cut short decodes to a picture with a grey lower part.
+    // Strict, because otherwise a file cut short decodes to a picture with a grey lower part. Stray
+    // bytes between headers, which cameras and old programs leave, are no fault in a file that has
+    // its end.
+    match jpeg_by(bytes, true) {
+        Err(PictureFault::Jpeg(DecodeErrors::FormatStatic(text)))
+            if text.contains("Extra bytes between headers") && bytes.ends_with(&END_OF_IMAGE) =>
+        {
+            jpeg_by(bytes, false)
+        }
+        strictly => strictly,
+    }
+}
+
+/// The marker that ends a JPEG.
+const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
+
+fn jpeg_by(bytes: &[u8], strict: bool) -> Result<Picture, PictureFault> {
     let options = DecoderOptions::default()
         .set_max_width(u16::MAX.into())
         .set_max_height(u16::MAX.into())
-        .set_strict_mode(true)
+        .set_strict_mode(strict)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers()?;

@@ -51,6 +51,21 @@ fn files_cut_short_are_refused() {
 }
 
 #[test]
+fn stray_bytes_between_headers_of_a_jpeg_are_passed_over() {
+    for (name, file, _) in golden().into_iter().filter(|(name, ..)| name.starts_with("jpeg")) {
+        let whole = Picture::from_bytes(&file).unwrap();
+        assert!(file.ends_with(&END_OF_IMAGE), "{name}");
+        // Behind the first segment: its marker takes two bytes, its length counts from there.
+        let second = 4 + usize::from(u16::from_be_bytes([file[4], file[5]]));
+        let stray = [&file[..second], &[0x11; 9], &file[second..]].concat();
+        assert!(Picture::from_bytes(&stray).unwrap() == whole, "{name}");
+        for length in (second..stray.len() * 9 / 10).step_by(7) {
+            assert!(Picture::from_bytes(&stray[..length]).is_err(), "{name} cut to {length}");
+        }
+    }
+}
+
+#[test]
 fn sixteen_bits_keep_the_high_byte() {
     let samples = [0x01_fe, 0x80_80, 0xff_00_u16];
     for (colour, expected) in [

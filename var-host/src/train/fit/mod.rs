@@ -170,6 +170,13 @@ impl Fit<'_, '_, '_> {
         let epochs = self.run.iterations.div_ceil(self.of_epoch) as u32;
         let mut batches = self.run.training.batches(&plan, self.place(done), epochs)?;
         let (mut report, mut saved, mut ended) = (None, done, false);
+        // A run that was killed between its checkpoint and the samples of it owes them still.
+        if done > 0
+            && self.samples_are_due(done)
+            && self.outputs.as_ref().is_some_and(|outputs| !outputs.has_samples(done))
+        {
+            self.sample(done)?;
+        }
         while done < self.run.iterations && !ended {
             let lessons = self.lessons(&mut batches)?;
             ended = self.iteration(done, &lessons)?.is_break();
@@ -185,7 +192,7 @@ impl Fit<'_, '_, '_> {
                 0 => epoch_done,
                 every => done.is_multiple_of(every),
             };
-            let sampled = after(self.run.sample_every) || (last && self.run.sample_every > 0);
+            let sampled = self.samples_are_due(done);
             if due || last || ended || sampled {
                 self.save()?;
                 saved = done;
@@ -324,6 +331,13 @@ impl Fit<'_, '_, '_> {
         let records = state::records(self.trainer, &self.progress, self.run.given);
         self.observer.wrote(&outputs.save(self.progress.iterations, records)?);
         Ok(())
+    }
+
+    fn samples_are_due(&self, done: u64) -> bool {
+        let every = u64::from(self.run.sample_every);
+        let epoch_done = done.is_multiple_of(self.of_epoch);
+        let in_turn = epoch_done && every > 0 && (done / self.of_epoch).is_multiple_of(every);
+        in_turn || (every > 0 && done == self.run.iterations)
     }
 
     fn sample(&mut self, done: u64) -> Result<(), TrainError> {

@@ -190,6 +190,15 @@ impl Outputs {
         Ok(self.checkpoints.save_best(done, records, metadata)?)
     }
 
+    /// Whether the samples of an iteration are there.
+    pub(super) fn has_samples(&self, done: u64) -> bool {
+        self.samples_path(done).exists()
+    }
+
+    fn samples_path(&self, done: u64) -> PathBuf {
+        self.folder.join(format!("samples-{done:07}.png"))
+    }
+
     /// Draws some pictures of each of the first classes with the checkpoint just saved.
     pub(super) fn sample(
         &mut self,
@@ -218,7 +227,7 @@ impl Outputs {
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();
-        let path = self.folder.join(format!("samples-{done:07}.png"));
+        let path = self.samples_path(done);
         pictures::write_png(&path, &grid, &parameters, true)?;
         self.events.picture(done, "samples", &grid)?;
         Ok(path)

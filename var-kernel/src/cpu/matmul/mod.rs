@@ -27,6 +27,12 @@ pub trait Output {
     /// The elements of `row` at `columns`, which lie in one run of [`LANES`] counted from the
     /// product's first column.
     fn part(&mut self, row: usize, columns: Range<usize>) -> &mut [f32];
+
+    /// What the sums of these elements begin at, where they do not begin at zero: what is there.
+    #[inline(always)]
+    fn begun(&mut self, row: usize, columns: Range<usize>) -> &[f32] {
+        self.part(row, columns)
+    }
 }
 
 impl Output for Tile<'_> {

@@ -7,7 +7,7 @@
 
 use core::ops::Range;
 
-use super::{Output, Start, Strided, multiply};
+use super::{Output, Start, multiply};
 use crate::cpu::simd::{Kernel, LANES, Simd};
 use crate::cpu::{Cpu, Isa};
 
@@ -125,17 +125,21 @@ pub fn tile(
             let some = first..columns.end.min(first + COLUMNS);
             let place = some.start - columns.start..some.end - columns.start;
             let carries_on = from > 0 || start == Start::Output;
-            if carries_on {
-                fetch(sums, out, rows.len(), place.clone());
-            }
             for (block, left) in blocks(from..to).zip(left.chunks(height * DEPTH)) {
-                let first = block.start == 0 && !carries_on;
-                let (start, depth) = (if first { Start::Zero } else { Start::Output }, block.len());
+                let (is_first, is_last) = (block.start == from, block.end == to);
+                let depth = block.len();
                 isa.run(PackRight { to: right, operands, columns: some.clone(), block });
+                let start = if is_first && !carries_on { Start::Zero } else { Start::Output };
+                let way = Way {
+                    sums,
+                    out,
+                    first: place.start,
+                    begins_in_out: is_first,
+                    ends_in_out: is_last,
+                };
                 let (rows, columns) = (rows.len(), some.len());
-                isa.run(Multiply { sums, rows, columns, left, right, depth, start });
+                isa.run(Multiply { way, rows, columns, left, right, depth, start });
             }
-            put_back(sums, out, rows.len(), place);
             if to == depth {
                 let (rows, left) = (rows.clone(), columns.start);
                 isa.run(Finish { out, operands, rows, columns: some, left });
@@ -177,28 +181,38 @@ pub fn tile_size(size: Size, threads: usize) -> (usize, usize) {
     best.1
 }
 
-/// Takes what `out` holds into `sums`, rows of [`COLUMNS`].
-fn fetch(sums: &mut [f32], out: &mut impl Output, rows: usize, columns: Range<usize>) {
-    each_run(sums, out, rows, columns, |sums, out| sums.copy_from_slice(out));
+/// Where the sums of a column's blocks of k rest: those of the first block begin at what the output
+/// holds, those of the last end there, and between blocks they lie close together.
+struct Way<'a, O> {
+    /// Rows of [`COLUMNS`].
+    sums: &'a mut [f32],
+    out: &'a mut O,
+    /// The first of the columns in the output.
+    first: usize,
+    begins_in_out: bool,
+    ends_in_out: bool,
 }
 
-/// Gives `out` what `sums` have come to.
-fn put_back(sums: &mut [f32], out: &mut impl Output, rows: usize, columns: Range<usize>) {
-    each_run(sums, out, rows, columns, |sums, out| out.copy_from_slice(sums));
-}
-
-fn each_run(
-    sums: &mut [f32],
-    out: &mut impl Output,
-    rows: usize,
-    columns: Range<usize>,
-    copy: impl Fn(&mut [f32], &mut [f32]),
-) {
-    for (r, sums) in sums.chunks_mut(COLUMNS).take(rows).enumerate() {
-        for (first, sums) in columns.clone().step_by(LANES).zip(sums.chunks_mut(LANES)) {
-            let out = out.part(r, first..columns.end.min(first + LANES));
-            copy(&mut sums[..out.len()], out);
+impl<O: Output> Way<'_, O> {
+    #[inline(always)]
+    fn at(&mut self, in_out: bool, row: usize, columns: Range<usize>) -> &mut [f32] {
+        if in_out {
+            self.out.part(row, self.first + columns.start..self.first + columns.end)
+        } else {
+            &mut self.sums[row * COLUMNS..][columns]
         }
+    }
+}
+
+impl<O: Output> Output for Way<'_, O> {
+    #[inline(always)]
+    fn part(&mut self, row: usize, columns: Range<usize>) -> &mut [f32] {
+        self.at(self.ends_in_out, row, columns)
+    }
+
+    #[inline(always)]
+    fn begun(&mut self, row: usize, columns: Range<usize>) -> &[f32] {
+        self.at(self.begins_in_out, row, columns)
     }
 }
 
@@ -234,8 +248,8 @@ impl<P: Operands> Kernel for PackRight<'_, P> {
     }
 }
 
-struct Multiply<'a> {
-    sums: &'a mut [f32],
+struct Multiply<'a, O> {
+    way: Way<'a, O>,
     rows: usize,
     columns: usize,
     left: &'a [f32],
@@ -244,14 +258,13 @@ struct Multiply<'a> {
     start: Start,
 }
 
-impl Kernel for Multiply<'_> {
+impl<O: Output> Kernel for Multiply<'_, O> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { sums, rows, columns, left, right, depth, start } = self;
-        let mut out = Strided { values: sums, stride: COLUMNS };
-        multiply(s, &mut out, 0..rows, 0..columns, left, right, depth, start);
+        let Self { mut way, rows, columns, left, right, depth, start } = self;
+        multiply(s, &mut way, 0..rows, 0..columns, left, right, depth, start);
     }
 }
 

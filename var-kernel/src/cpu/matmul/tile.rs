@@ -155,14 +155,14 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     if start == Start::Output {
         if place.is_whole::<ROWS, VECTORS>() {
             unrolled!(r < ROWS, v < VECTORS, {
-                let part = out.part(place.row + r, place.vector(v));
+                let part = out.begun(place.row + r, place.vector(v));
                 sums[r][v] = s.load(part.first_chunk().expect("a whole tile"));
             });
         } else {
             let mut edge = [[[0.0; LANES]; VECTORS]; ROWS];
             for (r, edge) in edge[..place.height].iter_mut().enumerate() {
                 for (v, edge) in edge.iter_mut().enumerate() {
-                    let part = out.part(place.row + r, place.vector(v));
+                    let part = out.begun(place.row + r, place.vector(v));
                     edge[..part.len()].copy_from_slice(part);
                 }
             }
