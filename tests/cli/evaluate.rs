@@ -8,7 +8,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::Value;
 use var_host::inception;
-use var_host::npz::Npz;
+use var_host::npz::{Element, Npz, NpzWriter};
 use var_host::pictures::{self, Parameters, Picture};
 
 use super::Place;
@@ -154,8 +154,33 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
     refused(&["one", "--reference", "real"], message);
     refused(&["real", "--reference", "one"], message);
     refused(&["made", "--reference", "weights"], "weights: is no .npz archive");
+    let mut writer = NpzWriter::create(&place.path("floats.npz"), false).unwrap();
+    writer.begin("arr_0", Element::F32, &[2, 32, 32, 3]).unwrap();
+    writer.write(&[0; 2 * 32 * 32 * 3 * 4]).unwrap();
+    writer.finish().unwrap();
+    let message = "floats.npz: arr_0: has <f4 of shape [2, 32, 32, 3], wants |u1 (bytes)";
+    refused(&["floats.npz", "--reference", "real"], message);
+    #[cfg(unix)]
+    evaluate_on_a_full_disk(&place);
     fs::write(place.path("made/broken.png"), b"no picture").unwrap();
     refused(&["made", "--reference", "real"], "broken.png: is not a PNG, JPEG or WebP picture");
+}
+
+/// A limit on the size of files stands for a full disk: of the features', of the archive.
+#[cfg(unix)]
+fn evaluate_on_a_full_disk(place: &Place) {
+    let before = place.names();
+    for (blocks, arguments, message) in [
+        (40, "evaluate made --reference real", "the features of 0 pictures in a temporary file"),
+        (200, "statistics real -o full.npz", "full.npz: "),
+    ] {
+        let binary = env!("CARGO_BIN_EXE_var");
+        let run = format!("exec {binary} {arguments} --inception weights -q");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; {run}")]);
+        place.refused_by(command.current_dir(place.path("")), 1, message);
+        assert_eq!(place.names(), before, "{arguments}: left something");
+    }
 }
 
 fn evaluate_any_size(place: &Place) {

@@ -192,6 +192,29 @@ fn processes_share_the_work() {
     place.refused_by(&mut command, 2, "RANK is 3 in the environment, WORLD_SIZE 3");
 }
 
+/// What is evaluated: so many of every class, each with random numbers of its own.
+#[test]
+fn every_image_of_every_class_is_another() {
+    let place = Place::new();
+    let run = ["sample", "--per-class", "6", "--class", "all", "-o", "made/"];
+    // One of two processes, of which the other never ran; then one alone makes what is missing.
+    let mut command = place.command(&run);
+    let half = command.env("RANK", "1").env("WORLD_SIZE", "2").output().unwrap();
+    assert_eq!(
+        String::from_utf8(half.stdout).unwrap(),
+        "made/: 30 images made, 0 were there already\n"
+    );
+    assert_eq!(place.var(&run), "made/: 30 images made, 30 were there already\n");
+    let pictures: Vec<_> = (0..60)
+        .map(|index| place.picture(&format!("made/{index:06}-class{}.png", index / 6)))
+        .collect();
+    for (index, picture) in pictures.iter().enumerate() {
+        let same = pictures[..index].iter().position(|other| other == picture);
+        assert_eq!(same, None, "image {index} is that image again");
+    }
+    assert_eq!(place.names().len(), 1 + 60);
+}
+
 #[test]
 fn two_runs_settings_do_not_mix_in_a_folder() {
     let place = Place::new();

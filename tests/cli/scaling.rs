@@ -1,10 +1,10 @@
-//! `var scaling`: runs by formula, and what is no run.
+//! `var scaling`: runs by formula, our own runs, and what is no run.
 
 use std::fs;
 
 use serde_json::{Value, json};
 
-use super::Place;
+use super::{Place, fixture};
 
 /// A finished run of `depth` blocks whose loss follows a law, scattered a little.
 fn write_run(place: &Place, depth: u64, scatter: f64) {
@@ -62,14 +62,61 @@ fn the_law_of_runs_is_found_and_drawn() {
 
     let svg = String::from_utf8(place.bytes("plot.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-    // A point for each run in each of four panels, and its depth.
-    assert_eq!(svg.matches("<circle").count(), 16);
+    // A point for each run in each of four panels, and its depth; one in the legend.
+    assert_eq!(svg.matches("<circle").count(), 16 + 1);
     assert_eq!(svg.matches("\nd8\n").count(), 4, "{svg}");
-    assert!(svg.contains("loss, last scale: L = ("));
+    assert!(svg.contains("\nloss, last scale\n") && svg.contains("\nErr = (1.00e−3·N)^−0.020\n"));
 
     let text = place.var(&runs);
     assert_eq!(text.lines().count(), 1 + 4 + 4, "{text}");
-    place.refused(&[&runs[..], &["-o", "plot.svg"]].concat(), 1, "plot.svg: exists already");
+    // What it drew itself it draws anew, as a picture too.
+    place.var(&[&runs[..4], &["-o", "plot.svg"]].concat());
+    assert_ne!(place.bytes("plot.svg"), svg.into_bytes());
+    place.var(&[&runs[..], &["-o", "plot.png"]].concat());
+    assert_eq!(place.parameters("plot.png")["command"], "scaling");
+    fs::write(place.path("own.svg"), "<svg/>\n").unwrap();
+    place.refused(&[&runs[..], &["-o", "own.svg"]].concat(), 1, "own.svg: exists already");
+    let message = "-o plot.jpg: wants a .svg or .png file";
+    place.refused(&[&runs[..], &["-o", "plot.jpg"]].concat(), 2, message);
+}
+
+/// The README's table and picture are what the command makes of the runs in the fixtures.
+#[test]
+fn the_readme_tells_the_law_of_our_own_runs() {
+    let place = Place::new();
+    let runs = ["d1", "d2", "d3", "d4"].map(|run| fixture(&format!("scaling/{run}")));
+    let runs: Vec<&str> = runs.iter().map(String::as_str).collect();
+    let arguments = [&["scaling", "-o", "scaling.svg", "--json"], &runs[..]].concat();
+    let report: Value = serde_json::from_str(&place.var(&arguments)).unwrap();
+    let readme = fs::read_to_string(fixture("../README.md")).unwrap();
+    let number = |value: &Value| value.as_f64().unwrap();
+    for run in report["runs"].as_array().unwrap() {
+        let measures: Vec<String> = run["measures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|x| format!("{:.4}", number(x)))
+            .collect();
+        let millions = number(&run["parameters"]) / 1e6;
+        let row = format!("| d{} | {millions:.3} | {} |", run["depth"], measures.join(" | "));
+        assert!(readme.contains(&row), "the README has no {row}");
+    }
+    for (law, name) in report["laws"].as_array().unwrap().iter().zip([
+        "loss, all scales",
+        "loss, last scale",
+        "error, all scales",
+        "error, last scale",
+    ]) {
+        let [low, high] = [0, 1].map(|i| number(&law["beta_interval"][i]));
+        let (alpha, beta) = (number(&law["alpha"]), number(&law["beta"]));
+        let row = format!(
+            "| {name} | {alpha:.2e} | {beta:.4} | {low:.4} to {high:.4} | {:.3} |",
+            number(&law["correlation"])
+        );
+        assert!(readme.contains(&row), "the README has no {row}");
+    }
+    assert!(readme.contains("<img src=\"fixtures/scaling/scaling.svg\""));
+    assert!(place.bytes("scaling.svg") == fs::read(fixture("scaling/scaling.svg")).unwrap());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Once;
 
 use anyhow::Result;
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
 use plotters::style::FontStyle;
 
@@ -18,6 +19,8 @@ const TITLE_SIZE: u32 = 18;
 const LABEL_SIZE: u32 = 14;
 /// From a panel's edge to its title.
 const MARGIN: u32 = 16;
+/// How strongly a band is coloured.
+const BAND: f64 = 0.15;
 /// Strips in which curves are thinned: half a pixel each.
 const COLUMNS: usize = 2 * PANEL[0] as usize;
 /// The legend of the chart, and that of a panel.
@@ -134,7 +137,7 @@ fn text(line: &str, place: (i32, i32), size: u32) -> Text<'static, (i32, i32), S
     Text::new(line.to_owned(), place, (FONT, size).into_font().color(&BLACK))
 }
 
-/// The piece of curve beside a legend's text.
+/// The piece of curve or band beside a legend's text.
 fn sample<B: DrawingBackend>(
     area: &Area<B>,
     ends: [(i32, i32); 2],
@@ -142,6 +145,11 @@ fn sample<B: DrawingBackend>(
     style: Style,
     scale: u32,
 ) -> Result<()> {
+    if style == Style::Band {
+        let half = (LABEL_SIZE * scale) as i32 / 2;
+        let corners = [(ends[0].0, ends[0].1 - half), (ends[1].0, ends[1].1 + half)];
+        return area.draw(&Rectangle::new(corners, colour.mix(BAND).filled())).map_err(failed);
+    }
     if style != Style::Points {
         area.draw(&PathElement::new(ends, line_style(colour, style, scale))).map_err(failed)?;
     }
@@ -158,7 +166,8 @@ fn panel<B: DrawingBackend>(panel: &Panel, area: &Area<B>, scale: u32) -> Result
     let curves: Vec<(&Curve, Vec<[f64; 2]>)> =
         panel.curves.iter().map(|curve| (curve, visible(curve, panel.logarithmic))).collect();
     let values = |axis: usize| {
-        curves.iter().flat_map(move |(_, points)| points.iter().map(move |point| point[axis]))
+        let measured = curves.iter().filter(|(curve, _)| curve.style != Style::Band);
+        measured.flat_map(move |(_, points)| points.iter().map(move |point| point[axis]))
     };
     let place = |top: u32| ((MARGIN * scale) as i32, (top * scale) as i32);
     area.draw(&text(&panel.title, place(8), TITLE_SIZE * scale)).map_err(failed)?;
@@ -170,6 +179,7 @@ fn panel<B: DrawingBackend>(panel: &Panel, area: &Area<B>, scale: u32) -> Result
         let nothing = text("nothing to show", place(PANEL[1] / 2), LABEL_SIZE * scale);
         return area.draw(&nothing).map_err(failed);
     };
+    let ranges = [x_axis.range(), y_axis.range()];
     let mut chart = ChartBuilder::on(area)
         .margin_top(34 * scale)
         .margin_right(18 * scale)
@@ -191,6 +201,15 @@ fn panel<B: DrawingBackend>(panel: &Panel, area: &Area<B>, scale: u32) -> Result
         .map_err(failed)?;
     for (curve, points) in &curves {
         let colour = colour(curve.colour);
+        if curve.style == Style::Band {
+            let cut = |point: &[f64; 2], axis: usize| {
+                point[axis].clamp(ranges[axis].start, ranges[axis].end)
+            };
+            let outline = points.iter().map(|point| (cut(point, 0), cut(point, 1)));
+            let area = Polygon::new(outline.collect::<Vec<_>>(), colour.mix(BAND));
+            chart.draw_series([area]).map_err(failed)?;
+            continue;
+        }
         if curve.style != Style::Points {
             let points = thin(points, COLUMNS).into_iter().map(|[x, y]| (x, y));
             let style = line_style(colour, curve.style, scale);
@@ -204,6 +223,12 @@ fn panel<B: DrawingBackend>(panel: &Panel, area: &Area<B>, scale: u32) -> Result
             chart.draw_series(points.iter().map(circle)).map_err(failed)?;
         }
     }
+    let beside = ((6 * scale) as i32, -((LABEL_SIZE + 4) as i32 * scale as i32));
+    let notes = panel.notes.iter().map(|note| {
+        let place = EmptyElement::at((note.at[0], note.at[1]));
+        place + text(&note.text, beside, LABEL_SIZE * scale)
+    });
+    chart.draw_series(notes).map_err(failed)?;
     Ok(())
 }
 
@@ -217,7 +242,7 @@ fn line_style(colour: RGBColor, style: Style, scale: u32) -> ShapeStyle {
     match style {
         Style::Line => colour.stroke_width(2 * scale),
         Style::Pale => pale(colour).stroke_width(scale),
-        Style::Circles | Style::Points => colour.stroke_width(scale),
+        Style::Circles | Style::Points | Style::Band => colour.stroke_width(scale),
     }
 }
 

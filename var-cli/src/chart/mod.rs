@@ -40,7 +40,7 @@ pub(crate) struct Figure {
 }
 
 /// One pair of axes and the curves in it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Panel {
     pub(crate) title: String,
     pub(crate) x_label: String,
@@ -48,7 +48,17 @@ pub(crate) struct Panel {
     pub(crate) logarithmic: [bool; 2],
     /// What colours mean in this panel: short names, which share a line with the title.
     pub(crate) legend: Vec<Entry>,
+    /// Drawn in this order.
     pub(crate) curves: Vec<Curve>,
+    /// What is written beside points.
+    pub(crate) notes: Vec<Note>,
+}
+
+/// A word above and right of a point.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Note {
+    pub(crate) at: [f64; 2],
+    pub(crate) text: String,
 }
 
 /// A line of a legend.
@@ -60,7 +70,7 @@ pub(crate) struct Entry {
     pub(crate) style: Style,
 }
 
-/// Points by falling or rising x.
+/// Points by falling or rising x; of a band, its outline.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Curve {
     pub(crate) points: Vec<[f64; 2]>,
@@ -80,6 +90,8 @@ pub(crate) enum Style {
     Circles,
     /// Circles alone.
     Points,
+    /// The area within an outline, pale; it may reach past the axes, which the others decide on.
+    Band,
 }
 
 impl Figure {

@@ -7,8 +7,8 @@ fn figure() -> Figure {
         title: title.to_owned(),
         x_label: "iteration".to_owned(),
         logarithmic,
-        legend: Vec::new(),
         curves: vec![curve(Style::Line), curve(Style::Circles)],
+        ..Panel::default()
     };
     let entry =
         |label: &str| Entry { label: label.to_owned(), colour: Some(1), style: Style::Line };
@@ -72,4 +72,34 @@ fn long_legends_take_more_lines() {
     let entry = figure.legend[0].clone();
     figure.legend.extend(vec![entry; 30]);
     assert!(figure.size()[1] > height + 2 * LEGEND_LINE);
+}
+
+#[test]
+fn a_band_and_notes_leave_the_axes_as_they_are() {
+    let plain = figure().svg().unwrap();
+    let labels = |svg: &str| -> Vec<String> {
+        let numbers = svg.lines().filter(|line| line.parse::<f64>().is_ok());
+        numbers.map(str::to_owned).collect()
+    };
+    let mut figure = figure();
+    let outline = [[-50.0, 2.5], [900.0, 1e6], [900.0, 1.5], [-50.0, 2.0]];
+    let band = Curve { points: outline.to_vec(), colour: 1, style: Style::Band };
+    figure.panels[0].curves.insert(0, band);
+    figure.panels[0].notes = vec![Note { at: [100.0, 2.0], text: "d4".to_owned() }];
+    let svg = figure.svg().unwrap();
+    assert_eq!(labels(&svg), labels(&plain));
+    assert!(!labels(&svg).is_empty() && svg.contains("\nd4\n"));
+    let outline = svg.split("<polygon ").nth(1).and_then(|rest| rest.split("points=\"").nth(1));
+    let outline = outline.and_then(|rest| rest.split('"').next()).unwrap();
+    let corners: Vec<(f64, f64)> = (outline.split_whitespace())
+        .map(|corner| {
+            let (x, y) = corner.split_once(',').unwrap();
+            (x.parse().unwrap(), y.parse().unwrap())
+        })
+        .collect();
+    // Cut off at the first panel's axes, in the units of the SVG.
+    let within = |(x, y): &(f64, f64)| {
+        (64.0 * 16.0..=462.0 * 16.0).contains(x) && (0.0..=(300.0 + 22.0) * 16.0).contains(y)
+    };
+    assert!(corners.len() >= 4 && corners.iter().all(within), "{corners:?}");
 }

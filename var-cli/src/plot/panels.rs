@@ -163,8 +163,7 @@ fn empty_panel(title: &str, look: Look) -> Panel {
         title: title.to_owned(),
         x_label: "iteration".to_owned(),
         logarithmic: look.logarithmic,
-        legend: Vec::new(),
-        curves: Vec::new(),
+        ..Panel::default()
     }
 }
 

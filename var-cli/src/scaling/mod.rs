@@ -2,13 +2,11 @@
 
 mod chart;
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
-use var_host::atomic_file::AtomicFile;
 use var_host::scaling::{FEWEST, FinishedRun, Measure, PowerLaw};
 
 use crate::args::{Session, Usage, result};
@@ -24,8 +22,8 @@ pub(crate) struct Options {
     /// Folders that `var train --out` made, of models of at least three sizes
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// Draw them in this file
-    #[arg(long, short, value_name = "PLOT.svg")]
+    /// Draw them in this file, .svg or .png
+    #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
@@ -52,8 +50,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
             format!("{} runs: a fit with an interval wants at least {FEWEST}", options.runs.len());
         return Err(Usage(text).into());
     }
+    let parameters = output::made_by("scaling");
     if let Some(path) = &options.output {
-        output::check_file(path, session)?;
+        output::check_chart(path, &parameters, session)?;
     }
     let runs = options.runs.iter().map(|folder| FinishedRun::read(folder));
     let mut runs = runs.collect::<Result<Vec<_>, _>>()?;
@@ -67,10 +66,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     }
     let report = Report { runs, laws };
     if let Some(path) = &options.output {
-        let svg = chart::draw(&report)?;
-        let mut file = AtomicFile::create(path, session.force)?;
-        file.write_all(svg.as_bytes()).with_context(|| path.display().to_string())?;
-        file.commit()?;
+        output::write_chart(path, &chart::figure(&report), &parameters, session)?;
     }
     if options.json {
         return result(&serde_json::to_string_pretty(&report)?);

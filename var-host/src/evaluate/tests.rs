@@ -7,7 +7,9 @@ use serde_json::Value;
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
 
 use super::*;
-use crate::inception::testing::{fixture, fixture_path, image64, normal};
+use crate::checkpoint::Checkpoint;
+use crate::inception::Inception;
+use crate::inception::testing::{SET_B, fixture, fixture_path, image64, normal, weights_file};
 use crate::inception::tests::inception;
 use crate::npz::{Element, NpzWriter};
 use crate::pictures::{Parameters, Picture, write_png};
@@ -426,4 +428,27 @@ fn one_picture_has_no_covariance() {
         let message = moments.statistics(cpu).unwrap_err().to_string();
         assert_eq!(message, "1 pictures: a covariance wants at least 2");
     });
+}
+
+/// A mean over the last map that overflows, as damaged weights may give.
+#[test]
+fn features_that_are_no_numbers_are_refused() {
+    use safetensors::tensor::TensorView;
+    use safetensors::{Dtype, SafeTensors};
+
+    let file = weights_file(SET_B);
+    let mut tensors = SafeTensors::deserialize(&file).unwrap().tensors();
+    let huge: Vec<u8> = [f32::MAX; 320].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let name = "Mixed_7c.branch1x1.bn.bias";
+    let at = tensors.iter().position(|tensor| tensor.0 == name).unwrap();
+    tensors[at].1 = TensorView::new(Dtype::F32, vec![320], &huge).unwrap();
+    let file = safetensors::serialize(tensors, None).unwrap();
+    let weights = Inception::of(&Checkpoint::from_bytes(&file).unwrap(), "file").unwrap();
+    let place = tempfile::tempdir().unwrap();
+    folder(place.path(), &[image64("img/64", 0), image64("img/64", 1)]);
+    let pictures = Pictures::open(place.path(), None).unwrap();
+    let mut observer = Observer::new(&weights, 2, Isa::best()).unwrap();
+    let known = observer.observe::<EvaluateError>(&pictures, Keep::All, &mut |_, _| Ok(()));
+    let message = "picture 0: feature 0 is inf: are the weights Inception's?";
+    assert_eq!(known.unwrap_err().to_string(), message);
 }
