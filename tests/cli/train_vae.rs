@@ -1,13 +1,12 @@
 //! `var train-vae` on a handful of pictures.
 
 use core::time::Duration;
-use std::process::Stdio;
-use std::thread;
 use std::time::Instant;
 
 use serde_json::Value;
 
 use super::Place;
+use super::train::resume::kill_twenty_times;
 use super::train::{data, instead, log, timeless_log};
 use crate::launch::Ranks;
 
@@ -107,28 +106,8 @@ fn kills_change_nothing() {
     let start = Instant::now();
     place.var(&run("unbroken"));
     let whole = start.elapsed();
-    let mut state = 0x9e37_79b9_u64;
-    let (mut kills, mut ended) = (0, false);
-    while kills < 20 || !ended {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let share = (state >> 40) as f64 / (1 << 24) as f64;
-        let life = if kills < 20 { whole.mul_f64(0.4 * share) } else { Duration::from_secs(300) };
-        let mut command = place.command(&run("killed"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let deadline = Instant::now() + life;
-        while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
-            thread::sleep(Duration::from_millis(1));
-        }
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success(), "after {kills} kills: {status}");
-            ended = true;
-        } else {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-        kills += 1;
-    }
+    let killed = || place.command(&run("killed"));
+    kill_twenty_times(killed, whole, Duration::from_secs(300));
     for name in ["ckpt-last.safetensors", "ckpt-best.safetensors", "reconstructions-0000010.png"] {
         let [one, other] = ["unbroken", "killed"].map(|run| place.bytes(&format!("{run}/{name}")));
         assert!(one == other, "{name} differs");

@@ -3,7 +3,7 @@
 mod data;
 mod faults;
 mod ranks;
-mod resume;
+pub(super) mod resume;
 
 use std::fs;
 use std::path::Path;

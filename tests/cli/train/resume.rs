@@ -32,6 +32,38 @@ fn spawn(command: &mut Command) -> std::process::Child {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
+/// Starts a command, whose whole run takes `whole`, until it has been killed (or has ended) twenty times
+/// and then ended by itself within `patience`.
+///
+/// Each lives for 0 to 0.4 of the whole run's time: some die at the start, some while writing, and none
+/// does it all. A run that is done is taken up again: it must notice that.
+pub(in crate::cli) fn kill_twenty_times(
+    mut command: impl FnMut() -> Command,
+    whole: Duration,
+    patience: Duration,
+) {
+    let mut state = 0x9e37_79b9_u64;
+    let (mut kills, mut ended) = (0, false);
+    while kills < 20 || !ended {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let share = (state >> 40) as f64 / (1 << 24) as f64;
+        let life = if kills < 20 { whole.mul_f64(0.4 * share) } else { patience };
+        let mut child = spawn(&mut command());
+        let deadline = Instant::now() + life;
+        while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "after {kills} kills: {status}");
+            ended = true;
+        } else {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        kills += 1;
+    }
+}
+
 #[test]
 fn twenty_kills_change_nothing() {
     let place = Place::new();
@@ -39,35 +71,8 @@ fn twenty_kills_change_nothing() {
     let start = Instant::now();
     place.var(&run("unbroken", &[]));
     let whole = start.elapsed();
-    let mut state = 0x9e37_79b9_u64;
-    let (mut kills, mut ended) = (0, false);
-    while kills < 20 || !ended {
-        // Each lives for 0 to 0.4 of the whole run's time: some die at the start, some while
-        // writing, and none does it all.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let share = (state >> 40) as f64 / (1 << 24) as f64;
-        let life = if kills < 20 { whole.mul_f64(0.4 * share) } else { Duration::from_secs(100) };
-        let mut child = spawn(&mut place.command(&run("killed", &[])));
-        let deadline = Instant::now() + life;
-        while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
-            thread::sleep(Duration::from_millis(1));
-        }
-        match child.try_wait().unwrap() {
-            Some(status) => {
-                assert!(status.success(), "after {kills} kills: {status}");
-                ended = true;
-                // A run that is done is taken up again: it must notice that.
-                if kills < 20 {
-                    kills += 1;
-                }
-            }
-            None => {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                kills += 1;
-            }
-        }
-    }
+    let killed = || place.command(&run("killed", &[]));
+    kill_twenty_times(killed, whole, Duration::from_secs(100));
     for name in ["ckpt-last.safetensors", "ckpt-best.safetensors", "samples-0000012.png"] {
         let [one, other] = ["unbroken", "killed"].map(|run| place.bytes(&format!("{run}/{name}")));
         assert!(one == other, "{name} differs");

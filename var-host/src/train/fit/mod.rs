@@ -181,15 +181,12 @@ impl Fit<'_, '_, '_> {
             let lessons = self.lessons(&mut batches)?;
             ended = self.iteration(done, &lessons)?.is_break();
             done += 1;
-            let epoch_done = done.is_multiple_of(self.of_epoch);
-            let epoch = done / self.of_epoch;
-            let after = |every: u32| epoch_done && every > 0 && epoch.is_multiple_of(every.into());
             let last = done == self.run.iterations;
-            if last || after(self.run.validate_every) {
+            if last || self.epochs_are_due(done, self.run.validate_every) {
                 report = self.validate(done)?;
             }
             let due = match self.run.save_every {
-                0 => epoch_done,
+                0 => done.is_multiple_of(self.of_epoch),
                 every => done.is_multiple_of(every),
             };
             let sampled = self.samples_are_due(done);
@@ -333,11 +330,15 @@ impl Fit<'_, '_, '_> {
         Ok(())
     }
 
+    /// Whether `done` iterations end an epoch after which what comes every so many epochs is due.
+    fn epochs_are_due(&self, done: u64, every: u32) -> bool {
+        let epoch = done / self.of_epoch;
+        every > 0 && done.is_multiple_of(self.of_epoch) && epoch.is_multiple_of(every.into())
+    }
+
     fn samples_are_due(&self, done: u64) -> bool {
-        let every = u64::from(self.run.sample_every);
-        let epoch_done = done.is_multiple_of(self.of_epoch);
-        let in_turn = epoch_done && every > 0 && (done / self.of_epoch).is_multiple_of(every);
-        in_turn || (every > 0 && done == self.run.iterations)
+        let (every, last) = (self.run.sample_every, done == self.run.iterations);
+        self.epochs_are_due(done, every) || (last && every > 0)
     }
 
     fn sample(&mut self, done: u64) -> Result<(), TrainError> {
