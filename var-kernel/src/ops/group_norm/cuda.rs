@@ -6,7 +6,8 @@ use crate::cuda::text::{Kernel, Text};
 use crate::cuda::{Cuda, CudaError, Element, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text = Text::new("group_norm", include_str!("kernel.cu"));
+pub(crate) static TEXT: Text =
+    Text::new("group_norm", include_str!("kernel.cu")).with(&[include_str!("../../cuda/some.cuh")]);
 
 const MERGE: Kernel = Kernel::new(&TEXT, "merge");
 

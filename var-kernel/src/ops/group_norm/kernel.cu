@@ -5,23 +5,6 @@
 // from a cache, and leaves each group's mean and squares; `merge`, one warp a group, makes of all chunks' each
 // channel's scale and shift; `apply`, one thread WIDTH numbers.
 
-template <int WIDTH>
-struct Some {
-    float at[WIDTH];
-};
-
-template <int WIDTH>
-__device__ __forceinline__ Some<WIDTH> load_some(const float* from) {
-    Some<WIDTH> some;
-    if constexpr (WIDTH == 4) {
-        float4 four = *reinterpret_cast<const float4*>(from);
-        some.at[0] = four.x, some.at[1] = four.y, some.at[2] = four.z, some.at[3] = four.w;
-    } else {
-        some.at[0] = *from;
-    }
-    return some;
-}
-
 // Each group's mean (moments[2g]) and sum of squared differences from it (moments[2g + 1]) over a chunk.
 template <int WIDTH>
 __device__ __forceinline__ void measure_chunk(
@@ -117,16 +100,6 @@ KERNEL(256) void merge(
         factors[channels + c] = (float)(bias[c] - mean * factor);
     }
 }
-
-__device__ __forceinline__ void store_some(float* to, Some<4> some) {
-    *reinterpret_cast<float4*>(to) = make_float4(some.at[0], some.at[1], some.at[2], some.at[3]);
-}
-__device__ __forceinline__ void store_some(Short* to, Some<4> some) {
-    uint2 words = {pack_short(some.at[0], some.at[1]), pack_short(some.at[2], some.at[3])};
-    *reinterpret_cast<uint2*>(to) = words;
-}
-template <class Out>
-__device__ __forceinline__ void store_some(Out* to, Some<1> some) { store(to, some.at[0]); }
 
 template <int WIDTH, class Out>
 __device__ __forceinline__ void apply_some(

@@ -7,7 +7,8 @@ use crate::cuda::{Cuda, CudaError, Element, Remote};
 use crate::memory::Floats;
 use crate::ops::PerRow;
 
-pub(crate) static TEXT: Text = Text::new("layer_norm", include_str!("kernel.cu"));
+pub(crate) static TEXT: Text =
+    Text::new("layer_norm", include_str!("kernel.cu")).with(&[include_str!("../../cuda/some.cuh")]);
 
 const LAYER_NORM: Kernel = Kernel::new(&TEXT, "layer_norm");
 const LAYER_NORM_SHORT: Kernel = Kernel::new(&TEXT, "layer_norm_short");
