@@ -93,7 +93,7 @@ fn the_quantizers_gradients_are_the_references() {
         let recording = Recording::new(cpu, &values, weights);
         let kept = Cell::new(0);
         let (given, sums, out, errors, fhat) = {
-            let mut source = RecordedSource::new(&recording, lesson.layout.source(weights));
+            let mut source = RecordedSource::new(&recording, lesson.layout.source(cpu, weights));
             let layers = VqvaeLayers::bind(&mut source, lesson.config).expect("a layout");
             let vqvae = layers.assemble(&mut source).expect("a layout");
             let mut arena = Arena::keeping(&mut values[..], &kept);

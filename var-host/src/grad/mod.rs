@@ -31,9 +31,15 @@ pub mod sums;
 mod tape;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(feature = "cuda")]
+mod texts;
 
 use var_kernel::cpu::{Cpu, Matrix};
+#[cfg(feature = "cuda")]
+use var_kernel::cuda::{self, Cuda, Remote, remote::WORD};
 use var_kernel::memory::Device;
+#[cfg(feature = "cuda")]
+use var_kernel::memory::Floats;
 use var_kernel::ops::JudgeBackend;
 
 pub use attention::AttentionBackward;
@@ -59,8 +65,8 @@ pub trait Mirrored: Device {
     /// Where `slice` begins, in floats from some fixed place.
     fn place(slice: &Self::Slice) -> usize;
 
-    /// A matrix over `weights`.
-    fn matrix(weights: &Self::Slice) -> Self::Matrix<'_>;
+    /// A matrix over `weights`, in whatever format they are.
+    fn matrix_of<'a>(&self, weights: &'a Self::Slice) -> Self::Matrix<'a>;
 }
 
 /// Everything a model is made of, forwards and backwards.
@@ -107,7 +113,18 @@ impl Mirrored for Cpu<'_> {
         slice.as_ptr().addr() / size_of::<f32>()
     }
 
-    fn matrix(weights: &[f32]) -> Matrix<'_> {
+    fn matrix_of<'a>(&self, weights: &'a [f32]) -> Matrix<'a> {
         Matrix::F32(weights)
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl Mirrored for Cuda {
+    fn place(slice: &Remote) -> usize {
+        (slice.address() / WORD) as usize
+    }
+
+    fn matrix_of<'a>(&self, weights: &'a Remote) -> cuda::Matrix<'a> {
+        cuda::Matrix::new(weights, self.element_of(weights), weights.len())
     }
 }

@@ -226,7 +226,10 @@ impl<'a, 'q, B: TrainBackend, W: Source<'a, B>> Source<'a, Recording<'q, B>>
         shape: &[usize],
     ) -> Result<Recorded<'a, B>, W::Error> {
         let weights = self.source.vector(name, shape)?;
-        Ok(Recorded { matrix: B::matrix(weights), span: self.recording.span(weights) })
+        Ok(Recorded {
+            matrix: self.recording.backend.matrix_of(weights),
+            span: self.recording.span(weights),
+        })
     }
 
     fn vector(

@@ -332,7 +332,7 @@ impl Node {
             }
             Self::Linear { out, x, weight, bias, table, d } => {
                 if let Some(Gradients { out, inputs: [dx], read, .. }) = m.gradients([x], out) {
-                    b.linear_backward_x(dx, out, B::matrix(read.of(weight)), d)?;
+                    b.linear_backward_x(dx, out, b.matrix_of(read.of(weight)), d)?;
                 }
                 if let Some(g) = m.gradients([weight], out) {
                     let [dweight] = g.inputs;
@@ -406,7 +406,7 @@ impl Node {
             },
             Self::Conv2d { out, x, weight, bias, residual, d } => {
                 if let Some(g) = m.gradients([x], out) {
-                    let ([dx], weight) = (g.inputs, B::matrix(g.read.of(weight)));
+                    let ([dx], weight) = (g.inputs, b.matrix_of(g.read.of(weight)));
                     b.conv2d_backward_x(dx, g.out, weight, g.scratch, d)?;
                 }
                 if let Some(g) = m.gradients([weight], out) {

@@ -1,4 +1,4 @@
-//! What the gradients' tests share: numbers to try, equal bytes, finite differences.
+//! What the gradients' tests share: numbers to try, equal bytes, every backend, finite differences.
 
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
 
@@ -64,3 +64,85 @@ pub(crate) fn differences(x: &[f32], weights: &[f32], f: impl Fn(&[f64]) -> Vec<
     };
     (0..x.len()).map(|i| (at(i, STEP) - at(i, -STEP)) / (2.0 * STEP)).collect()
 }
+
+/// What a backend added up.
+pub(crate) struct Got {
+    /// `cpu`, `cuda f16`, …
+    pub(crate) name: String,
+    /// The numbers, run after run.
+    pub(crate) values: Vec<f32>,
+    /// The rounding of the short numbers it computed with, of 1; 0 if it had none.
+    pub(crate) rounding: f64,
+}
+
+impl Got {
+    /// The numbers at `range`.
+    pub(crate) fn part(&self, range: core::ops::Range<usize>) -> Self {
+        let (name, values) = (self.name.clone(), self.values[range].to_vec());
+        Self { name, values, rounding: self.rounding }
+    }
+
+    /// Fails unless `|got − want| ≤ tolerance · max(1, |want|)` for every number, and some roundings of
+    /// the largest where it computed with short numbers.
+    #[track_caller]
+    pub(crate) fn assert_close(&self, want: &[f64], tolerance: f64) {
+        const ROUNDINGS: f64 = 4.0;
+        assert_eq!(self.values.len(), want.len(), "{}", self.name);
+        let largest = want.iter().fold(1.0_f64, |largest, x| largest.max(x.abs()));
+        for (i, (got, want)) in self.values.iter().zip(want).enumerate() {
+            let allowed = tolerance * want.abs().max(1.0) + ROUNDINGS * self.rounding * largest;
+            let (error, name) = ((f64::from(*got) - want).abs(), &self.name);
+            assert!(error <= allowed, "{name}, at {i}: got {got}, want {want}, off by {error:e}");
+        }
+    }
+}
+
+/// Runs a gradient on every CPU and every card; a list of [`Got`].
+///
+/// `on_each_backend!([runs it adds to: what they hold before], [runs it reads], [matrices: shapes],
+/// |b| b.operation(out, …))`: the runs are slices of the host here and of the backend in there.
+/// Matrices, by their shapes, are stored as each backend stores them.
+macro_rules! on_each_backend {
+    (
+        [$($out:ident: $before:expr),*], [$($run:ident),*], [$($matrix:ident: $shape:expr),*],
+        |$b:ident| $call:expr
+    ) => {{
+        let befores: &[Vec<f32>] = &[$($before.to_vec()),*];
+        let length = befores.iter().map(Vec::len).sum();
+        let values = $crate::grad::testing::on_each_cpu(length, |cpu, out| {
+            let $b = &cpu;
+            $(let $run = &$run[..];)*
+            $(let $matrix = var_kernel::cpu::Matrix::F32(&$matrix[..]);)*
+            out.copy_from_slice(&befores.concat());
+            let rest = out;
+            let mut lengths = befores.iter().map(Vec::len);
+            $(let ($out, rest) = rest.split_at_mut(lengths.next().expect("one for each run"));)*
+            assert!(rest.is_empty());
+            let Ok(()) = $call;
+        });
+        let first = $crate::grad::testing::Got { name: "cpu".into(), values, rounding: 0.0 };
+        #[allow(unused_mut, reason = "without the feature `emulator` there is one")]
+        let mut all = vec![first];
+        #[cfg(feature = "emulator")]
+        for bench in var_kernel::cuda::testing::cards().iter() {
+            let $b = &bench.cuda;
+            $(let $run = bench.put(&$run[..]);)*
+            $(let $run = &*$run;)*
+            $(let $matrix = bench.matrix(var_kernel::cpu::Matrix::F32(&$matrix[..]), &$shape);)*
+            $(let $matrix = $matrix.view();)*
+            let mut befores = befores.iter();
+            $(let mut $out = bench.put(befores.next().expect("one for each run"));)*
+            {
+                $(let $out = &mut *$out;)*
+                if let Err(error) = $call {
+                    panic!("{}: {error}", bench.name);
+                }
+            }
+            let values = [$(bench.read(&$out)),*].concat();
+            let (name, rounding) = (bench.name.clone(), bench.rounding());
+            all.push($crate::grad::testing::Got { name, values, rounding });
+        }
+        all
+    }};
+}
+pub(crate) use on_each_backend;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use var_kernel::arena::ALIGNMENT;
 use var_kernel::cpu::Cpu;
-use var_kernel::memory::Floats;
+use var_kernel::memory::{Device, Floats};
 use var_kernel::model::weights::Source;
 
 use crate::grad::Mirrored;
@@ -101,20 +101,21 @@ impl Layout {
         }
     }
 
-    /// The tensors in `memory`, as a source of weights.
+    /// The tensors in `memory` of the device `b`, as a source of weights.
     ///
     /// # Panics
     /// If `memory` is not [`Layout::floats`] long.
-    pub fn source<'a, S: Floats + ?Sized>(&'a self, memory: &'a S) -> FlatSource<'a, S> {
+    pub fn source<'a, B: Device>(&'a self, b: &'a B, memory: &'a B::Slice) -> FlatSource<'a, B> {
         assert_eq!(memory.len(), self.floats, "weights are not as long as their layout");
-        FlatSource { layout: self, memory }
+        FlatSource { layout: self, b, memory }
     }
 }
 
 /// Weights by name, out of flat memory.
-pub struct FlatSource<'a, S: ?Sized> {
+pub struct FlatSource<'a, B: Device> {
     layout: &'a Layout,
-    memory: &'a S,
+    b: &'a B,
+    memory: &'a B::Slice,
 }
 
 /// A network wants a tensor that its layout does not have, or has in another shape.
@@ -125,8 +126,8 @@ pub struct NotInLayout {
     shape: Vec<usize>,
 }
 
-impl<'a, S: Floats + ?Sized> FlatSource<'a, S> {
-    fn find(&self, name: fmt::Arguments<'_>, shape: &[usize]) -> Result<&'a S, NotInLayout> {
+impl<'a, B: Device> FlatSource<'a, B> {
+    fn find(&self, name: fmt::Arguments<'_>, shape: &[usize]) -> Result<&'a B::Slice, NotInLayout> {
         let name = name.to_string();
         match self.layout.tensor(&name) {
             Some(tensor) if tensor.shape == shape => Ok(self.memory.range(tensor.range.clone())),
@@ -135,7 +136,7 @@ impl<'a, S: Floats + ?Sized> FlatSource<'a, S> {
     }
 }
 
-impl<'a, B: Mirrored> Source<'a, B> for FlatSource<'a, B::Slice> {
+impl<'a, B: Mirrored> Source<'a, B> for FlatSource<'a, B> {
     type Error = NotInLayout;
 
     fn matrix(
@@ -143,7 +144,7 @@ impl<'a, B: Mirrored> Source<'a, B> for FlatSource<'a, B::Slice> {
         name: fmt::Arguments<'_>,
         shape: &[usize],
     ) -> Result<B::Matrix<'a>, NotInLayout> {
-        self.find(name, shape).map(B::matrix)
+        self.find(name, shape).map(|weights| self.b.matrix_of(weights))
     }
 
     fn vector(

@@ -84,9 +84,9 @@ impl Perceptual {
         let recording = Recording::new(b, room.values, weights);
         let (kept, data) = (Cell::new(0), Cell::new(0));
         let (input, out, distances) = {
-            let mut plain = self.layout.source(weights);
+            let mut plain = self.layout.source(b, weights);
             let network = Network::<B>::bind(&mut plain, self.channels).expect("its own layout");
-            let mut source = RecordedSource::new(&recording, self.layout.source(weights));
+            let mut source = RecordedSource::new(&recording, self.layout.source(b, weights));
             let recorded = Network::bind(&mut source, self.channels).expect("its own layout");
             let mut arena = Arena::keeping(room.values, &kept);
             let mut others = network.room_for_features(maps, &mut arena);

@@ -155,7 +155,7 @@ pub fn learn<B: TrainBackend>(
     let recording = Recording::new(b, room.values, weights);
     let (kept, data) = (Cell::new(0), Cell::new(0));
     let (span, losses) = {
-        let mut source = RecordedSource::new(&recording, layout.source(weights));
+        let mut source = RecordedSource::new(&recording, layout.source(b, weights));
         let layers = TransformerLayers::bind(&mut source, config).expect("a layout of this model");
         let transformer = layers.assemble(&mut source).expect("a layout of this model");
         let mut arena = Arena::keeping(room.values, &kept);
@@ -195,7 +195,7 @@ pub fn judge<B: TrainBackend>(
     values: &mut B::Slice,
     batch: Batch<'_>,
 ) -> Result<Losses, B::Error> {
-    let mut source = layout.source(weights);
+    let mut source = layout.source(b, weights);
     let layers = TransformerLayers::<B>::bind(&mut source, config).expect("a layout of this model");
     let transformer = layers.assemble(&mut source).expect("a layout of this model");
     let mut arena = Arena::new(values);

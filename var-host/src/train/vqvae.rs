@@ -100,7 +100,7 @@ impl Step {
         let recording = Recording::new(b, room.values, weights);
         let (kept, data) = (Cell::new(0), Cell::new(0));
         let (passed, errors) = {
-            let mut source = RecordedSource::new(&recording, layout.source(weights));
+            let mut source = RecordedSource::new(&recording, layout.source(b, weights));
             let layers = VqvaeLayers::bind(&mut source, config).expect("a layout of this model");
             let vqvae = layers.assemble(&mut source).expect("a layout of this model");
             let mut arena = Arena::keeping(room.values, &kept);

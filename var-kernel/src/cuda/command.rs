@@ -30,15 +30,15 @@ pub(crate) enum Command {
 
 /// A kernel, how many threads of it, and its arguments.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Launch {
+pub struct Launch {
     /// The kernel.
-    pub kernel: Kernel,
+    pub(crate) kernel: Kernel,
     /// Blocks.
-    pub grid: [u32; 3],
+    pub(crate) grid: [u32; 3],
     /// Threads of a block.
-    pub threads: u32,
+    pub(crate) threads: u32,
     /// Bytes of shared memory a block wants beside what its text declares.
-    pub shared: u32,
+    pub(crate) shared: u32,
     arguments: [u64; MOST_ARGUMENTS],
     count: usize,
 }
@@ -49,7 +49,7 @@ impl Launch {
     /// # Panics
     /// If a block or a grid is larger than a card can have, or empty.
     #[track_caller]
-    pub(crate) fn new(kernel: Kernel, grid: [usize; 3], threads: u32) -> Self {
+    pub fn new(kernel: Kernel, grid: [usize; 3], threads: u32) -> Self {
         let [x, y, z] = grid.map(|blocks| u32::try_from(blocks).unwrap_or(u32::MAX));
         let name = kernel.name;
         assert!((1..=i32::MAX as u32).contains(&x), "{name}: {x} blocks along x");
@@ -63,30 +63,30 @@ impl Launch {
 
     /// One thread for each of `length` numbers, in as many blocks of 256 as that takes.
     #[track_caller]
-    pub(crate) fn for_each(kernel: Kernel, length: usize) -> Self {
+    pub fn for_each(kernel: Kernel, length: usize) -> Self {
         const THREADS: usize = 256;
         Self::new(kernel, [length.div_ceil(THREADS), 1, 1], THREADS as u32)
     }
 
     /// With `bytes` of shared memory for each block.
-    pub(crate) fn sharing(self, bytes: usize) -> Self {
+    pub fn sharing(self, bytes: usize) -> Self {
         Self { shared: u32::try_from(bytes).expect("shared memory is small"), ..self }
     }
 
     /// Adds an address.
-    pub(crate) fn address(mut self, address: u64) -> Self {
+    pub fn address(mut self, address: u64) -> Self {
         self.arguments[self.count] = address;
         self.count += 1;
         self
     }
 
     /// Adds the address of a run.
-    pub(crate) fn run(self, run: &Remote) -> Self {
+    pub fn run(self, run: &Remote) -> Self {
         self.address(run.address())
     }
 
     /// Adds the address of a run, or null.
-    pub(crate) fn run_or_null(self, run: Option<&Remote>) -> Self {
+    pub fn run_or_null(self, run: Option<&Remote>) -> Self {
         self.address(run.map_or(0, Remote::address))
     }
 
@@ -95,19 +95,19 @@ impl Launch {
     /// # Panics
     /// If it needs more bits.
     #[track_caller]
-    pub(crate) fn size(self, size: usize) -> Self {
+    pub fn size(self, size: usize) -> Self {
         let size = u32::try_from(size);
         let Ok(size) = size else { panic!("{}: a size is beyond 32 bits", self.kernel.name) };
         self.address(size.into())
     }
 
     /// Adds a 64-bit length.
-    pub(crate) fn length(self, length: usize) -> Self {
+    pub fn length(self, length: usize) -> Self {
         self.address(length as u64)
     }
 
     /// Adds a number.
-    pub(crate) fn float(self, x: f32) -> Self {
+    pub fn float(self, x: f32) -> Self {
         self.address(x.to_bits().into())
     }
 

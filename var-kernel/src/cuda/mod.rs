@@ -39,20 +39,21 @@ use std::boxed::Box;
 use std::sync::Arc;
 use std::vec::Vec;
 
+pub use command::Launch;
 pub use driver::{Card, Cubins, Mark};
 pub use element::{Element, Precision};
 pub use error::CudaError;
 pub use matrix::Matrix;
 pub use memory::Memory;
 pub use remote::Remote;
+pub use text::{Kernel, PRODUCT, SOME, Text};
 
-use self::command::{Command, Launch, bytes};
+use self::command::{Command, bytes};
 use self::contents::Contents;
 use self::driver::Driver;
 use self::driver::nvidia::Nvidia;
 use self::queue::Queue;
 use self::remote::WORD;
-use self::text::{Kernel, Text};
 use crate::memory::{Device, Floats};
 
 /// How to use a card.
@@ -175,7 +176,7 @@ impl Cuda {
     }
 
     /// Asks for a kernel that writes `outs`, each in its format.
-    pub(crate) fn launch<const N: usize>(
+    pub fn launch<const N: usize>(
         &self,
         launch: Launch,
         outs: [(&Remote, Element); N],
@@ -188,12 +189,12 @@ impl Cuda {
     }
 
     /// Asks for a kernel that writes scratch memory only.
-    pub(crate) fn launch_between(&self, launch: Launch) -> Result<(), CudaError> {
+    pub fn launch_between(&self, launch: Launch) -> Result<(), CudaError> {
         self.queue.borrow_mut().ask(Command::Launch(launch))
     }
 
     /// Copies a run whole, in whatever format its numbers are.
-    pub(crate) fn copy_run(&self, out: &mut Remote, x: &Remote) -> Result<(), CudaError> {
+    pub fn copy_run(&self, out: &mut Remote, x: &Remote) -> Result<(), CudaError> {
         let element = self.element_of(x);
         let bytes = bytes(x);
         self.contents.borrow_mut().note(out.address(), bytes, element);
@@ -202,18 +203,18 @@ impl Cuda {
     }
 
     /// Sends words to the card; returns their address there, good for the operation at hand.
-    pub(crate) fn send(&self, words: &[u32]) -> Result<u64, CudaError> {
+    pub fn send(&self, words: &[u32]) -> Result<u64, CudaError> {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         self.queue.borrow_mut().send(&bytes)
     }
 
     /// Begins an operation's use of scratch memory: what the last one took is free again.
-    pub(crate) fn fresh_scratch(&self) {
+    pub fn fresh_scratch(&self) {
         self.scratch.borrow_mut().taken = 0;
     }
 
     /// `words` words of scratch memory, good for the operation at hand.
-    pub(crate) fn scratch(&self, words: usize) -> Result<u64, CudaError> {
+    pub fn scratch(&self, words: usize) -> Result<u64, CudaError> {
         let mut scratch = self.scratch.borrow_mut();
         let needed = scratch.taken + words.next_multiple_of(SCRATCH_ALIGNED);
         let has = scratch.current.as_ref().map_or(0, |memory| memory.len());
@@ -232,18 +233,13 @@ impl Cuda {
     }
 
     /// In which format the numbers of `run` are.
-    pub(crate) fn element_of(&self, run: &Remote) -> Element {
+    pub fn element_of(&self, run: &Remote) -> Element {
         self.contents.borrow().of(run.address())
     }
 
     /// The address of the first `numbers` numbers of `run` as `wanted`: its own, or that of a converted
     /// copy in scratch memory.
-    pub(crate) fn operand(
-        &self,
-        run: &Remote,
-        numbers: usize,
-        wanted: Element,
-    ) -> Result<u64, CudaError> {
+    pub fn operand(&self, run: &Remote, numbers: usize, wanted: Element) -> Result<u64, CudaError> {
         if numbers == 0 {
             return Ok(run.address());
         }
@@ -251,7 +247,7 @@ impl Cuda {
     }
 
     /// The same of `numbers` numbers of format `has` at an address.
-    pub(crate) fn operand_as(
+    pub fn operand_as(
         &self,
         from: u64,
         numbers: usize,
@@ -273,12 +269,12 @@ impl Cuda {
     }
 
     /// The address of the first `numbers` numbers of `run` as `f32`.
-    pub(crate) fn single(&self, run: &Remote, numbers: usize) -> Result<u64, CudaError> {
+    pub fn single(&self, run: &Remote, numbers: usize) -> Result<u64, CudaError> {
         self.operand(run, numbers, Element::F32)
     }
 
     /// The format of activations inside a block.
-    pub(crate) fn inner(&self) -> Element {
+    pub fn inner(&self) -> Element {
         self.precision.element()
     }
 }
@@ -384,5 +380,5 @@ impl Cuda {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "emulator"))]
+pub mod testing;

@@ -20,15 +20,16 @@ use crate::memory::{Device, Floats};
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Bf16];
 
 /// A card under test.
-pub(crate) struct Bench {
+pub struct Bench {
     /// `cuda f16`, `emulated f32`
-    pub(crate) name: String,
-    pub(crate) cuda: Cuda,
+    pub name: String,
+    /// The card itself.
+    pub cuda: Cuda,
 }
 
 impl Bench {
     /// How far rounding to the precision's format moves a number near 1 at most.
-    pub(crate) fn rounding(&self) -> f64 {
+    pub fn rounding(&self) -> f64 {
         match self.cuda.precision() {
             Precision::F32 => 0.0,
             Precision::F16 => 1.0 / 2048.0,
@@ -37,26 +38,26 @@ impl Bench {
     }
 
     /// `values` on the card, in memory of their own.
-    pub(crate) fn put(&self, values: &[f32]) -> Memory {
+    pub fn put(&self, values: &[f32]) -> Memory {
         let mut memory = self.cuda.memory(values.len()).unwrap();
         self.cuda.upload(&mut memory, values).unwrap();
         memory
     }
 
     /// Memory of `length` NaN, in whatever format it is read.
-    pub(crate) fn nans(&self, length: usize) -> Memory {
+    pub fn nans(&self, length: usize) -> Memory {
         self.put(&vec![f32::from_bits(u32::MAX); length])
     }
 
     /// What lies in `run`.
-    pub(crate) fn read(&self, run: &Remote) -> Vec<f32> {
+    pub fn read(&self, run: &Remote) -> Vec<f32> {
         let mut values = vec![0.0; run.len()];
         self.cuda.download(&mut values, run).unwrap();
         values
     }
 
     /// A matrix, as the card would store it.
-    pub(crate) fn matrix(&self, from: cpu::Matrix<'_>, shape: &[usize]) -> Stored {
+    pub fn matrix(&self, from: cpu::Matrix<'_>, shape: &[usize]) -> Stored {
         let element = self.cuda.precision().element();
         let memory = self.cuda.upload_matrix(from, shape, element).unwrap();
         Stored { memory, element, length: from.len() }
@@ -64,20 +65,21 @@ impl Bench {
 }
 
 /// A matrix on a card.
-pub(crate) struct Stored {
+pub struct Stored {
     memory: Memory,
     element: super::Element,
     length: usize,
 }
 
 impl Stored {
-    pub(crate) fn view(&self) -> Matrix<'_> {
+    /// It, as operations take it.
+    pub fn view(&self) -> Matrix<'_> {
         Matrix::new(&self.memory, self.element, self.length)
     }
 }
 
 /// Every card there is, in each precision.
-pub(crate) fn cards() -> Rc<Vec<Bench>> {
+pub fn cards() -> Rc<Vec<Bench>> {
     std::thread_local! {
         static CARDS: RefCell<Option<Rc<Vec<Bench>>>> = const { RefCell::new(None) };
     }

@@ -7,14 +7,20 @@ use super::element::Element;
 /// What every text begins with.
 const COMMON: &str = include_str!("common.cuh");
 
+/// Tiles of matrix products in singles and on tensor cores, to share.
+pub const PRODUCT: &str = include_str!("product.cuh");
+
+/// Loads and stores of several numbers at once, to share.
+pub const SOME: &str = include_str!("some.cuh");
+
 /// The instructions that C++ has no words for; a backend that computes elsewhere has its own.
 pub(crate) const INSTRUCTIONS: &str = include_str!("instructions.cuh");
 
 /// Some kernels that are compiled together.
 #[derive(Debug)]
-pub(crate) struct Text {
+pub struct Text {
     /// The operation's name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What lies between [`COMMON`] and the kernels.
     shared: &'static [&'static str],
     kernels: &'static str,
@@ -26,8 +32,20 @@ impl Text {
         Self { name, shared: &[], kernels }
     }
 
-    /// The same after texts that several operations share.
-    pub(crate) const fn with(self, shared: &'static [&'static str]) -> Self {
+    /// The text of an operation of another crate.
+    ///
+    /// # Safety
+    ///
+    /// Its kernels must stay inside the runs they are launched with, which whoever launches them has
+    /// checked to be as long as the sizes among their arguments say: memory of a card has no other
+    /// guard.
+    #[allow(unsafe_code, reason = "what is promised is about a card's memory")]
+    pub const unsafe fn of_another_crate(name: &'static str, kernels: &'static str) -> Self {
+        Self::new(name, kernels)
+    }
+
+    /// The same after texts that several operations share, such as [`PRODUCT`].
+    pub const fn with(self, shared: &'static [&'static str]) -> Self {
         Self { shared, ..self }
     }
 
@@ -72,11 +90,11 @@ impl Text {
 
 /// One kernel: which text, which name.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kernel {
+pub struct Kernel {
     /// The text.
-    pub text: &'static Text,
+    pub(crate) text: &'static Text,
     /// Its name in the text.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
 }
 
 impl PartialEq for Kernel {
@@ -89,7 +107,7 @@ impl Eq for Kernel {}
 
 impl Kernel {
     /// The kernel `name` of `text`.
-    pub(crate) const fn new(text: &'static Text, name: &'static str) -> Self {
+    pub const fn new(text: &'static Text, name: &'static str) -> Self {
         Self { text, name }
     }
 }

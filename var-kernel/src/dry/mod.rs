@@ -53,7 +53,8 @@ impl<'b, B: Backend> Dry<'b, B> {
         Self { backend, multiply_adds: Cell::new(0), watcher: None }
     }
 
-    /// Also tells `watcher` the sizes of operations whose gradients want scratch memory.
+    /// Also tells `watcher` the sizes of operations whose gradients want scratch memory; keys and values
+    /// take as much as numbers of `f32`, since their gradients do, which lie in memory of the same form.
     pub fn watched(self, watcher: &'b dyn Fn(Sizes)) -> Self {
         Self { watcher: Some(watcher), ..self }
     }
@@ -107,7 +108,7 @@ impl<B: Backend> Device for Dry<'_, B> {
     }
 
     fn kept_len(&self, numbers: usize) -> usize {
-        self.backend.kept_len(numbers)
+        if self.watcher.is_some() { numbers } else { self.backend.kept_len(numbers) }
     }
 
     fn pictures_together(&self) -> usize {

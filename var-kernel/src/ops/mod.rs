@@ -172,10 +172,7 @@ impl Channels {
 impl PerRow<'_, crate::cuda::Remote> {
     /// Adds this to a kernel's arguments: address, start, stride, rows.
     #[track_caller]
-    pub(crate) fn add_to(
-        self,
-        launch: crate::cuda::command::Launch,
-    ) -> crate::cuda::command::Launch {
+    pub fn add_to(self, launch: crate::cuda::Launch) -> crate::cuda::Launch {
         launch.run(self.table).size(self.start).size(self.stride).size(self.rows)
     }
 }

@@ -1,6 +1,8 @@
 //! Sums over rows: gradients of what is added to every row.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

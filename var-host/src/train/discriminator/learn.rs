@@ -116,7 +116,7 @@ fn pass<B: TrainBackend>(
     let recording = Recording::new(b, room.values, weights);
     let kept = Cell::new(0);
     let (input, out, judgements, data) = {
-        let mut source = RecordedSource::new(&recording, layout.source(weights));
+        let mut source = RecordedSource::new(&recording, layout.source(b, weights));
         let network = Discriminator::bind(&mut source, config).expect("a layout of this network");
         let mut arena = Arena::keeping(room.values, &kept);
         let input = arena.take(pictures.len());

@@ -2,12 +2,11 @@
 
 use super::{Conv2d, Dims, Grid};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, Text};
+use crate::cuda::text::{Kernel, PRODUCT, Text};
 use crate::cuda::{Card, Cuda, CudaError, Element, Matrix, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text =
-    Text::new("conv2d", include_str!("kernel.cu")).with(&[include_str!("../../cuda/product.cuh")]);
+pub(crate) static TEXT: Text = Text::new("conv2d", include_str!("kernel.cu")).with(&[PRODUCT]);
 
 /// Bytes that one access moves at most.
 const ACCESS: u64 = 16;

@@ -2,12 +2,11 @@
 
 use super::{Activation, Dims, GroupNorm};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, Text};
+use crate::cuda::text::{Kernel, SOME, Text};
 use crate::cuda::{Cuda, CudaError, Element, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text =
-    Text::new("group_norm", include_str!("kernel.cu")).with(&[include_str!("../../cuda/some.cuh")]);
+pub(crate) static TEXT: Text = Text::new("group_norm", include_str!("kernel.cu")).with(&[SOME]);
 
 const MERGE: Kernel = Kernel::new(&TEXT, "merge");
 

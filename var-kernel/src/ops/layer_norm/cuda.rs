@@ -2,13 +2,12 @@
 
 use super::{Dims, LayerNorm};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, Text};
+use crate::cuda::text::{Kernel, SOME, Text};
 use crate::cuda::{Cuda, CudaError, Element, Remote};
 use crate::memory::Floats;
 use crate::ops::PerRow;
 
-pub(crate) static TEXT: Text =
-    Text::new("layer_norm", include_str!("kernel.cu")).with(&[include_str!("../../cuda/some.cuh")]);
+pub(crate) static TEXT: Text = Text::new("layer_norm", include_str!("kernel.cu")).with(&[SOME]);
 
 const LAYER_NORM: Kernel = Kernel::new(&TEXT, "layer_norm");
 const LAYER_NORM_SHORT: Kernel = Kernel::new(&TEXT, "layer_norm_short");

@@ -1,0 +1,30 @@
+//! The kernels of all gradients, as text.
+#![allow(unsafe_code)]
+
+use var_kernel::cuda::Text;
+
+/// The text beside an operation's gradient.
+macro_rules! text {
+    ($name:ident, $folder:literal) => {
+        // SAFETY: operations check the lengths of their runs against their sizes before they launch, and
+        // the kernels stay inside those sizes, which the emulator's tests show.
+        pub(super) static $name: Text = unsafe {
+            Text::of_another_crate(
+                concat!($folder, "_backward"),
+                include_str!(concat!($folder, "/kernel.cu")),
+            )
+        };
+    };
+    ($name:ident, $folder:literal, $shared:expr) => {
+        // SAFETY: as above.
+        pub(super) static $name: Text = unsafe {
+            Text::of_another_crate(
+                concat!($folder, "_backward"),
+                include_str!(concat!($folder, "/kernel.cu")),
+            )
+        }
+        .with(&[$shared]);
+    };
+}
+
+text!(SUMS, "sums");
