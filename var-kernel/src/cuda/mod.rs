@@ -232,6 +232,21 @@ impl Cuda {
         Ok(memory.address() + WORD * start as u64)
     }
 
+    /// Reads words of the scratch memory of the operation at hand, at an address in it.
+    ///
+    /// # Panics
+    /// If they are not all in it; also within a [`Device::section`].
+    pub fn download_scratch(&self, to: &mut [u32], from: u64) -> Result<(), CudaError> {
+        let scratch = self.scratch.borrow();
+        let current = scratch
+            .current
+            .as_deref()
+            .map_or(0..0, |run| run.address()..run.address() + WORD * scratch.taken as u64);
+        let end = from + WORD * to.len() as u64;
+        assert!(current.start <= from && end <= current.end, "these words are not scratch memory");
+        self.download_bytes(bytemuck::cast_slice_mut(to), from)
+    }
+
     /// In which format the numbers of `run` are.
     pub fn element_of(&self, run: &Remote) -> Element {
         self.contents.borrow().of(run.address())
@@ -263,7 +278,7 @@ impl Cuda {
             _ => panic!("a run of {has:?} where {wanted:?} is wanted: two precisions on one card"),
         };
         let to = self.scratch(wanted.words(numbers))?;
-        let launch = Launch::for_each(kernel, numbers);
+        let launch = Launch::new(kernel, [numbers.div_ceil(NUMBERS_OF_A_BLOCK), 1, 1], 256);
         self.launch_between(launch.address(to).address(from).length(numbers))?;
         Ok(to)
     }
@@ -280,6 +295,8 @@ impl Cuda {
 }
 
 pub(crate) static FORMATS: Text = Text::new("formats", include_str!("formats.cu"));
+/// What a block converts.
+const NUMBERS_OF_A_BLOCK: usize = 1024;
 const NARROW: Kernel = Kernel::new(&FORMATS, "narrow_run");
 const WIDEN: Kernel = Kernel::new(&FORMATS, "widen_run");
 
