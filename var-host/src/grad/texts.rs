@@ -15,7 +15,7 @@ macro_rules! text {
             )
         };
     };
-    ($name:ident, $folder:literal, $shared:expr) => {
+    ($name:ident, $folder:literal, $($shared:expr),+) => {
         // SAFETY: as above.
         pub(super) static $name: Text = unsafe {
             Text::of_another_crate(
@@ -23,8 +23,9 @@ macro_rules! text {
                 include_str!(concat!($folder, "/kernel.cu")),
             )
         }
-        .with(&[$shared]);
+        .with(&[$($shared),+]);
     };
 }
 
+text!(LINEAR, "linear");
 text!(SUMS, "sums");
