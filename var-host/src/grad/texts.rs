@@ -3,6 +3,9 @@
 
 use var_kernel::cuda::Text;
 
+/// Sums over the rows that share a row of a table.
+const TABLE: &str = include_str!("combine/table.cuh");
+
 /// The text beside an operation's gradient.
 macro_rules! text {
     ($name:ident, $folder:literal) => {
@@ -27,5 +30,6 @@ macro_rules! text {
     };
 }
 
+text!(COMBINE, "combine", TABLE);
 text!(LINEAR, "linear");
 text!(SUMS, "sums");
