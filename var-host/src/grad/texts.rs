@@ -1,7 +1,7 @@
 //! The kernels of all gradients, as text.
 #![allow(unsafe_code)]
 
-use var_kernel::cuda::Text;
+use var_kernel::cuda::{SOME, Text};
 
 /// Sums over the rows that share a row of a table.
 const TABLE: &str = include_str!("combine/table.cuh");
@@ -31,5 +31,6 @@ macro_rules! text {
 }
 
 text!(COMBINE, "combine", TABLE);
+text!(LAYER_NORM, "layer_norm", SOME, TABLE);
 text!(LINEAR, "linear");
 text!(SUMS, "sums");
