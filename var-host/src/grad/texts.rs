@@ -33,4 +33,5 @@ macro_rules! text {
 text!(COMBINE, "combine", TABLE);
 text!(LAYER_NORM, "layer_norm", SOME, TABLE);
 text!(LINEAR, "linear");
+text!(SPLIT_QKV, "split_qkv");
 text!(SUMS, "sums");
