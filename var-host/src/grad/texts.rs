@@ -31,6 +31,7 @@ macro_rules! text {
 }
 
 text!(COMBINE, "combine", TABLE);
+text!(CROSS_ENTROPY, "cross_entropy", SOME);
 text!(LAYER_NORM, "layer_norm", SOME, TABLE);
 text!(LINEAR, "linear");
 text!(SPLIT_QKV, "split_qkv");
