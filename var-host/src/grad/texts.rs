@@ -3,6 +3,10 @@
 
 use var_kernel::cuda::{SOME, Text};
 
+/// Which keys a query sees, and the tiles of attention on tensor cores.
+const MASK: &str = include_str!("attention/mask.cuh");
+const HEADS_OF_64: &str = include_str!("attention/heads_of_64.cuh");
+
 /// Sums over the rows that share a row of a table.
 const TABLE: &str = include_str!("combine/table.cuh");
 
@@ -30,6 +34,7 @@ macro_rules! text {
     };
 }
 
+text!(ATTENTION, "attention", MASK, HEADS_OF_64);
 text!(COMBINE, "combine", TABLE);
 text!(CROSS_ENTROPY, "cross_entropy", SOME);
 text!(LAYER_NORM, "layer_norm", SOME, TABLE);
