@@ -34,6 +34,12 @@ macro_rules! text {
     };
 }
 
+/// AdamW, which is no gradient but computes with them.
+// SAFETY: as for those of the gradients.
+pub(crate) static ADAMW: Text =
+    unsafe { Text::of_another_crate("adamw", include_str!("../optim/adamw/kernel.cu")) }
+        .with(&[SOME]);
+
 text!(ATTENTION, "attention", MASK, HEADS_OF_64);
 text!(COMBINE, "combine", TABLE);
 text!(CROSS_ENTROPY, "cross_entropy", SOME);
