@@ -47,3 +47,8 @@ text!(LAYER_NORM, "layer_norm", SOME, TABLE);
 text!(LINEAR, "linear");
 text!(SPLIT_QKV, "split_qkv");
 text!(SUMS, "sums");
+
+/// All of them.
+#[cfg(all(test, feature = "emulator"))]
+pub(super) static TEXTS: [&Text; 8] =
+    [&ADAMW, &ATTENTION, &COMBINE, &CROSS_ENTROPY, &LAYER_NORM, &LINEAR, &SPLIT_QKV, &SUMS];
