@@ -122,7 +122,8 @@ fn add_product(
     let aligned = [&*out, dy, numbers].iter().all(|run| run.address().is_multiple_of(ACCESS));
     let whole = |piece| d.outer.is_multiple_of(piece) && d.inner.is_multiple_of(piece);
     let element = if aligned && whole(PIECE) { cuda.inner() } else { Element::F32 };
-    let left = cuda.operand(dy, dy.len(), element)?;
+    // Both gradients of a layer read it, one after the other.
+    let left = cuda.operand_kept(dy, element)?;
     let right = cuda.operand_as(numbers.address(), right.len(), has, element)?;
 
     let Cut { large, parts } = Cut::of(size, cuda.card().multiprocessors as usize);
