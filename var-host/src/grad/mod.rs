@@ -14,6 +14,8 @@
 
 pub mod attention;
 pub mod combine;
+#[cfg(all(test, feature = "emulator"))]
+mod compiled;
 pub mod conv2d;
 pub mod cross_entropy;
 pub mod feature_distance;
@@ -32,7 +34,7 @@ mod tape;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(feature = "cuda")]
-mod texts;
+pub(crate) mod texts;
 
 use var_kernel::cpu::{Cpu, Matrix};
 #[cfg(feature = "cuda")]

@@ -1,7 +1,14 @@
 //! The kernels of all gradients, as text.
 #![allow(unsafe_code)]
 
-use var_kernel::cuda::Text;
+use var_kernel::cuda::{SOME, Text};
+
+/// Which keys a query sees, and the tiles of attention on tensor cores.
+const MASK: &str = include_str!("attention/mask.cuh");
+const HEADS_OF_64: &str = include_str!("attention/heads_of_64.cuh");
+
+/// Sums over the rows that share a row of a table.
+const TABLE: &str = include_str!("combine/table.cuh");
 
 /// The text beside an operation's gradient.
 macro_rules! text {
@@ -15,7 +22,7 @@ macro_rules! text {
             )
         };
     };
-    ($name:ident, $folder:literal, $shared:expr) => {
+    ($name:ident, $folder:literal, $($shared:expr),+) => {
         // SAFETY: as above.
         pub(super) static $name: Text = unsafe {
             Text::of_another_crate(
@@ -23,8 +30,25 @@ macro_rules! text {
                 include_str!(concat!($folder, "/kernel.cu")),
             )
         }
-        .with(&[$shared]);
+        .with(&[$($shared),+]);
     };
 }
 
+/// AdamW, which is no gradient but computes with them.
+// SAFETY: as for those of the gradients.
+pub(crate) static ADAMW: Text =
+    unsafe { Text::of_another_crate("adamw", include_str!("../optim/adamw/kernel.cu")) }
+        .with(&[SOME]);
+
+text!(ATTENTION, "attention", MASK, HEADS_OF_64);
+text!(COMBINE, "combine", TABLE);
+text!(CROSS_ENTROPY, "cross_entropy", SOME);
+text!(LAYER_NORM, "layer_norm", SOME, TABLE);
+text!(LINEAR, "linear");
+text!(SPLIT_QKV, "split_qkv");
 text!(SUMS, "sums");
+
+/// All of them.
+#[cfg(all(test, feature = "emulator"))]
+pub(super) static TEXTS: [&Text; 8] =
+    [&ADAMW, &ATTENTION, &COMBINE, &CROSS_ENTROPY, &LAYER_NORM, &LINEAR, &SPLIT_QKV, &SUMS];

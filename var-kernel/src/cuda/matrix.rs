@@ -33,6 +33,16 @@ impl<'a> Matrix<'a> {
         Self { numbers, element, length }
     }
 
+    /// The run they lie in.
+    pub fn numbers(&self) -> &'a Remote {
+        self.numbers
+    }
+
+    /// The format they are in.
+    pub fn element(&self) -> Element {
+        self.element
+    }
+
     /// How many weights it holds.
     pub fn len(&self) -> usize {
         self.length

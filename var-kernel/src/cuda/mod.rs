@@ -35,6 +35,7 @@ pub mod remote;
 pub(crate) mod text;
 
 use core::cell::RefCell;
+use core::ops::Range;
 use std::boxed::Box;
 use std::sync::Arc;
 use std::vec::Vec;
@@ -82,6 +83,7 @@ pub struct Cuda {
     precision: Precision,
     contents: RefCell<Contents>,
     scratch: RefCell<Scratch>,
+    kept: RefCell<Kept>,
 }
 
 /// Memory for what lies between two kernels of one operation.
@@ -91,6 +93,14 @@ struct Scratch {
     taken: usize,
     /// Memory that was too small, until it is certain that nothing asks for it any more.
     outgrown: Vec<Memory>,
+}
+
+/// A converted copy of a run that the next operation may want too.
+#[derive(Default)]
+struct Kept {
+    memory: Option<Memory>,
+    /// The bytes it was made of, and its format; none once they were overwritten.
+    of: Option<(Range<u64>, Element)>,
 }
 
 /// Scratch memory grows in steps of this many words (16 MiB).
@@ -127,7 +137,7 @@ impl Cuda {
     ) -> Result<Self, CudaError> {
         let queue = RefCell::new(Queue::new(Arc::clone(&driver), graphs)?);
         let (contents, scratch) = (RefCell::default(), RefCell::default());
-        Ok(Self { driver, precision, contents, queue, scratch })
+        Ok(Self { driver, precision, contents, queue, scratch, kept: RefCell::default() })
     }
 
     /// What the card is.
@@ -155,7 +165,7 @@ impl Cuda {
     pub fn memory(&self, words: usize) -> Result<Memory, CudaError> {
         let memory = Memory::new(Arc::clone(&self.driver), words)?;
         // What memory that lay here before held is gone.
-        self.contents.borrow_mut().note(memory.address(), bytes(&memory).max(WORD), Element::F32);
+        self.note(memory.address(), bytes(&memory).max(WORD), Element::F32);
         Ok(memory)
     }
 
@@ -181,9 +191,8 @@ impl Cuda {
         launch: Launch,
         outs: [(&Remote, Element); N],
     ) -> Result<(), CudaError> {
-        let mut contents = self.contents.borrow_mut();
         for (out, element) in outs {
-            contents.note(out.address(), bytes(out), element);
+            self.note(out.address(), bytes(out), element);
         }
         self.queue.borrow_mut().ask(Command::Launch(launch))
     }
@@ -197,7 +206,7 @@ impl Cuda {
     pub fn copy_run(&self, out: &mut Remote, x: &Remote) -> Result<(), CudaError> {
         let element = self.element_of(x);
         let bytes = bytes(x);
-        self.contents.borrow_mut().note(out.address(), bytes, element);
+        self.note(out.address(), bytes, element);
         let (to, from) = (out.address(), x.address());
         self.queue.borrow_mut().ask(Command::Copy { to, from, bytes })
     }
@@ -232,9 +241,36 @@ impl Cuda {
         Ok(memory.address() + WORD * start as u64)
     }
 
+    /// Reads words of the scratch memory of the operation at hand, at an address in it.
+    ///
+    /// # Panics
+    /// If they are not all in it; also within a [`Device::section`].
+    pub fn download_scratch(&self, to: &mut [u32], from: u64) -> Result<(), CudaError> {
+        let scratch = self.scratch.borrow();
+        let current = scratch
+            .current
+            .as_deref()
+            .map_or(0..0, |run| run.address()..run.address() + WORD * scratch.taken as u64);
+        let end = from + WORD * to.len() as u64;
+        assert!(current.start <= from && end <= current.end, "these words are not scratch memory");
+        self.download_bytes(bytemuck::cast_slice_mut(to), from)
+    }
+
     /// In which format the numbers of `run` are.
     pub fn element_of(&self, run: &Remote) -> Element {
         self.contents.borrow().of(run.address())
+    }
+
+    /// Notes that bytes from `address` on are overwritten with numbers of `element`.
+    fn note(&self, address: u64, bytes: u64, element: Element) {
+        self.contents.borrow_mut().note(address, bytes, element);
+        let mut kept = self.kept.borrow_mut();
+        if let Some((of, _)) = &kept.of
+            && of.start < address + bytes
+            && address < of.end
+        {
+            kept.of = None;
+        }
     }
 
     /// The address of the first `numbers` numbers of `run` as `wanted`: its own, or that of a converted
@@ -257,15 +293,52 @@ impl Cuda {
         if has == wanted || numbers == 0 {
             return Ok(from);
         }
+        let to = self.scratch(wanted.words(numbers))?;
+        self.write_converted(to, wanted, from, has, numbers)?;
+        Ok(to)
+    }
+
+    /// As [`Cuda::operand`] of a whole run; the copy is kept until the run is written or another one's
+    /// is wanted, so that operations that read it in a row share it.
+    pub fn operand_kept(&self, run: &Remote, wanted: Element) -> Result<u64, CudaError> {
+        let has = self.element_of(run);
+        if has == wanted || run.is_empty() {
+            return Ok(run.address());
+        }
+        let of = (run.address()..run.address() + bytes(run), wanted);
+        let Kept { memory, of: has_of } = self.kept.take();
+        let words = wanted.words(run.len());
+        let memory = match memory {
+            Some(memory) if memory.len() >= words => memory,
+            small => {
+                self.scratch.borrow_mut().outgrown.extend(small);
+                self.memory(words.next_multiple_of(SCRATCH_STEP))?
+            }
+        };
+        let to = memory.address();
+        if has_of.as_ref() != Some(&of) {
+            self.write_converted(to, wanted, run.address(), has, run.len())?;
+        }
+        self.kept.replace(Kept { memory: Some(memory), of: Some(of) });
+        Ok(to)
+    }
+
+    /// Writes `numbers` numbers of format `has` at `from` to `to` as `wanted`.
+    fn write_converted(
+        &self,
+        to: u64,
+        wanted: Element,
+        from: u64,
+        has: Element,
+        numbers: usize,
+    ) -> Result<(), CudaError> {
         let kernel = match (has, wanted) {
             (Element::F32, _) => NARROW,
             (_, Element::F32) => WIDEN,
             _ => panic!("a run of {has:?} where {wanted:?} is wanted: two precisions on one card"),
         };
-        let to = self.scratch(wanted.words(numbers))?;
-        let launch = Launch::for_each(kernel, numbers);
-        self.launch_between(launch.address(to).address(from).length(numbers))?;
-        Ok(to)
+        let launch = Launch::new(kernel, [numbers.div_ceil(NUMBERS_OF_A_BLOCK), 1, 1], 256);
+        self.launch_between(launch.address(to).address(from).length(numbers))
     }
 
     /// The address of the first `numbers` numbers of `run` as `f32`.
@@ -280,6 +353,8 @@ impl Cuda {
 }
 
 pub(crate) static FORMATS: Text = Text::new("formats", include_str!("formats.cu"));
+/// What a block converts.
+const NUMBERS_OF_A_BLOCK: usize = 1024;
 const NARROW: Kernel = Kernel::new(&FORMATS, "narrow_run");
 const WIDEN: Kernel = Kernel::new(&FORMATS, "widen_run");
 
@@ -345,6 +420,8 @@ impl Device for Cuda {
             Ok(()) => queue.end(),
             Err(error) => {
                 queue.forget();
+                // What the section converted has not been.
+                self.kept.borrow_mut().of = None;
                 Err(error)
             }
         }
@@ -356,7 +433,7 @@ const PICTURES_TOGETHER: usize = 16;
 
 impl Cuda {
     fn upload_bytes(&self, to: &mut Remote, from: &[u8]) -> Result<(), CudaError> {
-        self.contents.borrow_mut().note(to.address(), bytes(to), Element::F32);
+        self.note(to.address(), bytes(to), Element::F32);
         if from.is_empty() {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use std::vec::Vec;
 use super::{Combine, TEXTS};
 use crate::cuda::command::Command;
 use crate::cuda::driver::recording::{Asked, Recording};
-use crate::cuda::{Cuda, CudaError, Precision, Remote};
+use crate::cuda::{Cuda, CudaError, Element, Precision, Remote};
 use crate::memory::{Device, Floats};
 
 /// A card that remembers, and what it remembers.
@@ -139,10 +139,38 @@ fn short_numbers_are_widened_for_who_wants_singles() {
     assert_eq!(names, ["gelu_short", "widen_run", "silu", "silu", "silu"]);
 }
 
+#[test]
+fn a_converted_run_is_kept_until_it_is_written() {
+    let (card, cuda) = recorded(true);
+    let mut memory = cuda.memory(48).unwrap();
+    let run: &mut Remote = &mut memory;
+    let (a, rest) = run.split_at_mut(16);
+    let (b, c) = rest.split_at_mut(16);
+    let kept = |run: &Remote| cuda.operand_kept(run, Element::F16).unwrap();
+    assert_eq!(kept(a), kept(a));
+    cuda.silu(b, c).unwrap();
+    kept(a);
+    cuda.silu(a, c).unwrap();
+    kept(a);
+    kept(b);
+    let failed = cuda.section(&mut || {
+        kept(c);
+        Err(CudaError::NoCompiler)
+    });
+    assert!(failed.is_err());
+    kept(c);
+    let names = card.take().into_iter().map(|asked| match asked {
+        Asked::Issue(Command::Launch(launch)) => launch.kernel.name,
+        other => panic!("{other:?}"),
+    });
+    let names: Vec<&str> = names.collect();
+    let narrow = "narrow_run";
+    assert_eq!(names, [narrow, "silu", "silu", narrow, narrow, narrow]);
+}
+
 #[cfg(feature = "emulator")]
 mod emulated {
     use super::*;
-    use crate::cuda::Element;
     use crate::cuda::command::Launch;
     use crate::cuda::text::{Kernel, Text};
 

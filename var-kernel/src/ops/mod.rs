@@ -196,6 +196,4 @@ pub(crate) static TEXTS: [&crate::cuda::text::Text; 11] = [
 #[cfg(all(test, feature = "cuda"))]
 mod cards;
 #[cfg(all(test, feature = "cuda"))]
-mod compiled;
-#[cfg(all(test, feature = "cuda"))]
 mod twins;

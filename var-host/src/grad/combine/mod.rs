@@ -4,6 +4,10 @@
 //! [`Sums::sum_rows`](super::Sums::sum_rows).
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(feature = "cuda")]
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +16,8 @@ use var_kernel::ops::PerRow;
 use var_kernel::ops::combine::PlaceDims;
 
 pub(crate) use cpu::silu_slope;
+#[cfg(feature = "cuda")]
+pub(super) use table::sum_into_table;
 
 /// The part of a table that a [`PerRow`] reads, where its gradient goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! Gradient of the cross-entropy.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

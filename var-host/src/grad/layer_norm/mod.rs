@@ -1,6 +1,8 @@
 //! Gradients of the adaptive LayerNorm.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

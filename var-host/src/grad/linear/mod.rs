@@ -1,6 +1,8 @@
 //! Gradients of a linear layer.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

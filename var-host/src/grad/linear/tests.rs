@@ -1,44 +1,61 @@
 //! Gradients of a linear layer against chains of scalars.
 
 use proptest::prelude::*;
-use var_kernel::cpu::Matrix;
 use var_kernel::ops::linear::Dims;
 
 use super::LinearBackward;
-use crate::grad::testing::{assert_close, on_each_cpu, random};
+use crate::grad::testing::{on_each_backend, random};
+
+fn check(d: Dims, tolerance: f64, seed: u64) {
+    let Dims { rows, inner, outer } = d;
+    let (x, dy) = (random(rows * inner, seed), random(rows * outer, seed ^ 1));
+    let (weight, before) = (random(outer * inner, seed ^ 2), random(x.len(), seed ^ 3));
+    let product = |before: &[f32], i: usize, count: usize, of: &dyn Fn(usize) -> (f32, f32)| {
+        let terms = (0..count).map(of).map(|(a, b)| f64::from(a) * f64::from(b));
+        f64::from(before[i]) + terms.sum::<f64>()
+    };
+
+    let want: Vec<f64> = (0..x.len())
+        .map(|i| {
+            let (r, k) = (i / inner, i % inner);
+            product(&before, i, outer, &|c| (dy[r * outer + c], weight[c * inner + k]))
+        })
+        .collect();
+    for got in on_each_backend!([dx: before], [dy], [weight: [outer, inner]], |b| {
+        b.linear_backward_x(dx, dy, weight, d)
+    }) {
+        got.assert_close(&want, tolerance);
+    }
+
+    let before = random(weight.len(), seed ^ 4);
+    let want: Vec<f64> = (0..weight.len())
+        .map(|i| {
+            let (c, k) = (i / inner, i % inner);
+            product(&before, i, rows, &|r| (dy[r * outer + c], x[r * inner + k]))
+        })
+        .collect();
+    for got in on_each_backend!([dweight: before], [dy, x], [], |b| {
+        b.linear_backward_weight(dweight, dy, x, d)
+    }) {
+        got.assert_close(&want, tolerance);
+    }
+}
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn both_gradients_match_their_formulas(
-        rows in 1_usize..50, inner in 1_usize..70, outer in 1_usize..70, seed: u64,
+        rows in 1_usize..50, inner in 1_usize..70, outer in 1_usize..70, eights: bool, seed: u64,
     ) {
-        let d = Dims { rows, inner, outer };
-        let (x, dy) = (random(rows * inner, seed), random(rows * outer, seed ^ 1));
-        let (weight, before) = (random(outer * inner, seed ^ 2), random(70 * 70, seed ^ 3));
-        let product = |i: usize, count: usize, of: &dyn Fn(usize) -> (f32, f32)| {
-            let terms = (0..count).map(of).map(|(a, b)| f64::from(a) * f64::from(b));
-            f64::from(before[i]) + terms.sum::<f64>()
-        };
+        // Tensor cores take rows of eights.
+        let side = |side: usize| if eights { side.next_multiple_of(8) } else { side };
+        check(Dims { rows, inner: side(inner), outer: side(outer) }, 1e-5, seed);
+    }
+}
 
-        let dx = on_each_cpu(x.len(), |cpu, out| {
-            out.copy_from_slice(&before[..out.len()]);
-            let Ok(()) = cpu.linear_backward_x(out, &dy, Matrix::F32(&weight), d);
-        });
-        let want: Vec<f64> = (0..x.len()).map(|i| {
-            let (r, k) = (i / inner, i % inner);
-            product(i, outer, &|c| (dy[r * outer + c], weight[c * inner + k]))
-        }).collect();
-        assert_close(&dx, &want, 1e-5);
-
-        let dweight = on_each_cpu(weight.len(), |cpu, out| {
-            out.copy_from_slice(&before[..out.len()]);
-            let Ok(()) = cpu.linear_backward_weight(out, &dy, &x, d);
-        });
-        let want: Vec<f64> = (0..weight.len()).map(|i| {
-            let (c, k) = (i / inner, i % inner);
-            product(i, rows, &|r| (dy[r * outer + c], x[r * inner + k]))
-        }).collect();
-        assert_close(&dweight, &want, 1e-5);
+#[test]
+fn large_tiles_and_a_shared_depth() {
+    for (rows, inner, outer) in [(401, 136, 72), (70, 72, 401), (70, 104, 600), (600, 30, 4)] {
+        check(Dims { rows, inner, outer }, 5e-5, 5);
     }
 }

@@ -1,6 +1,8 @@
 //! Gradients of the step between the q·k·v product and attention.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

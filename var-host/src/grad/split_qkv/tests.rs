@@ -1,10 +1,10 @@
 //! Gradients of the split against finite differences.
 
 use proptest::prelude::*;
-use var_kernel::ops::split_qkv::{Dims, LONGEST_LOG, Normalisation};
+use var_kernel::ops::split_qkv::{Dims, LONGEST_LOG, Normalisation, SplitQkv};
 
 use super::SplitQkvBackward;
-use crate::grad::testing::{assert_close, differences, on_each_cpu, random};
+use crate::grad::testing::{differences, on_each_backend, random};
 
 /// Queries, keys and values, one behind the other.
 fn naive(qkv: &[f64], bias: &[f64], scale: Option<&[f64]>, d: Dims) -> Vec<f64> {
@@ -46,32 +46,53 @@ proptest! {
         let wide = |v: &[f32]| v.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
         let (wide_qkv, wide_bias, wide_scale) = (wide(&qkv), wide(&bias), wide(&scale));
         let of_scale = unit_length.then_some(&wide_scale[..]);
-        let normalisation = if unit_length {
-            Normalisation::UnitLength { scale: &scale[..] }
-        } else {
-            Normalisation::None
-        };
-        let parts = [&gradient[..all], &gradient[all..2 * all], &gradient[2 * all..]];
-        let got = on_each_cpu(3 * all, |cpu, dqkv| {
-            dqkv.fill(0.0);
-            let Ok(()) =
-                cpu.split_qkv_backward(dqkv, parts, &qkv, Some(&bias), normalisation, d);
-        });
+        let (dq, rest) = gradient.split_at(all);
+        let (dk, dv) = rest.split_at(all);
         let want = differences(&qkv, &gradient, |qkv| naive(qkv, &wide_bias, of_scale, d));
         let largest = want.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
-        assert_close(&got, &want, 2e-5 * largest);
+        for got in on_each_backend!(
+            [dqkv: vec![0.0; 3 * all]], [dq, dk, dv, qkv, bias, scale], [],
+            |b| {
+                let normalisation =
+                    if unit_length { Normalisation::UnitLength { scale } } else { Normalisation::None };
+                b.split_qkv_backward(dqkv, [dq, dk, dv], qkv, Some(bias), normalisation, d)
+            }
+        ) {
+            got.assert_close(&want, 2e-5 * largest);
+        }
 
         if unit_length {
-            let out = naive(&wide_qkv, &wide_bias, of_scale, d);
-            let q: Vec<f32> = out[..all].iter().map(|x| *x as f32).collect();
-            let got = on_each_cpu(heads, |cpu, dscale| {
-                dscale.fill(0.0);
-                let Ok(()) = cpu.split_qkv_backward_scale(dscale, parts[0], &q, &scale, d);
-            });
             let want = differences(&scale, &gradient, |scale| {
                 naive(&wide_qkv, &wide_bias, Some(scale), d)
             });
-            assert_close(&got, &want, 1e-4);
+            let zeros = vec![0.0; all];
+            for got in on_each_backend!(
+                [dscale: vec![0.0; heads], q: zeros, k: zeros, v: zeros], [dq, qkv, bias, scale], [],
+                |b| {
+                    let normalisation = Normalisation::UnitLength { scale };
+                    b.split_qkv(q, k, v, qkv, Some([bias, bias]), normalisation, d)
+                        .and_then(|()| b.split_qkv_backward_scale(dscale, dq, q, scale, d))
+                }
+            ) {
+                got.part(0..heads).assert_close(&want, 1e-4);
+            }
         }
+    }
+}
+
+#[test]
+fn a_scale_of_many_rows() {
+    let d = Dims { batch: 2, rows: 150, heads: 3, head_width: 5, start: 0, capacity: 150 };
+    let all = d.batch * d.rows * d.width();
+    let (dq, q, scale) = (random(all, 1), random(all, 2), random(d.heads, 3));
+    let of_head = |head: usize| {
+        let numbers = (0..all).filter(move |i| i % d.width() / d.head_width == head);
+        numbers.map(|i| f64::from(dq[i]) * f64::from(q[i])).sum::<f64>()
+    };
+    let want: Vec<f64> = (0..d.heads).map(of_head).collect();
+    for got in on_each_backend!([dscale: vec![0.0; d.heads]], [dq, q, scale], [], |b| {
+        b.split_qkv_backward_scale(dscale, dq, q, scale, d)
+    }) {
+        got.assert_close(&want, 1e-5);
     }
 }

@@ -1,14 +1,13 @@
-//! Every kernel compiles for the cards it is for; what it takes of them.
+//! Whether kernels compile for the cards they are for, and what they take of them.
 //!
-//! Wants NVRTC (`VAR_REQUIRE=nvrtc` to fail without it); no card.
+//! Wants NVRTC; no card.
 
 use std::vec::Vec;
-use std::{env, eprintln, format, println};
+use std::{env, eprintln, println};
 
-use super::TEXTS;
+use crate::cuda::Element;
 use crate::cuda::driver::compile;
 use crate::cuda::text::Text;
-use crate::cuda::{CudaError, Element};
 
 /// The oldest card, and the one for which it is tuned.
 const CAPABILITIES: [(u32, u32); 2] = [(8, 0), (9, 0)];
@@ -33,12 +32,16 @@ fn has_nvrtc() -> bool {
     false
 }
 
-#[test]
-fn every_kernel_compiles_for_every_card() {
+/// Fails unless every kernel of `texts` compiles, with either short format, and fits the cards' registers;
+/// prints what each takes. Without NVRTC, only if `VAR_REQUIRE` names `nvrtc`.
+///
+/// # Panics
+/// If one does not.
+pub fn assert_compiles(texts: &[&'static Text]) {
     if !has_nvrtc() {
         return;
     }
-    for text in TEXTS.iter().copied().chain([&crate::cuda::FORMATS, &crate::cuda::peak::TEXT]) {
+    for text in texts {
         for short in [Element::F16, Element::Bf16] {
             for capability in CAPABILITIES {
                 match compile::cubin_and_report(text, short, capability) {
@@ -74,15 +77,28 @@ fn report(text: &'static Text, short: Element, (major, minor): (u32, u32), said:
     assert!(!seen.is_empty() && unseen.is_empty(), "{}: no report on {unseen:?}", text.name);
 }
 
-#[test]
-fn an_architecture_nvrtc_does_not_know_is_named() {
-    if !has_nvrtc() {
-        return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::{CudaError, FORMATS, peak};
+    use crate::ops::TEXTS;
+
+    #[test]
+    fn every_kernel_compiles_for_every_card() {
+        assert_compiles(&TEXTS);
+        assert_compiles(&[&FORMATS, &peak::TEXT]);
     }
-    let outcome = compile::cubin(TEXTS[0], Element::F16, (19, 7));
-    assert!(
-        matches!(outcome, Err(CudaError::OldCompiler { capability: (19, 7), .. })),
-        "{:?}",
-        outcome.map(|cubin| format!("{} bytes", cubin.len()))
-    );
+
+    #[test]
+    fn an_architecture_nvrtc_does_not_know_is_named() {
+        if !has_nvrtc() {
+            return;
+        }
+        let outcome = compile::cubin(TEXTS[0], Element::F16, (19, 7));
+        assert!(
+            matches!(outcome, Err(CudaError::OldCompiler { capability: (19, 7), .. })),
+            "{:?}",
+            outcome.map(|cubin| std::format!("{} bytes", cubin.len()))
+        );
+    }
 }

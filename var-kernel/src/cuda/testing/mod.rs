@@ -3,6 +3,8 @@
 //! `VAR_REQUIRE=cuda` (or `emulator`, or both, with a comma) makes a test fail where it would be
 //! skipped.
 
+mod compiled;
+
 use core::cell::RefCell;
 use std::boxed::Box;
 use std::collections::HashMap;
@@ -12,6 +14,8 @@ use std::sync::Mutex;
 use std::vec;
 use std::vec::Vec;
 use std::{env, eprintln};
+
+pub use compiled::assert_compiles;
 
 use super::{Cubins, Cuda, CudaError, Matrix, Memory, Options, Precision, Remote};
 use crate::cpu;

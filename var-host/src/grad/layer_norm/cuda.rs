@@ -1,0 +1,102 @@
+//! Gradients of the adaptive LayerNorm on a card: one block a row; sums over rows through a table of
+//! their means and deviations.
+
+use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::memory::Floats;
+use var_kernel::ops::PerRow;
+use var_kernel::ops::layer_norm::Dims;
+
+use super::LayerNormBackward;
+use crate::grad::combine::{Part, sum_into_table};
+use crate::grad::texts::LAYER_NORM;
+
+const DX: Kernel = Kernel::new(&LAYER_NORM, "layer_norm_dx");
+const ROW_MOMENTS: Kernel = Kernel::new(&LAYER_NORM, "row_moments");
+const DSCALE: Kernel = Kernel::new(&LAYER_NORM, "layer_norm_dscale");
+const DSHIFT: Kernel = Kernel::new(&LAYER_NORM, "layer_norm_dshift");
+
+const THREADS: u32 = 256;
+
+/// Bytes of four numbers, which one access moves.
+const FOUR: u64 = 16;
+
+impl LayerNormBackward for Cuda {
+    fn layer_norm_backward_x(
+        &self,
+        dx: &mut Remote,
+        dy: &Remote,
+        x: &Remote,
+        scale: PerRow<'_, Remote>,
+        eps: f32,
+        d: Dims,
+    ) -> Result<(), CudaError> {
+        let Dims { rows, channels } = d;
+        assert_eq!(
+            [dx.len(), dy.len(), x.len()],
+            [rows * channels; 3],
+            "layer_norm_backward_x: not rows × channels"
+        );
+        scale.check(rows, channels);
+        if dx.is_empty() {
+            return Ok(());
+        }
+        self.fresh_scratch();
+        let x = self.single(x, x.len())?;
+        let addresses = [dx.address(), dy.address(), x, scale.table.address()];
+        let by_four = [channels, scale.start, scale.stride].iter().all(|n| n.is_multiple_of(4))
+            && addresses.iter().all(|address| address.is_multiple_of(FOUR));
+        let launch = Launch::new(DX, [rows, 1, 1], THREADS).run(dx).run(dy).address(x);
+        let launch = scale.add_to(launch).float(eps).size(channels).size(by_four.into());
+        self.launch(launch, [(dx, Element::F32)])
+    }
+
+    fn layer_norm_backward_scale(
+        &self,
+        dtable: &mut Remote,
+        dy: &Remote,
+        x: &Remote,
+        part: Part,
+        eps: f32,
+        d: Dims,
+    ) -> Result<(), CudaError> {
+        let Dims { rows, channels } = d;
+        assert_eq!(x.len(), rows * channels, "layer_norm_backward_scale: not rows × channels");
+        check_table(dtable, dy, part, d);
+        if dy.is_empty() {
+            return Ok(());
+        }
+        self.fresh_scratch();
+        let x = self.single(x, x.len())?;
+        let moments = self.scratch(2 * rows)?;
+        let by_four = channels.is_multiple_of(4) && x.is_multiple_of(FOUR);
+        let launch = Launch::new(ROW_MOMENTS, [rows, 1, 1], THREADS).address(moments).address(x);
+        self.launch_between(launch.float(eps).size(channels).size(by_four.into()))?;
+        sum_into_table(self, DSCALE, dtable, part, rows, channels, |launch| {
+            launch.run(dy).address(x).address(moments)
+        })
+    }
+
+    fn layer_norm_backward_shift(
+        &self,
+        dtable: &mut Remote,
+        dy: &Remote,
+        part: Part,
+        d: Dims,
+    ) -> Result<(), CudaError> {
+        check_table(dtable, dy, part, d);
+        if dy.is_empty() {
+            return Ok(());
+        }
+        self.fresh_scratch();
+        sum_into_table(self, DSHIFT, dtable, part, d.rows, d.channels, |launch| launch.run(dy))
+    }
+}
+
+/// Refuses operands whose lengths do not fit.
+#[track_caller]
+fn check_table(dtable: &Remote, dy: &Remote, part: Part, Dims { rows, channels }: Dims) {
+    let used = rows.div_ceil(part.rows) * part.stride;
+    assert_eq!(dy.len(), rows * channels, "layer_norm's gradient: dy is not rows × channels");
+    assert!(dtable.len() >= used, "layer_norm's gradient: the table is too short");
+    assert!(part.start + channels <= part.stride, "the part reaches over its row of the table");
+}
