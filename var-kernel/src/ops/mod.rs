@@ -179,7 +179,7 @@ impl PerRow<'_, crate::cuda::Remote> {
 
 /// The kernels of all operations.
 #[cfg(all(test, feature = "cuda"))]
-pub(crate) static TEXTS: [&crate::cuda::text::Text; 15] = [
+pub(crate) static TEXTS: [&crate::cuda::text::Text; 16] = [
     &attention::cuda::TEXT,
     &combine::cuda::TEXT,
     &conv2d::cuda::TEXT,
@@ -193,6 +193,7 @@ pub(crate) static TEXTS: [&crate::cuda::text::Text; 15] = [
     &max_pool::cuda::TEXT,
     &nearest_code::cuda::TEXT,
     &pool::cuda::TEXT,
+    &rectangular_conv2d::cuda::TEXT,
     &resize::cuda::TEXT,
     &split_qkv::cuda::TEXT,
 ];
