@@ -2,76 +2,17 @@
 //!
 //! Wants NVRTC (`VAR_REQUIRE=nvrtc` to fail without it); no card.
 
-use std::vec::Vec;
-use std::{env, eprintln, format, println};
+use std::format;
 
 use super::TEXTS;
 use crate::cuda::driver::compile;
-use crate::cuda::text::Text;
+use crate::cuda::testing::compiled::{assert_compile, has_nvrtc};
 use crate::cuda::{CudaError, Element};
-
-/// The oldest card, and the one for which it is tuned.
-const CAPABILITIES: [(u32, u32); 2] = [(8, 0), (9, 0)];
-
-/// Bytes that a thread may have too many for its registers: a few cost nothing that shows.
-const MOST_SPILLED: u32 = 32;
-
-/// Registers a multiprocessor has.
-const REGISTERS: u32 = 65_536;
-
-/// Whether NVRTC is here.
-///
-/// # Panics
-/// If it is not and `VAR_REQUIRE` names it.
-fn has_nvrtc() -> bool {
-    if compile::is_present() {
-        return true;
-    }
-    let required = env::var("VAR_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|name| name == "nvrtc"), "NVRTC is not here");
-    eprintln!("skipped: NVRTC is not here");
-    false
-}
 
 #[test]
 fn every_kernel_compiles_for_every_card() {
-    if !has_nvrtc() {
-        return;
-    }
-    for text in TEXTS.iter().copied().chain([&crate::cuda::FORMATS, &crate::cuda::peak::TEXT]) {
-        for short in [Element::F16, Element::Bf16] {
-            for capability in CAPABILITIES {
-                match compile::cubin_and_report(text, short, capability) {
-                    Ok((_, said)) => report(text, short, capability, &said),
-                    Err(error) => panic!("{short:?} {capability:?}: {error}"),
-                }
-            }
-        }
-    }
-}
-
-/// Prints each kernel's registers and stack; fails if one spills more than a few bytes, or a block of it has not the registers.
-fn report(text: &'static Text, short: Element, (major, minor): (u32, u32), said: &str) {
-    let (mut kernel, mut frame, mut seen) = ("", "", Vec::new());
-    for line in said.lines() {
-        if let Some((_, rest)) = line.split_once("Compiling entry function '") {
-            kernel = rest.split('\'').next().unwrap_or("");
-        } else if line.contains("bytes spill stores") {
-            frame = line.trim_start_matches(|c: char| !c.is_ascii_digit());
-            let stores = frame.split(", ").nth(1).and_then(|part| part.split(' ').next());
-            let spilled: u32 = stores.and_then(|bytes| bytes.parse().ok()).expect("a count");
-            assert!(spilled <= MOST_SPILLED, "{kernel} on sm_{major}{minor}: {frame}");
-        } else if let Some((_, used)) = line.split_once("Used ") {
-            let registers: u32 =
-                used.split(' ').next().and_then(|n| n.parse().ok()).expect("a count");
-            let threads = text.threads(kernel).expect("the kernel says its threads");
-            assert!(registers * threads <= REGISTERS, "{kernel}: {registers} × {threads}");
-            println!("sm_{major}{minor} {short:?} {kernel}: {used}; {frame}");
-            seen.push(kernel);
-        }
-    }
-    let unseen: Vec<&str> = text.kernels().filter(|name| !seen.contains(name)).collect();
-    assert!(!seen.is_empty() && unseen.is_empty(), "{}: no report on {unseen:?}", text.name);
+    assert_compile(&TEXTS);
+    assert_compile(&[&crate::cuda::FORMATS, &crate::cuda::peak::TEXT]);
 }
 
 #[test]

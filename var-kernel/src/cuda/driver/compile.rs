@@ -40,7 +40,7 @@ pub(crate) fn cubin(
 }
 
 /// The same, and what the compiler says of registers, stack and spills.
-#[cfg(test)]
+#[cfg(any(test, feature = "emulator"))]
 pub(crate) fn cubin_and_report(
     text: &'static Text,
     short: Element,

@@ -3,6 +3,8 @@
 //! `VAR_REQUIRE=cuda` (or `emulator`, or both, with a comma) makes a test fail where it would be
 //! skipped.
 
+pub mod compiled;
+
 use core::cell::RefCell;
 use std::boxed::Box;
 use std::collections::HashMap;
