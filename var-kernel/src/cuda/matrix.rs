@@ -42,6 +42,16 @@ impl<'a> Matrix<'a> {
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
+
+    /// Where its numbers are.
+    pub fn address(&self) -> u64 {
+        self.numbers.address()
+    }
+
+    /// The format they have.
+    pub fn element(&self) -> Element {
+        self.element
+    }
 }
 
 impl Cuda {
