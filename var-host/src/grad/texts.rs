@@ -1,7 +1,7 @@
 //! The kernels of all gradients, as text.
 #![allow(unsafe_code)]
 
-use var_kernel::cuda::Text;
+use var_kernel::cuda::{MOMENTS, SOME, Text};
 
 /// The text beside an operation's gradient.
 macro_rules! text {
@@ -15,7 +15,7 @@ macro_rules! text {
             )
         };
     };
-    ($name:ident, $folder:literal, $shared:expr) => {
+    ($name:ident, $folder:literal, $($shared:expr),+) => {
         // SAFETY: as above.
         pub(super) static $name: Text = unsafe {
             Text::of_another_crate(
@@ -23,8 +23,32 @@ macro_rules! text {
                 include_str!(concat!($folder, "/kernel.cu")),
             )
         }
-        .with(&[$shared]);
+        .with(&[$($shared),+]);
     };
 }
 
+text!(FEATURE_DISTANCE, "feature_distance");
+text!(GROUP_NORM, "group_norm", SOME, MOMENTS);
+text!(LEAKY_RELU, "leaky_relu");
+text!(MAX_POOL, "max_pool");
+text!(RESIZE, "resize");
 text!(SUMS, "sums");
+
+#[cfg(all(test, feature = "emulator"))]
+mod tests {
+    use var_kernel::cuda::testing::compiled::assert_compile;
+
+    use super::*;
+
+    #[test]
+    fn every_kernel_compiles_for_every_card() {
+        assert_compile(&[
+            &FEATURE_DISTANCE,
+            &GROUP_NORM,
+            &LEAKY_RELU,
+            &MAX_POOL,
+            &RESIZE,
+            &SUMS,
+        ]);
+    }
+}
