@@ -1,7 +1,7 @@
 //! The kernels of all gradients, as text.
 #![allow(unsafe_code)]
 
-use var_kernel::cuda::{MOMENTS, SOME, Text};
+use var_kernel::cuda::{MOMENTS, PRODUCT, SOME, Text};
 
 /// The text beside an operation's gradient.
 macro_rules! text {
@@ -27,6 +27,7 @@ macro_rules! text {
     };
 }
 
+text!(CONV2D, "conv2d", PRODUCT);
 text!(FEATURE_DISTANCE, "feature_distance");
 text!(GROUP_NORM, "group_norm", SOME, MOMENTS);
 text!(LEAKY_RELU, "leaky_relu");
@@ -43,6 +44,7 @@ mod tests {
     #[test]
     fn every_kernel_compiles_for_every_card() {
         assert_compile(&[
+            &CONV2D,
             &FEATURE_DISTANCE,
             &GROUP_NORM,
             &LEAKY_RELU,
