@@ -186,3 +186,31 @@ fn small_gradients_are_not_lost() {
         }
     }
 }
+
+/// What a normalisation leaves on a card is short already: the same bytes as of the same numbers widened.
+#[cfg(feature = "emulator")]
+#[test]
+fn inputs_that_are_short_are_taken_as_they_are() {
+    use var_kernel::ops::GroupNorm;
+    use var_kernel::ops::group_norm::{self, Activation};
+
+    let (inner, outer) = (16, 24);
+    let d = Dims { batch: 1, height: 6, width: 5, inner, outer, kernel: 3, grid: Grid::Same };
+    let (x, dout) = (random(30 * inner, 1), random(30 * outer, 2));
+    let norm = group_norm::Dims { batch: 1, positions: 30, channels: inner, groups: 4 };
+    for bench in var_kernel::cuda::testing::cards().iter() {
+        let (cuda, x, dout) = (&bench.cuda, bench.put(&x), bench.put(&dout));
+        let parameters = [3, 4].map(|seed| bench.put(&random(inner, seed)));
+        let [weight, bias] = &parameters;
+        let mut normal = bench.nans(30 * inner);
+        cuda.group_norm(&mut normal, &x, weight, bias, 1e-6, Activation::Silu, norm).unwrap();
+        let widened = bench.put(&bench.read(&normal));
+        let [short, wide] = [normal, widened].map(|x| {
+            let mut dweight = bench.put(&vec![1.0; outer * inner * 9]);
+            let mut nothing = cuda.lend(0);
+            cuda.conv2d_backward_weight(&mut dweight, &dout, &x, &mut nothing, d).unwrap();
+            bench.read(&dweight)
+        });
+        assert_eq!(short, wide, "{}", bench.name);
+    }
+}
