@@ -10,7 +10,8 @@
 //! gradient is **added** to what is there, since a value may be read more than once.
 //!
 //! One folder an operation: `mod.rs` is the contract (the formula, what is added to what), `cpu.rs`
-//! the CPU, `tests.rs` the comparison with finite differences in `f64`.
+//! the CPU, `cuda.rs` and `kernel.cu` cards (feature `cuda`), `tests.rs` the comparison with finite
+//! differences in `f64`.
 
 pub mod attention;
 pub mod combine;

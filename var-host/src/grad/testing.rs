@@ -1,6 +1,7 @@
 //! What the gradients' tests share: numbers to try, equal bytes, every backend, finite differences.
 
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
+use var_kernel::memory::Device;
 
 use crate::pool::Threads;
 
@@ -63,6 +64,32 @@ pub(crate) fn differences(x: &[f32], weights: &[f32], f: impl Fn(&[f64]) -> Vec<
         y.iter().zip(weights).map(|(y, weight)| y * f64::from(*weight)).sum::<f64>()
     };
     (0..x.len()).map(|i| (at(i, STEP) - at(i, -STEP)) / (2.0 * STEP)).collect()
+}
+
+/// Memory of a backend's own, for scratch.
+pub(crate) trait Lends: Device {
+    /// Owns a run.
+    type Memory: core::ops::DerefMut<Target = Self::Slice>;
+
+    /// `length` numbers, unspecified.
+    fn lend(&self, length: usize) -> Self::Memory;
+}
+
+impl Lends for Cpu<'_> {
+    type Memory = Vec<f32>;
+
+    fn lend(&self, length: usize) -> Vec<f32> {
+        vec![f32::NAN; length]
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl Lends for var_kernel::cuda::Cuda {
+    type Memory = var_kernel::cuda::Memory;
+
+    fn lend(&self, length: usize) -> var_kernel::cuda::Memory {
+        self.memory(length).expect("the card has as much")
+    }
 }
 
 /// What a backend added up.

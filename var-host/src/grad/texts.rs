@@ -1,7 +1,7 @@
 //! The kernels of all gradients, as text.
 #![allow(unsafe_code)]
 
-use var_kernel::cuda::{SOME, Text};
+use var_kernel::cuda::{MOMENTS, PRODUCT, SOME, Text};
 
 /// Which keys a query sees, and the tiles of attention on tensor cores.
 const MASK: &str = include_str!("attention/mask.cuh");
@@ -42,13 +42,33 @@ pub(crate) static ADAMW: Text =
 
 text!(ATTENTION, "attention", MASK, HEADS_OF_64);
 text!(COMBINE, "combine", TABLE);
+text!(CONV2D, "conv2d", PRODUCT);
 text!(CROSS_ENTROPY, "cross_entropy", SOME);
+text!(FEATURE_DISTANCE, "feature_distance");
+text!(GROUP_NORM, "group_norm", SOME, MOMENTS);
 text!(LAYER_NORM, "layer_norm", SOME, TABLE);
+text!(LEAKY_RELU, "leaky_relu");
 text!(LINEAR, "linear");
+text!(MAX_POOL, "max_pool");
+text!(RESIZE, "resize");
 text!(SPLIT_QKV, "split_qkv");
 text!(SUMS, "sums");
 
 /// All of them.
 #[cfg(all(test, feature = "emulator"))]
-pub(super) static TEXTS: [&Text; 8] =
-    [&ADAMW, &ATTENTION, &COMBINE, &CROSS_ENTROPY, &LAYER_NORM, &LINEAR, &SPLIT_QKV, &SUMS];
+pub(super) static TEXTS: [&Text; 14] = [
+    &ADAMW,
+    &ATTENTION,
+    &COMBINE,
+    &CONV2D,
+    &CROSS_ENTROPY,
+    &FEATURE_DISTANCE,
+    &GROUP_NORM,
+    &LAYER_NORM,
+    &LEAKY_RELU,
+    &LINEAR,
+    &MAX_POOL,
+    &RESIZE,
+    &SPLIT_QKV,
+    &SUMS,
+];

@@ -52,6 +52,11 @@ impl<'a> Matrix<'a> {
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
+
+    /// Where its numbers are.
+    pub fn address(&self) -> u64 {
+        self.numbers.address()
+    }
 }
 
 impl Cuda {

@@ -47,7 +47,7 @@ pub use error::CudaError;
 pub use matrix::Matrix;
 pub use memory::Memory;
 pub use remote::Remote;
-pub use text::{Kernel, PRODUCT, SOME, Text};
+pub use text::{Kernel, MOMENTS, PRODUCT, SOME, Text};
 
 use self::command::{Command, bytes};
 use self::contents::Contents;

@@ -6,12 +6,12 @@
 // Shorts: 256 threads (8 warps), tensor cores, 64 k at a time, STAGES copies under way.
 
 // What is done to a sum before it is written.
-enum FinishKind { PLAIN, GELU, GATED, PLUS };
+enum FinishKind { PLAIN, GELU, GATED, PLUS, RELU };
 
 struct Finish {
     u32 kind;
     const float* bias;      // columns, or null
-    const float* residual;  // GATED: rows × columns; PLAIN: the same, or null
+    const float* residual;  // GATED: rows × columns; PLAIN and RELU: the same, or null
     PerRow gate;            // GATED
     const float* table;     // PLUS: period × columns
     u32 period;
@@ -38,9 +38,42 @@ __device__ __forceinline__ float finished(const Finish& finish, const FinishRow&
         case GELU: return gelu_of(sum);
         case GATED: return fmaf(of.gate[column], sum, of.residual[column]);
         case PLUS: return __fadd_rn(sum, of.table[column]);
-        default: return of.residual ? __fadd_rn(sum, of.residual[column]) : sum;
+        default:
+            if (of.residual) sum = __fadd_rn(sum, of.residual[column]);
+            return finish.kind == RELU && sum < 0.0f ? 0.0f : sum;
     }
 }
+
+// Where a product's rows go, and where what finishes them comes from: one behind the other if `out` is a pointer,
+// else as its methods say.
+template <class Number>
+__device__ __forceinline__ u32 place_of(Number*, u32 row) { return row; }
+template <class Out>
+__device__ __forceinline__ u32 place_of(Out out, u32 row) { return out.place(row); }
+
+template <class Number>
+__device__ __forceinline__ Number* row_at(Number* out, u32 place, u32 columns) { return out + (u64)place * columns; }
+template <class Out>
+__device__ __forceinline__ auto row_at(Out out, u32 place, u32) { return out.row(place); }
+
+// Whether each row of a product begins where two numbers can be stored together.
+template <class Number>
+__device__ __forceinline__ bool in_pairs(Number*, u32 columns) { return columns % 2 == 0; }
+template <class Out>
+__device__ __forceinline__ bool in_pairs(Out out, u32) { return out.in_pairs(); }
+
+// Parts of longer rows.
+template <class Number>
+struct Parts {
+    Number* numbers;  // where the part of the first row begins
+    u32 stride;       // from row to row
+
+    __device__ __forceinline__ u32 place(u32 row) const { return row; }
+    __device__ __forceinline__ Number* row(u32 place) const { return numbers + (u64)place * stride; }
+    __device__ __forceinline__ bool in_pairs() const {
+        return stride % 2 == 0 && (u64)numbers % (2 * sizeof(Number)) == 0;
+    }
+};
 
 // Rows of `depth` numbers, one behind the other.
 template <class Number>
@@ -64,14 +97,16 @@ struct Rows {
 // How a convolution's output grid relates to its input's.
 enum Grid { SAME, HALVED, DOUBLED };
 
-// The neighbourhood of each output pixel: `side` × `side` input pixels of `inner` channels, k = tap · inner + i;
+// The neighbourhood of each output pixel: rows of `side` input pixels of `inner` channels, k = tap · inner + i;
 // outside of the picture there are zeros.
 template <class Number>
 struct Neighbours {
     const Number* numbers;
     u32 rows, depth;
     u32 aligned;
-    u32 height, width, inner, side, grid;
+    u32 height, width, inner, side;
+    u32 stride, border_y, border_x;  // the first tap of pixel y lies at y · stride - border
+    u32 doubled;                     // whether the taps see each input pixel twice both ways
     u32 out_height, out_width;
 
     struct Place {
@@ -81,20 +116,31 @@ struct Neighbours {
     __device__ __forceinline__ Place place(u32 row) const {
         if (row >= rows) return {nullptr, 0, 0};
         u32 x = row % out_width, y = row / out_width % out_height, picture = row / out_width / out_height;
-        int border = grid == HALVED ? 0 : (int)side / 2, stride = grid == HALVED ? 2 : 1;
         return {
-            numbers + (u64)picture * height * width * inner, (int)y * stride - border, (int)x * stride - border};
+            numbers + (u64)picture * height * width * inner, (int)(y * stride) - (int)border_y,
+            (int)(x * stride) - (int)border_x};
     }
     __device__ __forceinline__ const Number* at(Place place, u32 k) const {
         if (!place.picture || k >= depth) return nullptr;
         u32 tap = k / inner, i = k % inner;
         int y = place.y + (int)(tap / side), x = place.x + (int)(tap % side);
         if (y < 0 || x < 0) return nullptr;
-        if (grid == DOUBLED) y /= 2, x /= 2;
+        if (doubled) y /= 2, x /= 2;
         if (y >= (int)height || x >= (int)width) return nullptr;
         return place.picture + ((u64)y * width + x) * inner + i;
     }
 };
+
+// The neighbourhoods that a square kernel of 1 or 3 sees, by how the output's grid relates to the input's.
+template <class Number>
+__device__ __forceinline__ Neighbours<Number> neighbours_on(
+    u32 grid, const Number* numbers, u32 rows, u32 aligned, u32 height, u32 width, u32 inner, u32 side, u32 out_height,
+    u32 out_width) {
+    u32 stride = grid == HALVED ? 2 : 1, border = grid == HALVED ? 0 : side / 2;
+    return {
+        numbers, rows,   side * side * inner, aligned, height,          width,      inner,
+        side,    stride, border,              border,  grid == DOUBLED, out_height, out_width};
+}
 
 // Four numbers from k on, zeros outside.
 template <class Left>
@@ -113,9 +159,9 @@ __device__ __forceinline__ float4 load_four(const Left& left, typename Left::Pla
 }
 
 // One tile of singles; `aligned` operands have depths that are multiples of four.
-template <int BM, int BN, class Left>
+template <int BM, int BN, class Out, class Left>
 __device__ __forceinline__ void product_single(
-    float* out, const Left& left, const Rows<float>& right, const Finish& finish, u32 tile_row, u32 tile_column) {
+    Out out, const Left& left, const Rows<float>& right, const Finish& finish, u32 tile_row, u32 tile_column) {
     constexpr int DEPTH = 16, THREADS = 256;
     constexpr int TM = BM / 16, TN = BN / 16, GM = TM < 4 ? TM : 4, GN = TN < 4 ? TN : 4;
     constexpr int LEFT_FOURS = BM * DEPTH / 4, RIGHT_FOURS = BN * DEPTH / 4;
@@ -177,11 +223,13 @@ __device__ __forceinline__ void product_single(
     for (int i = 0; i < TM; i++) {
         u32 row = tile_row + i / GM * 16 * GM + down * GM + i % GM;
         if (row >= left.rows) continue;
-        FinishRow of = finish_row(finish, row, columns);
+        u32 place = place_of(out, row);
+        FinishRow of = finish_row(finish, place, columns);
+        float* to = row_at(out, place, columns);
 #pragma unroll
         for (int j = 0; j < TN; j++) {
             u32 column = tile_column + j / GN * 16 * GN + across * GN + j % GN;
-            if (column < columns) out[(u64)row * columns + column] = finished(finish, of, column, sums[i][j]);
+            if (column < columns) to[column] = finished(finish, of, column, sums[i][j]);
         }
     }
 }
@@ -207,7 +255,7 @@ __device__ __forceinline__ void store_pair(Short* to, float a, float b, bool tog
 // One tile of shorts: BM × BN sums by 8 warps of WM × WN each; depths are multiples of eight, rows aligned.
 template <int BM, int BN, int WM, int WN, int STAGES, class Out, class Left>
 __device__ __forceinline__ void product_short(
-    Out* out, const Left& left, const Rows<Short>& right, const Finish& finish, u32 tile_row, u32 tile_column,
+    Out out, const Left& left, const Rows<Short>& right, const Finish& finish, u32 tile_row, u32 tile_column,
     unsigned char* shared) {
     constexpr int DEPTH = 64, THREADS = 256, PIECES = DEPTH / 8;
     constexpr int WARPS_ACROSS = BN / WN, MT = WM / 16, NT = WN / 8;
@@ -274,15 +322,16 @@ __device__ __forceinline__ void product_short(
                     multiply_add_16x8x16(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
         }
     }
-    bool even = columns % 2 == 0;
+    bool together = in_pairs(out, columns);
 #pragma unroll
     for (int i = 0; i < MT; i++) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             u32 row = tile_row + warp_row + i * 16 + half * 8 + lane / 4;
             if (row >= left.rows) continue;
-            FinishRow of = finish_row(finish, row, columns);
-            Out* to = out + (u64)row * columns;
+            u32 place = place_of(out, row);
+            FinishRow of = finish_row(finish, place, columns);
+            auto* to = row_at(out, place, columns);
 #pragma unroll
             for (int j = 0; j < NT; j++) {
                 u32 column = tile_column + warp_column + j * 8 + lane % 4 * 2;
@@ -290,7 +339,7 @@ __device__ __forceinline__ void product_short(
                 float first = finished(finish, of, column, sums[i][j][half * 2]);
                 if (column + 1 < columns) {
                     float second = finished(finish, of, column + 1, sums[i][j][half * 2 + 1]);
-                    store_pair(to + column, first, second, even);
+                    store_pair(to + column, first, second, together);
                 } else {
                     store(to + column, first);
                 }

@@ -13,6 +13,9 @@ pub const PRODUCT: &str = include_str!("product.cuh");
 /// Loads and stores of several numbers at once, to share.
 pub const SOME: &str = include_str!("some.cuh");
 
+/// Mean and deviation of groups of channels, to share; wants [`SOME`] before it.
+pub const MOMENTS: &str = include_str!("moments.cuh");
+
 /// The instructions that C++ has no words for; a backend that computes elsewhere has its own.
 pub(crate) const INSTRUCTIONS: &str = include_str!("instructions.cuh");
 

@@ -179,16 +179,21 @@ impl PerRow<'_, crate::cuda::Remote> {
 
 /// The kernels of all operations.
 #[cfg(all(test, feature = "cuda"))]
-pub(crate) static TEXTS: [&crate::cuda::text::Text; 11] = [
+pub(crate) static TEXTS: [&crate::cuda::text::Text; 16] = [
     &attention::cuda::TEXT,
     &combine::cuda::TEXT,
     &conv2d::cuda::TEXT,
     &cross_entropy::cuda::TEXT,
     &draw::cuda::TEXT,
+    &feature_distance::cuda::TEXT,
     &group_norm::cuda::TEXT,
     &layer_norm::cuda::TEXT,
+    &leaky_relu::cuda::TEXT,
     &linear::cuda::TEXT,
+    &max_pool::cuda::TEXT,
     &nearest_code::cuda::TEXT,
+    &pool::cuda::TEXT,
+    &rectangular_conv2d::cuda::TEXT,
     &resize::cuda::TEXT,
     &split_qkv::cuda::TEXT,
 ];

@@ -1,6 +1,8 @@
 //! Gradients of a convolution.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -53,4 +55,13 @@ pub trait Conv2dBackward: Conv2d {
         scratch: &mut Self::Slice,
         d: Dims,
     ) -> Result<(), Self::Error>;
+}
+
+/// Refuses operands whose lengths are not these sizes.
+#[track_caller]
+fn check(d: Dims, x: usize, out: usize, weight: usize) {
+    let (pixels, taps) = (d.batch * d.height * d.width, d.kernel * d.kernel);
+    assert_eq!(x, pixels * d.inner, "conv2d's gradient: x is not batch × height × width × inner");
+    assert_eq!(out, d.out_len(), "conv2d's gradient: dout is not batch × out grid × outer");
+    assert_eq!(weight, d.outer * d.inner * taps, "conv2d's gradient: not outer × inner × k × k");
 }

@@ -1,11 +1,10 @@
 //! Gradients of a convolution against finite differences.
 
 use proptest::prelude::*;
-use var_kernel::cpu::Matrix;
 use var_kernel::ops::conv2d::{Dims, Grid};
 
 use super::Conv2dBackward;
-use crate::grad::testing::{assert_close, differences, on_each_cpu, random};
+use crate::grad::testing::{Got, Lends, differences, on_each_backend, random};
 
 /// The forward pass, without bias.
 fn naive(x: &[f64], weight: &[f64], d: Dims) -> Vec<f64> {
@@ -40,35 +39,56 @@ fn naive(x: &[f64], weight: &[f64], d: Dims) -> Vec<f64> {
     out
 }
 
-/// Both gradients, added to what was there before.
-fn gradients(x: &[f32], weight: &[f32], dout: &[f32], d: Dims) -> [Vec<f32>; 2] {
+/// Both gradients, added to what was there before, by every backend.
+fn gradients(x: &[f32], weight: &[f32], dout: &[f32], d: Dims) -> [Vec<Got>; 2] {
     let before = random(x.len().max(weight.len()), 77);
-    let dx = on_each_cpu(x.len(), |cpu, out| {
-        out.copy_from_slice(&before[..out.len()]);
-        let mut scratch = vec![f32::NAN; cpu.conv2d_backward_scratch(d)];
-        let Ok(()) = cpu.conv2d_backward_x(out, dout, Matrix::F32(weight), &mut scratch, d);
-    });
-    let dweight = on_each_cpu(weight.len(), |cpu, out| {
-        out.copy_from_slice(&before[..out.len()]);
-        let mut scratch = vec![f32::NAN; cpu.conv2d_backward_scratch(d)];
-        let Ok(()) = cpu.conv2d_backward_weight(out, dout, x, &mut scratch, d);
+    let (of_x, of_weight) = (&before[..x.len()], &before[..weight.len()]);
+    let dx = on_each_backend!(
+        [dx: of_x], [dout], [weight: [d.outer, d.inner, d.kernel, d.kernel]], |b| {
+            let mut scratch = b.lend(b.conv2d_backward_scratch(d));
+            b.conv2d_backward_x(dx, dout, weight, &mut scratch, d)
+        }
+    );
+    let dweight = on_each_backend!([dweight: of_weight], [dout, x], [], |b| {
+        let mut scratch = b.lend(b.conv2d_backward_scratch(d));
+        b.conv2d_backward_weight(dweight, dout, x, &mut scratch, d)
     });
     [dx, dweight]
+}
+
+/// Weights in the order in which a backend has them: a card has a tap's inner channels side by side.
+fn as_stored(weight: &[f64], name: &str, d: Dims) -> Vec<f64> {
+    if name == "cpu" {
+        return weight.to_vec();
+    }
+    let taps = d.kernel * d.kernel;
+    (0..weight.len())
+        .map(|place| {
+            let (o, tap, i) = (place / d.inner / taps, place / d.inner % taps, place % d.inner);
+            weight[(o * d.inner + i) * taps + tap]
+        })
+        .collect()
+}
+
+fn wide(numbers: &[f32]) -> Vec<f64> {
+    numbers.iter().map(|x| f64::from(*x)).collect()
 }
 
 fn check(d: Dims, seed: u64) {
     let x = random(d.batch * d.height * d.width * d.inner, seed);
     let weight = random(d.outer * d.inner * d.kernel * d.kernel, seed ^ 1);
     let dout = random(d.out_len(), seed ^ 2);
-    let wide = |v: &[f32]| v.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
     let before = random(x.len().max(weight.len()), 77);
-    let [dx, dweight] = gradients(&x, &weight, &dout, d);
-    let added = |differences: Vec<f64>| -> Vec<f64> {
+    let added = |differences: &[f64]| -> Vec<f64> {
         differences.iter().zip(&before).map(|(x, before)| x + f64::from(*before)).collect()
     };
-    assert_close(&dx, &added(differences(&x, &dout, |x| naive(x, &wide(&weight), d))), 2e-5);
+    let [dx, dweight] = gradients(&x, &weight, &dout, d);
+    let want = added(&differences(&x, &dout, |x| naive(x, &wide(&weight), d)));
+    dx.iter().for_each(|got| got.assert_close(&want, 2e-5));
     let want = differences(&weight, &dout, |weight| naive(&wide(&x), weight, d));
-    assert_close(&dweight, &added(want), 2e-5);
+    for got in dweight {
+        got.assert_close(&added(&as_stored(&want, &got.name, d)), 2e-5);
+    }
 }
 
 proptest! {
@@ -100,22 +120,97 @@ fn larger_pictures_keep_the_inner_product() {
         (18, 3, 20, Grid::Halved),
         (6, 170, 100, Grid::Same),
         (70, 5, 1, Grid::Same),
+        (16, 40, 8, Grid::Same),
+        // Tiles of tensor cores, wide ones and their edges.
+        (8, 24, 104, Grid::Same),
+        (6, 176, 40, Grid::Doubled),
+        (12, 72, 200, Grid::Halved),
     ] {
         let d = Dims { batch: 2, height: side, width: side, inner, outer, kernel: 3, grid };
         let x = random(2 * side * side * inner, 1);
         let weight = random(outer * inner * 9, 2);
         let dout = random(d.out_len(), 3);
-        let wide = |v: &[f32]| v.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let before = wide(&random(x.len().max(weight.len()), 77));
         let want = dot(&wide(&dout), &naive(&wide(&x), &wide(&weight), d));
         let [dx, dweight] = gradients(&x, &weight, &dout, d);
-        for (gradient, of) in [(dx, x), (dweight, weight)] {
-            let gradient: Vec<f64> =
-                wide(&gradient).iter().zip(&before).map(|(after, before)| after - before).collect();
-            let got = dot(&gradient, &wide(&of));
-            let size = dot(&gradient, &gradient).sqrt() * dot(&wide(&of), &wide(&of)).sqrt();
-            assert!((got - want).abs() <= 1e-6 * size, "{d:?}: {got} {want}");
+        let of_x = dx.iter().map(|got| (got, wide(&x)));
+        let of_weight = dweight.iter().map(|got| (got, as_stored(&wide(&weight), &got.name, d)));
+        for (Got { name, values, rounding }, of) in of_x.chain(of_weight) {
+            let gradient: Vec<f64> = values
+                .iter()
+                .zip(&before)
+                .map(|(after, before)| f64::from(*after) - before)
+                .collect();
+            let got = dot(&gradient, &of);
+            let size = dot(&gradient, &gradient).sqrt() * dot(&of, &of).sqrt();
+            let allowed = (1e-6 + rounding) * size;
+            assert!((got - want).abs() <= allowed, "{name}, {d:?}: {got} {want}");
         }
+    }
+}
+
+/// Half precision alone would lose such gradients.
+#[test]
+fn small_gradients_are_not_lost() {
+    for grid in [Grid::Same, Grid::Doubled, Grid::Halved] {
+        let (inner, outer, kernel) = (8, 8, 3);
+        let d = Dims { batch: 1, height: 4, width: 4, inner, outer, kernel, grid };
+        let x = random(4 * 4 * inner, 1);
+        let weight = random(outer * inner * 9, 2);
+        let dout = random(d.out_len(), 3);
+        let zeros = vec![0.0; x.len().max(weight.len())];
+        let (of_x, of_weight) = (&zeros[..x.len()], &zeros[..weight.len()]);
+        let want_x = differences(&x, &dout, |x| naive(x, &wide(&weight), d));
+        let want_weight = differences(&weight, &dout, |weight| naive(&wide(&x), weight, d));
+        for factor in [1e-12, 1e-30] {
+            let small: Vec<f32> = dout.iter().map(|x| x * factor).collect();
+            let large = |got: &Got| {
+                let values = got.values.iter().map(|x| x / factor).collect();
+                Got { values, ..got.part(0..0) }
+            };
+            for got in on_each_backend!(
+                [dx: of_x], [small], [weight: [outer, inner, 3, 3]], |b| {
+                    let mut scratch = b.lend(b.conv2d_backward_scratch(d));
+                    b.conv2d_backward_x(dx, small, weight, &mut scratch, d)
+                }
+            ) {
+                large(&got).assert_close(&want_x, 2e-5);
+            }
+            for got in on_each_backend!([dweight: of_weight], [small, x], [], |b| {
+                let mut scratch = b.lend(b.conv2d_backward_scratch(d));
+                b.conv2d_backward_weight(dweight, small, x, &mut scratch, d)
+            }) {
+                large(&got).assert_close(&as_stored(&want_weight, &got.name, d), 2e-5);
+            }
+        }
+    }
+}
+
+/// What a normalisation leaves on a card is short already: the same bytes as of the same numbers widened.
+#[cfg(feature = "emulator")]
+#[test]
+fn inputs_that_are_short_are_taken_as_they_are() {
+    use var_kernel::ops::GroupNorm;
+    use var_kernel::ops::group_norm::{self, Activation};
+
+    let (inner, outer) = (16, 24);
+    let d = Dims { batch: 1, height: 6, width: 5, inner, outer, kernel: 3, grid: Grid::Same };
+    let (x, dout) = (random(30 * inner, 1), random(30 * outer, 2));
+    let norm = group_norm::Dims { batch: 1, positions: 30, channels: inner, groups: 4 };
+    for bench in var_kernel::cuda::testing::cards().iter() {
+        let (cuda, x, dout) = (&bench.cuda, bench.put(&x), bench.put(&dout));
+        let parameters = [3, 4].map(|seed| bench.put(&random(inner, seed)));
+        let [weight, bias] = &parameters;
+        let mut normal = bench.nans(30 * inner);
+        cuda.group_norm(&mut normal, &x, weight, bias, 1e-6, Activation::Silu, norm).unwrap();
+        let widened = bench.put(&bench.read(&normal));
+        let [short, wide] = [normal, widened].map(|x| {
+            let mut dweight = bench.put(&vec![1.0; outer * inner * 9]);
+            let mut nothing = cuda.lend(0);
+            cuda.conv2d_backward_weight(&mut dweight, &dout, &x, &mut nothing, d).unwrap();
+            bench.read(&dweight)
+        });
+        assert_eq!(short, wide, "{}", bench.name);
     }
 }

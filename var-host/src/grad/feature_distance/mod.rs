@@ -1,6 +1,8 @@
 //! Gradient of the distance between features.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

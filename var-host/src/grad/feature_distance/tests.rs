@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use var_kernel::ops::feature_distance::Dims;
 
 use super::FeatureDistanceBackward;
-use crate::grad::testing::{assert_close, differences, on_each_cpu, random};
+use crate::grad::testing::{differences, on_each_backend, random};
 
 fn distances(a: &[f64], b: &[f32], weights: &[f32], d: Dims) -> Vec<f64> {
     let mut out = vec![0.0; d.batch];
@@ -35,22 +35,25 @@ proptest! {
             .collect();
         let (b, dout) = (random(a.len(), !seed), random(batch, seed ^ 3));
         let weights: Vec<f32> = random(channels, 7).iter().map(|x| x.abs()).collect();
-        let got = on_each_cpu(a.len(), |cpu, da| {
-            da.fill(0.0);
-            let Ok(()) = cpu.feature_distance_backward(da, &dout, &a, &b, &weights, d);
-        });
-        assert_close(&got, &differences(&a, &dout, |a| distances(a, &b, &weights, d)), 2e-6);
+        let before = vec![0.0; a.len()];
+        let want = differences(&a, &dout, |a| distances(a, &b, &weights, d));
+        for got in on_each_backend!([da: before], [dout, a, b, weights], [], |on| {
+            on.feature_distance_backward(da, dout, a, b, weights, d)
+        }) {
+            got.assert_close(&want, 2e-6);
+        }
     }
 }
 
 #[test]
 fn a_cell_without_features_has_no_gradient_and_others_are_added() {
     let d = Dims { batch: 1, cells: 2, channels: 2 };
+    let (before, dout, weights) = ([3.0; 4], [1.0], [1.0; 2]);
     let (a, b) = ([0.0, 0.0, 1.0, 0.0], [1.0, 2.0, 0.0, 1.0]);
-    let got = on_each_cpu(4, |cpu, da| {
-        da.fill(3.0);
-        let Ok(()) = cpu.feature_distance_backward(da, &[1.0], &a, &b, &[1.0; 2], d);
-    });
-    // By hand: g = 2 · (1, −1) / 2, of which only what turns is left.
-    assert_eq!(got, [3.0, 3.0, 3.0, 2.0]);
+    for got in on_each_backend!([da: before], [dout, a, b, weights], [], |on| {
+        on.feature_distance_backward(da, dout, a, b, weights, d)
+    }) {
+        // By hand: g = 2 · (1, −1) / 2, of which only what turns is left.
+        assert_eq!(got.values, [3.0, 3.0, 3.0, 2.0], "{}", got.name);
+    }
 }

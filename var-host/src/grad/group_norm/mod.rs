@@ -1,6 +1,8 @@
 //! Gradients of group normalisation.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

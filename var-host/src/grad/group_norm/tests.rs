@@ -1,10 +1,11 @@
 //! Gradients of group normalisation against finite differences.
 
 use proptest::prelude::*;
+use var_kernel::memory::Floats;
 use var_kernel::ops::group_norm::{Activation, Dims};
 
 use super::{Forward, GroupNormBackward};
-use crate::grad::testing::{assert_close, differences, on_each_cpu, random};
+use crate::grad::testing::{Got, Lends, differences, on_each_backend, random};
 
 const EPS: f32 = 1e-6;
 
@@ -38,28 +39,41 @@ fn naive(operands: &[f64], activation: Activation, d: Dims) -> Vec<f64> {
     out
 }
 
-/// Gradients of x, weight and bias, one behind the other, each added to `before`.
+/// What every backend gives for the gradients of x, weight and bias, one behind the other, each added to
+/// `before`.
 fn gradients(
     operands: &[f32],
     before: &[f32],
     dout: &[f32],
     activation: Activation,
     d: Dims,
-) -> Vec<f32> {
+) -> Vec<Got> {
     let (x, parameters) = operands.split_at(dout.len());
     let (weight, bias) = parameters.split_at(d.channels);
-    on_each_cpu(operands.len(), |cpu, out| {
-        out.copy_from_slice(&before[..out.len()]);
-        let (dx, parameters) = out.split_at_mut(dout.len());
-        let (dweight, dbias) = parameters.split_at_mut(d.channels);
-        let of = Forward { x, weight, bias, eps: EPS, activation };
-        let mut sums = vec![f32::NAN; cpu.group_norm_backward_sums(d)];
-        let Ok(()) = cpu.group_norm_backward_x(Some(dx), &mut sums, dout, of, d);
-        let mut alone = vec![f32::NAN; sums.len()];
-        let Ok(()) = cpu.group_norm_backward_x(None, &mut alone, dout, of, d);
-        assert_eq!(sums, alone, "without dx the sums are others");
-        let Ok(()) = cpu.group_norm_backward_parameters([dweight, dbias], &sums, d);
-    })
+    let (of_x, rest) = before[..operands.len()].split_at(dout.len());
+    let (of_weight, of_bias) = rest.split_at(d.channels);
+    on_each_backend!(
+        [dx: of_x, dweight: of_weight, dbias: of_bias],
+        [x, weight, bias, dout],
+        [],
+        |b| {
+            let of = Forward { x, weight, bias, eps: EPS, activation };
+            let mut sums = b.lend(b.group_norm_backward_sums(d));
+            let mut alone = b.lend(b.group_norm_backward_sums(d));
+            b.group_norm_backward_x(Some(dx), &mut sums, dout, of, d)
+                .and_then(|()| b.group_norm_backward_x(None, &mut alone, dout, of, d))
+                .and_then(|()| {
+                    assert_eq!(read(b, &sums), read(b, &alone), "without dx the sums differ");
+                    b.group_norm_backward_parameters([dweight, dbias], &sums, d)
+                })
+        }
+    )
+}
+
+fn read<B: Lends>(b: &B, run: &B::Slice) -> Vec<f32> {
+    let mut values = vec![0.0; run.len()];
+    assert!(b.download(&mut values, run).is_ok());
+    values
 }
 
 proptest! {
@@ -74,11 +88,12 @@ proptest! {
         let x = batch * positions * d.channels;
         let operands = random(x + 2 * d.channels, seed);
         let (before, dout) = (random(operands.len(), 7), random(x, !seed));
-        let got = gradients(&operands, &before, &dout, activation, d);
         let differences = differences(&operands, &dout, |operands| naive(operands, activation, d));
         let want: Vec<f64> =
             differences.iter().zip(&before).map(|(x, before)| x + f64::from(*before)).collect();
-        assert_close(&got, &want, 1e-4);
+        for got in gradients(&operands, &before, &dout, activation, d) {
+            got.assert_close(&want, 1e-4);
+        }
     }
 }
 
@@ -91,20 +106,20 @@ fn a_large_picture_is_not_moved_along_its_own_mean_and_spread() {
         let d = Dims { batch: 2, positions, channels, groups };
         let operands = random(2 * positions * channels + 2 * channels, 3);
         let (before, dout) = (vec![0.0; operands.len()], random(2 * positions * channels, 4));
-        let got = gradients(&operands, &before, &dout, Activation::Silu, d);
         let width = channels / groups;
-        for group in 0..groups {
-            let (mut sum, mut along, mut size) = (0.0, 0.0, 0.0);
-            for position in positions..2 * positions {
-                for i in
-                    position * channels + group * width..position * channels + (group + 1) * width
-                {
-                    let (dx, x) = (f64::from(got[i]), f64::from(operands[i]));
-                    (sum, along, size) = (sum + dx, along + dx * x, size + dx.abs());
+        for Got { name, values, .. } in gradients(&operands, &before, &dout, Activation::Silu, d) {
+            for group in 0..groups {
+                let (mut sum, mut along, mut size) = (0.0, 0.0, 0.0);
+                for position in positions..2 * positions {
+                    let first = position * channels + group * width;
+                    for i in first..first + width {
+                        let (dx, x) = (f64::from(values[i]), f64::from(operands[i]));
+                        (sum, along, size) = (sum + dx, along + dx * x, size + dx.abs());
+                    }
                 }
+                assert!(sum.abs() <= 1e-5 * size, "{name}, {d:?}: {sum} of {size}");
+                assert!(along.abs() <= 1e-5 * size, "{name}, {d:?}: {along} of {size}");
             }
-            assert!(sum.abs() <= 1e-5 * size, "{d:?}: {sum} of {size}");
-            assert!(along.abs() <= 1e-5 * size, "{d:?}: {along} of {size}");
         }
     }
 }

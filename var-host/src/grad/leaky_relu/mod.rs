@@ -1,6 +1,8 @@
 //! Gradient of the leaky rectifier.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

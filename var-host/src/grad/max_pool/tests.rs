@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use var_kernel::ops::max_pool::Dims;
 
 use super::MaxPoolBackward;
-use crate::grad::testing::{assert_close, differences, on_each_cpu, random};
+use crate::grad::testing::{differences, on_each_backend, random};
 
 fn pool(x: &[f64], d: Dims) -> Vec<f64> {
     let (rows, columns) = d.out_grid();
@@ -28,20 +28,18 @@ proptest! {
     ) {
         let d = Dims { batch, height, width, channels };
         let (x, dy) = (random(d.in_len(), seed), random(d.out_len(), !seed));
-        let got = on_each_cpu(x.len(), |cpu, dx| {
-            dx.fill(0.0);
-            let Ok(()) = cpu.max_pool_backward(dx, &dy, &x, d);
-        });
-        assert_close(&got, &differences(&x, &dy, |x| pool(x, d)), 1e-6);
+        let (before, want) = (vec![0.0; x.len()], differences(&x, &dy, |x| pool(x, d)));
+        for got in on_each_backend!([dx: before], [dy, x], [], |b| b.max_pool_backward(dx, dy, x, d)) {
+            got.assert_close(&want, 1e-6);
+        }
     }
 }
 
 #[test]
 fn of_equals_the_first_has_it_and_it_is_added() {
     let d = Dims { batch: 1, height: 2, width: 2, channels: 1 };
-    let got = on_each_cpu(4, |cpu, dx| {
-        dx.fill(1.0);
-        let Ok(()) = cpu.max_pool_backward(dx, &[5.0], &[0.0, 2.0, 2.0, 2.0], d);
-    });
-    assert_eq!(got, [1.0, 6.0, 1.0, 1.0]);
+    let (before, dy, x) = ([1.0; 4], [5.0], [0.0, 2.0, 2.0, 2.0]);
+    for got in on_each_backend!([dx: before], [dy, x], [], |b| b.max_pool_backward(dx, dy, x, d)) {
+        assert_eq!(got.values, [1.0, 6.0, 1.0, 1.0], "{}", got.name);
+    }
 }

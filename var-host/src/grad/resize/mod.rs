@@ -1,6 +1,8 @@
 //! Gradients of resizing.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

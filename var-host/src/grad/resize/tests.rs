@@ -1,41 +1,24 @@
 //! Gradients of resizing against the transposed weights of the forward pass.
 
 use proptest::prelude::*;
-use var_kernel::cpu::Cpu;
 use var_kernel::ops::resize::{Dims, Resize};
 
 use super::ResizeBackward;
-use crate::grad::testing::{assert_close, on_each_cpu, random};
+use crate::grad::testing::{on_each_backend, on_each_cpu, random};
 
-type Forward = fn(&Cpu<'_>, &mut [f32], &[f32], Dims);
-type Backward = fn(&Cpu<'_>, &mut [f32], &[f32], Dims);
-
-/// Resizing is linear: what unit vectors become are the columns of its matrix, and the gradient is its
-/// transpose.
-fn check(d: Dims, seed: u64) {
-    let bicubic: (Forward, Backward) = (
-        |cpu, out, x, d| cpu.bicubic(out, x, d).unwrap(),
-        |cpu, dx, dout, d| cpu.bicubic_backward(dx, dout, d).unwrap(),
-    );
-    let area: (Forward, Backward) = (
-        |cpu, out, x, d| cpu.area(out, x, d).unwrap(),
-        |cpu, dx, dout, d| cpu.area_backward(dx, dout, d).unwrap(),
-    );
-    let (cells, out) = (d.batch * d.from * d.from, d.batch * d.to * d.to * d.channels);
-    let (dout, before) = (random(out, seed), random(cells * d.channels, !seed));
-    for (forward, backward) in [bicubic, area] {
-        let got = on_each_cpu(cells * d.channels, |cpu, dx| {
-            dx.copy_from_slice(&before);
-            backward(&cpu, dx, &dout, d);
-        });
-        let mut want: Vec<f64> = before.iter().map(|x| f64::from(*x)).collect();
-        let one = Dims { channels: 1, ..d };
-        for cell in 0..cells {
-            let column = on_each_cpu(out / d.channels, |cpu, out| {
-                let mut unit = vec![0.0; cells];
-                unit[cell] = 1.0;
-                forward(&cpu, out, &unit, one);
-            });
+/// The gradients of both ways to resize, each added to `before`: resizing is linear, what unit vectors
+/// become are the columns of its matrix, and the gradient is its transpose.
+fn want(dout: &[f32], before: &[f32], d: Dims) -> [Vec<f64>; 2] {
+    let (cells, one) = (d.batch * d.from * d.from, Dims { channels: 1, ..d });
+    let mut want = [(); 2].map(|()| before.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
+    for cell in 0..cells {
+        let mut unit = vec![0.0; cells];
+        unit[cell] = 1.0;
+        let columns = [
+            on_each_cpu(dout.len() / d.channels, |cpu, out| cpu.bicubic(out, &unit, one).unwrap()),
+            on_each_cpu(dout.len() / d.channels, |cpu, out| cpu.area(out, &unit, one).unwrap()),
+        ];
+        for (want, column) in want.iter_mut().zip(columns) {
             for (i, weight) in column.iter().enumerate() {
                 for c in 0..d.channels {
                     want[cell * d.channels + c] +=
@@ -43,7 +26,19 @@ fn check(d: Dims, seed: u64) {
                 }
             }
         }
-        assert_close(&got, &want, 1e-5);
+    }
+    want
+}
+
+fn check(d: Dims, seed: u64) {
+    let dout = random(d.batch * d.to * d.to * d.channels, seed);
+    let before = random(d.batch * d.from * d.from * d.channels, !seed);
+    let [bicubic, area] = want(&dout, &before, d);
+    for got in on_each_backend!([dx: before], [dout], [], |b| b.bicubic_backward(dx, dout, d)) {
+        got.assert_close(&bicubic, 1e-5);
+    }
+    for got in on_each_backend!([dx: before], [dout], [], |b| b.area_backward(dx, dout, d)) {
+        got.assert_close(&area, 1e-5);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Cards for tests: the machine's, and emulated ones.
 //!
 //! `VAR_REQUIRE=cuda` (or `emulator`, or both, with a comma) makes a test fail where it would be
-//! skipped.
+//! skipped; `VAR_CARDS=real` leaves the emulated ones out.
 
 mod compiled;
 
@@ -10,11 +10,12 @@ use std::boxed::Box;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::string::String;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::vec;
 use std::vec::Vec;
 use std::{env, eprintln};
 
+pub use super::driver::recording::{Launched, Recording};
 pub use compiled::assert_compiles;
 
 use super::{Cubins, Cuda, CudaError, Matrix, Memory, Options, Precision, Remote};
@@ -82,7 +83,15 @@ impl Stored {
     }
 }
 
-/// Every card there is, in each precision.
+/// A card that computes nothing and has so many bytes of memory, and what it remembers of what it was
+/// asked; work never becomes a graph.
+pub fn recorded(precision: Precision, bytes: u64) -> (Cuda, Recording) {
+    let card = Recording::with_memory(bytes);
+    let cuda = Cuda::on(Arc::new(card.clone()), precision, false).expect("it has room for mail");
+    (cuda, card)
+}
+
+/// Every card there is, in each precision, opened once.
 pub fn cards() -> Rc<Vec<Bench>> {
     std::thread_local! {
         static CARDS: RefCell<Option<Rc<Vec<Bench>>>> = const { RefCell::new(None) };
@@ -90,29 +99,43 @@ pub fn cards() -> Rc<Vec<Bench>> {
     CARDS.with(|cards| Rc::clone(cards.borrow_mut().get_or_insert_with(|| Rc::new(open()))))
 }
 
-fn open() -> Vec<Bench> {
+/// Opens every card there is, in each precision.
+pub fn open() -> Vec<Bench> {
     let mut found = Vec::new();
     for precision in PRECISIONS {
         let options = Options { precision, cubins: Some(Box::new(InMemory)), ..Options::default() };
         add(&mut found, "cuda", precision, Cuda::open(options));
         #[cfg(feature = "emulator")]
-        add(&mut found, "emulated", precision, Cuda::emulated(precision, true));
+        if !env::var("VAR_CARDS").is_ok_and(|cards| cards == "real") {
+            add(&mut found, "emulated", precision, Cuda::emulated(precision, true));
+        }
     }
     found
 }
 
-/// # Panics
-/// If the card is not there and `VAR_REQUIRE` names it.
 fn add(found: &mut Vec<Bench>, kind: &str, precision: Precision, card: Result<Cuda, CudaError>) {
     let name = std::format!("{kind} {precision}");
+    if let Some(cuda) = required(&name, card) {
+        found.push(Bench { name, cuda });
+    }
+}
+
+/// A card that a test wants, by name; none if it is not there.
+///
+/// # Panics
+/// If it is not there and `VAR_REQUIRE` names it.
+pub fn required(name: &str, card: Result<Cuda, CudaError>) -> Option<Cuda> {
     let required = env::var("VAR_REQUIRE").unwrap_or_default();
-    let named = if kind == "cuda" { "cuda" } else { "emulator" };
+    let named = if name.starts_with("cuda") { "cuda" } else { "emulator" };
     match card {
-        Ok(cuda) => found.push(Bench { name, cuda }),
+        Ok(cuda) => Some(cuda),
         Err(error) if required.split(',').any(|required| required == named) => {
             panic!("{name}: {error}, and VAR_REQUIRE={required}")
         }
-        Err(error) => eprintln!("skipped: {name}: {error}"),
+        Err(error) => {
+            eprintln!("skipped: {name}: {error}");
+            None
+        }
     }
 }
 

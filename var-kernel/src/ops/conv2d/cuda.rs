@@ -9,19 +9,19 @@ use crate::memory::Floats;
 pub(crate) static TEXT: Text = Text::new("conv2d", include_str!("kernel.cu")).with(&[PRODUCT]);
 
 /// Bytes that one access moves at most.
-const ACCESS: u64 = 16;
+pub(crate) const ACCESS: u64 = 16;
 
 /// Channels the tensor cores' tiles can be cut from.
-const SHORT_CHANNELS: usize = 8;
+pub(crate) const SHORT_CHANNELS: usize = 8;
 
 /// How the output is cut into blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tile {
-    kernel: &'static str,
-    pixels: usize,
-    channels: usize,
+pub(crate) struct Tile {
+    pub(crate) kernel: &'static str,
+    pub(crate) pixels: usize,
+    pub(crate) channels: usize,
     /// Bytes of shared memory.
-    shared: usize,
+    pub(crate) shared: usize,
 }
 
 const SINGLE_LARGE: Tile = Tile { kernel: "conv2d_128x64", pixels: 128, channels: 64, shared: 0 };
@@ -38,15 +38,20 @@ const SHORT_NARROW: Tile =
     Tile { kernel: "conv2d_short_128x32", pixels: 128, channels: 32, shared: (128 + 32) * 128 * 4 };
 
 impl Tile {
-    fn count(self, d: Dims) -> usize {
-        (d.out_len() / d.outer).div_ceil(self.pixels) * d.outer.div_ceil(self.channels)
+    /// How many there are in `pixels` × `channels` sums.
+    pub(crate) fn count(self, pixels: usize, channels: usize) -> usize {
+        pixels.div_ceil(self.pixels) * channels.div_ceil(self.channels)
     }
 
-    /// The best for `d` on a card, in whose shared memory it must fit.
+    /// Whether there are enough to keep a card busy, in whose shared memory it fits.
+    pub(crate) fn fills(self, pixels: usize, channels: usize, card: &Card) -> bool {
+        let enough = self.count(pixels, channels) >= card.multiprocessors as usize;
+        enough && self.shared <= card.shared as usize
+    }
+
+    /// The best for `d` on a card.
     fn of(d: Dims, short: bool, card: &Card) -> Self {
-        let fills = |tile: Self| {
-            tile.count(d) >= card.multiprocessors as usize && tile.shared <= card.shared as usize
-        };
+        let fills = |tile: Self| tile.fills(d.out_len() / d.outer, d.outer, card);
         match (short, d.outer) {
             (false, ..=32) => SINGLE_SMALL,
             (false, _) if fills(SINGLE_LARGE) => SINGLE_LARGE,
@@ -90,7 +95,8 @@ impl Conv2d for Cuda {
         let tile = Tile::of(d, short, self.card());
         let aligned =
             d.inner.is_multiple_of(4) && x.is_multiple_of(ACCESS) && weights.is_multiple_of(ACCESS);
-        let launch = Launch::new(Kernel::new(&TEXT, tile.kernel), [tile.count(d), 1, 1], 256);
+        let blocks = tile.count(out.len() / d.outer, d.outer);
+        let launch = Launch::new(Kernel::new(&TEXT, tile.kernel), [blocks, 1, 1], 256);
         let launch = launch.sharing(tile.shared).run(out).address(x).address(weights).run(bias);
         let launch = sizes(launch.address(residual), d).size(aligned.into());
         self.launch(launch, [(out, Element::F32)])

@@ -13,8 +13,8 @@ template <int BM, int BN>
 __device__ __forceinline__ void conv2d_single(PARAMETERS(float)) {
     u32 row, column, depth = side * side * inner;
     tile_of_block(outer, BM, BN, row, column);
-    Neighbours<float> left = {
-        x, rows, depth, aligned, height, width, inner, side, grid, out_height, out_width};
+    Neighbours<float> left =
+        neighbours_on(grid, x, rows, aligned, height, width, inner, side, out_height, out_width);
     Rows<float> right = {weight, outer, depth, aligned};
     Finish finish = {PLAIN, bias, residual};
     product_single<BM, BN>(out, left, right, finish, row, column);
@@ -28,8 +28,7 @@ __device__ __forceinline__ void conv2d_short(PARAMETERS(Short)) {
     DYNAMIC_SHARED(shared);
     u32 row, column, depth = side * side * inner;
     tile_of_block(outer, BM, BN, row, column);
-    Neighbours<Short> left = {
-        x, rows, depth, 1, height, width, inner, side, grid, out_height, out_width};
+    Neighbours<Short> left = neighbours_on(grid, x, rows, 1, height, width, inner, side, out_height, out_width);
     Rows<Short> right = {weight, outer, depth, 1};
     Finish finish = {PLAIN, bias, residual};
     product_short<BM, BN, WM, WN, STAGES>(out, left, right, finish, row, column, shared);

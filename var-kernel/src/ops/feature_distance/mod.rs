@@ -1,6 +1,8 @@
 //! How far apart the features of two pictures are, each cell's made unit length first.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

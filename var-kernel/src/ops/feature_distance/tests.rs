@@ -6,7 +6,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::{Dims, FeatureDistance, LEAST};
-use crate::ops::testing::{assert_close, on_each_cpu, random};
+use crate::ops::testing::{on_each_backend, random};
 
 fn oracle(a: &[f32], b: &[f32], weights: &[f32], d: Dims) -> Vec<f64> {
     let mut out = vec![0.0; d.batch];
@@ -25,6 +25,7 @@ fn oracle(a: &[f32], b: &[f32], weights: &[f32], d: Dims) -> Vec<f64> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn distances_follow_their_formula(
         batch in 1_usize..4, cells in 1_usize..80, channels in 1_usize..40, seed: u64,
@@ -35,13 +36,16 @@ proptest! {
         let weights: Vec<f32> = random(channels, 7).iter().map(|x| x.abs()).collect();
         // A cell may have no features at all.
         a[..channels].fill(0.0);
-        let got = on_each_cpu(batch, |cpu, out| {
-            let Ok(()) = cpu.feature_distance(out, &a, &b, &weights, d);
-        });
-        assert_close(&got, &oracle(&a, &b, &weights, d), 2e-6);
-        let equal = on_each_cpu(batch, |cpu, out| {
-            let Ok(()) = cpu.feature_distance(out, &a, &a, &weights, d);
-        });
-        prop_assert_eq!(equal, vec![0.0; batch]);
+        let want = oracle(&a, &b, &weights, d);
+        for got in on_each_backend!([out: batch], [a, b, weights], |on| {
+            on.feature_distance(out, a, b, weights, d)
+        }) {
+            got.assert_as_close(&want, 2e-6);
+        }
+        for equal in on_each_backend!([out: batch], [a, weights], |on| {
+            on.feature_distance(out, a, a, weights, d)
+        }) {
+            prop_assert_eq!(&equal.values, &vec![0.0; batch], "{}", equal.name);
+        }
     }
 }

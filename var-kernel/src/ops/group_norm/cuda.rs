@@ -2,11 +2,12 @@
 
 use super::{Activation, Dims, GroupNorm};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, SOME, Text};
+use crate::cuda::text::{Kernel, MOMENTS, SOME, Text};
 use crate::cuda::{Cuda, CudaError, Element, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text = Text::new("group_norm", include_str!("kernel.cu")).with(&[SOME]);
+pub(crate) static TEXT: Text =
+    Text::new("group_norm", include_str!("kernel.cu")).with(&[SOME, MOMENTS]);
 
 const MERGE: Kernel = Kernel::new(&TEXT, "merge");
 

@@ -1,6 +1,8 @@
 //! A rectifier that lets a part of what is negative through.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,8 @@
 //! Half the side of pictures, of each 2 × 2 cells the greatest.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

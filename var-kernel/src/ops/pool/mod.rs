@@ -1,6 +1,8 @@
 //! The greatest or the mean of each window of a picture.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -1,12 +1,13 @@
 //! pool against a naive oracle.
 
+use std::vec;
 use std::vec::Vec;
 
 use proptest::prelude::*;
 
 use super::{Dims, Pool};
-use crate::ops::Channels;
-use crate::ops::testing::{assert_close, on_each_cpu, random};
+use crate::ops::testing::{Got, on_each_backend, random};
+use crate::ops::{Channels, Combine};
 
 /// What becomes of the numbers of each window.
 fn oracle(x: &[f32], d: Dims, of: fn(&[f64]) -> f64) -> Vec<f64> {
@@ -38,29 +39,30 @@ fn mean(window: &[f64]) -> f64 {
 }
 
 /// The channels that are the operation's; the others must stay as they were.
-fn own(out: &[f32], d: Dims) -> Vec<f32> {
+fn own(got: &Got, d: Dims) -> Got {
     let Channels { first, of } = d.into;
     let mut own = Vec::new();
-    for cell in out.chunks_exact(of) {
+    for cell in got.values.chunks_exact(of) {
         own.extend_from_slice(&cell[first..first + d.channels]);
         let others = cell[..first].iter().chain(&cell[first + d.channels..]);
-        assert!(others.copied().all(|x| x == 7.0), "another channel was written");
+        assert!(others.copied().all(|x| x == 7.0), "{}: another channel was written", got.name);
     }
-    own
+    Got { values: own, ..got.part(0..0) }
 }
 
 fn compare(d: Dims) {
     let x = random(d.batch * d.height * d.width * d.channels, 5);
-    let max = on_each_cpu(d.out_len(), |cpu, out| {
-        out.fill(7.0);
-        cpu.max_pool(out, &x, d).unwrap();
-    });
-    assert_close(&own(&max, d), &oracle(&x, d, greatest), 0.0);
-    let average = on_each_cpu(d.out_len(), |cpu, out| {
-        out.fill(7.0);
-        cpu.average_pool(out, &x, d).unwrap();
-    });
-    assert_close(&own(&average, d), &oracle(&x, d, mean), 1e-6);
+    let before = vec![7.0; d.out_len()];
+    for got in on_each_backend!([out: d.out_len()], [x, before], |b| {
+        b.copy(out, before).and_then(|()| b.max_pool(out, x, d))
+    }) {
+        own(&got, d).assert_as_close(&oracle(&x, d, greatest), 0.0);
+    }
+    for got in on_each_backend!([out: d.out_len()], [x, before], |b| {
+        b.copy(out, before).and_then(|()| b.average_pool(out, x, d))
+    }) {
+        own(&got, d).assert_as_close(&oracle(&x, d, mean), 1e-6);
+    }
 }
 
 fn of(side: usize, channels: usize, kernel: usize, stride: usize, padding: usize) -> Dims {

@@ -2,6 +2,8 @@
 //! of features are made of. The VQVAE's own are [`super::conv2d`].
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

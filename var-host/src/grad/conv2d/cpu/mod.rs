@@ -9,7 +9,7 @@ use var_kernel::cpu::{Cpu, Matrix};
 use var_kernel::ops::conv2d::Dims;
 use var_kernel::ops::linear;
 
-use super::Conv2dBackward;
+use super::{Conv2dBackward, check};
 use crate::grad::linear::LinearBackward;
 
 impl Conv2dBackward for Cpu<'_> {
@@ -52,13 +52,4 @@ impl Conv2dBackward for Cpu<'_> {
 /// A 1×1 convolution's sizes as those of a product.
 fn as_linear(d: Dims) -> linear::Dims {
     linear::Dims { rows: d.batch * d.height * d.width, inner: d.inner, outer: d.outer }
-}
-
-/// Refuses operands whose lengths are not these sizes.
-#[track_caller]
-fn check(d: Dims, x: usize, out: usize, weight: usize) {
-    let (pixels, taps) = (d.batch * d.height * d.width, d.kernel * d.kernel);
-    assert_eq!(x, pixels * d.inner, "conv2d's gradient: x is not batch × height × width × inner");
-    assert_eq!(out, d.out_len(), "conv2d's gradient: dout is not batch × out grid × outer");
-    assert_eq!(weight, d.outer * d.inner * taps, "conv2d's gradient: not outer × inner × k × k");
 }

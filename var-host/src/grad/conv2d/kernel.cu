@@ -1,0 +1,281 @@
+// Gradients of a convolution
+//
+// The input's is a convolution of the output's gradient, with the weights turned around and inner and outer channels
+// exchanged: `turn`, then a product whose rows are the neighbourhoods of input pixels; see product.cuh.
+// The weights' is a product too, whose depth are the pixels: `weight_*` leave the sums of parts of them, which
+// `add_parts` adds in order.
+// Half precision has no room for small gradients: `largest` and `narrow_scaled` bring them near its largest number.
+
+// to[i, tap, o] = sum of weight[o, y, x, i] over the taps (y, x) that tap (t, u) of the turned kernel stands for: that
+// at start - step · t, start - step · u; with `doubled` those from 2 - t to 3 - t, by which the two halves of a doubled
+// cell are seen. One block a tile of 32 × 32 channels of a tap, through shared memory.
+template <class To, class From>
+__device__ __forceinline__ void turn_tile(
+    To* to, const From* weight, u32 inner, u32 outer, u32 side, u32 turned_side, u32 start_y, u32 step_y, u32 start_x,
+    u32 step_x, u32 doubled) {
+    __shared__ float tile[32][33];
+    u32 across = (inner + 31) / 32, taps = gridDim.y, lane = threadIdx.x % 32, line = threadIdx.x / 32;
+    u32 first_i = blockIdx.x % across * 32, first_o = blockIdx.x / across * 32;
+    u32 t = blockIdx.y / turned_side, u = blockIdx.y % turned_side;
+    u32 top = doubled ? (t < 2 ? 2 - t : 0) : start_y - step_y * t, bottom = doubled ? min(2u, 3 - t) : top;
+    u32 left = doubled ? (u < 2 ? 2 - u : 0) : start_x - step_x * u, right = doubled ? min(2u, 3 - u) : left;
+    for (u32 o = line; o < 32; o += 8) {
+        float sum = 0.0f;
+        if (first_o + o < outer && first_i + lane < inner) {
+            const From* from = weight + (u64)(first_o + o) * side * side * inner + first_i + lane;
+            for (u32 y = top; y <= bottom; y++)
+                for (u32 x = left; x <= right; x++) sum += widen(from[(y * side + x) * inner]);
+        }
+        tile[o][lane] = sum;
+    }
+    __syncthreads();
+    for (u32 i = line; i < 32; i += 8)
+        if (first_i + i < inner && first_o + lane < outer)
+            store(to + ((u64)(first_i + i) * taps + blockIdx.y) * outer + first_o + lane, tile[lane][i]);
+}
+
+#define TURN_PARAMETERS(To, From)                                                                               \
+    To *to, const From *weight, u32 inner, u32 outer, u32 side, u32 turned_side, u32 start_y, u32 step_y,       \
+        u32 start_x, u32 step_x, u32 doubled
+#define TURN_ARGUMENTS to, weight, inner, outer, side, turned_side, start_y, step_y, start_x, step_x, doubled
+
+KERNEL(256) void turn(TURN_PARAMETERS(float, float)) { turn_tile(TURN_ARGUMENTS); }
+KERNEL(256) void turn_widened(TURN_PARAMETERS(float, Short)) { turn_tile(TURN_ARGUMENTS); }
+KERNEL(256) void turn_short(TURN_PARAMETERS(Short, Short)) { turn_tile(TURN_ARGUMENTS); }
+
+// parts[block] = the largest |x| of the numbers that the block sees
+KERNEL(256) void largest(float* parts, const float* x, u64 length) {
+    __shared__ float of_warps[8];
+    float most = 0.0f;
+    for (u64 i = (u64)blockIdx.x * 256 + threadIdx.x; i < length; i += (u64)gridDim.x * 256)
+        most = fmaxf(most, fabsf(x[i]));
+    most = block_max(most, of_warps);
+    if (threadIdx.x == 0) parts[blockIdx.x] = most;
+}
+
+// to[i] = x[i] · 2^k, for which the largest lies from 2^14 on; back[c] = 2^-k, `columns` times
+KERNEL(256) void narrow_scaled(
+    Short* to, float* back, const float* x, const float* parts, u32 count, u32 columns, u64 length) {
+    __shared__ float of_warps[8];
+    u32 exponent = __float_as_uint(block_max(threadIdx.x < count ? parts[threadIdx.x] : 0.0f, of_warps)) >> 23;
+    // What is no number stays as it is; what is 0 or nearly so needs no larger power than there is.
+    if (exponent == 255) exponent = 127 + 14;
+    if (exponent < 15) exponent = 15;
+    float factor = __uint_as_float((254 + 14 - exponent) << 23);
+    u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
+    if (i < length) store(to + i, __fmul_rn(x[i], factor));
+    for (u64 c = i; c < columns; c += (u64)gridDim.x * 256) back[c] = __uint_as_float((exponent - 14) << 23);
+}
+
+// Every `step`-th cell of pictures both ways, from (first_y, first_x) on: where the input's gradient is added.
+struct Cells {
+    float* numbers;
+    u32 columns, height, width, step, first_y, first_x;  // height and width of those cells alone
+
+    __device__ __forceinline__ u32 place(u32 row) const {
+        u32 line = row / width * step + first_y;
+        return line * width * step + row % width * step + first_x;
+    }
+    __device__ __forceinline__ float* row(u32 place) const { return numbers + (u64)place * columns; }
+    __device__ __forceinline__ bool in_pairs() const { return columns % 2 == 0 && (u64)numbers % 8 == 0; }
+};
+
+// dx[cell, i] += sum over taps and o of dout[neighbour, o] · weight[i, tap, o] · back[i]
+#define INPUT_PARAMETERS(Number)                                                                                \
+    float *dx, const Number *dout, const Number *weight, const float *back, u32 rows, u32 height, u32 width,    \
+        u32 outer, u32 inner, u32 taps, u32 side, u32 stride, u32 border_y, u32 border_x, u32 out_height,       \
+        u32 out_width, u32 step, u32 first_y, u32 first_x, u32 aligned
+#define INPUT_ARGUMENTS                                                                                         \
+    dx, dout, weight, back, rows, height, width, outer, inner, taps, side, stride, border_y, border_x,          \
+        out_height, out_width, step, first_y, first_x, aligned
+#define INPUT_NEIGHBOURS                                                                                        \
+    {dout,   rows,     taps * outer, aligned, height,     width,    outer,                                      \
+     side,   stride,   border_y,     border_x, 0,         out_height, out_width}
+#define INPUT_FINISH {(u32)(back ? GATED : PLAIN), nullptr, dx, {back, 0, 0, 1}}
+
+template <int BM, int BN>
+__device__ __forceinline__ void input_single(INPUT_PARAMETERS(float)) {
+    u32 row, column;
+    tile_of_block(inner, BM, BN, row, column);
+    Neighbours<float> left = INPUT_NEIGHBOURS;
+    Rows<float> right = {weight, inner, taps * outer, aligned};
+    Cells cells = {dx, inner, out_height, out_width, step, first_y, first_x};
+    Finish finish = INPUT_FINISH;
+    product_single<BM, BN>(cells, left, right, finish, row, column);
+}
+
+KERNEL(256) void input_128x64(INPUT_PARAMETERS(float)) { input_single<128, 64>(INPUT_ARGUMENTS); }
+KERNEL(256) void input_32x32(INPUT_PARAMETERS(float)) { input_single<32, 32>(INPUT_ARGUMENTS); }
+
+template <int BM, int BN, int WM, int WN, int STAGES>
+__device__ __forceinline__ void input_short(INPUT_PARAMETERS(Short)) {
+    DYNAMIC_SHARED(shared);
+    u32 row, column;
+    tile_of_block(inner, BM, BN, row, column);
+    Neighbours<Short> left = INPUT_NEIGHBOURS;
+    Rows<Short> right = {weight, inner, taps * outer, aligned};
+    Cells cells = {dx, inner, out_height, out_width, step, first_y, first_x};
+    Finish finish = INPUT_FINISH;
+    product_short<BM, BN, WM, WN, STAGES>(cells, left, right, finish, row, column, shared);
+}
+
+KERNEL(256) void input_short_128x160(INPUT_PARAMETERS(Short)) { input_short<128, 160, 32, 80, 3>(INPUT_ARGUMENTS); }
+KERNEL(256) void input_short_64x64(INPUT_PARAMETERS(Short)) { input_short<64, 64, 32, 16, 4>(INPUT_ARGUMENTS); }
+KERNEL(256) void input_short_128x32(INPUT_PARAMETERS(Short)) { input_short<128, 32, 32, 16, 4>(INPUT_ARGUMENTS); }
+
+// parts[part, o, tap · inner + i] = sum over the pixels of a part of dout[pixel, o] · x[neighbour(pixel, tap), i]
+#define WEIGHT_PARAMETERS(Number)                                                                               \
+    float *parts, const Number *dout, const Number *x, u32 pixels, u32 each, u32 height, u32 width, u32 inner,  \
+        u32 outer, u32 side, u32 grid, u32 out_height, u32 out_width, u32 left_aligned, u32 right_aligned
+#define WEIGHT_ARGUMENTS                                                                                        \
+    parts, dout, x, pixels, each, height, width, inner, outer, side, grid, out_height, out_width, left_aligned, \
+        right_aligned
+
+// One tile of singles, 64 × 64; sixteen pixels at a time through shared memory.
+KERNEL(256) void weight_64x64(WEIGHT_PARAMETERS(float)) {
+    constexpr int SIDE = 64, DEPTH = 16;
+    __shared__ __align__(16) float of_left[DEPTH][SIDE];
+    __shared__ __align__(16) float of_right[DEPTH][SIDE];
+    u32 columns = side * side * inner, tile_row, tile_column;
+    u32 begin = blockIdx.y * each, end = min(begin + each, pixels);
+    tile_of_block(columns, SIDE, SIDE, tile_row, tile_column);
+    Rows<float> left = {dout, end, outer, left_aligned};
+    Neighbours<float> right =
+        neighbours_on(grid, x, end, right_aligned, height, width, inner, side, out_height, out_width);
+    u32 down = threadIdx.x / 16, across = threadIdx.x % 16;
+    float4 next_left, next_right;
+    auto fetch = [&](u32 pixel) {
+        next_left = load_four(left, left.place(pixel + down), tile_row + across * 4);
+        next_right = load_four(right, right.place(pixel + down), tile_column + across * 4);
+    };
+    float sums[4][4] = {};
+    fetch(begin);
+    for (u32 pixel = begin; pixel < end; pixel += DEPTH) {
+        *reinterpret_cast<float4*>(&of_left[down][across * 4]) = next_left;
+        *reinterpret_cast<float4*>(&of_right[down][across * 4]) = next_right;
+        __syncthreads();
+        if (pixel + DEPTH < end) fetch(pixel + DEPTH);
+#pragma unroll
+        for (int at = 0; at < DEPTH; at++) {
+            float4 a = *reinterpret_cast<const float4*>(&of_left[at][down * 4]);
+            float4 b = *reinterpret_cast<const float4*>(&of_right[at][across * 4]);
+            float of_a[4] = {a.x, a.y, a.z, a.w}, of_b[4] = {b.x, b.y, b.z, b.w};
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) sums[i][j] = fmaf(of_a[i], of_b[j], sums[i][j]);
+        }
+        __syncthreads();
+    }
+    parts += (u64)blockIdx.y * outer * columns;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        u32 o = tile_row + down * 4 + i;
+        if (o >= outer) continue;
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            u32 column = tile_column + across * 4 + j;
+            if (column < columns) parts[(u64)o * columns + column] = sums[i][j];
+        }
+    }
+}
+
+// One tile of shorts: BM × BN sums by 8 warps of WM × WN each, 32 pixels at a time, STAGES copies under way; channels
+// are multiples of eight. A row of the tiles in shared memory is a pixel's, and eight more numbers than wanted, so that
+// eight rows' pieces lie in different banks; fragments are transposed on their way to registers.
+template <int BM, int BN, int WM, int WN, int STAGES>
+__device__ __forceinline__ void weight_short(WEIGHT_PARAMETERS(Short)) {
+    constexpr int DEPTH = 32, THREADS = 256, LEFT_STRIDE = BM + 8, RIGHT_STRIDE = BN + 8;
+    constexpr int LEFT_PIECES = DEPTH * BM / 8, RIGHT_PIECES = DEPTH * BN / 8;
+    constexpr int WARPS_ACROSS = BN / WN, MT = WM / 16, NT = WN / 8;
+    static_assert(BM / WM * WARPS_ACROSS == THREADS / 32, "eight warps");
+    static_assert(NT % 2 == 0, "columns come in sixteens");
+    DYNAMIC_SHARED(shared);
+    u32 columns = side * side * inner, tile_row, tile_column;
+    u32 begin = blockIdx.y * each, end = min(begin + each, pixels);
+    tile_of_block(columns, BM, BN, tile_row, tile_column);
+    Rows<Short> left = {dout, end, outer, left_aligned};
+    Neighbours<Short> right =
+        neighbours_on(grid, x, end, right_aligned, height, width, inner, side, out_height, out_width);
+    u32 thread = threadIdx.x, lane = thread % 32, warp = thread / 32, blocks = (end - begin + DEPTH - 1) / DEPTH;
+    auto left_tile = [&](u32 stage) { return (Short*)shared + stage * DEPTH * (LEFT_STRIDE + RIGHT_STRIDE); };
+    auto right_tile = [&](u32 stage) { return left_tile(stage) + DEPTH * LEFT_STRIDE; };
+    auto fetch = [&](u32 block) {
+        u32 first = begin + block * DEPTH, stage = block % STAGES;
+        if (block < blocks) {
+#pragma unroll
+            for (int i = 0; i < (LEFT_PIECES + THREADS - 1) / THREADS; i++) {
+                u32 number = thread + i * THREADS, pixel = number / (BM / 8), piece = number % (BM / 8);
+                if (number >= LEFT_PIECES) break;
+                const Short* from = left.at(left.place(first + pixel), tile_row + piece * 8);
+                copy_16_async(left_tile(stage) + pixel * LEFT_STRIDE + piece * 8, from ? from : left.numbers, from);
+            }
+#pragma unroll
+            for (int i = 0; i < (RIGHT_PIECES + THREADS - 1) / THREADS; i++) {
+                u32 number = thread + i * THREADS, pixel = number / (BN / 8), piece = number % (BN / 8);
+                if (number >= RIGHT_PIECES) break;
+                const Short* from = right.at(right.place(first + pixel), tile_column + piece * 8);
+                copy_16_async(right_tile(stage) + pixel * RIGHT_STRIDE + piece * 8, from ? from : right.numbers, from);
+            }
+        }
+        // A group for each block, empty past the end, so that their count tells what has arrived.
+        commit_copies();
+    };
+
+    float sums[MT][NT][4] = {};
+    u32 warp_row = warp / WARPS_ACROSS * WM, warp_column = warp % WARPS_ACROSS * WN;
+    for (int stage = 0; stage < STAGES - 1; stage++) fetch(stage);
+    for (u32 block = 0; block < blocks; block++) {
+        wait_for_copies<STAGES - 2>();
+        __syncthreads();
+        // The stage that was read in the last turn is free: all threads are past it.
+        fetch(block + STAGES - 1);
+        Short* of_left = left_tile(block % STAGES);
+        Short* of_right = right_tile(block % STAGES);
+#pragma unroll
+        for (int step = 0; step < DEPTH / 16; step++) {
+            u32 a[MT][4], b[NT / 2][4];
+            u32 left_pixel = step * 16 + lane / 16 * 8 + lane % 8, left_part = warp_row + lane / 8 % 2 * 8;
+            u32 right_pixel = step * 16 + lane % 16, right_part = warp_column + lane / 16 * 8;
+#pragma unroll
+            for (int i = 0; i < MT; i++)
+                load_matrices_transposed(a[i], of_left + left_pixel * LEFT_STRIDE + left_part + i * 16);
+#pragma unroll
+            for (int j = 0; j < NT / 2; j++)
+                load_matrices_transposed(b[j], of_right + right_pixel * RIGHT_STRIDE + right_part + j * 16);
+#pragma unroll
+            for (int i = 0; i < MT; i++)
+#pragma unroll
+                for (int j = 0; j < NT; j++)
+                    multiply_add_16x8x16(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+        }
+    }
+    parts += (u64)blockIdx.y * outer * columns;
+#pragma unroll
+    for (int i = 0; i < MT; i++) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            u32 o = tile_row + warp_row + i * 16 + half * 8 + lane / 4;
+            if (o >= outer) continue;
+#pragma unroll
+            for (int j = 0; j < NT; j++) {
+                // Columns are multiples of eight: a pair is inside or outside.
+                u32 column = tile_column + warp_column + j * 8 + lane % 4 * 2;
+                if (column < columns)
+                    store_pair(parts + (u64)o * columns + column, sums[i][j][half * 2], sums[i][j][half * 2 + 1], true);
+            }
+        }
+    }
+}
+
+KERNEL(256) void weight_short_160x128(WEIGHT_PARAMETERS(Short)) { weight_short<160, 128, 80, 32, 4>(WEIGHT_ARGUMENTS); }
+KERNEL(256) void weight_short_64x64(WEIGHT_PARAMETERS(Short)) { weight_short<64, 64, 32, 16, 4>(WEIGHT_ARGUMENTS); }
+
+// dweight[i] += back · sum over the parts of parts[part, i]; back is 1 without one
+KERNEL(256) void add_parts(float* dweight, const float* parts, const float* back, u32 count, u64 length) {
+    u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= length) return;
+    float sum = 0.0f;
+    for (u32 part = 0; part < count; part++) sum += parts[part * length + i];
+    dweight[i] = fmaf(back ? *back : 1.0f, sum, dweight[i]);
+}

@@ -1,0 +1,68 @@
+// out[y, x, first + o] = activation(bias[o] + sum over taps and i of in[s·y + dy - p, s·x + dx - q, i] ·
+// weight[o, tap, i])
+//
+// A product whose rows are the neighbourhoods of output pixels, gathered on the way to shared memory; one block
+// of 256 threads a tile of pixels × output channels; see product.cuh. Weights are stored outer × taps × inner.
+
+#define PARAMETERS(Number)                                                                                     \
+    float *out, const Number *x, const Number *weight, const float *bias, u32 relu, u32 rows, u32 height,      \
+        u32 width, u32 inner, u32 outer, u32 taps, u32 side, u32 stride, u32 border_y, u32 border_x,           \
+        u32 out_height, u32 out_width, u32 out_first, u32 out_channels, u32 aligned
+#define ARGUMENTS                                                                                              \
+    out, x, weight, bias, relu, rows, height, width, inner, outer, taps, side, stride, border_y, border_x,     \
+        out_height, out_width, out_first, out_channels, aligned
+#define NEIGHBOURS                                                                                             \
+    {x, rows, taps * inner, aligned, height, width, inner, side, stride, border_y, border_x, 0, out_height, out_width}
+
+template <int BM, int BN>
+__device__ __forceinline__ void rectangular_conv2d_single(PARAMETERS(float)) {
+    u32 row, column;
+    tile_of_block(outer, BM, BN, row, column);
+    Neighbours<float> left = NEIGHBOURS;
+    Rows<float> right = {weight, outer, taps * inner, aligned};
+    Finish finish = {(u32)(relu ? RELU : PLAIN), bias};
+    Parts<float> parts = {out + out_first, out_channels};
+    product_single<BM, BN>(parts, left, right, finish, row, column);
+}
+
+KERNEL(256) void rectangular_conv2d_128x64(PARAMETERS(float)) { rectangular_conv2d_single<128, 64>(ARGUMENTS); }
+KERNEL(256) void rectangular_conv2d_32x32(PARAMETERS(float)) { rectangular_conv2d_single<32, 32>(ARGUMENTS); }
+
+template <int BM, int BN, int WM, int WN, int STAGES>
+__device__ __forceinline__ void rectangular_conv2d_short(PARAMETERS(Short)) {
+    DYNAMIC_SHARED(shared);
+    u32 row, column;
+    tile_of_block(outer, BM, BN, row, column);
+    Neighbours<Short> left = NEIGHBOURS;
+    Rows<Short> right = {weight, outer, taps * inner, aligned};
+    Finish finish = {(u32)(relu ? RELU : PLAIN), bias};
+    Parts<float> parts = {out + out_first, out_channels};
+    product_short<BM, BN, WM, WN, STAGES>(parts, left, right, finish, row, column, shared);
+}
+
+KERNEL(256) void rectangular_conv2d_short_128x96(PARAMETERS(Short)) {
+    rectangular_conv2d_short<128, 96, 32, 48, 3>(ARGUMENTS);
+}
+KERNEL(256) void rectangular_conv2d_short_64x64(PARAMETERS(Short)) {
+    rectangular_conv2d_short<64, 64, 32, 16, 4>(ARGUMENTS);
+}
+KERNEL(256) void rectangular_conv2d_short_128x32(PARAMETERS(Short)) {
+    rectangular_conv2d_short<128, 32, 32, 16, 4>(ARGUMENTS);
+}
+
+// The same, plainly: one thread a number of out. For tests.
+KERNEL(256) void rectangular_conv2d_naive(PARAMETERS(float)) {
+    u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= (u64)rows * outer) return;
+    u32 row = i / outer, o = i % outer, x_out = row % out_width, y_out = row / out_width % out_height;
+    x += (u64)(row / out_width / out_height) * height * width * inner;
+    double sum = bias[o];
+    for (u32 tap = 0; tap < taps; tap++) {
+        int y = (int)(y_out * stride + tap / side) - (int)border_y;
+        int c = (int)(x_out * stride + tap % side) - (int)border_x;
+        if (y < 0 || c < 0 || y >= (int)height || c >= (int)width) continue;
+        for (u32 j = 0; j < inner; j++)
+            sum += (double)x[((u64)y * width + c) * inner + j] * weight[((u64)o * taps + tap) * inner + j];
+    }
+    out[(u64)row * out_channels + out_first + o] = (float)(relu && sum < 0 ? 0 : sum);
+}
