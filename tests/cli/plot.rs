@@ -76,16 +76,27 @@ fn what_cannot_be_plotted_is_told() {
 #[test]
 fn the_curves_of_the_readme_are_what_is_drawn() {
     let place = Place::new();
-    let log = fixture("training/log.jsonl");
-    fs::create_dir(place.path("training")).unwrap();
-    fs::copy(&log, place.path("training/log.jsonl")).unwrap();
-    place.var(&["plot", "training", "--keys", "L_mean,L_tail,acc_mean,lr", "-o", "curves.svg"]);
-    assert!(place.bytes("curves.svg") == fs::read(fixture("training/curves.svg")).unwrap());
-    // And the validation falls, as is said there.
-    let losses: Vec<f64> = (fs::read_to_string(log).unwrap().lines())
-        .filter_map(|line| {
-            serde_json::from_str::<serde_json::Value>(line).unwrap()["val_L_mean"].as_f64()
-        })
-        .collect();
+    let of_transformer = "L_mean,L_tail,acc_mean,lr";
+    for (folder, run, chart, keys) in [
+        ("", "training", "training/curves.svg", of_transformer),
+        ("default/", "var", "default/var.svg", of_transformer),
+        ("default/", "vae", "default/vae.svg", "psnr,L1,vq,lr"),
+    ] {
+        fs::create_dir(place.path(run)).unwrap();
+        let log = format!("{run}/log.jsonl");
+        fs::copy(fixture(&format!("{folder}{log}")), place.path(&log)).unwrap();
+        place.var(&["plot", run, "--keys", keys, "-q", "-o", "curves.svg"]);
+        assert!(place.bytes("curves.svg") == fs::read(fixture(chart)).unwrap(), "{chart}");
+    }
+    // And the validations go where the text says.
+    let validations = |run: &str, key: &str| -> Vec<f64> {
+        let log = fs::read_to_string(place.path(run).join("log.jsonl")).unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.filter_map(|line: serde_json::Value| line[key].as_f64()).collect()
+    };
+    let losses = validations("training", "val_L_mean");
     assert!(losses.len() == 4 && losses.is_sorted_by(|a, b| a > b), "{losses:?}");
+    let losses = validations("var", "val_L_mean");
+    assert!(losses.len() == 2 && losses[1] < losses[0], "{losses:?}");
+    assert!((validations("vae", "val_psnr")[0] - 20.17).abs() < 0.005);
 }
