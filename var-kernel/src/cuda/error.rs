@@ -34,6 +34,8 @@ pub enum CudaError {
     },
     /// The library that compiles kernels (NVRTC) is not on this machine.
     NoCompiler,
+    /// The library that adds up over cards (NCCL) is not on this machine.
+    NoNccl,
     /// The library that compiles kernels does not know the card's architecture.
     OldCompiler {
         /// Its version.
@@ -102,6 +104,10 @@ impl fmt::Display for CudaError {
             Self::NoCompiler => f.write_str(
                 "NVRTC, which compiles kernels, is not on this machine: install the CUDA toolkit, or put \
                  the folder with libnvrtc into LD_LIBRARY_PATH",
+            ),
+            Self::NoNccl => f.write_str(
+                "NCCL, which adds up over cards, is not on this machine: put the folder with libnccl \
+                 into LD_LIBRARY_PATH",
             ),
             Self::OldCompiler { has, capability: (major, minor) } => write!(
                 f,

@@ -7,6 +7,7 @@
 //! | [`memory`] | memory of a card, owned |
 //! | [`matrix`] | weights as a card stores them |
 //! | [`peak`] | what a card can do at most, and what its kernels took |
+//! | [`group`] | cards of several processes that add up their numbers |
 //! | [`mod@error`] | what can go wrong |
 //! | `text`, `command`, `queue` | kernels as text, orders to the card, their way there |
 //! | `contents` | in which format the numbers of each run are |
@@ -27,6 +28,7 @@ mod contents;
 pub(crate) mod driver;
 pub mod element;
 pub mod error;
+pub mod group;
 pub mod matrix;
 pub mod memory;
 pub mod peak;
@@ -41,9 +43,10 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 pub use command::Launch;
-pub use driver::{Card, Cubins, Mark};
+pub use driver::{Card, Cubins, Identity, Mark};
 pub use element::{Element, Precision};
 pub use error::CudaError;
+pub use group::Group;
 pub use matrix::Matrix;
 pub use memory::Memory;
 pub use remote::Remote;
@@ -209,6 +212,26 @@ impl Cuda {
         self.note(out.address(), bytes, element);
         let (to, from) = (out.address(), x.address());
         self.queue.borrow_mut().ask(Command::Copy { to, from, bytes })
+    }
+
+    /// Writes the numbers of `x` to `out`, a run as long, as `element`.
+    ///
+    /// # Errors
+    /// Only the card's own.
+    ///
+    /// # Panics
+    /// If the lengths differ, or both formats are 16-bit ones.
+    pub fn convert(&self, out: &mut Remote, x: &Remote, element: Element) -> Result<(), CudaError> {
+        assert_eq!(out.len(), x.len(), "convert: lengths differ");
+        let kernel = match (self.element_of(x), element) {
+            _ if out.is_empty() => return Ok(()),
+            (has, wanted) if has == wanted => return self.copy_run(out, x),
+            (Element::F32, _) => NARROW,
+            (_, Element::F32) => WIDEN,
+            (has, wanted) => panic!("convert: {has:?} to {wanted:?}: two precisions on one card"),
+        };
+        let launch = Launch::for_each(kernel, x.len()).run(out).run(x).length(x.len());
+        self.launch(launch, [(out, element)])
     }
 
     /// Sends words to the card; returns their address there, good for the operation at hand.

@@ -5,7 +5,7 @@ pub(crate) mod compile;
 #[cfg(feature = "emulator")]
 pub(crate) mod emulated;
 pub(crate) mod nvidia;
-#[cfg(test)]
+#[cfg(any(test, feature = "emulator"))]
 pub(crate) mod recording;
 
 use std::boxed::Box;
@@ -72,6 +72,27 @@ pub(crate) trait Driver: Send + Sync {
 
     /// Compiles or loads what `kernel` needs.
     fn prepare(&self, kernel: Kernel) -> Result<(), CudaError>;
+
+    /// Joins a group of cards; only NVIDIA's can.
+    fn join(&self, _: &Identity, _: usize, _: usize) -> Result<Box<dyn Group>, CudaError> {
+        Err(CudaError::NoNccl)
+    }
+}
+
+/// What a group of cards is known by.
+pub type Identity = [u8; 128];
+
+/// A card's membership in a group of cards.
+pub(crate) trait Group: Send {
+    /// Begins to add up runs of `floats`, one on each card, in the order of the stream.
+    ///
+    /// # Safety
+    ///
+    /// The address must be that of so many floats of this card's memory.
+    unsafe fn begin_sum(&mut self, address: u64, floats: usize) -> Result<(), CudaError>;
+
+    /// Whether the stream has come to its end.
+    fn is_done(&mut self) -> Result<bool, CudaError>;
 }
 
 /// Commands that are asked for as one.

@@ -3,6 +3,7 @@
 
 mod graph;
 mod modules;
+pub(crate) mod nccl;
 mod open;
 
 use core::ffi::{c_int, c_void};
@@ -17,7 +18,7 @@ use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
 use self::graph::{Envelope, NvidiaGraph};
-use super::{Card, Cubins, Driver, Graph, Mark};
+use super::{Card, Cubins, Driver, Graph, Group, Identity, Mark};
 use crate::cuda::command::{Command, Launch};
 use crate::cuda::element::Element;
 use crate::cuda::error::CudaError;
@@ -228,6 +229,15 @@ impl Driver for Nvidia {
     fn prepare(&self, kernel: Kernel) -> Result<(), CudaError> {
         self.enter()?;
         self.function(kernel).map(drop)
+    }
+
+    fn join(
+        &self,
+        identity: &Identity,
+        rank: usize,
+        size: usize,
+    ) -> Result<Box<dyn Group>, CudaError> {
+        Ok(Box::new(nccl::Member::join(self, identity, rank, size)?))
     }
 }
 

@@ -1,0 +1,70 @@
+//! Cards that add up what each of them has: the gradients of ranks.
+
+use std::boxed::Box;
+use std::sync::Arc;
+
+use super::driver::nvidia::nccl;
+use super::driver::{Driver, Identity};
+use super::error::CudaError;
+use super::remote::Remote;
+use super::{Cuda, driver};
+use crate::memory::Floats;
+
+/// This process's card as a member of a group of cards, one for each rank (NCCL).
+pub struct Group {
+    /// First, so that the membership ends before the driver it belongs to.
+    member: Box<dyn driver::Group>,
+    _driver: Arc<dyn Driver>,
+}
+
+impl Group {
+    /// Whether NCCL is on this machine.
+    pub fn can_be() -> bool {
+        nccl::is_present()
+    }
+
+    /// What a new group is known by: made by one member, told to the others.
+    ///
+    /// # Errors
+    /// If NCCL is not there or fails.
+    pub fn identity() -> Result<Identity, CudaError> {
+        nccl::identity()
+    }
+
+    /// Joins a group of `size` cards as number `rank`; returns when all have joined.
+    ///
+    /// # Errors
+    /// If NCCL is not there or fails, or the card is none of NVIDIA's.
+    pub fn join(
+        cuda: &Cuda,
+        identity: &Identity,
+        rank: usize,
+        size: usize,
+    ) -> Result<Self, CudaError> {
+        let driver = Arc::clone(&cuda.driver);
+        Ok(Self { member: driver.join(identity, rank, size)?, _driver: driver })
+    }
+
+    /// Begins to add up `run`, which is as long on every card, after all that was asked for before.
+    ///
+    /// # Errors
+    /// Only the cards' own.
+    pub fn begin_sum(&mut self, run: &mut Remote) -> Result<(), CudaError> {
+        if run.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the run is memory of the card, as long as it says, and borrowed mutably.
+        #[allow(unsafe_code, reason = "the run's own address and length")]
+        unsafe {
+            self.member.begin_sum(run.address(), run.len())
+        }
+    }
+
+    /// Whether the sum that was begun is there.
+    ///
+    /// # Errors
+    /// If another card left, or this one failed.
+    pub fn is_done(&mut self) -> Result<bool, CudaError> {
+        self.member.is_done()
+    }
+}
