@@ -1,20 +1,18 @@
 //! Whole models on cards = the same on the processor, which is = golden files.
 //!
-//! With the feature `emulator` the card is emulated; with `cuda`, and a card, it is the machine's.
-//! `VAR_REQUIRE=cuda` fails where there is none.
+//! Cards are the machine's and emulated ones: [`var_kernel::cuda::testing`].
 
 use core::convert::Infallible;
 use core::fmt;
 use core::ops::ControlFlow;
 use std::collections::HashMap;
-use std::env;
 
 use var_host::model::assemble::{self, TransformerLayers, VqvaeLayers};
 use var_host::model::listing::Wanted;
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_kernel::arena::Arena;
 use var_kernel::cpu;
-use var_kernel::cuda::{Cuda, CudaError, Element, Matrix, Memory, Options, Precision, Remote};
+use var_kernel::cuda::{Cuda, Element, Matrix, Memory, Precision, Remote, testing};
 use var_kernel::generate::{Outcome, Progress, Request, generate};
 use var_kernel::model::Model;
 use var_kernel::model::weights::Source;
@@ -40,28 +38,12 @@ struct Computed {
 }
 
 /// Every card, in every precision.
-fn cards() -> Vec<(String, Cuda)> {
-    let mut found = Vec::new();
-    for precision in [Precision::F32, Precision::F16, Precision::Bf16] {
-        let mut add = |kind: &str, required: &str, card: Result<Cuda, CudaError>| {
-            let wanted = env::var("VAR_REQUIRE").unwrap_or_default();
-            match card {
-                Ok(cuda) => found.push((format!("{kind} {precision}"), cuda)),
-                Err(error) if wanted.split(',').any(|wanted| wanted == required) => {
-                    panic!("{kind}: {error}, and VAR_REQUIRE={wanted}")
-                }
-                Err(error) => eprintln!("skipped: {kind} {precision}: {error}"),
-            }
-        };
-        add("cuda", "cuda", Cuda::open(Options { precision, ..Options::default() }));
-        #[cfg(feature = "emulator")]
-        add("emulated", "emulator", Cuda::emulated(precision, true));
-    }
-    found
+pub(crate) fn cards() -> Vec<(String, Cuda)> {
+    testing::open().into_iter().map(|bench| (bench.name, bench.cuda)).collect()
 }
 
 /// A model's weights on a card.
-struct OnCard(HashMap<String, (Memory, Element, usize)>);
+pub(crate) struct OnCard(pub(crate) HashMap<String, (Memory, Element, usize)>);
 
 impl OnCard {
     fn new(cuda: &Cuda, wanted: &[Wanted], weights: &Generated) -> Self {

@@ -25,8 +25,12 @@ mod full_size;
 mod cached_equals_whole;
 
 /// Whole models on cards = the same on the processor.
-#[cfg(feature = "cuda")]
+#[cfg(feature = "emulator")]
 mod cards;
+
+/// What the published models ask of a card: launches it can take, memory it has.
+#[cfg(feature = "emulator")]
+mod cards_geometry;
 
 /// Batches, threads and instruction sets do not change a byte; a run can be watched and stopped.
 mod reproducible;

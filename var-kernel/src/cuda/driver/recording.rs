@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
 use super::{Card, Driver, Graph, Mark};
-use crate::cuda::command::Command;
+use crate::cuda::command::{Command, Launch};
 use crate::cuda::error::CudaError;
 use crate::cuda::text::Kernel;
 
@@ -25,9 +25,22 @@ pub(crate) enum Asked {
     Download(u64, usize),
 }
 
+/// A kernel that was launched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Launched {
+    /// Its name.
+    pub kernel: &'static str,
+    /// Blocks.
+    pub grid: [u32; 3],
+    /// Threads of a block.
+    pub threads: u32,
+    /// Bytes of shared memory of a block, beside what its text declares.
+    pub shared: u32,
+}
+
 /// The card; clones share what they remember.
 #[derive(Clone)]
-pub(crate) struct Recording {
+pub struct Recording {
     card: Card,
     asked: Arc<Mutex<Vec<Asked>>>,
     /// Bytes the card has left.
@@ -43,6 +56,22 @@ impl Recording {
             shared: 163 << 10,
         };
         Self { card, asked: Arc::default(), left: Arc::new(Mutex::new(bytes)) }
+    }
+
+    /// The kernels launched since the last call, one by one or in graphs that were made.
+    pub fn launched(&self) -> Vec<Launched> {
+        let of = |asked| match asked {
+            Asked::Issue(Command::Launch(Launch { kernel, grid, threads, shared, .. })) => {
+                Some(Launched { kernel: kernel.name, grid, threads, shared })
+            }
+            _ => None,
+        };
+        self.take().into_iter().filter_map(of).collect()
+    }
+
+    /// Bytes that are not taken.
+    pub fn left(&self) -> u64 {
+        *self.left.lock().unwrap()
     }
 
     /// What was asked since the last call.

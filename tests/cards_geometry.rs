@@ -1,0 +1,155 @@
+//! What the published models ask of a card, told by a card that computes nothing: every launch is one
+//! that cards can take, and there are no more of them than the blocks call for.
+
+use core::ops::ControlFlow;
+use std::collections::{BTreeMap, HashMap};
+
+use var_host::model::assemble::{self, TransformerLayers, VqvaeLayers};
+use var_host::model::listing::Wanted;
+use var_host::model::weights::{transformer_tensors, vqvae_tensors};
+use var_kernel::arena::Arena;
+use var_kernel::cuda::testing::{Launched, recorded};
+use var_kernel::cuda::{Cuda, Element, Precision};
+use var_kernel::generate::{Progress, Request, generate};
+use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
+use var_kernel::ops::nearest_code::Distance;
+use var_kernel::sample::{Filter, Source};
+
+use crate::cards::OnCard;
+
+/// Bytes of the card: as many as one of 80 GB has.
+const MEMORY: u64 = 80_000_000_000;
+
+/// Bytes of it that are left for operations' scratch memory.
+const SCRATCH: u64 = 4_000_000_000;
+
+/// Bytes of shared memory that a block may have: on an A100 163 KiB.
+const SHARED: u32 = 163 << 10;
+
+/// Launches of a block at a scale: modulated norm, product, heads, attention, product with its gate,
+/// modulated norm, two products; conversions of the first block's input.
+const OF_A_BLOCK: usize = 9;
+
+fn sizes(depth: usize, ladder: &str) -> (VarConfig, VqvaeConfig) {
+    let ladder = Ladder::named(ladder).expect("a published ladder");
+    let transformer = VarConfig {
+        depth,
+        width: 64 * depth,
+        heads: depth,
+        hidden: 256 * depth,
+        classes: 1000,
+        codes: 4096,
+        latent: 32,
+        ladder,
+        unit_length: true,
+        shared_modulation: depth == 36,
+    };
+    let vqvae = VqvaeConfig {
+        codes: 4096,
+        latent: 32,
+        channels: 160,
+        multipliers: Levels::new(&[1, 1, 2, 2, 4]).expect("five levels"),
+        encoder_blocks: 2,
+        decoder_blocks: 3,
+        ladder,
+        refinement: Refinement::Partial(4),
+        refinement_ratio: 0.5,
+        distance: Distance::Euclidean,
+    };
+    (transformer, vqvae)
+}
+
+/// Weights without numbers, where the card would have them.
+fn weights(cuda: &Cuda, wanted: &[Wanted]) -> OnCard {
+    let of = |wanted: &Wanted| {
+        let exact = wanted.name.starts_with("quantize.") || wanted.name.starts_with("word_embed.");
+        let element =
+            if wanted.matrix && !exact { cuda.precision().element() } else { Element::F32 };
+        let numbers = wanted.shape.iter().product();
+        let memory = cuda.memory(element.words(numbers)).expect("the card has room");
+        (wanted.name.clone(), (memory, element, numbers))
+    };
+    OnCard(wanted.iter().map(of).collect::<HashMap<_, _>>())
+}
+
+/// The kernels of sampling a batch, scale by scale, and then those of its pictures.
+fn sampled(depth: usize, ladder: &str, batch: usize, precision: Precision) -> Vec<Vec<Launched>> {
+    let (cuda, card) = recorded(precision, MEMORY);
+    let (var, vae) = sizes(depth, ladder);
+    let of_var = weights(&cuda, &transformer_tensors(var));
+    let of_vae = weights(&cuda, &vqvae_tensors(vae));
+    let (mut of_var, mut of_vae) = (&of_var, &of_vae);
+    let Ok(transformer) = TransformerLayers::bind(&mut of_var, var);
+    let Ok(vqvae) = VqvaeLayers::bind(&mut of_vae, vae);
+    let Ok(model) = assemble::model((&transformer, &mut of_var), (&vqvae, &mut of_vae));
+    let labels: Vec<u32> = (0..batch as u32).collect();
+    let request = Request {
+        labels: &labels,
+        indices: &labels,
+        cfg: 1.5,
+        filter: Filter { top_k: 900, top_p: 0.96 },
+        more_smooth: false,
+        source: Source::Seed(1),
+        keep: None,
+    };
+    let mut tokens = vec![0; batch * var.ladder.length()];
+    let mut pictures = vec![0.0; model.vqvae.pictures_len(batch)];
+    // Operations take their scratch memory besides.
+    let words = ((card.left() - SCRATCH) / 4) as usize;
+    let mut memory = cuda.memory(words).expect("nearly all that is left");
+    let mut launched = vec![card.launched()];
+    let each = &mut |_: &mut Progress<'_, '_, '_, Cuda>| {
+        launched.push(card.launched());
+        ControlFlow::Continue(())
+    };
+    let mut arena = Arena::new(&mut *memory);
+    generate(&cuda, &model, &request, &mut tokens, &mut pictures, &mut arena, each)
+        .expect("a card that computes nothing has no faults");
+    launched.push(card.launched());
+    launched.remove(0);
+    launched
+}
+
+#[test]
+fn published_models_ask_for_what_cards_have() {
+    for (depth, ladder, batch) in [
+        (16, "256", 1),
+        (16, "256", 64),
+        (20, "256", 1),
+        (24, "256", 8),
+        (30, "256", 64),
+        (36, "512", 8),
+    ] {
+        // Keys and values of 64 pictures in singles are more than such a card has.
+        let precisions = [Precision::F16, Precision::F32];
+        for precision in precisions.into_iter().take(if batch > 8 { 1 } else { 2 }) {
+            let what = format!("d{depth}, {ladder} px, batch {batch}, {precision}");
+            let launched = sampled(depth, ladder, batch, precision);
+            let mut kernels = BTreeMap::<&str, usize>::new();
+            for launch in launched.iter().flatten() {
+                let Launched { kernel, grid, threads, shared } = *launch;
+                assert!(shared <= SHARED, "{what}: {kernel} wants {shared} bytes of shared memory");
+                assert!(matches!(threads, 128 | 256), "{what}: {kernel} has {threads} threads");
+                assert!(grid[1] <= 65_535 && grid[2] <= 65_535, "{what}: {kernel} has {grid:?}");
+                *kernels.entry(kernel).or_default() += 1;
+            }
+            let scales = sizes(depth, ladder).0.ladder.scales();
+            assert_eq!(launched.len(), scales + 1, "{what}: scales, then pictures");
+            // The first scale has the conditions, the last no next one.
+            for (scale, launched) in launched[1..scales].iter().enumerate() {
+                let most = depth * OF_A_BLOCK + 40;
+                let count = launched.len();
+                assert!(count <= most, "{what}: {count} launches at scale {}", scale + 1);
+            }
+            if precision == Precision::F16 {
+                // Heads of 64 and depths of 64 are what tensor cores are for.
+                let slow: Vec<_> =
+                    kernels.keys().filter(|name| name.starts_with("attention_1")).collect();
+                assert!(slow.is_empty(), "{what}: {slow:?}");
+                assert!(kernels.keys().any(|name| *name == "attention_64_short"), "{kernels:?}");
+            }
+            println!("{what}: {} launches, {kernels:?}", launched.iter().flatten().count());
+        }
+    }
+}
