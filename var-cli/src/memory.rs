@@ -97,6 +97,31 @@ pub(crate) fn check(engine: &Engine<'_>, batch: usize, wants: u64) -> Result<()>
     bail!("--batch {batch} takes {wants} of memory, {place} has {has} left: try a smaller one");
 }
 
+/// Refuses to learn from `batch` images in `parts` parts where there is not the memory: `working` bytes
+/// of a card that has `free` left and holds the weights already, or else `all` bytes of this machine,
+/// whose memory counts when it is touched.
+pub(crate) fn check_training(
+    batch: u32,
+    parts: u32,
+    free: Option<u64>,
+    working: u64,
+    all: u64,
+) -> Result<()> {
+    let (wants, has, place) = match free {
+        Some(free) => (working, Some(free), "the card"),
+        None => (all, available(), "this machine"),
+    };
+    match has {
+        Some(has) if wants > has => bail!(
+            "--bs {batch} in --ac {parts} parts takes {} of memory, {place} has {} left: learn in \
+             more parts",
+            text(wants),
+            text(has)
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// A number of bytes for people.
 pub(crate) fn text(bytes: u64) -> String {
     match bytes {

@@ -7,12 +7,16 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
 use var_host::data::{Batching, Crops, Flip, Folder, Pass, Plan, TokenSet, Views};
-use var_host::engine::{Buffer, Engine};
+use var_host::engine::Engine;
 use var_host::model::weights::transformer_tensors;
-use var_host::train::Layout;
+#[cfg(feature = "cuda")]
+use var_host::train::OnCard;
 use var_host::train::lessons::{DataSet, lessons};
 use var_host::train::metrics::{Details, Report, Tally};
 use var_host::train::trainer::judge_lesson;
+use var_host::train::{Home, Layout, OnProcessor};
+
+use var_kernel::model::VarConfig;
 
 use crate::args::values::{self, LARGEST_BATCH};
 use crate::args::{Model, ModelOptions, Session, result};
@@ -52,61 +56,93 @@ struct Printed {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    session.device.refuse_card("validation")?;
     let model = options.model.open_whole()?;
-    let mut engine = session.engine_on_cpu(&model.weights)?;
-    let config = *engine.transformer()?;
-    let set = options.open(&model, &engine)?;
-    let layout = Layout::new(transformer_tensors(config));
-    let (part, _) = model.weights.transformer.as_ref().context("a model with both halves")?;
-    let weights = layout.flatten(part);
-    let batching = Batching {
-        pass: Pass::Validation,
-        batch: options.batch.into(),
-        rank: 0,
-        ranks: 1,
-        seed: 0,
-        shuffle: false,
-    };
-    let plan = Plan::new(set.items(), batching)?;
-    let start = var_host::data::Place { epoch: 0, batch: 0 };
-    let mut batches = set.batches(&plan, start, 1)?;
-    let mut tally = Tally::new(config.ladder, config.codes);
-    let mut memory = Buffer::default();
-    let mut progress = session.progress(set.items(), "images");
-    while let Some(batch) = batches.next(&mut engine)? {
-        for broken in &batch.broken {
-            progress.warn(&format!("{}: {}: left out", broken.path.display(), broken.reason));
-        }
-        for lesson in lessons(&mut engine, &batch.labels, &batch.tokens, options.batch.into())? {
-            let cpu = engine.cpu();
-            judge_lesson(&cpu, config, &layout, &weights, &mut memory, &lesson, &mut tally)?;
-        }
-        progress.advance((batch.labels.len() + batch.broken.len()) as u64);
+    let mut engine = session.exact_engine(&model.weights)?;
+    #[cfg(feature = "cuda")]
+    if let Some(card) = engine.card() {
+        let home = OnCard::new(session.device.card(card.cuda().precision())?);
+        return options.validate(&home, &model, &mut engine, session);
     }
-    drop(progress);
-    if tally.images() == 0 {
-        bail!("not one picture can be read");
-    }
-    let printed =
-        Printed { images: tally.images(), report: tally.report(), details: tally.details() };
-    if options.json {
-        return result(&serde_json::to_string(&printed)?);
-    }
-    let Printed { images, report, details } = printed;
-    result(&format!("{images} images"))?;
-    let tail = |value: Option<f64>| value.context("a validation is over all scales");
-    result(&format!("loss      mean {:.4}  tail {:.4} nats", report.L_mean, tail(report.L_tail)?))?;
-    let hits = tail(report.acc_tail)?;
-    result(&format!("accuracy  mean {:.2}  tail {hits:.2} %", report.acc_mean))?;
-    for (scale, (loss, hits)) in details.L_scale.iter().zip(&details.acc_scale).enumerate() {
-        let side = config.ladder.sides()[scale];
-        result(&format!("  {side} × {side}: loss {loss:.4}, accuracy {hits:.2} %"))?;
-    }
-    result(&format!("{:.1} % of the codes are predicted", details.codes_predicted))
+    options.validate(&OnProcessor, &model, &mut engine, session)
 }
 
 impl Options {
+    /// Predicts where `home` says, and prints how well.
+    fn validate<H: Home>(
+        &self,
+        home: &H,
+        model: &Model,
+        engine: &mut Engine<'_>,
+        session: &Session,
+    ) -> Result<()> {
+        let config = *engine.transformer()?;
+        let set = self.open(model, engine)?;
+        let layout = Layout::new(transformer_tensors(config));
+        let (part, _) = model.weights.transformer.as_ref().context("a model with both halves")?;
+        let weights = H::keep(&home.device(engine.cpu()), &layout, layout.flatten(part))?;
+        let batching = Batching {
+            pass: Pass::Validation,
+            batch: self.batch.into(),
+            rank: 0,
+            ranks: 1,
+            seed: 0,
+            shuffle: false,
+        };
+        let plan = Plan::new(set.items(), batching)?;
+        let start = var_host::data::Place { epoch: 0, batch: 0 };
+        let mut batches = set.batches(&plan, start, 1)?;
+        let mut tally = Tally::new(config.ladder, config.codes);
+        let mut memory = H::Working::default();
+        let mut progress = session.progress(set.items(), "images");
+        while let Some(batch) = batches.next(engine)? {
+            for broken in &batch.broken {
+                let path = broken.path.display();
+                progress.warn(&format!("{path}: {}: left out", broken.reason));
+            }
+            for lesson in lessons(engine, &batch.labels, &batch.tokens, self.batch.into())? {
+                let device = home.device(engine.cpu());
+                judge_lesson::<H>(
+                    &device,
+                    config,
+                    &layout,
+                    &weights,
+                    &mut memory,
+                    &lesson,
+                    &mut tally,
+                )?;
+            }
+            progress.advance((batch.labels.len() + batch.broken.len()) as u64);
+        }
+        drop(progress);
+        if tally.images() == 0 {
+            bail!("not one picture can be read");
+        }
+        self.print(&tally, &config)
+    }
+
+    fn print(&self, tally: &Tally, config: &VarConfig) -> Result<()> {
+        let printed =
+            Printed { images: tally.images(), report: tally.report(), details: tally.details() };
+        if self.json {
+            return result(&serde_json::to_string(&printed)?);
+        }
+        let Printed { images, report, details } = printed;
+        result(&format!("{images} images"))?;
+        let tail = |value: Option<f64>| value.context("a validation is over all scales");
+        result(&format!(
+            "loss      mean {:.4}  tail {:.4} nats",
+            report.L_mean,
+            tail(report.L_tail)?
+        ))?;
+        let hits = tail(report.acc_tail)?;
+        result(&format!("accuracy  mean {:.2}  tail {hits:.2} %", report.acc_mean))?;
+        for (scale, (loss, hits)) in details.L_scale.iter().zip(&details.acc_scale).enumerate() {
+            let side = config.ladder.sides()[scale];
+            result(&format!("  {side} × {side}: loss {loss:.4}, accuracy {hits:.2} %"))?;
+        }
+        result(&format!("{:.1} % of the codes are predicted", details.codes_predicted))
+    }
+
     fn open(&self, model: &Model, engine: &Engine<'_>) -> Result<DataSet> {
         let vqvae = engine.vqvae()?;
         let classes = engine.transformer()?.classes;

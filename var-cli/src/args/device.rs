@@ -2,8 +2,14 @@
 
 #[cfg(feature = "cuda")]
 use anyhow::Context;
-use anyhow::{Result, bail};
+use anyhow::Result;
+#[cfg(not(feature = "cuda"))]
+use anyhow::bail;
+#[cfg(feature = "cuda")]
+use var_host::card::{self, Chosen};
 use var_host::engine::Engine;
+#[cfg(feature = "cuda")]
+use var_kernel::cuda::{Cuda, Precision};
 
 use super::Usage;
 use super::values::{DeviceName, PrecisionName};
@@ -37,39 +43,57 @@ impl Device {
         Ok(Self { asked, precision })
     }
 
-    /// Refuses a card that was asked for where `what` cannot use one.
-    pub(crate) fn refuse_card(self, what: &str) -> Result<()> {
+    /// The same with a card that computes in `f32`, if no precision was asked for.
+    pub(crate) fn exact(self) -> Self {
         match self.asked {
-            Some(device @ DeviceName::Cuda(_)) => {
-                bail!("--device {device}: {what} on a card is not there yet: use --device cpu")
+            Some(DeviceName::Cpu) => self,
+            _ => Self { precision: self.precision.or(Some(PrecisionName::F32)), ..self },
+        }
+    }
+
+    /// The card once more, in another precision.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn card(self, precision: Precision) -> Result<Cuda> {
+        let chosen = Chosen { number: self.number()?, precision };
+        card::open(chosen).with_context(|| format!("--device cuda:{}", chosen.number))
+    }
+
+    /// Which card.
+    #[cfg(feature = "cuda")]
+    fn number(self) -> Result<u32> {
+        match self.asked {
+            Some(DeviceName::Cuda(Some(number))) => Ok(number.into()),
+            _ => own_number(),
+        }
+    }
+
+    /// The card that was asked for, or one that answers, if any.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn open(self, quiet: bool) -> Result<Option<Cuda>> {
+        let name = match self.asked {
+            Some(DeviceName::Cpu) => return Ok(None),
+            name => name,
+        };
+        let chosen = Chosen { number: self.number()?, precision: self.precision() };
+        match (card::open(chosen), name) {
+            (Ok(cuda), _) => Ok(Some(cuda)),
+            (Err(error), Some(name)) => Err(error).with_context(|| format!("--device {name}")),
+            (Err(error), None) => {
+                if !quiet {
+                    eprintln!("computing on the processor, in f32: {error}");
+                }
+                Ok(None)
             }
-            _ => Ok(()),
         }
     }
 
     /// The engine on the card that was asked for, or on one that answers; else as it is.
     #[cfg(feature = "cuda")]
     pub(crate) fn engine<'w>(self, engine: Engine<'w>, quiet: bool) -> Result<Engine<'w>> {
-        let (name, number) = match self.asked {
-            Some(DeviceName::Cpu) => return Ok(engine),
-            Some(name @ DeviceName::Cuda(number)) => (Some(name), number),
-            None => (None, None),
-        };
-        let number = match number {
-            Some(number) => number.into(),
-            None => own_number()?,
-        };
-        let chosen = var_host::card::Chosen { number, precision: self.precision() };
-        match (var_host::card::open(chosen), name) {
-            (Ok(cuda), _) => Ok(engine.on_card(cuda)?),
-            (Err(error), Some(name)) => Err(error).with_context(|| format!("--device {name}")),
-            (Err(error), None) => {
-                if !quiet {
-                    eprintln!("computing on the processor, in f32: {error}");
-                }
-                Ok(engine)
-            }
-        }
+        Ok(match self.open(quiet)? {
+            Some(cuda) => engine.on_card(cuda)?,
+            None => engine,
+        })
     }
 
     /// The engine as it is.
@@ -79,8 +103,7 @@ impl Device {
     }
 
     #[cfg(feature = "cuda")]
-    fn precision(self) -> var_kernel::cuda::Precision {
-        use var_kernel::cuda::Precision;
+    fn precision(self) -> Precision {
         match self.precision {
             Some(PrecisionName::F32) => Precision::F32,
             None | Some(PrecisionName::F16) => Precision::F16,

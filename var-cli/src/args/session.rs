@@ -7,6 +7,8 @@ use std::thread;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use var_host::engine::Engine;
+use var_host::evaluate::Observer;
+use var_host::inception::Inception;
 use var_host::model::Weights;
 use var_kernel::cpu::Isa;
 
@@ -27,7 +29,8 @@ pub(crate) struct CommonOptions {
     /// else cpu]
     #[arg(long, global = true, value_parser = values::device)]
     device: Option<values::DeviceName>,
-    /// What products are computed in on a card [default: f16]; the processor computes in f32
+    /// What products are computed in on a card [default: f16; f32 to train, validate and evaluate, where
+    /// --fp16 says what a transformer learns in]; the processor computes in f32
     #[arg(long, global = true, value_enum)]
     precision: Option<values::PrecisionName>,
     /// Overwrite files that are there already
@@ -81,6 +84,23 @@ impl Session {
     /// An engine for `weights`, on the card if there is one.
     pub(crate) fn engine<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
         self.device.engine(self.engine_on_cpu(weights)?, self.quiet)
+    }
+
+    /// The same with a card that computes in `f32` unless another precision is asked for: what is
+    /// learnt from must not depend on where.
+    pub(crate) fn exact_engine<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
+        self.device.exact().engine(self.engine_on_cpu(weights)?, self.quiet)
+    }
+
+    /// An observer of pictures; the network on the card, if there is one, in `f32` unless another
+    /// precision is asked for.
+    pub(crate) fn observer<'w>(&self, weights: &'w Inception) -> Result<Observer<'w>> {
+        let observer = Observer::new(weights, self.threads, self.isa)?;
+        #[cfg(feature = "cuda")]
+        if let Some(cuda) = self.device.exact().open(self.quiet)? {
+            return Ok(observer.on_card(cuda)?);
+        }
+        Ok(observer)
     }
 
     /// An engine for `weights` that computes on the processor.

@@ -7,12 +7,17 @@ mod options;
 use anyhow::{Context, Result};
 use var_host::engine::Engine;
 use var_host::optim::schedule::{Decay, Schedule};
-use var_host::parallel;
+use var_host::parallel::{self, Ranks};
 use var_host::run::{self, Begun};
+#[cfg(feature = "cuda")]
+use var_host::train::OnCard;
 use var_host::train::fit::{Run, fit, iterations_of_epoch};
 use var_host::train::noise::Noise;
 use var_host::train::take_over::take_over;
-use var_host::train::{Initialisation, Precision, Progressive, Recipe, Trainer};
+use var_host::train::trainer::{self, Trainer};
+use var_host::train::{Home, Initialisation, Layout, OnProcessor, Precision, Progressive, Recipe};
+#[cfg(feature = "cuda")]
+use var_kernel::cuda;
 use var_kernel::model::VarConfig;
 
 use crate::args::{Session, Usage};
@@ -24,7 +29,6 @@ use options::MAY_CHANGE;
 pub(crate) use options::Options;
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    session.device.refuse_card("training")?;
     let ranks = parallel::from_environment()?;
     let opened = Opened::open(options, session)?;
     let config = options.config(&opened)?;
@@ -35,51 +39,94 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         0 => Some(begin(options, &opened, &config)?),
         _ => None,
     };
-    let mut engine = session.engine_on_cpu(&opened.given)?;
-    let mut trainer = Trainer::new(config, recipe, options.model.initialisation());
+    let mut engine = session.exact_engine(&opened.given)?;
+    let (layout, mut weights) =
+        trainer::initial(&config, recipe.seed, options.model.initialisation());
     if let Some(path) = &options.model.init_from {
-        let (weights, other) = opened::transformer(path)?;
-        let part = opened::part(&weights);
-        let Trainer { weights, layout, .. } = &mut trainer;
-        let taken =
-            take_over(weights, layout, &config, part, &other).map_err(|(what, wants, has)| {
+        let (other_weights, other) = opened::transformer(path)?;
+        let part = opened::part(&other_weights);
+        let taken = take_over(&mut weights, &layout, &config, part, &other).map_err(
+            |(what, wants, has)| {
                 let path = path.display();
                 anyhow::anyhow!("{path}: {what}: the run wants {wants}, the file has {has}")
-            })?;
+            },
+        )?;
         if taken {
             session.say("the class embedding is new: the model to begin with has other classes")?;
         }
-        if let Some(average) = &mut trainer.average {
-            average.copy_from_slice(&trainer.weights);
-        }
     }
-    options.check_memory(&trainer, &engine, ranks.size())?;
-    let writing = &options.writing;
-    let run = Run {
-        training: &opened.training,
-        validation: opened.validation.as_ref(),
-        given: &opened.given,
-        folder: &options.out,
-        iterations: recipe.schedule.iterations,
-        shuffle: !options.data.no_shuffle,
-        save_every: writing.save_every,
-        keep: writing.keep.into(),
-        validate_every: writing.val_every,
-        sample_every: writing.sample_every,
-        log_every: writing.log_every,
-        details_every: writing.details_every,
-    };
-    let mut told = Told::new(session, run.iterations, ranks.rank() == 0);
-    let ended = fit(&run, &mut trainer, &mut engine, &*ranks, &mut told)?;
-    drop(told);
-    if ranks.rank() == 0 {
-        if let Some(report) = ended.report {
-            session.say(&observer::validation(&report))?;
-        }
-        let iterations = ended.progress.iterations;
-        session.say(&format!("{}: {iterations} iterations", ended.checkpoint.display()))?;
+    let begun = Start { options, opened: &opened, config, recipe, layout, weights };
+    #[cfg(feature = "cuda")]
+    if engine.card().is_some() {
+        let home = OnCard::new(session.device.card(on_card(recipe.precision))?);
+        return begun.learn(&home, &mut engine, &*ranks, session);
     }
-    Ok(())
+    begun.learn(&OnProcessor, &mut engine, &*ranks, session)
+}
+
+/// In what a card multiplies.
+#[cfg(feature = "cuda")]
+fn on_card(precision: Precision) -> cuda::Precision {
+    match precision {
+        Precision::F32 => cuda::Precision::F32,
+        Precision::F16 => cuda::Precision::F16,
+        Precision::Bf16 => cuda::Precision::Bf16,
+    }
+}
+
+/// A run before its first iteration.
+struct Start<'a> {
+    options: &'a Options,
+    opened: &'a Opened,
+    config: VarConfig,
+    recipe: Recipe,
+    layout: Layout,
+    weights: Vec<f32>,
+}
+
+impl Start<'_> {
+    /// Trains where `home` says.
+    fn learn<H: Home>(
+        self,
+        home: &H,
+        engine: &mut Engine<'_>,
+        ranks: &dyn Ranks,
+        session: &Session,
+    ) -> Result<()> {
+        let Self { options, opened, config, recipe, layout, weights } = self;
+        let mut trainer = {
+            let device = home.device(engine.cpu());
+            let trainer = Trainer::<H>::new(&device, config, recipe, layout, weights)?;
+            options.check_memory(&trainer, &device, ranks.size())?;
+            trainer
+        };
+        let writing = &options.writing;
+        let run = Run {
+            training: &opened.training,
+            validation: opened.validation.as_ref(),
+            given: &opened.given,
+            folder: &options.out,
+            iterations: recipe.schedule.iterations,
+            shuffle: !options.data.no_shuffle,
+            save_every: writing.save_every,
+            keep: writing.keep.into(),
+            validate_every: writing.val_every,
+            sample_every: writing.sample_every,
+            log_every: writing.log_every,
+            details_every: writing.details_every,
+        };
+        let mut told = Told::new(session, run.iterations, ranks.rank() == 0);
+        let ended = fit(&run, &mut trainer, home, engine, ranks, &mut told)?;
+        drop(told);
+        if ranks.rank() == 0 {
+            if let Some(report) = ended.report {
+                session.say(&observer::validation(&report))?;
+            }
+            let iterations = ended.progress.iterations;
+            session.say(&format!("{}: {iterations} iterations", ended.checkpoint.display()))?;
+        }
+        Ok(())
+    }
 }
 
 /// Locks the run's folder; refuses options that differ from those it was begun with.
@@ -184,20 +231,20 @@ impl Options {
         })
     }
 
-    /// Refuses a batch for which the machine has not the memory.
-    fn check_memory(&self, trainer: &Trainer, engine: &Engine<'_>, ranks: usize) -> Result<()> {
+    /// Refuses a batch for which the device has not the memory.
+    fn check_memory<H: Home>(
+        &self,
+        trainer: &Trainer<H>,
+        device: &H::Device<'_>,
+        ranks: usize,
+    ) -> Result<()> {
         let images = self.learning.bs as usize / (ranks * self.learning.ac as usize);
-        let wants = trainer.memory(&engine.cpu(), images);
-        match memory::available() {
-            Some(has) if wants > has => anyhow::bail!(
-                "--bs {} in --ac {} parts takes {} of memory, this machine has {} left: learn in \
-                 more parts",
-                self.learning.bs,
-                self.learning.ac,
-                memory::text(wants),
-                memory::text(has)
-            ),
-            _ => Ok(()),
-        }
+        memory::check_training(
+            self.learning.bs,
+            self.learning.ac,
+            H::free(device),
+            trainer.working_memory(device, images),
+            trainer.memory(device, images),
+        )
     }
 }

@@ -9,9 +9,11 @@ use anyhow::{Context, Result, bail};
 use var_host::data::{Crops, Flip, Folder, Views};
 use var_host::lpips::{Lpips, SHORTEST_SIDE};
 use var_host::optim::schedule::{Decay, Schedule};
-use var_host::parallel;
+use var_host::parallel::{self, Ranks};
 use var_host::pool::Threads;
 use var_host::run::{self, Begun};
+#[cfg(feature = "cuda")]
+use var_host::train::OnCard;
 use var_host::train::discriminator::DiscriminatorConfig;
 use var_host::train::fit::iterations_of_epoch;
 use var_host::train::perceptual::Perceptual;
@@ -19,6 +21,7 @@ use var_host::train::update::Constants;
 use var_host::train::vae::fit::{Run, fit};
 use var_host::train::vae::trainer::CONSTANTS;
 use var_host::train::vae::{CodebookRule, Critic, Recipe, Trainer, Weights};
+use var_host::train::{Home, OnProcessor};
 use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
 use var_kernel::model::VqvaeConfig;
 use var_kernel::model::config::{Levels, Refinement};
@@ -35,7 +38,6 @@ pub(crate) use options::Options;
 type Set = (Arc<Folder>, Views);
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    session.device.refuse_card("training")?;
     let ranks = parallel::from_environment()?;
     let config = options.config()?;
     let (training, validation) = options.sets(&config)?;
@@ -47,41 +49,67 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         0 => Some(options.begin(&training, validation.as_ref())?),
         _ => None,
     };
-    let constants = Constants { clip: recipe.clip, ..CONSTANTS };
-    let critic = (recipe.weights.adversarial > 0.0).then(|| {
-        let channels = options.losses.disc_channels.into();
-        let config = DiscriminatorConfig::for_side(channels, config.side());
-        Critic::new(config, constants, recipe.seed)
-    });
-    let mut trainer = Trainer::new(config, recipe, perceptual, critic);
-    let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;
-    let cpu = Cpu::new(session.isa, &threads);
-    options.check_memory(&trainer, &cpu, ranks.size())?;
-    let writing = &options.writing;
-    let run = Run {
-        training,
-        validation,
-        workers: options.data.workers.map_or((session.threads / 4).max(1), usize::from),
-        folder: &options.out,
-        iterations: recipe.schedule.iterations,
-        shuffle: !options.data.no_shuffle,
-        save_every: writing.save_every,
-        keep: writing.keep.into(),
-        validate_every: writing.val_every,
-        sample_every: writing.sample_every,
-        log_every: writing.log_every,
-    };
-    let mut told = Told::new(session, run.iterations, ranks.rank() == 0);
-    let ended = fit(&run, &mut trainer, &cpu, &*ranks, &mut told)?;
-    drop(told);
-    if ranks.rank() == 0 {
-        if let Some(report) = ended.report {
-            session.say(&observer::validation(&report))?;
-        }
-        let iterations = ended.progress.iterations;
-        session.say(&format!("{}: {iterations} iterations", ended.checkpoint.display()))?;
+    let begun = Start { options, config, recipe, perceptual, sets: (training, validation) };
+    #[cfg(feature = "cuda")]
+    if let Some(cuda) = session.device.exact().open(session.quiet)? {
+        return begun.learn(&OnCard::new(cuda), &*ranks, session);
     }
-    Ok(())
+    begun.learn(&OnProcessor, &*ranks, session)
+}
+
+/// A run before its first iteration.
+struct Start<'a> {
+    options: &'a Options,
+    config: VqvaeConfig,
+    recipe: Recipe,
+    perceptual: Option<Perceptual>,
+    /// To learn from, and to judge by.
+    sets: (Set, Option<Set>),
+}
+
+impl Start<'_> {
+    /// Trains where `home` says.
+    fn learn<H: Home>(self, home: &H, ranks: &dyn Ranks, session: &Session) -> Result<()> {
+        let Self { options, config, recipe, perceptual, sets: (training, validation) } = self;
+        let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;
+        let cpu = Cpu::new(session.isa, &threads);
+        let device = home.device(cpu);
+        let constants = Constants { clip: recipe.clip, ..CONSTANTS };
+        let critic = if recipe.weights.adversarial > 0.0 {
+            let channels = options.losses.disc_channels.into();
+            let config = DiscriminatorConfig::for_side(channels, config.side());
+            Some(Critic::<H>::new(&device, config, constants, recipe.seed)?)
+        } else {
+            None
+        };
+        let mut trainer = Trainer::<H>::new(&device, config, recipe, perceptual, critic)?;
+        options.check_memory(&trainer, &device, ranks.size())?;
+        let writing = &options.writing;
+        let run = Run {
+            training,
+            validation,
+            workers: options.data.workers.map_or((session.threads / 4).max(1), usize::from),
+            folder: &options.out,
+            iterations: recipe.schedule.iterations,
+            shuffle: !options.data.no_shuffle,
+            save_every: writing.save_every,
+            keep: writing.keep.into(),
+            validate_every: writing.val_every,
+            sample_every: writing.sample_every,
+            log_every: writing.log_every,
+        };
+        let mut told = Told::new(session, run.iterations, ranks.rank() == 0);
+        let ended = fit(&run, &mut trainer, &device, &cpu, ranks, &mut told)?;
+        drop(told);
+        if ranks.rank() == 0 {
+            if let Some(report) = ended.report {
+                session.say(&observer::validation(&report))?;
+            }
+            let iterations = ended.progress.iterations;
+            session.say(&format!("{}: {iterations} iterations", ended.checkpoint.display()))?;
+        }
+        Ok(())
+    }
 }
 
 impl Options {
@@ -216,20 +244,20 @@ impl Options {
         Ok(Some(Perceptual::new(&Lpips::open(path)?)))
     }
 
-    /// Refuses a batch for which the machine has not the memory.
-    fn check_memory(&self, trainer: &Trainer, cpu: &Cpu<'_>, ranks: usize) -> Result<()> {
+    /// Refuses a batch for which the device has not the memory.
+    fn check_memory<H: Home>(
+        &self,
+        trainer: &Trainer<H>,
+        device: &H::Device<'_>,
+        ranks: usize,
+    ) -> Result<()> {
         let images = self.learning.bs as usize / (ranks * self.learning.ac as usize);
-        let wants = trainer.memory(cpu, images);
-        match memory::available() {
-            Some(has) if wants > has => bail!(
-                "--bs {} in --ac {} parts takes {} of memory, this machine has {} left: learn in \
-                 more parts",
-                self.learning.bs,
-                self.learning.ac,
-                memory::text(wants),
-                memory::text(has)
-            ),
-            _ => Ok(()),
-        }
+        memory::check_training(
+            self.learning.bs,
+            self.learning.ac,
+            H::free(device),
+            trainer.working_memory(device, images),
+            trainer.memory(device, images),
+        )
     }
 }

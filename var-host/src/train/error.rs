@@ -1,5 +1,6 @@
 //! What ends a training run before its time.
 
+use core::convert::Infallible;
 use std::path::PathBuf;
 
 use crate::data::DataError;
@@ -19,6 +20,10 @@ pub enum TrainError {
     /// The VQVAE cannot make tokens, or there is too little memory.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The card cannot be used, or failed.
+    #[cfg(feature = "cuda")]
+    #[error(transparent)]
+    Cuda(#[from] var_kernel::cuda::CudaError),
     /// A model to begin with cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -64,4 +69,10 @@ pub enum TrainError {
         /// Of the model.
         model: String,
     },
+}
+
+impl From<Infallible> for TrainError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }

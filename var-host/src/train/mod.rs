@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`parameters`] | all weights of a network, one behind the other, by name |
 //! | [`initialise`], [`take_over`] | what they are before the first step |
-//! | [`room`] | memory of a step |
+//! | [`room`], [`home`] | memory of a step; whose memory: the processor's or a card's |
 //! | [`transformer`] | loss and gradients of one batch |
 //! | [`quantizer`] | the quantizer's training forward, and how often each code is used |
 //! | [`vqvae`] | one step of the VQVAE |
@@ -19,13 +19,16 @@
 //! | [`metrics`] | losses and hits, scale by scale |
 //! | [`trainer`] | a step: forward, loss, backward, sum over ranks, update |
 //! | [`state`] | what a checkpoint holds |
+//! | [`calendar`] | when a run saves, validates and shows samples |
 //! | [`fit`] | a run from where it stands to its end |
 //! | [`vae`] | the same for a VQVAE |
 
+pub mod calendar;
 pub mod codebook;
 pub mod discriminator;
 mod error;
 pub mod fit;
+pub mod home;
 pub mod initialise;
 pub mod lessons;
 pub mod metrics;
@@ -46,6 +49,9 @@ pub mod vae;
 pub mod vqvae;
 
 pub use error::TrainError;
+#[cfg(feature = "cuda")]
+pub use home::OnCard;
+pub use home::{Home, OnProcessor};
 pub use initialise::Initialisation;
 pub use parameters::Layout;
 pub use precision::Precision;

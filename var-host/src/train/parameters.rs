@@ -34,6 +34,13 @@ pub struct Tensor {
     pub matrix: bool,
 }
 
+impl Tensor {
+    /// Whether 16-bit training rounds it: the matrices of the blocks (model.md, section 7).
+    pub fn is_rounded(&self) -> bool {
+        self.matrix && self.name.starts_with("blocks.")
+    }
+}
+
 impl Layout {
     /// Tensors one behind the other, each at the start of a cache line; what lies between is 0 and
     /// stays so.

@@ -40,7 +40,7 @@ impl Precision {
         for tensor in layout.tensors() {
             let range = tensor.range.clone();
             let (from, to) = (&weights[range.clone()], &mut computed[range]);
-            let rounded = tensor.matrix && tensor.name.starts_with("blocks.");
+            let rounded = tensor.is_rounded();
             match self {
                 Self::F16 if rounded => each(cpu, to, from, |x| f16::from_f32(x).to_f32()),
                 Self::Bf16 if rounded => each(cpu, to, from, |x| bf16::from_f32(x).to_f32()),

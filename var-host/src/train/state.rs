@@ -17,7 +17,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{TrainError, Trainer};
+use super::{Home, TrainError, Trainer};
 use crate::checkpoint::quantize::Precision;
 use crate::checkpoint::{Checkpoint, Dtype, Record};
 use crate::model::Weights;
@@ -48,25 +48,48 @@ pub struct Progress {
     pub best_tail: Option<f64>,
 }
 
-/// What to write of `trainer`, and of the VQVAE and the class names of `given`.
-pub fn records<'a>(
-    trainer: &'a Trainer,
+/// The numbers of a trainer, for the host to read.
+pub struct Numbers<'a> {
+    weights: Cow<'a, [f32]>,
+    average: Option<Cow<'a, [f32]>>,
+    m: Cow<'a, [f32]>,
+    v: Cow<'a, [f32]>,
+}
+
+/// Reads the numbers of `trainer`.
+///
+/// # Errors
+/// Only the device's own.
+pub fn read<'a, H: Home>(
+    trainer: &'a Trainer<H>,
+    d: &H::Device<'_>,
+) -> Result<Numbers<'a>, TrainError> {
+    let read = |numbers| H::read(d, &trainer.layout, numbers);
+    Ok(Numbers {
+        weights: read(&trainer.weights)?,
+        average: trainer.average.as_ref().map(read).transpose()?,
+        m: read(&trainer.optimizer.m)?,
+        v: read(&trainer.optimizer.v)?,
+    })
+}
+
+/// What to write of `trainer`, whose numbers are `numbers`, and of the VQVAE and the class names of
+/// `given`.
+pub fn records<'a, H: Home>(
+    trainer: &Trainer<H>,
+    numbers: &'a Numbers<'_>,
     progress: &Progress,
     given: &'a Weights,
 ) -> (Vec<Record<'a>>, BTreeMap<String, String>) {
     let (mut records, mut settings) = convert::records(given, Precision::F32);
     settings.var = Some(VarSettings::from(&trainer.config));
-    let weights = trainer.best_weights();
+    let weights = numbers.average.as_ref().unwrap_or(&numbers.weights);
     for tensor in trainer.layout.tensors() {
         let values = &weights[tensor.range.clone()];
         records.push(record(format!("var.{}", tensor.name), tensor.shape.clone(), values));
     }
-    records.extend(flat(trainer).map(|(name, values)| record(name, vec![values.len()], values)));
-    let progress = Progress {
-        updates: trainer.optimizer.steps,
-        loss_scale: trainer.loss_scale.map(|scale| (scale.factor, scale.good_steps)),
-        ..progress.clone()
-    };
+    records.extend(flat(numbers).map(|(name, values)| record(name, vec![values.len()], values)));
+    let progress = with_counts(trainer, progress.clone());
     let json = |value: Result<String, serde_json::Error>| value.expect("plain numbers and text");
     let metadata = BTreeMap::from([
         (settings::KEY.to_owned(), json(serde_json::to_string(&settings))),
@@ -75,10 +98,19 @@ pub fn records<'a>(
     (records, metadata)
 }
 
+/// With what the trainer itself counts.
+fn with_counts<H: Home>(trainer: &Trainer<H>, progress: Progress) -> Progress {
+    Progress {
+        updates: trainer.optimizer.steps,
+        loss_scale: trainer.loss_scale.map(|scale| (scale.factor, scale.good_steps)),
+        ..progress
+    }
+}
+
 /// The flat tensors of the optimizer.
-fn flat(trainer: &Trainer) -> impl Iterator<Item = (&'static str, &[f32])> {
-    let state = [("train.m", &trainer.optimizer.m), ("train.v", &trainer.optimizer.v)];
-    let weights = trainer.average.is_some().then_some(("train.weights", &trainer.weights));
+fn flat<'a>(numbers: &'a Numbers<'_>) -> impl Iterator<Item = (&'static str, &'a [f32])> {
+    let state = [("train.m", &numbers.m), ("train.v", &numbers.v)];
+    let weights = numbers.average.is_some().then_some(("train.weights", &numbers.weights));
     state.into_iter().chain(weights).map(|(name, values)| (name, &values[..]))
 }
 
@@ -91,8 +123,9 @@ fn record<'a>(name: impl Into<String>, shape: Vec<usize>, values: &'a [f32]) -> 
 ///
 /// # Errors
 /// If the checkpoint is of another model or lacks a part.
-pub fn restore(
-    trainer: &mut Trainer,
+pub fn restore<H: Home>(
+    trainer: &mut Trainer<H>,
+    d: &H::Device<'_>,
     checkpoint: &Checkpoint,
     path: &Path,
 ) -> Result<Progress, TrainError> {
@@ -129,18 +162,20 @@ pub fn restore(
         }
     };
     let (m, v) = (read("train.m")?, read("train.v")?);
-    if trainer.average.is_some() {
-        trainer.weights = read("train.weights")?;
-        trainer.average = Some(model);
-    } else {
-        trainer.weights = model;
+    let weights = trainer.average.is_some().then(|| read("train.weights")).transpose()?;
+    let keep = |numbers| H::keep(d, &trainer.layout, numbers);
+    (trainer.optimizer.m, trainer.optimizer.v) = (keep(m)?, keep(v)?);
+    match weights {
+        Some(weights) => {
+            (trainer.weights, trainer.average) = (keep(weights)?, Some(keep(model)?));
+        }
+        None => trainer.weights = keep(model)?,
     }
-    (trainer.optimizer.m, trainer.optimizer.v) = (m, v);
     take_progress(trainer, &progress);
     Ok(progress)
 }
 
-fn take_progress(trainer: &mut Trainer, progress: &Progress) {
+fn take_progress<H: Home>(trainer: &mut Trainer<H>, progress: &Progress) {
     trainer.optimizer.steps = progress.updates;
     trainer.loss_scale =
         progress.loss_scale.map(|(factor, good_steps)| LossScale { factor, good_steps });
@@ -150,29 +185,27 @@ fn take_progress(trainer: &mut Trainer, progress: &Progress) {
 ///
 /// # Errors
 /// If the others cannot be reached.
-pub fn share(
-    trainer: &mut Trainer,
+pub fn share<H: Home>(
+    trainer: &mut Trainer<H>,
+    d: &H::Device<'_>,
     progress: Progress,
     ranks: &dyn Ranks,
 ) -> Result<Progress, TrainError> {
     if ranks.size() == 1 {
         return Ok(progress);
     }
-    let mut bytes = serde_json::to_vec(&Progress {
-        updates: trainer.optimizer.steps,
-        loss_scale: trainer.loss_scale.map(|scale| (scale.factor, scale.good_steps)),
-        ..progress
-    })
-    .expect("plain numbers");
+    let mut bytes = serde_json::to_vec(&with_counts(trainer, progress)).expect("plain numbers");
     ranks.broadcast(&mut bytes)?;
     let progress: Progress = serde_json::from_slice(&bytes).expect("what the first rank wrote");
-    let Trainer { weights, average, optimizer, .. } = trainer;
-    for values in [Some(weights), average.as_mut(), Some(&mut optimizer.m), Some(&mut optimizer.v)]
+    let Trainer { weights, average, optimizer, layout, .. } = trainer;
+    for numbers in [Some(weights), average.as_mut(), Some(&mut optimizer.m), Some(&mut optimizer.v)]
     {
-        let Some(values) = values else { continue };
-        let mut bytes = bytemuck::cast_slice(values).to_vec();
+        let Some(numbers) = numbers else { continue };
+        let mut values = H::read(d, layout, numbers)?.into_owned();
+        let mut bytes = bytemuck::cast_slice(&values).to_vec();
         ranks.broadcast(&mut bytes)?;
-        bytemuck::cast_slice_mut(values).copy_from_slice(&bytes);
+        bytemuck::cast_slice_mut(&mut values).copy_from_slice(&bytes);
+        *numbers = H::keep(d, layout, values)?;
     }
     take_progress(trainer, &progress);
     Ok(progress)

@@ -1,8 +1,10 @@
 //! One step of training: forward, loss, backward, sum over ranks, update.
 
-use var_kernel::cpu::Cpu;
+use core::ops::Deref;
+
 use var_kernel::model::VarConfig;
 
+use super::home::{Home, OnProcessor};
 use super::metrics::Tally;
 use super::noise::Lot;
 use super::parameters::Layout;
@@ -11,7 +13,7 @@ use super::recipe::Recipe;
 use super::transformer::{Batch, Room, judge, learn, needs, needs_to_judge};
 use super::update::{Constants, Optimizer};
 use super::{Initialisation, TrainError, initialise};
-use crate::engine::Buffer;
+use crate::grad::Sums;
 use crate::model::weights::transformer_tensors;
 use crate::optim::{LossScale, Update};
 use crate::parallel::Ranks;
@@ -28,7 +30,7 @@ pub struct Lesson {
 }
 
 /// A transformer in training.
-pub struct Trainer {
+pub struct Trainer<H: Home = OnProcessor> {
     /// Its sizes.
     pub config: VarConfig,
     /// Where its tensors lie in flat memory.
@@ -36,18 +38,20 @@ pub struct Trainer {
     /// How it is trained.
     pub recipe: Recipe,
     /// The weights that the optimizer moves.
-    pub weights: Vec<f32>,
+    pub weights: H::Numbers,
     /// Their average, if one is kept.
-    pub average: Option<Vec<f32>>,
+    pub average: Option<H::Numbers>,
     /// The optimizer's state.
-    pub optimizer: Optimizer,
+    pub optimizer: Optimizer<H>,
     /// What the loss is multiplied by, in half precision.
     pub loss_scale: Option<LossScale>,
-    computed: Vec<f32>,
-    gradients: Vec<f32>,
-    values: Buffer,
-    value_gradients: Buffer,
-    scratch: Buffer,
+    /// What the network computes with, where that is not the weights.
+    computed: Option<H::Numbers>,
+    group: H::Group,
+    gradients: H::Numbers,
+    values: H::Working,
+    value_gradients: H::Working,
+    scratch: H::Working,
 }
 
 /// What a step did.
@@ -65,56 +69,75 @@ pub struct Step {
     pub tally: Option<Tally>,
 }
 
-impl Trainer {
-    /// A transformer with weights of `initialisation`.
-    pub fn new(config: VarConfig, recipe: Recipe, initialisation: Initialisation) -> Self {
-        let layout = Layout::new(transformer_tensors(config));
-        let mut weights = vec![0.0; layout.floats()];
-        initialise::transformer(&mut weights, &layout, &config, initialisation, recipe.seed);
-        Self::with_weights(config, recipe, layout, weights)
-    }
+/// The weights of a transformer before its first step.
+pub fn initial(
+    config: &VarConfig,
+    seed: u64,
+    initialisation: Initialisation,
+) -> (Layout, Vec<f32>) {
+    let layout = Layout::new(transformer_tensors(*config));
+    let mut weights = vec![0.0; layout.floats()];
+    initialise::transformer(&mut weights, &layout, config, initialisation, seed);
+    (layout, weights)
+}
 
+impl<H: Home> Trainer<H> {
     /// A transformer that goes on from `weights`.
+    ///
+    /// # Errors
+    /// If the device has not the memory.
     ///
     /// # Panics
     /// If there are not as many as `layout` says.
-    pub fn with_weights(
+    pub fn new(
+        d: &H::Device<'_>,
         config: VarConfig,
         recipe: Recipe,
         layout: Layout,
         weights: Vec<f32>,
-    ) -> Self {
-        assert_eq!(weights.len(), layout.floats(), "weights are not as long as their layout");
+    ) -> Result<Self, TrainError> {
         let constants = Constants { clip: recipe.clip, ..Constants::TRANSFORMER };
         let half = recipe.precision == super::Precision::F16;
-        let rounded = if recipe.precision.rounds() { layout.floats() } else { 0 };
-        Self {
-            optimizer: Optimizer::new(&layout, constants),
-            average: (recipe.average > 0.0).then(|| weights.clone()),
+        let zeros = || H::zeros(d, layout.floats());
+        let average = (recipe.average > 0.0).then(|| H::keep(d, &layout, weights.clone()));
+        Ok(Self {
+            optimizer: Optimizer::new(d, &layout, constants)?,
+            average: average.transpose()?,
             loss_scale: half.then(LossScale::new),
-            computed: vec![0.0; rounded],
-            gradients: vec![0.0; layout.floats()],
-            values: Buffer::default(),
-            value_gradients: Buffer::default(),
-            scratch: Buffer::default(),
+            computed: recipe.precision.rounds().then(zeros).transpose()?,
+            group: H::Group::default(),
+            gradients: zeros()?,
+            values: H::Working::default(),
+            value_gradients: H::Working::default(),
+            scratch: H::Working::default(),
+            weights: H::keep(d, &layout, weights)?,
             config,
             layout,
             recipe,
-            weights,
-        }
+        })
     }
 
-    /// The weights to use and to judge by: their average if one is kept.
-    pub fn best_weights(&self) -> &[f32] {
-        self.average.as_ref().unwrap_or(&self.weights)
+    /// Lets the devices of all ranks find each other, before the first step.
+    ///
+    /// # Errors
+    /// If another rank cannot be reached.
+    pub fn join(&mut self, d: &H::Device<'_>, ranks: &dyn Ranks) -> Result<(), TrainError> {
+        self.group = H::group(d, ranks)?;
+        Ok(())
     }
 
-    /// Bytes that training takes for the weights and for images `images` at a time.
-    pub fn memory(&self, cpu: &Cpu<'_>, images: usize) -> u64 {
-        let needs = needs(cpu, self.config, images, self.config.ladder.scales());
-        let of_weights =
-            self.weights.len() * (4 + usize::from(self.average.is_some())) + self.computed.len();
-        4 * (2 * needs.values + needs.scratch + of_weights) as u64
+    /// Bytes of everything together: weights, what mirrors them, and working memory for `images` images
+    /// at a time.
+    pub fn memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
+        let mirrors =
+            4 + usize::from(self.average.is_some()) + usize::from(self.computed.is_some());
+        4 * (mirrors * self.layout.floats()) as u64 + self.working_memory(d, images)
+    }
+
+    /// Bytes of working memory that learning from `images` images at a time takes.
+    pub fn working_memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
+        let needs = needs(d, self.config, images, self.config.ladder.scales());
+        4 * (2 * needs.values + needs.scratch) as u64
     }
 
     /// Learns from this rank's share of a batch, given in parts; with the other ranks, all of which
@@ -127,7 +150,7 @@ impl Trainer {
     /// If there are more images than the recipe's share of this rank.
     pub fn step(
         &mut self,
-        cpu: &Cpu<'_>,
+        d: &H::Device<'_>,
         ranks: &dyn Ranks,
         iteration: u64,
         parts: &[Lesson],
@@ -139,50 +162,50 @@ impl Trainer {
         let factor = self.loss_scale.map_or(1.0, |scale| scale.factor);
         let mut weights = stage.weights(&self.config.ladder);
         weights.iter_mut().for_each(|weight| *weight *= factor / batch as f32);
-        if self.recipe.precision.rounds() {
-            self.recipe.precision.round(cpu, &self.layout, &self.weights, &mut self.computed);
+        if let Some(computed) = &mut self.computed {
+            H::round(d, self.recipe.precision, &self.layout, &self.weights, computed)?;
         }
-        let Ok(()) = crate::grad::Sums::fill(cpu, &mut self.gradients[..], 0.0);
+        d.fill(&mut self.gradients, 0.0).map_err(Into::into)?;
         let mut tally = report.then(|| Tally::new(self.config.ladder, self.config.codes));
         let mut done = 0;
         for part in parts {
             assert!(done + part.labels.len() <= share, "more images than this rank's share");
             let first = ranks.rank() * share + done;
             let lot = Lot { seed: self.recipe.seed, iteration, first };
-            self.learn_part(cpu, part, stage, lot, &weights, tally.as_mut())?;
+            self.learn_part(d, part, stage, lot, &weights, tally.as_mut())?;
             done += part.labels.len();
         }
-        ranks.sum(&mut self.gradients)?;
+        H::sum(d, &mut self.group, ranks, &mut self.gradients)?;
         if let Some(tally) = &mut tally {
             tally.sum(ranks)?;
         }
         let rate = self.recipe.schedule.learning_rate(iteration);
         let decay = self.recipe.schedule.weight_decay(iteration);
-        let norm = self.update(cpu, factor, rate, decay);
+        let norm = self.update(d, factor, rate, decay)?;
         Ok(Step { norm, rate, decay, stage, tally })
     }
 
     /// Adds the gradients of one part.
     fn learn_part(
         &mut self,
-        cpu: &Cpu<'_>,
+        d: &H::Device<'_>,
         part: &Lesson,
         stage: Stage,
         lot: Lot,
         weights: &[f32],
         tally: Option<&mut Tally>,
     ) -> Result<(), TrainError> {
-        let Recipe { noise, smoothing, precision, .. } = self.recipe;
+        let Recipe { noise, smoothing, .. } = self.recipe;
         let images = part.labels.len();
         let mut labels = part.labels.clone();
         noise.drop_classes(&mut labels, self.config.classes as u32, lot);
         let factors = noise.factors(self.config.depth, images, lot);
         let targets = self.first_scales(&part.tokens, stage.scales);
-        let needs = needs(cpu, self.config, images, stage.scales);
+        let needs = needs(d, self.config, images, stage.scales);
         let mut room = Room {
-            values: self.values.at_least(needs.values)?,
-            gradients: self.value_gradients.at_least(needs.values)?,
-            scratch: self.scratch.at_least(needs.scratch)?,
+            values: H::room(d, &mut self.values, needs.values)?,
+            gradients: H::room(d, &mut self.value_gradients, needs.values)?,
+            scratch: H::room(d, &mut self.scratch, needs.scratch)?,
         };
         let batch = Batch {
             labels: &labels,
@@ -192,12 +215,13 @@ impl Trainer {
             scales: stage.scales,
             smoothing,
         };
-        let computed = if precision.rounds() { &self.computed } else { &self.weights };
+        let computed = self.computed.as_ref().unwrap_or(&self.weights).deref();
         let (config, layout) = (self.config, &self.layout);
         let gradients = &mut self.gradients;
         let report = tally.is_some();
-        let Ok(losses) =
-            learn(cpu, config, layout, computed, gradients, &mut room, batch, weights, report);
+        let losses =
+            learn(d, config, layout, computed, gradients, &mut room, batch, weights, report)
+                .map_err(Into::into)?;
         if let Some(tally) = tally {
             tally.add(&losses, &targets, stage.scales);
         }
@@ -205,19 +229,25 @@ impl Trainer {
     }
 
     /// Moves the weights; returns the gradient's norm.
-    fn update(&mut self, cpu: &Cpu<'_>, factor: f32, rate: f64, decay: f64) -> f64 {
-        let (layout, weights) = (&self.layout, &mut self.weights);
+    fn update(
+        &mut self,
+        d: &H::Device<'_>,
+        factor: f32,
+        rate: f64,
+        decay: f64,
+    ) -> Result<f64, TrainError> {
+        let (layout, weights) = (&self.layout, &mut *self.weights);
         let updated =
-            self.optimizer.update(cpu, layout, weights, &self.gradients, factor, rate, decay);
+            self.optimizer.update(d, layout, weights, &self.gradients, factor, rate, decay)?;
         let finite = updated.norm.is_finite();
         if let Some(scale) = &mut self.loss_scale {
             scale.update(finite);
         }
         if let (true, Some(average)) = (finite, &mut self.average) {
             let decay = self.recipe.average_decay(self.optimizer.steps);
-            let Ok(()) = cpu.average(average, &self.weights, decay as f32);
+            d.average(average, &self.weights, decay as f32).map_err(Into::into)?;
         }
-        updated.norm
+        Ok(updated.norm)
     }
 
     /// Adds to `tally` how well the tokens of `lesson` are predicted, with nothing left out.
@@ -226,12 +256,12 @@ impl Trainer {
     /// If there is too little memory.
     pub fn judge(
         &mut self,
-        cpu: &Cpu<'_>,
+        d: &H::Device<'_>,
         lesson: &Lesson,
         tally: &mut Tally,
     ) -> Result<(), TrainError> {
         let weights = self.average.as_ref().unwrap_or(&self.weights);
-        judge_lesson(cpu, self.config, &self.layout, weights, &mut self.values, lesson, tally)
+        judge_lesson::<H>(d, self.config, &self.layout, weights, &mut self.values, lesson, tally)
     }
 
     /// Of each image's tokens those of the first scales.
@@ -248,12 +278,12 @@ impl Trainer {
 ///
 /// # Panics
 /// If the weights are not as `layout` says.
-pub fn judge_lesson(
-    cpu: &Cpu<'_>,
+pub fn judge_lesson<H: Home>(
+    d: &H::Device<'_>,
     config: VarConfig,
     layout: &Layout,
-    weights: &[f32],
-    memory: &mut Buffer,
+    weights: &H::Slice,
+    memory: &mut H::Working,
     lesson: &Lesson,
     tally: &mut Tally,
 ) -> Result<(), TrainError> {
@@ -266,8 +296,8 @@ pub fn judge_lesson(
         scales,
         smoothing: 0.0,
     };
-    let values = memory.at_least(needs_to_judge(cpu, config, lesson.labels.len(), scales))?;
-    let Ok(losses) = judge(cpu, config, layout, weights, values, batch);
+    let values = H::room(d, memory, needs_to_judge(d, config, lesson.labels.len(), scales))?;
+    let losses = judge(d, config, layout, weights, values, batch).map_err(Into::into)?;
     tally.add(&losses, &lesson.tokens, scales);
     Ok(())
 }

@@ -203,6 +203,9 @@ pub fn judge<B: TrainBackend>(
     read(b, losses, logits, plain, batch, true)
 }
 
+/// Rows of logits that come from the device at once.
+const READ_TOGETHER: usize = 512;
+
 fn read<B: Backend>(
     b: &B,
     losses: &B::Slice,
@@ -226,11 +229,13 @@ fn read<B: Backend>(
         Some(of_rows)
     };
     let codes = logits.len() / rows;
-    let mut row = vec![0.0; codes];
+    let mut some = Vec::new();
     let mut predicted = Vec::with_capacity(rows);
-    for number in 0..rows {
-        b.download(&mut row, logits.range(number * codes..(number + 1) * codes))?;
-        predicted.push(first_greatest(&row) as u32);
+    for first in (0..rows).step_by(READ_TOGETHER) {
+        let range = first * codes..rows.min(first + READ_TOGETHER) * codes;
+        some.resize(range.len(), 0.0);
+        b.download(&mut some, logits.range(range))?;
+        predicted.extend(some.chunks_exact(codes).map(|row| first_greatest(row) as u32));
     }
     Ok(Losses { losses: of_rows, without_smoothing, predicted: Some(predicted) })
 }

@@ -1,7 +1,9 @@
 //! From gradients to new weights.
 
-use var_kernel::cpu::Cpu;
+use var_kernel::memory::Floats;
 
+use super::TrainError;
+use super::home::{Home, OnProcessor};
 use super::parameters::Layout;
 use crate::optim::groups::decays;
 use crate::optim::{AdamW, Update};
@@ -25,14 +27,13 @@ impl Constants {
 }
 
 /// AdamW's state: averages that mirror the weights.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Optimizer {
+pub struct Optimizer<H: Home = OnProcessor> {
     /// Constants.
     pub constants: Constants,
     /// Average gradients.
-    pub m: Vec<f32>,
+    pub m: H::Numbers,
     /// Average squares.
-    pub v: Vec<f32>,
+    pub v: H::Numbers,
     /// Updates so far.
     pub steps: u64,
 }
@@ -45,32 +46,50 @@ pub struct Updated {
 }
 
 impl Optimizer {
+    /// An optimizer on the processor.
+    pub fn on_processor(layout: &Layout, constants: Constants) -> Self {
+        let zeros = || vec![0.0; layout.floats()];
+        Self { constants, m: zeros(), v: zeros(), steps: 0 }
+    }
+}
+
+impl<H: Home> Optimizer<H> {
     /// An optimizer for as many weights as `layout` has.
-    pub fn new(layout: &Layout, constants: Constants) -> Self {
-        let zeros = vec![0.0; layout.floats()];
-        Self { constants, m: zeros.clone(), v: zeros, steps: 0 }
+    ///
+    /// # Errors
+    /// If the device has not the memory.
+    pub fn new(
+        d: &H::Device<'_>,
+        layout: &Layout,
+        constants: Constants,
+    ) -> Result<Self, TrainError> {
+        let zeros = || H::zeros(d, layout.floats());
+        Ok(Self { constants, m: zeros()?, v: zeros()?, steps: 0 })
     }
 
     /// Moves `weights` against `gradients`, which were computed from a loss multiplied by `loss_scale`;
     /// leaves everything as it is if a gradient is not finite.
     ///
+    /// # Errors
+    /// Only the device's own.
+    ///
     /// # Panics
     /// If a slice is not as long as the layout.
     pub fn update(
         &mut self,
-        cpu: &Cpu<'_>,
+        d: &H::Device<'_>,
         layout: &Layout,
-        weights: &mut [f32],
-        gradients: &[f32],
+        weights: &mut H::Slice,
+        gradients: &H::Slice,
         loss_scale: f32,
         rate: f64,
         weight_decay: f64,
-    ) -> Updated {
+    ) -> Result<Updated, TrainError> {
         let Constants { beta_1, beta_2, eps, clip } = self.constants;
-        let Ok(squares) = cpu.sum_of_squares(gradients);
+        let squares = d.sum_of_squares(gradients).map_err(Into::into)?;
         let norm = squares.sqrt() / f64::from(loss_scale);
         if !norm.is_finite() {
-            return Updated { norm };
+            return Ok(Updated { norm });
         }
         self.steps += 1;
         // PyTorch's clip_grad_norm_ adds a millionth to the norm.
@@ -80,10 +99,11 @@ impl Optimizer {
         for tensor in layout.tensors() {
             let range = tensor.range.clone();
             let decay = if decays(&tensor.name, tensor.shape.len()) { weight_decay } else { 0.0 };
-            let moments = [&mut self.m[range.clone()], &mut self.v[range.clone()]];
-            let gradient = &gradients[range.clone()];
-            let Ok(()) = cpu.adamw(&mut weights[range], moments, gradient, factor, decay, step);
+            let moments = [self.m.range_mut(range.clone()), self.v.range_mut(range.clone())];
+            let gradient = gradients.range(range.clone());
+            d.adamw(weights.range_mut(range), moments, gradient, factor, decay, step)
+                .map_err(Into::into)?;
         }
-        Updated { norm }
+        Ok(Updated { norm })
     }
 }

@@ -30,8 +30,9 @@ pub struct Step {
     /// The latents, among the room's values; a loss on them adds to their gradients before
     /// [`Step::backward`].
     pub latents: Span,
+    /// The reconstructed pictures, among the room's values.
+    pub(super) pictures: Span,
     tape: Tape,
-    pictures: Span,
     sums: Vec<Span>,
     /// Floats of the values that are data.
     data: usize,

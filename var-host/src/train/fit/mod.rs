@@ -6,13 +6,14 @@ use core::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::calendar::Calendar;
 use super::lessons::{Batches, DataSet, lessons};
 use super::metrics::{Report, Tally};
 use super::state::{self, Progress};
 use super::trainer::{Lesson, Step};
-use super::{TrainError, Trainer};
+use super::{Home, TrainError, Trainer};
 use crate::data::Batching;
-use crate::data::{BrokenPicture, Pass, Place, Plan};
+use crate::data::{BrokenPicture, Pass, Plan};
 use crate::engine::Engine;
 use crate::model::Weights;
 use crate::parallel::Ranks;
@@ -98,9 +99,10 @@ pub fn iterations_of_epoch(items: usize, batch: u32, ranks: &dyn Ranks) -> Resul
 /// # Errors
 /// If data, folder or another rank fail, or gradients stay not finite; the last checkpoint is whole
 /// then.
-pub fn fit(
+pub fn fit<H: Home>(
     run: &Run<'_>,
-    trainer: &mut Trainer,
+    trainer: &mut Trainer<H>,
+    home: &H,
     engine: &mut Engine<'_>,
     ranks: &dyn Ranks,
     observer: &mut dyn Observer,
@@ -108,7 +110,8 @@ pub fn fit(
     let recipe = trainer.recipe;
     let of_epoch = iterations_of_epoch(run.training.items(), recipe.batch, ranks)?;
     let checkpoints = Checkpoints::new(run.folder, run.keep);
-    let progress = resume(trainer, &checkpoints, ranks, observer)?;
+    let progress = resume(trainer, &home.device(engine.cpu()), &checkpoints, ranks, observer)?;
+    trainer.join(&home.device(engine.cpu()), ranks)?;
     let mut fit = Fit {
         outputs: match ranks.rank() {
             0 => Some(Outputs::open(run, checkpoints, progress.iterations)?),
@@ -116,11 +119,18 @@ pub fn fit(
         },
         run,
         trainer,
+        home,
         engine,
         ranks,
         observer,
         progress,
-        of_epoch,
+        calendar: Calendar {
+            iterations: run.iterations,
+            of_epoch,
+            save_every: run.save_every,
+            validate_every: run.validate_every,
+            sample_every: run.sample_every,
+        },
         judged: None,
         begun: Instant::now(),
         images: 0,
@@ -129,8 +139,9 @@ pub fn fit(
 }
 
 /// Where the run stands, on every rank.
-fn resume(
-    trainer: &mut Trainer,
+fn resume<H: Home>(
+    trainer: &mut Trainer<H>,
+    d: &H::Device<'_>,
     checkpoints: &Checkpoints,
     ranks: &dyn Ranks,
     observer: &mut dyn Observer,
@@ -139,22 +150,23 @@ fn resume(
     if ranks.rank() == 0
         && let Some(saved) = checkpoints.newest(&mut |text| observer.warn(&text))?
     {
-        progress = state::restore(trainer, &saved.checkpoint, &saved.path)?;
+        progress = state::restore(trainer, d, &saved.checkpoint, &saved.path)?;
     }
-    state::share(trainer, progress, ranks)
+    state::share(trainer, d, progress, ranks)
 }
 
 /// A run under way.
-struct Fit<'a, 'r, 'w> {
+struct Fit<'a, 'r, 'w, H: Home> {
     run: &'r Run<'a>,
-    trainer: &'r mut Trainer,
+    trainer: &'r mut Trainer<H>,
+    home: &'r H,
     engine: &'r mut Engine<'w>,
     ranks: &'r dyn Ranks,
     observer: &'r mut dyn Observer,
     outputs: Option<Outputs>,
     progress: Progress,
-    /// Iterations of an epoch.
-    of_epoch: u64,
+    /// When what is due.
+    calendar: Calendar,
     /// What to judge by, once it has been read.
     judged: Option<Vec<Lesson>>,
     /// When the images that are counted began to be learnt from.
@@ -162,17 +174,18 @@ struct Fit<'a, 'r, 'w> {
     images: u64,
 }
 
-impl Fit<'_, '_, '_> {
+impl<H: Home> Fit<'_, '_, '_, H> {
     fn run(&mut self) -> Result<Ended, TrainError> {
         let mut done = self.progress.iterations;
         self.observer.begun(done, self.run.iterations);
         let plan = Plan::new(self.run.training.items(), self.batching(Pass::Training))?;
-        let epochs = self.run.iterations.div_ceil(self.of_epoch) as u32;
-        let mut batches = self.run.training.batches(&plan, self.place(done), epochs)?;
+        let calendar = self.calendar;
+        let mut batches =
+            self.run.training.batches(&plan, calendar.place(done), calendar.epochs())?;
         let (mut report, mut saved, mut ended) = (None, done, false);
         // A run that was killed between its checkpoint and the samples of it owes them still.
         if done > 0
-            && self.samples_are_due(done)
+            && calendar.samples(done)
             && self.outputs.as_ref().is_some_and(|outputs| !outputs.has_samples(done))
         {
             self.sample(done)?;
@@ -181,16 +194,11 @@ impl Fit<'_, '_, '_> {
             let lessons = self.lessons(&mut batches)?;
             ended = self.iteration(done, &lessons)?.is_break();
             done += 1;
-            let last = done == self.run.iterations;
-            if last || self.epochs_are_due(done, self.run.validate_every) {
+            if calendar.validates(done) {
                 report = self.validate(done)?;
             }
-            let due = match self.run.save_every {
-                0 => done.is_multiple_of(self.of_epoch),
-                every => done.is_multiple_of(every),
-            };
-            let sampled = self.samples_are_due(done);
-            if due || last || ended || sampled {
+            let sampled = calendar.samples(done);
+            if calendar.saves(done) || ended || sampled {
                 self.save()?;
                 saved = done;
             }
@@ -211,10 +219,6 @@ impl Fit<'_, '_, '_> {
         let (rank, ranks) = (self.ranks.rank() as u32, self.ranks.size() as u32);
         let shuffle = pass == Pass::Training && self.run.shuffle;
         Batching { pass, batch: recipe.batch, rank, ranks, seed: recipe.seed, shuffle }
-    }
-
-    fn place(&self, done: u64) -> Place {
-        Place { epoch: (done / self.of_epoch) as u32, batch: (done % self.of_epoch) as u32 }
     }
 
     /// This rank's share of the next batch, in as many parts as the recipe says.
@@ -239,7 +243,10 @@ impl Fit<'_, '_, '_> {
         let with_line =
             with_details || due(self.run.log_every) || number + 1 == self.run.iterations;
         let scale = self.trainer.loss_scale.map(|scale| scale.factor);
-        let step = self.trainer.step(&self.engine.cpu(), self.ranks, number, parts, with_line)?;
+        let step = {
+            let device = self.home.device(self.engine.cpu());
+            self.trainer.step(&device, self.ranks, number, parts, with_line)?
+        };
         self.images += u64::from(self.trainer.recipe.batch);
         self.note(number, &step)?;
         self.progress.iterations = number + 1;
@@ -247,7 +254,7 @@ impl Fit<'_, '_, '_> {
         if let Some(tally) = &step.tally {
             let rate = self.images as f64 / self.begun.elapsed().as_secs_f64();
             (self.begun, self.images) = (Instant::now(), 0);
-            let epoch = number / self.of_epoch;
+            let epoch = number / self.calendar.of_epoch;
             let of_step = Line::new(number, epoch, &step, tally, scale, rate, with_details);
             if let Some(outputs) = &mut self.outputs {
                 outputs.line(&of_step)?;
@@ -296,7 +303,7 @@ impl Fit<'_, '_, '_> {
         let mut tally = Tally::new(ladder, codes);
         for lesson in &judged {
             self.ranks.check()?;
-            self.trainer.judge(&self.engine.cpu(), lesson, &mut tally)?;
+            self.trainer.judge(&self.home.device(self.engine.cpu()), lesson, &mut tally)?;
         }
         self.judged = Some(judged);
         tally.sum(self.ranks)?;
@@ -311,9 +318,16 @@ impl Fit<'_, '_, '_> {
             self.progress.best_tail = Some(tail);
         }
         if let Some(outputs) = &mut self.outputs {
-            outputs.validated(done - 1, (done - 1) / self.of_epoch, &report, &tally.details())?;
+            outputs.validated(
+                done - 1,
+                (done - 1) / self.calendar.of_epoch,
+                &report,
+                &tally.details(),
+            )?;
             if best {
-                let records = state::records(self.trainer, &self.progress, self.run.given);
+                let numbers = state::read(self.trainer, &self.home.device(self.engine.cpu()))?;
+                let records =
+                    state::records(self.trainer, &numbers, &self.progress, self.run.given);
                 self.observer.wrote(&outputs.save_best(done, records)?);
             }
         }
@@ -325,20 +339,10 @@ impl Fit<'_, '_, '_> {
 
     fn save(&mut self) -> Result<(), TrainError> {
         let Some(outputs) = &mut self.outputs else { return Ok(()) };
-        let records = state::records(self.trainer, &self.progress, self.run.given);
+        let numbers = state::read(self.trainer, &self.home.device(self.engine.cpu()))?;
+        let records = state::records(self.trainer, &numbers, &self.progress, self.run.given);
         self.observer.wrote(&outputs.save(self.progress.iterations, records)?);
         Ok(())
-    }
-
-    /// Whether `done` iterations end an epoch after which what comes every so many epochs is due.
-    fn epochs_are_due(&self, done: u64, every: u32) -> bool {
-        let epoch = done / self.of_epoch;
-        every > 0 && done.is_multiple_of(self.of_epoch) && epoch.is_multiple_of(every.into())
-    }
-
-    fn samples_are_due(&self, done: u64) -> bool {
-        let (every, last) = (self.run.sample_every, done == self.run.iterations);
-        self.epochs_are_due(done, every) || (last && every > 0)
     }
 
     fn sample(&mut self, done: u64) -> Result<(), TrainError> {

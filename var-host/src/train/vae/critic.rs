@@ -3,23 +3,25 @@
 use var_kernel::model::weights::Maps;
 
 use crate::train::discriminator::{DiscriminatorConfig, tensors};
-use crate::train::initialise;
+use crate::train::home::{Home, OnProcessor};
 use crate::train::parameters::Layout;
 use crate::train::update::{Constants, Optimizer};
+use crate::train::{TrainError, initialise};
 
 /// A discriminator's weights and the optimizer's state.
-#[derive(Clone, Debug)]
-pub struct Critic {
+pub struct Critic<H: Home = OnProcessor> {
     /// Its sizes.
     pub config: DiscriminatorConfig,
     /// Where its tensors lie in flat memory.
     pub layout: Layout,
     /// Its weights.
-    pub weights: Vec<f32>,
+    pub weights: H::Numbers,
     /// The optimizer's state.
-    pub optimizer: Optimizer,
+    pub optimizer: Optimizer<H>,
     /// The gradient of the step under way.
-    pub gradients: Vec<f32>,
+    pub gradients: H::Numbers,
+    /// That of the part under way.
+    pub(super) of_part: H::Numbers,
     /// `‖∇ other losses‖ / ‖∇ judgement‖` at the decoder's last convolution in the step before, within
     /// [`Critic::RATIOS`]: what the judgement is multiplied by (Esser and others, "Taming Transformers
     /// for High-Resolution Image Synthesis", 2021, equation 7). Of the step before, so that a batch
@@ -27,18 +29,28 @@ pub struct Critic {
     pub ratio: [f32; 1],
 }
 
-impl Critic {
+impl<H: Home> Critic<H> {
     /// The least and the greatest ratio.
     pub const RATIOS: [f32; 2] = [0.015, 1e4];
 
     /// A discriminator before its first step.
-    pub fn new(config: DiscriminatorConfig, constants: Constants, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// If the device has not the memory.
+    pub fn new(
+        d: &H::Device<'_>,
+        config: DiscriminatorConfig,
+        constants: Constants,
+        seed: u64,
+    ) -> Result<Self, TrainError> {
         let layout = Layout::new(tensors(config));
         let mut weights = vec![0.0; layout.floats()];
         initialise::convolutional(&mut weights, &layout, 1.0, seed);
-        let optimizer = Optimizer::new(&layout, constants);
-        let gradients = vec![0.0; layout.floats()];
-        Self { config, layout, weights, optimizer, gradients, ratio: [0.0] }
+        let optimizer = Optimizer::new(d, &layout, constants)?;
+        let zeros = || H::zeros(d, layout.floats());
+        let (gradients, of_part) = (zeros()?, zeros()?);
+        let weights = H::keep(d, &layout, weights)?;
+        Ok(Self { config, layout, weights, optimizer, gradients, of_part, ratio: [0.0] })
     }
 
     /// Takes the norms of a step's gradients at the decoder's last convolution: of the other losses,
@@ -49,9 +61,9 @@ impl Critic {
             self.ratio[0] = ratio.clamp(Self::RATIOS[0], Self::RATIOS[1]);
         }
     }
+}
 
-    /// The grid of pictures of `side`.
-    pub fn maps(images: usize, side: usize) -> Maps {
-        Maps { batch: images, height: side, width: side }
-    }
+/// The grid of pictures of `side`.
+pub(super) fn maps(images: usize, side: usize) -> Maps {
+    Maps { batch: images, height: side, width: side }
 }

@@ -9,6 +9,17 @@ use crate::train::codebook::{Average, Residuals, Revival, Usage, average, usage}
 use crate::train::parameters::Layout;
 use var_kernel::model::VqvaeConfig;
 
+/// A codebook and what mirrors it, on the host: `codes × latent` each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Codebook {
+    /// The codes.
+    pub codes: Vec<f32>,
+    /// Their average, if one is kept.
+    pub mean: Option<Vec<f32>>,
+    /// The optimizer's averages.
+    pub moments: [Vec<f32>; 2],
+}
+
 /// The state that keeps a codebook in use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Keeper {
@@ -53,8 +64,8 @@ impl Keeper {
         }
     }
 
-    /// Notes a step's features, this rank's, and moves the codes among `weights`; codes that are dead
-    /// begin anew, in the `mean` of the weights and the optimizer's `moments` too.
+    /// Notes a step's features, this rank's, and moves the codes of `book`; codes that are dead begin
+    /// anew, in everything that mirrors it too.
     ///
     /// Before the first step all codes are dead: the first batch places them.
     ///
@@ -64,9 +75,7 @@ impl Keeper {
         &mut self,
         ranks: &dyn Ranks,
         residuals: &Residuals,
-        weights: &mut [f32],
-        mean: Option<&mut [f32]>,
-        moments: [&mut [f32]; 2],
+        book: &mut Codebook,
         iteration: u64,
     ) -> Result<(), RanksError> {
         let mut hits = usage::hits(residuals, self.codes);
@@ -77,31 +86,24 @@ impl Keeper {
             ranks.sum(&mut totals)?;
             let share = 1.0 / ranks.size() as f32;
             totals.iter_mut().for_each(|x| *x *= share);
-            average.step(&mut weights[self.range.clone()], &totals);
+            average.step(&mut book.codes, &totals);
         }
         let Some(revival) = self.revival else { return Ok(()) };
         if self.usage.dead(revival.least).is_empty() {
             return Ok(());
         }
         let all = gathered(residuals, ranks, self.latent)?;
-        let codebook = &weights[self.range.clone()];
-        let revived = revival.of(&self.usage, &all, codebook, self.latent, iteration);
-        self.place(&revived, weights, mean, moments);
+        let revived = revival.of(&self.usage, &all, &book.codes, self.latent, iteration);
+        self.place(&revived, book);
         Ok(())
     }
 
-    fn place(
-        &mut self,
-        revived: &[Revived],
-        weights: &mut [f32],
-        mut mean: Option<&mut [f32]>,
-        [m, v]: [&mut [f32]; 2],
-    ) {
+    fn place(&mut self, revived: &[Revived], book: &mut Codebook) {
+        let Codebook { codes, mean, moments: [m, v] } = book;
         for Revived { code, scale, place } in revived {
-            let start = self.range.start + code * self.latent;
-            let row = start..start + self.latent;
-            weights[row.clone()].copy_from_slice(place);
-            if let Some(mean) = &mut mean {
+            let row = code * self.latent..(code + 1) * self.latent;
+            codes[row.clone()].copy_from_slice(place);
+            if let Some(mean) = mean {
                 mean[row.clone()].copy_from_slice(place);
             }
             m[row.clone()].fill(0.0);

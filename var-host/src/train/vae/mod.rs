@@ -13,6 +13,7 @@
 pub mod critic;
 pub mod fit;
 pub mod keeper;
+mod part;
 pub mod pixels;
 pub mod recipe;
 pub mod state;
@@ -21,6 +22,6 @@ mod tests;
 pub mod trainer;
 
 pub use critic::Critic;
-pub use keeper::Keeper;
+pub use keeper::{Codebook, Keeper};
 pub use recipe::{CodebookRule, Recipe, Weights};
 pub use trainer::{Losses, Step, Trainer};

@@ -18,12 +18,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use var_kernel::memory::Floats;
 
 use super::{Critic, Trainer};
 use crate::checkpoint::{Checkpoint, Dtype, Record};
 use crate::model::settings::{self, Settings, VaeSettings};
 use crate::parallel::Ranks;
-use crate::train::TrainError;
+use crate::train::{Home, Layout, TrainError};
 
 /// The key of a [`Progress`] in the metadata.
 const KEY: &str = "train";
@@ -55,7 +56,7 @@ pub struct Progress {
 
 impl Progress {
     /// With what `trainer` counts.
-    fn of(&self, trainer: &Trainer) -> Self {
+    fn of<H: Home>(&self, trainer: &Trainer<H>) -> Self {
         Self {
             updates: trainer.optimizer.steps,
             critic_updates: trainer.critic.as_ref().map_or(0, |critic| critic.optimizer.steps),
@@ -65,7 +66,7 @@ impl Progress {
         }
     }
 
-    fn give(&self, trainer: &mut Trainer) {
+    fn give<H: Home>(&self, trainer: &mut Trainer<H>) {
         trainer.optimizer.steps = self.updates;
         trainer.keeper.usage.steps = self.counted;
         trainer.keeper.revived = self.revived;
@@ -75,45 +76,115 @@ impl Progress {
     }
 }
 
+/// The numbers of a trainer, for the host to read.
+pub struct Numbers<'a> {
+    /// The best weights.
+    model: Cow<'a, [f32]>,
+    flat: Named<'a>,
+}
+
+/// Tensors of a training by name, on the host.
+type Named<'a> = Vec<(&'static str, Cow<'a, [f32]>)>;
+
+/// Reads the numbers of `trainer`.
+///
+/// # Errors
+/// Only the device's own.
+pub fn read<'a, H: Home>(
+    trainer: &'a Trainer<H>,
+    d: &H::Device<'_>,
+) -> Result<Numbers<'a>, TrainError> {
+    let best = trainer.average.as_ref().unwrap_or(&trainer.weights);
+    Ok(Numbers { model: H::read(d, &trainer.layout, best)?, flat: flat(trainer, d)? })
+}
+
+/// A flat tensor of a training: where its numbers live.
+enum Flat<'a, H: Home> {
+    Device(&'a H::Numbers, &'a Layout),
+    Host(&'a [f32]),
+}
+
 /// The flat tensors of a training, by name; the model itself is not among them, except for the
 /// weights where what is saved is their average.
-fn flat(trainer: &Trainer) -> Vec<(&'static str, &[f32])> {
-    let Trainer { optimizer, keeper, critic, weights, average, .. } = trainer;
-    let mut all: Vec<(_, &[f32])> =
-        vec![("train.m", &optimizer.m), ("train.v", &optimizer.v), (HITS, &keeper.usage.hits)];
+fn tensors<H: Home>(trainer: &Trainer<H>) -> Vec<(&'static str, Flat<'_, H>)> {
+    let Trainer { optimizer, keeper, critic, weights, average, layout, .. } = trainer;
+    let mut all = vec![
+        ("train.m", Flat::Device(&optimizer.m, layout)),
+        ("train.v", Flat::Device(&optimizer.v, layout)),
+        (HITS, Flat::Host(&keeper.usage.hits)),
+    ];
     if average.is_some() {
-        all.push(("train.weights", weights));
+        all.push(("train.weights", Flat::Device(weights, layout)));
     }
     if let Some(average) = &keeper.average {
-        all.extend([("train.counts", &average.counts[..]), ("train.sums", &average.sums)]);
+        all.push(("train.counts", Flat::Host(&average.counts)));
+        all.push(("train.sums", Flat::Host(&average.sums)));
     }
-    if let Some(Critic { weights, optimizer, ratio, .. }) = critic {
-        all.extend([("train.disc.weights", &weights[..]), ("train.disc.m", &optimizer.m)]);
-        all.extend([("train.disc.v", &optimizer.v[..]), ("train.disc.ratio", ratio)]);
+    if let Some(Critic { weights, optimizer, ratio, layout, .. }) = critic {
+        all.push(("train.disc.weights", Flat::Device(weights, layout)));
+        all.push(("train.disc.m", Flat::Device(&optimizer.m, layout)));
+        all.push(("train.disc.v", Flat::Device(&optimizer.v, layout)));
+        all.push(("train.disc.ratio", Flat::Host(ratio)));
     }
     all
 }
 
-/// The same tensors in the same order, to write.
-fn flat_mut(trainer: &mut Trainer) -> Vec<(&'static str, &mut [f32])> {
-    let names: Vec<&'static str> = flat(trainer).into_iter().map(|(name, _)| name).collect();
-    let Trainer { optimizer, keeper, critic, weights, average, .. } = trainer;
-    let mut all = vec![&mut optimizer.m[..], &mut optimizer.v, &mut keeper.usage.hits];
-    if average.is_some() {
-        all.push(weights);
-    }
-    if let Some(average) = &mut keeper.average {
-        all.extend([&mut average.counts[..], &mut average.sums]);
-    }
-    if let Some(Critic { weights, optimizer, ratio, .. }) = critic {
-        all.extend([&mut weights[..], &mut optimizer.m, &mut optimizer.v, ratio]);
-    }
-    names.into_iter().zip(all).collect()
+fn flat<'a, H: Home>(trainer: &'a Trainer<H>, d: &H::Device<'_>) -> Result<Named<'a>, TrainError> {
+    let read = |(name, tensor)| {
+        let numbers = match tensor {
+            Flat::Device(numbers, layout) => H::read(d, layout, numbers)?,
+            Flat::Host(numbers) => Cow::Borrowed(numbers),
+        };
+        Ok((name, numbers))
+    };
+    tensors(trainer).into_iter().map(read).collect()
 }
 
-/// What to write of `trainer`.
-pub fn records<'a>(
-    trainer: &'a Trainer,
+/// Sets the flat tensors, in the order of [`tensors`] and as long as they are.
+fn set_flat<H: Home>(
+    trainer: &mut Trainer<H>,
+    d: &H::Device<'_>,
+    values: Vec<Vec<f32>>,
+) -> Result<(), TrainError> {
+    let Trainer { optimizer, keeper, critic, weights, average, layout, .. } = trainer;
+    let mut values = values.into_iter();
+    let mut next = || values.next().expect("one for each tensor");
+    optimizer.m = H::keep(d, layout, next())?;
+    optimizer.v = H::keep(d, layout, next())?;
+    keeper.usage.hits = next();
+    if average.is_some() {
+        *weights = H::keep(d, layout, next())?;
+    }
+    if let Some(average) = &mut keeper.average {
+        (average.counts, average.sums) = (next(), next());
+    }
+    if let Some(Critic { weights, optimizer, ratio, layout, .. }) = critic {
+        *weights = H::keep(d, layout, next())?;
+        optimizer.m = H::keep(d, layout, next())?;
+        optimizer.v = H::keep(d, layout, next())?;
+        ratio.copy_from_slice(&next());
+    }
+    Ok(())
+}
+
+/// Sets the best weights.
+fn set_model<H: Home>(
+    trainer: &mut Trainer<H>,
+    d: &H::Device<'_>,
+    model: Vec<f32>,
+) -> Result<(), TrainError> {
+    let model = H::keep(d, &trainer.layout, model)?;
+    match &mut trainer.average {
+        Some(average) => *average = model,
+        None => trainer.weights = model,
+    }
+    Ok(())
+}
+
+/// What to write of `trainer`, whose numbers are `numbers`.
+pub fn records<'a, H: Home>(
+    trainer: &Trainer<H>,
+    numbers: &'a Numbers<'_>,
     progress: &Progress,
     class_names: &[String],
 ) -> (Vec<Record<'a>>, BTreeMap<String, String>) {
@@ -127,17 +198,16 @@ pub fn records<'a>(
     ]);
     let scales = trainer.config.ladder.scales();
     let mut records = Vec::new();
-    let weights = trainer.best_weights();
     for tensor in trainer.layout.tensors() {
-        let values = &weights[tensor.range.clone()];
+        let values = &numbers.model[tensor.range.clone()];
         records.push(record(format!("vae.{}", tensor.name), tensor.shape.clone(), values));
     }
-    for (name, values) in flat(trainer) {
-        let shape = match name {
+    for (name, values) in &numbers.flat {
+        let shape = match *name {
             HITS => vec![scales, values.len() / scales],
             _ => vec![values.len()],
         };
-        records.push(record(name.to_owned(), shape, values));
+        records.push(record((*name).to_owned(), shape, values));
     }
     (records, metadata)
 }
@@ -151,8 +221,9 @@ fn record(name: String, shape: Vec<usize>, values: &[f32]) -> Record<'_> {
 ///
 /// # Errors
 /// If the checkpoint is of another model or lacks a part.
-pub fn restore(
-    trainer: &mut Trainer,
+pub fn restore<H: Home>(
+    trainer: &mut Trainer<H>,
+    d: &H::Device<'_>,
     checkpoint: &Checkpoint,
     path: &Path,
 ) -> Result<Progress, TrainError> {
@@ -177,19 +248,22 @@ pub fn restore(
         };
         model[tensor.range.clone()].copy_from_slice(values);
     }
-    for (name, into) in flat_mut(trainer) {
+    let mut flat = Vec::new();
+    for (name, tensor) in tensors(trainer) {
+        let wants = match tensor {
+            Flat::Device(numbers, _) => numbers.len(),
+            Flat::Host(numbers) => numbers.len(),
+        };
         match checkpoint.tensor(name).and_then(|tensor| tensor.as_f32()) {
-            Some(values) if values.len() == into.len() => into.copy_from_slice(values),
+            Some(values) if values.len() == wants => flat.push(values.to_vec()),
             found => {
                 let has = found.map_or("none".to_owned(), |values| values.len().to_string());
-                return Err(other(name, format!("{} floats", into.len()), has));
+                return Err(other(name, format!("{wants} floats"), has));
             }
         }
     }
-    match &mut trainer.average {
-        Some(average) => *average = model,
-        None => trainer.weights = model,
-    }
+    set_flat(trainer, d, flat)?;
+    set_model(trainer, d, model)?;
     progress.give(trainer);
     Ok(progress)
 }
@@ -198,8 +272,9 @@ pub fn restore(
 ///
 /// # Errors
 /// If the others cannot be reached.
-pub fn share(
-    trainer: &mut Trainer,
+pub fn share<H: Home>(
+    trainer: &mut Trainer<H>,
+    d: &H::Device<'_>,
     progress: Progress,
     ranks: &dyn Ranks,
 ) -> Result<Progress, TrainError> {
@@ -209,19 +284,18 @@ pub fn share(
     let mut bytes = serde_json::to_vec(&progress.of(trainer)).expect("plain numbers");
     ranks.broadcast(&mut bytes)?;
     let progress: Progress = serde_json::from_slice(&bytes).expect("what the first rank wrote");
-    let send = |values: &mut [f32]| -> Result<(), TrainError> {
-        let mut bytes = bytemuck::cast_slice(values).to_vec();
+    let send = |values: Cow<'_, [f32]>| -> Result<Vec<f32>, TrainError> {
+        let mut values = values.into_owned();
+        let mut bytes = bytemuck::cast_slice(&values).to_vec();
         ranks.broadcast(&mut bytes)?;
-        bytemuck::cast_slice_mut(values).copy_from_slice(&bytes);
-        Ok(())
+        bytemuck::cast_slice_mut(&mut values).copy_from_slice(&bytes);
+        Ok(values)
     };
-    for (_, values) in flat_mut(trainer) {
-        send(values)?;
-    }
-    match &mut trainer.average {
-        Some(average) => send(average)?,
-        None => send(&mut trainer.weights)?,
-    }
+    let Numbers { model, flat } = read(trainer, d)?;
+    let flat = flat.into_iter().map(|(_, values)| send(values));
+    let (flat, model) = (flat.collect::<Result<_, _>>()?, send(model)?);
+    set_flat(trainer, d, flat)?;
+    set_model(trainer, d, model)?;
     progress.give(trainer);
     Ok(progress)
 }

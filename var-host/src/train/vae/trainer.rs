@@ -1,29 +1,29 @@
 //! One step of a VQVAE's training.
 
-use var_kernel::cpu::Cpu;
-use var_kernel::model::VqvaeConfig;
-use var_kernel::model::weights::Maps;
-use var_kernel::ops::resize;
+use core::ops::DerefMut;
 
-use super::critic::Critic;
-use super::keeper::Keeper;
-use super::pixels::{self, Differences};
+use var_kernel::cpu::Cpu;
+use var_kernel::memory::{Device, Floats};
+use var_kernel::model::VqvaeConfig;
+
+use super::critic::{self, Critic};
+use super::keeper::{Codebook, Keeper};
+use super::part::Learnt;
+use super::pixels::Differences;
 use super::recipe::{CodebookRule, Recipe};
-use crate::engine::{Buffer, EngineError};
-use crate::grad::{ResizeBackward, Sums};
+use crate::grad::Sums;
 use crate::model::weights::vqvae_tensors;
 use crate::optim::Update;
 use crate::parallel::Ranks;
-use crate::train::codebook::{Residuals, Spread};
-use crate::train::discriminator::{self, Aim};
+use crate::train::home::{Home, OnProcessor};
 use crate::train::parameters::Layout;
 use crate::train::perceptual::Perceptual;
 use crate::train::room::{Needs, Room};
 use crate::train::update::{Constants, Optimizer};
-use crate::train::{TrainError, initialise, quantizer, vqvae};
+use crate::train::{TrainError, discriminator, initialise, quantizer, vqvae};
 
 /// A VQVAE in training.
-pub struct Trainer {
+pub struct Trainer<H: Home = OnProcessor> {
     /// Its sizes.
     pub config: VqvaeConfig,
     /// Where its tensors lie in flat memory.
@@ -31,35 +31,51 @@ pub struct Trainer {
     /// How it is trained.
     pub recipe: Recipe,
     /// The weights that the optimizer moves.
-    pub weights: Vec<f32>,
+    pub weights: H::Numbers,
     /// Their average, if one is kept.
-    pub average: Option<Vec<f32>>,
+    pub average: Option<H::Numbers>,
     /// The optimizer's state.
-    pub optimizer: Optimizer,
+    pub optimizer: Optimizer<H>,
     /// The codebook's state.
     pub keeper: Keeper,
     /// The discriminator, if there is one.
-    pub critic: Option<Critic>,
-    /// LPIPS, if it is part of the loss.
-    pub perceptual: Option<Perceptual>,
-    gradients: Vec<f32>,
-    rooms: [Buffers; 2],
+    pub critic: Option<Critic<H>>,
+    /// LPIPS and its weights, if it is part of the loss.
+    pub perceptual: Option<(Perceptual, H::Numbers)>,
+    group: H::Group,
+    pub(super) gradients: H::Numbers,
+    /// Of the network itself, and of those that judge its pictures.
+    pub(super) rooms: [Buffers<H>; 2],
+    /// Originals, what a judgement teaches, and latents' gradients, on the device.
+    pub(super) aside: [H::Working; 4],
+    /// Gradients of the decoder's last convolution: of the judgement, and of the other losses.
+    pub(super) last: Option<[H::Numbers; 2]>,
 }
 
 /// Memory of a forward pass and its way back.
-#[derive(Default)]
-struct Buffers {
-    values: Buffer,
-    gradients: Buffer,
-    scratch: Buffer,
+pub(super) struct Buffers<H: Home> {
+    values: H::Working,
+    gradients: H::Working,
+    scratch: H::Working,
 }
 
-impl Buffers {
-    fn room(&mut self, needs: Needs) -> Result<Room<'_, [f32]>, EngineError> {
+impl<H: Home> Default for Buffers<H> {
+    fn default() -> Self {
+        let [values, gradients, scratch] = Default::default();
+        Self { values, gradients, scratch }
+    }
+}
+
+impl<H: Home> Buffers<H> {
+    pub(super) fn room(
+        &mut self,
+        d: &H::Device<'_>,
+        needs: Needs,
+    ) -> Result<Room<'_, H::Slice>, TrainError> {
         Ok(Room {
-            values: self.values.at_least(needs.values)?,
-            gradients: self.gradients.at_least(needs.values)?,
-            scratch: self.scratch.at_least(needs.scratch)?,
+            values: H::room(d, &mut self.values, needs.values)?,
+            gradients: H::room(d, &mut self.gradients, needs.values)?,
+            scratch: H::room(d, &mut self.scratch, needs.scratch)?,
         })
     }
 }
@@ -104,37 +120,60 @@ pub struct Reconstructed {
 /// Adam's constants for a VQVAE and its discriminator (model.md, section 8).
 pub const CONSTANTS: Constants = Constants { beta_1: 0.5, beta_2: 0.9, eps: 1e-8, clip: 10.0 };
 
-impl Trainer {
+/// The decoder's last convolution, at whose gradients judgement and other losses are compared.
+const LAST: &str = "decoder.conv_out.weight";
+
+impl<H: Home> Trainer<H> {
     /// A VQVAE before its first step; LPIPS and a discriminator are part of the loss if they are
     /// given.
+    ///
+    /// # Errors
+    /// If the device has not the memory.
     pub fn new(
+        d: &H::Device<'_>,
         config: VqvaeConfig,
         recipe: Recipe,
         perceptual: Option<Perceptual>,
-        critic: Option<Critic>,
-    ) -> Self {
+        critic: Option<Critic<H>>,
+    ) -> Result<Self, TrainError> {
         let layout = Layout::new(vqvae_tensors(config));
         let mut weights = vec![0.0; layout.floats()];
         initialise::convolutional(&mut weights, &layout, recipe.gain, recipe.seed);
         let constants = Constants { clip: recipe.clip, ..CONSTANTS };
-        Self {
+        let average = (recipe.average > 0.0).then(|| H::keep(d, &layout, weights.clone()));
+        let perceptual = perceptual.map(|perceptual| {
+            let weights = H::keep(d, &perceptual.layout, perceptual.weights.clone())?;
+            Ok::<_, TrainError>((perceptual, weights))
+        });
+        let floats = layout.tensor(LAST).expect("a VQVAE's layout").range.len();
+        let last = critic
+            .is_some()
+            .then(|| Ok::<_, TrainError>([H::zeros(d, floats)?, H::zeros(d, floats)?]));
+        Ok(Self {
             keeper: Keeper::new(&config, &recipe, &layout, &weights),
-            optimizer: Optimizer::new(&layout, constants),
-            average: (recipe.average > 0.0).then(|| weights.clone()),
-            gradients: vec![0.0; layout.floats()],
+            optimizer: Optimizer::new(d, &layout, constants)?,
+            average: average.transpose()?,
+            group: H::Group::default(),
+            gradients: H::zeros(d, layout.floats())?,
             rooms: Default::default(),
+            aside: Default::default(),
+            last: last.transpose()?,
             critic,
-            perceptual,
+            perceptual: perceptual.transpose()?,
             config,
-            layout,
             recipe,
-            weights,
-        }
+            weights: H::keep(d, &layout, weights)?,
+            layout,
+        })
     }
 
-    /// The weights to use and to judge by: their average if one is kept.
-    pub fn best_weights(&self) -> &[f32] {
-        self.average.as_ref().unwrap_or(&self.weights)
+    /// Lets the devices of all ranks find each other, before the first step.
+    ///
+    /// # Errors
+    /// If another rank cannot be reached.
+    pub fn join(&mut self, d: &H::Device<'_>, ranks: &dyn Ranks) -> Result<(), TrainError> {
+        self.group = H::group(d, ranks)?;
+        Ok(())
     }
 
     /// Floats of a picture.
@@ -142,68 +181,74 @@ impl Trainer {
         3 * self.config.side() * self.config.side()
     }
 
-    /// Bytes that training takes, for images `images` at a time.
-    pub fn memory(&self, cpu: &Cpu<'_>, images: usize) -> u64 {
+    /// Bytes of everything together, for images `images` at a time.
+    pub fn memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
+        let mirrors = 4 + usize::from(self.average.is_some());
+        4 * (mirrors * self.layout.floats()) as u64 + self.working_memory(d, images)
+    }
+
+    /// Bytes of working memory that learning from `images` images at a time takes.
+    pub fn working_memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
         let of = |needs: Needs| 2 * needs.values + needs.scratch;
-        let maps = Critic::maps(images, self.config.side());
-        let judging = self.perceptual.iter().map(|perceptual| of(perceptual.needs(cpu, maps)));
-        let of_critic = |critic: &Critic| of(discriminator::needs(cpu, critic.config, maps));
+        let maps = critic::maps(images, self.config.side());
+        let judging = self.perceptual.iter().map(|(perceptual, _)| of(perceptual.needs(d, maps)));
+        let of_critic = |critic: &Critic<H>| of(discriminator::needs(d, critic.config, maps));
         let judging = judging.chain(self.critic.iter().map(of_critic)).max().unwrap_or(0);
-        let weights = self.weights.len() * (4 + usize::from(self.average.is_some()));
-        let own = of(vqvae::needs(cpu, self.config, images));
-        4 * (own + judging + weights) as u64
+        4 * (of(vqvae::needs(d, self.config, images)) + judging) as u64
     }
 
     /// Learns from this rank's share of a batch, given in parts; with the other ranks, all of which
     /// are at the same iteration. Weights stay as they are if a gradient is not finite.
     ///
-    /// `parts`: pictures in [−1, 1], each part the same number of them.
+    /// `cpu` does what stays on the host: the care of the codebook. `parts`: pictures in [−1, 1], each
+    /// part the same number of them.
     ///
     /// # Errors
     /// If there is too little memory or another rank cannot be reached.
     pub fn step(
         &mut self,
+        d: &H::Device<'_>,
         cpu: &Cpu<'_>,
         ranks: &dyn Ranks,
         iteration: u64,
         parts: &[Vec<f32>],
     ) -> Result<Step, TrainError> {
-        let Ok(()) = cpu.fill(&mut self.gradients[..], 0.0);
+        d.fill(&mut self.gradients, 0.0).map_err(Into::into)?;
         let adversarial = self.recipe.adversarial(iteration);
         if let Some(critic) = &mut self.critic {
-            let Ok(()) = cpu.fill(&mut critic.gradients[..], 0.0);
+            d.fill(&mut critic.gradients, 0.0).map_err(Into::into)?;
         }
-        let last = self.layout.tensor("decoder.conv_out.weight").expect("a VQVAE's layout");
-        let mut last = [vec![0.0; last.range.len()], vec![0.0; last.range.len()]];
-        let mut residuals = Residuals::new(self.config.ladder.scales());
-        let mut sums = [0.0; 6];
+        for last in self.last.iter_mut().flatten() {
+            d.fill(last, 0.0).map_err(Into::into)?;
+        }
+        let mut learnt = Learnt::new(self.config.ladder.scales());
         for part in parts {
-            self.learn_part(cpu, part, adversarial, &mut residuals, &mut sums, &mut last)?;
+            self.learn_part(d, cpu, part, adversarial, &mut learnt)?;
         }
-        ranks.sum(&mut self.gradients)?;
+        let Learnt { residuals, mut sums } = learnt;
+        H::sum(d, &mut self.group, ranks, &mut self.gradients)?;
         ranks.sum_f64(&mut sums)?;
         let rate = self.recipe.schedule.learning_rate(iteration);
         let decay = self.recipe.schedule.weight_decay(iteration);
-        let norm = self.update(cpu, rate, decay);
+        let norm = self.update(d, rate, decay)?;
         if norm.is_finite() {
-            let mean = self.average.as_deref_mut();
-            let moments = [&mut self.optimizer.m[..], &mut self.optimizer.v[..]];
-            let weights = &mut self.weights;
-            self.keeper.step(ranks, &residuals, weights, mean, moments, iteration)?;
+            let mut book = self.codebook(d)?;
+            self.keeper.step(ranks, &residuals, &mut book, iteration)?;
+            self.set_codebook(d, &book)?;
         }
         if adversarial > 0.0
-            && let Some(critic) = &mut self.critic
+            && let (Some(critic), Some(last)) = (&mut self.critic, &mut self.last)
         {
-            ranks.sum(&mut critic.gradients)?;
-            for gradient in &mut last {
-                ranks.sum(gradient)?;
+            H::sum(d, &mut self.group, ranks, &mut critic.gradients)?;
+            let mut norms = [0.0; 2];
+            for (gradient, norm) in last.iter_mut().zip(&mut norms) {
+                H::sum(d, &mut self.group, ranks, gradient)?;
+                *norm = d.sum_of_squares(gradient).map_err(Into::into)?.sqrt();
             }
-            let [others, judgement] = last
-                .map(|gradient| gradient.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt());
-            critic.note_ratio(others, judgement);
+            critic.note_ratio(norms[0], norms[1]);
             let Critic { layout, weights, optimizer, gradients, .. } = critic;
             // The discriminator's own, smaller decay is a tenth of the VQVAE's.
-            optimizer.update(cpu, layout, weights, gradients, 1.0, rate, 0.1 * decay);
+            optimizer.update(d, layout, weights, gradients, 1.0, rate, 0.1 * decay)?;
         }
         let images = f64::from(self.recipe.batch);
         let [absolute, squared, perceptual, quantizer, adversarial, discriminator] =
@@ -213,97 +258,57 @@ impl Trainer {
         Ok(Step { norm, rate, decay, losses })
     }
 
-    /// Adds the gradients of one part, its losses times its images, and its features.
-    fn learn_part(
-        &mut self,
-        cpu: &Cpu<'_>,
-        originals: &[f32],
-        adversarial: f32,
-        residuals: &mut Residuals,
-        sums: &mut [f64; 6],
-        last: &mut [Vec<f32>; 2],
-    ) -> Result<(), TrainError> {
-        let (config, layout, weights) = (self.config, &self.layout, &self.weights);
-        let images = originals.len() / (3 * config.side() * config.side());
-        let (count, share) = (images as f64, images as f32 / self.recipe.batch as f32);
-        let [own, judging] = &mut self.rooms;
-        let mut room = own.room(vqvae::needs(cpu, config, images))?;
-        let Ok(step) = vqvae::Step::forward(cpu, config, layout, weights, &mut room, originals);
-        let Ok(of_part) = Residuals::of(cpu, &config, &step, room.values);
-        let factors = self.recipe.weights;
-        let maps = Critic::maps(images, config.side());
+    /// The codebook and what mirrors it.
+    fn codebook(&self, d: &H::Device<'_>) -> Result<Codebook, TrainError> {
+        let read = |numbers: &H::Numbers| {
+            let mut there = vec![0.0; self.keeper.range.len()];
+            let run = numbers.range(self.keeper.range.clone());
+            d.download(&mut there, run).map_err(Into::into)?;
+            Ok::<_, TrainError>(there)
+        };
+        Ok(Codebook {
+            codes: read(&self.weights)?,
+            mean: self.average.as_ref().map(read).transpose()?,
+            moments: [read(&self.optimizer.m)?, read(&self.optimizer.v)?],
+        })
+    }
 
-        let pictures = &step.pictures(&mut room).0.to_vec()[..];
-        let gradient = &mut vec![0.0; pictures.len()][..];
-        let differences = Differences::of(pictures, originals);
-        let all = originals.len() / images * self.recipe.batch as usize;
-        let of_pixels = [factors.absolute, factors.squared];
-        pixels::backward(gradient, pictures, originals, of_pixels, all);
-        sums[0] += count * differences.absolute;
-        sums[1] += count * differences.squared;
-        if let Some(perceptual) = &self.perceptual {
-            let mut room = judging.room(perceptual.needs(cpu, maps))?;
-            let factor = factors.perceptual / self.recipe.batch as f32;
-            let both = [pictures, originals];
-            let network = &perceptual.weights[..];
-            let Ok(distances) =
-                perceptual.learn(cpu, network, &mut room, both, maps, gradient, factor);
-            sums[2] += distances.into_iter().map(f64::from).sum::<f64>();
+    /// Writes them back.
+    fn set_codebook(&mut self, d: &H::Device<'_>, book: &Codebook) -> Result<(), TrainError> {
+        let Codebook { codes, mean, moments: [m, v] } = book;
+        let range = &self.keeper.range;
+        let write = |numbers: &mut H::Numbers, from: &[f32]| {
+            d.upload(numbers.range_mut(range.clone()), from).map_err(Into::into)
+        };
+        write(&mut self.weights, codes)?;
+        if let (Some(average), Some(mean)) = (&mut self.average, mean) {
+            write(average, mean)?;
         }
-        sums[3] += count * step.quantizer_loss();
-        if adversarial > 0.0
-            && let Some(critic) = &mut self.critic
-        {
-            let judged = judge(cpu, critic, maps, share, judging, [pictures, originals])?;
-            let of_pictures = [&*gradient, &judged.gradient[..]];
-            for (into, dout) in last.iter_mut().zip(of_pictures) {
-                let (values, scratch) = (&*room.values, &mut *room.scratch);
-                let Ok(()) = step.last_weight_gradient(cpu, values, dout, into, scratch);
-            }
-            sums[4] += count * judged.adversarial;
-            sums[5] += count * judged.discriminator;
-            let factor = adversarial * critic.ratio[0];
-            let Ok(()) = cpu.add_scaled(gradient, &judged.gradient, factor);
-        }
-        let Ok(()) = cpu.add_scaled(step.pictures(&mut room).1, gradient, 1.0);
-
-        if factors.spread > 0.0 && self.keeper.usage.steps > 0 {
-            let spread = Spread { weight: factors.spread * share };
-            let codebook = &weights[self.keeper.range.clone()];
-            let of_scales =
-                spread.gradients(cpu, &self.keeper.usage, &of_part, codebook, config.latent);
-            let into = step.latents.of_mut(room.gradients);
-            for (scale, of_scale) in of_scales.iter().enumerate() {
-                let (from, to) = (config.ladder.finest(), config.ladder.sides()[scale]);
-                let d = resize::Dims { batch: images, from, to, channels: config.latent };
-                let Ok(()) = cpu.area_backward(into, of_scale, d);
-            }
-        }
-        residuals.append(&of_part);
-        let weight = factors.quantizer * share;
-        let Ok(()) = step.backward(cpu, weights, &mut self.gradients, &mut room, weight);
-        Ok(())
+        write(&mut self.optimizer.m, m)?;
+        write(&mut self.optimizer.v, v)
     }
 
     /// Moves the weights; returns the gradient's norm.
-    fn update(&mut self, cpu: &Cpu<'_>, rate: f64, decay: f64) -> f64 {
-        let codebook = self.keeper.range.clone();
-        let averaged = matches!(self.recipe.codebook, CodebookRule::Average(_));
-        if averaged {
-            self.gradients[codebook.clone()].fill(0.0);
+    fn update(&mut self, d: &H::Device<'_>, rate: f64, decay: f64) -> Result<f64, TrainError> {
+        let range = self.keeper.range.clone();
+        let mut before = Vec::new();
+        if matches!(self.recipe.codebook, CodebookRule::Average(_)) {
+            before.resize(range.len(), 0.0);
+            let gradient = self.gradients.range_mut(range.clone());
+            d.fill(gradient, 0.0).map_err(Into::into)?;
+            d.download(&mut before, self.weights.range(range.clone())).map_err(Into::into)?;
         }
-        let before = averaged.then(|| self.weights[codebook.clone()].to_vec());
-        let (layout, weights) = (&self.layout, &mut self.weights);
+        let (layout, weights) = (&self.layout, self.weights.deref_mut());
         let updated =
-            self.optimizer.update(cpu, layout, weights, &self.gradients, 1.0, rate, decay);
-        if let Some(before) = before {
-            self.weights[codebook].copy_from_slice(&before);
+            self.optimizer.update(d, layout, weights, &self.gradients, 1.0, rate, decay)?;
+        if !before.is_empty() {
+            d.upload(weights.range_mut(range), &before).map_err(Into::into)?;
         }
         if let (true, Some(average)) = (updated.norm.is_finite(), &mut self.average) {
             let decay = self.recipe.average_decay(self.optimizer.steps);
-            let Ok(()) = cpu.average(average, &self.weights, decay as f32);
+            d.average(average, &self.weights, decay as f32).map_err(Into::into)?;
         }
-        updated.norm
+        Ok(updated.norm)
     }
 
     /// What the best weights make of pictures.
@@ -312,65 +317,20 @@ impl Trainer {
     /// If there is too little memory.
     pub fn reconstruct(
         &mut self,
-        cpu: &Cpu<'_>,
+        d: &H::Device<'_>,
         originals: &[f32],
     ) -> Result<Reconstructed, TrainError> {
         let images = originals.len() / self.picture_len();
-        let needs = vqvae::needs(cpu, self.config, images);
-        let mut room = self.rooms[0].room(needs)?;
+        let needs = vqvae::needs(d, self.config, images);
+        let mut room = self.rooms[0].room(d, needs)?;
         let weights = self.average.as_ref().unwrap_or(&self.weights);
-        let Ok(step) =
-            vqvae::Step::forward(cpu, self.config, &self.layout, weights, &mut room, originals);
-        let clamped = step.pictures(&mut room).0.iter().map(|x| x.clamp(-1.0, 1.0)).collect();
+        let (config, layout) = (self.config, &self.layout);
+        let step = vqvae::Step::forward(d, config, layout, weights, &mut room, originals)
+            .map_err(Into::into)?;
+        let mut pictures = vec![0.0; originals.len()];
+        d.download(&mut pictures, step.pictures(&mut room).0).map_err(Into::into)?;
+        pictures.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
         let hits = quantizer::count(&self.config, &step.tokens);
-        Ok(Reconstructed { pictures: clamped, hits })
+        Ok(Reconstructed { pictures, hits })
     }
-}
-
-/// What the discriminator said to a part.
-struct Judged {
-    gradient: Vec<f32>,
-    adversarial: f64,
-    discriminator: f64,
-}
-
-/// Has the discriminator judge reconstructions, and learn from both kinds of pictures.
-fn judge(
-    cpu: &Cpu<'_>,
-    critic: &mut Critic,
-    maps: Maps,
-    share: f32,
-    buffers: &mut Buffers,
-    [pictures, originals]: [&[f32]; 2],
-) -> Result<Judged, TrainError> {
-    let Critic { config, layout, weights, gradients, .. } = critic;
-    let mut room = buffers.room(discriminator::needs(cpu, *config, maps))?;
-    let mut gradient = vec![0.0; pictures.len()];
-    let Ok(adversarial) = discriminator::mislead(
-        cpu,
-        *config,
-        layout,
-        &weights[..],
-        &mut gradient[..],
-        &mut room,
-        (pictures, maps),
-    );
-    gradient.iter_mut().for_each(|x| *x *= share);
-    let mut of_part = vec![0.0; gradients.len()];
-    let mut discriminator = 0.0;
-    for (pictures, aim) in [(originals, Aim::Real), (pictures, Aim::Made)] {
-        let Ok(loss) = discriminator::learn(
-            cpu,
-            *config,
-            layout,
-            &weights[..],
-            &mut of_part[..],
-            &mut room,
-            (pictures, maps),
-            aim,
-        );
-        discriminator += loss;
-    }
-    let Ok(()) = cpu.add_scaled(gradients, &of_part, share);
-    Ok(Judged { gradient, adversarial, discriminator })
 }

@@ -17,8 +17,9 @@ use super::{Recipe, Trainer};
 use crate::data::{Batch, Batching, BrokenPicture, Folder, Loader, Pass, Place, Plan, Views};
 use crate::parallel::Ranks;
 use crate::run::Checkpoints;
-use crate::train::TrainError;
+use crate::train::calendar::Calendar;
 use crate::train::codebook::Usage;
+use crate::train::{Home, TrainError};
 use outputs::Outputs;
 
 /// So many iterations in a row whose gradients are not finite end a run.
@@ -133,15 +134,17 @@ pub struct Ended {
     pub checkpoint: PathBuf,
 }
 
-/// Trains `trainer` until the run is done, from its newest checkpoint if it has one.
+/// Trains `trainer` until the run is done, from its newest checkpoint if it has one; `cpu` does what
+/// stays on the host.
 ///
 /// # Errors
 /// If data, folder or another rank fail, or gradients stay not finite; the last checkpoint is whole
 /// then.
-pub fn fit(
+pub fn fit<'c, H: Home>(
     run: &Run<'_>,
-    trainer: &mut Trainer,
-    cpu: &Cpu<'_>,
+    trainer: &mut Trainer<H>,
+    device: &H::Device<'c>,
+    cpu: &Cpu<'c>,
     ranks: &dyn Ranks,
     observer: &mut dyn Observer,
 ) -> Result<Ended, TrainError> {
@@ -152,24 +155,32 @@ pub fn fit(
     if ranks.rank() == 0
         && let Some(saved) = checkpoints.newest(&mut |text| observer.warn(&text))?
     {
-        progress = state::restore(trainer, &saved.checkpoint, &saved.path)?;
+        progress = state::restore(trainer, device, &saved.checkpoint, &saved.path)?;
     }
-    let progress = state::share(trainer, progress, ranks)?;
+    let progress = state::share(trainer, device, progress, ranks)?;
     let outputs = match ranks.rank() {
         0 => Some(Outputs::open(run.folder, checkpoints, progress.iterations)?),
         _ => None,
     };
+    trainer.join(device, ranks)?;
     let begun = Instant::now();
     let (shown, images) = (None, 0);
     let mut fit = Fit {
         run,
         trainer,
+        device,
         cpu,
         ranks,
         observer,
         outputs,
         progress,
-        of_epoch,
+        calendar: Calendar {
+            iterations: run.iterations,
+            of_epoch,
+            save_every: run.save_every,
+            validate_every: run.validate_every,
+            sample_every: run.sample_every,
+        },
         shown,
         begun,
         images,
@@ -178,16 +189,17 @@ pub fn fit(
 }
 
 /// A run under way.
-struct Fit<'a, 'r, 'c> {
+struct Fit<'a, 'r, 'c, H: Home> {
     run: &'r Run<'a>,
-    trainer: &'r mut Trainer,
+    trainer: &'r mut Trainer<H>,
+    device: &'r H::Device<'c>,
     cpu: &'r Cpu<'c>,
     ranks: &'r dyn Ranks,
     observer: &'r mut dyn Observer,
     outputs: Option<Outputs>,
     progress: Progress,
-    /// Iterations of an epoch.
-    of_epoch: u64,
+    /// When what is due.
+    calendar: Calendar,
     /// Pictures of the grid, once they have been read.
     shown: Option<Vec<f32>>,
     /// When the images that are counted began to be learnt from.
@@ -195,43 +207,31 @@ struct Fit<'a, 'r, 'c> {
     images: u64,
 }
 
-impl Fit<'_, '_, '_> {
+impl<H: Home> Fit<'_, '_, '_, H> {
     fn run(&mut self) -> Result<Ended, TrainError> {
         let mut done = self.progress.iterations;
         self.observer.begun(done, self.run.iterations);
-        let epochs = self.run.iterations.div_ceil(self.of_epoch) as u32;
-        let mut batches = self.loader(Pass::Training, self.place(done), epochs)?;
+        let calendar = self.calendar;
+        let mut batches = self.loader(Pass::Training, calendar.place(done), calendar.epochs())?;
         let (mut report, mut ended) = (None, false);
         while done < self.run.iterations && !ended {
             let batch = batches.next().expect("a run has as many batches as iterations")?;
             self.tell_broken(&batch.broken, "another stands in for it");
             ended = self.iteration(done, &batch)?.is_break();
             done += 1;
-            let epoch_done = done.is_multiple_of(self.of_epoch);
-            let epoch = done / self.of_epoch;
-            let after = |every: u32| epoch_done && every > 0 && epoch.is_multiple_of(every.into());
-            let last = done == self.run.iterations;
-            if last || after(self.run.validate_every) {
+            if calendar.validates(done) {
                 report = self.validate(done)?;
             }
-            if after(self.run.sample_every) || (last && self.run.sample_every > 0) {
+            if calendar.samples(done) {
                 self.show(done)?;
             }
-            let due = match self.run.save_every {
-                0 => epoch_done,
-                every => done.is_multiple_of(every),
-            };
             // Last: what a run that is killed before this has not written, it writes again.
-            if due || last || ended {
+            if calendar.saves(done) || ended {
                 self.save()?;
             }
         }
         let checkpoint = self.run.folder.join("ckpt-last.safetensors");
         Ok(Ended { progress: self.progress.clone(), report, checkpoint })
-    }
-
-    fn place(&self, done: u64) -> Place {
-        Place { epoch: (done / self.of_epoch) as u32, batch: (done % self.of_epoch) as u32 }
     }
 
     /// This rank's share of the batches, from `from` to the epoch before `until`.
@@ -259,7 +259,7 @@ impl Fit<'_, '_, '_> {
     /// One step, and the line of the log that is due.
     fn iteration(&mut self, number: u64, batch: &Batch) -> Result<ControlFlow<()>, TrainError> {
         let parts = self.parts(batch);
-        let step = self.trainer.step(self.cpu, self.ranks, number, &parts)?;
+        let step = self.trainer.step(self.device, self.cpu, self.ranks, number, &parts)?;
         self.images += u64::from(self.trainer.recipe.batch);
         self.note(number, &step)?;
         self.progress.iterations = number + 1;
@@ -290,7 +290,7 @@ impl Fit<'_, '_, '_> {
         let heard = trainer.critic.as_ref().filter(|_| trainer.recipe.adversarial(iter) > 0.0);
         Line {
             iter,
-            epoch: iter / self.of_epoch,
+            epoch: iter / self.calendar.of_epoch,
             psnr: pixels.psnr(),
             L1: pixels.absolute,
             L2: pixels.squared,
@@ -336,7 +336,7 @@ impl Fit<'_, '_, '_> {
             self.tell_broken(&batch.broken, "left out of the validation");
             self.ranks.check()?;
             for part in self.parts(&batch) {
-                let came = self.trainer.reconstruct(self.cpu, &part)?;
+                let came = self.trainer.reconstruct(self.device, &part)?;
                 let count = (part.len() / self.trainer.picture_len()) as f64;
                 let differences = Differences::of(&came.pictures, &part);
                 sums[0] += count;
@@ -370,10 +370,12 @@ impl Fit<'_, '_, '_> {
             self.progress.best_psnr = Some(report.val_psnr);
         }
         if let Some(outputs) = &mut self.outputs {
-            outputs.validated(done - 1, (done - 1) / self.of_epoch, &report)?;
+            outputs.validated(done - 1, (done - 1) / self.calendar.of_epoch, &report)?;
             if best {
                 let names = self.run.training.0.classes();
-                outputs.save_best(done, state::records(self.trainer, &self.progress, names))?;
+                let numbers = state::read(self.trainer, self.device)?;
+                let records = state::records(self.trainer, &numbers, &self.progress, names);
+                outputs.save_best(done, records)?;
             }
         }
         self.observer.validated(done, &report);
@@ -383,7 +385,8 @@ impl Fit<'_, '_, '_> {
     fn save(&mut self) -> Result<(), TrainError> {
         let Some(outputs) = &mut self.outputs else { return Ok(()) };
         let names = self.run.training.0.classes();
-        let records = state::records(self.trainer, &self.progress, names);
+        let numbers = state::read(self.trainer, self.device)?;
+        let records = state::records(self.trainer, &numbers, &self.progress, names);
         outputs.save(self.progress.iterations, records)
     }
 
@@ -396,7 +399,7 @@ impl Fit<'_, '_, '_> {
             Some(shown) => shown,
             None => self.shown_pictures()?,
         };
-        let came = self.trainer.reconstruct(self.cpu, &originals)?.pictures;
+        let came = self.trainer.reconstruct(self.device, &originals)?.pictures;
         if let Some(outputs) = &mut self.outputs {
             outputs.show(done, self.trainer.config.side(), &originals, &came)?;
         }

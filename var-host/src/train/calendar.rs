@@ -1,0 +1,96 @@
+//! When a run saves, validates and shows samples.
+
+use crate::data::Place;
+
+/// How long a run is, and how often what is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Calendar {
+    /// Iterations of the whole run.
+    pub iterations: u64,
+    /// Iterations of an epoch.
+    pub of_epoch: u64,
+    /// Iterations between two checkpoints; 0 for one an epoch.
+    pub save_every: u64,
+    /// Epochs between two validations; 0 for one at the end.
+    pub validate_every: u32,
+    /// Epochs between two samples; 0 for none.
+    pub sample_every: u32,
+}
+
+impl Calendar {
+    /// Epochs of the run, the last of which may be broken off.
+    pub fn epochs(&self) -> u32 {
+        self.iterations.div_ceil(self.of_epoch) as u32
+    }
+
+    /// Where in the data a run is that has done so many iterations.
+    pub fn place(&self, done: u64) -> Place {
+        Place { epoch: (done / self.of_epoch) as u32, batch: (done % self.of_epoch) as u32 }
+    }
+
+    /// Whether `done` iterations are all of them.
+    pub fn is_last(&self, done: u64) -> bool {
+        done == self.iterations
+    }
+
+    /// Whether a checkpoint is due after `done` iterations.
+    pub fn saves(&self, done: u64) -> bool {
+        let due = match self.save_every {
+            0 => done.is_multiple_of(self.of_epoch),
+            every => done.is_multiple_of(every),
+        };
+        due || self.is_last(done)
+    }
+
+    /// Whether a validation is due after `done` iterations.
+    pub fn validates(&self, done: u64) -> bool {
+        self.is_last(done) || self.after_epochs(done, self.validate_every)
+    }
+
+    /// Whether samples are due after `done` iterations.
+    pub fn samples(&self, done: u64) -> bool {
+        let last = self.is_last(done) && self.sample_every > 0;
+        last || self.after_epochs(done, self.sample_every)
+    }
+
+    /// Whether `done` iterations end an epoch after which what comes every so many epochs is due.
+    fn after_epochs(&self, done: u64, every: u32) -> bool {
+        let epoch = done / self.of_epoch;
+        every > 0 && done.is_multiple_of(self.of_epoch) && epoch.is_multiple_of(every.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAYS: Calendar =
+        Calendar { iterations: 25, of_epoch: 4, save_every: 0, validate_every: 2, sample_every: 0 };
+
+    /// The iterations after which something is due.
+    fn of(due: impl Fn(u64) -> bool) -> Vec<u64> {
+        (1..=25).filter(|done| due(*done)).collect()
+    }
+
+    #[test]
+    fn what_comes_by_epochs_comes_at_their_ends() {
+        assert_eq!(of(|done| DAYS.validates(done)), [8, 16, 24, 25]);
+        assert_eq!(of(|done| DAYS.saves(done)), [4, 8, 12, 16, 20, 24, 25]);
+        let seldom = Calendar { save_every: 10, validate_every: 0, ..DAYS };
+        assert_eq!(of(|done| seldom.saves(done)), [10, 20, 25]);
+        assert_eq!(of(|done| seldom.validates(done)), [25]);
+    }
+
+    #[test]
+    fn samples_that_nobody_wants_are_not_due_at_the_end_either() {
+        assert!(of(|done| DAYS.samples(done)).is_empty());
+        let with_samples = Calendar { sample_every: 3, ..DAYS };
+        assert_eq!(of(|done| with_samples.samples(done)), [12, 24, 25]);
+    }
+
+    #[test]
+    fn a_run_goes_on_in_the_epoch_it_left() {
+        assert_eq!(DAYS.epochs(), 7);
+        assert_eq!(DAYS.place(9), Place { epoch: 2, batch: 1 });
+    }
+}

@@ -1,0 +1,205 @@
+//! A card as the home of a run.
+//!
+//! Tensors lie there as the card's operations want them: a convolution's weights
+//! `outer × height × width × inner`. So do their gradients and averages, which are moved number by
+//! number and do not care.
+
+use core::time::Duration;
+use std::borrow::Cow;
+use std::thread;
+
+use var_kernel::cpu::Cpu;
+use var_kernel::cuda::{Cuda, Element, Group, Memory, Remote};
+use var_kernel::memory::{Device, Floats};
+
+use super::{Home, Layout, Precision, Ranks, TrainError};
+use crate::grad::Sums;
+
+/// Floats that are sent to other ranks at once: 16 MiB.
+const SENT_TOGETHER: usize = 1 << 22;
+
+/// How often it is asked whether a sum over cards is there.
+const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
+
+/// A card's memory.
+pub struct OnCard(Cuda);
+
+impl OnCard {
+    /// Trains on `cuda`, in its precision.
+    pub fn new(cuda: Cuda) -> Self {
+        Self(cuda)
+    }
+}
+
+impl Home for OnCard {
+    type Slice = Remote;
+    type Numbers = Memory;
+    type Working = Option<Memory>;
+    type Group = Option<Group>;
+    type Device<'d> = Cuda;
+    type Handle<'d> = &'d Cuda;
+
+    fn device<'d>(&'d self, _: Cpu<'d>) -> &'d Cuda {
+        &self.0
+    }
+
+    fn zeros(cuda: &Cuda, floats: usize) -> Result<Memory, TrainError> {
+        let mut memory = cuda.memory(floats)?;
+        cuda.fill(&mut memory, 0.0)?;
+        Ok(memory)
+    }
+
+    fn keep(cuda: &Cuda, layout: &Layout, numbers: Vec<f32>) -> Result<Memory, TrainError> {
+        assert_eq!(numbers.len(), layout.floats(), "numbers are not as long as their layout");
+        let mut memory = cuda.memory(numbers.len())?;
+        cuda.upload(&mut memory, &reordered(layout, &numbers, Order::OfTheCard))?;
+        Ok(memory)
+    }
+
+    fn read<'n>(
+        cuda: &Cuda,
+        layout: &Layout,
+        numbers: &'n Memory,
+    ) -> Result<Cow<'n, [f32]>, TrainError> {
+        let mut there = vec![0.0; numbers.len()];
+        cuda.download(&mut there, numbers)?;
+        Ok(Cow::Owned(reordered(layout, &there, Order::OfTheFile)))
+    }
+
+    fn room<'m>(
+        cuda: &Cuda,
+        working: &'m mut Option<Memory>,
+        floats: usize,
+    ) -> Result<&'m mut Remote, TrainError> {
+        if working.as_ref().is_none_or(|memory| memory.len() < floats) {
+            // The old memory goes first: the card may not have room for both.
+            *working = None;
+        }
+        let memory = match working {
+            Some(memory) => memory,
+            None => working.insert(cuda.memory(floats)?),
+        };
+        Ok(memory.range_mut(0..floats))
+    }
+
+    fn round(
+        cuda: &Cuda,
+        precision: Precision,
+        layout: &Layout,
+        weights: &Remote,
+        computed: &mut Remote,
+    ) -> Result<(), TrainError> {
+        let short = match precision {
+            Precision::F32 => Element::F32,
+            Precision::F16 => Element::F16,
+            Precision::Bf16 => Element::Bf16,
+        };
+        for tensor in layout.tensors() {
+            let from = weights.range(tensor.range.clone());
+            let to = computed.range_mut(tensor.range.clone());
+            cuda.convert(to, from, if tensor.is_rounded() { short } else { Element::F32 })?;
+        }
+        Ok(())
+    }
+
+    /// Joins the cards of all ranks, if NCCL is where each of them runs.
+    fn group(cuda: &Cuda, ranks: &dyn Ranks) -> Result<Option<Group>, TrainError> {
+        let (rank, size) = (ranks.rank(), ranks.size());
+        let mut able = [if Group::can_be() { 1.0 } else { 0.0 }];
+        ranks.sum(&mut able)?;
+        if size == 1 || able[0] < size as f32 {
+            return Ok(None);
+        }
+        let mut identity = if rank == 0 { Group::identity()?.to_vec() } else { Vec::new() };
+        ranks.broadcast(&mut identity)?;
+        let identity = identity.try_into().expect("what the first rank sent");
+        Ok(Some(Group::join(cuda, &identity, rank, size)?))
+    }
+
+    fn sum(
+        cuda: &Cuda,
+        group: &mut Option<Group>,
+        ranks: &dyn Ranks,
+        numbers: &mut Memory,
+    ) -> Result<(), TrainError> {
+        if ranks.size() == 1 {
+            return Ok(());
+        }
+        if let Some(group) = group {
+            group.begin_sum(numbers)?;
+            // A rank that is gone never joins in: only the ranks themselves hear of it.
+            while !group.is_done()? {
+                ranks.check()?;
+                thread::sleep(BETWEEN_LOOKS);
+            }
+            return Ok(());
+        }
+        let (length, mut there) = (numbers.len(), Vec::new());
+        for start in (0..length).step_by(SENT_TOGETHER) {
+            let run = numbers.range_mut(start..length.min(start + SENT_TOGETHER));
+            there.resize(run.len(), 0.0);
+            cuda.download(&mut there, run)?;
+            ranks.sum(&mut there)?;
+            cuda.upload(run, &there)?;
+        }
+        Ok(())
+    }
+
+    fn free(cuda: &Cuda) -> Option<u64> {
+        cuda.free_and_total().ok().map(|(free, _)| free)
+    }
+}
+
+/// In which order a convolution's weights lie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// `outer × height × width × inner`
+    OfTheCard,
+    /// `outer × inner × height × width`
+    OfTheFile,
+}
+
+/// The numbers with convolutions' weights brought into the order `wanted` from the other.
+fn reordered(layout: &Layout, numbers: &[f32], wanted: Order) -> Vec<f32> {
+    let mut all = numbers.to_vec();
+    for tensor in layout.tensors() {
+        let [_, inner, height, width] = tensor.shape[..] else { continue };
+        let (taps, from) = (height * width, &numbers[tensor.range.clone()]);
+        let outers = all[tensor.range.clone()].chunks_exact_mut(inner * taps);
+        for (to, from) in outers.zip(from.chunks_exact(inner * taps)) {
+            for i in 0..inner {
+                for tap in 0..taps {
+                    let (of_file, of_card) = (i * taps + tap, tap * inner + i);
+                    match wanted {
+                        Order::OfTheCard => to[of_card] = from[of_file],
+                        Order::OfTheFile => to[of_file] = from[of_card],
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::listing::Wanted;
+
+    #[test]
+    fn convolutions_go_there_and_back() {
+        let wanted = |name: &str, shape: &[usize]| Wanted {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            matrix: true,
+        };
+        let layout = Layout::new(vec![wanted("a", &[3, 5]), wanted("b", &[2, 3, 2, 2])]);
+        let numbers: Vec<f32> = (0..layout.floats()).map(|i| i as f32).collect();
+        let there = reordered(&layout, &numbers, Order::OfTheCard);
+        let of_b = layout.tensors()[1].range.start;
+        assert_eq!(there[..of_b], numbers[..of_b]);
+        let at = |i: usize| (of_b + i) as f32;
+        assert_eq!(there[of_b..of_b + 4], [at(0), at(4), at(8), at(1)]);
+        assert_eq!(reordered(&layout, &there, Order::OfTheFile), numbers);
+    }
+}
