@@ -6,9 +6,7 @@ use std::time::Instant;
 use anyhow::{Error, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
-use var_host::evaluate::{
-    ENOUGH, FEWEST, Keep, Metrics, NEIGHBOURS, Observer, Pictures, Reference, compare,
-};
+use var_host::evaluate::{ENOUGH, FEWEST, Keep, Metrics, NEIGHBOURS, Pictures, Reference, compare};
 use var_host::pictures::Picture;
 
 use crate::args::{InceptionOptions, Session, result};
@@ -50,7 +48,6 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    session.device.refuse_card("evaluation")?;
     let weights = options.inception.open()?;
     let side = options.inception.side();
     let samples = Pictures::open(&options.samples, side)?;
@@ -61,7 +58,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
             .map_err(|fault| Error::from(fault).context("--any-size compares them all the same"))?;
     }
     let (sample_images, reference_images) = (samples.count(), reference.count());
-    let mut observer = Observer::new(&weights, session.threads, session.isa)?;
+    let mut observer = session.observer(&weights)?;
     let mut progress = session.progress(sample_images + reference_images, "images");
     for (path, count, alone) in [
         (&options.samples, sample_images, true),

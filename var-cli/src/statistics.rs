@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use var_host::evaluate::{FEWEST, Keep, Observer, Pictures, write_statistics};
+use var_host::evaluate::{FEWEST, Keep, Pictures, write_statistics};
 use var_host::npz::{Element, NpzWriter};
 use var_host::pictures::Picture;
 
@@ -34,7 +34,6 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    session.device.refuse_card("evaluation")?;
     output::check_file(&options.output, session)?;
     let weights = options.inception.open()?;
     let pictures = Pictures::open(&options.pictures, options.inception.side())?;
@@ -42,7 +41,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     if count < FEWEST {
         return Err(too_few(&options.pictures, count));
     }
-    let mut observer = Observer::new(&weights, session.threads, session.isa)?;
+    let mut observer = session.observer(&weights)?;
     let mut writer = NpzWriter::create(&options.output, session.force)?;
     let stored = options.images.min(count);
     if stored > 0 {

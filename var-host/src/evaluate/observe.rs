@@ -69,6 +69,15 @@ impl<'a> Observer<'a> {
         Ok(Self { pass: Pass::new(weights), threads, isa })
     }
 
+    /// The same with the network on a card.
+    ///
+    /// # Errors
+    /// If the card has not the memory.
+    #[cfg(feature = "cuda")]
+    pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EvaluateError> {
+        Ok(Self { pass: self.pass.on_card(cuda)?, ..self })
+    }
+
     /// The processor as it is used here.
     pub fn cpu(&self) -> Cpu<'_> {
         Cpu::new(self.isa, &self.threads)

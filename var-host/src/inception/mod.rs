@@ -7,15 +7,20 @@
 //! | `layout` | every convolution and how they are joined |
 //! | `weights` | a checkpoint's tensors, batch normalisation folded into the convolutions |
 //! | `network` | the forward pass, on any backend that convolves and pools |
+//! | `card` | the same on a graphics card (feature `cuda`) |
 //! | `resize` | pictures of any size to 299 × 299, to the bit as TensorFlow 1 does |
 //! | `convert` | the published `.pth` to a file of ours |
 
+#[cfg(feature = "cuda")]
+mod card;
 mod convert;
 mod layout;
 mod network;
 mod resize;
 mod weights;
 
+#[cfg(feature = "cuda")]
+pub use card::OnCard;
 pub use convert::convert;
 pub use network::{Features, Pass};
 pub use weights::{Inception, tensors};

@@ -9,7 +9,7 @@ use var_kernel::memory::{Device, Floats};
 use var_kernel::ops::linear::{self, Epilogue};
 use var_kernel::ops::pool;
 use var_kernel::ops::rectangular_conv2d::{self, Activation};
-use var_kernel::ops::{Channels, Linear, Pool, RectangularConv2d};
+use var_kernel::ops::{Backend, Channels, Linear, Pool, RectangularConv2d};
 
 use super::layout::{self, Block, Branch, Conv, Pooling, SPATIAL_BLOCK};
 use super::resize::resize;
@@ -33,6 +33,8 @@ pub struct Pass<'a> {
     weights: &'a Inception,
     blocks: Vec<Block>,
     memory: Buffer,
+    #[cfg(feature = "cuda")]
+    card: Option<super::OnCard>,
 }
 
 /// What a device must compute for the network.
@@ -82,7 +84,23 @@ where
 impl<'a> Pass<'a> {
     /// The network with `weights`.
     pub fn new(weights: &'a Inception) -> Self {
-        Self { weights, blocks: layout::blocks(), memory: Buffer::default() }
+        Self {
+            weights,
+            blocks: layout::blocks(),
+            memory: Buffer::default(),
+            #[cfg(feature = "cuda")]
+            card: None,
+        }
+    }
+
+    /// The same on a card; the processor resizes.
+    ///
+    /// # Errors
+    /// If the card has not the memory.
+    #[cfg(feature = "cuda")]
+    pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
+        let card = super::OnCard::new(cuda, self.weights)?;
+        Ok(Self { card: Some(card), ..self })
     }
 
     /// What the network says of `pictures`, which are resized as its input wants them.
@@ -101,7 +119,13 @@ impl<'a> Pass<'a> {
             return Ok(Features::default());
         }
         let input = count * SIDE * SIDE * 3;
-        let floats = self.floats(cpu, count) + input + var_kernel::arena::ALIGNMENT;
+        #[cfg(feature = "cuda")]
+        if let Some(card) = &mut self.card {
+            let x = self.memory.at_least(input)?;
+            resize(cpu, x, pictures);
+            return Ok(card.features(&self.blocks, x, count)?);
+        }
+        let floats = floats(cpu, &self.blocks, count) + input + var_kernel::arena::ALIGNMENT;
         let mut arena = Arena::new(self.memory.at_least(floats)?);
         let x = arena.take(input);
         resize(cpu, x, pictures);
@@ -111,9 +135,9 @@ impl<'a> Pass<'a> {
             logits: vec![0.0; count * CLASSES],
         };
         let Features { pooled, spatial, logits } = &mut features;
-        let mut look = |map: &[f32], channels: usize| {
-            let cells = map.chunks_exact(channels);
-            spatial.extend(cells.flat_map(|cell| &cell[..SPATIAL_CHANNELS]));
+        let mut look_at = |map: &[f32], channels: usize| {
+            look(spatial, map, channels);
+            Ok(())
         };
         let Ok(()) = forward(
             cpu,
@@ -123,29 +147,38 @@ impl<'a> Pass<'a> {
             x,
             count,
             &mut arena,
-            &mut look,
+            &mut look_at,
         );
         Ok(features)
     }
-
-    /// Floats of working memory for so many pictures, besides the pictures.
-    fn floats(&self, cpu: &Cpu<'_>, pictures: usize) -> usize {
-        let dry = Dry::new(cpu);
-        let (mut lengths, peak): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
-        let mut arena = Arena::measured(&mut lengths[..], &peak);
-        let (mut pooled, mut logits, input): (Lengths, Lengths, Lengths) =
-            ([(); usize::MAX], [(); usize::MAX], [(); usize::MAX]);
-        let out = [&mut pooled[..pictures * POOLED], &mut logits[..pictures * CLASSES]];
-        let input = &input[..pictures * SIDE * SIDE * 3];
-        let Ok(()) =
-            forward(&dry, &self.blocks, &Sizes, out, input, pictures, &mut arena, &mut |_, _| {});
-        peak.get()
-    }
 }
+
+/// Appends the spatial features of a map's pictures.
+pub(super) fn look(spatial: &mut Vec<f32>, map: &[f32], channels: usize) {
+    let cells = map.chunks_exact(channels);
+    spatial.extend(cells.flat_map(|cell| &cell[..SPATIAL_CHANNELS]));
+}
+
+/// Floats of working memory for so many pictures, besides the pictures.
+pub(super) fn floats<B: Backend + Computes>(b: &B, blocks: &[Block], pictures: usize) -> usize {
+    let dry = Dry::new(b);
+    let (mut lengths, peak): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
+    let mut arena = Arena::measured(&mut lengths[..], &peak);
+    let (mut pooled, mut logits, input): (Lengths, Lengths, Lengths) =
+        ([(); usize::MAX], [(); usize::MAX], [(); usize::MAX]);
+    let out = [&mut pooled[..pictures * POOLED], &mut logits[..pictures * CLASSES]];
+    let input = &input[..pictures * SIDE * SIDE * 3];
+    let Ok(()) =
+        forward(&dry, blocks, &Sizes, out, input, pictures, &mut arena, &mut |_, _| Ok(()));
+    peak.get()
+}
+
+/// Sees a map and how many channels it has.
+type Look<'a, B> = dyn FnMut(&<B as Device>::Slice, usize) -> Result<(), <B as Device>::Error> + 'a;
 
 /// Pictures → pooled features and logits; `look` sees the map of the spatial features and how many
 /// channels it has.
-fn forward<B: Computes>(
+pub(super) fn forward<B: Computes>(
     b: &B,
     blocks: &[Block],
     weights: &impl Weights<B>,
@@ -153,7 +186,7 @@ fn forward<B: Computes>(
     x: &B::Slice,
     pictures: usize,
     arena: &mut Arena<'_, B::Slice>,
-    look: &mut dyn FnMut(&B::Slice, usize),
+    look: &mut Look<'_, B>,
 ) -> Result<(), B::Error> {
     let mut arena = arena.scope();
     // Of each block's input and output one is read, one written, in turn.
@@ -177,7 +210,7 @@ fn forward<B: Computes>(
             first += branch.outer(block.inner);
         }
         if block.name == SPATIAL_BLOCK {
-            look(out, block.outer());
+            look(out, block.outer())?;
         }
         (read, written, grid) = (written, read, out_grid);
     }

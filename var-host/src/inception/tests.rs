@@ -135,3 +135,47 @@ fn a_converted_file_is_the_same_network() {
     assert!(converted.logits() == inception().logits());
     assert!(convert(&from, &to, false).is_err(), "overwrote");
 }
+
+#[cfg(feature = "emulator")]
+mod on_cards {
+    use var_kernel::cuda::testing::{recorded, required};
+    use var_kernel::cuda::{Cuda, Options, Precision};
+
+    use super::*;
+
+    #[test]
+    fn every_convolution_is_asked_for_once() {
+        let (cuda, card) = recorded(Precision::F32, 8 << 30);
+        let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
+        let mut pass = Pass::new(inception()).on_card(cuda).unwrap();
+        let pictures: Vec<Picture> = (0..3).map(|n| image64("img/64", n)).collect();
+        let got = pass.features(&Cpu::new(Isa::best(), &threads), &pictures).unwrap();
+        let lengths = [got.pooled.len(), got.spatial.len(), got.logits.len()];
+        assert_eq!(lengths, [3 * POOLED, 3 * SPATIAL, 3 * CLASSES]);
+        let launched = card.launched();
+        let count = |part: &str| launched.iter().filter(|l| l.kernel.contains(part)).count();
+        assert_eq!(count("conv"), weights::convs().len(), "{launched:?}");
+        // Four poolings that halve, ten within blocks, one of the whole last map.
+        assert_eq!(count("pool"), 14, "{launched:?}");
+    }
+
+    /// An emulated card would take an hour.
+    #[test]
+    fn a_card_sees_what_the_processor_does() {
+        let Some(cuda) = required("cuda f32", Cuda::open(Options::default())) else { return };
+        let pictures: Vec<Picture> = (0..5).map(|n| image64("img/64", n)).collect();
+        let threads = Threads::new(2, SCRATCH_FLOATS).unwrap();
+        let cpu = Cpu::new(Isa::best(), &threads);
+        let mut pass = Pass::new(inception()).on_card(cuda).unwrap();
+        let (got, want) =
+            (pass.features(&cpu, &pictures).unwrap(), features(Isa::best(), 2, &pictures));
+        for (what, got, want) in [
+            ("pooled", &got.pooled, &want.pooled),
+            ("spatial", &got.spatial, &want.spatial),
+            ("logits", &got.logits, &want.logits),
+        ] {
+            let error = distance(got, want);
+            assert!(error < 1e-5, "{what}: off by {error:e}");
+        }
+    }
+}

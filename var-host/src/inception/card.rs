@@ -1,0 +1,125 @@
+//! The network on a card: its weights there, and the forward pass.
+
+use std::collections::HashMap;
+
+use var_kernel::arena::Arena;
+use var_kernel::cpu;
+use var_kernel::cuda::{Cuda, CudaError, Element, Matrix, Memory, Remote};
+use var_kernel::memory::{Device, Floats};
+
+use super::layout::{Block, Conv};
+use super::network::{self, Features, Weights};
+use super::weights::convs;
+use super::{CLASSES, Inception, POOLED, SIDE};
+
+/// A card that computes the network in its own precision.
+pub struct OnCard {
+    cuda: Cuda,
+    convs: HashMap<String, Folded>,
+    logits: Memory,
+    /// Working memory, kept from one call to the next.
+    memory: Option<Memory>,
+}
+
+struct Folded {
+    weight: Memory,
+    weights: usize,
+    bias: Memory,
+}
+
+impl OnCard {
+    /// Uploads the weights.
+    ///
+    /// # Errors
+    /// If the card has not the memory.
+    pub fn new(cuda: Cuda, inception: &Inception) -> Result<Self, CudaError> {
+        let element = cuda.precision().element();
+        let mut on_card = HashMap::new();
+        for Conv { name, inner, outer, kernel: [rows, columns], .. } in convs() {
+            let folded = inception.conv(&name);
+            let shape = [outer, inner, rows, columns];
+            let weight = cpu::Matrix::F32(&folded.weight);
+            let mut bias = cuda.memory(outer)?;
+            cuda.upload(&mut bias, &folded.bias)?;
+            let (weights, weight) = (weight.len(), cuda.upload_matrix(weight, &shape, element)?);
+            let _ = on_card.insert(name, Folded { weight, weights, bias });
+        }
+        let logits = cpu::Matrix::F32(inception.logits());
+        let logits = cuda.upload_matrix(logits, &[CLASSES, POOLED], element)?;
+        Ok(Self { cuda, convs: on_card, logits, memory: None })
+    }
+
+    /// The card.
+    pub fn cuda(&self) -> &Cuda {
+        &self.cuda
+    }
+
+    /// What the network says of `pictures` pictures whose input is `x`.
+    pub(super) fn features(
+        &mut self,
+        blocks: &[Block],
+        x: &[f32],
+        pictures: usize,
+    ) -> Result<Features, CudaError> {
+        let floats = network::floats(&self.cuda, blocks, pictures) + x.len();
+        // Every run in the arena begins at a whole number of cache lines.
+        let floats = floats + pictures * (POOLED + CLASSES) + 4 * var_kernel::arena::ALIGNMENT;
+        if self.memory.as_ref().is_none_or(|memory| memory.len() < floats) {
+            self.memory = None;
+        }
+        let mut memory = match self.memory.take() {
+            Some(memory) => memory,
+            None => self.cuda.memory(floats)?,
+        };
+        let features = self.forward(blocks, x, pictures, &mut memory);
+        self.memory = Some(memory);
+        features
+    }
+
+    fn forward(
+        &self,
+        blocks: &[Block],
+        x: &[f32],
+        pictures: usize,
+        memory: &mut Remote,
+    ) -> Result<Features, CudaError> {
+        let cuda = &self.cuda;
+        let mut arena = Arena::new(memory);
+        let input = arena.take(x.len());
+        cuda.upload(input, x)?;
+        assert_eq!(x.len(), pictures * SIDE * SIDE * 3, "one input for each picture");
+        let (pooled, logits) = (arena.take(pictures * POOLED), arena.take(pictures * CLASSES));
+        let mut features = Features::default();
+        let spatial = &mut features.spatial;
+        let mut look = |map: &Remote, channels: usize| {
+            let mut there = vec![0.0; map.len()];
+            cuda.download(&mut there, map)?;
+            network::look(spatial, &there, channels);
+            Ok(())
+        };
+        let out = [&mut *pooled, &mut *logits];
+        network::forward(cuda, blocks, self, out, input, pictures, &mut arena, &mut look)?;
+        for (to, from) in [(&mut features.pooled, pooled), (&mut features.logits, logits)] {
+            to.resize(from.len(), 0.0);
+            cuda.download(to, from)?;
+        }
+        Ok(features)
+    }
+}
+
+impl Weights<Cuda> for OnCard {
+    fn conv(&self, conv: &Conv) -> (Matrix<'_>, &Remote) {
+        let Folded { weight, weights, bias } = &self.convs[&conv.name];
+        (Matrix::new(weight, self.element(), *weights), bias)
+    }
+
+    fn logits(&self) -> Matrix<'_> {
+        Matrix::new(&self.logits, self.element(), CLASSES * POOLED)
+    }
+}
+
+impl OnCard {
+    fn element(&self) -> Element {
+        self.cuda.precision().element()
+    }
+}
