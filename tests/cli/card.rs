@@ -26,30 +26,36 @@ mod with_cards {
     use std::path::Path;
     use std::process::{Command, Output};
 
+    use var_host::checkpoint::Checkpoint;
+
     use super::Place;
-    use crate::cli::fixture;
+    use crate::launch::Ranks;
 
     const SMALL: [&str; 7] = ["sample", "--count", "2", "--seed", "3", "-o", "out.png"];
 
     /// Builds the fake driver and, if wanted, NVRTC into `folder`; false if there is no C compiler.
     fn build(folder: &Path, nvrtc: bool) -> bool {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cuda/fake_driver.c");
         let libraries: &[(&str, &[&str])] = &[("libcuda.so", &[]), ("libnvrtc.so", &["-DNVRTC"])];
-        for (name, define) in &libraries[..1 + usize::from(nvrtc)] {
-            let mut cc = Command::new("cc");
-            cc.args(["-shared", "-fPIC", "-w", "-o"])
-                .arg(folder.join(name))
-                .args(*define)
-                .arg(&source);
-            match cc.status() {
-                Err(_) => {
-                    eprintln!("skipped: no C compiler");
-                    return false;
-                }
-                Ok(status) => assert!(status.success(), "{name} does not compile"),
+        libraries[..1 + usize::from(nvrtc)]
+            .iter()
+            .all(|(name, define)| compile(folder, name, define))
+    }
+
+    /// Builds one of the fake's libraries; false if there is no C compiler.
+    fn compile(folder: &Path, name: &str, define: &[&str]) -> bool {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cuda/fake_driver.c");
+        let mut cc = Command::new("cc");
+        cc.args(["-shared", "-fPIC", "-w", "-o"]).arg(folder.join(name)).args(define).arg(&source);
+        match cc.status() {
+            Err(_) => {
+                eprintln!("skipped: no C compiler");
+                false
+            }
+            Ok(status) => {
+                assert!(status.success(), "{name} does not compile");
+                true
             }
         }
-        true
     }
 
     /// `var` where only what lies in `folder` stands for a driver.
@@ -156,23 +162,115 @@ mod with_cards {
         place.refused_by(&mut command(&place, folder.path(), "", &arguments), 1, message);
     }
 
+    /// The host's side of training: data, steps, validation, checkpoints; then a card that is lost on the
+    /// way.
     #[test]
-    fn what_cannot_use_a_card_refuses_one() {
+    fn a_card_lost_while_training_leaves_the_checkpoint_whole() {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
-        let model = fixture("default.safetensors");
-        for (arguments, message) in [
+        if !build(folder.path(), true) {
+            return;
+        }
+        crate::cli::train::data(&place);
+        for (train, more) in [
+            ("train", &["--depth", "1", "--width", "64", "--fp16", "1"][..]),
             (
-                &["validate", "--data", ".", "--model", &model][..],
-                "validation on a card is not there yet",
-            ),
-            (
-                &["train", "--data", ".", "--vae", &model, "--out", "run"],
-                "training on a card is not there yet",
+                "train-vae",
+                &[
+                    "--ch",
+                    "32",
+                    "--ch-mult",
+                    "1,1",
+                    "--blocks",
+                    "1",
+                    "--pn",
+                    "1_2_4",
+                    "--share-quant-resi",
+                    "1",
+                ],
             ),
         ] {
-            let arguments = [arguments, &["--device", "cuda"][..]].concat();
-            place.refused_by(&mut command(&place, folder.path(), "", &arguments), 1, message);
+            let options = ["--data", "data", "--bs", "4", "--iterations", "6", "--save-every", "2"];
+            let run = |fake: &str, out: &str, launches: u32| {
+                let out = ["-q", "--out", out, "--device", "cuda"];
+                let arguments = [&[train][..], &options, more, &out].concat();
+                let mut command = command(&place, folder.path(), fake, &arguments);
+                command.env("VAR_FAKE_LAUNCHES", launches.to_string());
+                command
+            };
+            let whole = format!("whole-{train}");
+            let Output { status, stdout, stderr } = run("counting", &whole, 0).output().unwrap();
+            let faults = String::from_utf8(stderr).unwrap();
+            assert!(status.success() && !faults.contains("fake driver:"), "{train}: {faults}");
+            let said = String::from_utf8(stdout).unwrap();
+            let line = said.lines().find(|line| line.starts_with("launches ")).expect("counted");
+            let launches = line[9..].split(',').next().unwrap().parse::<u32>().unwrap();
+            assert!(launches > 300, "{line}");
+            let iterations = |out: &str| {
+                let last = place.path(out).join("ckpt-last.safetensors");
+                let checkpoint = Checkpoint::open(&last).unwrap();
+                let state: serde_json::Value =
+                    serde_json::from_str(&checkpoint.metadata()["train"]).unwrap();
+                state["iterations"].as_u64().unwrap()
+            };
+            assert_eq!(iterations(&whole), 6, "{train}");
+            let lost = format!("lost-{train}");
+            place.refused_by(&mut run("lost", &lost, launches * 3 / 4), 1, "the card failed");
+            let done = iterations(&lost);
+            assert!((2..6).contains(&done) && done % 2 == 0, "{train}: {done}");
+            // And the run goes on from there.
+            let output = run("counting", &lost, 0).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(iterations(&lost), 6, "{train}");
         }
+    }
+
+    /// Two ranks on two cards: they add up over the cards, and a rank that dies ends the one that waits.
+    #[test]
+    fn ranks_add_up_over_their_cards() {
+        let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
+        if !build(folder.path(), true) {
+            return;
+        }
+        compile(folder.path(), "libnccl.so", &["-DNCCL"]);
+        crate::cli::train::data(&place);
+        let rank = |fake: &str, out: &str| {
+            let arguments = [
+                "train",
+                "--data",
+                "data",
+                "--bs",
+                "4",
+                "--depth",
+                "1",
+                "--width",
+                "64",
+                "-q",
+                "--iterations",
+                "6",
+                "--out",
+                out,
+                "--device",
+                "cuda",
+            ];
+            command(&place, folder.path(), fake, &arguments)
+        };
+        let limit = core::time::Duration::from_secs(60);
+        for output in Ranks::start([0, 1].map(|_| rank("pair", "run"))).wait(limit) {
+            let [said, faults] = [output.stdout, output.stderr]
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            assert!(output.status.success() && !faults.contains("fake driver:"), "{faults}");
+            assert!(said.contains("sums 6\n"), "{said}");
+        }
+        let mut ranks = Ranks::start([0, 1].map(|_| rank("waiting", "stuck")));
+        let begun = std::time::Instant::now();
+        while !place.path("stuck/log.jsonl").exists() {
+            assert!(begun.elapsed() < limit, "it does not begin");
+            std::thread::sleep(core::time::Duration::from_millis(20));
+        }
+        ranks.kill(1);
+        let outputs = ranks.wait(core::time::Duration::from_secs(30));
+        let faults = String::from_utf8_lossy(&outputs[0].stderr);
+        assert!(!outputs[0].status.success() && faults.contains("rank 1"), "{faults}");
     }
 
     /// The host's side of a whole run: what is loaded, captured and launched, and that all is given back.

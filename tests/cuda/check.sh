@@ -24,7 +24,10 @@ pack() {
             sed -n 's/.*"profile":{[^}]*"test":true.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
     }
     cp "$(program cargo test -p var-kernel --lib --features cuda)" "$folder/unit"
-    cp "$(program cargo test -p var-cli --test integration --features cuda)" "$folder/models"
+    # With emulated cards, which VAR_CARDS=real leaves out.
+    cp "$(program cargo test -p var-cli --test integration --features emulator)" "$folder/models"
+    cp "$(program cargo test -p var-host --lib --features emulator)" "$folder/host"
+    cp tests/cuda/compare.py "$folder/compare.py"
     cp -r fixtures "$folder/work/fixtures"
     cp tests/cuda/check.sh "$folder/check.sh"
     # NVRTC, which the card's machine may lack: one wheel.
@@ -45,7 +48,7 @@ results=${1:-${OUT:-$here/results}}
 mkdir -p "$results"
 results=$(cd "$results" && pwd)
 export LD_LIBRARY_PATH="$here/lib:${LD_LIBRARY_PATH:-}" VAR_REQUIRE=cuda,nvrtc
-export VAR_CUBINS="$results/cubins" CARGO_MANIFEST_DIR="$here/work/var-cli"
+export VAR_CARDS=real VAR_CUBINS="$results/cubins" CARGO_MANIFEST_DIR="$here/work/var-cli"
 limit=${LIMIT:-300}
 failed=0
 summary=$results/summary.txt
@@ -85,6 +88,9 @@ fi
 # against the processor and the golden files; the same bytes from run to run.
 step unit "$here/unit" cuda:: ops:: --test-threads 1
 step models "$here/models" cards:: --nocapture
+# Gradients against finite differences, training and evaluation against the processor.
+step gradients "$here/host" grad:: optim:: train:: inception:: --skip compiled --test-threads 1
+step training "$here/models" on_cards --nocapture
 cd "$results"
 same_bytes() {
     for turn in 1 2; do
@@ -127,5 +133,14 @@ for size in "16 1" "16 64" "30 1" "30 64"; do
     step "bench-d$depth-batch-$batch" "$here/var" bench --device cuda --depth "$depth" --dtype f16 --batch "$batch" --runs 5
 done
 grep -H -E 'class → picture|sampling|batch|peak' "$results"/bench-d*.txt 2>/dev/null | sed "s|$results/||" >>"$summary"
+
+# Against the reference code, of which REFERENCE names a clone.
+if [ -n "${REFERENCE:-}" ] && command -v python3 >/dev/null; then
+    LIMIT=1800 limit=1800 step compare python3 "$here/compare.py" --var "$here/var" --reference "$REFERENCE" \
+        -o "$results/compare.json"
+    grep -h "the reference's speed" "$results/compare.txt" >>"$summary" 2>/dev/null
+else
+    left_out "the comparison with the reference code: REFERENCE names no clone of it, or there is no python3"
+fi
 
 exit "$failed"

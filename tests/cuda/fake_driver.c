@@ -1,7 +1,8 @@
 /* An NVIDIA driver and an NVRTC that compute nothing, for tests of what is asked of them and of what is said
- * when they refuse. Memory is the host's. Built twice: as libcuda.so and, with -DNVRTC, as libnvrtc.so.
+ * when they refuse. Memory is the host's. Built as libcuda.so; with -DNVRTC as libnvrtc.so; with -DNCCL as libnccl.so.
  *
  * VAR_FAKE_CARD says what is wrong: none, old-driver, old-card, new-card, busy, full, tiny, lost;
+ * waiting, whose work never ends; pair, one of two;
  * anything else is a card.
  * What should never happen (writes past memory, allocations within a capture, things left behind) is said on
  * stderr, after "fake driver:". */
@@ -30,14 +31,38 @@ int nvrtcGetCUBINSize(void* program, size_t* size) { return *size = strlen(progr
 int nvrtcGetCUBIN(void* program, char* cubin) { return strcpy(cubin, program), 0; }
 int nvrtcDestroyProgram(void** program) { return free(*program), 0; }
 
+#elif defined(NCCL)
+
+static int joined, sums;
+
+typedef struct { char internal[128]; } Identity;
+
+int ncclGetUniqueId(Identity* identity) { return strcpy(identity->internal, "a fake group"), 0; }
+int ncclCommInitRank(void** member, int size, Identity identity, int rank) {
+    if (strcmp(identity.internal, "a fake group")) fprintf(stderr, "fake driver: another group is joined\n");
+    if (rank >= size) fprintf(stderr, "fake driver: rank %d of %d\n", rank, size);
+    return joined++, *member = &joined, 0;
+}
+int ncclAllReduce(const void* from, void* to, size_t count, int number, int sum, void* member, void* stream) {
+    if (number != 7 || sum != 0 || from != to) fprintf(stderr, "fake driver: another sum\n");
+    return sums++, 0;
+}
+int ncclCommGetAsyncError(void* member, int* error) { return *error = 0, 0; }
+int ncclCommDestroy(void* member) {
+    if (--joined) fprintf(stderr, "fake driver: more than one membership\n");
+    return printf("sums %d\n", sums), fflush(stdout), 0;
+}
+int ncclCommAbort(void* member) { return printf("aborted\n"), fflush(stdout), 0; }
+const char* ncclGetErrorString(int error) { return "an error"; }
+
 #else
 
-enum { OK = 0, OUT_OF_MEMORY = 2, NO_DEVICE = 100, BUSY = 46, FAILED = 719 };
+enum { OK = 0, OUT_OF_MEMORY = 2, NO_DEVICE = 100, BUSY = 46, NOT_READY = 600, FAILED = 719 };
 enum { MOST = 4096, ROOM = 1 << 30 };
 
 static struct { char* start; size_t bytes; } held[MOST];
 static size_t used;
-static int modules, events, graphs, streams, capturing, launches, graph_launches;
+static int retained, modules, events, graphs, streams, capturing, launches, graph_launches;
 
 static void wrong(const char* what) { fprintf(stderr, "fake driver: %s\n", what); }
 
@@ -51,11 +76,15 @@ static void inside(uint64_t address, size_t bytes) {
 
 static size_t room(void) { return is("full") ? ROOM / 16 : is("tiny") ? ROOM / 128 : ROOM; }
 
-static int lost(void) { return is("lost") && launches > 300; }
+/* Lost after so many launches: 300, or what VAR_FAKE_LAUNCHES says. */
+static int lost(void) {
+    const char* most = getenv("VAR_FAKE_LAUNCHES");
+    return is("lost") && launches > (most ? atoi(most) : 300);
+}
 
 int cuInit(unsigned flags) { return is("none") ? NO_DEVICE : OK; }
 int cuDriverGetVersion(int* version) { return *version = is("old-driver") ? 12040 : 13000, OK; }
-int cuDeviceGetCount(int* count) { return *count = 1, OK; }
+int cuDeviceGetCount(int* count) { return *count = is("pair") || is("waiting") ? 2 : 1, OK; }
 int cuDeviceGet(int* device, int number) { return *device = number, OK; }
 int cuDeviceGetName(char* name, int room, int device) { return strcpy(name, "fake card"), OK; }
 int cuDeviceGetAttribute(int* value, int attribute, int device) {
@@ -73,8 +102,12 @@ int cuGetErrorString(int error, const char** text) {
             : error == FAILED ? "unspecified launch failure" : "an error";
     return OK;
 }
-int cuDevicePrimaryCtxRetain(void** context, int device) { return *context = &used, is("busy") ? BUSY : OK; }
+int cuDevicePrimaryCtxRetain(void** context, int device) {
+    if (is("busy")) return BUSY;
+    return retained++, *context = &used, OK;
+}
 int cuDevicePrimaryCtxRelease_v2(int device) {
+    if (--retained) return OK;
     for (int i = 0; i < MOST; i++)
         if (held[i].start) wrong("memory is left");
     if (modules || events || graphs || streams) wrong("modules, events, graphs or streams are left");
@@ -84,6 +117,7 @@ int cuDevicePrimaryCtxRelease_v2(int device) {
 int cuCtxSetCurrent(void* context) { return context == &used ? OK : 201; }
 int cuStreamCreate(void** stream, unsigned flags) { return streams++, *stream = &streams, OK; }
 int cuStreamDestroy_v2(void* stream) { return streams--, OK; }
+int cuStreamQuery(void* stream) { return is("waiting") ? NOT_READY : lost() ? FAILED : OK; }
 int cuStreamSynchronize(void* stream) {
     if (capturing) wrong("a wait within a capture");
     return lost() ? FAILED : OK;

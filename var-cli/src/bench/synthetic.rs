@@ -60,7 +60,8 @@ impl Sizes {
             latent,
             ladder,
             unit_length: true,
-            shared_modulation: false,
+            // The one published model of this depth shares its AdaLN projection.
+            shared_modulation: depth == 36,
         };
         let vqvae = VqvaeConfig {
             codes,
@@ -97,7 +98,10 @@ pub(super) fn write(sizes: Sizes, dtype: DtypeName, session: &Session) -> Result
             records.extend(stored(&sizes.name(), name, &wanted, of_tensor(&wanted, dtype.into())));
         }
     }
-    session.say(&format!("{}: making up weights", path.display()))?;
+    // Not a result: those may be JSON.
+    if !session.quiet {
+        eprintln!("{}: making up weights", path.display());
+    }
     save(&path, records, &BTreeMap::new(), true)?;
     Ok(Temporary(path))
 }
