@@ -5,7 +5,7 @@
 //! | `vae.*` | the VQVAE: its average where one is kept |
 //! | `vae.quantize.ema_vocab_hit_SV` | average hits of the codes at each scale |
 //! | `train.weights` | the weights themselves, where an average is kept |
-//! | `train.m`, `train.v` | AdamW's averages, flat as [`Layout`](crate::train::Layout) says |
+//! | `train.m`, `train.v` | AdamW's averages, flat as [`Layout`] says |
 //! | `train.counts`, `train.sums` | the averages that move the codes, where they do |
 //! | `train.disc.*` | the discriminator, where there is one: weights, AdamW's averages, its weight |
 //!
