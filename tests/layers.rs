@@ -25,8 +25,8 @@ const HOST: [&str; 19] = [
     "inception",
     "evaluate",
     "scaling",
-    "optim",
     "grad",
+    "optim",
     "run",
     "train",
 ];

@@ -223,15 +223,14 @@ impl Cuda {
     /// If the lengths differ, or both formats are 16-bit ones.
     pub fn convert(&self, out: &mut Remote, x: &Remote, element: Element) -> Result<(), CudaError> {
         assert_eq!(out.len(), x.len(), "convert: lengths differ");
-        let kernel = match (self.element_of(x), element) {
-            _ if out.is_empty() => return Ok(()),
-            (has, wanted) if has == wanted => return self.copy_run(out, x),
-            (Element::F32, _) => NARROW,
-            (_, Element::F32) => WIDEN,
-            (has, wanted) => panic!("convert: {has:?} to {wanted:?}: two precisions on one card"),
-        };
-        let launch = Launch::for_each(kernel, x.len()).run(out).run(x).length(x.len());
-        self.launch(launch, [(out, element)])
+        match self.element_of(x) {
+            _ if out.is_empty() => Ok(()),
+            has if has == element => self.copy_run(out, x),
+            has => {
+                let launch = conversion(out.address(), element, x.address(), has, x.len());
+                self.launch(launch, [(out, element)])
+            }
+        }
     }
 
     /// Sends words to the card; returns their address there, good for the operation at hand.
@@ -317,7 +316,7 @@ impl Cuda {
             return Ok(from);
         }
         let to = self.scratch(wanted.words(numbers))?;
-        self.write_converted(to, wanted, from, has, numbers)?;
+        self.launch_between(conversion(to, wanted, from, has, numbers))?;
         Ok(to)
     }
 
@@ -340,28 +339,10 @@ impl Cuda {
         };
         let to = memory.address();
         if has_of.as_ref() != Some(&of) {
-            self.write_converted(to, wanted, run.address(), has, run.len())?;
+            self.launch_between(conversion(to, wanted, run.address(), has, run.len()))?;
         }
         self.kept.replace(Kept { memory: Some(memory), of: Some(of) });
         Ok(to)
-    }
-
-    /// Writes `numbers` numbers of format `has` at `from` to `to` as `wanted`.
-    fn write_converted(
-        &self,
-        to: u64,
-        wanted: Element,
-        from: u64,
-        has: Element,
-        numbers: usize,
-    ) -> Result<(), CudaError> {
-        let kernel = match (has, wanted) {
-            (Element::F32, _) => NARROW,
-            (_, Element::F32) => WIDEN,
-            _ => panic!("a run of {has:?} where {wanted:?} is wanted: two precisions on one card"),
-        };
-        let launch = Launch::new(kernel, [numbers.div_ceil(NUMBERS_OF_A_BLOCK), 1, 1], 256);
-        self.launch_between(launch.address(to).address(from).length(numbers))
     }
 
     /// The address of the first `numbers` numbers of `run` as `f32`.
@@ -373,6 +354,20 @@ impl Cuda {
     pub fn inner(&self) -> Element {
         self.precision.element()
     }
+}
+
+/// Writes `numbers` numbers of format `has` at `from` to `to` as `wanted`.
+///
+/// # Panics
+/// If both are 16-bit formats.
+fn conversion(to: u64, wanted: Element, from: u64, has: Element, numbers: usize) -> Launch {
+    let kernel = match (has, wanted) {
+        (Element::F32, _) => NARROW,
+        (_, Element::F32) => WIDEN,
+        _ => panic!("a run of {has:?} where {wanted:?} is wanted: two precisions on one card"),
+    };
+    let launch = Launch::new(kernel, [numbers.div_ceil(NUMBERS_OF_A_BLOCK), 1, 1], 256);
+    launch.address(to).address(from).length(numbers)
 }
 
 pub(crate) static FORMATS: Text = Text::new("formats", include_str!("formats.cu"));

@@ -201,4 +201,6 @@ pub(crate) static TEXTS: [&crate::cuda::text::Text; 16] = [
 #[cfg(all(test, feature = "cuda"))]
 mod cards;
 #[cfg(all(test, feature = "cuda"))]
+mod compiled;
+#[cfg(all(test, feature = "cuda"))]
 mod twins;

@@ -22,7 +22,7 @@ const REGISTERS: u32 = 65_536;
 ///
 /// # Panics
 /// If it is not and `VAR_REQUIRE` names it.
-fn has_nvrtc() -> bool {
+pub(crate) fn has_nvrtc() -> bool {
     if compile::is_present() {
         return true;
     }
@@ -75,30 +75,4 @@ fn report(text: &'static Text, short: Element, (major, minor): (u32, u32), said:
     }
     let unseen: Vec<&str> = text.kernels().filter(|name| !seen.contains(name)).collect();
     assert!(!seen.is_empty() && unseen.is_empty(), "{}: no report on {unseen:?}", text.name);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cuda::{CudaError, FORMATS, peak};
-    use crate::ops::TEXTS;
-
-    #[test]
-    fn every_kernel_compiles_for_every_card() {
-        assert_compiles(&TEXTS);
-        assert_compiles(&[&FORMATS, &peak::TEXT]);
-    }
-
-    #[test]
-    fn an_architecture_nvrtc_does_not_know_is_named() {
-        if !has_nvrtc() {
-            return;
-        }
-        let outcome = compile::cubin(TEXTS[0], Element::F16, (19, 7));
-        assert!(
-            matches!(outcome, Err(CudaError::OldCompiler { capability: (19, 7), .. })),
-            "{:?}",
-            outcome.map(|cubin| std::format!("{} bytes", cubin.len()))
-        );
-    }
 }

@@ -17,6 +17,8 @@ use std::{env, eprintln};
 
 pub use super::driver::recording::{Launched, Recording};
 pub use compiled::assert_compiles;
+#[cfg(test)]
+pub(crate) use compiled::has_nvrtc;
 
 use super::{Cubins, Cuda, CudaError, Matrix, Memory, Options, Precision, Remote};
 use crate::cpu;
