@@ -9,7 +9,7 @@ use var_host::train::transformer::{Batch, Losses, Room, learn, needs};
 use var_host::train::update::{Constants, Optimizer};
 use var_host::train::{Home, Layout, OnProcessor};
 use var_kernel::cpu::Isa;
-use var_kernel::model::VarConfig;
+use var_kernel::model::{Ladder, VarConfig};
 
 use crate::support::{Golden, GoldenModel, assert_close, assert_near, scale_major, with_cpu};
 
@@ -22,6 +22,7 @@ struct Lesson {
     labels: Vec<u32>,
     /// `images × (L − 1) × latent`
     input: Vec<f32>,
+    recomputes: bool,
 }
 
 impl Lesson {
@@ -40,6 +41,7 @@ impl Lesson {
             tokens: golden.integers("tokens"),
             labels: golden.integers("labels"),
             input: golden.floats("teacher_input").1,
+            recomputes: false,
         }
     }
 
@@ -62,7 +64,7 @@ impl Lesson {
             .collect();
         let input = self.input_of(images.clone());
         assert_eq!(input.len(), count * (all - 1) * latent);
-        let needs = needs(device, self.config, count, scales);
+        let needs = needs(device, self.config, count, scales, self.recomputes);
         let mut working: [H::Working; 3] = Default::default();
         let lengths = [needs.values, needs.values, needs.scratch];
         let mut rooms = working.iter_mut().zip(lengths).map(|(working, floats)| {
@@ -81,6 +83,7 @@ impl Lesson {
             factors: None,
             scales,
             smoothing,
+            recomputes: self.recomputes,
         };
         let losses = learn(
             device,
@@ -169,6 +172,40 @@ fn every_thread_count_and_instruction_set_gives_the_same_gradients() {
             assert!(*first == gradients, "{isa:?} with {threads} threads gives other gradients");
         }
     }
+}
+
+#[test]
+fn what_is_computed_anew_gives_the_same_gradients_in_less_memory() {
+    let kept = Lesson::new();
+    let anew = Lesson { recomputes: true, ..Lesson::new() };
+    let (length, scales) = (kept.config.ladder.length(), kept.config.ladder.scales());
+    let each = vec![1.0 / length as f32; length];
+    with_cpu(2, Isa::best(), |cpu| {
+        let [kept, anew] = [&kept, &anew].map(|lesson| {
+            let floats = needs(cpu, lesson.config, 64, scales, lesson.recomputes).values;
+            (floats, lesson.learn::<OnProcessor>(cpu, &lesson.weights, 0..3, scales, 0.1, &each))
+        });
+        assert!(kept.1.0.losses == anew.1.0.losses, "other losses");
+        assert!(kept.1.1 == anew.1.1, "other gradients");
+        assert!(anew.0 * 3 < kept.0 * 2, "{} floats of {}", anew.0, kept.0);
+        // Of the published model of depth 16, 256 pixels.
+        let ladder = Ladder::named("256").expect("a published ladder");
+        let d16 = VarConfig {
+            depth: 16,
+            width: 1024,
+            heads: 16,
+            hidden: 4096,
+            classes: 1000,
+            codes: 4096,
+            latent: 32,
+            ladder,
+            unit_length: true,
+            shared_modulation: false,
+        };
+        let [kept, anew] = [false, true].map(|anew| needs(cpu, d16, 64, 10, anew).values);
+        println!("d16, 64 images: {kept} floats kept, {anew} anew");
+        assert!(anew * 7 < kept * 2, "{anew} floats of {kept}");
+    });
 }
 
 #[test]
@@ -283,6 +320,13 @@ mod on_cards {
                 assert_close(&name, &[loss], &want, 2e-5);
                 lesson.compare(&golden, "grad.ls0.1.", &gradients);
                 continue;
+            }
+            if precision == cuda::Precision::F16 {
+                let anew = Lesson { recomputes: true, ..Lesson::new() };
+                let weights = &lesson.weights;
+                let (_, again) =
+                    anew.learn::<OnCard>(&card, weights, 0..images, scales, 0.1, &each);
+                assert!(gradients == again, "{name}: what is computed anew is other");
             }
             // 11 and 8 binary digits, over some forty products.
             let (of_loss, of_gradients) = match precision {

@@ -115,7 +115,7 @@ fn the_quantizers_gradients_are_the_references() {
         let Ok(()) = quantizer::loss_backward(cpu, &mut gradients[..], &values, &sums, given, 1.0);
         let mut scratch = vec![f32::NAN; tape.scratch(cpu)];
         let mut memory = Memory {
-            values: &values[..],
+            values: &mut values[..],
             weights,
             value_gradients: &mut gradients[..],
             weight_gradients: Some(&mut of_weights[..]),

@@ -99,13 +99,14 @@ pub(crate) fn check(engine: &Engine<'_>, batch: usize, wants: u64) -> Result<()>
 
 /// Refuses to learn from `batch` images in `parts` parts where there is not the memory: `working` bytes
 /// of a card that has `free` left and holds the weights already, or else `all` bytes of this machine,
-/// whose memory counts when it is touched.
+/// whose memory counts when it is touched. `or` is what else would help.
 pub(crate) fn check_training(
     batch: u32,
     parts: u32,
     free: Option<u64>,
     working: u64,
     all: u64,
+    or: &str,
 ) -> Result<()> {
     let (wants, has, place) = match free {
         Some(free) => (working, Some(free), "the card"),
@@ -114,7 +115,7 @@ pub(crate) fn check_training(
     match has {
         Some(has) if wants > has => bail!(
             "--bs {batch} in --ac {parts} parts takes {} of memory, {place} has {} left: learn in \
-             more parts",
+             more parts{or}",
             text(wants),
             text(has)
         ),

@@ -36,12 +36,14 @@ pub struct Arena<'m, S: Floats + ?Sized> {
     peak: Option<&'m Cell<usize>>,
     /// Where memory that was never given begins, in an arena that keeps.
     kept: Option<&'m Cell<usize>>,
+    /// The same within a turn, in an arena whose turns share memory.
+    of_turn: Option<&'m Cell<usize>>,
 }
 
 impl<'m, S: Floats + ?Sized> Arena<'m, S> {
     /// An arena over all of `memory`.
     pub fn new(memory: &'m mut S) -> Self {
-        Self { free: Some(memory), taken: 0, peak: None, kept: None }
+        Self { free: Some(memory), taken: 0, peak: None, kept: None, of_turn: None }
     }
 
     /// An arena that notes in `peak` the most floats taken at once, over all of its scopes.
@@ -58,6 +60,12 @@ impl<'m, S: Floats + ?Sized> Arena<'m, S> {
     pub fn keeping(memory: &'m mut S, kept: &'m Cell<usize>) -> Self {
         assert_eq!(kept.get(), 0, "an arena that keeps begins with nothing kept");
         Self { kept: Some(kept), ..Self::new(memory) }
+    }
+
+    /// The same, but what is kept within one [`Arena::turn`] is given away with the next: a backward pass
+    /// must compute it anew.
+    pub fn in_turns(self, of_turn: &'m Cell<usize>) -> Self {
+        Self { of_turn: Some(of_turn), ..self }
     }
 
     /// Also notes in `peak` the most floats in use at once.
@@ -125,8 +133,20 @@ impl<'m, S: Floats + ?Sized> Arena<'m, S> {
 
     /// A child over what is left; its runs are free again when it is dropped, unless they are kept.
     pub fn scope(&mut self) -> Arena<'_, S> {
-        let Self { taken, peak, kept, .. } = *self;
-        Arena { free: self.free.as_deref_mut(), taken, peak, kept }
+        let Self { taken, peak, kept, of_turn, .. } = *self;
+        Arena { free: self.free.as_deref_mut(), taken, peak, kept, of_turn }
+    }
+
+    /// A child for one of several like stretches of work: a scope, but that its runs are kept until it is
+    /// dropped, and no longer, in an arena in turns. Also where its runs begin, if so.
+    pub fn turn(&mut self) -> (Arena<'_, S>, Option<usize>) {
+        let mut turn = self.scope();
+        let start = turn.of_turn.zip(turn.kept).map(|(of_turn, kept)| {
+            of_turn.set(kept.get());
+            (turn.kept, turn.of_turn) = (Some(of_turn), None);
+            kept.get()
+        });
+        (turn, start)
     }
 }
 
@@ -170,6 +190,37 @@ mod tests {
         arena.instead_of(spent, 8).fill(4.0);
         assert_eq!((kept.get(), peak.get()), (16 + 32 + 16 + 16, 16 + 32 + 64));
         assert_eq!([0, 16, 48, 64].map(|at| memory[at]), [1.0, 2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn turns_share_memory_and_keep_what_is_theirs() {
+        let (mut memory, kept, of_turn, peak) =
+            ([0.0_f32; 256], Cell::new(0), Cell::new(0), Cell::new(0));
+        let arena = Arena::keeping(&mut memory[..], &kept).in_turns(&of_turn);
+        let mut arena = arena.measuring(&peak);
+        arena.take(16).fill(1.0);
+        for turn in [2.0, 3.0] {
+            let out = arena.take(16);
+            let (mut child, start) = arena.turn();
+            assert_eq!(start, Some(if turn == 2.0 { 32 } else { 48 }));
+            child.scope().take(16).fill(turn);
+            let second = child.take(16);
+            second.fill(10.0 * turn);
+            out.fill(second[0]);
+        }
+        arena.take(16).fill(9.0);
+        assert_eq!((kept.get(), peak.get()), (64, 80));
+        // Two outputs, then what came after the turns, over the last one's first run.
+        assert_eq!([0, 16, 32, 48, 64].map(|at| memory[at]), [1.0, 20.0, 30.0, 9.0, 30.0]);
+    }
+
+    #[test]
+    fn without_turns_one_is_a_scope() {
+        let (mut memory, kept) = ([0.0_f32; 64], Cell::new(0));
+        let mut arena = Arena::keeping(&mut memory[..], &kept);
+        let (mut turn, start) = arena.turn();
+        turn.take(16);
+        assert_eq!((start, kept.get()), (None, 16));
     }
 
     #[test]

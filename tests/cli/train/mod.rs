@@ -266,6 +266,21 @@ fn half_precision_is_close_and_keeps_its_scale() {
 }
 
 #[test]
+fn what_is_computed_anew_leaves_the_same_run() {
+    let place = Place::new();
+    data(&place);
+    for (out, more) in [("kept", &[][..]), ("anew", &["--recompute"])] {
+        let options = small(&["--iterations", "5", "-q", "--out", out]);
+        place.var(&[&options[..], more].concat());
+    }
+    let checkpoint = |run| place.bytes(&format!("{run}/ckpt-last.safetensors"));
+    assert!(checkpoint("kept") == checkpoint("anew"), "another checkpoint");
+    // And a run may go on either way.
+    let options = small(&["--iterations", "5", "-q", "--out", "kept", "--recompute"]);
+    place.var(&options);
+}
+
+#[test]
 fn coarse_scales_come_first_where_asked_for() {
     let place = Place::new();
     data(&place);

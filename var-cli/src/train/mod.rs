@@ -96,7 +96,8 @@ impl Start<'_> {
         let Self { options, opened, config, recipe, layout, weights } = self;
         let mut trainer = {
             let device = home.device(engine.cpu());
-            let trainer = Trainer::<H>::new(&device, config, recipe, layout, weights)?;
+            let mut trainer = Trainer::<H>::new(&device, config, recipe, layout, weights)?;
+            trainer.recomputes = options.learning.recompute;
             options.check_memory(&trainer, &device, ranks.size())?;
             trainer
         };
@@ -245,6 +246,7 @@ impl Options {
             H::free(device),
             trainer.working_memory(device, images),
             trainer.memory(device, images),
+            if self.learning.recompute { "" } else { " or with --recompute" },
         )
     }
 }

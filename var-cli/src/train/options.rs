@@ -117,6 +117,10 @@ pub(super) struct Learning {
     /// Parts that a rank's share of them is learnt in, one after the other: less memory
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) ac: u32,
+    /// Compute what blocks hold anew on the way back instead of keeping it: the same numbers, a fraction of
+    /// the memory, about a quarter more work
+    #[arg(long)]
+    pub(super) recompute: bool,
     /// Epochs
     #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) ep: u32,
@@ -150,8 +154,8 @@ pub(super) struct Learning {
     /// How the rate falls: lin0, lin, lin00, cos, exp, or lin0.8
     #[arg(long, value_name = "NAME", default_value = "lin0")]
     pub(super) sche: Decay,
-    /// 0 = f32, 1 = f16 with a loss scale, 2 = bf16; the CPU rounds the blocks' weights to these
-    /// and computes in f32
+    /// 0 = f32, 1 = f16 with a loss scale, 2 = bf16; a card multiplies in these, the CPU rounds the
+    /// blocks' weights to them and computes in f32
     #[arg(long, value_name = "0|1|2", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub(super) fp16: u8,
     /// Share of the iterations after which all scales are learnt; 0 = from the start

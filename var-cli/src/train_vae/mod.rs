@@ -258,6 +258,7 @@ impl Options {
             H::free(device),
             trainer.working_memory(device, images),
             trainer.memory(device, images),
+            "",
         )
     }
 }

@@ -6,8 +6,8 @@ use super::span::{Region, Span, disjoint};
 
 /// The two regions, the gradients that mirror them, and scratch memory.
 pub struct Memory<'m, S: ?Sized> {
-    /// What the forward pass left in its arena.
-    pub values: &'m S,
+    /// What the forward pass left in its arena; what it gave away is written here again.
+    pub values: &'m mut S,
     /// The weights it computed with.
     pub weights: &'m S,
     /// Gradients of the values, as long as `values`.

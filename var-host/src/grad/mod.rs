@@ -27,6 +27,7 @@ pub mod linear;
 pub mod max_pool;
 mod memory;
 mod recording;
+mod replay;
 pub mod resize;
 mod span;
 pub mod split_qkv;

@@ -198,6 +198,14 @@ impl<B: Device> Device for Recording<'_, B> {
     fn download_tokens(&self, to: &mut [u32], from: &B::Tokens) -> Result<(), B::Error> {
         self.backend.download_tokens(to, from)
     }
+
+    fn begin_turn(&self, start: usize) {
+        self.tape.borrow_mut().begin_turn(start);
+    }
+
+    fn end_turn(&self) {
+        self.tape.borrow_mut().end_turn();
+    }
 }
 
 /// Flat weights by name, for a recording.

@@ -1,5 +1,7 @@
 //! What a forward pass did, and the way back.
 
+use core::ops::Range;
+
 use var_kernel::memory::Floats;
 use var_kernel::ops::attention::{self, Mask};
 use var_kernel::ops::combine::PlaceDims;
@@ -10,7 +12,7 @@ use var_kernel::ops::{PerRow, conv2d, feature_distance, layer_norm, linear, max_
 use super::combine::Part;
 use super::group_norm::Forward;
 use super::memory::{Gradients, Memory};
-use super::span::Span;
+use super::span::{Region, Span};
 use super::{TrainBackend, sums};
 
 /// A part of a table that some rows share: [`PerRow`] with a place for its table.
@@ -21,7 +23,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    fn over<S: ?Sized>(self, table: &S) -> PerRow<'_, S> {
+    pub(super) fn over<S: ?Sized>(self, table: &S) -> PerRow<'_, S> {
         let Part { start, stride, rows } = self.part;
         PerRow { table, start, stride, rows }
     }
@@ -186,16 +188,49 @@ impl Node {
 #[derive(Debug, Default)]
 pub struct Tape {
     pub(super) nodes: Vec<Node>,
+    turns: Vec<Turn>,
+}
+
+/// A stretch of operations whose results are given away when it is done.
+#[derive(Clone, Debug)]
+struct Turn {
+    /// Its operations.
+    nodes: Range<usize>,
+    /// What it writes from this place on is given away.
+    start: usize,
+}
+
+impl Turn {
+    /// Whether a turn's result is given away.
+    fn gives_away(&self, out: &Span) -> bool {
+        out.region == Region::Values && out.start >= self.start
+    }
 }
 
 impl Tape {
-    /// Refuses a forward pass that wrote over what an operation had written.
+    pub(super) fn begin_turn(&mut self, start: usize) {
+        let next = self.nodes.len();
+        self.turns.push(Turn { nodes: next..next, start });
+    }
+
+    /// # Panics
+    /// If none has begun.
+    pub(super) fn end_turn(&mut self) {
+        let next = self.nodes.len();
+        self.turns.last_mut().expect("a turn has begun").nodes.end = next;
+    }
+
+    /// Refuses a forward pass that wrote over what an operation had written and had not given away.
     pub(super) fn check(&self) {
-        let mut outs: Vec<Span> = self.nodes.iter().flat_map(Node::outs).copied().collect();
-        outs.sort_by_key(|out| out.start);
-        for pair in outs.windows(2) {
-            let [first, second] = pair else { unreachable!("windows of two") };
-            assert!(first.end() <= second.start, "{second:?} was written over {first:?}");
+        let given_away = |number: usize, out: &Span| {
+            let turn = self.turns.iter().find(|turn| turn.nodes.contains(&number));
+            turn.is_some_and(|turn| turn.gives_away(out))
+        };
+        let kept = self.nodes.iter().enumerate();
+        let kept = kept.flat_map(|(number, node)| node.outs().iter().map(move |out| (number, out)));
+        check_apart(kept.filter(|(number, out)| !given_away(*number, out)).map(|(_, out)| *out));
+        for turn in &self.turns {
+            check_apart(self.nodes[turn.nodes.clone()].iter().flat_map(Node::outs).copied());
         }
     }
 
@@ -253,7 +288,43 @@ impl Tape {
         assert_eq!(memory.values.len(), memory.value_gradients.len(), "gradients mirror values");
         let wanted = self.scratch(b);
         assert!(memory.scratch.len() >= wanted, "tape: {wanted} floats of scratch memory wanted");
-        self.nodes.iter().rev().try_for_each(|node| node.backward(b, memory))
+        let mut turns = self.turns.iter().rev().peekable();
+        for number in (0..self.nodes.len()).rev() {
+            if let Some(turn) = turns.next_if(|turn| turn.nodes.end == number + 1) {
+                self.restore(b, turn, memory)?;
+            }
+            self.nodes[number].backward(b, memory)?;
+        }
+        Ok(())
+    }
+
+    /// Computes anew what a turn has given away; its gradients are 0 again.
+    fn restore<B: TrainBackend>(
+        &self,
+        b: &B,
+        turn: &Turn,
+        memory: &mut Memory<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        for node in &self.nodes[turn.nodes.clone()] {
+            let mut given_away = node.outs().iter().filter(|out| turn.gives_away(out)).peekable();
+            if given_away.peek().is_some() {
+                node.replay(b, memory.values, memory.weights)?;
+            }
+            for out in given_away {
+                b.fill(out.of_mut(memory.value_gradients), 0.0)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses spans that overlap.
+fn check_apart(spans: impl Iterator<Item = Span>) {
+    let mut spans = Vec::from_iter(spans);
+    spans.sort_by_key(|span| span.start);
+    for pair in spans.windows(2) {
+        let [first, second] = pair else { unreachable!("windows of two") };
+        assert!(first.end() <= second.start, "{second:?} was written over {first:?}");
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Trainer<H: Home = OnProcessor> {
     pub optimizer: Optimizer<H>,
     /// What the loss is multiplied by, in half precision.
     pub loss_scale: Option<LossScale>,
+    /// Whether blocks compute anew on the way back what they would have to keep: the same numbers.
+    pub recomputes: bool,
     /// What the network computes with, where that is not the weights.
     computed: Option<H::Numbers>,
     group: H::Group,
@@ -104,6 +106,7 @@ impl<H: Home> Trainer<H> {
             optimizer: Optimizer::new(d, &layout, constants)?,
             average: average.transpose()?,
             loss_scale: half.then(LossScale::new),
+            recomputes: false,
             computed: recipe.precision.rounds().then(zeros).transpose()?,
             group: H::Group::default(),
             gradients: zeros()?,
@@ -136,7 +139,7 @@ impl<H: Home> Trainer<H> {
 
     /// Bytes of working memory that learning from `images` images at a time takes.
     pub fn working_memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
-        let needs = needs(d, self.config, images, self.config.ladder.scales());
+        let needs = needs(d, self.config, images, self.config.ladder.scales(), self.recomputes);
         4 * (2 * needs.values + needs.scratch) as u64
     }
 
@@ -201,7 +204,7 @@ impl<H: Home> Trainer<H> {
         noise.drop_classes(&mut labels, self.config.classes as u32, lot);
         let factors = noise.factors(self.config.depth, images, lot);
         let targets = self.first_scales(&part.tokens, stage.scales);
-        let needs = needs(d, self.config, images, stage.scales);
+        let needs = needs(d, self.config, images, stage.scales, self.recomputes);
         let mut room = Room {
             values: H::room(d, &mut self.values, needs.values)?,
             gradients: H::room(d, &mut self.value_gradients, needs.values)?,
@@ -214,6 +217,7 @@ impl<H: Home> Trainer<H> {
             factors: factors.as_deref(),
             scales: stage.scales,
             smoothing,
+            recomputes: self.recomputes,
         };
         let computed = self.computed.as_ref().unwrap_or(&self.weights).deref();
         let (config, layout) = (self.config, &self.layout);
@@ -295,6 +299,7 @@ pub fn judge_lesson<H: Home>(
         factors: None,
         scales,
         smoothing: 0.0,
+        recomputes: false,
     };
     let values = H::room(d, memory, needs_to_judge(d, config, lesson.labels.len(), scales))?;
     let losses = judge(d, config, layout, weights, values, batch).map_err(Into::into)?;

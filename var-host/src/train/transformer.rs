@@ -32,6 +32,9 @@ pub struct Batch<'a> {
     pub scales: usize,
     /// Label smoothing, 0 to 1.
     pub smoothing: f32,
+    /// Whether blocks give away what they compute, and compute it anew on the way back: the same numbers
+    /// for less memory and more work.
+    pub recomputes: bool,
 }
 
 /// What a batch came to.
@@ -90,27 +93,50 @@ fn forward<'m, B: Backend>(
     Ok([losses, logits, plain])
 }
 
-/// How much memory learning from `images` images of the first `scales` scales takes.
-pub fn needs<B: TrainBackend>(b: &B, config: VarConfig, images: usize, scales: usize) -> Needs {
+/// How much memory learning from `images` images of the first `scales` scales takes, if blocks give away
+/// what they compute (`recomputes`) or not.
+pub fn needs<B: TrainBackend>(
+    b: &B,
+    config: VarConfig,
+    images: usize,
+    scales: usize,
+    recomputes: bool,
+) -> Needs {
     let scratch = Cell::new(0);
     let watcher = |sizes| scratch.set(scratch.get().max(Needs::scratch_of(b, sizes)));
     let dry = Dry::new(b).watched(&watcher);
-    let values = values(&dry, config, images, scales, true);
-    Needs { values, scratch: scratch.get() }
+    let (mut lengths, kept, of_turn): (Lengths, _, _) =
+        ([(); usize::MAX], Cell::new(0), Cell::new(0));
+    let arena = keeping(&mut lengths[..], &kept, recomputes.then_some(&of_turn));
+    Needs { values: values(&dry, config, images, scales, arena), scratch: scratch.get() }
 }
 
 /// Floats of values that judging `images` images of the first `scales` scales takes.
 pub fn needs_to_judge<B: Backend>(b: &B, config: VarConfig, images: usize, scales: usize) -> usize {
-    values(&Dry::new(b), config, images, scales, false)
+    let mut lengths: Lengths = [(); usize::MAX];
+    values(&Dry::new(b), config, images, scales, Arena::new(&mut lengths[..]))
 }
 
-/// Floats that a forward pass takes in an arena that keeps or one that does not.
+/// An arena that keeps; in turns if there is a place for that.
+fn keeping<'m, S: Floats + ?Sized>(
+    memory: &'m mut S,
+    kept: &'m Cell<usize>,
+    of_turn: Option<&'m Cell<usize>>,
+) -> Arena<'m, S> {
+    let arena = Arena::keeping(memory, kept);
+    match of_turn {
+        Some(of_turn) => arena.in_turns(of_turn),
+        None => arena,
+    }
+}
+
+/// Floats that a forward pass takes in `arena`.
 fn values<B: Backend>(
     dry: &Dry<'_, B>,
     config: VarConfig,
     images: usize,
     scales: usize,
-    keep: bool,
+    arena: Arena<'_, [()]>,
 ) -> usize {
     let mut listing = Listing::default();
     let Ok(layers) = TransformerLayers::bind(&mut listing, config);
@@ -123,10 +149,9 @@ fn values<B: Backend>(
         factors: Some(&vec![0.0; config.depth * images * 6]),
         scales,
         smoothing: 0.0,
+        recomputes: false,
     };
-    let (mut lengths, kept, peak): (Lengths, _, _) = ([(); usize::MAX], Cell::new(0), Cell::new(0));
-    let arena =
-        if keep { Arena::keeping(&mut lengths[..], &kept) } else { Arena::new(&mut lengths[..]) };
+    let peak = Cell::new(0);
     let Ok(_) = forward(dry, &transformer, batch, &mut arena.measuring(&peak), || ());
     peak.get()
 }
@@ -153,12 +178,12 @@ pub fn learn<B: TrainBackend>(
     with_report: bool,
 ) -> Result<Losses, B::Error> {
     let recording = Recording::new(b, room.values, weights);
-    let (kept, data) = (Cell::new(0), Cell::new(0));
+    let (kept, of_turn, data) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let (span, losses) = {
         let mut source = RecordedSource::new(&recording, layout.source(b, weights));
         let layers = TransformerLayers::bind(&mut source, config).expect("a layout of this model");
         let transformer = layers.assemble(&mut source).expect("a layout of this model");
-        let mut arena = Arena::keeping(room.values, &kept);
+        let mut arena = keeping(room.values, &kept, batch.recomputes.then_some(&of_turn));
         let placed = || data.set(kept.get());
         let [losses, logits, plain] = forward(&recording, &transformer, batch, &mut arena, placed)?;
         (recording.span(losses), read(b, losses, logits, plain, batch, with_report)?)
@@ -176,7 +201,8 @@ pub fn learn<B: TrainBackend>(
         data: data.get(),
         scratch: room.scratch,
     };
-    tape.backward(b, &mut memory)?;
+    // The same operations on the same memory in every step: a card makes a graph of them.
+    b.section(&mut || tape.backward(b, &mut memory))?;
     Ok(losses)
 }
 

@@ -1,0 +1,154 @@
+//! Operations done again, from the tape: what a turn has given away.
+
+use var_kernel::memory::Floats;
+use var_kernel::ops::attention::Mask;
+use var_kernel::ops::linear::Epilogue;
+use var_kernel::ops::split_qkv::Normalisation;
+
+use super::TrainBackend;
+use super::span::{Region, Span};
+use super::tape::Node;
+
+/// The values around an operation's outputs, and the weights.
+struct Around<'v, S: ?Sized, const PIECES: usize> {
+    /// Pieces of the values, by where they begin.
+    pieces: [(usize, &'v S); PIECES],
+    weights: &'v S,
+}
+
+impl<'v, S: Floats + ?Sized, const PIECES: usize> Around<'v, S, PIECES> {
+    /// The numbers of `span`.
+    ///
+    /// # Panics
+    /// If it overlaps an output.
+    fn of(&self, span: Span) -> &'v S {
+        if span.region == Region::Weights {
+            return span.of(self.weights);
+        }
+        let inside = |(start, piece): &&(usize, &'v S)| {
+            *start <= span.start && span.end() <= start + piece.len()
+        };
+        let (start, piece) = self.pieces.iter().find(inside).expect("it is beside the outputs");
+        piece.range(span.start - start..span.end() - start)
+    }
+}
+
+/// One output to write, and what lies around it.
+fn apart<'v, S: Floats + ?Sized>(
+    values: &'v mut S,
+    weights: &'v S,
+    out: Span,
+) -> (&'v mut S, Around<'v, S, 2>) {
+    let (before, rest) = values.split_at_mut(out.start);
+    let (of_out, after) = rest.split_at_mut(out.length);
+    (of_out, Around { pieces: [(0, before), (out.end(), after)], weights })
+}
+
+/// Three outputs to write, in their order, and what lies around them.
+fn apart_from_three<'v, S: Floats + ?Sized>(
+    values: &'v mut S,
+    weights: &'v S,
+    outs: [Span; 3],
+) -> ([&'v mut S; 3], Around<'v, S, 4>) {
+    let mut order = [0, 1, 2];
+    order.sort_by_key(|i: &usize| outs[*i].start);
+    let [first, second, third] = order.map(|i| outs[i]);
+    let (before, rest) = values.split_at_mut(first.start);
+    let (of_first, rest) = rest.split_at_mut(first.length);
+    let (between, rest) = rest.split_at_mut(second.start - first.end());
+    let (of_second, rest) = rest.split_at_mut(second.length);
+    let (later, rest) = rest.split_at_mut(third.start - second.end());
+    let (of_third, after) = rest.split_at_mut(third.length);
+    let pieces =
+        [(0, &*before), (first.end(), &*between), (second.end(), &*later), (third.end(), &*after)];
+    let mut views = [Some(of_first), Some(of_second), Some(of_third)];
+    let place = |i: usize| order.iter().position(|at| *at == i).expect("all are there");
+    let views = [place(0), place(1), place(2)].map(|at| views[at].take().expect("taken once"));
+    (views, Around { pieces, weights })
+}
+
+impl Node {
+    /// Does the operation again: the same bits.
+    ///
+    /// # Panics
+    /// If it is none of a transformer's block.
+    pub(super) fn replay<B: TrainBackend>(
+        &self,
+        b: &B,
+        values: &mut B::Slice,
+        weights: &B::Slice,
+    ) -> Result<(), B::Error> {
+        match *self {
+            Self::Gelu { out, x } => {
+                let (out, read) = apart(values, weights, out);
+                b.gelu(out, read.of(x))
+            }
+            Self::Gated { out, residual, x, gate, width } => {
+                let (out, read) = apart(values, weights, out);
+                let gate = gate.over(read.of(gate.span));
+                b.gated(out, read.of(residual), read.of(x), gate, width)
+            }
+            Self::LayerNorm { out, x, scale, shift, eps, d } => {
+                let (out, read) = apart(values, weights, out);
+                let (scale, shift) =
+                    (scale.over(read.of(scale.span)), shift.over(read.of(shift.span)));
+                b.layer_norm(out, read.of(x), scale, shift, eps, d)
+            }
+            Self::Linear { out, x, weight, bias, table, d } => {
+                let (out, read) = apart(values, weights, out);
+                let epilogue = match table {
+                    Some(table) => Epilogue::Plus { table: read.of(table) },
+                    None => Epilogue::None,
+                };
+                let (weight, bias) = (b.matrix_of(read.of(weight)), bias.map(|bias| read.of(bias)));
+                b.linear(out, read.of(x), weight, bias, epilogue, d)
+            }
+            Self::SplitQkv { outs, qkv, biases, scale, d } => {
+                let ([q, k, v], read) = apart_from_three(values, weights, outs);
+                let biases = biases.map(|biases| biases.map(|bias| read.of(bias)));
+                let normalisation = match scale {
+                    Some(scale) => Normalisation::UnitLength { scale: read.of(scale) },
+                    None => Normalisation::None,
+                };
+                b.split_qkv(q, k, v, read.of(qkv), biases, normalisation, d)
+            }
+            Self::Attention { out, operands, scale, ref ends, d } => {
+                let (out, read) = apart(values, weights, out);
+                let [q, k, v] = operands.map(|operand| read.of(operand));
+                let mask = ends.as_ref().map_or(Mask::None, |ends| Mask::UpToScale(ends));
+                b.attention(out, q, k, v, scale, mask, d)
+            }
+            _ => panic!("{self:?} is no operation of a block, which alone are done in turns"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(start: usize, length: usize) -> Span {
+        Span { region: Region::Values, start, length }
+    }
+
+    #[test]
+    fn outputs_come_in_the_order_asked_for_and_the_rest_can_be_read() {
+        let mut values: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let weights = [50.0, 51.0_f32];
+        let outs = [span(8, 2), span(1, 2), span(4, 3)];
+        let ([a, b, c], read) = apart_from_three(&mut values[..], &weights[..], outs);
+        assert_eq!((&*a, &*b, &*c), (&[8.0, 9.0][..], &[1.0, 2.0][..], &[4.0, 5.0, 6.0][..]));
+        assert_eq!(read.of(span(3, 1)), [3.0]);
+        assert_eq!(read.of(span(7, 1)), [7.0]);
+        assert_eq!(read.of(span(10, 2)), [10.0, 11.0]);
+        assert_eq!(read.of(Span { region: Region::Weights, start: 1, length: 1 }), [51.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "beside the outputs")]
+    fn an_output_is_not_read() {
+        let mut values = [0.0_f32; 8];
+        let (_, read) = apart(&mut values[..], &[][..], span(2, 2));
+        read.of(span(1, 2));
+    }
+}
