@@ -176,7 +176,8 @@ def train_var(arguments, depth, batch, ladder, folder, vae_file):
     command = [arguments.var, "train", "--device", arguments.device, "--data", os.path.join(folder, "data"), "-q"]
     command += ["--vae", vae_file, "--pn", "_".join(map(str, LADDERS[ladder])), "--depth", str(depth)]
     command += ["--bs", str(batch), "--fp16", "2", "--iterations", str(4 + arguments.runs), "--log-every", "1"]
-    command += ["--save-every", "100000", "--mid-reso", "1", "--out", out]
+    # Blocks compute anew what would not fit a card of 80 GB.
+    command += ["--save-every", "100000", "--mid-reso", "1", "--recompute", "--out", out]
     if arguments.device == "cuda":
         command += ["--precision", "bf16"]
     subprocess.run(command, check=True, capture_output=True, text=True)
