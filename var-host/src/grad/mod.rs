@@ -27,7 +27,6 @@ pub mod linear;
 pub mod max_pool;
 mod memory;
 mod recording;
-mod replay;
 pub mod resize;
 mod span;
 pub mod split_qkv;

@@ -5,9 +5,9 @@ use var_kernel::ops::attention::Mask;
 use var_kernel::ops::linear::Epilogue;
 use var_kernel::ops::split_qkv::Normalisation;
 
-use super::TrainBackend;
-use super::span::{Region, Span};
-use super::tape::Node;
+use super::node::Node;
+use crate::grad::TrainBackend;
+use crate::grad::span::{Region, Span};
 
 /// The values around an operation's outputs, and the weights.
 struct Around<'v, S: ?Sized, const PIECES: usize> {

@@ -1,0 +1,244 @@
+//! A backend that runs another one's operations and notes what they read and wrote.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `of_rows` | operations on rows: what a transformer is made of |
+//! | `of_pictures` | operations on maps: what a VQVAE and its judges are made of |
+
+mod of_pictures;
+mod of_rows;
+
+use core::cell::RefCell;
+use core::convert::Infallible;
+use core::fmt;
+
+use var_kernel::dry::Dry;
+use var_kernel::memory::{Device, Floats};
+use var_kernel::model::weights::Source;
+use var_kernel::ops::{Backend, Combine, PerRow};
+
+use super::combine::Part;
+use super::span::{Region, Span};
+use super::tape::{Node, Table, Tape};
+use super::{Mirrored, TrainBackend};
+
+/// Runs the operations of `B` and writes them on a tape.
+///
+/// What an operation reads and writes must lie in the values' memory, which must come from an arena
+/// that keeps, or in the weights'. Operations that choose tokens ([`NearestCode`], [`Draw`]) are run
+/// and not noted: no gradient passes through a choice.
+pub struct Recording<'r, B: Device> {
+    backend: &'r B,
+    values: Place,
+    weights: Place,
+    tape: RefCell<Tape>,
+}
+
+/// Where a region's memory lies.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: usize,
+    length: usize,
+}
+
+impl Place {
+    fn of<B: Mirrored>(memory: &B::Slice) -> Self {
+        Self { start: B::place(memory), length: memory.len() }
+    }
+
+    /// Where a slice that starts at `place` lies in here.
+    fn offset(self, place: usize, length: usize) -> Option<usize> {
+        let offset = place.checked_sub(self.start)?;
+        (offset + length <= self.length).then_some(offset)
+    }
+}
+
+/// A weight matrix and where it lies among the weights.
+pub struct Recorded<'a, B: Device> {
+    matrix: B::Matrix<'a>,
+    span: Span,
+}
+
+// Derived, it would want the backend itself to be `Copy`.
+impl<'a, B: Device> Clone for Recorded<'a, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<'a, B: Device> Copy for Recorded<'a, B> {}
+
+impl<'r, B: TrainBackend> Recording<'r, B> {
+    /// Records what `backend` does over `values`, the memory of the arena, and `weights`.
+    pub fn new(backend: &'r B, values: &B::Slice, weights: &B::Slice) -> Self {
+        let (values, weights) = (Place::of::<B>(values), Place::of::<B>(weights));
+        Self { backend, values, weights, tape: RefCell::default() }
+    }
+
+    /// What has been noted.
+    ///
+    /// # Panics
+    /// If an operation wrote over what another had written: the arena does not keep.
+    pub fn into_tape(self) -> Tape {
+        let tape = self.tape.into_inner();
+        tape.check();
+        tape
+    }
+
+    /// Where `slice` lies.
+    ///
+    /// # Panics
+    /// If it lies in neither region.
+    #[track_caller]
+    pub fn span(&self, slice: &B::Slice) -> Span {
+        let (place, length) = (B::place(slice), slice.len());
+        let found = |region, memory: Place| {
+            memory.offset(place, length).map(|start| Span { region, start, length })
+        };
+        found(Region::Values, self.values)
+            .or_else(|| found(Region::Weights, self.weights))
+            .expect("what is recorded lies among the values or the weights")
+    }
+
+    fn table(&self, of: PerRow<'_, B::Slice>) -> Table {
+        let PerRow { table, start, stride, rows } = of;
+        Table { span: self.span(table), part: Part { start, stride, rows } }
+    }
+
+    fn note(&self, node: Node) {
+        self.tape.borrow_mut().nodes.push(node);
+    }
+}
+
+/// A backend that can compute without a gradient.
+pub trait Detach: Backend {
+    /// The same device without a record.
+    type Plain: Backend<Slice = Self::Slice, Error = Self::Error>;
+
+    /// Computes what no gradient passes through.
+    fn detached(&self) -> &Self::Plain;
+
+    /// `out = value`, but out's gradient is `x`'s (the straight-through estimator: Bengio, Léonard and
+    /// Courville, "Estimating or propagating gradients through stochastic neurons", 2013).
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    fn straight_through(
+        &self,
+        out: &mut Self::Slice,
+        value: &Self::Slice,
+        x: &Self::Slice,
+    ) -> Result<(), Self::Error>;
+}
+
+impl<B: TrainBackend> Detach for Recording<'_, B> {
+    type Plain = B;
+
+    fn detached(&self) -> &B {
+        self.backend
+    }
+
+    fn straight_through(
+        &self,
+        out: &mut B::Slice,
+        value: &B::Slice,
+        x: &B::Slice,
+    ) -> Result<(), B::Error> {
+        assert_eq!(out.len(), x.len(), "straight_through: lengths differ");
+        let operands = vec![(self.span(x), 1.0)];
+        self.note(Node::Blend { out: self.span(out), operands });
+        self.backend.copy(out, value)
+    }
+}
+
+impl<B: Backend> Detach for Dry<'_, B> {
+    type Plain = Self;
+
+    fn detached(&self) -> &Self {
+        self
+    }
+
+    fn straight_through(&self, out: &mut [()], value: &[()], x: &[()]) -> Result<(), Infallible> {
+        assert_eq!(out.len(), x.len(), "straight_through: lengths differ");
+        self.copy(out, value)
+    }
+}
+
+impl<B: Device> Device for Recording<'_, B> {
+    type Slice = B::Slice;
+    type Tokens = B::Tokens;
+    type Matrix<'a> = Recorded<'a, B>;
+    type Error = B::Error;
+
+    fn upload(&self, to: &mut B::Slice, from: &[f32]) -> Result<(), B::Error> {
+        self.backend.upload(to, from)
+    }
+
+    fn download(&self, to: &mut [f32], from: &B::Slice) -> Result<(), B::Error> {
+        self.backend.download(to, from)
+    }
+
+    fn tokens_in(run: &mut B::Slice) -> &mut B::Tokens {
+        B::tokens_in(run)
+    }
+
+    fn upload_tokens(&self, to: &mut B::Tokens, from: &[u32]) -> Result<(), B::Error> {
+        self.backend.upload_tokens(to, from)
+    }
+
+    fn download_tokens(&self, to: &mut [u32], from: &B::Tokens) -> Result<(), B::Error> {
+        self.backend.download_tokens(to, from)
+    }
+
+    fn begin_turn(&self, start: usize) {
+        self.tape.borrow_mut().begin_turn(start);
+    }
+
+    fn end_turn(&self) {
+        self.tape.borrow_mut().end_turn();
+    }
+}
+
+/// Flat weights by name, for a recording.
+pub struct RecordedSource<'r, 'a, B: Device, W> {
+    /// Where in the weights' memory each tensor lies, and the tensor.
+    pub source: W,
+    recording: &'r Recording<'r, B>,
+    weights: core::marker::PhantomData<&'a ()>,
+}
+
+impl<'r, 'a, B: Device, W> RecordedSource<'r, 'a, B, W> {
+    /// Takes the tensors of `source`, which lie in the recorded weights.
+    pub fn new(recording: &'r Recording<'r, B>, source: W) -> Self {
+        Self { source, recording, weights: core::marker::PhantomData }
+    }
+}
+
+impl<'a, 'q, B: TrainBackend, W: Source<'a, B>> Source<'a, Recording<'q, B>>
+    for RecordedSource<'_, 'a, B, W>
+{
+    type Error = W::Error;
+
+    fn matrix(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        shape: &[usize],
+    ) -> Result<Recorded<'a, B>, W::Error> {
+        let weights = self.source.vector(name, shape)?;
+        Ok(Recorded {
+            matrix: self.recording.backend.matrix_of(weights),
+            span: self.recording.span(weights),
+        })
+    }
+
+    fn vector(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        shape: &[usize],
+    ) -> Result<&'a B::Slice, W::Error> {
+        self.source.vector(name, shape)
+    }
+}

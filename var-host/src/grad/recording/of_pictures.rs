@@ -1,0 +1,109 @@
+//! Operations on maps of channels, noted.
+
+use var_kernel::ops::conv2d::{self, Conv2d};
+use var_kernel::ops::feature_distance::{self, FeatureDistance};
+use var_kernel::ops::group_norm::{self, Activation, GroupNorm};
+use var_kernel::ops::leaky_relu::LeakyRelu;
+use var_kernel::ops::max_pool::{self, MaxPool};
+use var_kernel::ops::resize::{self, Resize};
+
+use super::{Recorded, Recording};
+use crate::grad::TrainBackend;
+use crate::grad::tape::Node;
+
+impl<B: TrainBackend> Conv2d for Recording<'_, B> {
+    fn conv2d_scratch(&self, d: conv2d::Dims) -> usize {
+        self.backend.conv2d_scratch(d)
+    }
+
+    fn conv2d(
+        &self,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        weight: Recorded<'_, B>,
+        bias: &B::Slice,
+        residual: Option<&B::Slice>,
+        scratch: &mut B::Slice,
+        d: conv2d::Dims,
+    ) -> Result<(), B::Error> {
+        self.note(Node::Conv2d {
+            out: self.span(out),
+            x: self.span(x),
+            weight: weight.span,
+            bias: self.span(bias),
+            residual: residual.map(|residual| self.span(residual)),
+            d,
+        });
+        self.backend.conv2d(out, x, weight.matrix, bias, residual, scratch, d)
+    }
+}
+
+impl<B: TrainBackend> GroupNorm for Recording<'_, B> {
+    fn group_norm(
+        &self,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        weight: &B::Slice,
+        bias: &B::Slice,
+        eps: f32,
+        activation: Activation,
+        d: group_norm::Dims,
+    ) -> Result<(), B::Error> {
+        self.note(Node::GroupNorm {
+            out: self.span(out),
+            x: self.span(x),
+            weight: self.span(weight),
+            bias: self.span(bias),
+            eps,
+            activation,
+            d,
+        });
+        self.backend.group_norm(out, x, weight, bias, eps, activation, d)
+    }
+}
+
+impl<B: TrainBackend> Resize for Recording<'_, B> {
+    fn bicubic(&self, out: &mut B::Slice, x: &B::Slice, d: resize::Dims) -> Result<(), B::Error> {
+        self.note(Node::Bicubic { out: self.span(out), x: self.span(x), d });
+        self.backend.bicubic(out, x, d)
+    }
+
+    fn area(&self, out: &mut B::Slice, x: &B::Slice, d: resize::Dims) -> Result<(), B::Error> {
+        self.note(Node::Area { out: self.span(out), x: self.span(x), d });
+        self.backend.area(out, x, d)
+    }
+}
+
+impl<B: TrainBackend> FeatureDistance for Recording<'_, B> {
+    fn feature_distance(
+        &self,
+        out: &mut B::Slice,
+        a: &B::Slice,
+        b: &B::Slice,
+        weights: &B::Slice,
+        d: feature_distance::Dims,
+    ) -> Result<(), B::Error> {
+        let operands = [self.span(a), self.span(b), self.span(weights)];
+        self.note(Node::FeatureDistance { out: self.span(out), operands, d });
+        self.backend.feature_distance(out, a, b, weights, d)
+    }
+}
+
+impl<B: TrainBackend> LeakyRelu for Recording<'_, B> {
+    fn leaky_relu(&self, out: &mut B::Slice, x: &B::Slice, slope: f32) -> Result<(), B::Error> {
+        self.note(Node::LeakyRelu { out: self.span(out), x: self.span(x), slope });
+        self.backend.leaky_relu(out, x, slope)
+    }
+}
+
+impl<B: TrainBackend> MaxPool for Recording<'_, B> {
+    fn max_pool(
+        &self,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        d: max_pool::Dims,
+    ) -> Result<(), B::Error> {
+        self.note(Node::MaxPool { out: self.span(out), x: self.span(x), d });
+        self.backend.max_pool(out, x, d)
+    }
+}

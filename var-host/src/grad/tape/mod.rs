@@ -1,0 +1,164 @@
+//! What a forward pass did, and the way back.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `node` | one operation: what it read and wrote |
+//! | `backward` | its gradients |
+//! | `replay` | the operation itself, once more |
+
+mod backward;
+mod node;
+mod replay;
+
+use core::ops::Range;
+
+use var_kernel::memory::Floats;
+
+use super::TrainBackend;
+use super::memory::Memory;
+use super::span::{Region, Span};
+pub(super) use node::{Node, Table};
+
+/// The operations of a forward pass, in their order.
+#[derive(Debug, Default)]
+pub struct Tape {
+    pub(super) nodes: Vec<Node>,
+    turns: Vec<Turn>,
+}
+
+/// A stretch of operations whose results are given away when it is done.
+#[derive(Clone, Debug)]
+struct Turn {
+    /// Its operations.
+    nodes: Range<usize>,
+    /// What it writes from this place on is given away.
+    start: usize,
+}
+
+impl Turn {
+    /// Whether a turn's result is given away.
+    fn gives_away(&self, out: &Span) -> bool {
+        out.region == Region::Values && out.start >= self.start
+    }
+}
+
+impl Tape {
+    pub(super) fn begin_turn(&mut self, start: usize) {
+        let next = self.nodes.len();
+        self.turns.push(Turn { nodes: next..next, start });
+    }
+
+    /// # Panics
+    /// If none has begun.
+    pub(super) fn end_turn(&mut self) {
+        let next = self.nodes.len();
+        self.turns.last_mut().expect("a turn has begun").nodes.end = next;
+    }
+
+    /// Refuses a forward pass that wrote over what an operation had written and had not given away.
+    pub(super) fn check(&self) {
+        let given_away = |number: usize, out: &Span| {
+            let turn = self.turns.iter().find(|turn| turn.nodes.contains(&number));
+            turn.is_some_and(|turn| turn.gives_away(out))
+        };
+        let kept = self.nodes.iter().enumerate();
+        let kept = kept.flat_map(|(number, node)| node.outs().iter().map(move |out| (number, out)));
+        check_apart(kept.filter(|(number, out)| !given_away(*number, out)).map(|(_, out)| *out));
+        for turn in &self.turns {
+            check_apart(self.nodes[turn.nodes.clone()].iter().flat_map(Node::outs).copied());
+        }
+    }
+
+    /// Floats of scratch memory that [`Tape::backward`] wants.
+    pub fn scratch<B: TrainBackend>(&self, b: &B) -> usize {
+        let of = |node: &Node| match node {
+            Node::Attention { d, .. } => b.attention_backward_scratch(*d),
+            Node::Conv2d { d, .. } => b.conv2d_backward_scratch(*d),
+            Node::GroupNorm { d, .. } => b.group_norm_backward_sums(*d),
+            _ => 0,
+        };
+        self.nodes.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// Adds to `into` the gradient of the weight of the convolution that wrote `out`, alone, if that of
+    /// `out` were `dout`.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If no convolution wrote `out`, or a slice is of another length.
+    pub(crate) fn convolution_weight_gradient<B: TrainBackend>(
+        &self,
+        b: &B,
+        out: Span,
+        values: &B::Slice,
+        dout: &B::Slice,
+        into: &mut B::Slice,
+        scratch: &mut B::Slice,
+    ) -> Result<(), B::Error> {
+        let of = |node: &Node| match *node {
+            Node::Conv2d { out: written, x, d, .. } if written == out => Some((x, d)),
+            _ => None,
+        };
+        let (x, d) = self.nodes.iter().find_map(of).expect("a convolution wrote it");
+        b.conv2d_backward_weight(into, dout, x.of(values), scratch, d)
+    }
+
+    /// Adds the gradients of everything that led to the outputs whose gradients are set, last
+    /// operation first.
+    ///
+    /// Before, the gradients of values must be 0 but for those outputs'; those of weights are added to.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If the memory is not what the tape was recorded over.
+    pub fn backward<B: TrainBackend>(
+        &self,
+        b: &B,
+        memory: &mut Memory<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        assert_eq!(memory.values.len(), memory.value_gradients.len(), "gradients mirror values");
+        let wanted = self.scratch(b);
+        assert!(memory.scratch.len() >= wanted, "tape: {wanted} floats of scratch memory wanted");
+        let mut turns = self.turns.iter().rev().peekable();
+        for number in (0..self.nodes.len()).rev() {
+            if let Some(turn) = turns.next_if(|turn| turn.nodes.end == number + 1) {
+                self.restore(b, turn, memory)?;
+            }
+            self.nodes[number].backward(b, memory)?;
+        }
+        Ok(())
+    }
+
+    /// Computes anew what a turn has given away; its gradients are 0 again.
+    fn restore<B: TrainBackend>(
+        &self,
+        b: &B,
+        turn: &Turn,
+        memory: &mut Memory<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        for node in &self.nodes[turn.nodes.clone()] {
+            let mut given_away = node.outs().iter().filter(|out| turn.gives_away(out)).peekable();
+            if given_away.peek().is_some() {
+                node.replay(b, memory.values, memory.weights)?;
+            }
+            for out in given_away {
+                b.fill(out.of_mut(memory.value_gradients), 0.0)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses spans that overlap.
+fn check_apart(spans: impl Iterator<Item = Span>) {
+    let mut spans = Vec::from_iter(spans);
+    spans.sort_by_key(|span| span.start);
+    for pair in spans.windows(2) {
+        let [first, second] = pair else { unreachable!("windows of two") };
+        assert!(first.end() <= second.start, "{second:?} was written over {first:?}");
+    }
+}
