@@ -121,9 +121,8 @@ pub trait Device {
         1
     }
 
-    /// Told that work begins whose results, but for the last, lie from place `start` of an arena in turns
-    /// on ([`Arena::in_turns`](crate::arena::Arena::in_turns)) and are given away after
-    /// [`Device::end_turn`].
+    /// Told that work begins whose results, but for the last, lie from place `start` of the working memory
+    /// on and are given away after [`Device::end_turn`].
     fn begin_turn(&self, start: usize) {
         let _ = start;
     }

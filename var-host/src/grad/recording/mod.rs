@@ -25,7 +25,7 @@ use super::{Mirrored, TrainBackend};
 /// Runs the operations of `B` and writes them on a tape.
 ///
 /// What an operation reads and writes must lie in the values' memory, which must come from an arena
-/// that keeps, or in the weights'. Operations that choose tokens ([`NearestCode`], [`Draw`]) are run
+/// that keeps, or in the weights'. Operations that choose tokens ([`NearestCode`](var_kernel::ops::NearestCode), [`Draw`](var_kernel::ops::Draw)) are run
 /// and not noted: no gradient passes through a choice.
 pub struct Recording<'r, B: Device> {
     backend: &'r B,

@@ -1,0 +1,183 @@
+//! Classes → pictures.
+
+use core::ops::ControlFlow;
+
+use var_kernel::generate::{Keep, Outcome, Request};
+use var_kernel::sample::{Filter, Source};
+
+use super::tokens::{image_major, scale_major};
+use super::{Engine, EngineError, Work, tasks};
+use crate::pictures::Picture;
+
+/// How tokens are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Seed of the random numbers.
+    pub seed: u64,
+    /// Classifier-free guidance at the last scale; 0 = none.
+    pub cfg: f32,
+    /// Keep the so many most likely tokens; 0 = all.
+    pub top_k: usize,
+    /// Keep the most likely tokens that reach this probability; 0 = all.
+    pub top_p: f32,
+    /// Mix codes by Gumbel softmax instead of taking the drawn one.
+    pub more_smooth: bool,
+}
+
+/// One image to sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its index in the request: with the seed, this alone decides its random numbers.
+    pub index: u32,
+    /// Its class; the null class for none.
+    pub label: u32,
+}
+
+/// Tokens of all images of a batch that are given, not drawn.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// For each image its L tokens.
+    pub tokens: Vec<Vec<u32>>,
+    /// L: which cells are kept, in every image.
+    pub cells: Vec<bool>,
+}
+
+/// One sampled image.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// What was asked for.
+    pub job: Job,
+    /// Its L tokens, scale by scale.
+    pub tokens: Vec<u32>,
+    /// The picture.
+    pub picture: Picture,
+}
+
+/// What a callback sees after each scale.
+pub struct ScaleDone<'a> {
+    /// The images that are drawn together; of a batch with and without classes, one kind.
+    pub jobs: &'a [Job],
+    /// The scale just drawn.
+    pub scale: usize,
+    /// How many scales there are.
+    pub scales: usize,
+    /// Returns when the scale is drawn: a card may only have been asked to.
+    pub wait: &'a mut dyn FnMut(),
+    /// Makes the picture of the job of this number as it would look if the run ended here.
+    pub picture: &'a mut dyn FnMut(usize) -> Picture,
+}
+
+impl Engine<'_> {
+    /// Samples one batch; none if `each`, called after every scale, breaks it off.
+    ///
+    /// Labels with and without a class may be mixed: the kernel sees them apart.
+    ///
+    /// # Errors
+    /// If the model lacks a half, a label has no class, or there is too little memory.
+    pub fn sample(
+        &mut self,
+        jobs: &[Job],
+        sampling: Sampling,
+        given: Option<&Given>,
+        each: &mut dyn FnMut(ScaleDone<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Sample>>, EngineError> {
+        let null = self.transformer()?.null_class();
+        if let Some(job) = jobs.iter().find(|job| job.label > null) {
+            return Err(EngineError::Label { has: job.label, classes: null });
+        }
+        let mut samples = Vec::new();
+        for of_null in [false, true] {
+            let chosen = |job: &Job| (job.label == null) == of_null;
+            let group: Vec<Job> = jobs.iter().copied().filter(chosen).collect();
+            if group.is_empty() {
+                continue;
+            }
+            let given = given.map(|given| Given {
+                tokens: (jobs.iter().zip(&given.tokens))
+                    .filter(|(job, _)| chosen(job))
+                    .map(|(_, tokens)| tokens.clone())
+                    .collect(),
+                cells: given.cells.clone(),
+            });
+            match self.sample_alike(&group, sampling, given.as_ref(), each)? {
+                Some(group) => samples.extend(group),
+                None => return Ok(None),
+            }
+        }
+        samples.sort_by_key(|sample: &Sample| {
+            jobs.iter().position(|job| *job == sample.job).unwrap_or(usize::MAX)
+        });
+        Ok(Some(samples))
+    }
+
+    /// Samples a batch in which all labels or none are null.
+    fn sample_alike(
+        &mut self,
+        jobs: &[Job],
+        sampling: Sampling,
+        given: Option<&Given>,
+        each: &mut dyn FnMut(ScaleDone<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Sample>>, EngineError> {
+        let (ladder, vqvae) = (self.transformer()?.ladder, *self.vqvae()?);
+        let labels: Vec<u32> = jobs.iter().map(|job| job.label).collect();
+        let indices: Vec<u32> = jobs.iter().map(|job| job.index).collect();
+        let kept = given.map(|given| scale_major(&given.tokens, &ladder));
+        let Sampling { seed, cfg, top_k, top_p, more_smooth } = sampling;
+        let request = Request {
+            labels: &labels,
+            indices: &indices,
+            cfg,
+            filter: Filter { top_k, top_p },
+            more_smooth,
+            source: Source::Seed(seed),
+            keep: given
+                .zip(kept.as_ref())
+                .map(|(given, tokens)| Keep { tokens, cells: &given.cells }),
+        };
+        let side = vqvae.side();
+        let picture_len = side * side * var_kernel::model::vqvae::COLOURS;
+        let mut tokens = vec![0; jobs.len() * ladder.length()];
+        let mut pictures = vec![0.0; jobs.len() * picture_len];
+
+        let floats = self.work(Work::Sample { request: &request })?.floats;
+        let (to_tokens, to_pictures) = (&mut tokens[..], &mut pictures[..]);
+        let task = tasks::Sampling {
+            jobs,
+            request: &request,
+            tokens: to_tokens,
+            pictures: to_pictures,
+            each,
+        };
+        let outcome = self.on_model(floats, task)?;
+        if outcome != Outcome::Done {
+            return Ok(None);
+        }
+        let tokens = image_major(&tokens, jobs.len(), &ladder);
+        let pictures = pictures.chunks_exact(picture_len);
+        let samples = jobs.iter().zip(tokens).zip(pictures).map(|((job, tokens), values)| Sample {
+            job: *job,
+            tokens,
+            picture: Picture::from_values(side, side, values),
+        });
+        Ok(Some(samples.collect()))
+    }
+
+    /// Samples a batch with every kernel of the card timed; nothing without a card.
+    ///
+    /// # Errors
+    /// As [`Engine::sample`].
+    #[cfg(feature = "cuda")]
+    pub fn profile(
+        &mut self,
+        jobs: &[Job],
+        sampling: Sampling,
+    ) -> Result<Vec<var_kernel::cuda::peak::KernelTime>, EngineError> {
+        let Some(card) = &self.card else { return Ok(Vec::new()) };
+        card.cuda().begin_profile()?;
+        let go_on = &mut |_: ScaleDone<'_>| ControlFlow::Continue(());
+        let outcome = self.sample(jobs, sampling, None, go_on);
+        let times = self.card.as_ref().map(|card| card.cuda().end_profile());
+        outcome?;
+        Ok(times.transpose()?.unwrap_or_default())
+    }
+}

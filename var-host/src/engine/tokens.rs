@@ -1,0 +1,131 @@
+//! Pictures ↔ tokens, and how likely tokens are.
+
+use var_kernel::model::{Ladder, VqvaeConfig};
+
+use super::{Engine, EngineError, Work, tasks};
+use crate::pictures::Picture;
+
+impl Engine<'_> {
+    /// A picture's tokens.
+    ///
+    /// # Errors
+    /// If the model has no VQVAE, the picture is not of its side, or there is too little memory.
+    pub fn encode(&mut self, picture: &Picture) -> Result<Vec<u32>, EngineError> {
+        let mut tokens = self.encode_batch(core::slice::from_ref(picture))?;
+        Ok(tokens.pop().expect("one picture has one row of tokens"))
+    }
+
+    /// The tokens of each of several pictures, which go through the model together.
+    ///
+    /// # Errors
+    /// If the model has no VQVAE, a picture is not of its side, or there is too little memory.
+    pub fn encode_batch(&mut self, pictures: &[Picture]) -> Result<Vec<Vec<u32>>, EngineError> {
+        let config = *self.vqvae()?;
+        let side = config.side();
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut values = vec![0.0; pictures.len() * side * side * 3];
+        for (picture, values) in pictures.iter().zip(values.chunks_exact_mut(side * side * 3)) {
+            if (picture.width(), picture.height()) != (side, side) {
+                let (width, height) = (picture.width(), picture.height());
+                return Err(EngineError::PictureSize { wants: side, width, height });
+            }
+            picture.to_values(values);
+        }
+        let mut tokens = vec![0; pictures.len() * config.ladder.length()];
+        let floats = self.work(Work::Encode { pictures: pictures.len() })?.floats;
+        let task =
+            tasks::Encoding { pictures: pictures.len(), values: &values, tokens: &mut tokens };
+        self.on_vqvae(floats, task)?;
+        Ok(image_major(&tokens, pictures.len(), &config.ladder))
+    }
+
+    /// What the transformer is given to learn from the tokens of several images, L each: what the
+    /// quantizer makes of the scales before each but the first, `images × cells(scale) × latent`, one
+    /// scale after the other.
+    ///
+    /// # Errors
+    /// If the model has no VQVAE, the tokens are not its own or not whole images, or there is too
+    /// little memory.
+    pub fn teacher_input(&mut self, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        let config = *self.vqvae()?;
+        let (ladder, length) = (config.ladder, config.ladder.length());
+        for image in tokens.chunks(length) {
+            self.check_tokens(image, &config)?;
+        }
+        let images = tokens.len() / length;
+        if images == 0 {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<Vec<u32>> = tokens.chunks_exact(length).map(<[u32]>::to_vec).collect();
+        let tokens = scale_major(&rows, &ladder);
+        let mut input = vec![0.0; images * (length - ladder.cells(0)) * config.latent];
+        let floats = self.work(Work::Teach { images })?.floats;
+        self.on_vqvae(floats, tasks::Teaching { input: &mut input, tokens: &tokens })?;
+        Ok(input)
+    }
+
+    /// The picture of L tokens; with `each`, also as it looks after every scale.
+    ///
+    /// # Errors
+    /// If the model has no VQVAE, the tokens are not its own, or there is too little memory.
+    pub fn decode(
+        &mut self,
+        tokens: &[u32],
+        each: Option<&mut dyn FnMut(usize, Picture)>,
+    ) -> Result<Picture, EngineError> {
+        let config = *self.vqvae()?;
+        self.check_tokens(tokens, &config)?;
+        let floats = self.work(Work::Decode)?.floats;
+        self.on_vqvae(floats, tasks::Decoding { tokens, each })
+    }
+
+    /// The negative log-likelihood of each of a picture's L tokens under a class, in nats.
+    ///
+    /// # Errors
+    /// If the model lacks a half, the label has no class, the tokens are not the model's, or there
+    /// is too little memory.
+    pub fn surprise(&mut self, tokens: &[u32], label: u32) -> Result<Vec<f32>, EngineError> {
+        let classes = self.transformer()?.null_class();
+        if label > classes {
+            return Err(EngineError::Label { has: label, classes });
+        }
+        self.check_tokens(tokens, self.vqvae()?)?;
+        let floats = self.work(Work::Surprise)?.floats;
+        let mut out = vec![0.0; tokens.len()];
+        self.on_model(floats, tasks::Surprise { out: &mut out, tokens, label })?;
+        Ok(out)
+    }
+
+    fn check_tokens(&self, tokens: &[u32], config: &VqvaeConfig) -> Result<(), EngineError> {
+        let wants = config.ladder.length();
+        if tokens.len() != wants {
+            return Err(EngineError::TokenCount { wants, has: tokens.len() });
+        }
+        match tokens.iter().find(|token| **token as usize >= config.codes) {
+            Some(token) => Err(EngineError::Token { has: *token, codes: config.codes }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The kernel's order, scale by scale and within a scale image by image, from whole images.
+pub(super) fn scale_major(images: &[Vec<u32>], ladder: &Ladder) -> Vec<u32> {
+    let scales = (0..ladder.scales()).map(|scale| ladder.range(scale));
+    scales
+        .flat_map(|range| images.iter().flat_map(move |image| image[range.clone()].to_vec()))
+        .collect()
+}
+
+/// Whole images from the kernel's order.
+pub(super) fn image_major(tokens: &[u32], images: usize, ladder: &Ladder) -> Vec<Vec<u32>> {
+    let of = |image: usize| {
+        let scales = (0..ladder.scales()).map(|scale| ladder.range(scale));
+        scales.flat_map(move |range| {
+            let start = images * range.start + image * range.len();
+            tokens[start..start + range.len()].to_vec()
+        })
+    };
+    (0..images).map(|image| of(image).collect()).collect()
+}
