@@ -167,7 +167,7 @@ impl Generated {
     }
 
     /// The weights of one tensor.
-    #[cfg(feature = "cuda")]
+    #[cfg(feature = "emulator")]
     pub(crate) fn values(&self, name: &str) -> &[f32] {
         &self.0[name]
     }
@@ -219,13 +219,13 @@ impl GoldenModel {
     }
 
     /// All weights of the transformer.
-    #[cfg(feature = "cuda")]
+    #[cfg(feature = "emulator")]
     pub(crate) fn var_weights(&self) -> &Generated {
         &self.var_weights
     }
 
     /// All weights of the VQVAE.
-    #[cfg(feature = "cuda")]
+    #[cfg(feature = "emulator")]
     pub(crate) fn vae_weights(&self) -> &Generated {
         &self.vae_weights
     }
