@@ -63,6 +63,36 @@ fn every_instruction_set_and_number_of_threads_gives_the_same_bytes() {
 }
 
 #[test]
+fn an_image_does_not_depend_on_others_of_its_class() {
+    let model = tiny();
+    model.with(|cpu, model| {
+        let length = model.vqvae.config.ladder.length();
+        let pictures = model.vqvae.pictures_len(1);
+        let (labels, indices) = ([3, 3, 7, 3], [5, 9, 2, 1]);
+        for cfg in [0.0, 2.0] {
+            let batch = run(cpu, model, &Request { cfg, ..request(&labels, &indices) });
+            for number in 0..labels.len() {
+                let (label, index) = (&labels[number..=number], &indices[number..=number]);
+                let alone = run(cpu, model, &Request { cfg, ..request(label, index) });
+                // Scale by scale, and within a scale image by image.
+                let ladder = model.vqvae.config.ladder;
+                let of_image: Vec<u32> = (0..ladder.scales())
+                    .flat_map(|scale| {
+                        let range = ladder.range(scale);
+                        let start = labels.len() * range.start + number * range.len();
+                        batch.0[start..start + range.len()].to_vec()
+                    })
+                    .collect();
+                assert_eq!(of_image.len(), length);
+                assert!(of_image == alone.0, "cfg {cfg}, image {number}: other tokens");
+                let own = &batch.1[number * pictures..(number + 1) * pictures];
+                assert!(*own == alone.1[..], "cfg {cfg}, image {number}: another picture");
+            }
+        }
+    });
+}
+
+#[test]
 fn an_image_does_not_depend_on_its_batch() {
     let model = tiny();
     model.with(|cpu, model| {

@@ -5,6 +5,7 @@
 
 pub mod block;
 pub mod condition;
+mod shared;
 
 use crate::arena::Arena;
 use crate::memory::{Device, Floats};
