@@ -2,8 +2,10 @@
 //!
 //! Wants NVRTC; no card.
 
+use core::num::NonZero;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
-use std::{env, eprintln, println};
+use std::{env, eprintln, println, thread};
 
 use crate::cuda::Element;
 use crate::cuda::driver::compile;
@@ -41,19 +43,32 @@ pub fn assert_compiles(texts: &[&'static Text]) {
     if !has_nvrtc() {
         return;
     }
-    for text in texts {
-        for short in [Element::F16, Element::Bf16] {
-            for capability in CAPABILITIES {
-                match compile::cubin_and_report(text, short, capability) {
-                    Ok((_, said)) => report(text, short, capability, &said),
-                    Err(error) => panic!("{short:?} {capability:?}: {error}"),
-                }
+    let variants = [Element::F16, Element::Bf16]
+        .into_iter()
+        .flat_map(|short| CAPABILITIES.map(|capability| (short, capability)));
+    let jobs: Vec<_> = (texts.iter())
+        .flat_map(|text| variants.clone().map(move |variant| (*text, variant)))
+        .collect();
+    // A minute for each large text: all cores help.
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((text, (short, capability))) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
+        {
+            match compile::cubin_and_report(text, *short, *capability) {
+                Ok((_, said)) => report(text, *short, *capability, &said),
+                Err(error) => panic!("{short:?} {capability:?}: {error}"),
             }
         }
-    }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(work);
+        }
+    });
 }
 
-/// Prints each kernel's registers and stack; fails if one spills more than a few bytes, or a block of it has not the registers.
+/// Prints each kernel's registers and stack; fails if one spills more than a few bytes, or a block of it has
+/// not the registers.
 fn report(text: &'static Text, short: Element, (major, minor): (u32, u32), said: &str) {
     let (mut kernel, mut frame, mut seen) = ("", "", Vec::new());
     for line in said.lines() {
