@@ -10,7 +10,8 @@
 //! | [`group`] | cards of several processes that add up their numbers |
 //! | [`mod@error`] | what can go wrong |
 //! | `text`, `command`, `queue` | kernels as text, orders to the card, their way there |
-//! | `contents` | in which format the numbers of each run are |
+//! | `contents`, `operands` | in which format the numbers of each run are; how others get another |
+//! | `scratch` | memory between two kernels |
 //! | `driver` | an NVIDIA driver; for tests a recorder and an emulator |
 //!
 //! Kernels are CUDA C++ beside the operation they compute (`ops/*/kernel.cu`), compiled by NVRTC for the
@@ -31,13 +32,14 @@ pub mod error;
 pub mod group;
 pub mod matrix;
 pub mod memory;
+mod operands;
 pub mod peak;
 mod queue;
 pub mod remote;
+mod scratch;
 pub(crate) mod text;
 
 use core::cell::RefCell;
-use core::ops::Range;
 use std::boxed::Box;
 use std::sync::Arc;
 use std::vec::Vec;
@@ -49,6 +51,8 @@ pub use error::CudaError;
 pub use group::Group;
 pub use matrix::Matrix;
 pub use memory::Memory;
+#[cfg(test)]
+pub(crate) use operands::FORMATS;
 pub use remote::Remote;
 pub use text::{Kernel, MOMENTS, PRODUCT, SOME, Text};
 
@@ -56,8 +60,10 @@ use self::command::{Command, bytes};
 use self::contents::Contents;
 use self::driver::Driver;
 use self::driver::nvidia::Nvidia;
+use self::operands::Kept;
 use self::queue::Queue;
 use self::remote::WORD;
+use self::scratch::Scratch;
 use crate::memory::{Device, Floats};
 
 /// How to use a card.
@@ -88,29 +94,6 @@ pub struct Cuda {
     scratch: RefCell<Scratch>,
     kept: RefCell<Kept>,
 }
-
-/// Memory for what lies between two kernels of one operation.
-#[derive(Default)]
-struct Scratch {
-    current: Option<Memory>,
-    taken: usize,
-    /// Memory that was too small, until it is certain that nothing asks for it any more.
-    outgrown: Vec<Memory>,
-}
-
-/// A converted copy of a run that the next operation may want too.
-#[derive(Default)]
-struct Kept {
-    memory: Option<Memory>,
-    /// The bytes it was made of, and its format; none once they were overwritten.
-    of: Option<(Range<u64>, Element)>,
-}
-
-/// Scratch memory grows in steps of this many words (16 MiB).
-const SCRATCH_STEP: usize = 1 << 22;
-
-/// Runs of scratch memory start at a multiple of this many words.
-const SCRATCH_ALIGNED: usize = 64;
 
 impl Cuda {
     /// Opens a card.
@@ -214,68 +197,10 @@ impl Cuda {
         self.queue.borrow_mut().ask(Command::Copy { to, from, bytes })
     }
 
-    /// Writes the numbers of `x` to `out`, a run as long, as `element`.
-    ///
-    /// # Errors
-    /// Only the card's own.
-    ///
-    /// # Panics
-    /// If the lengths differ, or both formats are 16-bit ones.
-    pub fn convert(&self, out: &mut Remote, x: &Remote, element: Element) -> Result<(), CudaError> {
-        assert_eq!(out.len(), x.len(), "convert: lengths differ");
-        match self.element_of(x) {
-            _ if out.is_empty() => Ok(()),
-            has if has == element => self.copy_run(out, x),
-            has => {
-                let launch = conversion(out.address(), element, x.address(), has, x.len());
-                self.launch(launch, [(out, element)])
-            }
-        }
-    }
-
     /// Sends words to the card; returns their address there, good for the operation at hand.
     pub fn send(&self, words: &[u32]) -> Result<u64, CudaError> {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         self.queue.borrow_mut().send(&bytes)
-    }
-
-    /// Begins an operation's use of scratch memory: what the last one took is free again.
-    pub fn fresh_scratch(&self) {
-        self.scratch.borrow_mut().taken = 0;
-    }
-
-    /// `words` words of scratch memory, good for the operation at hand.
-    pub fn scratch(&self, words: usize) -> Result<u64, CudaError> {
-        let mut scratch = self.scratch.borrow_mut();
-        let needed = scratch.taken + words.next_multiple_of(SCRATCH_ALIGNED);
-        let has = scratch.current.as_ref().map_or(0, |memory| memory.len());
-        if has < needed {
-            let memory = self.memory(needed.next_multiple_of(SCRATCH_STEP))?;
-            // What was taken for this operation stays where it is.
-            scratch.taken = 0;
-            if let Some(small) = scratch.current.replace(memory) {
-                scratch.outgrown.push(small);
-            }
-        }
-        let start = scratch.taken;
-        scratch.taken += words.next_multiple_of(SCRATCH_ALIGNED);
-        let memory = scratch.current.as_ref().expect("it was made above");
-        Ok(memory.address() + WORD * start as u64)
-    }
-
-    /// Reads words of the scratch memory of the operation at hand, at an address in it.
-    ///
-    /// # Panics
-    /// If they are not all in it; also within a [`Device::section`].
-    pub fn download_scratch(&self, to: &mut [u32], from: u64) -> Result<(), CudaError> {
-        let scratch = self.scratch.borrow();
-        let current = scratch
-            .current
-            .as_deref()
-            .map_or(0..0, |run| run.address()..run.address() + WORD * scratch.taken as u64);
-        let end = from + WORD * to.len() as u64;
-        assert!(current.start <= from && end <= current.end, "these words are not scratch memory");
-        self.download_bytes(bytemuck::cast_slice_mut(to), from)
     }
 
     /// In which format the numbers of `run` are.
@@ -295,86 +220,11 @@ impl Cuda {
         }
     }
 
-    /// The address of the first `numbers` numbers of `run` as `wanted`: its own, or that of a converted
-    /// copy in scratch memory.
-    pub fn operand(&self, run: &Remote, numbers: usize, wanted: Element) -> Result<u64, CudaError> {
-        if numbers == 0 {
-            return Ok(run.address());
-        }
-        self.operand_as(run.address(), numbers, self.element_of(run), wanted)
-    }
-
-    /// The same of `numbers` numbers of format `has` at an address.
-    pub fn operand_as(
-        &self,
-        from: u64,
-        numbers: usize,
-        has: Element,
-        wanted: Element,
-    ) -> Result<u64, CudaError> {
-        if has == wanted || numbers == 0 {
-            return Ok(from);
-        }
-        let to = self.scratch(wanted.words(numbers))?;
-        self.launch_between(conversion(to, wanted, from, has, numbers))?;
-        Ok(to)
-    }
-
-    /// As [`Cuda::operand`] of a whole run; the copy is kept until the run is written or another one's
-    /// is wanted, so that operations that read it in a row share it.
-    pub fn operand_kept(&self, run: &Remote, wanted: Element) -> Result<u64, CudaError> {
-        let has = self.element_of(run);
-        if has == wanted || run.is_empty() {
-            return Ok(run.address());
-        }
-        let of = (run.address()..run.address() + bytes(run), wanted);
-        let Kept { memory, of: has_of } = self.kept.take();
-        let words = wanted.words(run.len());
-        let memory = match memory {
-            Some(memory) if memory.len() >= words => memory,
-            small => {
-                self.scratch.borrow_mut().outgrown.extend(small);
-                self.memory(words.next_multiple_of(SCRATCH_STEP))?
-            }
-        };
-        let to = memory.address();
-        if has_of.as_ref() != Some(&of) {
-            self.launch_between(conversion(to, wanted, run.address(), has, run.len()))?;
-        }
-        self.kept.replace(Kept { memory: Some(memory), of: Some(of) });
-        Ok(to)
-    }
-
-    /// The address of the first `numbers` numbers of `run` as `f32`.
-    pub fn single(&self, run: &Remote, numbers: usize) -> Result<u64, CudaError> {
-        self.operand(run, numbers, Element::F32)
-    }
-
     /// The format of activations inside a block.
     pub fn inner(&self) -> Element {
         self.precision.element()
     }
 }
-
-/// Writes `numbers` numbers of format `has` at `from` to `to` as `wanted`.
-///
-/// # Panics
-/// If both are 16-bit formats.
-fn conversion(to: u64, wanted: Element, from: u64, has: Element, numbers: usize) -> Launch {
-    let kernel = match (has, wanted) {
-        (Element::F32, _) => NARROW,
-        (_, Element::F32) => WIDEN,
-        _ => panic!("a run of {has:?} where {wanted:?} is wanted: two precisions on one card"),
-    };
-    let launch = Launch::new(kernel, [numbers.div_ceil(NUMBERS_OF_A_BLOCK), 1, 1], 256);
-    launch.address(to).address(from).length(numbers)
-}
-
-pub(crate) static FORMATS: Text = Text::new("formats", include_str!("formats.cu"));
-/// What a block converts.
-const NUMBERS_OF_A_BLOCK: usize = 1024;
-const NARROW: Kernel = Kernel::new(&FORMATS, "narrow_run");
-const WIDEN: Kernel = Kernel::new(&FORMATS, "widen_run");
 
 impl Device for Cuda {
     type Slice = Remote;

@@ -1,0 +1,113 @@
+//! Runs in the format an operation wants, converted where they are in another.
+
+use core::ops::Range;
+
+use super::command::{Launch, bytes};
+use super::scratch::SCRATCH_STEP;
+use super::text::{Kernel, Text};
+use super::{Cuda, CudaError, Element, Memory, Remote};
+use crate::memory::Floats;
+
+/// A converted copy of a run that the next operation may want too.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) memory: Option<Memory>,
+    /// The bytes it was made of, and its format; none once they were overwritten.
+    pub(super) of: Option<(Range<u64>, Element)>,
+}
+
+impl Cuda {
+    /// Writes the numbers of `x` to `out`, a run as long, as `element`.
+    ///
+    /// # Errors
+    /// Only the card's own.
+    ///
+    /// # Panics
+    /// If the lengths differ, or both formats are 16-bit ones.
+    pub fn convert(&self, out: &mut Remote, x: &Remote, element: Element) -> Result<(), CudaError> {
+        assert_eq!(out.len(), x.len(), "convert: lengths differ");
+        match self.element_of(x) {
+            _ if out.is_empty() => Ok(()),
+            has if has == element => self.copy_run(out, x),
+            has => {
+                let launch = conversion(out.address(), element, x.address(), has, x.len());
+                self.launch(launch, [(out, element)])
+            }
+        }
+    }
+
+    /// The address of the first `numbers` numbers of `run` as `wanted`: its own, or that of a converted
+    /// copy in scratch memory.
+    pub fn operand(&self, run: &Remote, numbers: usize, wanted: Element) -> Result<u64, CudaError> {
+        if numbers == 0 {
+            return Ok(run.address());
+        }
+        self.operand_as(run.address(), numbers, self.element_of(run), wanted)
+    }
+
+    /// The same of `numbers` numbers of format `has` at an address.
+    pub fn operand_as(
+        &self,
+        from: u64,
+        numbers: usize,
+        has: Element,
+        wanted: Element,
+    ) -> Result<u64, CudaError> {
+        if has == wanted || numbers == 0 {
+            return Ok(from);
+        }
+        let to = self.scratch(wanted.words(numbers))?;
+        self.launch_between(conversion(to, wanted, from, has, numbers))?;
+        Ok(to)
+    }
+
+    /// As [`Cuda::operand`] of a whole run; the copy is kept until the run is written or another one's
+    /// is wanted, so that operations that read it in a row share it.
+    pub fn operand_kept(&self, run: &Remote, wanted: Element) -> Result<u64, CudaError> {
+        let has = self.element_of(run);
+        if has == wanted || run.is_empty() {
+            return Ok(run.address());
+        }
+        let of = (run.address()..run.address() + bytes(run), wanted);
+        let Kept { memory, of: has_of } = self.kept.take();
+        let words = wanted.words(run.len());
+        let memory = match memory {
+            Some(memory) if memory.len() >= words => memory,
+            small => {
+                self.scratch.borrow_mut().outgrown.extend(small);
+                self.memory(words.next_multiple_of(SCRATCH_STEP))?
+            }
+        };
+        let to = memory.address();
+        if has_of.as_ref() != Some(&of) {
+            self.launch_between(conversion(to, wanted, run.address(), has, run.len()))?;
+        }
+        self.kept.replace(Kept { memory: Some(memory), of: Some(of) });
+        Ok(to)
+    }
+
+    /// The address of the first `numbers` numbers of `run` as `f32`.
+    pub fn single(&self, run: &Remote, numbers: usize) -> Result<u64, CudaError> {
+        self.operand(run, numbers, Element::F32)
+    }
+}
+
+/// Writes `numbers` numbers of format `has` at `from` to `to` as `wanted`.
+///
+/// # Panics
+/// If both are 16-bit formats.
+fn conversion(to: u64, wanted: Element, from: u64, has: Element, numbers: usize) -> Launch {
+    let kernel = match (has, wanted) {
+        (Element::F32, _) => NARROW,
+        (_, Element::F32) => WIDEN,
+        _ => panic!("a run of {has:?} where {wanted:?} is wanted: two precisions on one card"),
+    };
+    let launch = Launch::new(kernel, [numbers.div_ceil(NUMBERS_OF_A_BLOCK), 1, 1], 256);
+    launch.address(to).address(from).length(numbers)
+}
+
+pub(crate) static FORMATS: Text = Text::new("formats", include_str!("formats.cu"));
+/// What a block converts.
+const NUMBERS_OF_A_BLOCK: usize = 1024;
+const NARROW: Kernel = Kernel::new(&FORMATS, "narrow_run");
+const WIDEN: Kernel = Kernel::new(&FORMATS, "widen_run");
