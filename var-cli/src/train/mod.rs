@@ -16,8 +16,6 @@ use var_host::train::noise::Noise;
 use var_host::train::take_over::take_over;
 use var_host::train::trainer::{self, Trainer};
 use var_host::train::{Home, Initialisation, Layout, OnProcessor, Precision, Progressive, Recipe};
-#[cfg(feature = "cuda")]
-use var_kernel::cuda;
 use var_kernel::model::VarConfig;
 
 use crate::args::{Session, Usage};
@@ -58,20 +56,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let begun = Start { options, opened: &opened, config, recipe, layout, weights };
     #[cfg(feature = "cuda")]
     if engine.card().is_some() {
-        let home = OnCard::new(session.device.card(on_card(recipe.precision))?);
+        let home = OnCard::new(session.device.card(recipe.precision.on_card())?);
         return begun.learn(&home, &mut engine, &*ranks, session);
     }
     begun.learn(&OnProcessor, &mut engine, &*ranks, session)
-}
-
-/// In what a card multiplies.
-#[cfg(feature = "cuda")]
-fn on_card(precision: Precision) -> cuda::Precision {
-    match precision {
-        Precision::F32 => cuda::Precision::F32,
-        Precision::F16 => cuda::Precision::F16,
-        Precision::Bf16 => cuda::Precision::Bf16,
-    }
 }
 
 /// A run before its first iteration.

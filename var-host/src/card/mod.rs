@@ -63,15 +63,28 @@ impl Loaded {
         &mut self,
         floats: usize,
     ) -> Result<(&Cuda, &CardWeights, &mut Memory), CudaError> {
-        let has = self.memory.as_ref().map_or(0, |memory| memory.len());
-        if has < floats || self.memory.is_none() {
-            // The old memory goes first: the card may not have room for both.
-            self.memory = None;
-            self.memory = Some(self.cuda.memory(floats)?);
-        }
-        let memory = self.memory.as_mut().expect("it was made above");
+        let memory = at_least(&self.cuda, &mut self.memory, floats)?;
         Ok((&self.cuda, &self.weights, memory))
     }
+}
+
+/// At least `floats` words of memory that is kept from one call to the next.
+///
+/// # Errors
+/// If the card has not as much.
+pub(crate) fn at_least<'m>(
+    cuda: &Cuda,
+    memory: &'m mut Option<Memory>,
+    floats: usize,
+) -> Result<&'m mut Memory, CudaError> {
+    if memory.as_ref().is_none_or(|memory| memory.len() < floats) {
+        // The old memory goes first: the card may not have room for both.
+        *memory = None;
+    }
+    Ok(match memory {
+        Some(memory) => memory,
+        None => memory.insert(cuda.memory(floats)?),
+    })
 }
 
 /// Opens a card; compiled kernels are kept in the user's cache folder.

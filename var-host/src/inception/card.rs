@@ -11,6 +11,7 @@ use super::layout::{Block, Conv};
 use super::network::{self, Features, Weights};
 use super::weights::convs;
 use super::{CLASSES, Inception, POOLED, SIDE};
+use crate::card;
 
 /// A card that computes the network in its own precision.
 pub struct OnCard {
@@ -64,15 +65,10 @@ impl OnCard {
         let floats = network::floats(&self.cuda, blocks, pictures) + x.len();
         // Every run in the arena begins at a whole number of cache lines.
         let floats = floats + pictures * (POOLED + CLASSES) + 4 * var_kernel::arena::ALIGNMENT;
-        if self.memory.as_ref().is_none_or(|memory| memory.len() < floats) {
-            self.memory = None;
-        }
-        let mut memory = match self.memory.take() {
-            Some(memory) => memory,
-            None => self.cuda.memory(floats)?,
-        };
-        let features = self.forward(blocks, x, pictures, &mut memory);
-        self.memory = Some(memory);
+        let mut memory = self.memory.take();
+        let run = card::at_least(&self.cuda, &mut memory, floats)?;
+        let features = self.forward(blocks, x, pictures, run);
+        self.memory = memory;
         features
     }
 

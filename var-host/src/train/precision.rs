@@ -2,6 +2,8 @@
 
 use half::{bf16, f16};
 use var_kernel::cpu::Cpu;
+#[cfg(feature = "cuda")]
+use var_kernel::cuda;
 
 use super::parameters::Layout;
 
@@ -27,6 +29,16 @@ impl Precision {
     /// Whether the network computes with other numbers than the optimizer moves.
     pub fn rounds(self) -> bool {
         self != Self::F32
+    }
+
+    /// In what a card multiplies.
+    #[cfg(feature = "cuda")]
+    pub fn on_card(self) -> cuda::Precision {
+        match self {
+            Self::F32 => cuda::Precision::F32,
+            Self::F16 => cuda::Precision::F16,
+            Self::Bf16 => cuda::Precision::Bf16,
+        }
     }
 
     /// Writes to `computed` what the network computes with: `weights`, the blocks' matrices rounded

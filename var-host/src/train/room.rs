@@ -2,6 +2,8 @@
 
 use var_kernel::dry::Sizes;
 
+use super::TrainError;
+use super::home::Home;
 use crate::grad::TrainBackend;
 
 /// Floats that the values of a batch and the scratch memory of its backward pass take.
@@ -32,4 +34,34 @@ pub struct Room<'m, S: ?Sized> {
     pub gradients: &'m mut S,
     /// Scratch memory.
     pub scratch: &'m mut S,
+}
+
+/// Working memory for batches, kept from one to the next.
+pub(super) struct Buffers<H: Home> {
+    /// Of the values; judging takes no more.
+    pub(super) values: H::Working,
+    gradients: H::Working,
+    scratch: H::Working,
+}
+
+impl<H: Home> Default for Buffers<H> {
+    fn default() -> Self {
+        let [values, gradients, scratch] = Default::default();
+        Self { values, gradients, scratch }
+    }
+}
+
+impl<H: Home> Buffers<H> {
+    /// As much of it as a batch needs.
+    pub(super) fn room(
+        &mut self,
+        d: &H::Device<'_>,
+        needs: Needs,
+    ) -> Result<Room<'_, H::Slice>, TrainError> {
+        Ok(Room {
+            values: H::room(d, &mut self.values, needs.values)?,
+            gradients: H::room(d, &mut self.gradients, needs.values)?,
+            scratch: H::room(d, &mut self.scratch, needs.scratch)?,
+        })
+    }
 }

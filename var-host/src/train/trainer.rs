@@ -10,7 +10,8 @@ use super::noise::Lot;
 use super::parameters::Layout;
 use super::progressive::Stage;
 use super::recipe::Recipe;
-use super::transformer::{Batch, Room, judge, learn, needs, needs_to_judge};
+use super::room::Buffers;
+use super::transformer::{Batch, judge, learn, needs, needs_to_judge};
 use super::update::{Constants, Optimizer};
 use super::{Initialisation, TrainError, initialise};
 use crate::grad::Sums;
@@ -51,9 +52,7 @@ pub struct Trainer<H: Home = OnProcessor> {
     computed: Option<H::Numbers>,
     group: H::Group,
     gradients: H::Numbers,
-    values: H::Working,
-    value_gradients: H::Working,
-    scratch: H::Working,
+    buffers: Buffers<H>,
 }
 
 /// What a step did.
@@ -110,9 +109,7 @@ impl<H: Home> Trainer<H> {
             computed: recipe.precision.rounds().then(zeros).transpose()?,
             group: H::Group::default(),
             gradients: zeros()?,
-            values: H::Working::default(),
-            value_gradients: H::Working::default(),
-            scratch: H::Working::default(),
+            buffers: Buffers::default(),
             weights: H::keep(d, &layout, weights)?,
             config,
             layout,
@@ -205,11 +202,7 @@ impl<H: Home> Trainer<H> {
         let factors = noise.factors(self.config.depth, images, lot);
         let targets = self.first_scales(&part.tokens, stage.scales);
         let needs = needs(d, self.config, images, stage.scales, self.recomputes);
-        let mut room = Room {
-            values: H::room(d, &mut self.values, needs.values)?,
-            gradients: H::room(d, &mut self.value_gradients, needs.values)?,
-            scratch: H::room(d, &mut self.scratch, needs.scratch)?,
-        };
+        let mut room = self.buffers.room(d, needs)?;
         let batch = Batch {
             labels: &labels,
             targets: &targets,
@@ -265,7 +258,8 @@ impl<H: Home> Trainer<H> {
         tally: &mut Tally,
     ) -> Result<(), TrainError> {
         let weights = self.average.as_ref().unwrap_or(&self.weights);
-        judge_lesson::<H>(d, self.config, &self.layout, weights, &mut self.values, lesson, tally)
+        let memory = &mut self.buffers.values;
+        judge_lesson::<H>(d, self.config, &self.layout, weights, memory, lesson, tally)
     }
 
     /// Of each image's tokens those of the first scales.

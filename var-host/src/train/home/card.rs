@@ -13,6 +13,7 @@ use var_kernel::cuda::{Cuda, Element, Group, Memory, Remote};
 use var_kernel::memory::{Device, Floats};
 
 use super::{Home, Layout, Precision, Ranks, TrainError};
+use crate::card;
 use crate::grad::Sums;
 
 /// Floats that are sent to other ranks at once: 16 MiB.
@@ -71,15 +72,7 @@ impl Home for OnCard {
         working: &'m mut Option<Memory>,
         floats: usize,
     ) -> Result<&'m mut Remote, TrainError> {
-        if working.as_ref().is_none_or(|memory| memory.len() < floats) {
-            // The old memory goes first: the card may not have room for both.
-            *working = None;
-        }
-        let memory = match working {
-            Some(memory) => memory,
-            None => working.insert(cuda.memory(floats)?),
-        };
-        Ok(memory.range_mut(0..floats))
+        Ok(card::at_least(cuda, working, floats)?.range_mut(0..floats))
     }
 
     fn round(
@@ -89,11 +82,7 @@ impl Home for OnCard {
         weights: &Remote,
         computed: &mut Remote,
     ) -> Result<(), TrainError> {
-        let short = match precision {
-            Precision::F32 => Element::F32,
-            Precision::F16 => Element::F16,
-            Precision::Bf16 => Element::Bf16,
-        };
+        let short = precision.on_card().element();
         for tensor in layout.tensors() {
             let from = weights.range(tensor.range.clone());
             let to = computed.range_mut(tensor.range.clone());

@@ -7,12 +7,12 @@ use var_kernel::ops::resize;
 
 use super::critic::{self, Critic};
 use super::pixels::{self, Differences};
-use super::trainer::{Buffers, Trainer};
+use super::trainer::Trainer;
 use crate::grad::{ResizeBackward, Sums};
 use crate::train::codebook::{Residuals, Spread};
 use crate::train::discriminator::{self, Aim};
 use crate::train::home::Home;
-use crate::train::room::Room;
+use crate::train::room::Buffers;
 use crate::train::{TrainError, vqvae};
 
 /// What the parts of a batch came to, besides gradients.
@@ -142,7 +142,7 @@ fn judge<'m, H: Home>(
     [whole, shared]: [&'m mut H::Slice; 2],
 ) -> Result<Judged<'m, H::Slice>, TrainError> {
     let Critic { config, layout, weights, gradients, of_part, .. } = critic;
-    let mut room: Room<'_, H::Slice> = buffers.room(d, discriminator::needs(d, *config, maps))?;
+    let mut room = buffers.room(d, discriminator::needs(d, *config, maps))?;
     let room = &mut room;
     let adversarial =
         discriminator::mislead(d, *config, layout, weights, whole, room, (pictures, maps))

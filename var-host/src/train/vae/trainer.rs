@@ -18,7 +18,7 @@ use crate::parallel::Ranks;
 use crate::train::home::{Home, OnProcessor};
 use crate::train::parameters::Layout;
 use crate::train::perceptual::Perceptual;
-use crate::train::room::{Needs, Room};
+use crate::train::room::{Buffers, Needs};
 use crate::train::update::{Constants, Optimizer};
 use crate::train::{TrainError, discriminator, initialise, quantizer, vqvae};
 
@@ -50,34 +50,6 @@ pub struct Trainer<H: Home = OnProcessor> {
     pub(super) aside: [H::Working; 4],
     /// Gradients of the decoder's last convolution: of the judgement, and of the other losses.
     pub(super) last: Option<[H::Numbers; 2]>,
-}
-
-/// Memory of a forward pass and its way back.
-pub(super) struct Buffers<H: Home> {
-    values: H::Working,
-    gradients: H::Working,
-    scratch: H::Working,
-}
-
-impl<H: Home> Default for Buffers<H> {
-    fn default() -> Self {
-        let [values, gradients, scratch] = Default::default();
-        Self { values, gradients, scratch }
-    }
-}
-
-impl<H: Home> Buffers<H> {
-    pub(super) fn room(
-        &mut self,
-        d: &H::Device<'_>,
-        needs: Needs,
-    ) -> Result<Room<'_, H::Slice>, TrainError> {
-        Ok(Room {
-            values: H::room(d, &mut self.values, needs.values)?,
-            gradients: H::room(d, &mut self.gradients, needs.values)?,
-            scratch: H::room(d, &mut self.scratch, needs.scratch)?,
-        })
-    }
 }
 
 /// Parts of the loss, each a mean over the images of all ranks.
