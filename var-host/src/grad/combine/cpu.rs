@@ -55,13 +55,8 @@ impl CombineBackward for Cpu<'_> {
         assert_eq!(dy.len(), x.len(), "gated_backward_gate: lengths differ");
         let Part { start, stride, rows } = part;
         let all = dy.len() / width;
-        assert!(start + width <= stride, "gated_backward_gate: the part reaches over the row");
-        assert!(
-            dtable.len() >= all.div_ceil(rows) * stride,
-            "gated_backward_gate: table too short"
-        );
+        let used = part.check(dtable.len(), all, width);
         let isa = self.isa();
-        let used = all.div_ceil(rows) * stride;
         self.for_each_run(&mut dtable[..used], stride, |number, row, _| {
             let sums = &mut row[start..start + width];
             for r in number * rows..all.min((number + 1) * rows) {

@@ -51,13 +51,8 @@ impl CombineBackward for Cuda {
         width: usize,
     ) -> Result<(), CudaError> {
         assert_eq!(dy.len(), x.len(), "gated_backward_gate: lengths differ");
-        let Part { start, stride, rows } = part;
         let all = dy.len() / width;
-        assert!(start + width <= stride, "gated_backward_gate: the part reaches over the row");
-        assert!(
-            dtable.len() >= all.div_ceil(rows) * stride,
-            "gated_backward_gate: table too short"
-        );
+        part.check(dtable.len(), all, width);
         if all == 0 {
             return Ok(());
         }

@@ -30,6 +30,21 @@ pub struct Part {
     pub rows: usize,
 }
 
+impl Part {
+    /// Refuses a gradient of `table` floats, too short for `rows` rows of `width`; returns how many of them
+    /// those rows share.
+    ///
+    /// # Panics
+    /// If it is, or the part reaches over its row of the table.
+    #[track_caller]
+    pub(super) fn check(self, table: usize, rows: usize, width: usize) -> usize {
+        assert!(self.start + width <= self.stride, "the part reaches over its row of the table");
+        let used = rows.div_ceil(self.rows) * self.stride;
+        assert!(table >= used, "the table's gradient: {table} floats, {used} wanted");
+        used
+    }
+}
+
 /// Gradients of operations of one pass.
 pub trait CombineBackward: Device {
     /// `dx[i] += dy[i] · gelu'(x[i])`, GELU in its tanh form.

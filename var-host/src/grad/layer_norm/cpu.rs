@@ -86,10 +86,8 @@ fn for_each_table_row(
     add: impl Fn(&mut [f32], usize, &[f32]) + Sync,
 ) {
     let Dims { rows, channels } = d;
-    let used = rows.div_ceil(part.rows) * part.stride;
     assert_eq!(dy.len(), rows * channels, "layer_norm's gradient: dy is not rows × channels");
-    assert!(dtable.len() >= used, "layer_norm's gradient: the table is too short");
-    assert!(part.start + channels <= part.stride, "the part reaches over its row of the table");
+    let used = part.check(dtable.len(), rows, channels);
     cpu.for_each_run(&mut dtable[..used], part.stride, |number, row, _| {
         let sums = &mut row[part.start..part.start + channels];
         for r in number * part.rows..rows.min((number + 1) * part.rows) {
