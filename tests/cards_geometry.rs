@@ -8,8 +8,9 @@ use var_host::model::assemble::{self, TransformerLayers, VqvaeLayers};
 use var_host::model::listing::Wanted;
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_kernel::arena::Arena;
+use var_kernel::cuda::library::Shape;
 use var_kernel::cuda::testing::{Launched, recorded};
-use var_kernel::cuda::{Cuda, Element, Precision};
+use var_kernel::cuda::{Cuda, Element, Precision, Products};
 use var_kernel::generate::{Progress, Request, generate};
 use var_kernel::model::config::{Levels, Refinement};
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
@@ -73,9 +74,16 @@ fn weights(cuda: &Cuda, wanted: &[Wanted]) -> OnCard {
     OnCard(wanted.iter().map(of).collect::<HashMap<_, _>>())
 }
 
-/// The kernels of sampling a batch, scale by scale, and then those of its pictures.
-fn sampled(depth: usize, ladder: &str, batch: usize, precision: Precision) -> Vec<Vec<Launched>> {
-    let (cuda, card) = recorded(precision, MEMORY);
+/// The kernels of sampling a batch, scale by scale, and then those of its pictures; and the products that
+/// the library was asked for.
+fn sampled(
+    depth: usize,
+    ladder: &str,
+    batch: usize,
+    precision: Precision,
+    products: Products,
+) -> (Vec<Vec<Launched>>, Vec<Shape>) {
+    let (cuda, card) = recorded(precision, MEMORY, products);
     let (var, vae) = sizes(depth, ladder);
     let of_var = weights(&cuda, &transformer_tensors(var));
     let of_vae = weights(&cuda, &vqvae_tensors(vae));
@@ -98,17 +106,22 @@ fn sampled(depth: usize, ladder: &str, batch: usize, precision: Precision) -> Ve
     // Operations take their scratch memory besides.
     let words = ((card.left() - SCRATCH) / 4) as usize;
     let mut memory = cuda.memory(words).expect("nearly all that is left");
-    let mut launched = vec![card.launched()];
+    card.launched();
+    let (mut launched, mut multiplied) = (Vec::new(), Vec::new());
+    let mut note = || {
+        let (kernels, products) = card.launched_and_multiplied();
+        launched.push(kernels);
+        multiplied.extend(products);
+    };
     let each = &mut |_: &mut Progress<'_, '_, '_, Cuda>| {
-        launched.push(card.launched());
+        note();
         ControlFlow::Continue(())
     };
     let mut arena = Arena::new(&mut *memory);
     generate(&cuda, &model, &request, &mut tokens, &mut pictures, &mut arena, each)
         .expect("a card that computes nothing has no faults");
-    launched.push(card.launched());
-    launched.remove(0);
-    launched
+    note();
+    (launched, multiplied)
 }
 
 #[test]
@@ -125,7 +138,7 @@ fn published_models_ask_for_what_cards_have() {
         let precisions = [Precision::F16, Precision::F32];
         for precision in precisions.into_iter().take(if batch > 8 { 1 } else { 2 }) {
             let what = format!("d{depth}, {ladder} px, batch {batch}, {precision}");
-            let launched = sampled(depth, ladder, batch, precision);
+            let (launched, _) = sampled(depth, ladder, batch, precision, Products::Own);
             let mut kernels = BTreeMap::<&str, usize>::new();
             for launch in launched.iter().flatten() {
                 let Launched { kernel, grid, threads, shared } = *launch;
@@ -151,5 +164,25 @@ fn published_models_ask_for_what_cards_have() {
             }
             println!("{what}: {} launches, {kernels:?}", launched.iter().flatten().count());
         }
+    }
+}
+
+/// What is bound by arithmetic goes to the library, what is bound by reading weights does not.
+#[test]
+fn large_products_of_the_blocks_are_the_librarys() {
+    for (depth, batch, least, most) in [(16, 1, 0.0, 0.3), (16, 64, 0.9, 1.1), (30, 64, 0.9, 1.1)] {
+        let (_, multiplied) = sampled(depth, "256", batch, Precision::F16, Products::Library);
+        let multiply_adds = |shape: &Shape| (shape.rows * shape.columns * shape.depth) as f64;
+        let of_library: f64 = multiplied.iter().map(multiply_adds).sum();
+        // Of every token, with and without its class: queries, keys, values, what attention gives, and the
+        // hidden layer. The head comes on top.
+        let (width, tokens) = (64 * depth, 2 * batch * sizes(depth, "256").0.ladder.length());
+        let of_blocks = (depth * tokens * 12 * width * width) as f64;
+        let share = of_library / of_blocks;
+        assert!((least..=most).contains(&share), "d{depth}, batch {batch}: {share}");
+        println!(
+            "d{depth}, batch {batch}: {} products, {share:.3} of the blocks'",
+            multiplied.len()
+        );
     }
 }

@@ -54,6 +54,11 @@ results=$(cd "$results" && pwd)
 export LD_LIBRARY_PATH="$here/lib:${LD_LIBRARY_PATH:-}" VAR_REQUIRE=cuda,nvrtc
 export VAR_CARDS=real VAR_CUBINS="$results/cubins" CARGO_MANIFEST_DIR="$here/work/var-cli"
 limit=${LIMIT:-300}
+# Libraries that PyTorch brings, where the system has none: cuBLASLt, NCCL.
+if command -v python3 >/dev/null; then
+    brought=$(python3 -c 'import glob, site; print(":".join(glob.glob(site.getsitepackages()[0] + "/nvidia/*/lib")))')
+    LD_LIBRARY_PATH="$LD_LIBRARY_PATH:$brought"
+fi
 failed=0
 summary=$results/summary.txt
 : >"$summary"
@@ -136,7 +141,13 @@ for size in "16 1" "16 64" "30 1" "30 64"; do
     read -r depth batch <<<"$size"
     step "bench-d$depth-batch-$batch" "$here/var" bench --device cuda --depth "$depth" --dtype f16 --batch "$batch" --runs 5
 done
-grep -H -E 'class → picture|sampling|batch|peak' "$results"/bench-d*.txt 2>/dev/null | sed "s|$results/||" >>"$summary"
+# The same products by the kernels here alone.
+for size in "16 64" "30 1" "30 64"; do
+    read -r depth batch <<<"$size"
+    VAR_PRODUCTS=own step "bench-own-d$depth-batch-$batch" \
+        "$here/var" bench --device cuda --depth "$depth" --dtype f16 --batch "$batch" --runs 5
+done
+grep -H -E 'whole image|batch|peak of' "$results"/bench-*.txt 2>/dev/null | sed "s|$results/||" >>"$summary"
 
 # Against the reference code, of which REFERENCE names a clone.
 if [ -n "${REFERENCE:-}" ] && command -v python3 >/dev/null; then

@@ -1,11 +1,13 @@
 /* An NVIDIA driver and an NVRTC that compute nothing, for tests of what is asked of them and of what is said
- * when they refuse. Memory is the host's. Built as libcuda.so; with -DNVRTC as libnvrtc.so; with -DNCCL as libnccl.so.
+ * when they refuse. Memory is the host's. Built as libcuda.so; with -DNVRTC as libnvrtc.so; with -DNCCL as libnccl.so;
+ * with -DCUBLASLT as libcublasLt.so, which does compute.
  *
  * VAR_FAKE_CARD says what is wrong: none, old-driver, old-card, new-card, busy, full, tiny, lost;
- * waiting, whose work never ends; pair, one of two;
+ * waiting, whose work never ends; pair, one of two; small, of one multiprocessor; the same with an old-library, or a broken-library;
  * anything else is a card.
  * What should never happen (writes past memory, allocations within a capture, things left behind) is said on
  * stderr, after "fake driver:". */
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +57,149 @@ int ncclCommDestroy(void* member) {
 int ncclCommAbort(void* member) { return printf("aborted\n"), fflush(stdout), 0; }
 const char* ncclGetErrorString(int error) { return "an error"; }
 
+#elif defined(CUBLASLT)
+
+/* Matrix products as cuBLASLt documents them, computed: D = epilogue(alpha · op(A) · op(B) + beta · C), all by
+ * columns. */
+enum { SINGLE = 0, HALF = 2, BRAIN = 14, COMPUTE_SINGLE = 68, INVALID = 7, UNSUPPORTED = 15 };
+enum { TRANSPOSE_A = 3, TRANSPOSE_B = 4, EPILOGUE = 7, BIAS = 8 };
+enum { PLAIN = 1, WITH_BIAS = 4, GELU = 32, GELU_BIAS = 36 };
+
+typedef struct { int type; uint64_t rows, columns; int64_t stride; } Layout;
+typedef struct { int transposed_a, transposed_b, epilogue; uint64_t bias; } Description;
+typedef struct { uint64_t workspace; unsigned reduction, alignments[4]; } Preference;
+
+static int libraries, descriptions, layouts, preferences;
+
+static void wrong(const char* what) { fprintf(stderr, "fake driver: %s\n", what); }
+
+size_t cublasLtGetVersion(void) { return is("old-library") ? 110400 : 130100; }
+const char* cublasLtGetStatusString(int status) { return "a status"; }
+int cublasLtCreate(void** library) {
+    if (is("broken-library")) return 1;
+    return libraries++, *library = &libraries, 0;
+}
+int cublasLtDestroy(void* library) {
+    if (descriptions || layouts || preferences) wrong("descriptions, layouts or preferences are left");
+    return libraries--, 0;
+}
+int cublasLtMatrixLayoutCreate(Layout** layout, int type, uint64_t rows, uint64_t columns, int64_t stride) {
+    if (stride < (int64_t)rows) wrong("columns overlap");
+    *layout = malloc(sizeof **layout);
+    **layout = (Layout){type, rows, columns, stride};
+    return layouts++, 0;
+}
+int cublasLtMatrixLayoutDestroy(Layout* layout) { return layouts--, free(layout), 0; }
+int cublasLtMatmulDescCreate(Description** description, int compute, int scale) {
+    if (compute != COMPUTE_SINGLE || scale != SINGLE) wrong("another way to compute");
+    *description = calloc(1, sizeof **description);
+    (*description)->epilogue = PLAIN;
+    return descriptions++, 0;
+}
+int cublasLtMatmulDescSetAttribute(Description* description, int attribute, const void* value, size_t bytes) {
+    if (bytes != (attribute == BIAS ? 8 : 4)) return INVALID;
+    switch (attribute) {
+        case TRANSPOSE_A: description->transposed_a = *(int*)value; break;
+        case TRANSPOSE_B: description->transposed_b = *(int*)value; break;
+        case EPILOGUE: description->epilogue = *(int*)value; break;
+        case BIAS: description->bias = *(uint64_t*)value; break;
+        default: wrong("an unknown attribute of a product");
+    }
+    return 0;
+}
+int cublasLtMatmulDescDestroy(Description* description) { return descriptions--, free(description), 0; }
+int cublasLtMatmulPreferenceCreate(Preference** preference) {
+    *preference = malloc(sizeof **preference);
+    **preference = (Preference){0, 7, {256, 256, 256, 256}};
+    return preferences++, 0;
+}
+int cublasLtMatmulPreferenceSetAttribute(Preference* preference, int attribute, const void* value, size_t bytes) {
+    if (bytes != (attribute == 1 ? 8 : 4)) return INVALID;
+    if (attribute == 1) preference->workspace = *(uint64_t*)value;
+    else if (attribute == 3) preference->reduction = *(unsigned*)value;
+    else if (attribute >= 5 && attribute <= 8) preference->alignments[attribute - 5] = *(unsigned*)value;
+    else wrong("an unknown preference");
+    return 0;
+}
+int cublasLtMatmulPreferenceDestroy(Preference* preference) { return preferences--, free(preference), 0; }
+
+typedef struct { uint64_t algorithm[8]; size_t workspace; int state; float waves; int reserved[4]; } Heuristic;
+
+/* What is computed: D is m × n. */
+static int sizes(Description* of, Layout* a, Layout* b, Layout* d, uint64_t* m, uint64_t* n, uint64_t* k) {
+    *m = of->transposed_a ? a->columns : a->rows, *k = of->transposed_a ? a->rows : a->columns;
+    *n = of->transposed_b ? b->rows : b->columns;
+    if (*k != (of->transposed_b ? b->columns : b->rows)) return wrong("sides do not match"), INVALID;
+    if (*m != d->rows || *n != d->columns) return wrong("the product is of another size"), INVALID;
+    if (a->type != b->type || a->type == SINGLE || (d->type != SINGLE && d->type != a->type)) return UNSUPPORTED;
+    return 0;
+}
+int cublasLtMatmulAlgoGetHeuristic(
+    void* library, Description* of, Layout* a, Layout* b, Layout* c, Layout* d, Preference* preference, int wanted,
+    Heuristic* found, int* count) {
+    uint64_t m, n, k;
+    int status = sizes(of, a, b, d, &m, &n, &k);
+    if (status) return status;
+    if (preference->reduction != 2) wrong("sums whose order is open");
+    *found = (Heuristic){{m, n, k, preference->alignments[0], of->epilogue}, preference->workspace};
+    /* One depth that it has nothing for. */
+    return *count = k == 4096 ? 0 : 1, 0;
+}
+
+static float half(uint16_t bits) {
+    _Float16 x;
+    return memcpy(&x, &bits, 2), x;
+}
+static float brain(uint16_t bits) {
+    uint32_t word = (uint32_t)bits << 16;
+    float x;
+    return memcpy(&x, &word, 4), x;
+}
+static float number(const void* run, int type, uint64_t i) {
+    if (type == SINGLE) return ((const float*)run)[i];
+    uint16_t bits = ((const uint16_t*)run)[i];
+    return type == HALF ? half(bits) : brain(bits);
+}
+static void put(void* run, int type, uint64_t i, float x) {
+    if (type == SINGLE) { ((float*)run)[i] = x; return; }
+    if (type == HALF) { _Float16 y = x; memcpy((uint16_t*)run + i, &y, 2); return; }
+    uint32_t word;
+    memcpy(&word, &x, 4);
+    ((uint16_t*)run)[i] = (word + 0x7fff + (word >> 16 & 1)) >> 16;
+}
+
+int cublasLtMatmul(
+    void* library, Description* of, const float* alpha, const void* a, Layout* at_a, const void* b, Layout* at_b,
+    const float* beta, const void* c, Layout* at_c, void* d, Layout* at_d, const uint64_t* algorithm, void* workspace,
+    size_t bytes, void* stream) {
+    uint64_t m, n, k;
+    int status = sizes(of, at_a, at_b, at_d, &m, &n, &k);
+    if (status) return status;
+    if (algorithm[0] != m || algorithm[1] != n || algorithm[2] != k || algorithm[4] != of->epilogue)
+        wrong("an algorithm of another product");
+    for (int i = 0; i < 4; i++)
+        if ((uint64_t)(const void*[]){a, b, c, d}[i] % algorithm[3]) wrong("an address that is not aligned as promised");
+    if (c != d || at_c != at_d) wrong("another matrix is added");
+    int has_bias = of->epilogue == WITH_BIAS || of->epilogue == GELU_BIAS;
+    for (uint64_t column = 0; column < n; column++) {
+        for (uint64_t row = 0; row < m; row++) {
+            float sum = 0;
+            for (uint64_t i = 0; i < k; i++) {
+                uint64_t in_a = of->transposed_a ? i + row * at_a->stride : row + i * at_a->stride;
+                uint64_t in_b = of->transposed_b ? column + i * at_b->stride : i + column * at_b->stride;
+                sum += number(a, at_a->type, in_a) * number(b, at_b->type, in_b);
+            }
+            uint64_t place = row + column * at_d->stride;
+            sum = *alpha * sum + (*beta ? *beta * number(c, at_c->type, place) : 0);
+            if (has_bias) sum += number((void*)of->bias, at_d->type, row);
+            if (of->epilogue == GELU || of->epilogue == GELU_BIAS)
+                sum = 0.5f * sum * (1 + tanhf(0.7978845608f * (sum + 0.044715f * sum * sum * sum)));
+            put(d, at_d->type, place, sum);
+        }
+    }
+    return 0;
+}
+
 #else
 
 enum { OK = 0, OUT_OF_MEMORY = 2, NO_DEVICE = 100, BUSY = 46, NOT_READY = 600, FAILED = 719 };
@@ -91,7 +236,7 @@ int cuDeviceGetAttribute(int* value, int attribute, int device) {
     switch (attribute) {
         case 75: *value = is("old-card") ? 7 : 9; break;
         case 76: *value = is("old-card") ? 5 : 0; break;
-        case 16: *value = 132; break;
+        case 16: *value = is("small") || is("old-library") || is("broken-library") ? 1 : 132; break;
         case 97: *value = 227 << 10; break;
         default: wrong("an unknown attribute");
     }

@@ -165,7 +165,9 @@ impl Report {
 fn device(engine: &Engine<'_>, session: &Session) -> String {
     #[cfg(feature = "cuda")]
     if let Some(card) = engine.card() {
-        return format!("{}, {}", card.card().name, card.cuda().precision());
+        let library = card.cuda().library();
+        let products = library.unwrap_or_else(|| "own products".to_owned());
+        return format!("{}, {}, {products}", card.card().name, card.cuda().precision());
     }
     let _ = engine;
     format!("{} threads, {}", session.threads, session.isa.name())

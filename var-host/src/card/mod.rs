@@ -3,7 +3,9 @@
 pub mod cubins;
 mod weights;
 
-use var_kernel::cuda::{Card, Cuda, CudaError, Memory, Options, Precision};
+use std::env;
+
+use var_kernel::cuda::{Card, Cuda, CudaError, Memory, Options, Precision, Products};
 use var_kernel::memory::Floats;
 
 pub use weights::{CardError, CardWeights};
@@ -89,11 +91,15 @@ pub(crate) fn at_least<'m>(
 
 /// Opens a card; compiled kernels are kept in the user's cache folder.
 ///
+/// `VAR_PRODUCTS=own` in the environment keeps large products from cuBLASLt.
+///
 /// # Errors
 /// If the card cannot be used.
 pub fn open(chosen: Chosen) -> Result<Cuda, CudaError> {
     let Chosen { number, precision } = chosen;
     let folder = cubins::Folder::of_the_user();
     let cubins = folder.map(|folder| Box::new(folder) as Box<dyn var_kernel::cuda::Cubins>);
-    Cuda::open(Options { number, precision, cubins, ..Options::default() })
+    let own = env::var_os("VAR_PRODUCTS").is_some_and(|products| products == "own");
+    let products = if own { Products::Own } else { Products::Library };
+    Cuda::open(Options { number, precision, products, cubins, ..Options::default() })
 }

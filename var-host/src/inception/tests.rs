@@ -139,13 +139,13 @@ fn a_converted_file_is_the_same_network() {
 #[cfg(feature = "emulator")]
 mod on_cards {
     use var_kernel::cuda::testing::{recorded, required};
-    use var_kernel::cuda::{Cuda, Options, Precision};
+    use var_kernel::cuda::{Cuda, Options, Precision, Products};
 
     use super::*;
 
     #[test]
     fn every_convolution_is_asked_for_once() {
-        let (cuda, card) = recorded(Precision::F32, 8 << 30);
+        let (cuda, card) = recorded(Precision::F32, 8 << 30, Products::Own);
         let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
         let mut pass = Pass::new(inception()).on_card(cuda).unwrap();
         let pictures: Vec<Picture> = (0..3).map(|n| image64("img/64", n)).collect();

@@ -1,6 +1,7 @@
 //! What a card is asked to do, as data: noted, compared, issued one by one or as a graph.
 
 use super::element::{Element, Precision};
+use super::library::Product;
 use super::remote::Remote;
 use super::text::Kernel;
 use crate::memory::Floats;
@@ -13,10 +14,11 @@ const MOST_BLOCKS: u32 = 65_535;
 
 /// One order to the card.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are launches")]
 pub(crate) enum Command {
     /// Run a kernel.
     Launch(Launch),
+    /// A matrix product by the library.
+    Multiply(Product),
     /// Copy on the card.
     Copy {
         /// Address to write.
@@ -26,6 +28,17 @@ pub(crate) enum Command {
         /// How much.
         bytes: u64,
     },
+}
+
+impl Command {
+    /// What computes, if it computes.
+    pub(crate) fn kernel(&self) -> Option<&'static str> {
+        match self {
+            Self::Launch(launch) => Some(launch.kernel.name),
+            Self::Multiply(_) => Some("cuBLASLt"),
+            Self::Copy { .. } => None,
+        }
+    }
 }
 
 /// A kernel, how many threads of it, and its arguments.

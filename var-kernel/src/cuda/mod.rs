@@ -12,6 +12,7 @@
 //! | `text`, `command`, `queue` | kernels as text, orders to the card, their way there |
 //! | `contents`, `operands` | in which format the numbers of each run are; how others get another |
 //! | `scratch` | memory between two kernels |
+//! | [`library`] | matrix products by NVIDIA's library |
 //! | `driver` | an NVIDIA driver; for tests a recorder and an emulator |
 //!
 //! Kernels are CUDA C++ beside the operation they compute (`ops/*/kernel.cu`), compiled by NVRTC for the
@@ -30,6 +31,7 @@ pub(crate) mod driver;
 pub mod element;
 pub mod error;
 pub mod group;
+pub mod library;
 pub mod matrix;
 pub mod memory;
 mod operands;
@@ -49,6 +51,7 @@ pub use driver::{Card, Cubins, Identity, Mark};
 pub use element::{Element, Precision};
 pub use error::CudaError;
 pub use group::Group;
+pub use library::Products;
 pub use matrix::Matrix;
 pub use memory::Memory;
 #[cfg(test)]
@@ -74,13 +77,16 @@ pub struct Options {
     pub precision: Precision,
     /// Whether work that repeats becomes a graph.
     pub graphs: bool,
+    /// Who computes large products.
+    pub products: Products,
     /// Compiled kernels kept from one run to the next, if any.
     pub cubins: Option<Box<dyn Cubins>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { number: 0, precision: Precision::F32, graphs: true, cubins: None }
+        let (precision, products) = (Precision::F32, Products::Library);
+        Self { number: 0, precision, graphs: true, products, cubins: None }
     }
 }
 
@@ -101,18 +107,22 @@ impl Cuda {
     /// # Errors
     /// If there is no driver or no such card, one of them is too old, or the card is out of memory.
     pub fn open(options: Options) -> Result<Self, CudaError> {
-        let Options { number, precision, graphs, cubins } = options;
-        let driver = Nvidia::open(number, command::short(precision), cubins)?;
+        let Options { number, precision, graphs, products, cubins } = options;
+        let driver = Nvidia::open(number, command::short(precision), products, cubins)?;
         Self::on(Arc::new(driver), precision, graphs)
     }
 
-    /// A card emulated on the processor, kernels compiled by g++: for tests.
+    /// A card emulated on the processor, kernels compiled by g++, the library as plain loops: for tests.
     ///
     /// # Errors
     /// [`CudaError::NoCompiler`] if there is no g++.
     #[cfg(feature = "emulator")]
-    pub fn emulated(precision: Precision, graphs: bool) -> Result<Self, CudaError> {
-        let driver = driver::emulated::Emulated::open(command::short(precision))?;
+    pub fn emulated(
+        precision: Precision,
+        graphs: bool,
+        products: Products,
+    ) -> Result<Self, CudaError> {
+        let driver = driver::emulated::Emulated::open(command::short(precision), products)?;
         Self::on(Arc::new(driver), precision, graphs)
     }
 

@@ -3,8 +3,9 @@
 use std::vec::Vec;
 
 use super::command::{Command, Launch};
+use super::library::{Finish, Product, Shape};
 use super::text::{Kernel, Text};
-use super::{Cuda, CudaError, Precision};
+use super::{Cuda, CudaError, Element, Precision};
 use crate::memory::Device;
 
 pub(crate) static TEXT: Text = Text::new("peak", include_str!("peak.cu"));
@@ -17,18 +18,27 @@ const BLOCKS_EACH: usize = 8;
 /// A measurement this long is enough, in milliseconds.
 const LONG_ENOUGH: f32 = 20.0;
 
+/// Side of the matrices that the library multiplies, and how often in one measurement.
+const MULTIPLIED: usize = 8192;
+const MULTIPLICATIONS: usize = 16;
+
 /// Bytes that are copied: several times any card's cache.
 const COPIED: usize = 1 << 30;
 
 impl Cuda {
     /// Multiply-adds a second, in the format products are computed in; a fused one counts once.
     ///
-    /// With 16 bits these are the tensor cores', by the instruction the kernels here use (`mma.sync`),
-    /// which on some cards is not their fastest.
+    /// With 16 bits these are the tensor cores': by the instruction the kernels here use (`mma.sync`), on
+    /// registers alone, or by a large product of the library, whichever is faster.
     ///
     /// # Errors
-    /// Only the card's own.
+    /// If the card has no room for the product, or fails.
     pub fn peak_multiply_adds(&self) -> Result<f64, CudaError> {
+        let of_library = self.peak_of_library()?.unwrap_or(0.0);
+        Ok(self.peak_on_registers()?.max(of_library))
+    }
+
+    fn peak_on_registers(&self) -> Result<f64, CudaError> {
         /// Multiply-adds of a thread in a round, and of a warp's thread on tensor cores.
         const SINGLE: u64 = 32;
         const SHORT: u64 = 16 * 16 * 8 * 16 / 32;
@@ -42,7 +52,7 @@ impl Cuda {
         loop {
             let time = || {
                 let launch = Launch::new(Kernel::new(&TEXT, name), [blocks, 1, 1], THREADS);
-                self.timed(launch.run(&out).size(rounds))
+                self.time_of(|| self.launch_between(launch.run(&out).size(rounds)))
             };
             let time = time()?.min(time()?);
             if time >= LONG_ENOUGH || rounds > 1 << 28 {
@@ -51,6 +61,36 @@ impl Cuda {
             }
             rounds *= 4;
         }
+    }
+
+    /// Multiply-adds a second of the library in a product of three square matrices, if it is there.
+    fn peak_of_library(&self) -> Result<Option<f64>, CudaError> {
+        let (side, element) = (MULTIPLIED, self.inner());
+        let shape = Shape {
+            rows: side,
+            columns: side,
+            depth: side,
+            left_turned: false,
+            right_turned: false,
+            operands: element,
+            out: element,
+            finish: Finish::Plain,
+        };
+        if !self.prefers_library(&shape, &[]) {
+            return Ok(None);
+        }
+        let words = element.words(side * side);
+        let (mut factor, mut out) = (self.memory(words)?, self.memory(words)?);
+        self.upload_bytes(&mut factor, &some_numbers(side * side, element))?;
+        let product = Product::new(shape, factor.address(), factor.address());
+        let mut best = f32::INFINITY;
+        for _ in 0..3 {
+            best = best.min(self.time_of(|| {
+                (0..MULTIPLICATIONS).try_for_each(|_| self.multiply(&mut out, product))
+            })?);
+        }
+        let all = MULTIPLICATIONS as f64 * (side as f64).powi(3);
+        Ok(Some(all / (f64::from(best) * 1e-3)))
     }
 
     /// Bytes read and written a second when memory is copied.
@@ -62,19 +102,16 @@ impl Cuda {
         let (to, from, bytes) = (to.address(), from.address(), COPIED as u64);
         let mut best = f32::INFINITY;
         for _ in 0..4 {
-            let begin = self.mark()?;
-            self.queue.borrow_mut().ask(Command::Copy { to, from, bytes })?;
-            let end = self.mark()?;
-            self.wait()?;
-            best = best.min(self.milliseconds(begin, end)?);
+            let copy = || self.queue.borrow_mut().ask(Command::Copy { to, from, bytes });
+            best = best.min(self.time_of(copy)?);
         }
         Ok(2.0 * COPIED as f64 / (f64::from(best) * 1e-3))
     }
 
-    /// Milliseconds a launch takes.
-    fn timed(&self, launch: Launch) -> Result<f32, CudaError> {
+    /// Milliseconds that work takes on the card.
+    fn time_of(&self, work: impl FnOnce() -> Result<(), CudaError>) -> Result<f32, CudaError> {
         let begin = self.mark()?;
-        self.launch_between(launch)?;
+        work()?;
         let end = self.mark()?;
         self.wait()?;
         self.milliseconds(begin, end)
@@ -117,6 +154,20 @@ impl Cuda {
     }
 }
 
+/// The bytes of so many numbers of 0.5 to 1 and −1 to −0.5: a card that multiplies zeros would be faster.
+fn some_numbers(count: usize, element: Element) -> Vec<u8> {
+    let (kept, set) = match element {
+        Element::F32 => unreachable!("the library is not asked for singles"),
+        Element::F16 => (0x83ff, 0x3800),
+        Element::Bf16 => (0x807f, 0x3f00),
+    };
+    let number = |i: usize| {
+        let random = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+        (random as u16 & kept | set).to_le_bytes()
+    };
+    (0..count).flat_map(number).collect()
+}
+
 /// How long a kernel took, all its runs together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KernelTime {
@@ -126,4 +177,25 @@ pub struct KernelTime {
     pub count: usize,
     /// Milliseconds of all runs.
     pub milliseconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use half::{bf16, f16};
+
+    use super::*;
+
+    #[test]
+    fn what_is_multiplied_is_near_one() {
+        let [halves, brains] = [Element::F16, Element::Bf16].map(|element| {
+            let bytes = some_numbers(1000, element);
+            let bits = bytes.chunks_exact(2).map(|b| u16::from_le_bytes(b.try_into().unwrap()));
+            bits.collect::<Vec<_>>()
+        });
+        let numbers = halves.iter().map(|bits| f16::from_bits(*bits).to_f32());
+        let numbers = numbers.chain(brains.iter().map(|bits| bf16::from_bits(*bits).to_f32()));
+        let numbers: Vec<f32> = numbers.collect();
+        assert!(numbers.iter().all(|x| (0.5..1.0).contains(&x.abs())));
+        assert!(numbers.iter().any(|x| *x > 0.9) && numbers.iter().any(|x| *x < -0.9));
+    }
 }

@@ -88,8 +88,8 @@ impl Queue {
             // freed, and kernels stay inside those sizes, which the emulator's tests show.
             None => unsafe { self.driver.issue(&command)? },
         }
-        if let (Some(marks), Command::Launch(launch)) = (&mut self.profile, &command) {
-            marks.push((launch.kernel.name, self.driver.mark()?));
+        if let (Some(marks), Some(name)) = (&mut self.profile, command.kernel()) {
+            marks.push((name, self.driver.mark()?));
         }
         Ok(())
     }

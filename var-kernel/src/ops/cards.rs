@@ -7,12 +7,12 @@ use std::vec::Vec;
 use super::{Combine, TEXTS};
 use crate::cuda::command::Command;
 use crate::cuda::driver::recording::{Asked, Recording};
-use crate::cuda::{Cuda, CudaError, Element, Precision, Remote};
+use crate::cuda::{Cuda, CudaError, Element, Precision, Products, Remote};
 use crate::memory::{Device, Floats};
 
 /// A card that remembers, and what it remembers.
 fn recorded(graphs: bool) -> (Recording, Cuda) {
-    let card = Recording::with_memory(1 << 30);
+    let card = Recording::with_memory(1 << 30, Products::Own);
     let cuda = Cuda::on(Arc::new(card.clone()), Precision::F16, graphs).unwrap();
     (card, cuda)
 }
@@ -200,7 +200,7 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
     );
 
     fn card() -> Option<Cuda> {
-        Cuda::emulated(Precision::F32, true).ok()
+        Cuda::emulated(Precision::F32, true, Products::Own).ok()
     }
 
     fn run(

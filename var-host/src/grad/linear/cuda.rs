@@ -1,6 +1,7 @@
 //! Gradients of a linear layer on a card: products of operands as they lie, on tensor cores (16-bit) or in
 //! singles.
 
+use var_kernel::cuda::library::{Finish, Product, Shape};
 use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Matrix, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::linear::Dims;
@@ -44,6 +45,20 @@ impl Gradient {
         match self {
             Self::X => Size { rows, columns: inner, depth: outer },
             Self::Weight => Size { rows: outer, columns: inner, depth: rows },
+        }
+    }
+
+    /// The product as the library would compute it.
+    fn by_library(self, Size { rows, columns, depth }: Size, operands: Element) -> Shape {
+        Shape {
+            rows,
+            columns,
+            depth,
+            left_turned: matches!(self, Self::Weight),
+            right_turned: true,
+            operands,
+            out: Element::F32,
+            finish: Finish::Adds,
         }
     }
 
@@ -126,6 +141,10 @@ fn add_product(
     let left = cuda.operand_kept(dy, element)?;
     let right = cuda.operand_as(numbers.address(), right.len(), has, element)?;
 
+    let shape = gradient.by_library(size, element);
+    if cuda.prefers_library(&shape, &[out.address(), left, right]) {
+        return cuda.multiply(out, Product::new(shape, left, right));
+    }
     let Cut { large, parts } = Cut::of(size, cuda.card().multiprocessors as usize);
     let to = if parts == 1 { out.address() } else { cuda.scratch(parts * rows * columns)? };
     let kernel = gradient.kernel(element != Element::F32, large);

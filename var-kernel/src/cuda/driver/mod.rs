@@ -14,6 +14,7 @@ use std::vec::Vec;
 
 use super::command::Command;
 use super::error::CudaError;
+use super::library::Shape;
 use super::text::Kernel;
 
 /// Memory, copies and commands of one card, in one stream: what is asked for first is done first.
@@ -72,6 +73,16 @@ pub(crate) trait Driver: Send + Sync {
 
     /// Compiles or loads what `kernel` needs.
     fn prepare(&self, kernel: Kernel) -> Result<(), CudaError>;
+
+    /// Whether there is a library that is the best for products of this shape: [`Command::Multiply`].
+    fn multiplies(&self, _: &Shape) -> bool {
+        false
+    }
+
+    /// That library's name and version, if there is one.
+    fn library(&self) -> Option<String> {
+        None
+    }
 
     /// Joins a group of cards; only NVIDIA's can.
     fn join(&self, _: &Identity, _: usize, _: usize) -> Result<Box<dyn Group>, CudaError> {

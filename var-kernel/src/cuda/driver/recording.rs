@@ -7,6 +7,7 @@ use std::vec::Vec;
 use super::{Card, Driver, Graph, Mark};
 use crate::cuda::command::{Command, Launch};
 use crate::cuda::error::CudaError;
+use crate::cuda::library::{Products, Shape};
 use crate::cuda::text::Kernel;
 
 /// What a card was asked for.
@@ -42,31 +43,41 @@ pub struct Launched {
 #[derive(Clone)]
 pub struct Recording {
     card: Card,
+    products: Products,
     asked: Arc<Mutex<Vec<Asked>>>,
     /// Bytes the card has left.
     left: Arc<Mutex<u64>>,
 }
 
 impl Recording {
-    pub(crate) fn with_memory(bytes: u64) -> Self {
+    pub(crate) fn with_memory(bytes: u64, products: Products) -> Self {
         let card = Card {
             name: "recording card".into(),
             capability: (8, 0),
             multiprocessors: 108,
             shared: 163 << 10,
         };
-        Self { card, asked: Arc::default(), left: Arc::new(Mutex::new(bytes)) }
+        Self { card, products, asked: Arc::default(), left: Arc::new(Mutex::new(bytes)) }
     }
 
     /// The kernels launched since the last call, one by one or in graphs that were made.
     pub fn launched(&self) -> Vec<Launched> {
-        let of = |asked| match asked {
-            Asked::Issue(Command::Launch(Launch { kernel, grid, threads, shared, .. })) => {
-                Some(Launched { kernel: kernel.name, grid, threads, shared })
+        self.launched_and_multiplied().0
+    }
+
+    /// The same, and the products that the library was asked for.
+    pub fn launched_and_multiplied(&self) -> (Vec<Launched>, Vec<Shape>) {
+        let (mut launched, mut multiplied) = (Vec::new(), Vec::new());
+        for asked in self.take() {
+            match asked {
+                Asked::Issue(Command::Launch(Launch { kernel, grid, threads, shared, .. })) => {
+                    launched.push(Launched { kernel: kernel.name, grid, threads, shared });
+                }
+                Asked::Issue(Command::Multiply(product)) => multiplied.push(product.shape),
+                _ => {}
             }
-            _ => None,
-        };
-        self.take().into_iter().filter_map(of).collect()
+        }
+        (launched, multiplied)
     }
 
     /// Bytes that are not taken.
@@ -144,6 +155,10 @@ impl Driver for Recording {
 
     fn elapsed(&self, _: Mark, _: Mark) -> Result<f32, CudaError> {
         Ok(0.0)
+    }
+
+    fn multiplies(&self, shape: &Shape) -> bool {
+        self.products == Products::Library && shape.is_large(self.card.multiprocessors)
     }
 
     fn prepare(&self, _: Kernel) -> Result<(), CudaError> {

@@ -20,7 +20,7 @@ pub use compiled::assert_compiles;
 #[cfg(test)]
 pub(crate) use compiled::has_nvrtc;
 
-use super::{Cubins, Cuda, CudaError, Matrix, Memory, Options, Precision, Remote};
+use super::{Cubins, Cuda, CudaError, Matrix, Memory, Options, Precision, Products, Remote};
 use crate::cpu;
 use crate::memory::{Device, Floats};
 
@@ -87,8 +87,8 @@ impl Stored {
 
 /// A card that computes nothing and has so many bytes of memory, and what it remembers of what it was
 /// asked; work never becomes a graph.
-pub fn recorded(precision: Precision, bytes: u64) -> (Cuda, Recording) {
-    let card = Recording::with_memory(bytes);
+pub fn recorded(precision: Precision, bytes: u64, products: Products) -> (Cuda, Recording) {
+    let card = Recording::with_memory(bytes, products);
     let cuda = Cuda::on(Arc::new(card.clone()), precision, false).expect("it has room for mail");
     (cuda, card)
 }
@@ -101,23 +101,39 @@ pub fn cards() -> Rc<Vec<Bench>> {
     CARDS.with(|cards| Rc::clone(cards.borrow_mut().get_or_insert_with(|| Rc::new(open()))))
 }
 
-/// Opens every card there is, in each precision.
+/// Opens every card there is, in each precision; a real one in half precision once more with its library for
+/// products, if it has one. Of the emulated ones that of `bf16` has one: what is here for products is the
+/// same text as for `f16`.
 pub fn open() -> Vec<Bench> {
     let mut found = Vec::new();
     for precision in PRECISIONS {
-        let options = Options { precision, cubins: Some(Box::new(InMemory)), ..Options::default() };
-        add(&mut found, "cuda", precision, Cuda::open(options));
+        let real = |products| {
+            let cubins = Some(Box::new(InMemory) as Box<dyn Cubins>);
+            Cuda::open(Options { precision, products, cubins, ..Options::default() })
+        };
+        add(&mut found, "cuda", precision, real(Products::Own));
+        if precision == Precision::F16
+            && let Ok(cuda) = real(Products::Library)
+            && cuda.library().is_some()
+        {
+            add(&mut found, "cuda", precision, Ok(cuda));
+        }
         #[cfg(feature = "emulator")]
         if !env::var("VAR_CARDS").is_ok_and(|cards| cards == "real") {
-            add(&mut found, "emulated", precision, Cuda::emulated(precision, true));
+            let library = precision == Precision::Bf16;
+            let products = if library { Products::Library } else { Products::Own };
+            add(&mut found, "emulated", precision, Cuda::emulated(precision, true, products));
         }
     }
     found
 }
 
 fn add(found: &mut Vec<Bench>, kind: &str, precision: Precision, card: Result<Cuda, CudaError>) {
-    let name = std::format!("{kind} {precision}");
+    let mut name = std::format!("{kind} {precision}");
     if let Some(cuda) = required(&name, card) {
+        if let Some(library) = cuda.library() {
+            name += &std::format!(", {library}");
+        }
         found.push(Bench { name, cuda });
     }
 }

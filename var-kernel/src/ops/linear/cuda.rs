@@ -2,6 +2,7 @@
 
 use super::{Dims, Epilogue, Linear};
 use crate::cuda::command::Launch;
+use crate::cuda::library::{Finish, Product, Shape};
 use crate::cuda::text::{Kernel, PRODUCT, Text};
 use crate::cuda::{Cuda, CudaError, Element, Matrix, Remote};
 use crate::memory::Floats;
@@ -16,6 +17,11 @@ const SHORT_DEPTH: usize = 8;
 
 /// Depths the kernels for few rows can be cut from.
 const FEW_DEPTH: usize = 32;
+
+const FINISH_SUMS: Kernel = Kernel::new(&TEXT, "finish_sums");
+
+/// Neighbouring sums that a thread of `finish_sums` finishes.
+const FINISHED_TOGETHER: usize = 4;
 
 /// How a product is cut into blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +116,10 @@ impl Linear for Cuda {
         } else {
             (x, element, weights)
         };
+        let shape = by_library(d, element, epilogue);
+        if self.prefers_library(&shape, &[out.address(), x, weights]) {
+            return self.linear_by_library(out, Product::new(shape, x, weights), bias, epilogue, d);
+        }
         let tile = Tile::of(d, element, self.card().multiprocessors);
         let wants_short = matches!(epilogue, Epilogue::Gelu) && self.inner() != Element::F32;
         let (name, written) = match tile.kernels {
@@ -130,6 +140,55 @@ impl Linear for Cuda {
             launch
         };
         self.launch(launch, [(out, written)])
+    }
+}
+
+/// The product as the library would compute it; what else is done to the sums takes a kernel more.
+fn by_library(d: Dims, operands: Element, epilogue: Epilogue<'_, Remote>) -> Shape {
+    let gelu = matches!(epilogue, Epilogue::Gelu);
+    Shape {
+        rows: d.rows,
+        columns: d.outer,
+        depth: d.inner,
+        left_turned: false,
+        right_turned: false,
+        operands,
+        out: if gelu { operands } else { Element::F32 },
+        finish: if gelu { Finish::Gelu } else { Finish::Plain },
+    }
+}
+
+impl Cuda {
+    /// `product` with its bias and its epilogue.
+    fn linear_by_library(
+        &self,
+        out: &mut Remote,
+        mut product: Product,
+        bias: Option<&Remote>,
+        epilogue: Epilogue<'_, Remote>,
+        d: Dims,
+    ) -> Result<(), CudaError> {
+        match (epilogue, bias) {
+            (Epilogue::Gelu, Some(bias)) => {
+                product.shape.finish = Finish::BiasGelu;
+                product.bias = Some(self.operand(bias, d.outer, product.shape.out)?);
+                self.multiply(out, product)
+            }
+            (Epilogue::None, Some(bias)) if bias.address().is_multiple_of(ACCESS) => {
+                product.shape.finish = Finish::Bias;
+                product.bias = Some(bias.address());
+                self.multiply(out, product)
+            }
+            (Epilogue::Gelu | Epilogue::None, None) => self.multiply(out, product),
+            _ => {
+                let sums = self.scratch(d.rows * d.outer)?;
+                self.multiply_between(sums, product)?;
+                let launch = Launch::for_each(FINISH_SUMS, out.len() / FINISHED_TOGETHER);
+                let launch = launch.run(out).address(sums);
+                let launch = finish(launch, bias, epilogue, d.outer);
+                self.launch(launch.size(d.rows).size(d.outer), [(out, Element::F32)])
+            }
+        }
     }
 }
 

@@ -135,6 +135,19 @@ KERNEL(256) void linear_few_32_to_short(
     linear_few<4>(out, x, weight, FINISH, rows, inner, outer);
 }
 
+// out[r, c] = finish(sums[r, c]), four columns a thread; rows are whole fours and begin at multiples of 16 bytes.
+KERNEL(256) void finish_sums(float* out, const float* sums, FINISH_PARAMETERS, u32 rows, u32 outer) {
+    u64 i = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * 4;
+    if (i >= (u64)rows * outer) return;
+    u32 row = i / outer, column = i % outer;
+    Finish finish = FINISH;
+    FinishRow of = finish_row(finish, row, outer);
+    float4 four = *reinterpret_cast<const float4*>(sums + i);
+    four.x = finished(finish, of, column, four.x), four.y = finished(finish, of, column + 1, four.y);
+    four.z = finished(finish, of, column + 2, four.z), four.w = finished(finish, of, column + 3, four.w);
+    *reinterpret_cast<float4*>(out + i) = four;
+}
+
 // The same, plainly: one thread a number of out. For tests.
 KERNEL(256) void linear_naive(
     float* out, const float* x, const float* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {

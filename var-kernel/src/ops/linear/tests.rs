@@ -124,9 +124,14 @@ proptest! {
 /// Several tiles of every kind, none of them whole; few rows of a deep product.
 #[test]
 fn epilogues_follow_their_formulas_in_every_tile() {
-    for (rows, inner, outer) in
-        [(130, 72, 140), (300, 64, 270), (257, 200, 129), (3, 2048, 40), (31, 1056, 33)]
-    {
+    for (rows, inner, outer) in [
+        (130, 72, 140),
+        (40, 72, 136),
+        (300, 64, 270),
+        (257, 200, 129),
+        (3, 2048, 40),
+        (31, 1056, 33),
+    ] {
         compare(Dims { rows, inner, outer }, 7, 2, 5, 1);
     }
 }

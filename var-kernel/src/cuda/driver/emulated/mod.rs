@@ -3,6 +3,8 @@
 //! See `machine.h` beside this file for what it finds and what not.
 #![allow(unsafe_code)]
 
+mod multiply;
+
 use core::ffi::{CStr, c_char, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +27,7 @@ use super::{Card, Driver, Graph, Mark};
 use crate::cuda::command::{Command, Launch};
 use crate::cuda::element::Element;
 use crate::cuda::error::CudaError;
+use crate::cuda::library::{Products, Shape};
 use crate::cuda::text::{Kernel, Text};
 
 /// CUDA's builtins and the kernels' instructions on the processor.
@@ -71,6 +74,7 @@ type GiveBack = unsafe extern "C" fn(*mut u8, u64);
 pub(crate) struct Emulated {
     card: Card,
     short: Element,
+    products: Products,
     compiled: Mutex<HashMap<&'static str, Library>>,
     memory: Mutex<HashMap<u64, Allocation>>,
     launches: AtomicU64,
@@ -86,7 +90,7 @@ struct Allocation {
 
 impl Emulated {
     /// Kernels compiled with `short` as 16-bit format.
-    pub(crate) fn open(short: Element) -> Result<Self, CudaError> {
+    pub(crate) fn open(short: Element, products: Products) -> Result<Self, CudaError> {
         let emulated = Self {
             card: Card {
                 name: "emulated card".into(),
@@ -95,6 +99,7 @@ impl Emulated {
                 shared: 227 << 10,
             },
             short,
+            products,
             compiled: Mutex::default(),
             memory: Mutex::default(),
             launches: AtomicU64::new(0),
@@ -227,6 +232,11 @@ impl Driver for Emulated {
     unsafe fn issue(&self, command: &Command) -> Result<(), CudaError> {
         match command {
             Command::Launch(launch) => self.launch(launch),
+            Command::Multiply(product) => {
+                // SAFETY: the caller promises what the addresses point at.
+                unsafe { multiply::multiply(product) };
+                Ok(())
+            }
             Command::Copy { to, from, bytes } => {
                 // SAFETY: the caller promises what the addresses point at.
                 unsafe { pointer(*to).copy_from(pointer(*from), *bytes as usize) };
@@ -241,7 +251,7 @@ impl Driver for Emulated {
         mailbox: u64,
         mail: usize,
     ) -> Result<Box<dyn Graph>, CudaError> {
-        let card = Self::open(self.short)?;
+        let card = Self::open(self.short, self.products)?;
         Ok(Box::new(EmulatedGraph { card, commands: commands.to_vec(), mailbox, mail }))
     }
 
@@ -262,6 +272,14 @@ impl Driver for Emulated {
     fn elapsed(&self, begin: Mark, end: Mark) -> Result<f32, CudaError> {
         let marks = lock(&self.marks);
         Ok(1e3 * (marks[end.0 as usize] - marks[begin.0 as usize]).as_secs_f32())
+    }
+
+    fn multiplies(&self, _: &Shape) -> bool {
+        self.products == Products::Library
+    }
+
+    fn library(&self) -> Option<String> {
+        (self.products == Products::Library).then(|| "plain loops".into())
     }
 
     fn prepare(&self, kernel: Kernel) -> Result<(), CudaError> {

@@ -1,6 +1,7 @@
 //! An NVIDIA driver: one card, one stream.
 #![allow(unsafe_code)]
 
+mod cublaslt;
 mod graph;
 mod modules;
 pub(crate) mod nccl;
@@ -17,11 +18,13 @@ use std::vec::Vec;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
+use self::cublaslt::Library;
 use self::graph::{Envelope, NvidiaGraph};
 use super::{Card, Cubins, Driver, Graph, Group, Identity, Mark};
 use crate::cuda::command::{Command, Launch};
 use crate::cuda::element::Element;
 use crate::cuda::error::CudaError;
+use crate::cuda::library::Shape;
 use crate::cuda::text::Kernel;
 
 /// Dynamic shared memory that a block may have without being asked for.
@@ -36,6 +39,8 @@ pub(crate) struct Nvidia {
     /// Which 16-bit format texts are compiled with.
     short: Element,
     cubins: Option<Box<dyn Cubins>>,
+    /// First to go of what is made in the context.
+    library: Option<Library>,
     loaded: Mutex<Loaded>,
 }
 
@@ -164,6 +169,13 @@ impl Driver for Nvidia {
         self.enter()?;
         match command {
             Command::Launch(launch) => self.launch(launch),
+            Command::Multiply(product) => {
+                self.loaded().last = "cuBLASLt";
+                let library =
+                    self.library.as_ref().expect("a library is asked only if it is there");
+                // SAFETY: the caller promises what the addresses point at.
+                unsafe { library.multiply(product) }
+            }
             Command::Copy { to, from, bytes } => {
                 // SAFETY: the caller promises what the addresses point at.
                 unsafe { result::memcpy_dtod_async(*to, *from, *bytes as usize, self.stream) }
@@ -231,6 +243,16 @@ impl Driver for Nvidia {
         self.function(kernel).map(drop)
     }
 
+    fn multiplies(&self, shape: &Shape) -> bool {
+        let library = self.library.as_ref();
+        shape.is_large(self.card.multiprocessors)
+            && library.is_some_and(|library| library.multiplies(shape))
+    }
+
+    fn library(&self) -> Option<String> {
+        self.library.as_ref().map(Library::name)
+    }
+
     fn join(
         &self,
         identity: &Identity,
@@ -247,6 +269,7 @@ impl Drop for Nvidia {
             // The card is lost: its handles are no longer valid.
             return;
         }
+        drop(self.library.take());
         let loaded = core::mem::take(&mut *self.loaded());
         // SAFETY: all of these were made by this value, nothing is under way, and nothing of it is used
         // afterwards. What cannot be destroyed goes with the process.

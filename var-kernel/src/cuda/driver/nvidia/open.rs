@@ -8,10 +8,12 @@ use std::sync::Mutex;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
+use super::cublaslt::Library;
 use super::{Nvidia, call};
 use crate::cuda::driver::{Card, Cubins};
 use crate::cuda::element::Element;
 use crate::cuda::error::CudaError;
+use crate::cuda::library::Products;
 
 /// The oldest driver whose calls are all there.
 const OLDEST_DRIVER: u32 = 12_080;
@@ -24,6 +26,7 @@ impl Nvidia {
     pub(crate) fn open(
         number: u32,
         short: Element,
+        products: Products,
         cubins: Option<Box<dyn Cubins>>,
     ) -> Result<Self, CudaError> {
         // SAFETY: opens and closes the library, whose initialisation has no conditions.
@@ -63,7 +66,12 @@ impl Nvidia {
         unsafe { result::ctx::set_current(context) }.map_err(call("using the card"))?;
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(call("making a stream"))?;
-        Ok(Self { card, device, context, stream, short, cubins, loaded: Mutex::default() })
+        let library = match products {
+            Products::Library => Library::open(context, stream, card.capability)?,
+            Products::Own => None,
+        };
+        let loaded = Mutex::default();
+        Ok(Self { card, device, context, stream, short, cubins, library, loaded })
     }
 }
 

@@ -1,0 +1,79 @@
+//! The library's products as plain loops.
+#![allow(unsafe_code)]
+
+use half::{bf16, f16};
+
+use super::pointer;
+use crate::cuda::element::Element;
+use crate::cuda::library::{Finish, Product, Shape};
+
+/// Computes one product: each sum is one chain of fused multiply-adds in order of k.
+///
+/// # Safety
+///
+/// Its addresses must be those of memory as long as its shape says.
+pub(super) unsafe fn multiply(product: &Product) {
+    let Product { shape, left, right, bias, out } = *product;
+    let Shape { rows, columns, depth, left_turned, right_turned, operands, .. } = shape;
+    // SAFETY: the caller promises so many numbers there.
+    let read = |address: u64, i: usize, element: Element| unsafe { read(address, i, element) };
+    for r in 0..rows {
+        for c in 0..columns {
+            let sum = (0..depth).fold(0.0, |sum, k| {
+                let of_left = if left_turned { k * rows + r } else { r * depth + k };
+                let of_right = if right_turned { k * columns + c } else { c * depth + k };
+                read(left, of_left, operands).mul_add(read(right, of_right, operands), sum)
+            });
+            let bias = bias.map_or(0.0, |bias| read(bias, c, shape.out));
+            let i = r * columns + c;
+            let finished = match shape.finish {
+                Finish::Plain | Finish::Bias => sum + bias,
+                Finish::Gelu | Finish::BiasGelu => gelu(sum + bias),
+                Finish::Adds => sum + read(out, i, shape.out),
+            };
+            // SAFETY: as above.
+            unsafe { write(out, i, shape.out, finished) };
+        }
+    }
+}
+
+/// Number `i` of a run.
+///
+/// # Safety
+///
+/// The run must be as long.
+unsafe fn read(address: u64, i: usize, element: Element) -> f32 {
+    let place = pointer(address + (i * element.bytes()) as u64);
+    // SAFETY: the caller promises the number there.
+    unsafe {
+        match element {
+            Element::F32 => place.cast::<f32>().read_unaligned(),
+            Element::F16 => place.cast::<f16>().read_unaligned().to_f32(),
+            Element::Bf16 => place.cast::<bf16>().read_unaligned().to_f32(),
+        }
+    }
+}
+
+/// Overwrites number `i` of a run.
+///
+/// # Safety
+///
+/// The run must be as long.
+unsafe fn write(address: u64, i: usize, element: Element, x: f32) {
+    let place = pointer(address + (i * element.bytes()) as u64);
+    // SAFETY: the caller promises the number there.
+    unsafe {
+        match element {
+            Element::F32 => place.cast::<f32>().write_unaligned(x),
+            Element::F16 => place.cast::<f16>().write_unaligned(f16::from_f32(x)),
+            Element::Bf16 => place.cast::<bf16>().write_unaligned(bf16::from_f32(x)),
+        }
+    }
+}
+
+/// GELU in its tanh form.
+fn gelu(x: f32) -> f32 {
+    let x = f64::from(x);
+    let u = (2.0 / core::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+    (0.5 * x * (1.0 + u.tanh())) as f32
+}

@@ -1,0 +1,304 @@
+//! Matrix products by cuBLASLt, in the card's own stream.
+//!
+//! The library takes matrices by columns. A matrix by rows is, by columns, its transpose; so
+//! `out = left · rightᵀ` is asked for as `outᵀ = right · leftᵀ`, and nothing is copied.
+#![allow(unsafe_code)]
+
+use core::ffi::{CStr, c_void};
+use core::ptr;
+use std::collections::HashMap;
+use std::string::{String, ToString};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cudarc::cublaslt::result::CublasError;
+use cudarc::cublaslt::{result, sys as lt};
+use cudarc::driver::{result as driver, sys};
+
+use super::call;
+use crate::cuda::element::Element;
+use crate::cuda::error::CudaError;
+use crate::cuda::library::{ALIGNED, Finish, Product, Shape};
+
+/// The oldest version whose structures are these, 12.0.
+const OLDEST: usize = 120_000;
+
+/// The library on a card.
+pub(super) struct Library {
+    handle: lt::cublasLtHandle_t,
+    context: sys::CUcontext,
+    stream: sys::CUstream,
+    workspace: sys::CUdeviceptr,
+    workspace_bytes: usize,
+    /// How products of each shape are computed; none where the library does not.
+    plans: Mutex<HashMap<Shape, Option<Plan>>>,
+}
+
+/// How products of one shape are computed.
+struct Plan {
+    description: Description,
+    layouts: [Layout; 3],
+    algorithm: lt::cublasLtMatmulAlgo_t,
+}
+
+// SAFETY: handle, descriptions and layouts may be used from any thread that has made the context its own;
+// what is changed is behind the lock.
+unsafe impl Send for Library {}
+// SAFETY: as above.
+unsafe impl Sync for Library {}
+
+impl Library {
+    /// The library, if it is on this machine and new enough, for a card of this compute capability whose
+    /// context is this thread's.
+    ///
+    /// # Errors
+    /// If the card has no room for the library's work.
+    pub(super) fn open(
+        context: sys::CUcontext,
+        stream: sys::CUstream,
+        capability: (u32, u32),
+    ) -> Result<Option<Self>, CudaError> {
+        // SAFETY: opens and closes the library, whose initialisation has no conditions; it is asked for its
+        // version only if it is there.
+        if unsafe { !lt::is_culib_present() || lt::cublasLtGetVersion() < OLDEST } {
+            return Ok(None);
+        }
+        // One that does not start on this card, or on this driver, is as good as none.
+        let Ok(handle) = result::create_handle() else { return Ok(None) };
+        let workspace_bytes = workspace_bytes(capability);
+        // SAFETY: the memory is written before it is read, by the library alone.
+        let workspace = match unsafe { driver::malloc_sync(workspace_bytes) } {
+            Ok(workspace) => workspace,
+            Err(error) => {
+                // SAFETY: the handle was made above.
+                let _ = unsafe { result::destroy_handle(handle) };
+                return Err(call("asking for memory for cuBLASLt")(error));
+            }
+        };
+        let plans = Mutex::default();
+        Ok(Some(Self { handle, context, stream, workspace, workspace_bytes, plans }))
+    }
+
+    /// Its name and version.
+    pub(super) fn name(&self) -> String {
+        // SAFETY: the library is there.
+        let version = unsafe { lt::cublasLtGetVersion() };
+        std::format!("cuBLASLt {}.{}", version / 10_000, version / 100 % 100)
+    }
+
+    /// Whether it computes products of this shape.
+    pub(super) fn multiplies(&self, shape: &Shape) -> bool {
+        let mut plans = self.plans();
+        match plans.get(shape) {
+            Some(plan) => plan.is_some(),
+            None => {
+                let plan = self.plan(shape).ok();
+                let is_there = plan.is_some();
+                let _ = plans.insert(*shape, plan);
+                is_there
+            }
+        }
+    }
+
+    /// Asks for a product, into the card's stream.
+    ///
+    /// # Safety
+    ///
+    /// Its addresses must be those of memory of this card as long as its shape says.
+    pub(super) unsafe fn multiply(&self, product: &Product) -> Result<(), CudaError> {
+        if !self.multiplies(&product.shape) {
+            return Err(refused(CublasError(lt::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED)));
+        }
+        let plans = self.plans();
+        let plan = plans[&product.shape].as_ref().expect("a plan was made");
+        let [a, b, d] = plan.layouts.each_ref().map(|layout| layout.0);
+        let out = ptr::with_exposed_provenance_mut::<c_void>(product.out as usize);
+        let place = |address: u64| ptr::with_exposed_provenance::<c_void>(address as usize);
+        let (one, beta) = (1.0_f32, f32::from(product.shape.finish == Finish::Adds));
+        // SAFETY: the context is the card's; handle, description and layouts live as long as this value; the
+        // caller promises what the addresses point at; the workspace is used by this stream alone, whose
+        // work is done in order. The library has read both factors when it returns.
+        unsafe {
+            driver::ctx::set_current(self.context).map_err(call("using the card"))?;
+            if let Some(bias) = product.bias {
+                let of = lt::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER;
+                plan.description.set(of, &bias).map_err(refused)?;
+            }
+            result::matmul(
+                self.handle,
+                plan.description.0,
+                ptr::from_ref(&one).cast(),
+                ptr::from_ref(&beta).cast(),
+                place(product.right),
+                a,
+                place(product.left),
+                b,
+                out,
+                d,
+                out,
+                d,
+                &plan.algorithm,
+                ptr::with_exposed_provenance_mut(self.workspace as usize),
+                self.workspace_bytes,
+                self.stream.cast(),
+            )
+        }
+        .map_err(refused)
+    }
+
+    fn plans(&self) -> MutexGuard<'_, HashMap<Shape, Option<Plan>>> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The quickest way that the library knows for a shape, as it estimates.
+    fn plan(&self, shape: &Shape) -> Result<Plan, CublasError> {
+        let Shape { rows, columns, depth, left_turned, right_turned, operands, out, .. } = *shape;
+        let numbers = |element| match element {
+            Element::F32 => lt::cudaDataType_t::CUDA_R_32F,
+            Element::F16 => lt::cudaDataType_t::CUDA_R_16F,
+            Element::Bf16 => lt::cudaDataType_t::CUDA_R_16BF,
+        };
+        // By columns, what has rows of `length` numbers is `length` high.
+        let layout = |element, length: usize, count: usize| {
+            let (element, high, wide) = (numbers(element), length as u64, count as u64);
+            result::create_matrix_layout(element, high, wide, length as i64).map(Layout)
+        };
+        let a = if right_turned { (columns, depth) } else { (depth, columns) };
+        let b = if left_turned { (rows, depth) } else { (depth, rows) };
+        let a = layout(operands, a.0, a.1)?;
+        let b = layout(operands, b.0, b.1)?;
+        let d = layout(out, columns, rows)?;
+        let compute = lt::cublasComputeType_t::CUBLAS_COMPUTE_32F;
+        let single = lt::cudaDataType_t::CUDA_R_32F;
+        let description = Description(result::create_matmul_desc(compute, single)?);
+        let epilogue = match shape.finish {
+            Finish::Plain | Finish::Adds => lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_DEFAULT,
+            Finish::Bias => lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS,
+            Finish::Gelu => lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_GELU,
+            Finish::BiasGelu => lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_GELU_BIAS,
+        };
+        use lt::cublasLtMatmulDescAttributes_t as Of;
+        // SAFETY: each value is of its attribute's type; 1 is a transposed matrix, 0 one as it is.
+        unsafe {
+            description.set(Of::CUBLASLT_MATMUL_DESC_TRANSA, &i32::from(!right_turned))?;
+            description.set(Of::CUBLASLT_MATMUL_DESC_TRANSB, &i32::from(left_turned))?;
+            description.set(Of::CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue)?;
+        }
+        let preference = Preference(result::create_matmul_pref()?);
+        use lt::cublasLtMatmulPreferenceAttributes_t as Wish;
+        // Parts of a sum are added in their order: the others may be added as they come.
+        let reduction =
+            lt::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE as u32;
+        let alignment = ALIGNED as u32;
+        // SAFETY: each value is of its attribute's type.
+        unsafe {
+            let workspace = self.workspace_bytes as u64;
+            preference.set(Wish::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace)?;
+            preference.set(Wish::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction)?;
+            for wish in [
+                Wish::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+                Wish::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                Wish::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+                Wish::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+            ] {
+                preference.set(wish, &alignment)?;
+            }
+        }
+        let (handle, wishes) = (self.handle, preference.0);
+        // SAFETY: all of these are alive.
+        let found = unsafe {
+            result::get_matmul_algo_heuristic(handle, description.0, a.0, b.0, d.0, d.0, wishes)?
+        };
+        Ok(Plan { description, layouts: [a, b, d], algorithm: found.algo })
+    }
+}
+
+impl Drop for Library {
+    fn drop(&mut self) {
+        self.plans().clear();
+        // SAFETY: the card has been waited for, so nothing uses the workspace; both are given back once.
+        unsafe {
+            let _ = driver::ctx::set_current(self.context);
+            let _ = driver::free_sync(self.workspace);
+            let _ = result::destroy_handle(self.handle);
+        }
+    }
+}
+
+/// A product's description.
+struct Description(lt::cublasLtMatmulDesc_t);
+
+impl Description {
+    /// Sets an attribute.
+    ///
+    /// # Safety
+    ///
+    /// The value must be of the attribute's type.
+    unsafe fn set<T>(
+        &self,
+        attribute: lt::cublasLtMatmulDescAttributes_t,
+        value: &T,
+    ) -> Result<(), CublasError> {
+        let (value, bytes) = (ptr::from_ref(value).cast(), size_of::<T>());
+        // SAFETY: the description is alive; the caller promises the type.
+        unsafe { result::set_matmul_desc_attribute(self.0, attribute, value, bytes) }
+    }
+}
+
+impl Drop for Description {
+    fn drop(&mut self) {
+        // SAFETY: it was made for this value, and is destroyed once.
+        let _ = unsafe { result::destroy_matmul_desc(self.0) };
+    }
+}
+
+/// How a matrix lies.
+struct Layout(lt::cublasLtMatrixLayout_t);
+
+impl Drop for Layout {
+    fn drop(&mut self) {
+        // SAFETY: it was made for this value, and is destroyed once.
+        let _ = unsafe { result::destroy_matrix_layout(self.0) };
+    }
+}
+
+/// What the choice among the library's ways is bound to.
+struct Preference(lt::cublasLtMatmulPreference_t);
+
+impl Preference {
+    /// Sets an attribute.
+    ///
+    /// # Safety
+    ///
+    /// The value must be of the attribute's type.
+    unsafe fn set<T>(
+        &self,
+        attribute: lt::cublasLtMatmulPreferenceAttributes_t,
+        value: &T,
+    ) -> Result<(), CublasError> {
+        let (value, bytes) = (ptr::from_ref(value).cast(), size_of::<T>());
+        // SAFETY: the preference is alive; the caller promises the type.
+        unsafe { result::set_matmul_pref_attribute(self.0, attribute, value, bytes) }
+    }
+}
+
+impl Drop for Preference {
+    fn drop(&mut self) {
+        // SAFETY: it was made for this value, and is destroyed once.
+        let _ = unsafe { result::destroy_matmul_pref(self.0) };
+    }
+}
+
+/// Bytes of the library's working memory: what its vendor recommends, 32 MiB from Hopper on, before 4.
+fn workspace_bytes((major, _): (u32, u32)) -> usize {
+    if major >= 9 { 32 << 20 } else { 4 << 20 }
+}
+
+/// What the library says went wrong.
+fn refused(error: CublasError) -> CudaError {
+    // SAFETY: the library is there; it returns a text that ends with a NUL and is never freed.
+    let text = unsafe { CStr::from_ptr(lt::cublasLtGetStatusString(error.0)) };
+    CudaError::Driver { doing: "a product by cuBLASLt", reason: text.to_string_lossy().to_string() }
+}
+
+#[cfg(test)]
+mod tests;
