@@ -1,0 +1,187 @@
+//! Whole evaluations of sets of pictures, and sets that are none.
+
+use std::fs;
+use std::path::Path;
+
+use var_kernel::cpu::Isa;
+
+use super::{expected, with_cpu};
+use crate::checkpoint::Checkpoint;
+use crate::evaluate::*;
+use crate::inception::Inception;
+use crate::inception::testing::{SET_B, image64, weights_file};
+use crate::inception::tests::inception;
+use crate::npz::{Element, NpzWriter};
+use crate::pictures::{Parameters, Picture, write_png};
+
+/// An archive of pictures, and statistics if there are some.
+fn archive(path: &Path, pictures: &[Picture], statistics: Option<&[Statistics; 2]>) {
+    let mut writer = NpzWriter::create(path, true).unwrap();
+    let (width, height) = (pictures[0].width(), pictures[0].height());
+    writer.begin("arr_0", Element::U8, &[pictures.len(), height, width, 3]).unwrap();
+    pictures.iter().for_each(|picture| writer.write(picture.rgb()).unwrap());
+    if let Some(statistics) = statistics {
+        write_statistics(&mut writer, statistics).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+fn folder(path: &Path, pictures: &[Picture]) {
+    fs::create_dir_all(path).unwrap();
+    for (n, picture) in pictures.iter().enumerate() {
+        write_png(&path.join(format!("{n:06}.png")), picture, &Parameters::new(), true).unwrap();
+    }
+}
+
+fn observe(observer: &mut Observer<'_>, path: &Path) -> Observations {
+    let pictures = Pictures::open(path, None).unwrap();
+    let mut seen = 0;
+    let known = observer.observe::<EvaluateError>(&pictures, Keep::All, &mut |done, _| {
+        seen = done;
+        Ok(())
+    });
+    assert_eq!(seen, pictures.count());
+    known.unwrap()
+}
+
+/// Archives and folders of pictures, with and without statistics, as the evaluator itself scored them.
+#[test]
+fn whole_evaluations_are_the_evaluators() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name);
+    let set = |tag: &str, count: usize| -> Vec<Picture> {
+        (0..count).map(|n| image64(&format!("e2e/{tag}"), n)).collect()
+    };
+    let (real, made) = (set("ref", 60), set("smp", 50));
+    archive(&path("made.npz"), &made, None);
+    archive(&path("real.npz"), &real, None);
+    folder(&path("both"), &[&real[..], &made].concat());
+
+    let mut observer = Observer::new(inception(), 2, Isa::best()).unwrap();
+    let samples = observe(&mut observer, &path("made.npz"));
+    let both = observe(&mut observer, &path("both"));
+    let statistics = observer.statistics(&both).unwrap();
+    archive(&path("stored.npz"), &real[..20], Some(&statistics));
+
+    let expected = expected("e2e_expected.json");
+    for (name, file) in [("plain", "real.npz"), ("ref_with_stats", "stored.npz")] {
+        let reference = Reference::open(&path(file), None).unwrap();
+        let known = reference.observe::<EvaluateError>(&mut observer, &mut |_, _| Ok(())).unwrap();
+        let got = compare(&observer.cpu(), &samples, &known).unwrap();
+        println!("{name}: {got:?}");
+        let want = &expected["B"]["f64_reference"][name];
+        for (what, got, want) in [
+            ("FID", got.fid, &want["FID"]["fid"]),
+            ("sFID", got.sfid, &want["sFID"]["fid"]),
+            ("IS", got.inception_score, &want["IS"]),
+        ] {
+            let want = want.as_f64().unwrap();
+            let error = (got - want).abs() / want;
+            assert!(error < 1e-5, "{name}: {what} {got}, not {want}: off by {error:e}");
+        }
+        let covered = [got.precision.unwrap(), got.recall.unwrap()];
+        assert_eq!(covered, [0, 1].map(|i| want["PR"][i].as_f64().unwrap()), "{name}");
+        // The evaluator's own numbers, noise of its matrix root included.
+        let fid = expected["B"][name]["FID"].as_f64().unwrap();
+        assert!((got.fid - fid).abs() < 1e-3 * fid, "{name}: {} and {fid}", got.fid);
+    }
+}
+
+#[test]
+fn sets_that_are_none_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name);
+    let fault = |result: Result<Pictures, EvaluateError>| {
+        result.unwrap_err().to_string().replace(place.path().to_str().unwrap(), "DIR")
+    };
+    let open = |name: &str| fault(Pictures::open(&path(name), None));
+    assert_eq!(open("none"), "DIR/none: is neither a folder of pictures nor an .npz archive");
+    fs::create_dir(path("empty")).unwrap();
+    assert_eq!(open("empty"), "DIR/empty: has no pictures");
+    let arrays = |element: Element, shape: &[usize]| {
+        let mut writer = NpzWriter::create(&path("a.npz"), true).unwrap();
+        writer.begin("arr_0", element, shape).unwrap();
+        writer.write(&vec![0; shape.iter().product::<usize>() * element.size()]).unwrap();
+        writer.finish().unwrap();
+        open("a.npz")
+    };
+    assert_eq!(arrays(Element::U8, &[0, 8, 8, 3]), "DIR/a.npz: has no pictures");
+    let wants = "wants |u1 (bytes) of shape [N, height, width, 3]";
+    let message =
+        format!("DIR/a.npz: arr_0: has |u1 of shape [2, 3, 8, 8], {wants}: channels come last");
+    assert_eq!(arrays(Element::U8, &[2, 3, 8, 8]), message);
+    let message =
+        format!("DIR/a.npz: arr_0: has <f4 of shape [2, 8, 8, 3], {wants}: 0 to 255, rounded");
+    assert_eq!(arrays(Element::F32, &[2, 8, 8, 3]), message);
+    assert!(arrays(Element::U8, &[2, 8, 8]).ends_with("three colours, grey repeated"));
+    assert!(arrays(Element::U8, &[8, 8, 3]).contains("has |u1 of shape [8, 8, 3]"));
+
+    // Found when their turn comes.
+    let grey = |side| Picture::filled(side, side, [7; 3]);
+    folder(&path("mixed"), &[grey(8), grey(8), grey(9)]);
+    let pictures = Pictures::open(&path("mixed"), None).unwrap();
+    let all: Result<Vec<Picture>, _> = pictures.stream(2).unwrap().collect();
+    let message = all.unwrap_err().to_string();
+    assert!(message.contains("000002.png: is 9 × 9, the set's first picture 8 × 8"), "{message}");
+    let pictures = Pictures::open(&path("mixed"), Some(8)).unwrap();
+    let all: Result<Vec<Picture>, _> = pictures.stream(2).unwrap().collect();
+    assert_eq!(all.unwrap(), vec![grey(8); 3]);
+
+    // Cut short, and of another resolution.
+    archive(&path("b.npz"), &[grey(8), grey(8)], None);
+    let small = Reference::open(&path("b.npz"), None).unwrap();
+    let large = Pictures::open(&path("mixed"), Some(16)).unwrap();
+    let message = small.check_size(&large).unwrap_err().to_string();
+    assert!(message.starts_with("the samples are 16 × 16, the reference's pictures 8 × 8"));
+    let bytes = fs::read(path("b.npz")).unwrap();
+    fs::write(path("b.npz"), &bytes[..bytes.len() - 300]).unwrap();
+    assert!(open("b.npz").starts_with("DIR/b.npz: "));
+
+    // Statistics that are not whole.
+    let mut writer = NpzWriter::create(&path("c.npz"), true).unwrap();
+    writer.floats("mu", &[2], &[0.0; 2]).unwrap();
+    writer.floats("sigma", &[2, 2], &[0.0; 4]).unwrap();
+    writer.finish().unwrap();
+    let message = Reference::open(&path("c.npz"), None).unwrap_err().to_string();
+    assert!(message.contains("has mu but not mu_s"), "{message}");
+    let mut writer = NpzWriter::create(&path("c.npz"), true).unwrap();
+    for array in ["mu", "sigma", "mu_s", "sigma_s"] {
+        writer.floats(array, &[2], &[0.0; 2]).unwrap();
+    }
+    writer.finish().unwrap();
+    let message = Reference::open(&path("c.npz"), None).unwrap_err().to_string();
+    assert!(message.ends_with("mu: has shape [2], wants [2048]"), "{message}");
+}
+
+#[test]
+fn one_picture_has_no_covariance() {
+    with_cpu(|cpu| {
+        let mut moments = Moments::new(2);
+        moments.add(cpu, &[1.0, 2.0]);
+        let message = moments.statistics(cpu).unwrap_err().to_string();
+        assert_eq!(message, "1 pictures: a covariance wants at least 2");
+    });
+}
+
+/// A mean over the last map that overflows, as damaged weights may give.
+#[test]
+fn features_that_are_no_numbers_are_refused() {
+    use safetensors::tensor::TensorView;
+    use safetensors::{Dtype, SafeTensors};
+
+    let file = weights_file(SET_B);
+    let mut tensors = SafeTensors::deserialize(&file).unwrap().tensors();
+    let huge: Vec<u8> = [f32::MAX; 320].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let name = "Mixed_7c.branch1x1.bn.bias";
+    let at = tensors.iter().position(|tensor| tensor.0 == name).unwrap();
+    tensors[at].1 = TensorView::new(Dtype::F32, vec![320], &huge).unwrap();
+    let file = safetensors::serialize(tensors, None).unwrap();
+    let weights = Inception::of(&Checkpoint::from_bytes(&file).unwrap(), "file").unwrap();
+    let place = tempfile::tempdir().unwrap();
+    folder(place.path(), &[image64("img/64", 0), image64("img/64", 1)]);
+    let pictures = Pictures::open(place.path(), None).unwrap();
+    let mut observer = Observer::new(&weights, 2, Isa::best()).unwrap();
+    let known = observer.observe::<EvaluateError>(&pictures, Keep::All, &mut |_, _| Ok(()));
+    let message = "picture 0: feature 0 is inf: are the weights Inception's?";
+    assert_eq!(known.unwrap_err().to_string(), message);
+}
