@@ -221,10 +221,10 @@ static void inside(uint64_t address, size_t bytes) {
 
 static size_t room(void) { return is("full") ? ROOM / 16 : is("tiny") ? ROOM / 128 : ROOM; }
 
-/* Lost after so many launches: 300, or what VAR_FAKE_LAUNCHES says. */
+/* Lost after so many launches: 200, or what VAR_FAKE_LAUNCHES says. */
 static int lost(void) {
     const char* most = getenv("VAR_FAKE_LAUNCHES");
-    return is("lost") && launches > (most ? atoi(most) : 300);
+    return is("lost") && launches > (most ? atoi(most) : 200);
 }
 
 int cuInit(unsigned flags) { return is("none") ? NO_DEVICE : OK; }

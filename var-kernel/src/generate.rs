@@ -9,6 +9,7 @@ use crate::model::{Ladder, Model};
 use crate::ops::Backend;
 use crate::ops::attention::Mask;
 use crate::ops::draw::{self, Mixture, Settings};
+use crate::ops::refine::Codes;
 use crate::sample::{Filter, Source, guidance};
 
 /// What to generate.
@@ -269,8 +270,10 @@ impl<'r, 'l, 'w, B: Backend> Run<'r, 'l, 'w, B> {
                     kept,
                 )?;
             }
-            b.codes(map, quantizer.codebook, tokens, config.latent)?;
-        } else if let Some((keep, kept)) = kept {
+            let codes = Codes::Tokens { codebook: quantizer.codebook, tokens };
+            return quantizer.add_scale(b, latents, codes, scale, &mut arena);
+        }
+        if let Some((keep, kept)) = kept {
             let given = &keep.tokens[images * range.start..images * range.end];
             b.keep_tokens(tokens, given, kept)?;
             for (cell, given) in given.iter().enumerate().filter(|(cell, _)| kept[cell % cells]) {
@@ -278,7 +281,7 @@ impl<'r, 'l, 'w, B: Backend> Run<'r, 'l, 'w, B> {
                 b.embedding(code, quantizer.codebook, &[*given], config.latent)?;
             }
         }
-        quantizer.add_scale(b, latents, map, scale, &mut arena)
+        quantizer.add_scale(b, latents, Codes::Map(map), scale, &mut arena)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The kernels of all gradients, as text.
 #![allow(unsafe_code)]
 
-use var_kernel::cuda::{MOMENTS, PRODUCT, SOME, Text};
+use var_kernel::cuda::{CUBIC, MOMENTS, PRODUCT, SOME, Text};
 
 /// Which keys a query sees, and the tiles of attention on tensor cores.
 const MASK: &str = include_str!("attention/mask.cuh");
@@ -50,7 +50,7 @@ text!(LAYER_NORM, "layer_norm", SOME, TABLE);
 text!(LEAKY_RELU, "leaky_relu");
 text!(LINEAR, "linear");
 text!(MAX_POOL, "max_pool");
-text!(RESIZE, "resize");
+text!(RESIZE, "resize", CUBIC);
 text!(SPLIT_QKV, "split_qkv");
 text!(SUMS, "sums");
 

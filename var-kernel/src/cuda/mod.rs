@@ -57,7 +57,7 @@ pub use memory::Memory;
 #[cfg(test)]
 pub(crate) use operands::FORMATS;
 pub use remote::Remote;
-pub use text::{Kernel, MOMENTS, PRODUCT, SOME, Text};
+pub use text::{CUBIC, Kernel, MOMENTS, PRODUCT, SOME, Text};
 
 use self::command::{Command, bytes};
 use self::contents::Contents;

@@ -10,6 +10,9 @@ const COMMON: &str = include_str!("common.cuh");
 /// Tiles of matrix products in singles and on tensor cores, to share.
 pub const PRODUCT: &str = include_str!("product.cuh");
 
+/// Cubic convolution along one axis, to share.
+pub const CUBIC: &str = include_str!("cubic.cuh");
+
 /// Loads and stores of several numbers at once, to share.
 pub const SOME: &str = include_str!("some.cuh");
 

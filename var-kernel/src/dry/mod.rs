@@ -18,6 +18,7 @@ use crate::ops::linear::{self, Epilogue, Linear};
 use crate::ops::nearest_code::{self, Distance, NearestCode};
 use crate::ops::pool::{self, Pool};
 use crate::ops::rectangular_conv2d::{self, RectangularConv2d};
+use crate::ops::refine::{self, Change, Codes, Refine, Refinement};
 use crate::ops::resize::{self, Resize};
 use crate::ops::split_qkv::{self, Normalisation, SplitQkv};
 use crate::ops::{Backend, PerRow};
@@ -356,6 +357,26 @@ impl<B: Backend + RectangularConv2d> RectangularConv2d for Dry<'_, B> {
     ) -> Result<(), Infallible> {
         d.check(out.len(), x.len(), weight.0, bias.len());
         self.count(d.multiply_adds())
+    }
+}
+
+impl<B: Backend> Refine for Dry<'_, B> {
+    fn refine_scratch(&self, d: refine::Dims) -> usize {
+        self.backend.refine_scratch(d)
+    }
+
+    fn refine(
+        &self,
+        latents: &mut [()],
+        codes: Codes<'_, Self>,
+        refinement: Refinement<'_, Self>,
+        _change: Change,
+        _scratch: &mut [()],
+        d: refine::Dims,
+    ) -> Result<(), Infallible> {
+        let Refinement { weight, bias, ratio } = refinement;
+        d.check(latents.len(), codes.lengths(), weight.0, bias.len());
+        if ratio == 0.0 { Ok(()) } else { self.count(d.convolution().multiply_adds()) }
     }
 }
 

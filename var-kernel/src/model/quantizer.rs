@@ -5,6 +5,7 @@ use crate::memory::{Device, Floats};
 use crate::model::config::{Refinement, VqvaeConfig};
 use crate::model::weights::{Convolution, Maps, Source};
 use crate::ops::conv2d::Grid;
+use crate::ops::refine::{self, Change, Codes};
 use crate::ops::{Backend, nearest_code, resize};
 
 /// The codebook, the refinement convolutions φ, and what is done with them.
@@ -81,16 +82,27 @@ pub fn refinement_of(scale: usize, scales: usize, count: usize) -> usize {
     best.0
 }
 
-impl<B: Backend> Quantizer<'_, '_, B> {
+impl<'w, B: Backend> Quantizer<'_, 'w, B> {
     /// Floats of the latents of `images`.
     pub fn latent_len(&self, images: usize) -> usize {
         images * self.config.ladder.cells(self.config.ladder.scales() - 1) * self.config.latent
     }
 
-    /// What scale `scale` adds to the latent: its code map enlarged to full size, then refined.
+    /// The φ that serves `scale`.
+    fn refinement(&self, scale: usize) -> &Convolution<'w, B> {
+        let VqvaeConfig { ladder, refinement, .. } = self.config;
+        &self.refinements[match refinement {
+            Refinement::Shared => 0,
+            Refinement::Partial(count) => refinement_of(scale, ladder.scales(), count),
+            Refinement::PerScale => scale,
+        }]
+    }
+
+    /// What scale `scale` adds to the latent, its parts each in memory of their own, as gradients want
+    /// them: its code map enlarged to full size, then refined.
     ///
     /// `out = φ(bicubic(map))`; the last scale is not enlarged. `map`: `images × cells(scale) ×
-    /// latent`. `out`: latents.
+    /// latent`. `out`: latents. The same numbers as [`Quantizer::change`].
     ///
     /// # Errors
     /// Only the device's own.
@@ -118,18 +130,35 @@ impl<B: Backend> Quantizer<'_, '_, B> {
             return b.copy(out, enlarged);
         }
         let refined = arena.take(out.len());
-        let number = match self.config.refinement {
-            Refinement::Shared => 0,
-            Refinement::Partial(count) => refinement_of(scale, ladder.scales(), count),
-            Refinement::PerScale => scale,
-        };
         let maps = Maps { batch, height: side, width: side };
-        let refinement = &self.refinements[number];
+        let refinement = self.refinement(scale);
         refinement.forward(b, refined, enlarged, None, Grid::Same, maps, &mut arena)?;
         b.blend(out, (enlarged, 1.0 - refinement_ratio), (refined, refinement_ratio))
     }
 
-    /// Adds scale `scale` to the latents so far: `latents += φ(bicubic(map))`; scale 0 overwrites them.
+    /// Changes latents by what scale `scale` contributes: `latents (=, +=, −=) φ(bicubic(codes))`.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn change(
+        &self,
+        b: &B,
+        latents: &mut B::Slice,
+        codes: Codes<'_, B>,
+        change: Change,
+        scale: usize,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let VqvaeConfig { ladder, latent, refinement_ratio, .. } = self.config;
+        let batch = latents.len() / self.latent_len(1);
+        let (from, to) = (ladder.sides()[scale], ladder.finest());
+        let d = refine::Dims { batch, from, to, channels: latent };
+        let scratch = arena.scope().into_scratch(b.refine_scratch(d));
+        let refinement = self.refinement(scale).refinement(refinement_ratio);
+        b.refine(latents, codes, refinement, change, scratch, d)
+    }
+
+    /// Adds scale `scale` to the latents so far: `latents += φ(bicubic(codes))`; scale 0 overwrites them.
     ///
     /// # Errors
     /// Only the device's own.
@@ -137,18 +166,12 @@ impl<B: Backend> Quantizer<'_, '_, B> {
         &self,
         b: &B,
         latents: &mut B::Slice,
-        map: &B::Slice,
+        codes: Codes<'_, B>,
         scale: usize,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
-        if scale == 0 {
-            return self.contribution(b, latents, map, scale, arena);
-        }
-        let mut arena = arena.scope();
-        let (contribution, before) = (arena.take(latents.len()), arena.take(latents.len()));
-        self.contribution(b, contribution, map, scale, &mut arena)?;
-        b.copy(before, latents)?;
-        b.blend(latents, (before, 1.0), (contribution, 1.0))
+        let change = if scale == 0 { Change::Set } else { Change::Add };
+        self.change(b, latents, codes, change, scale, arena)
     }
 
     /// The transformer's input for scale `scale` > 0: the latents so far, shrunk to its side.
@@ -186,8 +209,7 @@ impl<B: Backend> Quantizer<'_, '_, B> {
         let VqvaeConfig { ladder, latent, codes, distance, .. } = self.config;
         let images = latents.len() / self.latent_len(1);
         let mut arena = arena.scope();
-        let (mut rest, mut left) = (arena.take(latents.len()), arena.take(latents.len()));
-        let contribution = arena.take(latents.len());
+        let rest = arena.take(latents.len());
         let map = arena.take(latents.len());
         let found = B::tokens_in(arena.take(tokens.len()));
         b.copy(rest, latents)?;
@@ -202,10 +224,8 @@ impl<B: Backend> Quantizer<'_, '_, B> {
             }
             let size = nearest_code::Dims { rows, codes, width: latent };
             b.nearest_code(here, map, self.codebook, distance, size)?;
-            b.codes(map, self.codebook, here, latent)?;
-            self.contribution(b, contribution, map, scale, &mut arena)?;
-            b.blend(left, (rest, 1.0), (contribution, -1.0))?;
-            core::mem::swap(&mut rest, &mut left);
+            let codes = Codes::Tokens { codebook: self.codebook, tokens: here };
+            self.change(b, rest, codes, Change::Subtract, scale, &mut arena)?;
         }
         b.download_tokens(tokens, found)
     }
@@ -224,33 +244,15 @@ impl<B: Backend> Quantizer<'_, '_, B> {
     ) -> Result<(), B::Error> {
         let VqvaeConfig { ladder, latent, .. } = self.config;
         let images = tokens.len() / ladder.length();
-        let length = latents.len();
         let mut arena = arena.scope();
-        let mut latents = Some(latents);
-        let (mut tokens, mut before, mut spent) = (tokens, None::<&mut B::Slice>, None);
+        let map = arena.take(images * ladder.cells(ladder.scales() - 1) * latent);
+        let mut tokens = tokens;
         for scale in 0..ladder.scales() {
             let (here, later) = tokens.split_at(images * ladder.cells(scale));
-            // The sums go to and fro between two runs, the last to the caller's.
-            let sum = match (latents.take_if(|_| later.is_empty()), spent.take()) {
-                (Some(latents), _) => latents,
-                (None, Some(spent)) => arena.instead_of(spent, length),
-                (None, None) => arena.take(length),
-            };
-            {
-                let mut arena = arena.scope();
-                let map = arena.take(here.len() * latent);
-                b.embedding(map, self.codebook, here, latent)?;
-                match &before {
-                    None => self.contribution(b, sum, map, scale, &mut arena)?,
-                    Some(before) => {
-                        let contribution = arena.take(length);
-                        self.contribution(b, contribution, map, scale, &mut arena)?;
-                        b.blend(sum, (before, 1.0), (contribution, 1.0))?;
-                    }
-                }
-            }
-            each(scale, sum, &mut arena)?;
-            spent = before.replace(sum);
+            let map = map.range_mut(0..here.len() * latent);
+            b.embedding(map, self.codebook, here, latent)?;
+            self.add_scale(b, latents, Codes::Map(map), scale, &mut arena)?;
+            each(scale, latents, &mut arena)?;
             tokens = later;
         }
         Ok(())

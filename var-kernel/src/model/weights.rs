@@ -7,6 +7,7 @@ use crate::memory::{Device, Floats};
 use crate::ops::Backend;
 use crate::ops::conv2d::{self, Grid};
 use crate::ops::linear::{self, Epilogue};
+use crate::ops::refine::Refinement;
 
 /// Gives weights by name: a checkpoint, or a list of what a model wants.
 ///
@@ -150,6 +151,11 @@ impl<'a, B: Device> Convolution<'a, B> {
     /// Channels that come out.
     pub fn outer(&self) -> usize {
         self.outer
+    }
+
+    /// It as the φ of a quantizer, of which `ratio` is taken.
+    pub(crate) fn refinement(&self, ratio: f32) -> Refinement<'a, B> {
+        Refinement { weight: self.weight, bias: self.bias, ratio }
     }
 
     /// The sizes of this layer on these maps.

@@ -12,6 +12,7 @@
 //! | [`pool`] | the greatest or the mean of each window |
 //! | [`group_norm`] | groups of channels to mean 0 and variance 1, then SiLU |
 //! | [`resize`] | bicubic up, area down |
+//! | [`refine`] | what a scale's codes add to a latent: bicubic up, then a convolution |
 //! | [`nearest_code`] | the closest row of a codebook |
 //! | [`cross_entropy`] | how unlikely the right token was |
 //! | [`draw`] | logits → tokens: guidance, filter, draw |
@@ -37,6 +38,7 @@ pub mod max_pool;
 pub mod nearest_code;
 pub mod pool;
 pub mod rectangular_conv2d;
+pub mod refine;
 pub mod resize;
 pub mod split_qkv;
 #[cfg(test)]
@@ -56,6 +58,7 @@ pub use max_pool::MaxPool;
 pub use nearest_code::NearestCode;
 pub use pool::Pool;
 pub use rectangular_conv2d::RectangularConv2d;
+pub use refine::Refine;
 pub use resize::Resize;
 pub use split_qkv::SplitQkv;
 
@@ -73,6 +76,7 @@ pub trait Backend:
     + LayerNorm
     + Linear
     + NearestCode
+    + Refine
     + Resize
     + SplitQkv
 {
@@ -88,6 +92,7 @@ impl<B> Backend for B where
         + LayerNorm
         + Linear
         + NearestCode
+        + Refine
         + Resize
         + SplitQkv
 {
@@ -179,7 +184,7 @@ impl PerRow<'_, crate::cuda::Remote> {
 
 /// The kernels of all operations.
 #[cfg(all(test, feature = "cuda"))]
-pub(crate) static TEXTS: [&crate::cuda::text::Text; 16] = [
+pub(crate) static TEXTS: [&crate::cuda::text::Text; 17] = [
     &attention::cuda::TEXT,
     &combine::cuda::TEXT,
     &conv2d::cuda::TEXT,
@@ -194,6 +199,7 @@ pub(crate) static TEXTS: [&crate::cuda::text::Text; 16] = [
     &nearest_code::cuda::TEXT,
     &pool::cuda::TEXT,
     &rectangular_conv2d::cuda::TEXT,
+    &refine::cuda::TEXT,
     &resize::cuda::TEXT,
     &split_qkv::cuda::TEXT,
 ];

@@ -1,10 +1,12 @@
 //! Operations on maps of channels, noted.
 
+use var_kernel::memory::Device;
 use var_kernel::ops::conv2d::{self, Conv2d};
 use var_kernel::ops::feature_distance::{self, FeatureDistance};
 use var_kernel::ops::group_norm::{self, Activation, GroupNorm};
 use var_kernel::ops::leaky_relu::LeakyRelu;
 use var_kernel::ops::max_pool::{self, MaxPool};
+use var_kernel::ops::refine::{self, Change, Codes, Refine, Refinement};
 use var_kernel::ops::resize::{self, Resize};
 
 use super::{Recorded, Recording};
@@ -71,6 +73,28 @@ impl<B: TrainBackend> Resize for Recording<'_, B> {
     fn area(&self, out: &mut B::Slice, x: &B::Slice, d: resize::Dims) -> Result<(), B::Error> {
         self.note(Node::Area { out: self.span(out), x: self.span(x), d });
         self.backend.area(out, x, d)
+    }
+}
+
+/// The quantizer's step in one changes latents in place, which no tape can take back; who wants gradients
+/// asks for its parts: [`Quantizer::contribution`](var_kernel::model::Quantizer::contribution).
+impl<B: TrainBackend> Refine for Recording<'_, B> {
+    fn refine_scratch(&self, d: refine::Dims) -> usize {
+        self.backend.refine_scratch(d)
+    }
+
+    /// # Panics
+    /// Always.
+    fn refine(
+        &self,
+        _: &mut B::Slice,
+        _: Codes<'_, Self>,
+        _: Refinement<'_, Self>,
+        _: Change,
+        _: &mut B::Slice,
+        _: refine::Dims,
+    ) -> Result<(), <B as Device>::Error> {
+        panic!("refine: it is not recorded; its parts are")
     }
 }
 

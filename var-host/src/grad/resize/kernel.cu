@@ -2,27 +2,15 @@
 //
 // Two launches: an axis' weights, matrix[v, y] (to × from), one thread a number; `back`, one thread a number of dx.
 
-// Keys' kernel with a = -0.75.
-__device__ __forceinline__ double keys(double x) {
-    const double a = -0.75;
-    return x <= 1.0 ? ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0 : ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a;
-}
-
-// Output cell v is mixed from four input cells around its centre, at (v + 1/2)·from/to - 1/2 on the input's grid;
-// what falls outside is given to the border's cell.
+// Output cell v is mixed from four input cells around its centre, which may be one at the border.
 KERNEL(256) void cubic_axis(float* matrix, u32 from, u32 to) {
     u32 number = blockIdx.x * blockDim.x + threadIdx.x;
     if (number >= from * to) return;
-    int v = (int)(number / from), y = (int)(number % from), last = (int)from - 1;
-    int twice = 2 * (int)to, centre = (2 * v + 1) * (int)from - (int)to;
-    int whole = centre >= 0 ? centre / twice : -((-centre + twice - 1) / twice);
-    double t = (double)(centre - whole * twice) / twice;
-    double distances[4] = {1.0 + t, t, 1.0 - t, 2.0 - t};
-    float sum = 0.0f;
-    for (int tap = 0; tap < 4; tap++) {
-        int cell = whole - 1 + tap;
-        if ((cell < 0 ? 0 : cell > last ? last : cell) == y) sum += (float)keys(distances[tap]);
-    }
+    u32 y = number % from, cells[4];
+    float weights[4], sum = 0.0f;
+    cubic((int)(number / from), (int)from, (int)to, cells, weights);
+    for (int tap = 0; tap < 4; tap++)
+        if (cells[tap] == y) sum += weights[tap];
     matrix[number] = sum;
 }
 

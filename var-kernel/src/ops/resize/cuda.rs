@@ -2,11 +2,11 @@
 
 use super::{Dims, Resize};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, Text};
+use crate::cuda::text::{CUBIC, Kernel, Text};
 use crate::cuda::{Cuda, CudaError, Element, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text = Text::new("resize", include_str!("kernel.cu"));
+pub(crate) static TEXT: Text = Text::new("resize", include_str!("kernel.cu")).with(&[CUBIC]);
 
 const BICUBIC: Kernel = Kernel::new(&TEXT, "bicubic");
 const AREA: Kernel = Kernel::new(&TEXT, "area");

@@ -1,25 +1,5 @@
 // Between maps of different sides. One thread a number of `out`, blocks of 256; channels side by side.
 
-// Keys' kernel with a = -0.75.
-__device__ __forceinline__ double keys(double x) {
-    const double a = -0.75;
-    return x <= 1.0 ? ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0 : ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a;
-}
-
-// Which four input cells make output cell i along one axis, and with what weights: the cell's centre lies at
-// (i + 1/2)·from/to - 1/2 on the input's grid.
-__device__ __forceinline__ void cubic(int i, int from, int to, u32 (&cells)[4], float (&weights)[4]) {
-    int twice = 2 * to, centre = (2 * i + 1) * from - to;
-    int whole = centre >= 0 ? centre / twice : -((-centre + twice - 1) / twice);
-    double t = (double)(centre - whole * twice) / twice;
-    double distances[4] = {1.0 + t, t, 1.0 - t, 2.0 - t};
-    for (int tap = 0; tap < 4; tap++) {
-        int cell = whole - 1 + tap;
-        cells[tap] = (u32)(cell < 0 ? 0 : cell > from - 1 ? from - 1 : cell);
-        weights[tap] = (float)keys(distances[tap]);
-    }
-}
-
 // out[y, x] = sum over 4 × 4 cells of weight · in, rows of cells first
 KERNEL(256) void bicubic(float* out, const float* in, u32 from, u32 to, u32 channels, u64 length) {
     u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;

@@ -4,7 +4,7 @@ mod cpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub mod weights;
 
 use crate::memory::Device;

@@ -10,7 +10,7 @@ use crate::ops::testing::{on_each_backend, on_each_cpu, random};
 
 /// The weights of the input's cells for output cell `i`: Keys' kernel at each distance, what falls
 /// outside the grid given to the border's cell.
-fn cubic_weights(i: usize, from: usize, to: usize) -> Vec<f64> {
+pub(in crate::ops) fn cubic_weights(i: usize, from: usize, to: usize) -> Vec<f64> {
     let a = -0.75;
     let centre = (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
     let mut weights = vec![0.0; from];

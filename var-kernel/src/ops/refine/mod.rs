@@ -1,0 +1,155 @@
+//! What a scale's codes add to a latent: enlarged, then refined by a convolution φ (paper, algorithms 1
+//! and 2).
+
+mod composed;
+mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
+#[cfg(test)]
+mod tests;
+
+use crate::memory::{Device, Floats};
+use crate::ops::conv2d::{self, Grid};
+
+/// Sizes of a [`Refine::refine`].
+#[derive(Clone, Copy, Debug)]
+pub struct Dims {
+    /// Latents.
+    pub batch: usize,
+    /// Side of the code map.
+    pub from: usize,
+    /// Side of the latent.
+    pub to: usize,
+    /// Channels of a cell.
+    pub channels: usize,
+}
+
+/// Where a code map is.
+pub enum Codes<'a, B: Device + ?Sized> {
+    /// `batch × from × from × channels` numbers.
+    Map(&'a B::Slice),
+    /// Rows of a codebook.
+    Tokens {
+        /// Whole rows of `channels`.
+        codebook: &'a B::Slice,
+        /// `batch × from × from` of them.
+        tokens: &'a B::Tokens,
+    },
+}
+
+impl<B: Device + ?Sized> Codes<'_, B> {
+    pub(crate) fn lengths(&self) -> Lengths {
+        match self {
+            Self::Map(map) => Lengths::Map(map.len()),
+            Self::Tokens { codebook, tokens } => {
+                Lengths::Tokens { codebook: codebook.len(), tokens: tokens.len() }
+            }
+        }
+    }
+}
+
+/// φ, and how much of it.
+pub struct Refinement<'a, B: Device + ?Sized> {
+    /// `channels × channels × 3 × 3`
+    pub weight: B::Matrix<'a>,
+    /// `channels`
+    pub bias: &'a B::Slice,
+    /// 0 to 1; with 0 codes are enlarged only.
+    pub ratio: f32,
+}
+
+/// What is done with a contribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It replaces the latent.
+    Set,
+    /// It is added to the latent.
+    Add,
+    /// It is taken from the latent.
+    Subtract,
+}
+
+/// One scale's step of the quantizer.
+pub trait Refine: Device {
+    /// Floats of scratch memory that [`Refine::refine`] wants for `d`.
+    fn refine_scratch(&self, d: Dims) -> usize;
+
+    /// Changes latents by what a scale's codes contribute.
+    ///
+    /// `latents (=, +=, −=) (1 − ratio) · e + ratio · (φ ∗ e + bias)`, `e = bicubic(codes)`; where the
+    /// sides are equal, `e` are the codes themselves. See [`Resize::bicubic`](crate::ops::Resize::bicubic)
+    /// and [`Conv2d::conv2d`](crate::ops::Conv2d::conv2d).
+    ///
+    /// `latents`: `batch × to × to × channels`. `scratch`: as [`Refine::refine_scratch`] says; contents
+    /// unspecified before and after.
+    ///
+    /// # Panics
+    /// If a slice's length is not what `d` says; on the CPU, if a token is past the codebook's end.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn refine(
+        &self,
+        latents: &mut Self::Slice,
+        codes: Codes<'_, Self>,
+        refinement: Refinement<'_, Self>,
+        change: Change,
+        scratch: &mut Self::Slice,
+        d: Dims,
+    ) -> Result<(), Self::Error>;
+}
+
+/// Lengths of a code map: its numbers, or the codebook's and how many tokens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lengths {
+    Map(usize),
+    Tokens { codebook: usize, tokens: usize },
+}
+
+impl Dims {
+    /// Floats of the latents.
+    pub(crate) fn latents(self) -> usize {
+        self.batch * self.to * self.to * self.channels
+    }
+
+    /// Cells of the code maps.
+    pub(crate) fn cells(self) -> usize {
+        self.batch * self.from * self.from
+    }
+
+    /// The sizes of φ.
+    pub(crate) fn convolution(self) -> conv2d::Dims {
+        let Self { batch, to, channels, .. } = self;
+        conv2d::Dims {
+            batch,
+            height: to,
+            width: to,
+            inner: channels,
+            outer: channels,
+            kernel: 3,
+            grid: Grid::Same,
+        }
+    }
+
+    /// Refuses operands whose lengths are not these sizes.
+    #[track_caller]
+    pub(crate) fn check(self, latents: usize, codes: Lengths, weight: usize, bias: usize) {
+        let Self { from, to, channels, .. } = self;
+        assert!(from > 0 && to > 0, "refine: from side {from} to side {to}");
+        assert_eq!(latents, self.latents(), "refine: latents are not batch × to² × channels");
+        match codes {
+            Lengths::Map(map) => {
+                let wanted = self.cells() * channels;
+                assert_eq!(map, wanted, "refine: the map is not batch × from² × channels");
+            }
+            Lengths::Tokens { codebook, tokens } => {
+                assert_eq!(tokens, self.cells(), "refine: there are not batch × from² tokens");
+                let whole = codebook.is_multiple_of(channels.max(1));
+                assert!(whole, "refine: the codebook is not whole rows of {channels}");
+            }
+        }
+        let wanted = 9 * channels * channels;
+        assert_eq!(weight, wanted, "refine: weight is not channels × channels × 3 × 3");
+        assert_eq!(bias, channels, "refine: bias is not one number a channel");
+    }
+}
