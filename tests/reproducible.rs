@@ -138,8 +138,14 @@ fn a_callback_sees_the_picture_so_far_and_can_stop_the_run() {
         for last in [3, 1] {
             let mut arena = Arena::new(&mut memory[..]);
             let mut picture = vec![f32::NAN; length];
-            let Ok(outcome) =
-                generate(cpu, model, &request, &mut tokens, &mut [], &mut arena, &mut |progress| {
+            let Ok(outcome) = generate(
+                cpu,
+                model,
+                &request,
+                &mut tokens,
+                &mut [0.0; 0],
+                &mut arena,
+                &mut |progress| {
                     let Ok(()) = progress.picture(&mut picture, 1);
                     seen.push(progress.scale);
                     if progress.scale == last {
@@ -147,7 +153,8 @@ fn a_callback_sees_the_picture_so_far_and_can_stop_the_run() {
                     } else {
                         ControlFlow::Continue(())
                     }
-                });
+                },
+            );
             assert_eq!(outcome, Outcome::StoppedAfter(last));
             assert_eq!(picture == pictures[length..], last == 3);
         }

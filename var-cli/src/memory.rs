@@ -25,22 +25,12 @@ pub(crate) fn available_to(engine: &Engine<'_>) -> Option<u64> {
 /// How many images go through the model together where `engine` computes, if nobody says and memory
 /// allows: `on_cpu`, or enough to keep a card busy.
 pub(crate) fn default_batch(engine: &Engine<'_>, on_cpu: usize) -> usize {
-    #[cfg(feature = "cuda")]
-    if engine.card().is_some() {
-        return 64;
-    }
-    let _ = engine;
-    on_cpu
+    if engine.is_on_card() { 64 } else { on_cpu }
 }
 
 /// Where `engine` computes, for people.
 fn place(engine: &Engine<'_>) -> &'static str {
-    #[cfg(feature = "cuda")]
-    if engine.card().is_some() {
-        return "the card";
-    }
-    let _ = engine;
-    "this machine"
+    if engine.is_on_card() { "the card" } else { "this machine" }
 }
 
 /// The most bytes this process has had in memory at once, where the system says.
@@ -66,17 +56,17 @@ pub(crate) fn of_sampling(
         keep: None,
     };
     let takes = engine.work(Work::Sample { request: &request })?;
-    // Besides what the kernel works in: pictures as numbers, then as bytes.
+    // Besides what the kernel works in: pictures as samples, of all together, then each by itself.
     let picture = 3 * engine.vqvae()?.side().pow(2) as u64;
-    Ok((4 * takes.floats as u64 + batch as u64 * picture * 5, takes))
+    Ok((4 * takes.floats as u64 + batch as u64 * picture * 2, takes))
 }
 
 /// Bytes of working memory that encoding so many pictures together takes.
 pub(crate) fn of_encoding(engine: &Engine<'_>, pictures: usize) -> Result<u64> {
     let takes = engine.work(Work::Encode { pictures })?;
-    // Besides what the kernel works in: pictures as bytes, then as numbers.
+    // Besides what the kernel works in: pictures as samples, each by itself, then all together.
     let picture = 3 * engine.vqvae()?.side().pow(2) as u64;
-    Ok(4 * takes.floats as u64 + pictures as u64 * picture * 5)
+    Ok(4 * takes.floats as u64 + pictures as u64 * picture * 2)
 }
 
 /// Refuses a batch for which the machine has not the memory.

@@ -49,7 +49,8 @@ pub(crate) struct Options {
     /// [default: up to 8, as memory allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(LARGEST_BATCH)))]
     batch: Option<u16>,
-    /// Threads that read pictures ahead [default: one for four --threads, at least one]
+    /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
+    /// many as --threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
     workers: Option<u16>,
     #[command(flatten)]
@@ -72,7 +73,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let views = options.views(config.side());
     let variants = views.per_picture();
     let batch = options.batch_size(&engine, variants * folder.pictures())?;
-    let mut loader = options.loader(Arc::clone(&folder), views, batch, session)?;
+    let workers = session.workers(options.workers, engine.is_on_card());
+    let mut loader = options.loader(Arc::clone(&folder), views, batch, workers)?;
     let mut writer = TokenWriter::create(
         &options.output,
         session.force,
@@ -136,7 +138,7 @@ impl Options {
         folder: Arc<Folder>,
         views: Views,
         batch: usize,
-        session: &Session,
+        workers: usize,
     ) -> Result<Loader> {
         let pictures = (batch / views.per_picture()).max(1);
         let batching = Batching {
@@ -148,7 +150,6 @@ impl Options {
             shuffle: false,
         };
         let plan = Plan::new(folder.pictures(), batching)?;
-        let workers = self.workers.map_or((session.threads / 4).max(1), usize::from);
         let start = Place { epoch: 0, batch: 0 };
         Ok(Loader::start(folder, plan, views, workers, start, 1)?)
     }

@@ -76,7 +76,8 @@ impl Options {
         session: &Session,
     ) -> Result<()> {
         let config = *engine.transformer()?;
-        let set = self.open(model, engine)?;
+        let workers = session.workers(None, engine.is_on_card());
+        let set = self.open(model, engine, workers)?;
         let layout = Layout::new(transformer_tensors(config));
         let (part, _) = model.weights.transformer.as_ref().context("a model with both halves")?;
         let weights = H::keep(&home.device(engine.cpu()), &layout, layout.flatten(part))?;
@@ -143,7 +144,7 @@ impl Options {
         result(&format!("{:.1} % of the codes are predicted", details.codes_predicted))
     }
 
-    fn open(&self, model: &Model, engine: &Engine<'_>) -> Result<DataSet> {
+    fn open(&self, model: &Model, engine: &Engine<'_>, workers: usize) -> Result<DataSet> {
         let vqvae = engine.vqvae()?;
         let classes = engine.transformer()?.classes;
         let check = |has: usize, what: &PathBuf| {
@@ -179,7 +180,6 @@ impl Options {
             crops: Crops::Centre,
             flip: Flip::Never,
         };
-        let workers = 1;
         Ok(DataSet::Pictures { folder: Arc::new(folder), views, workers })
     }
 }

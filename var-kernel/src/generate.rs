@@ -3,6 +3,7 @@
 use core::ops::ControlFlow;
 
 use crate::arena::Arena;
+use crate::image::Shown;
 use crate::memory::Floats;
 use crate::model::transformer::{Conditions, Pass};
 use crate::model::{Ladder, Model};
@@ -72,11 +73,12 @@ impl<B: Backend> Progress<'_, '_, '_, B> {
         self.backend.wait()
     }
 
-    /// The picture of image `image` as it would look if the run ended here: `out` of side × side × 3.
+    /// The picture of image `image` as it would look if the run ended here: `out` of side × side × 3,
+    /// numbers or samples.
     ///
     /// # Errors
     /// Only the device's own.
-    pub fn picture(&mut self, out: &mut [f32], image: usize) -> Result<(), B::Error> {
+    pub fn picture<P: Shown>(&mut self, out: &mut [P], image: usize) -> Result<(), B::Error> {
         picture(self.backend, self.model, out, self.latents, image, &mut self.arena)
     }
 }
@@ -84,7 +86,7 @@ impl<B: Backend> Progress<'_, '_, '_, B> {
 /// Generates tokens and, if asked, pictures.
 ///
 /// `tokens`: `images · L`, scale by scale, within a scale image by image. `pictures`: `images × side
-/// × side × 3` in [−1, 1], not clamped; empty for none. `arena`: as large as [`crate::dry`] finds by
+/// × side × 3`, numbers in [−1, 1], not clamped, or samples; empty for none. `arena`: as large as [`crate::dry`] finds by
 /// running this very function. `each` is called after every scale.
 ///
 /// # Errors
@@ -93,12 +95,12 @@ impl<B: Backend> Progress<'_, '_, '_, B> {
 /// # Panics
 /// If a slice is of another length than the request says, a label is above the null class, labels
 /// with and without a class are mixed under guidance, or the arena is too small.
-pub fn generate<B: Backend>(
+pub fn generate<B: Backend, P: Shown>(
     b: &B,
     model: &Model<'_, '_, B>,
     request: &Request<'_>,
     tokens: &mut [u32],
-    pictures: &mut [f32],
+    pictures: &mut [P],
     arena: &mut Arena<'_, B::Slice>,
     each: &mut dyn FnMut(&mut Progress<'_, '_, '_, B>) -> ControlFlow<()>,
 ) -> Result<Outcome, B::Error> {
@@ -151,10 +153,10 @@ fn draw_scales<B: Backend>(
 }
 
 /// Decodes the latents of as many images as `out` has room for, from `first` on, to the host.
-fn picture<B: Backend>(
+fn picture<B: Backend, P: Shown>(
     b: &B,
     model: &Model<'_, '_, B>,
-    out: &mut [f32],
+    out: &mut [P],
     latents: &B::Slice,
     first: usize,
     arena: &mut Arena<'_, B::Slice>,
@@ -165,7 +167,7 @@ fn picture<B: Backend>(
     let decoded = arena.take(out.len());
     let latents = latents.range(first * length..(first + count) * length);
     b.section(&mut || model.vqvae.decode(b, decoded, latents, &mut arena))?;
-    b.download(out, decoded)
+    P::download(b, out, decoded)
 }
 
 /// A run under way: what one scale leaves for the next.

@@ -1,5 +1,31 @@
 //! Numbers in [−1, 1] ↔ bytes.
 
+use crate::memory::Device;
+
+/// What the host gets of a picture's numbers: themselves (`f32`), or what is shown of them (`u8`).
+pub trait Shown: Copy {
+    /// Copies pictures to the host.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    fn download<B: Device>(b: &B, to: &mut [Self], from: &B::Slice) -> Result<(), B::Error>;
+}
+
+impl Shown for f32 {
+    fn download<B: Device>(b: &B, to: &mut [f32], from: &B::Slice) -> Result<(), B::Error> {
+        b.download(to, from)
+    }
+}
+
+impl Shown for u8 {
+    fn download<B: Device>(b: &B, to: &mut [u8], from: &B::Slice) -> Result<(), B::Error> {
+        b.download_pictures(to, from)
+    }
+}
+
 /// Shows a picture: `out = round(255 · (clamp(x, −1, 1) + 1) / 2)`, halves to the even number; NaN
 /// becomes 0.
 ///

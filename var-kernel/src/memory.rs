@@ -2,6 +2,9 @@
 
 use core::ops::Range;
 
+#[cfg(doc)]
+use crate::image;
+
 /// A run of numbers that can be cut up like a slice, wherever it lives.
 ///
 /// `[f32]` on the CPU; `[()]` (lengths without numbers) in a dry run.
@@ -82,6 +85,24 @@ pub trait Device {
     /// # Errors
     /// Only the device's own.
     fn download(&self, to: &mut [f32], from: &Self::Slice) -> Result<(), Self::Error>;
+
+    /// Copies samples of pictures to the device, as numbers in [−1, 1]: [`image::from_bytes`].
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    fn upload_pictures(&self, to: &mut Self::Slice, from: &[u8]) -> Result<(), Self::Error>;
+
+    /// Copies pictures back to the host, as samples: [`image::to_bytes`].
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    fn download_pictures(&self, to: &mut [u8], from: &Self::Slice) -> Result<(), Self::Error>;
 
     /// The memory of `run`, to hold as many tokens; contents unspecified.
     fn tokens_in(run: &mut Self::Slice) -> &mut Self::Tokens;

@@ -76,7 +76,7 @@ fn draw<B: Backend>(b: &B, model: &Model<'_, '_, B>, arena: &mut Arena<'_, B::Sl
         keep: None,
     };
     let mut tokens = [0; IMAGES * 21];
-    let mut pictures = [0.0; IMAGES * SIDE * SIDE * 3];
+    let mut pictures = [0.0_f32; IMAGES * SIDE * SIDE * 3];
     let _ = generate(b, model, &request, &mut tokens, &mut pictures, arena, &mut |_| {
         ControlFlow::Continue(())
     });

@@ -103,6 +103,13 @@ impl Session {
         Ok(observer)
     }
 
+    /// Threads that read pictures ahead: as many as `asked` for, else one for four that compute; where a card
+    /// computes, all.
+    pub(crate) fn workers(&self, asked: Option<u16>, on_card: bool) -> usize {
+        let default = if on_card { self.threads } else { (self.threads / 4).max(1) };
+        asked.map_or(default, usize::from)
+    }
+
     /// An engine for `weights` that computes on the processor.
     pub(crate) fn engine_on_cpu<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
         Ok(Engine::new(weights, self.threads, self.isa)?)

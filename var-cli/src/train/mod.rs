@@ -4,6 +4,8 @@ mod observer;
 mod opened;
 mod options;
 
+use core::iter;
+
 use anyhow::{Context, Result};
 use var_host::engine::Engine;
 use var_host::optim::schedule::{Decay, Schedule};
@@ -28,7 +30,7 @@ pub(crate) use options::Options;
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let ranks = parallel::from_environment()?;
-    let opened = Opened::open(options, session)?;
+    let mut opened = Opened::open(options)?;
     let config = options.config(&opened)?;
     let of_epoch = iterations_of_epoch(opened.training.items(), options.learning.bs, &*ranks)?;
     let recipe = options.recipe(of_epoch, &config, ranks.size())?;
@@ -38,6 +40,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         _ => None,
     };
     let mut engine = session.exact_engine(&opened.given)?;
+    let workers = session.workers(options.data.workers, engine.is_on_card());
+    for set in iter::once(&mut opened.training).chain(&mut opened.validation) {
+        set.read_by(workers);
+    }
     let (layout, mut weights) =
         trainer::initial(&config, recipe.seed, options.model.initialisation());
     if let Some(path) = &options.model.init_from {

@@ -12,7 +12,7 @@ use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 
 use super::Options;
 use super::options::Augmentation;
-use crate::args::{Session, Usage};
+use crate::args::Usage;
 use crate::built_in;
 
 /// Data and VQVAE of a run.
@@ -27,14 +27,16 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Opens what is named, and checks that it fits together.
-    pub(super) fn open(options: &Options, session: &Session) -> Result<Self> {
+    pub(super) fn open(options: &Options) -> Result<Self> {
         let mut given = vqvae(options)?;
         let Some((_, vqvae)) = given.vqvae else { bail!("the model has no VQVAE: give --vae") };
         let views =
             |crops, flip| Views { side: vqvae.side(), resize: options.data.mid_reso, crops, flip };
-        let workers = options.data.workers.map_or((session.threads / 4).max(1), usize::from);
-        let pictures =
-            |folder: Folder, views| DataSet::Pictures { folder: Arc::new(folder), views, workers };
+        let pictures = |folder: Folder, views| DataSet::Pictures {
+            folder: Arc::new(folder),
+            views,
+            workers: 1,
+        };
         let tokens = |path: &Path| -> Result<TokenSet> {
             let set = TokenSet::open(path, vqvae.codes)?;
             check_ladder(&set, &vqvae.ladder).with_context(|| path.display().to_string())?;

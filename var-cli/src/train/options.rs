@@ -43,7 +43,8 @@ pub(super) struct DataOptions {
     /// The VQVAE: a published checkpoint or a model file [default: that of the built-in model]
     #[arg(long, value_name = "FILE")]
     pub(super) vae: Option<PathBuf>,
-    /// Threads that read pictures ahead [default: one for four --threads, at least one]
+    /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
+    /// many as --threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub(super) workers: Option<u16>,
     /// Mirror pictures left to right every other time

@@ -52,9 +52,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let begun = Start { options, config, recipe, perceptual, sets: (training, validation) };
     #[cfg(feature = "cuda")]
     if let Some(cuda) = session.device.exact().open(session.quiet)? {
-        return begun.learn(&OnCard::new(cuda), &*ranks, session);
+        let workers = session.workers(options.data.workers, true);
+        return begun.learn(&OnCard::new(cuda), &*ranks, session, workers);
     }
-    begun.learn(&OnProcessor, &*ranks, session)
+    begun.learn(&OnProcessor, &*ranks, session, session.workers(options.data.workers, false))
 }
 
 /// A run before its first iteration.
@@ -68,8 +69,14 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Trains where `home` says.
-    fn learn<H: Home>(self, home: &H, ranks: &dyn Ranks, session: &Session) -> Result<()> {
+    /// Trains where `home` says; pictures are read ahead by so many threads.
+    fn learn<H: Home>(
+        self,
+        home: &H,
+        ranks: &dyn Ranks,
+        session: &Session,
+        workers: usize,
+    ) -> Result<()> {
         let Self { options, config, recipe, perceptual, sets: (training, validation) } = self;
         let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;
         let cpu = Cpu::new(session.isa, &threads);
@@ -88,7 +95,7 @@ impl Start<'_> {
         let run = Run {
             training,
             validation,
-            workers: options.data.workers.map_or((session.threads / 4).max(1), usize::from),
+            workers,
             folder: &options.out,
             iterations: recipe.schedule.iterations,
             shuffle: !options.data.no_shuffle,

@@ -37,7 +37,8 @@ pub(super) struct DataOptions {
     /// A folder with train/CLASS/*, and val/CLASS/* to validate on
     #[arg(long, value_name = "DIR")]
     pub(super) data: PathBuf,
-    /// Threads that read pictures ahead [default: one for four --threads, at least one]
+    /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
+    /// many as --threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub(super) workers: Option<u16>,
     /// Mirror pictures left to right every other time

@@ -70,6 +70,14 @@ impl<'w> Engine<'w> {
         self.card.as_ref()
     }
 
+    /// Whether it computes on a card.
+    pub fn is_on_card(&self) -> bool {
+        #[cfg(feature = "cuda")]
+        return self.card.is_some();
+        #[cfg(not(feature = "cuda"))]
+        false
+    }
+
     /// The processor as it is used here: this instruction set, these threads.
     pub fn cpu(&self) -> Cpu<'_> {
         Cpu::new(self.isa, &self.threads)

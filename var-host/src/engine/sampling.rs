@@ -137,7 +137,7 @@ impl Engine<'_> {
         let side = vqvae.side();
         let picture_len = side * side * var_kernel::model::vqvae::COLOURS;
         let mut tokens = vec![0; jobs.len() * ladder.length()];
-        let mut pictures = vec![0.0; jobs.len() * picture_len];
+        let mut pictures = vec![0; jobs.len() * picture_len];
 
         let floats = self.work(Work::Sample { request: &request })?.floats;
         let (to_tokens, to_pictures) = (&mut tokens[..], &mut pictures[..]);
@@ -154,10 +154,8 @@ impl Engine<'_> {
         }
         let tokens = image_major(&tokens, jobs.len(), &ladder);
         let pictures = pictures.chunks_exact(picture_len);
-        let samples = jobs.iter().zip(tokens).zip(pictures).map(|((job, tokens), values)| Sample {
-            job: *job,
-            tokens,
-            picture: Picture::from_values(side, side, values),
+        let samples = jobs.iter().zip(tokens).zip(pictures).map(|((job, tokens), samples)| {
+            Sample { job: *job, tokens, picture: Picture::new(side, side, samples.to_vec()) }
         });
         Ok(Some(samples.collect()))
     }

@@ -46,7 +46,8 @@ pub(super) struct Sampling<'s, 'e> {
     pub(super) jobs: &'s [Job],
     pub(super) request: &'s Request<'s>,
     pub(super) tokens: &'s mut [u32],
-    pub(super) pictures: &'s mut [f32],
+    /// Samples.
+    pub(super) pictures: &'s mut [u8],
     pub(super) each: &'s mut (dyn FnMut(ScaleDone<'_>) -> ControlFlow<()> + 'e),
 }
 
@@ -61,7 +62,7 @@ impl OnModel for Sampling<'_, '_> {
     ) -> Result<Outcome, B::Error> {
         let Self { jobs, request, tokens, pictures, each } = self;
         let side = model.vqvae.config.side();
-        let mut values = vec![0.0; side * side * COLOURS];
+        let mut samples = vec![0; side * side * COLOURS];
         let failed = RefCell::new(None);
         let mut on_scale = |progress: &mut Progress<'_, '_, '_, B>| {
             let (scale, scales) = (progress.scale, progress.scales);
@@ -73,8 +74,8 @@ impl OnModel for Sampling<'_, '_> {
             let progress = RefCell::new(progress);
             let mut wait = || note(progress.borrow().wait());
             let mut picture = |image| {
-                note(progress.borrow_mut().picture(&mut values, image));
-                Picture::from_values(side, side, &values)
+                note(progress.borrow_mut().picture(&mut samples, image));
+                Picture::new(side, side, samples.clone())
             };
             let (wait, picture) = (&mut wait, &mut picture);
             let flow = each(ScaleDone { jobs, scale, scales, wait, picture });
@@ -89,7 +90,7 @@ impl OnModel for Sampling<'_, '_> {
 /// Pictures → tokens.
 pub(super) struct Encoding<'s> {
     pub(super) pictures: usize,
-    pub(super) values: &'s [f32],
+    pub(super) samples: &'s [u8],
     pub(super) tokens: &'s mut [u32],
 }
 
@@ -103,8 +104,8 @@ impl OnVqvae for Encoding<'_> {
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let mut arena = arena.scope();
-        let pictures = arena.take(self.values.len());
-        b.upload(pictures, self.values)?;
+        let pictures = arena.take(self.samples.len());
+        b.upload_pictures(pictures, self.samples)?;
         let latent = arena.take(vqvae.quantizer.latent_len(self.pictures));
         vqvae.encode(b, latent, pictures, &mut arena)?;
         vqvae.quantizer.encode(b, self.tokens, latent, &mut arena)
@@ -153,19 +154,19 @@ impl OnVqvae for Decoding<'_, '_> {
         let mut arena = arena.scope();
         let latent = arena.take(vqvae.quantizer.latent_len(1));
         let decoded = arena.take(vqvae.pictures_len(1));
-        let mut values = vec![0.0; vqvae.pictures_len(1)];
+        let mut samples = vec![0; vqvae.pictures_len(1)];
         let last = vqvae.config.ladder.scales() - 1;
         vqvae.quantizer.decode(b, latent, tokens, &mut arena, |scale, latent, arena| {
             if let (Some(each), false) = (&mut each, scale == last) {
                 vqvae.decode(b, decoded, latent, arena)?;
-                b.download(&mut values, decoded)?;
-                each(scale, Picture::from_values(side, side, &values));
+                b.download_pictures(&mut samples, decoded)?;
+                each(scale, Picture::new(side, side, samples.clone()));
             }
             Ok(())
         })?;
         vqvae.decode(b, decoded, latent, &mut arena)?;
-        b.download(&mut values, decoded)?;
-        let picture = Picture::from_values(side, side, &values);
+        b.download_pictures(&mut samples, decoded)?;
+        let picture = Picture::new(side, side, samples);
         if let Some(each) = each {
             each(last, picture.clone());
         }

@@ -25,18 +25,18 @@ impl Engine<'_> {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        let mut values = vec![0.0; pictures.len() * side * side * 3];
-        for (picture, values) in pictures.iter().zip(values.chunks_exact_mut(side * side * 3)) {
+        let mut samples = Vec::with_capacity(pictures.len() * side * side * 3);
+        for picture in pictures {
             if (picture.width(), picture.height()) != (side, side) {
                 let (width, height) = (picture.width(), picture.height());
                 return Err(EngineError::PictureSize { wants: side, width, height });
             }
-            picture.to_values(values);
+            samples.extend_from_slice(picture.rgb());
         }
         let mut tokens = vec![0; pictures.len() * config.ladder.length()];
         let floats = self.work(Work::Encode { pictures: pictures.len() })?.floats;
-        let task =
-            tasks::Encoding { pictures: pictures.len(), values: &values, tokens: &mut tokens };
+        let (count, samples) = (pictures.len(), &samples);
+        let task = tasks::Encoding { pictures: count, samples, tokens: &mut tokens };
         self.on_vqvae(floats, task)?;
         Ok(image_major(&tokens, pictures.len(), &config.ladder))
     }

@@ -108,13 +108,13 @@ impl Engine<'_> {
                     let mut tokens = vec![0; images * config.ladder.length()];
                     // As many as are decoded together at the end.
                     let together = backend.pictures_together().min(images).max(1);
-                    let mut values = vec![0.0; vqvae.pictures_len(together)];
+                    let mut samples = vec![0_u8; vqvae.pictures_len(together)];
                     let (mut scales, mut pictures, mut counted) = (Vec::new(), 0, 0);
                     let mut each = |progress: &mut generate::Progress<'_, '_, '_, _>| {
                         let before = dry.multiply_adds();
                         scales.push(before - counted);
                         // A callback may ask for the picture so far: the arena must have room.
-                        let Ok(()) = progress.picture(&mut values, 0);
+                        let Ok(()) = progress.picture(&mut samples, 0);
                         counted = dry.multiply_adds();
                         pictures = images as u64 * (counted - before) / together as u64;
                         ControlFlow::Continue(())
@@ -125,7 +125,7 @@ impl Engine<'_> {
                         &model,
                         request,
                         &mut tokens,
-                        &mut [],
+                        &mut [0_u8; 0],
                         &mut arena,
                         &mut each,
                     );

@@ -59,6 +59,13 @@ impl DataSet {
         }
     }
 
+    /// Has pictures read ahead by so many threads.
+    pub fn read_by(&mut self, threads: usize) {
+        if let Self::Pictures { workers, .. } = self {
+            *workers = threads;
+        }
+    }
+
     /// The batches of `plan` from `from` to the end of the epoch before `until`.
     ///
     /// # Errors

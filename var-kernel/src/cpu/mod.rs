@@ -14,6 +14,7 @@ pub use isa::Isa;
 pub use matrix::Matrix;
 pub use workers::{Inline, SCRATCH_FLOATS, Workers};
 
+use crate::image;
 use crate::memory::Device;
 
 /// The CPU with one instruction set and the caller's threads.
@@ -50,6 +51,16 @@ impl Device for Cpu<'_> {
 
     fn download(&self, to: &mut [f32], from: &[f32]) -> Result<(), Infallible> {
         to.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn upload_pictures(&self, to: &mut [f32], from: &[u8]) -> Result<(), Infallible> {
+        image::from_bytes(to, from);
+        Ok(())
+    }
+
+    fn download_pictures(&self, to: &mut [u8], from: &[f32]) -> Result<(), Infallible> {
+        image::to_bytes(to, from);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 //! | [`element`] | the formats numbers have on a card, and what products are computed in |
 //! | [`memory`] | memory of a card, owned |
 //! | [`matrix`] | weights as a card stores them |
+//! | `pictures` | samples of 8 bits to numbers and back |
 //! | [`peak`] | what a card can do at most, and what its kernels took |
 //! | [`group`] | cards of several processes that add up their numbers |
 //! | [`mod@error`] | what can go wrong |
@@ -36,6 +37,7 @@ pub mod matrix;
 pub mod memory;
 mod operands;
 pub mod peak;
+mod pictures;
 mod queue;
 pub mod remote;
 mod scratch;
@@ -56,6 +58,8 @@ pub use matrix::Matrix;
 pub use memory::Memory;
 #[cfg(test)]
 pub(crate) use operands::FORMATS;
+#[cfg(test)]
+pub(crate) use pictures::TEXT as PICTURES;
 pub use remote::Remote;
 pub use text::{CUBIC, Kernel, MOMENTS, PRODUCT, SOME, Text};
 
@@ -254,6 +258,16 @@ impl Device for Cuda {
         self.fresh_scratch();
         let from = self.single(from, to.len())?;
         self.download_bytes(bytemuck::cast_slice_mut(to), from)
+    }
+
+    fn upload_pictures(&self, to: &mut Remote, from: &[u8]) -> Result<(), CudaError> {
+        self.read_pictures(to, from)
+    }
+
+    /// # Panics
+    /// Also within a [`Device::section`].
+    fn download_pictures(&self, to: &mut [u8], from: &Remote) -> Result<(), CudaError> {
+        self.show_pictures(to, from)
     }
 
     fn tokens_in(run: &mut Remote) -> &mut Remote {

@@ -5,12 +5,12 @@ use std::format;
 use super::TEXTS;
 use crate::cuda::driver::compile;
 use crate::cuda::testing::{assert_compiles, has_nvrtc};
-use crate::cuda::{CudaError, Element, FORMATS, peak};
+use crate::cuda::{CudaError, Element, FORMATS, PICTURES, peak};
 
 #[test]
 fn every_kernel_compiles_for_every_card() {
     assert_compiles(&TEXTS);
-    assert_compiles(&[&FORMATS, &peak::TEXT]);
+    assert_compiles(&[&FORMATS, &PICTURES, &peak::TEXT]);
 }
 
 #[test]

@@ -181,6 +181,14 @@ impl<B: Device> Device for Recording<'_, B> {
         self.backend.download(to, from)
     }
 
+    fn upload_pictures(&self, to: &mut B::Slice, from: &[u8]) -> Result<(), B::Error> {
+        self.backend.upload_pictures(to, from)
+    }
+
+    fn download_pictures(&self, to: &mut [u8], from: &B::Slice) -> Result<(), B::Error> {
+        self.backend.download_pictures(to, from)
+    }
+
     fn tokens_in(run: &mut B::Slice) -> &mut B::Tokens {
         B::tokens_in(run)
     }

@@ -1,0 +1,86 @@
+//! Pictures as samples of 8 bits, to the card and back: a quarter of the bytes on the way.
+
+use super::command::Launch;
+use super::text::{Kernel, Text};
+use super::{Cuda, CudaError, Element, Remote};
+use crate::memory::Floats;
+
+pub(crate) static TEXT: Text = Text::new("pictures", include_str!("pictures.cu"));
+
+const READ: Kernel = Kernel::new(&TEXT, "read_pictures");
+const SHOW: Kernel = Kernel::new(&TEXT, "show_pictures");
+
+/// Samples of a word.
+const SAMPLES: usize = 4;
+
+impl Cuda {
+    #[track_caller]
+    pub(super) fn read_pictures(&self, to: &mut Remote, from: &[u8]) -> Result<(), CudaError> {
+        assert_eq!(to.len(), from.len(), "upload: lengths differ");
+        if from.is_empty() {
+            return Ok(());
+        }
+        self.fresh_scratch();
+        let words = from.len().div_ceil(SAMPLES);
+        let samples = self.scratch(words)?;
+        self.upload_bytes(Remote::at_mut(samples, words), from)?;
+        let launch = Launch::for_each(READ, words).run(to).address(samples);
+        self.launch(launch.length(from.len()), [(to, Element::F32)])
+    }
+
+    #[track_caller]
+    pub(super) fn show_pictures(&self, to: &mut [u8], from: &Remote) -> Result<(), CudaError> {
+        assert_eq!(to.len(), from.len(), "download: lengths differ");
+        if to.is_empty() {
+            return Ok(());
+        }
+        self.fresh_scratch();
+        let (x, words) = (self.single(from, to.len())?, to.len().div_ceil(SAMPLES));
+        let samples = self.scratch(words)?;
+        let launch = Launch::for_each(SHOW, words).address(samples).address(x);
+        self.launch_between(launch.length(to.len()))?;
+        self.download_bytes(to, samples)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use crate::cuda::testing::cards;
+    use crate::image;
+    use crate::memory::Device;
+    use crate::ops::testing::random;
+
+    #[test]
+    fn samples_go_there_and_back_as_on_the_processor() {
+        for length in [0, 1, 3, 4, 1001, 3072] {
+            let samples: Vec<u8> = (0..length).map(|i| (i * 7 % 256) as u8).collect();
+            let mut want = vec![0.0; length];
+            image::from_bytes(&mut want, &samples);
+            for bench in cards().iter() {
+                let (mut numbers, mut back) = (bench.nans(length), vec![0; length]);
+                bench.cuda.upload_pictures(&mut numbers, &samples).unwrap();
+                assert!(bench.read(&numbers) == want, "{}, {length} samples", bench.name);
+                bench.cuda.download_pictures(&mut back, &numbers).unwrap();
+                assert!(back == samples, "{}, {length} samples back", bench.name);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_shown_as_on_the_processor() {
+        let mut numbers: Vec<f32> = random(2000, 1).iter().map(|x| 1.2 * x).collect();
+        // Half-way between two samples, out of range, and none.
+        numbers.extend((0..255).map(|sample| (sample as f32 + 0.5) / 127.5 - 1.0));
+        numbers.extend([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0]);
+        let mut want = vec![0; numbers.len()];
+        image::to_bytes(&mut want, &numbers);
+        for bench in cards().iter() {
+            let mut shown = vec![1; numbers.len()];
+            bench.cuda.download_pictures(&mut shown, &bench.put(&numbers)).unwrap();
+            assert!(shown == want, "{}", bench.name);
+        }
+    }
+}
