@@ -107,7 +107,7 @@ impl OnVqvae for Encoding<'_> {
         let pictures = arena.take(self.samples.len());
         b.upload_pictures(pictures, self.samples)?;
         let latent = arena.take(vqvae.quantizer.latent_len(self.pictures));
-        vqvae.encode(b, latent, pictures, &mut arena)?;
+        b.section(&mut || vqvae.encode(b, latent, pictures, &mut arena))?;
         vqvae.quantizer.encode(b, self.tokens, latent, &mut arena)
     }
 }

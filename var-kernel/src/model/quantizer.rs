@@ -212,21 +212,24 @@ impl<'w, B: Backend> Quantizer<'_, 'w, B> {
         let rest = arena.take(latents.len());
         let map = arena.take(latents.len());
         let found = B::tokens_in(arena.take(tokens.len()));
-        b.copy(rest, latents)?;
-        for scale in 0..ladder.scales() {
-            let (rows, range) = (images * ladder.cells(scale), ladder.range(scale));
-            let here = found.range_mut(images * range.start..images * range.end);
-            let map = map.range_mut(0..rows * latent);
-            if scale + 1 == ladder.scales() {
-                b.copy(map, rest)?;
-            } else {
-                self.next_input(b, map, rest, scale)?;
+        b.section(&mut || {
+            b.copy(rest, latents)?;
+            for scale in 0..ladder.scales() {
+                let (rows, range) = (images * ladder.cells(scale), ladder.range(scale));
+                let here = found.range_mut(images * range.start..images * range.end);
+                let map = map.range_mut(0..rows * latent);
+                if scale + 1 == ladder.scales() {
+                    b.copy(map, rest)?;
+                } else {
+                    self.next_input(b, map, rest, scale)?;
+                }
+                let size = nearest_code::Dims { rows, codes, width: latent };
+                b.nearest_code(here, map, self.codebook, distance, size)?;
+                let codes = Codes::Tokens { codebook: self.codebook, tokens: here };
+                self.change(b, rest, codes, Change::Subtract, scale, &mut arena)?;
             }
-            let size = nearest_code::Dims { rows, codes, width: latent };
-            b.nearest_code(here, map, self.codebook, distance, size)?;
-            let codes = Codes::Tokens { codebook: self.codebook, tokens: here };
-            self.change(b, rest, codes, Change::Subtract, scale, &mut arena)?;
-        }
+            Ok(())
+        })?;
         b.download_tokens(tokens, found)
     }
 

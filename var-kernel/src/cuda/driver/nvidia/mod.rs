@@ -12,7 +12,7 @@ use core::ptr;
 use std::boxed::Box;
 use std::collections::HashMap;
 use std::string::{String, ToString};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::vec::Vec;
 
 use cudarc::driver::result::{self, DriverError};
@@ -24,7 +24,7 @@ use super::{Card, Cubins, Driver, Graph, Group, Identity, Mark};
 use crate::cuda::command::{Command, Launch};
 use crate::cuda::element::Element;
 use crate::cuda::error::CudaError;
-use crate::cuda::library::Shape;
+use crate::cuda::library::{Products, Shape};
 use crate::cuda::text::Kernel;
 
 /// Dynamic shared memory that a block may have without being asked for.
@@ -39,8 +39,9 @@ pub(crate) struct Nvidia {
     /// Which 16-bit format texts are compiled with.
     short: Element,
     cubins: Option<Box<dyn Cubins>>,
-    /// First to go of what is made in the context.
-    library: Option<Library>,
+    products: Products,
+    /// Opened when the first large product is wanted: it is large itself.
+    library: OnceLock<Option<Library>>,
     loaded: Mutex<Loaded>,
 }
 
@@ -63,6 +64,15 @@ impl Nvidia {
     fn enter(&self) -> Result<(), CudaError> {
         // SAFETY: the context is retained until `drop`.
         unsafe { result::ctx::set_current(self.context) }.map_err(call("using the card"))
+    }
+
+    /// The library for large products, if it is wanted and there.
+    fn products(&self) -> Option<&Library> {
+        if self.products == Products::Own || self.enter().is_err() {
+            return None;
+        }
+        let open = || Library::open(self.context, self.stream, self.card.capability);
+        self.library.get_or_init(open).as_ref()
     }
 
     fn loaded(&self) -> std::sync::MutexGuard<'_, Loaded> {
@@ -171,8 +181,7 @@ impl Driver for Nvidia {
             Command::Launch(launch) => self.launch(launch),
             Command::Multiply(product) => {
                 self.loaded().last = "cuBLASLt";
-                let library =
-                    self.library.as_ref().expect("a library is asked only if it is there");
+                let library = self.products().expect("a library is asked only if it is there");
                 // SAFETY: the caller promises what the addresses point at.
                 unsafe { library.multiply(product) }
             }
@@ -244,13 +253,12 @@ impl Driver for Nvidia {
     }
 
     fn multiplies(&self, shape: &Shape) -> bool {
-        let library = self.library.as_ref();
         shape.is_large(self.card.multiprocessors)
-            && library.is_some_and(|library| library.multiplies(shape))
+            && self.products().is_some_and(|library| library.multiplies(shape))
     }
 
     fn library(&self) -> Option<String> {
-        self.library.as_ref().map(Library::name)
+        self.products().map(Library::name)
     }
 
     fn join(

@@ -3,12 +3,11 @@
 
 use core::ffi::c_int;
 use std::boxed::Box;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
-use super::cublaslt::Library;
 use super::{Nvidia, call};
 use crate::cuda::driver::{Card, Cubins};
 use crate::cuda::element::Element;
@@ -66,12 +65,8 @@ impl Nvidia {
         unsafe { result::ctx::set_current(context) }.map_err(call("using the card"))?;
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(call("making a stream"))?;
-        let library = match products {
-            Products::Library => Library::open(context, stream, card.capability)?,
-            Products::Own => None,
-        };
-        let loaded = Mutex::default();
-        Ok(Self { card, device, context, stream, short, cubins, library, loaded })
+        let (library, loaded) = (OnceLock::new(), Mutex::default());
+        Ok(Self { card, device, context, stream, short, cubins, products, library, loaded })
     }
 }
 

@@ -47,35 +47,29 @@ unsafe impl Send for Library {}
 unsafe impl Sync for Library {}
 
 impl Library {
-    /// The library, if it is on this machine and new enough, for a card of this compute capability whose
-    /// context is this thread's.
-    ///
-    /// # Errors
-    /// If the card has no room for the library's work.
+    /// The library, if it is on this machine, new enough, and has the memory it wants, for a card of this
+    /// compute capability whose context is this thread's.
     pub(super) fn open(
         context: sys::CUcontext,
         stream: sys::CUstream,
         capability: (u32, u32),
-    ) -> Result<Option<Self>, CudaError> {
+    ) -> Option<Self> {
         // SAFETY: opens and closes the library, whose initialisation has no conditions; it is asked for its
         // version only if it is there.
         if unsafe { !lt::is_culib_present() || lt::cublasLtGetVersion() < OLDEST } {
-            return Ok(None);
+            return None;
         }
         // One that does not start on this card, or on this driver, is as good as none.
-        let Ok(handle) = result::create_handle() else { return Ok(None) };
+        let handle = result::create_handle().ok()?;
         let workspace_bytes = workspace_bytes(capability);
         // SAFETY: the memory is written before it is read, by the library alone.
-        let workspace = match unsafe { driver::malloc_sync(workspace_bytes) } {
-            Ok(workspace) => workspace,
-            Err(error) => {
-                // SAFETY: the handle was made above.
-                let _ = unsafe { result::destroy_handle(handle) };
-                return Err(call("asking for memory for cuBLASLt")(error));
-            }
+        let Ok(workspace) = (unsafe { driver::malloc_sync(workspace_bytes) }) else {
+            // SAFETY: the handle was made above.
+            let _ = unsafe { result::destroy_handle(handle) };
+            return None;
         };
         let plans = Mutex::default();
-        Ok(Some(Self { handle, context, stream, workspace, workspace_bytes, plans }))
+        Some(Self { handle, context, stream, workspace, workspace_bytes, plans })
     }
 
     /// Its name and version.
