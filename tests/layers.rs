@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the kernel, those that others are built on first.
 const KERNEL: [&str; 12] = [
-    "memory", "arena", "cpu", "cuda", "sample", "ops", "dry", "model", "edit", "image", "score",
+    "memory", "arena", "image", "cpu", "cuda", "sample", "ops", "dry", "model", "edit", "score",
     "generate",
 ];
 

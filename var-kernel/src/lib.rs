@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`memory`] | runs of `f32` on some device |
 //! | [`arena`] | memory lent by the caller, handed out and taken back |
+//! | [`image`] | planes in [−1, 1] ↔ bytes |
 //! | [`cpu`] | instruction sets, vectors, polynomials, matrix products, lent threads |
 //! | `cuda` | NVIDIA cards (feature `cuda`) |
 //! | [`sample`] | one row of logits → one token: guidance, top-k, top-p, the random numbers |
@@ -16,7 +17,6 @@
 //! | [`dry`] | a backend that computes nothing: checks shapes, counts work, sizes arenas |
 //! | [`model`] | configuration, weights, transformer, quantizer, VQVAE |
 //! | [`edit`] | which cells an edit keeps, scale by scale |
-//! | [`image`] | planes in [−1, 1] ↔ bytes |
 //! | [`score`] | how likely a picture's tokens are |
 //! | [`generate`] | the whole flow: class → tokens per scale → latent → picture |
 #![no_std]

@@ -2,9 +2,6 @@
 
 use core::ops::Range;
 
-#[cfg(doc)]
-use crate::image;
-
 /// A run of numbers that can be cut up like a slice, wherever it lives.
 ///
 /// `[f32]` on the CPU; `[()]` (lengths without numbers) in a dry run.
@@ -86,7 +83,7 @@ pub trait Device {
     /// Only the device's own.
     fn download(&self, to: &mut [f32], from: &Self::Slice) -> Result<(), Self::Error>;
 
-    /// Copies samples of pictures to the device, as numbers in [−1, 1]: [`image::from_bytes`].
+    /// Copies samples of pictures to the device, as numbers in [−1, 1]: `sample / 127.5 − 1`.
     ///
     /// # Panics
     /// If the lengths differ.
@@ -95,7 +92,8 @@ pub trait Device {
     /// Only the device's own.
     fn upload_pictures(&self, to: &mut Self::Slice, from: &[u8]) -> Result<(), Self::Error>;
 
-    /// Copies pictures back to the host, as samples: [`image::to_bytes`].
+    /// Copies pictures back to the host, as samples: `round(255 · (clamp(x, −1, 1) + 1) / 2)`, halves to the
+    /// even one; NaN becomes 0.
     ///
     /// # Panics
     /// If the lengths differ.
