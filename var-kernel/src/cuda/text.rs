@@ -8,7 +8,15 @@ use super::element::Element;
 const COMMON: &str = include_str!("common.cuh");
 
 /// Tiles of matrix products in singles and on tensor cores, to share.
-pub const PRODUCT: &str = include_str!("product.cuh");
+pub const PRODUCT: &str = concat!(
+    include_str!("product/tile.cuh"),
+    include_str!("product/operands.cuh"),
+    include_str!("product/finish.cuh"),
+    include_str!("product/fragments.cuh"),
+    include_str!("product/chains.cuh"),
+    include_str!("product/singles.cuh"),
+    include_str!("product/shorts.cuh"),
+);
 
 /// Loads and stores of several numbers at once, to share.
 pub const SOME: &str = include_str!("some.cuh");
