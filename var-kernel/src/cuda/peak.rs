@@ -23,7 +23,7 @@ const COPIED: usize = 1 << 30;
 impl Cuda {
     /// Multiply-adds a second, in the format products are computed in; a fused one counts once.
     ///
-    /// With 16 bits these are the tensor cores', by the instruction the kernels here use (`mma.sync`),
+    /// With TF32 and 16 bits these are the tensor cores', by the instruction the kernels here use (`mma.sync`),
     /// which on some cards is not their fastest.
     ///
     /// # Errors
@@ -31,9 +31,11 @@ impl Cuda {
     pub fn peak_multiply_adds(&self) -> Result<f64, CudaError> {
         /// Multiply-adds of a thread in a round, and of a warp's thread on tensor cores.
         const SINGLE: u64 = 32;
+        const TF32: u64 = 16 * 16 * 8 * 8 / 32;
         const SHORT: u64 = 16 * 16 * 8 * 16 / 32;
         let (name, each) = match self.precision() {
             Precision::F32 => ("peak_single", SINGLE),
+            Precision::Tf32 => ("peak_tf32", TF32),
             Precision::F16 | Precision::Bf16 => ("peak_short", SHORT),
         };
         let blocks = BLOCKS_EACH * self.card().multiprocessors as usize;

@@ -1,7 +1,13 @@
 // A tile of singles: sixteen k at a time, the next ones on their way to registers while these are multiplied.
 
+// How they are multiplied and added up: it depends on what the text is compiled for.
+#ifdef SINGLES_ARE_TF32
+template <int BM, int BN>
+using SingleSums = TensorSums<BM, BN>;
+#else
 template <int BM, int BN>
 using SingleSums = Chains<BM, BN>;
+#endif
 
 // The fours of neighbours that a thread brings of an operand's tile.
 template <class Operand, int SIDE>

@@ -23,7 +23,7 @@ use libloading::Library;
 
 use super::{Card, Driver, Graph, Mark};
 use crate::cuda::command::{Command, Launch};
-use crate::cuda::element::Element;
+use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
 use crate::cuda::text::{Kernel, Text};
 
@@ -70,7 +70,7 @@ type GiveBack = unsafe extern "C" fn(*mut u8, u64);
 /// A card that is not there.
 pub(crate) struct Emulated {
     card: Card,
-    short: Element,
+    precision: Precision,
     compiled: Mutex<HashMap<&'static str, Library>>,
     memory: Mutex<HashMap<u64, Allocation>>,
     launches: AtomicU64,
@@ -85,8 +85,8 @@ struct Allocation {
 }
 
 impl Emulated {
-    /// Kernels compiled with `short` as 16-bit format.
-    pub(crate) fn open(short: Element) -> Result<Self, CudaError> {
+    /// Kernels compiled for products in `precision`.
+    pub(crate) fn open(precision: Precision) -> Result<Self, CudaError> {
         let emulated = Self {
             card: Card {
                 name: "emulated card".into(),
@@ -94,7 +94,7 @@ impl Emulated {
                 multiprocessors: 4,
                 shared: 227 << 10,
             },
-            short,
+            precision,
             compiled: Mutex::default(),
             memory: Mutex::default(),
             launches: AtomicU64::new(0),
@@ -112,7 +112,7 @@ impl Emulated {
     ) -> Result<R, CudaError> {
         let mut compiled = lock(&self.compiled);
         if !compiled.contains_key(text.name) {
-            let path = compile(text, self.short)?;
+            let path = compile(text, self.precision)?;
             // SAFETY: the library was made from our own text and runs nothing when loaded.
             let library = unsafe { Library::new(&path) }
                 .map_err(|error| CudaError::Compile { text: text.name, log: error.to_string() })?;
@@ -241,7 +241,7 @@ impl Driver for Emulated {
         mailbox: u64,
         mail: usize,
     ) -> Result<Box<dyn Graph>, CudaError> {
-        let card = Self::open(self.short)?;
+        let card = Self::open(self.precision)?;
         Ok(Box::new(EmulatedGraph { card, commands: commands.to_vec(), mailbox, mail }))
     }
 
@@ -307,9 +307,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Compiles a text to a library beside this program, unless it is there.
-fn compile(text: &'static Text, short: Element) -> Result<PathBuf, CudaError> {
+fn compile(text: &'static Text, precision: Precision) -> Result<PathBuf, CudaError> {
     let failed = |log: String| CudaError::Compile { text: text.name, log };
-    let mut whole = text.whole(MACHINE, short);
+    let mut whole = text.whole(MACHINE, precision);
     whole.push_str("static const machine::Entry entries[] = {\n");
     for name in text.kernels() {
         whole += &std::format!(

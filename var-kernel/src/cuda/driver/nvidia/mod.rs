@@ -20,7 +20,7 @@ use cudarc::driver::sys;
 use self::graph::{Envelope, NvidiaGraph};
 use super::{Card, Cubins, Driver, Graph, Group, Identity, Mark};
 use crate::cuda::command::{Command, Launch};
-use crate::cuda::element::Element;
+use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
 use crate::cuda::text::Kernel;
 
@@ -33,8 +33,8 @@ pub(crate) struct Nvidia {
     device: sys::CUdevice,
     context: sys::CUcontext,
     stream: sys::CUstream,
-    /// Which 16-bit format texts are compiled with.
-    short: Element,
+    /// What products are computed in, for which texts are compiled.
+    precision: Precision,
     cubins: Option<Box<dyn Cubins>>,
     loaded: Mutex<Loaded>,
 }

@@ -10,7 +10,7 @@ use cudarc::driver::sys;
 
 use super::{Nvidia, call};
 use crate::cuda::driver::{Card, Cubins};
-use crate::cuda::element::Element;
+use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
 
 /// The oldest driver whose calls are all there.
@@ -20,10 +20,10 @@ const OLDEST_DRIVER: u32 = 12_080;
 const OLDEST_CARD: (u32, u32) = (8, 0);
 
 impl Nvidia {
-    /// The card `number`; kernels compiled with `short` as 16-bit format.
+    /// The card `number`; kernels compiled for products in `precision`.
     pub(crate) fn open(
         number: u32,
-        short: Element,
+        precision: Precision,
         cubins: Option<Box<dyn Cubins>>,
     ) -> Result<Self, CudaError> {
         // SAFETY: opens and closes the library, whose initialisation has no conditions.
@@ -63,7 +63,7 @@ impl Nvidia {
         unsafe { result::ctx::set_current(context) }.map_err(call("using the card"))?;
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(call("making a stream"))?;
-        Ok(Self { card, device, context, stream, short, cubins, loaded: Mutex::default() })
+        Ok(Self { card, device, context, stream, precision, cubins, loaded: Mutex::default() })
     }
 }
 
