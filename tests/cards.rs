@@ -155,8 +155,8 @@ fn a_card_computes_what_the_processor_does() {
         assert_eq!(on_cpu.encoded, scale_major(&golden.integers("vae.tokens"), 1, &ladder));
         for (name, cuda) in cards() {
             // An emulated card takes a minute for each.
-            let short = cuda.precision() != Precision::F32;
-            if short && name.starts_with("emulated") && file != FILES[0] {
+            let rounds = cuda.precision() != Precision::F32;
+            if rounds && name.starts_with("emulated") && file != FILES[0] {
                 continue;
             }
             let (var, vae) = (transformer_tensors(by_formula.var), vqvae_tensors(by_formula.vae));

@@ -330,7 +330,7 @@ mod on_cards {
             }
             // 11 and 8 binary digits, over some forty products.
             let (of_loss, of_gradients) = match precision {
-                cuda::Precision::F16 => (2e-3, 1e-2),
+                cuda::Precision::Tf32 | cuda::Precision::F16 => (2e-3, 1e-2),
                 _ => (1e-2, 6e-2),
             };
             assert_close(&name, &[loss], &want, of_loss);
@@ -401,6 +401,7 @@ mod on_cards {
         for (name, card) in cards() {
             let (precision, of_losses, of_weights) = match card.precision() {
                 cuda::Precision::F32 => (Precision::F32, 1e-5, 1e-4),
+                cuda::Precision::Tf32 => (Precision::F32, 3e-3, 1e-2),
                 cuda::Precision::F16 => (Precision::F16, 3e-3, 1e-2),
                 cuda::Precision::Bf16 => (Precision::Bf16, 2e-2, 3e-2),
             };

@@ -16,8 +16,14 @@ fn a_build_without_cards_says_so() {
     ] {
         place.refused(&["sample", options[0], options[1]], 1, &message);
     }
-    let cpu = ["sample", "--device", "cpu", "--precision", "f16"];
-    place.refused(&cpu, 2, "--precision goes with --device cuda");
+    for precision in ["f16", "tf32"] {
+        let cpu = ["sample", "--device", "cpu", "--precision", precision];
+        place.refused(
+            &cpu,
+            2,
+            "--precision goes with --device cuda: the processor computes in f32",
+        );
+    }
 }
 
 #[cfg(feature = "cuda")]

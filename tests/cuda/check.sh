@@ -110,14 +110,14 @@ same_bytes() {
 step same-bytes same_bytes
 one_picture_in_each_precision() {
     "$here/var" sample --device cpu --class 0-9 --seed 0 --quiet --force --tokens cpu.tokens -o cpu.png || return 1
-    for precision in f32 f16 bf16; do
+    for precision in f32 tf32 f16 bf16; do
         "$here/var" sample --device cuda --precision "$precision" --class 0-9 --seed 0 --quiet --force \
             --tokens "$precision.tokens" -o "$precision.png" || return 1
         if cmp -s cpu.tokens "$precision.tokens"; then
             echo "$precision: the processor's tokens"
         else
             echo "$precision: other tokens than the processor's"
-            # Roundings of 16 bits may turn a draw; those of singles hardly ever do.
+            # Roundings of TF32 and 16 bits may turn a draw; those of singles hardly ever do.
             [ "$precision" = f32 ] && return 1
         fi
     done
@@ -137,6 +137,9 @@ fi
 
 # Fast: per scale, per kernel, share of the measured peak.
 step bench-built-in "$here/var" bench --device cuda --json
+for precision in f32 tf32; do
+    step "bench-d16-batch-64-$precision" "$here/var" bench --device cuda --precision "$precision" --depth 16 --dtype f32 --batch 64
+done
 for size in "16 1" "16 64" "30 1" "30 64"; do
     read -r depth batch <<<"$size"
     step "bench-d$depth-batch-$batch" "$here/var" bench --device cuda --depth "$depth" --dtype f16 --batch "$batch" --runs 5

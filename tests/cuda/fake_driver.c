@@ -61,12 +61,12 @@ const char* ncclGetErrorString(int error) { return "an error"; }
 
 /* Matrix products as cuBLASLt documents them, computed: D = epilogue(alpha · op(A) · op(B) + beta · C), all by
  * columns. */
-enum { SINGLE = 0, HALF = 2, BRAIN = 14, COMPUTE_SINGLE = 68, INVALID = 7, UNSUPPORTED = 15 };
+enum { SINGLE = 0, HALF = 2, BRAIN = 14, COMPUTE_SINGLE = 68, COMPUTE_TF32 = 77, INVALID = 7, UNSUPPORTED = 15 };
 enum { TRANSPOSE_A = 3, TRANSPOSE_B = 4, EPILOGUE = 7, BIAS = 8 };
 enum { PLAIN = 1, WITH_BIAS = 4, GELU = 32, GELU_BIAS = 36 };
 
 typedef struct { int type; uint64_t rows, columns; int64_t stride; } Layout;
-typedef struct { int transposed_a, transposed_b, epilogue; uint64_t bias; } Description;
+typedef struct { int compute, transposed_a, transposed_b, epilogue; uint64_t bias; } Description;
 typedef struct { uint64_t workspace; unsigned reduction, alignments[4]; } Preference;
 
 static int libraries, descriptions, layouts, preferences;
@@ -91,9 +91,9 @@ int cublasLtMatrixLayoutCreate(Layout** layout, int type, uint64_t rows, uint64_
 }
 int cublasLtMatrixLayoutDestroy(Layout* layout) { return layouts--, free(layout), 0; }
 int cublasLtMatmulDescCreate(Description** description, int compute, int scale) {
-    if (compute != COMPUTE_SINGLE || scale != SINGLE) wrong("another way to compute");
+    if (scale != SINGLE) wrong("factors of another format");
     *description = calloc(1, sizeof **description);
-    (*description)->epilogue = PLAIN;
+    (*description)->compute = compute, (*description)->epilogue = PLAIN;
     return descriptions++, 0;
 }
 int cublasLtMatmulDescSetAttribute(Description* description, int attribute, const void* value, size_t bytes) {
@@ -131,7 +131,8 @@ static int sizes(Description* of, Layout* a, Layout* b, Layout* d, uint64_t* m, 
     *n = of->transposed_b ? b->rows : b->columns;
     if (*k != (of->transposed_b ? b->columns : b->rows)) return wrong("sides do not match"), INVALID;
     if (*m != d->rows || *n != d->columns) return wrong("the product is of another size"), INVALID;
-    if (a->type != b->type || a->type == SINGLE || (d->type != SINGLE && d->type != a->type)) return UNSUPPORTED;
+    if (a->type != b->type || (d->type != SINGLE && d->type != a->type)) return UNSUPPORTED;
+    if (of->compute != (a->type == SINGLE ? COMPUTE_TF32 : COMPUTE_SINGLE)) wrong("another way to compute");
     return 0;
 }
 int cublasLtMatmulAlgoGetHeuristic(

@@ -51,9 +51,13 @@ impl Device {
         }
     }
 
-    /// The card once more, in another precision.
+    /// The card once more, in another precision; TF32 for `f32` where that was asked for.
     #[cfg(feature = "cuda")]
     pub(crate) fn card(self, precision: Precision) -> Result<Cuda> {
+        let precision = match (precision, self.precision) {
+            (Precision::F32, Some(PrecisionName::Tf32)) => Precision::Tf32,
+            _ => precision,
+        };
         let chosen = Chosen { number: self.number()?, precision };
         card::open(chosen).with_context(|| format!("--device cuda:{}", chosen.number))
     }
@@ -106,6 +110,7 @@ impl Device {
     fn precision(self) -> Precision {
         match self.precision {
             Some(PrecisionName::F32) => Precision::F32,
+            Some(PrecisionName::Tf32) => Precision::Tf32,
             None | Some(PrecisionName::F16) => Precision::F16,
             Some(PrecisionName::Bf16) => Precision::Bf16,
         }

@@ -36,6 +36,7 @@ impl fmt::Display for DeviceName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PrecisionName {
     F32,
+    Tf32,
     F16,
     Bf16,
 }

@@ -48,7 +48,7 @@ text!(FEATURE_DISTANCE, "feature_distance");
 text!(GROUP_NORM, "group_norm", SOME, MOMENTS);
 text!(LAYER_NORM, "layer_norm", SOME, TABLE);
 text!(LEAKY_RELU, "leaky_relu");
-text!(LINEAR, "linear");
+text!(LINEAR, "linear", PRODUCT);
 text!(MAX_POOL, "max_pool");
 text!(RESIZE, "resize", CUBIC);
 text!(SPLIT_QKV, "split_qkv");

@@ -1,6 +1,5 @@
 //! What a card is asked to do, as data: noted, compared, issued one by one or as a graph.
 
-use super::element::{Element, Precision};
 use super::library::Product;
 use super::remote::Remote;
 use super::text::Kernel;
@@ -127,14 +126,6 @@ impl Launch {
     /// Its arguments, each in the low bytes of a word.
     pub(crate) fn arguments(&self) -> &[u64] {
         &self.arguments[..self.count]
-    }
-}
-
-/// Which short format a text is compiled with.
-pub(crate) fn short(precision: Precision) -> Element {
-    match precision {
-        Precision::Bf16 => Element::Bf16,
-        Precision::F32 | Precision::F16 => Element::F16,
     }
 }
 

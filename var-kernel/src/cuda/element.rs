@@ -21,6 +21,9 @@ pub enum Element {
 pub enum Precision {
     /// Single precision everywhere: as accurate as the CPU.
     F32,
+    /// `f32` everywhere but in linear layers and convolutions, whose factors are rounded to TF32 (ten bits
+    /// of mantissa) on the way to tensor cores.
+    Tf32,
     /// Half precision on tensor cores.
     F16,
     /// `bf16` on tensor cores: the range of a single, fewer digits.
@@ -31,7 +34,7 @@ impl Precision {
     /// The format of weights and of activations inside a block.
     pub fn element(self) -> Element {
         match self {
-            Self::F32 => Element::F32,
+            Self::F32 | Self::Tf32 => Element::F32,
             Self::F16 => Element::F16,
             Self::Bf16 => Element::Bf16,
         }
@@ -42,6 +45,7 @@ impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::F32 => "f32",
+            Self::Tf32 => "tf32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
         })

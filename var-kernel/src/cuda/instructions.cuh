@@ -67,6 +67,23 @@ __device__ __forceinline__ void multiply_add_16x8x16(float (&d)[4], const u32 (&
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// A single → the nearest number of TF32, which has ten bits of mantissa; ties away from zero.
+__device__ __forceinline__ float round_to_tf32(float x) {
+    u32 bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    return __uint_as_float(bits);
+}
+
+// d += a · b, a 16 × 8 by rows, b 8 × 8 by columns, numbers of TF32; by the 32 lanes of a warp.
+// Lane 4g + t holds: a (g, t) (g+8, t) (g, t+4) (g+8, t+4), b (t, g) (t+4, g); d as above.
+__device__ __forceinline__ void multiply_add_16x8x8(float (&d)[4], const float (&a)[4], const float (&b)[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])),
+          "r"(__float_as_uint(a[3])), "r"(__float_as_uint(b[0])), "r"(__float_as_uint(b[1])));
+}
+
 // Four 8 × 8 matrices of short numbers from shared memory; lane 8i + r gives row r of matrix i. Lane 4g + t
 // gets (g, 2t) and (g, 2t+1) of each.
 __device__ __forceinline__ void load_matrices(u32 (&out)[4], const void* row) {

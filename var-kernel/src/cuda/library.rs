@@ -1,17 +1,17 @@
 //! Matrix products by NVIDIA's library, cuBLASLt: which ones, as data, and what they are worth.
 //!
-//! Its kernels use instructions that the ones here do not (Hopper's `wgmma`), so large products of short
-//! numbers are theirs. They know nothing of gates and residuals, which then take a kernel more. Small
+//! Its kernels use instructions that the ones here do not (Hopper's `wgmma`), so large products on tensor
+//! cores are theirs. They know nothing of gates and residuals, which then take a kernel more. Small
 //! products, bound by the bytes of their weights, stay here; so does everything in `f32`, whose sums have
 //! the processor's order.
 
 use super::Cuda;
 use super::command::{Command, bytes};
-use super::element::Element;
+use super::element::{Element, Precision};
 use super::error::CudaError;
 use super::remote::Remote;
 
-/// Who computes large matrix products of short numbers.
+/// Who computes large matrix products on tensor cores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Products {
     /// cuBLASLt where it is on this machine, else the kernels here.
@@ -40,7 +40,7 @@ pub struct Shape {
     pub left_turned: bool,
     /// Whether `right` lies turned, `depth × columns`.
     pub right_turned: bool,
-    /// The format of `left` and `right`.
+    /// The format of `left` and `right`; `f32` is rounded to TF32.
     pub operands: Element,
     /// The format of `out`.
     pub out: Element,
@@ -112,7 +112,7 @@ impl Product {
 impl Cuda {
     /// Whether the library is the one to ask for a product of this shape, its operands at `addresses`.
     pub fn prefers_library(&self, shape: &Shape, addresses: &[u64]) -> bool {
-        shape.operands != Element::F32
+        (shape.operands != Element::F32 || self.precision() == Precision::Tf32)
             && shape.is_aligned()
             && addresses.iter().all(|address| address.is_multiple_of(ALIGNED))
             && self.driver.multiplies(shape)

@@ -20,7 +20,8 @@
 //! card at hand when first wanted. One stream: what is asked for first is done first. Sums have one
 //! order, so the same card gives the same bytes from run to run for the same sizes.
 //!
-//! With [`Precision::F32`] everything is `f32`. With a 16-bit precision, activations inside a block
+//! With [`Precision::F32`] everything is `f32`; with [`Precision::Tf32`] too, but factors of linear layers
+//! and convolutions are rounded on the way to tensor cores. With a 16-bit precision, activations inside a block
 //! (normalised rows, queries, keys, values, attention's averages, the hidden layer) and weights are
 //! 16-bit numbers; sums, statistics, the residual stream, maps between convolutions, logits and losses
 //! stay `f32`. A run never changes its length for that: 16-bit numbers lie in its first half. Only the
@@ -112,7 +113,7 @@ impl Cuda {
     /// If there is no driver or no such card, one of them is too old, or the card is out of memory.
     pub fn open(options: Options) -> Result<Self, CudaError> {
         let Options { number, precision, graphs, products, cubins } = options;
-        let driver = Nvidia::open(number, command::short(precision), products, cubins)?;
+        let driver = Nvidia::open(number, precision, products, cubins)?;
         Self::on(Arc::new(driver), precision, graphs)
     }
 
@@ -126,7 +127,7 @@ impl Cuda {
         graphs: bool,
         products: Products,
     ) -> Result<Self, CudaError> {
-        let driver = driver::emulated::Emulated::open(command::short(precision), products)?;
+        let driver = driver::emulated::Emulated::open(precision, products)?;
         Self::on(Arc::new(driver), precision, graphs)
     }
 

@@ -19,6 +19,27 @@ KERNEL(256) void peak_single(float* out, u32 rounds) {
     if (sum == 0.123f) out[threadIdx.x] = sum;
 }
 
+// rounds × CHAINS products of 16 × 8 × 8 a warp
+KERNEL(256) void peak_tf32(float* out, u32 rounds) {
+    constexpr int CHAINS = 16;
+    float sums[CHAINS][4];
+#pragma unroll
+    for (int i = 0; i < CHAINS; i++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) sums[i][j] = (float)(threadIdx.x + i + j);
+    float x = round_to_tf32(1e-3f * (float)threadIdx.x), y = round_to_tf32(1e-3f * (float)blockIdx.x);
+    float a[4] = {x, y, x, y}, b[2] = {x, y};
+    for (u32 round = 0; round < rounds; round++)
+#pragma unroll
+        for (int i = 0; i < CHAINS; i++) multiply_add_16x8x8(sums[i], a, b);
+    float sum = 0.0f;
+#pragma unroll
+    for (int i = 0; i < CHAINS; i++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) sum += sums[i][j];
+    if (sum == 0.123f) out[threadIdx.x] = sum;
+}
+
 // rounds × CHAINS products of 16 × 8 × 16 a warp
 KERNEL(256) void peak_short(float* out, u32 rounds) {
     constexpr int CHAINS = 16;

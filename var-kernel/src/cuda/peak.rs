@@ -28,8 +28,8 @@ const COPIED: usize = 1 << 30;
 impl Cuda {
     /// Multiply-adds a second, in the format products are computed in; a fused one counts once.
     ///
-    /// With 16 bits these are the tensor cores': by the instruction the kernels here use (`mma.sync`), on
-    /// registers alone, or by a large product of the library, whichever is faster.
+    /// With TF32 and 16 bits these are the tensor cores': by the instruction the kernels here use
+    /// (`mma.sync`), on registers alone, or by a large product of the library, whichever is faster.
     ///
     /// # Errors
     /// If the card has no room for the product, or fails.
@@ -41,9 +41,11 @@ impl Cuda {
     fn peak_on_registers(&self) -> Result<f64, CudaError> {
         /// Multiply-adds of a thread in a round, and of a warp's thread on tensor cores.
         const SINGLE: u64 = 32;
+        const TF32: u64 = 16 * 16 * 8 * 8 / 32;
         const SHORT: u64 = 16 * 16 * 8 * 16 / 32;
         let (name, each) = match self.precision() {
             Precision::F32 => ("peak_single", SINGLE),
+            Precision::Tf32 => ("peak_tf32", TF32),
             Precision::F16 | Precision::Bf16 => ("peak_short", SHORT),
         };
         let blocks = BLOCKS_EACH * self.card().multiprocessors as usize;
@@ -156,16 +158,20 @@ impl Cuda {
 
 /// The bytes of so many numbers of 0.5 to 1 and −1 to −0.5: a card that multiplies zeros would be faster.
 fn some_numbers(count: usize, element: Element) -> Vec<u8> {
-    let (kept, set) = match element {
-        Element::F32 => unreachable!("the library is not asked for singles"),
-        Element::F16 => (0x83ff, 0x3800),
-        Element::Bf16 => (0x807f, 0x3f00),
+    let random = |i: usize| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    // Sign and mantissa are random, the exponent is that of 0.5.
+    let short = |kept: u16, set: u16| -> Vec<u8> {
+        let bits = move |i| (random(i) >> 16) as u16 & kept | set;
+        (0..count).flat_map(move |i| bits(i).to_le_bytes()).collect()
     };
-    let number = |i: usize| {
-        let random = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
-        (random as u16 & kept | set).to_le_bytes()
-    };
-    (0..count).flat_map(number).collect()
+    match element {
+        Element::F32 => {
+            let bits = |i| random(i) as u32 & 0x807f_ffff | 0x3f00_0000;
+            (0..count).flat_map(|i| bits(i).to_le_bytes()).collect()
+        }
+        Element::F16 => short(0x83ff, 0x3800),
+        Element::Bf16 => short(0x807f, 0x3f00),
+    }
 }
 
 /// How long a kernel took, all its runs together.
@@ -187,14 +193,16 @@ mod tests {
 
     #[test]
     fn what_is_multiplied_is_near_one() {
-        let [halves, brains] = [Element::F16, Element::Bf16].map(|element| {
+        let singles = some_numbers(1000, Element::F32);
+        let singles = singles.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        let shorts = |element, number: fn(u16) -> f32| {
             let bytes = some_numbers(1000, element);
             let bits = bytes.chunks_exact(2).map(|b| u16::from_le_bytes(b.try_into().unwrap()));
-            bits.collect::<Vec<_>>()
-        });
-        let numbers = halves.iter().map(|bits| f16::from_bits(*bits).to_f32());
-        let numbers = numbers.chain(brains.iter().map(|bits| bf16::from_bits(*bits).to_f32()));
-        let numbers: Vec<f32> = numbers.collect();
+            bits.map(number).collect::<Vec<f32>>()
+        };
+        let halves = shorts(Element::F16, |bits| f16::from_bits(bits).to_f32());
+        let brains = shorts(Element::Bf16, |bits| bf16::from_bits(bits).to_f32());
+        let numbers: Vec<f32> = singles.chain(halves).chain(brains).collect();
         assert!(numbers.iter().all(|x| (0.5..1.0).contains(&x.abs())));
         assert!(numbers.iter().any(|x| *x > 0.9) && numbers.iter().any(|x| *x < -0.9));
     }

@@ -2,13 +2,22 @@
 
 use std::string::String;
 
-use super::element::Element;
+use super::element::Precision;
 
 /// What every text begins with.
 const COMMON: &str = include_str!("common.cuh");
 
 /// Tiles of matrix products in singles and on tensor cores, to share.
-pub const PRODUCT: &str = include_str!("product.cuh");
+pub const PRODUCT: &str = concat!(
+    include_str!("product/tile.cuh"),
+    include_str!("product/operands.cuh"),
+    include_str!("product/finish.cuh"),
+    include_str!("product/fragments.cuh"),
+    include_str!("product/chains.cuh"),
+    include_str!("product/tf32.cuh"),
+    include_str!("product/singles.cuh"),
+    include_str!("product/shorts.cuh"),
+);
 
 /// Cubic convolution along one axis, to share.
 pub const CUBIC: &str = include_str!("cubic.cuh");
@@ -55,11 +64,18 @@ impl Text {
         Self { shared, ..self }
     }
 
-    /// The whole text with `short` as its 16-bit format.
-    pub(crate) fn whole(&self, instructions: &str, short: Element) -> String {
-        let mut whole = String::from(match short {
-            Element::Bf16 => "#define SHORT_IS_BF16 1\n",
-            Element::F16 | Element::F32 => "",
+    /// Whether it has products of singles, which TF32 changes.
+    pub(crate) fn multiplies_singles(&self) -> bool {
+        self.shared.contains(&PRODUCT)
+    }
+
+    /// The whole text for cards that compute products in `precision`.
+    pub(crate) fn whole(&self, instructions: &str, precision: Precision) -> String {
+        let mut whole = String::from(match precision {
+            Precision::Bf16 => "#define SHORT_IS_BF16 1\n",
+            // Others are the same text as with `f32`, and compiled once for both.
+            Precision::Tf32 if self.multiplies_singles() => "#define SINGLES_ARE_TF32 1\n",
+            Precision::F32 | Precision::Tf32 | Precision::F16 => "",
         });
         let parts = [instructions, COMMON].into_iter().chain(self.shared.iter().copied());
         for part in parts.chain([self.kernels]) {

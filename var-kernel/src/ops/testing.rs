@@ -96,7 +96,7 @@ pub(crate) struct Got {
     pub(crate) name: String,
     /// The numbers.
     pub(crate) values: Vec<f32>,
-    /// The rounding of the short numbers it computed with, of 1; 0 if it had none.
+    /// The rounding of the factors it multiplied, of 1; 0 if they were singles.
     pub(crate) rounding: f64,
 }
 

@@ -1,7 +1,8 @@
 // Gradients of a convolution
 //
 // The input's is a convolution of the output's gradient, with the weights turned around and inner and outer channels
-// exchanged: `turn`, then a product whose rows are the neighbourhoods of input pixels; see product.cuh.
+// exchanged: `turn`, then a product whose rows are the neighbourhoods of input pixels; see cuda/product
+// of var-kernel.
 // The weights' is a product too, whose depth are the pixels: `weight_*` leave the sums of parts of them, which
 // `add_parts` adds in order.
 // Half precision has no room for small gradients: `largest` and `narrow_scaled` bring them near its largest number.
@@ -95,13 +96,12 @@ struct Cells {
 
 template <int BM, int BN>
 __device__ __forceinline__ void input_single(INPUT_PARAMETERS(float)) {
-    u32 row, column;
-    tile_of_block(inner, BM, BN, row, column);
     Neighbours<float> left = INPUT_NEIGHBOURS;
     Rows<float> right = {weight, inner, taps * outer, aligned};
     Cells cells = {dx, inner, out_height, out_width, step, first_y, first_x};
     Finish finish = INPUT_FINISH;
-    product_single<BM, BN>(cells, left, right, finish, row, column);
+    auto to = finished_to(cells, finish, rows, inner);
+    product_single<BM, BN>(k_major(left), k_major(right), to, tile_of_block<BM, BN>(inner, taps * outer));
 }
 
 KERNEL(256) void input_128x64(INPUT_PARAMETERS(float)) { input_single<128, 64>(INPUT_ARGUMENTS); }
@@ -109,14 +109,13 @@ KERNEL(256) void input_32x32(INPUT_PARAMETERS(float)) { input_single<32, 32>(INP
 
 template <int BM, int BN, int WM, int WN, int STAGES>
 __device__ __forceinline__ void input_short(INPUT_PARAMETERS(Short)) {
-    DYNAMIC_SHARED(shared);
-    u32 row, column;
-    tile_of_block(inner, BM, BN, row, column);
     Neighbours<Short> left = INPUT_NEIGHBOURS;
     Rows<Short> right = {weight, inner, taps * outer, aligned};
     Cells cells = {dx, inner, out_height, out_width, step, first_y, first_x};
     Finish finish = INPUT_FINISH;
-    product_short<BM, BN, WM, WN, STAGES>(cells, left, right, finish, row, column, shared);
+    auto to = finished_to(cells, finish, rows, inner);
+    TilePlace at = tile_of_block<BM, BN>(inner, taps * outer);
+    product_short<BM, BN, WM, WN, STAGES, 64>(k_major(left), k_major(right), to, at);
 }
 
 KERNEL(256) void input_short_128x160(INPUT_PARAMETERS(Short)) { input_short<128, 160, 32, 80, 3>(INPUT_ARGUMENTS); }
@@ -131,141 +130,25 @@ KERNEL(256) void input_short_128x32(INPUT_PARAMETERS(Short)) { input_short<128, 
     parts, dout, x, pixels, each, height, width, inner, outer, side, grid, out_height, out_width, left_aligned, \
         right_aligned
 
-// One tile of singles, 64 × 64; sixteen pixels at a time through shared memory.
+#define WEIGHT_OPERANDS(Number)                                                                                 \
+    u32 columns = side * side * inner;                                                                          \
+    Rows<Number> left = {dout, pixels, outer, left_aligned};                                                    \
+    Neighbours<Number> right =                                                                                  \
+        neighbours_on(grid, x, pixels, right_aligned, height, width, inner, side, out_height, out_width)
+
 KERNEL(256) void weight_64x64(WEIGHT_PARAMETERS(float)) {
-    constexpr int SIDE = 64, DEPTH = 16;
-    __shared__ __align__(16) float of_left[DEPTH][SIDE];
-    __shared__ __align__(16) float of_right[DEPTH][SIDE];
-    u32 columns = side * side * inner, tile_row, tile_column;
-    u32 begin = blockIdx.y * each, end = min(begin + each, pixels);
-    tile_of_block(columns, SIDE, SIDE, tile_row, tile_column);
-    Rows<float> left = {dout, end, outer, left_aligned};
-    Neighbours<float> right =
-        neighbours_on(grid, x, end, right_aligned, height, width, inner, side, out_height, out_width);
-    u32 down = threadIdx.x / 16, across = threadIdx.x % 16;
-    float4 next_left, next_right;
-    auto fetch = [&](u32 pixel) {
-        next_left = load_four(left, left.place(pixel + down), tile_row + across * 4);
-        next_right = load_four(right, right.place(pixel + down), tile_column + across * 4);
-    };
-    float sums[4][4] = {};
-    fetch(begin);
-    for (u32 pixel = begin; pixel < end; pixel += DEPTH) {
-        *reinterpret_cast<float4*>(&of_left[down][across * 4]) = next_left;
-        *reinterpret_cast<float4*>(&of_right[down][across * 4]) = next_right;
-        __syncthreads();
-        if (pixel + DEPTH < end) fetch(pixel + DEPTH);
-#pragma unroll
-        for (int at = 0; at < DEPTH; at++) {
-            float4 a = *reinterpret_cast<const float4*>(&of_left[at][down * 4]);
-            float4 b = *reinterpret_cast<const float4*>(&of_right[at][across * 4]);
-            float of_a[4] = {a.x, a.y, a.z, a.w}, of_b[4] = {b.x, b.y, b.z, b.w};
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-#pragma unroll
-                for (int j = 0; j < 4; j++) sums[i][j] = fmaf(of_a[i], of_b[j], sums[i][j]);
-        }
-        __syncthreads();
-    }
-    parts += (u64)blockIdx.y * outer * columns;
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        u32 o = tile_row + down * 4 + i;
-        if (o >= outer) continue;
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            u32 column = tile_column + across * 4 + j;
-            if (column < columns) parts[(u64)o * columns + column] = sums[i][j];
-        }
-    }
+    WEIGHT_OPERANDS(float);
+    PartSums to = part_of_block(parts, outer, columns, false);
+    product_single<64, 64>(mn_major(left), mn_major(right), to, tile_of_part<64, 64>(columns, pixels, each));
 }
 
-// One tile of shorts: BM × BN sums by 8 warps of WM × WN each, 32 pixels at a time, STAGES copies under way; channels
-// are multiples of eight. A row of the tiles in shared memory is a pixel's, and eight more numbers than wanted, so that
-// eight rows' pieces lie in different banks; fragments are transposed on their way to registers.
+// 32 pixels at a time, channels are multiples of eight.
 template <int BM, int BN, int WM, int WN, int STAGES>
 __device__ __forceinline__ void weight_short(WEIGHT_PARAMETERS(Short)) {
-    constexpr int DEPTH = 32, THREADS = 256, LEFT_STRIDE = BM + 8, RIGHT_STRIDE = BN + 8;
-    constexpr int LEFT_PIECES = DEPTH * BM / 8, RIGHT_PIECES = DEPTH * BN / 8;
-    constexpr int WARPS_ACROSS = BN / WN, MT = WM / 16, NT = WN / 8;
-    static_assert(BM / WM * WARPS_ACROSS == THREADS / 32, "eight warps");
-    static_assert(NT % 2 == 0, "columns come in sixteens");
-    DYNAMIC_SHARED(shared);
-    u32 columns = side * side * inner, tile_row, tile_column;
-    u32 begin = blockIdx.y * each, end = min(begin + each, pixels);
-    tile_of_block(columns, BM, BN, tile_row, tile_column);
-    Rows<Short> left = {dout, end, outer, left_aligned};
-    Neighbours<Short> right =
-        neighbours_on(grid, x, end, right_aligned, height, width, inner, side, out_height, out_width);
-    u32 thread = threadIdx.x, lane = thread % 32, warp = thread / 32, blocks = (end - begin + DEPTH - 1) / DEPTH;
-    auto left_tile = [&](u32 stage) { return (Short*)shared + stage * DEPTH * (LEFT_STRIDE + RIGHT_STRIDE); };
-    auto right_tile = [&](u32 stage) { return left_tile(stage) + DEPTH * LEFT_STRIDE; };
-    auto fetch = [&](u32 block) {
-        u32 first = begin + block * DEPTH, stage = block % STAGES;
-        if (block < blocks) {
-#pragma unroll
-            for (int i = 0; i < (LEFT_PIECES + THREADS - 1) / THREADS; i++) {
-                u32 number = thread + i * THREADS, pixel = number / (BM / 8), piece = number % (BM / 8);
-                if (number >= LEFT_PIECES) break;
-                const Short* from = left.at(left.place(first + pixel), tile_row + piece * 8);
-                copy_16_async(left_tile(stage) + pixel * LEFT_STRIDE + piece * 8, from ? from : left.numbers, from);
-            }
-#pragma unroll
-            for (int i = 0; i < (RIGHT_PIECES + THREADS - 1) / THREADS; i++) {
-                u32 number = thread + i * THREADS, pixel = number / (BN / 8), piece = number % (BN / 8);
-                if (number >= RIGHT_PIECES) break;
-                const Short* from = right.at(right.place(first + pixel), tile_column + piece * 8);
-                copy_16_async(right_tile(stage) + pixel * RIGHT_STRIDE + piece * 8, from ? from : right.numbers, from);
-            }
-        }
-        // A group for each block, empty past the end, so that their count tells what has arrived.
-        commit_copies();
-    };
-
-    float sums[MT][NT][4] = {};
-    u32 warp_row = warp / WARPS_ACROSS * WM, warp_column = warp % WARPS_ACROSS * WN;
-    for (int stage = 0; stage < STAGES - 1; stage++) fetch(stage);
-    for (u32 block = 0; block < blocks; block++) {
-        wait_for_copies<STAGES - 2>();
-        __syncthreads();
-        // The stage that was read in the last turn is free: all threads are past it.
-        fetch(block + STAGES - 1);
-        Short* of_left = left_tile(block % STAGES);
-        Short* of_right = right_tile(block % STAGES);
-#pragma unroll
-        for (int step = 0; step < DEPTH / 16; step++) {
-            u32 a[MT][4], b[NT / 2][4];
-            u32 left_pixel = step * 16 + lane / 16 * 8 + lane % 8, left_part = warp_row + lane / 8 % 2 * 8;
-            u32 right_pixel = step * 16 + lane % 16, right_part = warp_column + lane / 16 * 8;
-#pragma unroll
-            for (int i = 0; i < MT; i++)
-                load_matrices_transposed(a[i], of_left + left_pixel * LEFT_STRIDE + left_part + i * 16);
-#pragma unroll
-            for (int j = 0; j < NT / 2; j++)
-                load_matrices_transposed(b[j], of_right + right_pixel * RIGHT_STRIDE + right_part + j * 16);
-#pragma unroll
-            for (int i = 0; i < MT; i++)
-#pragma unroll
-                for (int j = 0; j < NT; j++)
-                    multiply_add_16x8x16(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
-        }
-    }
-    parts += (u64)blockIdx.y * outer * columns;
-#pragma unroll
-    for (int i = 0; i < MT; i++) {
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            u32 o = tile_row + warp_row + i * 16 + half * 8 + lane / 4;
-            if (o >= outer) continue;
-#pragma unroll
-            for (int j = 0; j < NT; j++) {
-                // Columns are multiples of eight: a pair is inside or outside.
-                u32 column = tile_column + warp_column + j * 8 + lane % 4 * 2;
-                if (column < columns)
-                    store_pair(parts + (u64)o * columns + column, sums[i][j][half * 2], sums[i][j][half * 2 + 1], true);
-            }
-        }
-    }
+    WEIGHT_OPERANDS(Short);
+    PartSums to = part_of_block(parts, outer, columns, false);
+    TilePlace at = tile_of_part<BM, BN>(columns, pixels, each);
+    product_short<BM, BN, WM, WN, STAGES, 32>(mn_major(left), mn_major(right), to, at);
 }
 
 KERNEL(256) void weight_short_160x128(WEIGHT_PARAMETERS(Short)) { weight_short<160, 128, 80, 32, 4>(WEIGHT_ARGUMENTS); }

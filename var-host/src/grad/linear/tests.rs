@@ -53,6 +53,31 @@ proptest! {
     }
 }
 
+/// TF32 gives factors of both gradients ten bits of mantissa, to the nearest, halves away from zero.
+#[cfg(feature = "emulator")]
+#[test]
+fn tf32_rounds_factors_only() {
+    use var_kernel::cpu::Matrix;
+    use var_kernel::cuda::{Precision, testing::cards};
+
+    const STEP: f32 = 1.0 / 1024.0;
+    const FINE: f32 = STEP / 1024.0;
+    let dy = [1.0 + STEP / 2.0, 1.0 + STEP / 2.0 - FINE, -1.0 - STEP / 2.0, 1.0 + 1.5 * STEP];
+    let want = [1.0 + STEP, 1.0, -1.0 - STEP, 1.0 + 2.0 * STEP].map(|factor| factor + FINE);
+    for bench in cards().iter().filter(|bench| bench.cuda.precision() == Precision::Tf32) {
+        let (dy, one) = (bench.put(&dy), bench.put(&[1.0]));
+        let weight = bench.matrix(Matrix::F32(&[1.0]), &[1, 1]);
+        let mut dx = bench.put(&[FINE; 4]);
+        let d = Dims { rows: 4, inner: 1, outer: 1 };
+        bench.cuda.linear_backward_x(&mut dx, &dy, weight.view(), d).unwrap();
+        assert_eq!(bench.read(&dx), want, "{}: dx", bench.name);
+        let mut dweight = bench.put(&[FINE; 4]);
+        let d = Dims { rows: 1, inner: 1, outer: 4 };
+        bench.cuda.linear_backward_weight(&mut dweight, &dy, &one, d).unwrap();
+        assert_eq!(bench.read(&dweight), want, "{}: dweight", bench.name);
+    }
+}
+
 #[test]
 fn large_tiles_and_a_shared_depth() {
     for (rows, inner, outer) in [(401, 136, 72), (70, 72, 401), (70, 104, 600), (600, 30, 4)] {

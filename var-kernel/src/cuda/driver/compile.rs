@@ -9,7 +9,7 @@ use std::vec::Vec;
 
 use cudarc::nvrtc::{result, sys};
 
-use crate::cuda::element::Element;
+use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
 use crate::cuda::text::{INSTRUCTIONS, Text};
 
@@ -30,29 +30,29 @@ pub(crate) fn version() -> Option<(i32, i32)> {
     Some((major, minor))
 }
 
-/// The machine code of `text` for compute capability `capability`, with `short` as 16-bit format.
+/// The machine code of `text` for products in `precision`, for compute capability `capability`.
 pub(crate) fn cubin(
     text: &'static Text,
-    short: Element,
+    precision: Precision,
     capability: (u32, u32),
 ) -> Result<Vec<u8>, CudaError> {
-    compile(text, short, capability, None).map(|(cubin, _)| cubin)
+    compile(text, precision, capability, None).map(|(cubin, _)| cubin)
 }
 
 /// The same, and what the compiler says of registers, stack and spills.
 #[cfg(any(test, feature = "emulator"))]
 pub(crate) fn cubin_and_report(
     text: &'static Text,
-    short: Element,
+    precision: Precision,
     capability: (u32, u32),
 ) -> Result<(Vec<u8>, String), CudaError> {
-    compile(text, short, capability, Some("--ptxas-options=-v"))
+    compile(text, precision, capability, Some("--ptxas-options=-v"))
 }
 
 /// The machine code, and what the compiler said.
 fn compile(
     text: &'static Text,
-    short: Element,
+    precision: Precision,
     capability: (u32, u32),
     option: Option<&str>,
 ) -> Result<(Vec<u8>, String), CudaError> {
@@ -62,7 +62,7 @@ fn compile(
     if !knows(capability).map_err(plain)? {
         return Err(CudaError::OldCompiler { has, capability });
     }
-    let source = CString::new(text.whole(INSTRUCTIONS, short)).expect("kernel text has no NUL");
+    let source = CString::new(text.whole(INSTRUCTIONS, precision)).expect("kernel text has no NUL");
     let name = CString::new(std::format!("{}.cu", text.name)).expect("a name has no NUL");
     let program = result::create_program(&source, Some(&name)).map_err(plain)?;
     let target = std::format!("--gpu-architecture=sm_{}{}", capability.0, capability.1);

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
 use std::{env, eprintln, println, thread};
 
-use crate::cuda::Element;
+use crate::cuda::Precision;
 use crate::cuda::driver::compile;
 use crate::cuda::text::Text;
 
@@ -34,7 +34,7 @@ pub(crate) fn has_nvrtc() -> bool {
     false
 }
 
-/// Fails unless every kernel of `texts` compiles, with either short format, and fits the cards' registers;
+/// Fails unless every kernel of `texts` compiles, in each precision that has its own, and fits the cards' registers;
 /// prints what each takes. Without NVRTC, only if `VAR_REQUIRE` names `nvrtc`.
 ///
 /// # Panics
@@ -43,20 +43,23 @@ pub fn assert_compiles(texts: &[&'static Text]) {
     if !has_nvrtc() {
         return;
     }
-    let variants = [Element::F16, Element::Bf16]
-        .into_iter()
-        .flat_map(|short| CAPABILITIES.map(|capability| (short, capability)));
-    let jobs: Vec<_> = (texts.iter())
-        .flat_map(|text| variants.clone().map(move |variant| (*text, variant)))
-        .collect();
+    let mut jobs = Vec::new();
+    for text in texts {
+        for precision in [Precision::F16, Precision::Bf16, Precision::Tf32] {
+            if precision != Precision::Tf32 || text.multiplies_singles() {
+                jobs.extend(CAPABILITIES.map(|capability| (*text, precision, capability)));
+            }
+        }
+    }
     // A minute for each large text: all cores help.
     let next = AtomicUsize::new(0);
     let work = || {
-        while let Some((text, (short, capability))) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
+        while let Some((text, precision, capability)) =
+            jobs.get(next.fetch_add(1, Ordering::Relaxed))
         {
-            match compile::cubin_and_report(text, *short, *capability) {
-                Ok((_, said)) => report(text, *short, *capability, &said),
-                Err(error) => panic!("{short:?} {capability:?}: {error}"),
+            match compile::cubin_and_report(text, *precision, *capability) {
+                Ok((_, said)) => report(text, *precision, *capability, &said),
+                Err(error) => panic!("{precision} {capability:?}: {error}"),
             }
         }
     };
@@ -69,7 +72,7 @@ pub fn assert_compiles(texts: &[&'static Text]) {
 
 /// Prints each kernel's registers and stack; fails if one spills more than a few bytes, or a block of it has
 /// not the registers.
-fn report(text: &'static Text, short: Element, (major, minor): (u32, u32), said: &str) {
+fn report(text: &'static Text, precision: Precision, (major, minor): (u32, u32), said: &str) {
     let (mut kernel, mut frame, mut seen) = ("", "", Vec::new());
     for line in said.lines() {
         if let Some((_, rest)) = line.split_once("Compiling entry function '") {
@@ -84,7 +87,7 @@ fn report(text: &'static Text, short: Element, (major, minor): (u32, u32), said:
                 used.split(' ').next().and_then(|n| n.parse().ok()).expect("a count");
             let threads = text.threads(kernel).expect("the kernel says its threads");
             assert!(registers * threads <= REGISTERS, "{kernel}: {registers} × {threads}");
-            println!("sm_{major}{minor} {short:?} {kernel}: {used}; {frame}");
+            println!("sm_{major}{minor} {precision} {kernel}: {used}; {frame}");
             seen.push(kernel);
         }
     }

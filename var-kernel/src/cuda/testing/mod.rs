@@ -24,7 +24,8 @@ use super::{Cubins, Cuda, CudaError, Matrix, Memory, Options, Precision, Product
 use crate::cpu;
 use crate::memory::{Device, Floats};
 
-const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Bf16];
+const PRECISIONS: [Precision; 4] =
+    [Precision::F32, Precision::Tf32, Precision::F16, Precision::Bf16];
 
 /// A card under test.
 pub struct Bench {
@@ -35,11 +36,11 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// How far rounding to the precision's format moves a number near 1 at most.
+    /// How far rounding a factor to the precision's format moves one near 1 at most.
     pub fn rounding(&self) -> f64 {
         match self.cuda.precision() {
             Precision::F32 => 0.0,
-            Precision::F16 => 1.0 / 2048.0,
+            Precision::Tf32 | Precision::F16 => 1.0 / 2048.0,
             Precision::Bf16 => 1.0 / 256.0,
         }
     }

@@ -1,7 +1,7 @@
 // out[y, x, o] = sum over taps and i of in[y + dy, x + dx, i] · weight[o, tap, i] + bias[o] (+ residual[y, x, o])
 //
 // A product whose rows are the neighbourhoods of output pixels, gathered on the way to shared memory; one block
-// of 256 threads a tile of pixels × output channels; see product.cuh. Weights are stored outer × taps × inner.
+// of 256 threads a tile of pixels × output channels; see cuda/product. Weights are stored outer × taps × inner.
 
 #define PARAMETERS(Number)                                                                                   \
     float *out, const Number *x, const Number *weight, const float *bias, const float *residual, u32 rows,   \
@@ -11,13 +11,13 @@
 
 template <int BM, int BN>
 __device__ __forceinline__ void conv2d_single(PARAMETERS(float)) {
-    u32 row, column, depth = side * side * inner;
-    tile_of_block(outer, BM, BN, row, column);
+    u32 depth = side * side * inner;
     Neighbours<float> left =
         neighbours_on(grid, x, rows, aligned, height, width, inner, side, out_height, out_width);
     Rows<float> right = {weight, outer, depth, aligned};
     Finish finish = {PLAIN, bias, residual};
-    product_single<BM, BN>(out, left, right, finish, row, column);
+    auto to = finished_to(out, finish, rows, outer);
+    product_single<BM, BN>(k_major(left), k_major(right), to, tile_of_block<BM, BN>(outer, depth));
 }
 
 KERNEL(256) void conv2d_128x64(PARAMETERS(float)) { conv2d_single<128, 64>(ARGUMENTS); }
@@ -25,13 +25,13 @@ KERNEL(256) void conv2d_32x32(PARAMETERS(float)) { conv2d_single<32, 32>(ARGUMEN
 
 template <int BM, int BN, int WM, int WN, int STAGES>
 __device__ __forceinline__ void conv2d_short(PARAMETERS(Short)) {
-    DYNAMIC_SHARED(shared);
-    u32 row, column, depth = side * side * inner;
-    tile_of_block(outer, BM, BN, row, column);
+    u32 depth = side * side * inner;
     Neighbours<Short> left = neighbours_on(grid, x, rows, 1, height, width, inner, side, out_height, out_width);
     Rows<Short> right = {weight, outer, depth, 1};
     Finish finish = {PLAIN, bias, residual};
-    product_short<BM, BN, WM, WN, STAGES>(out, left, right, finish, row, column, shared);
+    auto to = finished_to(out, finish, rows, outer);
+    TilePlace at = tile_of_block<BM, BN>(outer, depth);
+    product_short<BM, BN, WM, WN, STAGES, 64>(k_major(left), k_major(right), to, at);
 }
 
 // The published network's channels are multiples of 160.

@@ -168,27 +168,26 @@ impl Cuda {
         epilogue: Epilogue<'_, Remote>,
         d: Dims,
     ) -> Result<(), CudaError> {
-        match (epilogue, bias) {
-            (Epilogue::Gelu, Some(bias)) => {
-                product.shape.finish = Finish::BiasGelu;
-                product.bias = Some(self.operand(bias, d.outer, product.shape.out)?);
-                self.multiply(out, product)
-            }
-            (Epilogue::None, Some(bias)) if bias.address().is_multiple_of(ACCESS) => {
-                product.shape.finish = Finish::Bias;
-                product.bias = Some(bias.address());
-                self.multiply(out, product)
-            }
-            (Epilogue::Gelu | Epilogue::None, None) => self.multiply(out, product),
-            _ => {
-                let sums = self.scratch(d.rows * d.outer)?;
-                self.multiply_between(sums, product)?;
-                let launch = Launch::for_each(FINISH_SUMS, out.len() / FINISHED_TOGETHER);
-                let launch = launch.run(out).address(sums);
-                let launch = finish(launch, bias, epilogue, d.outer);
-                self.launch(launch.size(d.rows).size(d.outer), [(out, Element::F32)])
+        // The library's own bias and GELU take a bias in the format of what comes out.
+        let fused = match (epilogue, bias) {
+            (Epilogue::Gelu | Epilogue::None, None) => return self.multiply(out, product),
+            (Epilogue::Gelu, Some(bias)) => Some((Finish::BiasGelu, bias)),
+            (Epilogue::None, Some(bias)) => Some((Finish::Bias, bias)),
+            _ => None,
+        };
+        if let Some((finish, bias)) = fused {
+            let bias = self.operand(bias, d.outer, product.shape.out)?;
+            if bias.is_multiple_of(ACCESS) {
+                product.shape.finish = finish;
+                return self.multiply(out, product.with_bias(Some(bias)));
             }
         }
+        product.shape = Shape { out: Element::F32, finish: Finish::Plain, ..product.shape };
+        let sums = self.scratch(d.rows * d.outer)?;
+        self.multiply_between(sums, product)?;
+        let launch = Launch::for_each(FINISH_SUMS, out.len() / FINISHED_TOGETHER);
+        let launch = finish(launch.run(out).address(sums), bias, epilogue, d.outer);
+        self.launch(launch.size(d.rows).size(d.outer), [(out, Element::F32)])
     }
 }
 

@@ -1,6 +1,6 @@
 // out[r, c] = epilogue(sum_k x[r, k] · weight[c, k] + bias[c])
 //
-// Tiles: one block of 256 threads a tile of out; see product.cuh.
+// Tiles: one block of 256 threads a tile of out; see cuda/product.
 // Few rows: one block of 256 threads sixteen columns; its eight warps share the depth, so that many lines of
 // the weights are under way at once, and their sums are added in order of warps.
 
@@ -13,10 +13,9 @@ template <int BM, int BN>
 __device__ __forceinline__ void linear_single(
     float* out, const float* x, const float* weight, const Finish& finish, u32 rows, u32 inner, u32 outer,
     u32 aligned) {
-    u32 row, column;
-    tile_of_block(outer, BM, BN, row, column);
     Rows<float> left = {x, rows, inner, aligned}, right = {weight, outer, inner, aligned};
-    product_single<BM, BN>(out, left, right, finish, row, column);
+    auto to = finished_to(out, finish, rows, outer);
+    product_single<BM, BN>(k_major(left), k_major(right), to, tile_of_block<BM, BN>(outer, inner));
 }
 
 KERNEL(256) void linear_128x128(
@@ -32,11 +31,10 @@ KERNEL(256) void linear_32x64(
 template <int BM, int BN, int WM, int WN, int STAGES, class Out>
 __device__ __forceinline__ void linear_short(
     Out* out, const Short* x, const Short* weight, const Finish& finish, u32 rows, u32 inner, u32 outer) {
-    DYNAMIC_SHARED(shared);
-    u32 row, column;
-    tile_of_block(outer, BM, BN, row, column);
     Rows<Short> left = {x, rows, inner, 1}, right = {weight, outer, inner, 1};
-    product_short<BM, BN, WM, WN, STAGES>(out, left, right, finish, row, column, shared);
+    auto to = finished_to(out, finish, rows, outer);
+    TilePlace at = tile_of_block<BM, BN>(outer, inner);
+    product_short<BM, BN, WM, WN, STAGES, 64>(k_major(left), k_major(right), to, at);
 }
 
 // Large tiles, singles out and shorts out.

@@ -201,6 +201,34 @@ fn tiles_and_blocks_leave_the_chain_alone() {
     }
 }
 
+/// TF32 gives factors ten bits of mantissa, to the nearest, halves away from zero, and nothing else.
+#[cfg(feature = "cuda")]
+#[test]
+fn tf32_rounds_factors_only() {
+    const STEP: f32 = 1.0 / 1024.0;
+    const FINE: f32 = STEP / 1024.0;
+    let x = [1.0 + STEP / 2.0, 1.0 + STEP / 2.0 - FINE, -1.0 - STEP / 2.0, 1.0 + 1.5 * STEP];
+    let factors = [1.0 + STEP, 1.0, -1.0 - STEP, 1.0 + 2.0 * STEP];
+    for (inner, exact) in [(1, factors[0]), (40, 1.0)] {
+        let d = Dims { rows: 4, inner, outer: 1 };
+        // Each row's factor comes last.
+        let rows: Vec<f32> = x.iter().flat_map(|x| (1..inner).map(|_| 0.0).chain([*x])).collect();
+        let weight = vec![if exact == 1.0 { 1.0 } else { x[0] }; inner];
+        let want = factors.map(|factor| factor * exact + FINE);
+        for bench in crate::cuda::testing::cards().iter() {
+            if bench.cuda.precision() != crate::cuda::Precision::Tf32 {
+                continue;
+            }
+            let (rows, bias) = (bench.put(&rows), bench.put(&[FINE]));
+            let weight = bench.matrix(Matrix::F32(&weight), &[1, inner]);
+            let mut out = bench.nans(4);
+            let (epilogue, weight) = (Epilogue::None, weight.view());
+            bench.cuda.linear(&mut out, &rows, weight, Some(&bias), epilogue, d).unwrap();
+            assert_eq!(bench.read(&out), want, "{}, {inner}", bench.name);
+        }
+    }
+}
+
 /// A second opinion, from a library that shares no code with this one.
 #[test]
 fn the_crate_gemm_agrees() {

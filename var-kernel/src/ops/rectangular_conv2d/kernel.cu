@@ -2,7 +2,7 @@
 // weight[o, tap, i])
 //
 // A product whose rows are the neighbourhoods of output pixels, gathered on the way to shared memory; one block
-// of 256 threads a tile of pixels × output channels; see product.cuh. Weights are stored outer × taps × inner.
+// of 256 threads a tile of pixels × output channels; see cuda/product. Weights are stored outer × taps × inner.
 
 #define PARAMETERS(Number)                                                                                     \
     float *out, const Number *x, const Number *weight, const float *bias, u32 relu, u32 rows, u32 height,      \
@@ -16,13 +16,11 @@
 
 template <int BM, int BN>
 __device__ __forceinline__ void rectangular_conv2d_single(PARAMETERS(float)) {
-    u32 row, column;
-    tile_of_block(outer, BM, BN, row, column);
     Neighbours<float> left = NEIGHBOURS;
     Rows<float> right = {weight, outer, taps * inner, aligned};
     Finish finish = {(u32)(relu ? RELU : PLAIN), bias};
-    Parts<float> parts = {out + out_first, out_channels};
-    product_single<BM, BN>(parts, left, right, finish, row, column);
+    auto to = finished_to(Parts<float>{out + out_first, out_channels}, finish, rows, outer);
+    product_single<BM, BN>(k_major(left), k_major(right), to, tile_of_block<BM, BN>(outer, taps * inner));
 }
 
 KERNEL(256) void rectangular_conv2d_128x64(PARAMETERS(float)) { rectangular_conv2d_single<128, 64>(ARGUMENTS); }
@@ -30,14 +28,12 @@ KERNEL(256) void rectangular_conv2d_32x32(PARAMETERS(float)) { rectangular_conv2
 
 template <int BM, int BN, int WM, int WN, int STAGES>
 __device__ __forceinline__ void rectangular_conv2d_short(PARAMETERS(Short)) {
-    DYNAMIC_SHARED(shared);
-    u32 row, column;
-    tile_of_block(outer, BM, BN, row, column);
     Neighbours<Short> left = NEIGHBOURS;
     Rows<Short> right = {weight, outer, taps * inner, aligned};
     Finish finish = {(u32)(relu ? RELU : PLAIN), bias};
-    Parts<float> parts = {out + out_first, out_channels};
-    product_short<BM, BN, WM, WN, STAGES>(parts, left, right, finish, row, column, shared);
+    auto to = finished_to(Parts<float>{out + out_first, out_channels}, finish, rows, outer);
+    TilePlace at = tile_of_block<BM, BN>(outer, taps * inner);
+    product_short<BM, BN, WM, WN, STAGES, 64>(k_major(left), k_major(right), to, at);
 }
 
 KERNEL(256) void rectangular_conv2d_short_128x96(PARAMETERS(Short)) {

@@ -362,6 +362,30 @@ inline void multiply_add_16x8x16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b
     }
 }
 
+inline float round_to_tf32(float x) {
+    u32 bits = __float_as_uint(x);
+    if ((bits & 0x7fffffff) > 0x7f800000) return __uint_as_float(0x7fffffff);
+    return __uint_as_float((bits + 0x1000) & ~0x1fffu);
+}
+
+// Products are exact; a sum is one chain in order of k, rounded at each.
+inline void multiply_add_16x8x8(float (&d)[4], const float (&a)[4], const float (&b)[2]) {
+    auto pair = [](float low, float high) {
+        for (float x : {low, high})
+            if (x == x && (__float_as_uint(x) & 0x1fff) != 0) machine::fault = "a factor has more digits than TF32";
+        return __float_as_uint(low) | (u64)__float_as_uint(high) << 32;
+    };
+    u64 words[3] = {pair(a[0], a[1]), pair(a[2], a[3]), pair(b[0], b[1])};
+    auto all = machine::share(11, words, 3);
+    auto at_a = [&](int row, int k) { return __uint_as_float((u32)(all[row % 8 * 4 + k % 4][k / 4] >> row / 8 * 32)); };
+    auto at_b = [&](int k, int column) { return __uint_as_float((u32)(all[column * 4 + k % 4][2] >> k / 4 * 32)); };
+    int g = machine::lane() / 4, t = machine::lane() % 4;
+    for (int i = 0; i < 4; i++) {
+        int row = g + i / 2 * 8, column = 2 * t + i % 2;
+        for (int k = 0; k < 8; k++) d[i] = std::fma(at_a(row, k), at_b(k, column), d[i]);
+    }
+}
+
 inline void machine_load_matrices(u32 (&out)[4], const void* row, bool transposed, int operation) {
     if ((u64)row % 16 != 0) machine::fault = "a matrix's row does not begin at a multiple of 16 bytes";
     u64 word = (u64)row;

@@ -25,7 +25,7 @@ use libloading::Library;
 
 use super::{Card, Driver, Graph, Mark};
 use crate::cuda::command::{Command, Launch};
-use crate::cuda::element::Element;
+use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
 use crate::cuda::library::{Products, Shape};
 use crate::cuda::text::{Kernel, Text};
@@ -73,7 +73,7 @@ type GiveBack = unsafe extern "C" fn(*mut u8, u64);
 /// A card that is not there.
 pub(crate) struct Emulated {
     card: Card,
-    short: Element,
+    precision: Precision,
     products: Products,
     compiled: Mutex<HashMap<&'static str, Library>>,
     memory: Mutex<HashMap<u64, Allocation>>,
@@ -89,8 +89,8 @@ struct Allocation {
 }
 
 impl Emulated {
-    /// Kernels compiled with `short` as 16-bit format.
-    pub(crate) fn open(short: Element, products: Products) -> Result<Self, CudaError> {
+    /// Kernels compiled for products in `precision`.
+    pub(crate) fn open(precision: Precision, products: Products) -> Result<Self, CudaError> {
         let emulated = Self {
             card: Card {
                 name: "emulated card".into(),
@@ -98,7 +98,7 @@ impl Emulated {
                 multiprocessors: 4,
                 shared: 227 << 10,
             },
-            short,
+            precision,
             products,
             compiled: Mutex::default(),
             memory: Mutex::default(),
@@ -117,7 +117,7 @@ impl Emulated {
     ) -> Result<R, CudaError> {
         let mut compiled = lock(&self.compiled);
         if !compiled.contains_key(text.name) {
-            let path = compile(text, self.short)?;
+            let path = compile(text, self.precision)?;
             // SAFETY: the library was made from our own text and runs nothing when loaded.
             let library = unsafe { Library::new(&path) }
                 .map_err(|error| CudaError::Compile { text: text.name, log: error.to_string() })?;
@@ -251,7 +251,7 @@ impl Driver for Emulated {
         mailbox: u64,
         mail: usize,
     ) -> Result<Box<dyn Graph>, CudaError> {
-        let card = Self::open(self.short, self.products)?;
+        let card = Self::open(self.precision, self.products)?;
         Ok(Box::new(EmulatedGraph { card, commands: commands.to_vec(), mailbox, mail }))
     }
 
@@ -325,9 +325,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Compiles a text to a library beside this program, unless it is there.
-fn compile(text: &'static Text, short: Element) -> Result<PathBuf, CudaError> {
+fn compile(text: &'static Text, precision: Precision) -> Result<PathBuf, CudaError> {
     let failed = |log: String| CudaError::Compile { text: text.name, log };
-    let mut whole = text.whole(MACHINE, short);
+    let mut whole = text.whole(MACHINE, precision);
     whole.push_str("static const machine::Entry entries[] = {\n");
     for name in text.kernels() {
         whole += &std::format!(

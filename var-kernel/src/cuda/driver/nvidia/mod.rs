@@ -22,7 +22,7 @@ use self::cublaslt::Library;
 use self::graph::{Envelope, NvidiaGraph};
 use super::{Card, Cubins, Driver, Graph, Group, Identity, Mark};
 use crate::cuda::command::{Command, Launch};
-use crate::cuda::element::Element;
+use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
 use crate::cuda::library::{Products, Shape};
 use crate::cuda::text::Kernel;
@@ -36,8 +36,8 @@ pub(crate) struct Nvidia {
     device: sys::CUdevice,
     context: sys::CUcontext,
     stream: sys::CUstream,
-    /// Which 16-bit format texts are compiled with.
-    short: Element,
+    /// What products are computed in, for which texts are compiled.
+    precision: Precision,
     cubins: Option<Box<dyn Cubins>>,
     products: Products,
     /// Opened when the first large product is wanted: it is large itself.

@@ -38,7 +38,7 @@ impl Nvidia {
         let module = match kept.and_then(|cubin| load(&cubin).ok()) {
             Some(module) => module,
             None => {
-                let cubin = compile::cubin(text, self.short, self.card.capability)?;
+                let cubin = compile::cubin(text, self.precision, self.card.capability)?;
                 let module = load(&cubin).map_err(call("loading kernels"))?;
                 if let Some(cubins) = &self.cubins {
                     cubins.store(&key, &cubin);
@@ -53,7 +53,7 @@ impl Nvidia {
     /// Under which name a text's machine code is kept: it depends on the text, the card and the
     /// compiler.
     fn key(&self, text: &'static Text) -> String {
-        let whole = text.whole(INSTRUCTIONS, self.short);
+        let whole = text.whole(INSTRUCTIONS, self.precision);
         // FNV-1a, 64 bits.
         let hash = whole.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -10,7 +10,7 @@ use cudarc::driver::sys;
 
 use super::{Nvidia, call};
 use crate::cuda::driver::{Card, Cubins};
-use crate::cuda::element::Element;
+use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
 use crate::cuda::library::Products;
 
@@ -21,10 +21,10 @@ const OLDEST_DRIVER: u32 = 12_080;
 const OLDEST_CARD: (u32, u32) = (8, 0);
 
 impl Nvidia {
-    /// The card `number`; kernels compiled with `short` as 16-bit format.
+    /// The card `number`; kernels compiled for products in `precision`.
     pub(crate) fn open(
         number: u32,
-        short: Element,
+        precision: Precision,
         products: Products,
         cubins: Option<Box<dyn Cubins>>,
     ) -> Result<Self, CudaError> {
@@ -66,7 +66,7 @@ impl Nvidia {
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(call("making a stream"))?;
         let (library, loaded) = (OnceLock::new(), Mutex::default());
-        Ok(Self { card, device, context, stream, short, cubins, products, library, loaded })
+        Ok(Self { card, device, context, stream, precision, cubins, products, library, loaded })
     }
 }
 

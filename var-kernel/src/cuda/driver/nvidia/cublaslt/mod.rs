@@ -161,7 +161,10 @@ impl Library {
         let a = layout(operands, a.0, a.1)?;
         let b = layout(operands, b.0, b.1)?;
         let d = layout(out, columns, rows)?;
-        let compute = lt::cublasComputeType_t::CUBLAS_COMPUTE_32F;
+        let compute = match operands {
+            Element::F32 => lt::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            Element::F16 | Element::Bf16 => lt::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+        };
         let single = lt::cudaDataType_t::CUDA_R_32F;
         let description = Description(result::create_matmul_desc(compute, single)?);
         let epilogue = match shape.finish {

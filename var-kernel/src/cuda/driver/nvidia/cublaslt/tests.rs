@@ -153,16 +153,20 @@ fn products_are_what_the_documentation_says() {
     if !under_fakes("products_are_what_the_documentation_says", "small") {
         return;
     }
-    for (precision, short) in [(Precision::F16, Element::F16), (Precision::Bf16, Element::Bf16)] {
+    for (precision, element) in [
+        (Precision::Tf32, Element::F32),
+        (Precision::F16, Element::F16),
+        (Precision::Bf16, Element::Bf16),
+    ] {
         let cuda = card(precision, Products::Library);
         assert_eq!(cuda.library().unwrap(), "cuBLASLt 13.1");
         for finish in [Finish::Plain, Finish::Bias, Finish::Gelu, Finish::BiasGelu, Finish::Adds] {
-            compare(&cuda, shape(short, Element::F32, finish));
+            compare(&cuda, shape(element, Element::F32, finish));
         }
-        compare(&cuda, shape(short, short, Finish::Plain));
-        compare(&cuda, shape(short, short, Finish::BiasGelu));
+        compare(&cuda, shape(element, element, Finish::Plain));
+        compare(&cuda, shape(element, element, Finish::BiasGelu));
         for left_turned in [false, true] {
-            let plain = shape(short, Element::F32, Finish::Adds);
+            let plain = shape(element, Element::F32, Finish::Adds);
             compare(&cuda, Shape { left_turned, right_turned: true, ..plain });
         }
     }
@@ -180,7 +184,8 @@ fn what_is_small_or_not_to_be_had_is_computed_here() {
     assert!(!cuda.prefers_library(&plain, &[256, 520]), "an address that is not aligned");
     assert!(!prefers(&cuda, Shape { rows: 8, ..plain }), "a small product");
     assert!(!prefers(&cuda, Shape { columns: 1023, ..plain }), "rows that are not aligned");
-    assert!(!prefers(&cuda, Shape { operands: Element::F32, ..plain }), "singles");
+    let single = card(Precision::F32, Products::Library);
+    assert!(!prefers(&single, Shape { operands: Element::F32, ..plain }), "singles");
     assert!(!prefers(&cuda, Shape { depth: 4096, ..plain }), "one the library does not compute");
     let own = card(Precision::F16, Products::Own);
     assert!(own.library().is_none() && !prefers(&own, plain));
