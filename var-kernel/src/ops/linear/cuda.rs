@@ -4,7 +4,7 @@ use super::{Dims, Epilogue, Linear};
 use crate::cuda::command::Launch;
 use crate::cuda::library::{Finish, Product, Shape};
 use crate::cuda::text::{Kernel, PRODUCT, Text};
-use crate::cuda::{Cuda, CudaError, Element, Matrix, Remote};
+use crate::cuda::{Card, Cuda, CudaError, Element, Matrix, Remote};
 use crate::memory::Floats;
 
 pub(crate) static TEXT: Text = Text::new("linear", include_str!("kernel.cu")).with(&[PRODUCT]);
@@ -50,6 +50,11 @@ const SHORT_SMALL: Tile = Tile {
     columns: 64,
     shared: (64 + 64) * 128 * 4,
 };
+const SHORT_DEEP: Tile = Tile {
+    kernels: [Some("linear_short_64x64_deep"), Some("linear_short_64x64_deep_to_short")],
+    shared: 2 * SHORT_SMALL.shared,
+    ..SHORT_SMALL
+};
 const FEW_8: Tile = Tile {
     kernels: [Some("linear_few_8"), Some("linear_few_8_to_short")],
     rows: 8,
@@ -69,9 +74,12 @@ impl Tile {
         d.rows.div_ceil(self.rows) * d.outer.div_ceil(self.columns)
     }
 
-    /// The best for `d` in `element` on a card of so many multiprocessors.
-    pub(crate) fn of(d: Dims, element: Element, multiprocessors: u32) -> Self {
-        let fills = |tile: Self| tile.count(d) >= multiprocessors as usize;
+    /// The best for `d` in `element` on a card.
+    pub(crate) fn of(d: Dims, element: Element, card: &Card) -> Self {
+        let multiprocessors = card.multiprocessors as usize;
+        let fills = |tile: Self| tile.count(d) >= multiprocessors;
+        let alone =
+            |tile: Self| tile.count(d) <= multiprocessors && tile.shared <= card.shared as usize;
         if element == Element::F32 {
             return if fills(SINGLE_LARGE) { SINGLE_LARGE } else { SINGLE_SMALL };
         }
@@ -79,6 +87,7 @@ impl Tile {
             0..=8 if d.inner.is_multiple_of(FEW_DEPTH) => FEW_8,
             9..=32 if d.inner.is_multiple_of(FEW_DEPTH) => FEW_32,
             _ if fills(SHORT_LARGE) => SHORT_LARGE,
+            _ if alone(SHORT_DEEP) => SHORT_DEEP,
             _ => SHORT_SMALL,
         }
     }
@@ -120,7 +129,7 @@ impl Linear for Cuda {
         if self.prefers_library(&shape, &[out.address(), x, weights]) {
             return self.linear_by_library(out, Product::new(shape, x, weights), bias, epilogue, d);
         }
-        let tile = Tile::of(d, element, self.card().multiprocessors);
+        let tile = Tile::of(d, element, self.card());
         let wants_short = matches!(epilogue, Epilogue::Gelu) && self.inner() != Element::F32;
         let (name, written) = match tile.kernels {
             [_, Some(to_short)] if wants_short => (to_short, self.inner()),
@@ -244,13 +253,24 @@ mod tests {
 
     #[test]
     fn tiles_fit_the_product_and_the_card() {
-        let of = |rows, inner, outer| {
-            Tile::of(Dims { rows, inner, outer }, Element::F16, 132).kernels[0].unwrap()
+        let card = |shared| Card {
+            name: "a card".into(),
+            capability: (9, 0),
+            multiprocessors: 132,
+            shared,
         };
+        let on = |shared, rows, inner, outer| {
+            let d = Dims { rows, inner, outer };
+            Tile::of(d, Element::F16, &card(shared)).kernels[0].unwrap()
+        };
+        let of = |rows, inner, outer| on(227 << 10, rows, inner, outer);
+        // Cards for graphics have less shared memory.
+        assert_eq!(on(99 << 10, 512, 1024, 1024), "linear_short_64x64");
         assert_eq!(of(2, 1024, 6144), "linear_few_8");
         assert_eq!(of(18, 1024, 3072), "linear_few_32");
-        assert_eq!(of(2, 40, 64), "linear_short_64x64");
-        assert_eq!(of(512, 1024, 1024), "linear_short_64x64");
+        assert_eq!(of(2, 40, 64), "linear_short_64x64_deep");
+        assert_eq!(of(512, 1024, 1024), "linear_short_64x64_deep");
+        assert_eq!(of(512, 1024, 3072), "linear_short_64x64");
         assert_eq!(of(32768, 1024, 1024), "linear_short_128x128");
     }
 
@@ -258,7 +278,7 @@ mod tests {
     fn tiles_cover_the_product() {
         for (rows, outer) in [(1, 1), (128, 128), (129, 1), (1000, 3001)] {
             let d = Dims { rows, inner: 64, outer };
-            for tile in [SINGLE_LARGE, SINGLE_SMALL, SHORT_LARGE, SHORT_SMALL] {
+            for tile in [SINGLE_LARGE, SINGLE_SMALL, SHORT_LARGE, SHORT_SMALL, SHORT_DEEP] {
                 let across = outer.div_ceil(tile.columns);
                 let last = tile.count(d) - 1;
                 // As the kernels find a block's tile.

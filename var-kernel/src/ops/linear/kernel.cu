@@ -59,6 +59,18 @@ KERNEL(256) void linear_short_64x64_to_short(
     linear_short<64, 64, 32, 16, 4>(out, x, weight, FINISH, rows, inner, outer);
 }
 
+// The same with twice as many copies under way, for so few tiles that each has a multiprocessor to itself: what they
+// wait for are the weights.
+KERNEL(256) void linear_short_64x64_deep(
+    float* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
+    linear_short<64, 64, 32, 16, 8>(out, x, weight, FINISH, rows, inner, outer);
+}
+
+KERNEL(256) void linear_short_64x64_deep_to_short(
+    Short* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
+    linear_short<64, 64, 32, 16, 8>(out, x, weight, FINISH, rows, inner, outer);
+}
+
 // At most 8·EIGHTS rows of shorts, whose depth is a multiple of 32. The weights are the tensor cores' first
 // operand: sixteen columns of out; the rows of x are its second. A lane loads eight neighbouring numbers of a
 // row of weights and of x at once and takes them for the k that the instruction wants: the order of k in a sum

@@ -126,6 +126,7 @@ proptest! {
 fn epilogues_follow_their_formulas_in_every_tile() {
     for (rows, inner, outer) in [
         (130, 72, 140),
+        (40, 1096, 72),
         (40, 72, 136),
         (300, 64, 270),
         (257, 200, 129),
