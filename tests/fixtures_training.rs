@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use var_host::grad::Sums;
 use var_host::model::weights::transformer_tensors;
 use var_host::optim::schedule::{Decay, Schedule};
-use var_host::train::transformer::{Batch, Losses, Room, learn, needs};
+use var_host::train::transformer::{Batch, Extent, Losses, Room, learn, needs};
 use var_host::train::update::{Constants, Optimizer};
 use var_host::train::{Home, Layout, OnProcessor};
 use var_kernel::cpu::Isa;
@@ -64,9 +64,10 @@ impl Lesson {
             .collect();
         let input = self.input_of(images.clone());
         assert_eq!(input.len(), count * (all - 1) * latent);
-        let needs = needs(device, self.config, count, scales, self.recomputes);
+        let extent = Extent { images: count, scales, factors: false, recomputes: self.recomputes };
+        let needs = needs(device, self.config, extent);
         let mut working: [H::Working; 3] = Default::default();
-        let lengths = [needs.values, needs.values, needs.scratch];
+        let lengths = [needs.values, needs.gradients, needs.scratch];
         let mut rooms = working.iter_mut().zip(lengths).map(|(working, floats)| {
             let run = H::room(device, working, floats).expect("there is room");
             device.fill(run, f32::NAN).map_err(Into::into).expect("it computes");
@@ -182,7 +183,9 @@ fn what_is_computed_anew_gives_the_same_gradients_in_less_memory() {
     let each = vec![1.0 / length as f32; length];
     with_cpu(2, Isa::best(), |cpu| {
         let [kept, anew] = [&kept, &anew].map(|lesson| {
-            let floats = needs(cpu, lesson.config, 64, scales, lesson.recomputes).values;
+            let recomputes = lesson.recomputes;
+            let extent = Extent { images: 64, scales, factors: false, recomputes };
+            let floats = needs(cpu, lesson.config, extent).values;
             (floats, lesson.learn::<OnProcessor>(cpu, &lesson.weights, 0..3, scales, 0.1, &each))
         });
         assert!(kept.1.0.losses == anew.1.0.losses, "other losses");
@@ -202,9 +205,13 @@ fn what_is_computed_anew_gives_the_same_gradients_in_less_memory() {
             unit_length: true,
             shared_modulation: false,
         };
-        let [kept, anew] = [false, true].map(|anew| needs(cpu, d16, 64, 10, anew).values);
-        println!("d16, 64 images: {kept} floats kept, {anew} anew");
-        assert!(anew * 7 < kept * 2, "{anew} floats of {kept}");
+        let [kept, anew] = [false, true].map(|recomputes| {
+            needs(cpu, d16, Extent { images: 64, scales: 10, factors: true, recomputes })
+        });
+        println!("d16, 64 images: {kept:?} kept, {anew:?} anew");
+        assert!(anew.values * 7 < kept.values * 2, "{anew:?} of {kept:?}");
+        assert!(kept.gradients * 20 < kept.values, "{kept:?}");
+        assert!(anew.gradients <= kept.gradients, "{anew:?} of {kept:?}");
     });
 }
 

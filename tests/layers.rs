@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// Modules of the kernel, those that others are built on first.
-const KERNEL: [&str; 12] = [
-    "memory", "arena", "cpu", "cuda", "sample", "ops", "dry", "model", "edit", "image", "score",
-    "generate",
+const KERNEL: [&str; 13] = [
+    "memory", "arena", "remote", "cpu", "cuda", "sample", "ops", "dry", "model", "edit", "image",
+    "score", "generate",
 ];
 
 /// Modules of the host, likewise.

@@ -11,7 +11,7 @@ use super::parameters::Layout;
 use super::progressive::Stage;
 use super::recipe::Recipe;
 use super::room::Buffers;
-use super::transformer::{Batch, judge, learn, needs, needs_to_judge};
+use super::transformer::{Batch, Extent, judge, learn, needs, needs_to_judge};
 use super::update::{Constants, Optimizer};
 use super::{Initialisation, TrainError, initialise};
 use crate::grad::Sums;
@@ -136,8 +136,13 @@ impl<H: Home> Trainer<H> {
 
     /// Bytes of working memory that learning from `images` images at a time takes.
     pub fn working_memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
-        let needs = needs(d, self.config, images, self.config.ladder.scales(), self.recomputes);
-        4 * (2 * needs.values + needs.scratch) as u64
+        let extent = Extent {
+            images,
+            scales: self.config.ladder.scales(),
+            factors: self.recipe.noise.depth != 0.0,
+            recomputes: self.recomputes,
+        };
+        4 * needs(d, self.config, extent).floats() as u64
     }
 
     /// Learns from this rank's share of a batch, given in parts; with the other ranks, all of which
@@ -201,8 +206,6 @@ impl<H: Home> Trainer<H> {
         noise.drop_classes(&mut labels, self.config.classes as u32, lot);
         let factors = noise.factors(self.config.depth, images, lot);
         let targets = self.first_scales(&part.tokens, stage.scales);
-        let needs = needs(d, self.config, images, stage.scales, self.recomputes);
-        let mut room = self.buffers.room(d, needs)?;
         let batch = Batch {
             labels: &labels,
             targets: &targets,
@@ -212,6 +215,7 @@ impl<H: Home> Trainer<H> {
             smoothing,
             recomputes: self.recomputes,
         };
+        let mut room = self.buffers.room(d, needs(d, self.config, batch.extent()))?;
         let computed = self.computed.as_ref().unwrap_or(&self.weights).deref();
         let (config, layout) = (self.config, &self.layout);
         let gradients = &mut self.gradients;

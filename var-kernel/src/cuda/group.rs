@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::driver::nvidia::nccl;
 use super::driver::{Driver, Identity};
 use super::error::CudaError;
-use super::remote::Remote;
 use super::{Cuda, driver};
 use crate::memory::Floats;
+use crate::remote::Remote;
 
 /// This process's card as a member of a group of cards, one for each rank (NCCL).
 pub struct Group {

@@ -2,7 +2,6 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`remote`] | a slice the host can point at but not read |
 //! | [`element`] | the formats numbers have on a card, and what products are computed in |
 //! | [`memory`] | memory of a card, owned |
 //! | [`matrix`] | weights as a card stores them |
@@ -35,7 +34,6 @@ pub mod memory;
 mod operands;
 pub mod peak;
 mod queue;
-pub mod remote;
 mod scratch;
 pub(crate) mod text;
 
@@ -53,7 +51,6 @@ pub use matrix::Matrix;
 pub use memory::Memory;
 #[cfg(test)]
 pub(crate) use operands::FORMATS;
-pub use remote::Remote;
 pub use text::{Kernel, MOMENTS, PRODUCT, SOME, Text};
 
 use self::command::{Command, bytes};
@@ -62,9 +59,11 @@ use self::driver::Driver;
 use self::driver::nvidia::Nvidia;
 use self::operands::Kept;
 use self::queue::Queue;
-use self::remote::WORD;
 use self::scratch::Scratch;
 use crate::memory::{Device, Floats};
+use crate::remote::WORD;
+
+pub use crate::remote::Remote;
 
 /// How to use a card.
 pub struct Options {

@@ -54,7 +54,7 @@ impl<H: Home> Trainer<H> {
         let Learnt { residuals, sums } = learnt;
 
         let pictures = step.pictures.of(room.values);
-        let gradient = step.pictures.of_mut(room.gradients);
+        let gradient = step.plan.of(step.pictures).of_mut(room.gradients);
         let mut of_pixels = vec![0.0; originals.len()];
         let mut on_host = vec![0.0; originals.len()];
         d.download(&mut on_host, pictures).map_err(Into::into)?;
@@ -107,7 +107,7 @@ impl<H: Home> Trainer<H> {
             d.download(&mut codebook, run).map_err(Into::into)?;
             let usage = &self.keeper.usage;
             let of_scales = spread.gradients(cpu, usage, &of_part, &codebook, config.latent);
-            let into = step.latents.of_mut(room.gradients);
+            let into = step.plan.of(step.latents).of_mut(room.gradients);
             for (scale, of_scale) in of_scales.iter().enumerate() {
                 let run = H::room(d, of_latents, of_scale.len())?;
                 d.upload(run, of_scale).map_err(Into::into)?;

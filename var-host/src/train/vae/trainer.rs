@@ -18,7 +18,7 @@ use crate::parallel::Ranks;
 use crate::train::home::{Home, OnProcessor};
 use crate::train::parameters::Layout;
 use crate::train::perceptual::Perceptual;
-use crate::train::room::{Buffers, Needs};
+use crate::train::room::Buffers;
 use crate::train::update::{Constants, Optimizer};
 use crate::train::{TrainError, discriminator, initialise, quantizer, vqvae};
 
@@ -161,12 +161,12 @@ impl<H: Home> Trainer<H> {
 
     /// Bytes of working memory that learning from `images` images at a time takes.
     pub fn working_memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
-        let of = |needs: Needs| 2 * needs.values + needs.scratch;
         let maps = critic::maps(images, self.config.side());
-        let judging = self.perceptual.iter().map(|(perceptual, _)| of(perceptual.needs(d, maps)));
-        let of_critic = |critic: &Critic<H>| of(discriminator::needs(d, critic.config, maps));
-        let judging = judging.chain(self.critic.iter().map(of_critic)).max().unwrap_or(0);
-        4 * (of(vqvae::needs(d, self.config, images)) + judging) as u64
+        let judging = self.perceptual.iter().map(|(perceptual, _)| perceptual.needs(d, maps));
+        let of_critic = |critic: &Critic<H>| discriminator::needs(d, critic.config, maps);
+        let judging = judging.chain(self.critic.iter().map(of_critic));
+        let judging = judging.map(|needs| needs.floats()).max().unwrap_or(0);
+        4 * (vqvae::needs(d, self.config, images).floats() + judging) as u64
     }
 
     /// Learns from this rank's share of a batch, given in parts; with the other ranks, all of which
