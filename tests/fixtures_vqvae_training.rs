@@ -69,7 +69,8 @@ impl Lesson {
             squares += f64::from(got - want).powi(2);
         }
         let loss = squares / pictures.len() as f64 + step.quantizer_loss();
-        let Ok(()) = step.backward(cpu, weights, &mut of_weights, &mut room, 1.0);
+        let Ok(()) =
+            step.backward(cpu, &self.layout, weights, &mut of_weights, &mut room, 1.0, None);
         (step, loss, reconstruction, of_weights)
     }
 }

@@ -4,6 +4,7 @@ use core::ops::Deref;
 
 use var_kernel::model::VarConfig;
 
+use super::buckets::{BUCKET, Overlap};
 use super::home::{Home, OnProcessor};
 use super::metrics::Tally;
 use super::noise::Lot;
@@ -152,7 +153,7 @@ impl<H: Home> Trainer<H> {
     /// If there is too little memory or another rank cannot be reached.
     ///
     /// # Panics
-    /// If there are more images than the recipe's share of this rank.
+    /// If there are more images than the recipe's share of this rank, or none.
     pub fn step(
         &mut self,
         d: &H::Device<'_>,
@@ -161,6 +162,7 @@ impl<H: Home> Trainer<H> {
         parts: &[Lesson],
         report: bool,
     ) -> Result<Step, TrainError> {
+        assert!(!parts.is_empty(), "a step learns from something");
         let stage = self.recipe.stage(iteration, &self.config.ladder);
         let batch = self.recipe.batch as usize;
         let share = batch / ranks.size();
@@ -173,14 +175,21 @@ impl<H: Home> Trainer<H> {
         d.fill(&mut self.gradients, 0.0).map_err(Into::into)?;
         let mut tally = report.then(|| Tally::new(self.config.ladder, self.config.codes));
         let mut done = 0;
-        for part in parts {
+        // While the last part's gradients are computed, those that are complete are added up.
+        let begins = H::begins_sums(&self.group);
+        for (number, part) in parts.iter().enumerate() {
             assert!(done + part.labels.len() <= share, "more images than this rank's share");
             let first = ranks.rank() * share + done;
             let lot = Lot { seed: self.recipe.seed, iteration, first };
-            self.learn_part(d, part, stage, lot, &weights, tally.as_mut())?;
+            let sums = begins && number + 1 == parts.len();
+            self.learn_part(d, part, stage, lot, &weights, tally.as_mut(), sums)?;
             done += part.labels.len();
         }
-        H::sum(d, &mut self.group, ranks, &mut self.gradients)?;
+        if begins {
+            H::end_sums(&mut self.group, ranks)?;
+        } else {
+            H::sum(d, &mut self.group, ranks, &mut self.gradients)?;
+        }
         if let Some(tally) = &mut tally {
             tally.sum(ranks)?;
         }
@@ -190,7 +199,7 @@ impl<H: Home> Trainer<H> {
         Ok(Step { norm, rate, decay, stage, tally })
     }
 
-    /// Adds the gradients of one part.
+    /// Adds the gradients of one part; `sums`: and begins to add them up over ranks.
     fn learn_part(
         &mut self,
         d: &H::Device<'_>,
@@ -199,6 +208,7 @@ impl<H: Home> Trainer<H> {
         lot: Lot,
         weights: &[f32],
         tally: Option<&mut Tally>,
+        sums: bool,
     ) -> Result<(), TrainError> {
         let Recipe { noise, smoothing, .. } = self.recipe;
         let images = part.labels.len();
@@ -219,10 +229,13 @@ impl<H: Home> Trainer<H> {
         let computed = self.computed.as_ref().unwrap_or(&self.weights).deref();
         let (config, layout) = (self.config, &self.layout);
         let gradients = &mut self.gradients;
-        let report = tally.is_some();
-        let losses =
-            learn(d, config, layout, computed, gradients, &mut room, batch, weights, report)
-                .map_err(Into::into)?;
+        let (report, group) = (tally.is_some(), &mut self.group);
+        let mut begin = |run: &mut H::Slice| H::begin_sum(d, group, run);
+        let overlap = sums.then_some(Overlap { floats: BUCKET, begin: &mut begin });
+        let learnt = learn(
+            d, config, layout, computed, gradients, &mut room, batch, weights, report, overlap,
+        );
+        let losses = learnt.map_err(Into::into)?;
         if let Some(tally) = tally {
             tally.add(&losses, &targets, stage.scales);
         }

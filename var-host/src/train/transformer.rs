@@ -9,6 +9,7 @@ use var_kernel::model::transformer::Conditions;
 use var_kernel::model::{Transformer, VarConfig};
 use var_kernel::ops::Backend;
 
+use super::buckets::{self, Overlap};
 use super::parameters::Layout;
 use super::room::nowhere;
 pub use super::room::{Needs, Room};
@@ -203,7 +204,8 @@ fn of_nothing<R>(config: VarConfig, extent: Extent, work: impl FnOnce(Batch<'_>)
 /// The losses of `batch`, and their gradient **added** to `weight_gradients`.
 ///
 /// `position_weights`: of the loss at each of the first scales' positions, the same for all images.
-/// `weights`: as `layout` says, what the network computes with.
+/// `weights`: as `layout` says, what the network computes with. `overlap`: whether sums over ranks begin
+/// meanwhile, and how.
 ///
 /// # Errors
 /// Only the device's own.
@@ -220,6 +222,7 @@ pub fn learn<B: TrainBackend>(
     batch: Batch<'_>,
     position_weights: &[f32],
     with_report: bool,
+    overlap: Option<Overlap<'_, B>>,
 ) -> Result<Losses, B::Error> {
     let passed = record(b, config, layout, weights, room.values, batch)?;
     let Passed { tape, plan, losses: span, .. } = &passed;
@@ -241,8 +244,7 @@ pub fn learn<B: TrainBackend>(
         weight_gradients: Some(weight_gradients),
         scratch: room.scratch,
     };
-    // The same operations on the same memory in every step: a card makes a graph of them.
-    b.section(&mut || tape.backward(b, &mut memory))?;
+    buckets::backward(b, layout, tape, &mut memory, overlap)?;
     Ok(losses)
 }
 

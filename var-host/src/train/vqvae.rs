@@ -10,6 +10,7 @@ use var_kernel::dry::Dry;
 use var_kernel::memory::Floats;
 use var_kernel::model::{Vqvae, VqvaeConfig};
 
+use super::buckets::{self, Overlap};
 use super::parameters::Layout;
 use super::quantizer::{self, Quantized};
 use super::room::{Needs, Room, nowhere};
@@ -186,7 +187,7 @@ impl Step {
 
     /// The gradients of all weights are **added** to `weight_gradients`: those of the loss whose
     /// gradient was written to [`Step::pictures`], and `quantizer_weight` times those of
-    /// [`Step::quantizer_loss`].
+    /// [`Step::quantizer_loss`]. `overlap`: whether sums over ranks begin meanwhile, and how.
     ///
     /// # Errors
     /// Only the device's own.
@@ -196,10 +197,12 @@ impl Step {
     pub fn backward<B: TrainBackend>(
         &self,
         b: &B,
+        layout: &Layout,
         weights: &B::Slice,
         weight_gradients: &mut B::Slice,
         room: &mut Room<'_, B::Slice>,
         quantizer_weight: f32,
+        overlap: Option<Overlap<'_, B>>,
     ) -> Result<(), B::Error> {
         let Self { tape, plan, sums, latents, .. } = self;
         let (values, gradients) = (&*room.values, &mut *room.gradients);
@@ -212,6 +215,6 @@ impl Step {
             weight_gradients: Some(weight_gradients),
             scratch: room.scratch,
         };
-        tape.backward(b, &mut memory)
+        buckets::backward(b, layout, tape, &mut memory, overlap)
     }
 }

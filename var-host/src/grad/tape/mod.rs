@@ -124,13 +124,43 @@ impl Tape {
         b: &B,
         memory: &mut Memory<'_, B::Slice>,
     ) -> Result<(), B::Error> {
+        self.backward_over(b, memory, 0..self.nodes.len())
+    }
+
+    /// How many operations there are.
+    pub fn operations(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The runs of weights that operations read, each with the operation's number.
+    pub fn reads_of_weights(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let of_node = |(number, node): (usize, &Node)| {
+            let weights = node.inputs().into_iter().filter(|span| span.region == Region::Weights);
+            weights.map(move |span| (span.start..span.end(), number))
+        };
+        self.nodes.iter().enumerate().flat_map(of_node)
+    }
+
+    /// The part of [`Tape::backward`] that is the gradients of some operations: stretches that follow
+    /// each other, the last operations first, come to the same.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// As [`Tape::backward`].
+    pub fn backward_over<B: TrainBackend>(
+        &self,
+        b: &B,
+        memory: &mut Memory<'_, B::Slice>,
+        operations: Range<usize>,
+    ) -> Result<(), B::Error> {
         let (wanted, has) = (memory.plan.floats(), memory.value_gradients.len());
         assert!(has >= wanted, "tape: {wanted} gradients of values wanted, room for {has}");
         let wanted = self.scratch(b);
         assert!(memory.scratch.len() >= wanted, "tape: {wanted} floats of scratch memory wanted");
-        let mut turns = self.turns.iter().rev().peekable();
-        for number in (0..self.nodes.len()).rev() {
-            if let Some(turn) = turns.next_if(|turn| turn.nodes.end == number + 1) {
+        for number in operations.rev() {
+            if let Some(turn) = self.turns.iter().find(|turn| turn.nodes.end == number + 1) {
                 self.restore(b, turn, memory)?;
             }
             memory.plan.begin_of(b, number, memory.value_gradients)?;

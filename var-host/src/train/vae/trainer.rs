@@ -42,7 +42,7 @@ pub struct Trainer<H: Home = OnProcessor> {
     pub critic: Option<Critic<H>>,
     /// LPIPS and its weights, if it is part of the loss.
     pub perceptual: Option<(Perceptual, H::Numbers)>,
-    group: H::Group,
+    pub(super) group: H::Group,
     pub(super) gradients: H::Numbers,
     /// Of the network itself, and of those that judge its pictures.
     pub(super) rooms: [Buffers<H>; 2],
@@ -177,6 +177,9 @@ impl<H: Home> Trainer<H> {
     ///
     /// # Errors
     /// If there is too little memory or another rank cannot be reached.
+    ///
+    /// # Panics
+    /// If there are no parts.
     pub fn step(
         &mut self,
         d: &H::Device<'_>,
@@ -185,6 +188,7 @@ impl<H: Home> Trainer<H> {
         iteration: u64,
         parts: &[Vec<f32>],
     ) -> Result<Step, TrainError> {
+        assert!(!parts.is_empty(), "a step learns from something");
         d.fill(&mut self.gradients, 0.0).map_err(Into::into)?;
         let adversarial = self.recipe.adversarial(iteration);
         if let Some(critic) = &mut self.critic {
@@ -194,11 +198,18 @@ impl<H: Home> Trainer<H> {
             d.fill(last, 0.0).map_err(Into::into)?;
         }
         let mut learnt = Learnt::new(self.config.ladder.scales());
-        for part in parts {
-            self.learn_part(d, cpu, part, adversarial, &mut learnt)?;
+        // While the last part's gradients are computed, those that are complete are added up.
+        let begins = H::begins_sums(&self.group);
+        for (number, part) in parts.iter().enumerate() {
+            let sums = begins && number + 1 == parts.len();
+            self.learn_part(d, cpu, part, adversarial, &mut learnt, sums)?;
         }
         let Learnt { residuals, mut sums } = learnt;
-        H::sum(d, &mut self.group, ranks, &mut self.gradients)?;
+        if begins {
+            H::end_sums(&mut self.group, ranks)?;
+        } else {
+            H::sum(d, &mut self.group, ranks, &mut self.gradients)?;
+        }
         ranks.sum_f64(&mut sums)?;
         let rate = self.recipe.schedule.learning_rate(iteration);
         let decay = self.recipe.schedule.weight_decay(iteration);
