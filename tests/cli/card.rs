@@ -205,6 +205,11 @@ mod with_cards {
             let line = said.lines().find(|line| line.starts_with("launches ")).expect("counted");
             let launches = line[9..].split(',').next().unwrap().parse::<u32>().unwrap();
             assert!(launches > 300, "{line}");
+            // From the second step on: the passes forwards and backwards of a transformer, encoder, decoder
+            // and the way back of a VQVAE.
+            let graphs = line.rsplit(' ').next().unwrap().parse::<u32>().unwrap();
+            println!("{train}: {line}");
+            assert!(graphs >= if train == "train" { 10 } else { 15 }, "{line}");
             let iterations = |out: &str| {
                 let last = place.path(out).join("ckpt-last.safetensors");
                 let checkpoint = Checkpoint::open(&last).unwrap();

@@ -76,14 +76,20 @@ impl Perceptual {
             let recorded = Network::bind(&mut source, self.channels).expect("its own layout");
             let mut arena = Arena::keeping(values, &kept).measuring(&peak);
             let mut others = network.room_for_features(maps, &mut arena);
-            detached_features(b, &network, &mut others, originals, maps, &mut arena)?;
+            b.section(&mut || {
+                detached_features(b, &network, &mut others, originals, maps, &mut arena)
+            })?;
             let data = kept.get();
             let input = arena.take(pictures.len());
             b.copy(input, pictures)?;
             let mut features = recorded.room_for_features(maps, &mut arena);
-            recorded.features(&recording, &mut features, input, maps, &mut arena)?;
+            b.section(&mut || {
+                recorded.features(&recording, &mut features, input, maps, &mut arena)
+            })?;
             let out = arena.take(maps.batch);
-            recorded.distance(&recording, out, &features, &others, maps, &mut arena)?;
+            b.section(&mut || {
+                recorded.distance(&recording, out, &features, &others, maps, &mut arena)
+            })?;
             (recording.span(input), recording.span(out), data)
         };
         let tape = recording.into_tape();
@@ -127,7 +133,7 @@ impl Perceptual {
             weight_gradients: None,
             scratch: room.scratch,
         };
-        tape.backward(b, &mut memory)?;
+        b.section(&mut || tape.backward(b, &mut memory))?;
         b.add_scaled(gradient, plan.of(judged.pictures).of(room.gradients), 1.0)?;
         Ok(distances)
     }

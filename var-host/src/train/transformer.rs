@@ -81,18 +81,19 @@ pub struct Extent {
     pub recomputes: bool,
 }
 
-/// The forward pass of `batch`: the loss of each target, the logits, and room for the losses without
-/// smoothing.
-///
-/// `placed` is called once when all data is in the arena.
-fn forward<'m, B: Backend>(
+/// What a forward pass reads that is no weight, in the arena.
+struct Data<'m, S: ?Sized> {
+    input: &'m S,
+    factors: Option<&'m S>,
+}
+
+/// Puts the data of `batch` into the arena.
+fn placed<'m, B: Backend>(
     b: &B,
-    transformer: &Transformer<'_, '_, B>,
+    config: &VarConfig,
     batch: Batch<'_>,
     arena: &mut Arena<'m, B::Slice>,
-    placed: impl FnOnce(),
-) -> Result<[&'m mut B::Slice; 3], B::Error> {
-    let config = &transformer.config;
+) -> Result<Data<'m, B::Slice>, B::Error> {
     let (images, ladder) = (batch.labels.len(), &config.ladder);
     let (length, first) = (ladder.range(batch.scales - 1).end, ladder.cells(0));
     let wanted = images * (length - first) * config.latent;
@@ -106,7 +107,22 @@ fn forward<'m, B: Backend>(
             Some(&*run)
         }
     };
-    placed();
+    Ok(Data { input, factors })
+}
+
+/// The forward pass of `batch`: the loss of each target, the logits, and room for the losses without
+/// smoothing. It reads nothing back.
+fn forward<'m, B: Backend>(
+    b: &B,
+    transformer: &Transformer<'_, '_, B>,
+    batch: Batch<'_>,
+    data: &Data<'m, B::Slice>,
+    arena: &mut Arena<'m, B::Slice>,
+) -> Result<[&'m mut B::Slice; 3], B::Error> {
+    let config = &transformer.config;
+    let images = batch.labels.len();
+    let length = config.ladder.range(batch.scales - 1).end;
+    let Data { input, factors } = *data;
     let mut conditions = Conditions::new(b, transformer, batch.labels, false, arena)?;
     if let Some(factors) = factors {
         conditions = conditions.with_drop_path(b, factors, arena)?;
@@ -151,9 +167,15 @@ fn record<B: Recordable>(
         if batch.recomputes {
             arena = arena.in_turns(&of_turn);
         }
-        let placed = || data.set(kept.get());
-        let runs = forward(&recording, &transformer, batch, &mut arena, placed)?;
-        runs.map(|run| recording.span(run))
+        let of_batch = placed(&recording, &config, batch, &mut arena)?;
+        data.set(kept.get());
+        let mut runs = None;
+        // Labels, targets and ends of scales travel as mail: a card makes a graph of it.
+        b.section(&mut || {
+            runs = Some(forward(&recording, &transformer, batch, &of_batch, &mut arena)?);
+            Ok(())
+        })?;
+        runs.expect("a section does its work").map(|run| recording.span(run))
     };
     let tape = recording.into_tape();
     let plan = tape.plan(data.get(), &[losses], &[]);
@@ -180,7 +202,8 @@ pub fn needs_to_judge<B: Backend>(b: &B, config: VarConfig, images: usize, scale
     let extent = Extent { images, scales, factors: false, recomputes: false };
     let dry = Dry::new(b);
     let Ok(_) = of_nothing(config, extent, |batch| {
-        forward(&dry, &transformer, batch, &mut arena, || ()).map(drop)
+        let data = placed(&dry, &config, batch, &mut arena)?;
+        forward(&dry, &transformer, batch, &data, &mut arena).map(drop)
     });
     peak.get()
 }
@@ -267,7 +290,9 @@ pub fn judge<B: TrainBackend>(
     let layers = TransformerLayers::<B>::bind(&mut source, config).expect("a layout of this model");
     let transformer = layers.assemble(&mut source).expect("a layout of this model");
     let mut arena = Arena::new(values);
-    let [losses, logits, plain] = forward(b, &transformer, batch, &mut arena, || ())?;
+    let data = placed(b, &config, batch, &mut arena)?;
+    // No section: how many classes there are decides what is asked for, and seldom comes again.
+    let [losses, logits, plain] = forward(b, &transformer, batch, &data, &mut arena)?;
     read(b, losses, logits, plain, batch, true)
 }
 

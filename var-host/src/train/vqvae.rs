@@ -49,6 +49,8 @@ struct Passed<'m, S: ?Sized> {
 }
 
 /// The forward pass; `placed` is called once when all data is in the arena.
+///
+/// On both sides of the quantizer, which reads tokens back, a card makes a graph of it.
 fn forward<'m, B: Detach>(
     b: &B,
     vqvae: &Vqvae<'_, '_, B>,
@@ -61,10 +63,10 @@ fn forward<'m, B: Detach>(
     b.upload(given, pictures)?;
     placed();
     let latents = arena.take(vqvae.quantizer.latent_len(images));
-    vqvae.encode(b, latents, given, arena)?;
+    b.section(&mut || vqvae.encode(b, latents, given, arena))?;
     let quantized = quantizer::forward(b, &vqvae.quantizer, vqvae.config, latents, arena)?;
     let pictures = arena.take(given.len());
-    vqvae.decode(b, pictures, quantized.out, arena)?;
+    b.section(&mut || vqvae.decode(b, pictures, quantized.out, arena))?;
     Ok(Passed { latents, quantized, pictures })
 }
 

@@ -185,6 +185,10 @@ impl<B: Device> Device for Recording<'_, B> {
     fn end_turn(&self) {
         self.tape.borrow_mut().end_turn();
     }
+
+    fn section(&self, work: &mut dyn FnMut() -> Result<(), B::Error>) -> Result<(), B::Error> {
+        self.backend.section(work)
+    }
 }
 
 /// Flat weights by name, for a recording.

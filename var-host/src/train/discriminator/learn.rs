@@ -79,7 +79,7 @@ fn record<B: Recordable>(
         b.copy(input, pictures)?;
         let data = if wanted { 0 } else { kept.get() };
         let out = arena.take(config.judgements(maps));
-        network.forward(&recording, out, input, maps, &mut arena)?;
+        b.section(&mut || network.forward(&recording, out, input, maps, &mut arena))?;
         (recording.span(input), recording.span(out), data)
     };
     let tape = recording.into_tape();
@@ -169,7 +169,7 @@ fn pass<B: TrainBackend>(
         weight_gradients,
         scratch: room.scratch,
     };
-    tape.backward(b, &mut memory)?;
+    b.section(&mut || tape.backward(b, &mut memory))?;
     if let Some(gradient) = picture_gradient {
         b.copy(gradient, plan.of(judged.pictures).of(room.gradients))?;
     }
