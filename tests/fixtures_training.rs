@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use var_host::grad::Sums;
 use var_host::model::weights::transformer_tensors;
 use var_host::optim::schedule::{Decay, Schedule};
-use var_host::train::transformer::{Batch, Losses, Room, learn, needs};
+use var_host::train::buckets::Overlap;
+use var_host::train::transformer::{Batch, Extent, Losses, Room, learn, needs};
 use var_host::train::update::{Constants, Optimizer};
 use var_host::train::{Home, Layout, OnProcessor};
 use var_kernel::cpu::Isa;
@@ -55,6 +56,28 @@ impl Lesson {
         smoothing: f32,
         position_weights: &[f32],
     ) -> (Losses, Vec<f32>) {
+        self.learn_and_begin::<H>(
+            device,
+            weights,
+            images,
+            scales,
+            smoothing,
+            position_weights,
+            None,
+        )
+    }
+
+    /// The same, with sums that begin meanwhile.
+    fn learn_and_begin<'d, H: Home>(
+        &self,
+        device: &H::Device<'d>,
+        weights: &[f32],
+        images: core::ops::Range<usize>,
+        scales: usize,
+        smoothing: f32,
+        position_weights: &[f32],
+        overlap: Option<Overlap<'_, H::Device<'d>>>,
+    ) -> (Losses, Vec<f32>) {
         let VarConfig { ladder, latent, .. } = self.config;
         let (count, length) = (images.len(), position_weights.len());
         let all = ladder.length();
@@ -64,9 +87,10 @@ impl Lesson {
             .collect();
         let input = self.input_of(images.clone());
         assert_eq!(input.len(), count * (all - 1) * latent);
-        let needs = needs(device, self.config, count, scales, self.recomputes);
+        let extent = Extent { images: count, scales, factors: false, recomputes: self.recomputes };
+        let needs = needs(device, self.config, extent);
         let mut working: [H::Working; 3] = Default::default();
-        let lengths = [needs.values, needs.values, needs.scratch];
+        let lengths = [needs.values, needs.gradients, needs.scratch];
         let mut rooms = working.iter_mut().zip(lengths).map(|(working, floats)| {
             let run = H::room(device, working, floats).expect("there is room");
             device.fill(run, f32::NAN).map_err(Into::into).expect("it computes");
@@ -95,6 +119,7 @@ impl Lesson {
             batch,
             position_weights,
             true,
+            overlap,
         );
         let losses = losses.map_err(Into::into).expect("it computes");
         let gradients = H::read(device, &self.layout, &of_weights).expect("it is there");
@@ -182,7 +207,9 @@ fn what_is_computed_anew_gives_the_same_gradients_in_less_memory() {
     let each = vec![1.0 / length as f32; length];
     with_cpu(2, Isa::best(), |cpu| {
         let [kept, anew] = [&kept, &anew].map(|lesson| {
-            let floats = needs(cpu, lesson.config, 64, scales, lesson.recomputes).values;
+            let recomputes = lesson.recomputes;
+            let extent = Extent { images: 64, scales, factors: false, recomputes };
+            let floats = needs(cpu, lesson.config, extent).values;
             (floats, lesson.learn::<OnProcessor>(cpu, &lesson.weights, 0..3, scales, 0.1, &each))
         });
         assert!(kept.1.0.losses == anew.1.0.losses, "other losses");
@@ -202,10 +229,55 @@ fn what_is_computed_anew_gives_the_same_gradients_in_less_memory() {
             unit_length: true,
             shared_modulation: false,
         };
-        let [kept, anew] = [false, true].map(|anew| needs(cpu, d16, 64, 10, anew).values);
-        println!("d16, 64 images: {kept} floats kept, {anew} anew");
-        assert!(anew * 7 < kept * 2, "{anew} floats of {kept}");
+        let [kept, anew] = [false, true].map(|recomputes| {
+            needs(cpu, d16, Extent { images: 64, scales: 10, factors: true, recomputes })
+        });
+        println!("d16, 64 images: {kept:?} kept, {anew:?} anew");
+        assert!(anew.values * 7 < kept.values * 2, "{anew:?} of {kept:?}");
+        assert!(kept.gradients * 20 < kept.values, "{kept:?}");
+        assert!(anew.gradients <= kept.gradients, "{anew:?} of {kept:?}");
     });
+}
+
+#[test]
+fn sums_begin_when_their_gradients_are_complete() {
+    let length = Lesson::new().config.ladder.length();
+    let each = vec![1.0 / length as f32; length];
+    for recomputes in [false, true] {
+        let lesson = Lesson { recomputes, ..Lesson::new() };
+        // Fewer scales than there are: some weights are not read.
+        for (scales, floats) in [(lesson.config.ladder.scales(), 500), (2, 2000)] {
+            let each = &each[..lesson.config.ladder.range(scales - 1).end];
+            with_cpu(2, Isa::best(), |cpu| {
+                let weights = &lesson.weights;
+                let (_, want) = lesson.learn::<OnProcessor>(cpu, weights, 0..3, scales, 0.1, each);
+                let mut begun = Vec::new();
+                let mut begin = |run: &mut [f32]| {
+                    begun.push((run.as_ptr().addr(), run.to_vec()));
+                    Ok(())
+                };
+                let overlap = Some(Overlap { floats, begin: &mut begin });
+                let (_, got) = lesson.learn_and_begin::<OnProcessor>(
+                    cpu,
+                    weights,
+                    0..3,
+                    scales,
+                    0.1,
+                    each,
+                    overlap,
+                );
+                assert!(got == want, "other gradients");
+                assert!(begun.len() > 8, "{} sums", begun.len());
+                begun.sort_by_key(|(place, _)| *place);
+                for pair in begun.windows(2) {
+                    let (first, second) = (&pair[0], &pair[1]);
+                    assert_eq!(first.0 + size_of_val(&first.1[..]), second.0, "a gap or twice");
+                }
+                let begun: Vec<f32> = begun.into_iter().flat_map(|(_, run)| run).collect();
+                assert!(begun == want, "a sum began before its last gradient");
+            });
+        }
+    }
 }
 
 #[test]

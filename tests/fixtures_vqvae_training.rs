@@ -50,7 +50,7 @@ impl Lesson {
     ) -> (Step, f64, Vec<f32>, Vec<f32>) {
         let needs = needs(cpu, self.config, images);
         let mut values = vec![f32::NAN; needs.values];
-        let mut gradients = vec![f32::NAN; needs.values];
+        let mut gradients = vec![f32::NAN; needs.gradients];
         let mut scratch = vec![f32::NAN; needs.scratch];
         let mut of_weights = vec![0.0; self.layout.floats()];
         let mut room = Room {
@@ -69,7 +69,8 @@ impl Lesson {
             squares += f64::from(got - want).powi(2);
         }
         let loss = squares / pictures.len() as f64 + step.quantizer_loss();
-        let Ok(()) = step.backward(cpu, weights, &mut of_weights, &mut room, 1.0);
+        let Ok(()) =
+            step.backward(cpu, &self.layout, weights, &mut of_weights, &mut room, 1.0, None);
         (step, loss, reconstruction, of_weights)
     }
 }
@@ -86,7 +87,6 @@ fn the_quantizers_gradients_are_the_references() {
     assert_eq!(golden.about["beta"].as_f64(), Some(f64::from(COMMITMENT)));
     let (latents, upstream) = (golden.channels_last("f"), golden.channels_last("upstream"));
     let mut values = vec![f32::NAN; 1 << 16];
-    let mut gradients = vec![0.0; values.len()];
     let mut of_weights = vec![0.0; lesson.layout.floats()];
     let weights = &lesson.weights[..];
     with_cpu(2, Isa::best(), |cpu| {
@@ -108,22 +108,26 @@ fn the_quantizers_gradients_are_the_references() {
             (recording.span(given), sums, out, errors, quantized.out.to_vec())
         };
         let tape = recording.into_tape();
+        let plan = tape.plan(0, &[&sums[..], &[given, out]].concat(), &[given]);
         assert_close("fhat", &fhat, &golden.channels_last("fhat"), 1e-5);
         let loss = quantizer::loss(&errors) as f32;
         assert_close("vq_loss", &[loss], &golden.floats("vq_loss").1, 1e-5);
-        out.of_mut(&mut gradients[..]).copy_from_slice(&upstream);
-        let Ok(()) = quantizer::loss_backward(cpu, &mut gradients[..], &values, &sums, given, 1.0);
+        let mut gradients = vec![f32::NAN; plan.floats()];
+        let Ok(()) = plan.begin(cpu, &mut gradients[..]);
+        plan.of(out).of_mut(&mut gradients[..]).copy_from_slice(&upstream);
+        let into = &mut gradients[..];
+        let Ok(()) = quantizer::loss_backward(cpu, into, &plan, &values, &sums, given, 1.0);
         let mut scratch = vec![f32::NAN; tape.scratch(cpu)];
         let mut memory = Memory {
             values: &mut values[..],
             weights,
             value_gradients: &mut gradients[..],
             weight_gradients: Some(&mut of_weights[..]),
-            data: 0,
+            plan: &plan,
             scratch: &mut scratch[..],
         };
         let Ok(()) = tape.backward(cpu, &mut memory);
-        let of_latents = given.of(&gradients[..]);
+        let of_latents = plan.of(given).of(&gradients[..]);
         assert_relative("grad.f", of_latents, &golden.channels_last("grad.f"), 1e-4);
         for name in golden.names("grad.") {
             if name == "grad.f" {

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// Modules of the kernel, those that others are built on first.
-const KERNEL: [&str; 12] = [
-    "memory", "arena", "image", "cpu", "cuda", "sample", "ops", "dry", "model", "edit", "score",
-    "generate",
+const KERNEL: [&str; 13] = [
+    "memory", "arena", "image", "remote", "cpu", "cuda", "sample", "ops", "dry", "model", "edit",
+    "score", "generate",
 ];
 
 /// Modules of the host, likewise.

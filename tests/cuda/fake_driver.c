@@ -35,7 +35,9 @@ int nvrtcDestroyProgram(void** program) { return free(*program), 0; }
 
 #elif defined(NCCL)
 
-static int joined, sums;
+#include <dlfcn.h>
+
+static int joined;
 
 typedef struct { char internal[128]; } Identity;
 
@@ -47,12 +49,13 @@ int ncclCommInitRank(void** member, int size, Identity identity, int rank) {
 }
 int ncclAllReduce(const void* from, void* to, size_t count, int number, int sum, void* member, void* stream) {
     if (number != 7 || sum != 0 || from != to) fprintf(stderr, "fake driver: another sum\n");
-    return sums++, 0;
+    void (*begin)(uint64_t, size_t, void*) = dlsym(dlopen("libcuda.so", RTLD_LAZY), "fake_sum");
+    return begin((uint64_t)to, 4 * count, stream), 0;
 }
 int ncclCommGetAsyncError(void* member, int* error) { return *error = 0, 0; }
 int ncclCommDestroy(void* member) {
     if (--joined) fprintf(stderr, "fake driver: more than one membership\n");
-    return printf("sums %d\n", sums), fflush(stdout), 0;
+    return 0;
 }
 int ncclCommAbort(void* member) { return printf("aborted\n"), fflush(stdout), 0; }
 const char* ncclGetErrorString(int error) { return "an error"; }
@@ -208,7 +211,17 @@ enum { MOST = 4096, ROOM = 1 << 30 };
 
 static struct { char* start; size_t bytes; } held[MOST];
 static size_t used;
-static int retained, modules, events, graphs, streams, capturing, launches, graph_launches;
+static int retained, modules, events, graphs, streams, capturing, noted, launches, graph_launches;
+
+/* How much was asked for in a stream, and for how much of another's it waits. */
+typedef struct Stream { long asked, awaited; struct Stream* other; } Stream;
+typedef struct { Stream* stream; long asked; int begun; } Event;
+typedef struct { int launches; } Graph;
+
+/* Sums that nobody has waited for: what was asked for before in the stream whose numbers they are. */
+static struct { uint64_t start, bytes; long asked; } sum_of[MOST];
+static Stream *of_sums, *of_numbers;
+static int begun, sums, early;
 
 static void wrong(const char* what) { fprintf(stderr, "fake driver: %s\n", what); }
 
@@ -257,12 +270,17 @@ int cuDevicePrimaryCtxRelease_v2(int device) {
     for (int i = 0; i < MOST; i++)
         if (held[i].start) wrong("memory is left");
     if (modules || events || graphs || streams) wrong("modules, events, graphs or streams are left");
+    if (begun) wrong("sums that were not waited for");
     if (is("counting")) printf("launches %d, graphs %d\n", launches, graph_launches);
+    if (sums) printf("sums %d, %d early\n", sums, early);
+    fflush(stdout);
     return OK;
 }
 int cuCtxSetCurrent(void* context) { return context == &used ? OK : 201; }
-int cuStreamCreate(void** stream, unsigned flags) { return streams++, *stream = &streams, OK; }
-int cuStreamDestroy_v2(void* stream) { return streams--, OK; }
+int cuStreamCreate(void** stream, unsigned flags) {
+    return streams++, *stream = calloc(1, sizeof(Stream)), OK;
+}
+int cuStreamDestroy_v2(void* stream) { return streams--, free(stream), OK; }
 int cuStreamQuery(void* stream) { return is("waiting") ? NOT_READY : lost() ? FAILED : OK; }
 int cuStreamSynchronize(void* stream) {
     if (capturing) wrong("a wait within a capture");
@@ -322,22 +340,67 @@ int cuFuncSetAttribute(void* function, int attribute, int value) { return OK; }
 int cuLaunchKernel(
     void* function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned ty, unsigned tz, unsigned shared,
     void* stream, void** arguments, void** extra) {
+    if (begun && (strstr(function, "adamw") || strstr(function, "squares"))) wrong("gradients are read before their sum");
     if (!x || y > 65535 || z > 65535 || !threads || threads > 1024 || ty != 1 || tz != 1 || shared > 227 << 10)
         wrong("a launch no card can do");
-    return launches++, OK;
+    return capturing ? noted++ : (launches++, ((Stream*)stream)->asked++), OK;
 }
 
 int cuStreamBeginCapture_v2(void* stream, int mode) { return capturing++ ? (wrong("a capture within another"), OK) : OK; }
-int cuStreamEndCapture(void* stream, void** graph) { return capturing--, graphs++, *graph = &graphs, OK; }
-int cuGraphInstantiateWithFlags(void** executable, void* graph, uint64_t flags) {
-    return graphs++, *executable = &graphs, OK;
+static int of_launches(void** graph, int launches) {
+    Graph* made = malloc(sizeof *made);
+    return made->launches = launches, graphs++, *graph = made, OK;
 }
-int cuGraphDestroy(void* graph) { return graphs--, OK; }
-int cuGraphExecDestroy(void* executable) { return graphs--, OK; }
-int cuGraphLaunch(void* executable, void* stream) { return graph_launches++, OK; }
-int cuEventCreate(void** event, unsigned flags) { return events++, *event = &events, OK; }
-int cuEventDestroy_v2(void* event) { return events--, OK; }
-int cuEventRecord(void* event, void* stream) { return OK; }
+int cuStreamEndCapture(void* stream, void** graph) {
+    int launches = noted;
+    return capturing--, noted = 0, of_launches(graph, launches);
+}
+int cuGraphInstantiateWithFlags(void** executable, void* graph, uint64_t flags) {
+    return of_launches(executable, ((Graph*)graph)->launches);
+}
+int cuGraphDestroy(void* graph) { return graphs--, free(graph), OK; }
+int cuGraphExecDestroy(void* executable) { return graphs--, free(executable), OK; }
+int cuGraphLaunch(void* executable, void* stream) {
+    return graph_launches++, ((Stream*)stream)->asked++, launches += ((Graph*)executable)->launches, OK;
+}
+int cuEventCreate(void** event, unsigned flags) { return events++, *event = calloc(1, sizeof(Event)), OK; }
+int cuEventDestroy_v2(void* event) { return events--, free(event), OK; }
+int cuEventRecord(void* event, void* stream) {
+    return *(Event*)event = (Event){stream, ((Stream*)stream)->asked, begun}, OK;
+}
+
+static int by_place(const void* a, const void* b) {
+    const uint64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+/* All sums begun must be waited for, and be of one piece of memory: each number once. */
+static void ended(int count) {
+    if (count != begun) wrong("a wait that is not for all sums");
+    for (int i = 0; i < begun; i++) early += sum_of[i].asked < of_numbers->asked;
+    qsort(sum_of, begun, sizeof *sum_of, by_place);
+    for (int i = 1; i < begun; i++)
+        if (sum_of[i - 1].start + sum_of[i - 1].bytes != sum_of[i].start) wrong("sums with a gap, or one twice");
+    uint64_t bytes = begun ? sum_of[begun - 1].start + sum_of[begun - 1].bytes - sum_of[0].start : 0;
+    int whole = 0;
+    for (int i = 0; i < MOST; i++) whole |= (uint64_t)held[i].start == sum_of[0].start && held[i].bytes == bytes;
+    if (!whole) wrong("sums of a part of what there is");
+    sums += begun, begun = 0;
+}
+int cuStreamWaitEvent(void* stream, void* event, unsigned flags) {
+    Stream* later = stream;
+    Event* passed = event;
+    later->other = passed->stream, later->awaited = passed->asked;
+    if (begun && passed->stream == of_sums && later == of_numbers) ended(passed->begun);
+    return OK;
+}
+void fake_sum(uint64_t start, size_t bytes, void* stream) {
+    inside(start, bytes);
+    of_sums = stream, of_numbers = of_sums->other;
+    if (of_sums->asked || !of_numbers) return wrong("a sum that delays what is computed, or waits for nothing");
+    if (of_sums->awaited != of_numbers->asked) wrong("a sum that does not wait for its numbers");
+    if (begun == MOST) return wrong("too many sums");
+    sum_of[begun].start = start, sum_of[begun].bytes = bytes, sum_of[begun++].asked = of_numbers->asked;
+}
 int cuEventSynchronize(void* event) { return lost() ? FAILED : OK; }
 int cuEventElapsedTime_v2(float* milliseconds, void* begin, void* end) { return *milliseconds = 100.0f, OK; }
 

@@ -104,7 +104,7 @@ fn step(cpu: &Cpu<'_>) {
     let pictures: Vec<f32> = uniform(IMAGES * config.side() * config.side() * 3, 1).collect();
     let needs = needs(cpu, config, IMAGES);
     let mut values = vec![0.0; needs.values];
-    let mut gradients = vec![0.0; needs.values];
+    let mut gradients = vec![0.0; needs.gradients];
     let mut scratch = vec![0.0; needs.scratch];
     let mut of_weights = vec![0.0; layout.floats()];
     let mut room =
@@ -119,16 +119,18 @@ fn step(cpu: &Cpu<'_>) {
             *gradient = 2.0 * (got - want) / pictures.len() as f32;
         }
         let begin = Instant::now();
-        let Ok(()) = step.backward(cpu, &weights[..], &mut of_weights[..], &mut room, 1.0);
+        let (weights, into) = (&weights[..], &mut of_weights[..]);
+        let Ok(()) = step.backward(cpu, &layout, weights, into, &mut room, 1.0, None);
         backward = backward.min(begin.elapsed().as_secs_f64());
     });
     println!(
-        "a step of {IMAGES} pictures: {:.1} ms, forward {:.1}, backward {:.1}; {} + 2 × {} + {} floats",
+        "a step of {IMAGES} pictures: {:.1} ms, forward {:.1}, backward {:.1}; {} + {} + {} + {} floats",
         1e3 * whole,
         1e3 * forward,
         1e3 * backward,
         layout.floats(),
         needs.values,
+        needs.gradients,
         needs.scratch
     );
 }

@@ -10,6 +10,7 @@
 //! | [`memory`] | runs of `f32` on some device |
 //! | [`arena`] | memory lent by the caller, handed out and taken back |
 //! | [`image`] | planes in [−1, 1] ↔ bytes |
+//! | [`remote`] | slices the host can point at but not read |
 //! | [`cpu`] | instruction sets, vectors, polynomials, matrix products, lent threads |
 //! | `cuda` | NVIDIA cards (feature `cuda`) |
 //! | [`sample`] | one row of logits → one token: guidance, top-k, top-p, the random numbers |
@@ -36,5 +37,6 @@ pub mod image;
 pub mod memory;
 pub mod model;
 pub mod ops;
+pub mod remote;
 pub mod sample;
 pub mod score;

@@ -2,20 +2,21 @@
 
 use var_kernel::memory::Floats;
 
+use super::GradientPlan;
 use super::span::{Region, Span, disjoint};
 
-/// The two regions, the gradients that mirror them, and scratch memory.
+/// The two regions, their gradients, and scratch memory.
 pub struct Memory<'m, S: ?Sized> {
     /// What the forward pass left in its arena; what it gave away is written here again.
     pub values: &'m mut S,
     /// The weights it computed with.
     pub weights: &'m S,
-    /// Gradients of the values, as long as `values`.
+    /// Gradients of the values, where `plan` says.
     pub value_gradients: &'m mut S,
+    /// Where they lie.
+    pub plan: &'m GradientPlan,
     /// Gradients of the weights, as long as `weights`; none if they are frozen.
     pub weight_gradients: Option<&'m mut S>,
-    /// Values before this place are data: no gradient is wanted for them.
-    pub data: usize,
     /// As much as [`super::Tape::scratch`] says; contents unspecified.
     pub scratch: &'m mut S,
 }
@@ -57,13 +58,25 @@ impl<'g, S: Floats + ?Sized> Read<'g, S> {
     }
 }
 
-impl<S: Floats + ?Sized> Memory<'_, S> {
+/// The memory as one operation's gradients see it.
+pub(crate) struct Here<'h, 'm, S: ?Sized> {
+    pub(crate) memory: &'h mut Memory<'m, S>,
+    /// The operation's number on the tape.
+    pub(crate) number: usize,
+}
+
+impl<S: Floats + ?Sized> Here<'_, '_, S> {
     /// Whether the gradient of `span` is wanted.
-    pub(crate) fn wants(&self, span: Span) -> bool {
+    fn wants(&self, span: Span) -> bool {
         match span.region {
-            Region::Values => span.start >= self.data,
-            Region::Weights => self.weight_gradients.is_some(),
+            Region::Values => self.memory.plan.wants(span),
+            Region::Weights => self.memory.weight_gradients.is_some(),
         }
+    }
+
+    /// Where the gradients of values lie.
+    fn placed<const N: usize>(&self, spans: [Span; N]) -> [Span; N] {
+        spans.map(|span| self.memory.plan.of_node(self.number, span))
     }
 
     /// The gradients of an operation that wrote `out` from `inputs`, which lie in one region; none
@@ -79,14 +92,19 @@ impl<S: Floats + ?Sized> Memory<'_, S> {
         if !inputs.iter().all(|input| self.wants(*input)) {
             return None;
         }
-        let read = Read { values: self.values, weights: self.weights };
-        let scratch = &mut *self.scratch;
+        let [out] = self.placed([out]);
         if inputs[0].region == Region::Weights {
-            let inputs = disjoint(self.weight_gradients.as_deref_mut()?, inputs);
-            return Some(Gradients { out: out.of(self.value_gradients), inputs, read, scratch });
+            let memory = &mut *self.memory;
+            let read = Read { values: memory.values, weights: memory.weights };
+            let inputs = disjoint(memory.weight_gradients.as_deref_mut()?, inputs);
+            let (out, scratch) = (out.of(memory.value_gradients), &mut *memory.scratch);
+            return Some(Gradients { out, inputs, read, scratch });
         }
+        let inputs = self.placed(inputs);
+        let memory = &mut *self.memory;
+        let read = Read { values: memory.values, weights: memory.weights };
         // The output may lie between the inputs: those on either side of it are cut from their side.
-        let (before, rest) = self.value_gradients.split_at_mut(out.start);
+        let (before, rest) = memory.value_gradients.split_at_mut(out.start);
         let (of_out, after) = rest.split_at_mut(out.length);
         let low = inputs.map(|input| if input.start < out.start { input } else { EMPTY });
         let high = inputs.map(|input| match input.start.checked_sub(out.end()) {
@@ -101,16 +119,18 @@ impl<S: Floats + ?Sized> Memory<'_, S> {
             assert_eq!(view.len(), inputs[i].length, "an input overlaps the output");
             view
         });
-        Some(Gradients { out: of_out, inputs, read, scratch })
+        Some(Gradients { out: of_out, inputs, read, scratch: memory.scratch })
     }
 
     /// The gradient of what an operation wrote, and no input's.
     pub(crate) fn of_out(&mut self, out: Span) -> Gradients<'_, S, 0> {
+        let [out] = self.placed([out]);
+        let memory = &mut *self.memory;
         Gradients {
-            out: out.of(self.value_gradients),
+            out: out.of(memory.value_gradients),
             inputs: [],
-            read: Read { values: self.values, weights: self.weights },
-            scratch: self.scratch,
+            read: Read { values: memory.values, weights: memory.weights },
+            scratch: memory.scratch,
         }
     }
 
@@ -126,13 +146,18 @@ impl<S: Floats + ?Sized> Memory<'_, S> {
         if !self.wants(input) {
             return None;
         }
-        let read = Read { values: self.values, weights: self.weights };
+        let outs = self.placed(outs);
         if input.region == Region::Weights {
-            let into = input.of_mut(self.weight_gradients.as_deref_mut()?);
-            let gradients = &*self.value_gradients;
+            let memory = &mut *self.memory;
+            let read = Read { values: memory.values, weights: memory.weights };
+            let into = input.of_mut(memory.weight_gradients.as_deref_mut()?);
+            let gradients = &*memory.value_gradients;
             return Some((outs.map(|out| out.of(gradients)), into, read));
         }
-        let (before, rest) = self.value_gradients.split_at_mut(input.start);
+        let [input] = self.placed([input]);
+        let memory = &mut *self.memory;
+        let read = Read { values: memory.values, weights: memory.weights };
+        let (before, rest) = memory.value_gradients.split_at_mut(input.start);
         let (into, after) = rest.split_at_mut(input.length);
         let (before, after) = (&*before, &*after);
         let outs = outs.map(|out| match out.start.checked_sub(input.end()) {

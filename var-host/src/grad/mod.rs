@@ -4,10 +4,10 @@
 //! [`Tape`] what each of them read and wrote. So the model's one forward pass serves training too.
 //! [`Tape::backward`] then goes back through the tape and runs each operation's gradient.
 //!
-//! Gradients mirror memory: that of the value at place i of an arena is at place i of a second one,
-//! and likewise for weights. Three rules make that sound: the arena keeps
-//! ([`Arena::keeping`](var_kernel::arena::Arena::keeping)), no operation writes what it reads, and a
-//! gradient is **added** to what is there, since a value may be read more than once.
+//! Gradients of weights mirror them: that of place i is at place i of a second piece of memory. Those of
+//! values lie where a [`GradientPlan`] says, each only as long as it is wanted. Three rules make that
+//! sound: the arena keeps ([`Arena::keeping`](var_kernel::arena::Arena::keeping)), no operation writes
+//! what it reads, and a gradient is **added** to what is there, since a value may be read more than once.
 //!
 //! One folder an operation: `mod.rs` is the contract (the formula, what is added to what), `cpu.rs`
 //! the CPU, `cuda.rs` and `kernel.cu` cards (feature `cuda`), `tests.rs` the comparison with finite
@@ -39,11 +39,11 @@ pub(crate) mod texts;
 
 use var_kernel::cpu::{Cpu, Matrix};
 #[cfg(feature = "cuda")]
-use var_kernel::cuda::{self, Cuda, Remote, remote::WORD};
-use var_kernel::memory::Device;
-#[cfg(feature = "cuda")]
-use var_kernel::memory::Floats;
-use var_kernel::ops::JudgeBackend;
+use var_kernel::cuda::{self, Cuda, Remote};
+use var_kernel::dry::{Dry, DryMatrix};
+use var_kernel::memory::{Device, Floats};
+use var_kernel::ops::{Backend, JudgeBackend};
+use var_kernel::remote::{Places, WORD};
 
 pub use attention::AttentionBackward;
 pub use combine::CombineBackward;
@@ -61,7 +61,7 @@ pub use resize::ResizeBackward;
 pub use span::{Region, Span};
 pub use split_qkv::SplitQkvBackward;
 pub use sums::Sums;
-pub use tape::Tape;
+pub use tape::{GradientPlan, Tape};
 
 /// A device whose memory the tape can find its way in.
 pub trait Mirrored: Device {
@@ -72,10 +72,14 @@ pub trait Mirrored: Device {
     fn matrix_of<'a>(&self, weights: &'a Self::Slice) -> Self::Matrix<'a>;
 }
 
+/// A backend whose operations can be written on a tape.
+pub trait Recordable: JudgeBackend + Mirrored {}
+
+impl<B: JudgeBackend + Mirrored> Recordable for B {}
+
 /// Everything a model is made of, forwards and backwards.
 pub trait TrainBackend:
-    JudgeBackend
-    + Mirrored
+    Recordable
     + AttentionBackward
     + CombineBackward
     + Conv2dBackward
@@ -93,8 +97,7 @@ pub trait TrainBackend:
 }
 
 impl<B> TrainBackend for B where
-    B: JudgeBackend
-        + Mirrored
+    B: Recordable
         + AttentionBackward
         + CombineBackward
         + Conv2dBackward
@@ -118,6 +121,16 @@ impl Mirrored for Cpu<'_> {
 
     fn matrix_of<'a>(&self, weights: &'a [f32]) -> Matrix<'a> {
         Matrix::F32(weights)
+    }
+}
+
+impl<B: Backend> Mirrored for Dry<'_, B, Places> {
+    fn place(slice: &Places) -> usize {
+        (slice.address() / WORD) as usize
+    }
+
+    fn matrix_of(&self, weights: &Places) -> DryMatrix {
+        DryMatrix(weights.len())
     }
 }
 

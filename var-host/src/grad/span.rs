@@ -1,4 +1,4 @@
-//! Which numbers an operation read or wrote, as places in mirrored memory.
+//! Which numbers an operation read or wrote, as places in one of two regions.
 
 use var_kernel::memory::Floats;
 
@@ -11,7 +11,8 @@ pub enum Region {
     Weights,
 }
 
-/// A run of numbers in a region. Its gradient lies at the same place of a second piece of memory.
+/// A run of numbers in a region. A weight's gradient lies at the same place among those of the weights; a
+/// value's where a [`GradientPlan`](super::GradientPlan) says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Where it lies.
@@ -48,7 +49,8 @@ pub(super) fn disjoint<'m, S: Floats + ?Sized, const N: usize>(
     spans: [Span; N],
 ) -> [&'m mut S; N] {
     let mut order: [usize; N] = core::array::from_fn(|i| i);
-    order.sort_by_key(|i| spans[*i].start);
+    // Empty ones first: they overlap nothing.
+    order.sort_by_key(|i| (spans[*i].start, spans[*i].length));
     let mut views: [Option<&'m mut S>; N] = [const { None }; N];
     let (mut rest, mut taken) = (memory, 0);
     for i in order {
@@ -75,6 +77,13 @@ mod tests {
         let mut memory = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0_f32];
         let [a, b] = disjoint(&mut memory[..], [span(4, 2), span(1, 2)]);
         assert_eq!((&*a, &*b), (&[4.0, 5.0][..], &[1.0, 2.0][..]));
+    }
+
+    #[test]
+    fn an_empty_view_overlaps_nothing() {
+        let mut memory = [0.0, 1.0, 2.0_f32];
+        let [a, b] = disjoint(&mut memory[..], [span(0, 2), span(0, 0)]);
+        assert_eq!((a.len(), b.len()), (2, 0));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | [`vqvae`] | one step of the VQVAE |
 //! | [`codebook`] | the care of a codebook: every code in use, at every scale |
 //! | [`discriminator`], [`perceptual`] | networks that judge its pictures |
+//! | [`buckets`] | gradients that are added up while others are computed |
 //! | [`update`] | clipping, AdamW, the average of weights |
 //! | [`noise`], [`precision`], [`progressive`] | dropout, half precision, coarse scales first |
 //! | [`recipe`] | everything that decides what is learnt |
@@ -23,6 +24,7 @@
 //! | [`fit`] | a run from where it stands to its end |
 //! | [`vae`] | the same for a VQVAE |
 
+pub mod buckets;
 pub mod calendar;
 pub mod codebook;
 pub mod discriminator;

@@ -9,8 +9,10 @@ use var_kernel::memory::Floats;
 use var_kernel::model::weights::Maps;
 
 use super::parameters::Layout;
-use super::room::{Needs, Room};
-use crate::grad::{Memory, RecordedSource, Recording, TrainBackend};
+use super::room::{Needs, Room, nowhere};
+use crate::grad::{
+    GradientPlan, Memory, Recordable, RecordedSource, Recording, Span, Tape, TrainBackend,
+};
 use crate::lpips::{Channels, Lpips, Network};
 use crate::model::listing::Listing;
 
@@ -21,6 +23,16 @@ pub struct Perceptual {
     pub layout: Layout,
     /// Their numbers.
     pub weights: Vec<f32>,
+}
+
+/// Distances on the tape.
+struct Judged {
+    tape: Tape,
+    plan: GradientPlan,
+    pictures: Span,
+    distances: Span,
+    /// Floats of values it took.
+    values: usize,
 }
 
 impl Perceptual {
@@ -39,24 +51,50 @@ impl Perceptual {
 
     /// How much memory [`Perceptual::learn`] takes.
     pub fn needs<B: TrainBackend>(&self, b: &B, maps: Maps) -> Needs {
-        let scratch = Cell::new(0);
-        let watcher = |sizes| scratch.set(scratch.get().max(Needs::scratch_of(b, sizes)));
-        let dry = Dry::new(b).watched(&watcher);
-        let Ok(network) = Network::bind(&mut Listing::default(), self.channels);
-        let (mut lengths, kept): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
-        let peak = Cell::new(0);
-        let mut arena = Arena::keeping(&mut lengths[..], &kept).measuring(&peak);
-        let pictures = [(); usize::MAX];
-        let pictures = pictures.range(0..3 * maps.cells());
-        let mut others = network.room_for_features(maps, &mut arena);
-        let aside = detached_features(&dry, &network, &mut others, pictures, maps, &mut arena);
-        let Ok(()) = aside;
-        let input = arena.take(pictures.len());
-        let mut features = network.room_for_features(maps, &mut arena);
-        let Ok(()) = network.features(&dry, &mut features, input, maps, &mut arena);
-        let out = arena.take(maps.batch);
-        let Ok(()) = network.distance(&dry, out, &features, &others, maps, &mut arena);
-        Needs { values: peak.get(), scratch: scratch.get() }
+        let [weights, values] = nowhere(&self.layout);
+        let (pictures, values) = values.split_at_mut(3 * maps.cells());
+        let both = [&*pictures; 2];
+        let Ok(judged) = self.record(&Dry::with_places(b), weights, values, both, maps);
+        Needs::of(b, judged.values, &judged.tape, &judged.plan)
+    }
+
+    /// Records the distances of `pictures` from `originals`.
+    fn record<B: Recordable>(
+        &self,
+        b: &B,
+        weights: &B::Slice,
+        values: &mut B::Slice,
+        [pictures, originals]: [&B::Slice; 2],
+        maps: Maps,
+    ) -> Result<Judged, B::Error> {
+        let recording = Recording::new(b, values, weights);
+        let (kept, peak) = <(Cell<_>, Cell<_>)>::default();
+        let (input, out, data) = {
+            let mut plain = self.layout.source(b, weights);
+            let network = Network::<B>::bind(&mut plain, self.channels).expect("its own layout");
+            let mut source = RecordedSource::new(&recording, self.layout.source(b, weights));
+            let recorded = Network::bind(&mut source, self.channels).expect("its own layout");
+            let mut arena = Arena::keeping(values, &kept).measuring(&peak);
+            let mut others = network.room_for_features(maps, &mut arena);
+            b.section(&mut || {
+                detached_features(b, &network, &mut others, originals, maps, &mut arena)
+            })?;
+            let data = kept.get();
+            let input = arena.take(pictures.len());
+            b.copy(input, pictures)?;
+            let mut features = recorded.room_for_features(maps, &mut arena);
+            b.section(&mut || {
+                recorded.features(&recording, &mut features, input, maps, &mut arena)
+            })?;
+            let out = arena.take(maps.batch);
+            b.section(&mut || {
+                recorded.distance(&recording, out, &features, &others, maps, &mut arena)
+            })?;
+            (recording.span(input), recording.span(out), data)
+        };
+        let tape = recording.into_tape();
+        let plan = tape.plan(data, &[out], &[input]);
+        Ok(Judged { tape, plan, pictures: input, distances: out, values: peak.get() })
     }
 
     /// The distance of each of `pictures` from its original; `factor` times the gradient of their sum
@@ -81,40 +119,22 @@ impl Perceptual {
         gradient: &mut B::Slice,
         factor: f32,
     ) -> Result<Vec<f32>, B::Error> {
-        let recording = Recording::new(b, room.values, weights);
-        let (kept, data) = (Cell::new(0), Cell::new(0));
-        let (input, out, distances) = {
-            let mut plain = self.layout.source(b, weights);
-            let network = Network::<B>::bind(&mut plain, self.channels).expect("its own layout");
-            let mut source = RecordedSource::new(&recording, self.layout.source(b, weights));
-            let recorded = Network::bind(&mut source, self.channels).expect("its own layout");
-            let mut arena = Arena::keeping(room.values, &kept);
-            let mut others = network.room_for_features(maps, &mut arena);
-            detached_features(b, &network, &mut others, originals, maps, &mut arena)?;
-            data.set(kept.get());
-            let input = arena.take(pictures.len());
-            b.copy(input, pictures)?;
-            let mut features = recorded.room_for_features(maps, &mut arena);
-            recorded.features(&recording, &mut features, input, maps, &mut arena)?;
-            let out = arena.take(maps.batch);
-            recorded.distance(&recording, out, &features, &others, maps, &mut arena)?;
-            let mut distances = vec![0.0; maps.batch];
-            b.download(&mut distances, out)?;
-            (recording.span(input), recording.span(out), distances)
-        };
-        let tape = recording.into_tape();
-        b.fill(room.gradients.range_mut(0..kept.get()), 0.0)?;
-        b.fill(out.of_mut(room.gradients), factor)?;
+        let judged = self.record(b, weights, room.values, [pictures, originals], maps)?;
+        let Judged { tape, plan, .. } = &judged;
+        let mut distances = vec![0.0; maps.batch];
+        b.download(&mut distances, judged.distances.of(room.values))?;
+        plan.begin(b, room.gradients)?;
+        b.fill(plan.of(judged.distances).of_mut(room.gradients), factor)?;
         let mut memory = Memory {
             values: room.values,
             weights,
             value_gradients: room.gradients,
+            plan,
             weight_gradients: None,
-            data: data.get(),
             scratch: room.scratch,
         };
-        tape.backward(b, &mut memory)?;
-        b.add_scaled(gradient, input.of(room.gradients), 1.0)?;
+        b.section(&mut || tape.backward(b, &mut memory))?;
+        b.add_scaled(gradient, plan.of(judged.pictures).of(room.gradients), 1.0)?;
         Ok(distances)
     }
 }
@@ -161,7 +181,7 @@ mod tests {
         let perceptual = Perceptual::new(&lpips);
         let maps = Maps { batch: 2, height: SIDE, width: SIDE };
         let needs = perceptual.needs(&cpu, maps);
-        let mut memory = [needs.values, needs.values, needs.scratch].map(|n| vec![f32::NAN; n]);
+        let mut memory = [needs.values, needs.gradients, needs.scratch].map(|n| vec![f32::NAN; n]);
         let [values, gradients, scratch] = &mut memory;
         let mut room = Room { values: &mut values[..], gradients, scratch };
         let pairs = [1, 999, 5, 70].map(|seed| picture(seed, SIDE));

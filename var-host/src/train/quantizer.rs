@@ -7,7 +7,7 @@ use var_kernel::model::config::VqvaeConfig;
 use var_kernel::model::quantizer::Quantizer;
 use var_kernel::ops::{Backend, Combine, NearestCode, Resize, nearest_code, resize};
 
-use crate::grad::{Detach, Span, Sums};
+use crate::grad::{Detach, GradientPlan, Span, Sums};
 
 /// Weight of the loss that moves the latents towards the codes, against the one that moves the codes
 /// towards the latents: β.
@@ -123,13 +123,14 @@ pub fn loss(errors: &[f64]) -> f64 {
 
 /// Adds `factor` times the gradients of [`loss`] to those of `sums` and `latents`.
 ///
-/// `values` and `gradients`: all values and their gradients.
+/// `values` and `gradients`: all values and, where `plan` says, their gradients.
 ///
 /// # Errors
 /// Only the device's own.
 pub fn loss_backward<B: Sums>(
     b: &B,
     gradients: &mut B::Slice,
+    plan: &GradientPlan,
     values: &B::Slice,
     sums: &[Span],
     latents: Span,
@@ -138,7 +139,7 @@ pub fn loss_backward<B: Sums>(
     let each = 2.0 * factor / (sums.len() * latents.length) as f32;
     for sum in sums {
         for (of, sign) in [(*sum, 1.0), (latents, -COMMITMENT)] {
-            let into = of.of_mut(gradients);
+            let into = plan.of(of).of_mut(gradients);
             b.add_scaled(into, sum.of(values), sign * each)?;
             b.add_scaled(into, latents.of(values), -sign * each)?;
         }

@@ -1,36 +1,52 @@
 //! Memory of a training step.
 
-use var_kernel::dry::Sizes;
+use var_kernel::arena::ALIGNMENT;
+use var_kernel::remote::Places;
 
 use super::TrainError;
 use super::home::Home;
-use crate::grad::TrainBackend;
+use super::parameters::Layout;
+use crate::grad::{GradientPlan, Tape, TrainBackend};
 
-/// Floats that the values of a batch and the scratch memory of its backward pass take.
+/// Floats that the values of a batch, their gradients and the scratch memory of its backward pass take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// Of the values; their gradients take as many.
+    /// Of the values.
     pub values: usize,
+    /// Of their gradients, each as long as it is wanted.
+    pub gradients: usize,
     /// Of scratch memory.
     pub scratch: usize,
 }
 
 impl Needs {
-    /// Floats of scratch memory that the gradient of an operation of these sizes wants.
-    pub(super) fn scratch_of<B: TrainBackend>(b: &B, sizes: Sizes) -> usize {
-        match sizes {
-            Sizes::Attention(d) => b.attention_backward_scratch(d),
-            Sizes::Conv2d(d) => b.conv2d_backward_scratch(d),
-            Sizes::GroupNorm(d) => b.group_norm_backward_sums(d),
-        }
+    /// Of a batch that was recorded in `values` floats.
+    pub(super) fn of<B: TrainBackend>(
+        b: &B,
+        values: usize,
+        tape: &Tape,
+        plan: &GradientPlan,
+    ) -> Self {
+        Self { values, gradients: plan.floats(), scratch: tape.scratch(b) }
     }
+
+    /// Floats of all of them.
+    pub fn floats(&self) -> usize {
+        self.values + self.gradients + self.scratch
+    }
+}
+
+/// Places for a dry run: of the weights that `layout` describes, and of as many values as are asked for.
+pub(super) fn nowhere<'p>(layout: &Layout) -> [&'p mut Places; 2] {
+    let weights = layout.floats().next_multiple_of(ALIGNMENT);
+    [Places::new(ALIGNMENT, layout.floats()), Places::new(ALIGNMENT + weights, usize::MAX >> 8)]
 }
 
 /// Memory for a batch: [`Needs`], filled.
 pub struct Room<'m, S: ?Sized> {
     /// Values.
     pub values: &'m mut S,
-    /// Their gradients.
+    /// Their gradients, where the batch's [`GradientPlan`] says.
     pub gradients: &'m mut S,
     /// Scratch memory.
     pub scratch: &'m mut S,
@@ -60,7 +76,7 @@ impl<H: Home> Buffers<H> {
     ) -> Result<Room<'_, H::Slice>, TrainError> {
         Ok(Room {
             values: H::room(d, &mut self.values, needs.values)?,
-            gradients: H::room(d, &mut self.gradients, needs.values)?,
+            gradients: H::room(d, &mut self.gradients, needs.gradients)?,
             scratch: H::room(d, &mut self.scratch, needs.scratch)?,
         })
     }

@@ -4,6 +4,7 @@ use core::ops::Deref;
 
 use var_kernel::model::VarConfig;
 
+use super::buckets::{BUCKET, Overlap};
 use super::home::{Home, OnProcessor};
 use super::metrics::Tally;
 use super::noise::Lot;
@@ -11,7 +12,7 @@ use super::parameters::Layout;
 use super::progressive::Stage;
 use super::recipe::Recipe;
 use super::room::Buffers;
-use super::transformer::{Batch, judge, learn, needs, needs_to_judge};
+use super::transformer::{Batch, Extent, judge, learn, needs, needs_to_judge};
 use super::update::{Constants, Optimizer};
 use super::{Initialisation, TrainError, initialise};
 use crate::grad::Sums;
@@ -136,8 +137,13 @@ impl<H: Home> Trainer<H> {
 
     /// Bytes of working memory that learning from `images` images at a time takes.
     pub fn working_memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
-        let needs = needs(d, self.config, images, self.config.ladder.scales(), self.recomputes);
-        4 * (2 * needs.values + needs.scratch) as u64
+        let extent = Extent {
+            images,
+            scales: self.config.ladder.scales(),
+            factors: self.recipe.noise.depth != 0.0,
+            recomputes: self.recomputes,
+        };
+        4 * needs(d, self.config, extent).floats() as u64
     }
 
     /// Learns from this rank's share of a batch, given in parts; with the other ranks, all of which
@@ -147,7 +153,7 @@ impl<H: Home> Trainer<H> {
     /// If there is too little memory or another rank cannot be reached.
     ///
     /// # Panics
-    /// If there are more images than the recipe's share of this rank.
+    /// If there are more images than the recipe's share of this rank, or none.
     pub fn step(
         &mut self,
         d: &H::Device<'_>,
@@ -156,6 +162,7 @@ impl<H: Home> Trainer<H> {
         parts: &[Lesson],
         report: bool,
     ) -> Result<Step, TrainError> {
+        assert!(!parts.is_empty(), "a step learns from something");
         let stage = self.recipe.stage(iteration, &self.config.ladder);
         let batch = self.recipe.batch as usize;
         let share = batch / ranks.size();
@@ -168,14 +175,21 @@ impl<H: Home> Trainer<H> {
         d.fill(&mut self.gradients, 0.0).map_err(Into::into)?;
         let mut tally = report.then(|| Tally::new(self.config.ladder, self.config.codes));
         let mut done = 0;
-        for part in parts {
+        // While the last part's gradients are computed, those that are complete are added up.
+        let begins = H::begins_sums(&self.group);
+        for (number, part) in parts.iter().enumerate() {
             assert!(done + part.labels.len() <= share, "more images than this rank's share");
             let first = ranks.rank() * share + done;
             let lot = Lot { seed: self.recipe.seed, iteration, first };
-            self.learn_part(d, part, stage, lot, &weights, tally.as_mut())?;
+            let sums = begins && number + 1 == parts.len();
+            self.learn_part(d, part, stage, lot, &weights, tally.as_mut(), sums)?;
             done += part.labels.len();
         }
-        H::sum(d, &mut self.group, ranks, &mut self.gradients)?;
+        if begins {
+            H::end_sums(&mut self.group, ranks)?;
+        } else {
+            H::sum(d, &mut self.group, ranks, &mut self.gradients)?;
+        }
         if let Some(tally) = &mut tally {
             tally.sum(ranks)?;
         }
@@ -185,7 +199,7 @@ impl<H: Home> Trainer<H> {
         Ok(Step { norm, rate, decay, stage, tally })
     }
 
-    /// Adds the gradients of one part.
+    /// Adds the gradients of one part; `sums`: and begins to add them up over ranks.
     fn learn_part(
         &mut self,
         d: &H::Device<'_>,
@@ -194,6 +208,7 @@ impl<H: Home> Trainer<H> {
         lot: Lot,
         weights: &[f32],
         tally: Option<&mut Tally>,
+        sums: bool,
     ) -> Result<(), TrainError> {
         let Recipe { noise, smoothing, .. } = self.recipe;
         let images = part.labels.len();
@@ -201,8 +216,6 @@ impl<H: Home> Trainer<H> {
         noise.drop_classes(&mut labels, self.config.classes as u32, lot);
         let factors = noise.factors(self.config.depth, images, lot);
         let targets = self.first_scales(&part.tokens, stage.scales);
-        let needs = needs(d, self.config, images, stage.scales, self.recomputes);
-        let mut room = self.buffers.room(d, needs)?;
         let batch = Batch {
             labels: &labels,
             targets: &targets,
@@ -212,13 +225,17 @@ impl<H: Home> Trainer<H> {
             smoothing,
             recomputes: self.recomputes,
         };
+        let mut room = self.buffers.room(d, needs(d, self.config, batch.extent()))?;
         let computed = self.computed.as_ref().unwrap_or(&self.weights).deref();
         let (config, layout) = (self.config, &self.layout);
         let gradients = &mut self.gradients;
-        let report = tally.is_some();
-        let losses =
-            learn(d, config, layout, computed, gradients, &mut room, batch, weights, report)
-                .map_err(Into::into)?;
+        let (report, group) = (tally.is_some(), &mut self.group);
+        let mut begin = |run: &mut H::Slice| H::begin_sum(d, group, run);
+        let overlap = sums.then_some(Overlap { floats: BUCKET, begin: &mut begin });
+        let learnt = learn(
+            d, config, layout, computed, gradients, &mut room, batch, weights, report, overlap,
+        );
+        let losses = learnt.map_err(Into::into)?;
         if let Some(tally) = tally {
             tally.add(&losses, &targets, stage.scales);
         }

@@ -9,11 +9,16 @@ use var_kernel::model::transformer::Conditions;
 use var_kernel::model::{Transformer, VarConfig};
 use var_kernel::ops::Backend;
 
+use super::buckets::{self, Overlap};
 use super::parameters::Layout;
+use super::room::nowhere;
 pub use super::room::{Needs, Room};
-use crate::grad::{Memory, RecordedSource, Recording, TrainBackend};
+use crate::grad::{
+    GradientPlan, Memory, Recordable, RecordedSource, Recording, Span, Tape, TrainBackend,
+};
 use crate::model::assemble::TransformerLayers;
 use crate::model::listing::Listing;
+use crate::model::weights::transformer_tensors;
 
 /// Some images to learn from.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +53,14 @@ pub struct Losses {
     pub predicted: Option<Vec<u32>>,
 }
 
+impl Batch<'_> {
+    /// What it takes memory for.
+    pub fn extent(&self) -> Extent {
+        let Self { labels, factors, scales, recomputes, .. } = *self;
+        Extent { images: labels.len(), scales, factors: factors.is_some(), recomputes }
+    }
+}
+
 impl Losses {
     /// The cross-entropy of each target without smoothing.
     pub fn plain(&self) -> &[f32] {
@@ -55,17 +68,32 @@ impl Losses {
     }
 }
 
-/// The forward pass of `batch`: the loss of each target, and the logits.
-///
-/// `placed` is called once when all data is in the arena.
-fn forward<'m, B: Backend>(
+/// What a batch takes memory for.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// How many images.
+    pub images: usize,
+    /// How many scales are learnt.
+    pub scales: usize,
+    /// Whether there are factors of stochastic depth.
+    pub factors: bool,
+    /// Whether blocks give away what they compute.
+    pub recomputes: bool,
+}
+
+/// What a forward pass reads that is no weight, in the arena.
+struct Data<'m, S: ?Sized> {
+    input: &'m S,
+    factors: Option<&'m S>,
+}
+
+/// Puts the data of `batch` into the arena.
+fn placed<'m, B: Backend>(
     b: &B,
-    transformer: &Transformer<'_, '_, B>,
+    config: &VarConfig,
     batch: Batch<'_>,
     arena: &mut Arena<'m, B::Slice>,
-    placed: impl FnOnce(),
-) -> Result<[&'m mut B::Slice; 3], B::Error> {
-    let config = &transformer.config;
+) -> Result<Data<'m, B::Slice>, B::Error> {
     let (images, ladder) = (batch.labels.len(), &config.ladder);
     let (length, first) = (ladder.range(batch.scales - 1).end, ladder.cells(0));
     let wanted = images * (length - first) * config.latent;
@@ -79,7 +107,22 @@ fn forward<'m, B: Backend>(
             Some(&*run)
         }
     };
-    placed();
+    Ok(Data { input, factors })
+}
+
+/// The forward pass of `batch`: the loss of each target, the logits, and room for the losses without
+/// smoothing. It reads nothing back.
+fn forward<'m, B: Backend>(
+    b: &B,
+    transformer: &Transformer<'_, '_, B>,
+    batch: Batch<'_>,
+    data: &Data<'m, B::Slice>,
+    arena: &mut Arena<'m, B::Slice>,
+) -> Result<[&'m mut B::Slice; 3], B::Error> {
+    let config = &transformer.config;
+    let images = batch.labels.len();
+    let length = config.ladder.range(batch.scales - 1).end;
+    let Data { input, factors } = *data;
     let mut conditions = Conditions::new(b, transformer, batch.labels, false, arena)?;
     if let Some(factors) = factors {
         conditions = conditions.with_drop_path(b, factors, arena)?;
@@ -93,73 +136,99 @@ fn forward<'m, B: Backend>(
     Ok([losses, logits, plain])
 }
 
-/// How much memory learning from `images` images of the first `scales` scales takes, if blocks give away
-/// what they compute (`recomputes`) or not.
-pub fn needs<B: TrainBackend>(
+/// A forward pass on the tape.
+struct Passed {
+    tape: Tape,
+    plan: GradientPlan,
+    losses: Span,
+    logits: Span,
+    /// Room for the losses without smoothing.
+    plain: Span,
+    /// Floats of values it took.
+    values: usize,
+}
+
+/// Records the forward pass of `batch`.
+fn record<B: Recordable>(
     b: &B,
     config: VarConfig,
-    images: usize,
-    scales: usize,
-    recomputes: bool,
-) -> Needs {
-    let scratch = Cell::new(0);
-    let watcher = |sizes| scratch.set(scratch.get().max(Needs::scratch_of(b, sizes)));
-    let dry = Dry::new(b).watched(&watcher);
-    let (mut lengths, kept, of_turn): (Lengths, _, _) =
-        ([(); usize::MAX], Cell::new(0), Cell::new(0));
-    let arena = keeping(&mut lengths[..], &kept, recomputes.then_some(&of_turn));
-    Needs { values: values(&dry, config, images, scales, arena), scratch: scratch.get() }
+    layout: &Layout,
+    weights: &B::Slice,
+    values: &mut B::Slice,
+    batch: Batch<'_>,
+) -> Result<Passed, B::Error> {
+    let recording = Recording::new(b, values, weights);
+    let (kept, of_turn, peak, data) = <(Cell<_>, Cell<_>, Cell<_>, Cell<_>)>::default();
+    let [losses, logits, plain] = {
+        let mut source = RecordedSource::new(&recording, layout.source(b, weights));
+        let layers = TransformerLayers::bind(&mut source, config).expect("a layout of this model");
+        let transformer = layers.assemble(&mut source).expect("a layout of this model");
+        let mut arena = Arena::keeping(values, &kept).measuring(&peak);
+        if batch.recomputes {
+            arena = arena.in_turns(&of_turn);
+        }
+        let of_batch = placed(&recording, &config, batch, &mut arena)?;
+        data.set(kept.get());
+        let mut runs = None;
+        // Labels, targets and ends of scales travel as mail: a card makes a graph of it.
+        b.section(&mut || {
+            runs = Some(forward(&recording, &transformer, batch, &of_batch, &mut arena)?);
+            Ok(())
+        })?;
+        runs.expect("a section does its work").map(|run| recording.span(run))
+    };
+    let tape = recording.into_tape();
+    let plan = tape.plan(data.get(), &[losses], &[]);
+    Ok(Passed { tape, plan, losses, logits, plain, values: peak.get() })
+}
+
+/// How much memory learning from a batch takes.
+pub fn needs<B: TrainBackend>(b: &B, config: VarConfig, extent: Extent) -> Needs {
+    let layout = Layout::new(transformer_tensors(config));
+    let [weights, values] = nowhere(&layout);
+    let dry = Dry::with_places(b);
+    let Ok(passed) =
+        of_nothing(config, extent, |batch| record(&dry, config, &layout, weights, values, batch));
+    Needs::of(b, passed.values, &passed.tape, &passed.plan)
 }
 
 /// Floats of values that judging `images` images of the first `scales` scales takes.
 pub fn needs_to_judge<B: Backend>(b: &B, config: VarConfig, images: usize, scales: usize) -> usize {
-    let mut lengths: Lengths = [(); usize::MAX];
-    values(&Dry::new(b), config, images, scales, Arena::new(&mut lengths[..]))
-}
-
-/// An arena that keeps; in turns if there is a place for that.
-fn keeping<'m, S: Floats + ?Sized>(
-    memory: &'m mut S,
-    kept: &'m Cell<usize>,
-    of_turn: Option<&'m Cell<usize>>,
-) -> Arena<'m, S> {
-    let arena = Arena::keeping(memory, kept);
-    match of_turn {
-        Some(of_turn) => arena.in_turns(of_turn),
-        None => arena,
-    }
-}
-
-/// Floats that a forward pass takes in `arena`.
-fn values<B: Backend>(
-    dry: &Dry<'_, B>,
-    config: VarConfig,
-    images: usize,
-    scales: usize,
-    arena: Arena<'_, [()]>,
-) -> usize {
     let mut listing = Listing::default();
     let Ok(layers) = TransformerLayers::bind(&mut listing, config);
     let Ok(transformer) = layers.assemble(&mut listing);
+    let (mut lengths, peak): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
+    let mut arena = Arena::measured(&mut lengths[..], &peak);
+    let extent = Extent { images, scales, factors: false, recomputes: false };
+    let dry = Dry::new(b);
+    let Ok(_) = of_nothing(config, extent, |batch| {
+        let data = placed(&dry, &config, batch, &mut arena)?;
+        forward(&dry, &transformer, batch, &data, &mut arena).map(drop)
+    });
+    peak.get()
+}
+
+/// What `work` makes of a batch of this extent, for a dry run.
+fn of_nothing<R>(config: VarConfig, extent: Extent, work: impl FnOnce(Batch<'_>) -> R) -> R {
+    let Extent { images, scales, factors, recomputes } = extent;
     let length = config.ladder.range(scales - 1).end;
-    let batch = Batch {
+    let factors = factors.then(|| vec![0.0; config.depth * images * 6]);
+    work(Batch {
         labels: &vec![0; images],
         targets: &vec![0; images * length],
         input: &vec![0.0; images * length * config.latent],
-        factors: Some(&vec![0.0; config.depth * images * 6]),
+        factors: factors.as_deref(),
         scales,
         smoothing: 0.0,
-        recomputes: false,
-    };
-    let peak = Cell::new(0);
-    let Ok(_) = forward(dry, &transformer, batch, &mut arena.measuring(&peak), || ());
-    peak.get()
+        recomputes,
+    })
 }
 
 /// The losses of `batch`, and their gradient **added** to `weight_gradients`.
 ///
 /// `position_weights`: of the loss at each of the first scales' positions, the same for all images.
-/// `weights`: as `layout` says, what the network computes with.
+/// `weights`: as `layout` says, what the network computes with. `overlap`: whether sums over ranks begin
+/// meanwhile, and how.
 ///
 /// # Errors
 /// Only the device's own.
@@ -176,33 +245,29 @@ pub fn learn<B: TrainBackend>(
     batch: Batch<'_>,
     position_weights: &[f32],
     with_report: bool,
+    overlap: Option<Overlap<'_, B>>,
 ) -> Result<Losses, B::Error> {
-    let recording = Recording::new(b, room.values, weights);
-    let (kept, of_turn, data) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    let (span, losses) = {
-        let mut source = RecordedSource::new(&recording, layout.source(b, weights));
-        let layers = TransformerLayers::bind(&mut source, config).expect("a layout of this model");
-        let transformer = layers.assemble(&mut source).expect("a layout of this model");
-        let mut arena = keeping(room.values, &kept, batch.recomputes.then_some(&of_turn));
-        let placed = || data.set(kept.get());
-        let [losses, logits, plain] = forward(&recording, &transformer, batch, &mut arena, placed)?;
-        (recording.span(losses), read(b, losses, logits, plain, batch, with_report)?)
+    let passed = record(b, config, layout, weights, room.values, batch)?;
+    let Passed { tape, plan, losses: span, .. } = &passed;
+    let losses = {
+        // In the arena the losses come after the logits, and room for others after them.
+        let (before, rest) = room.values.split_at_mut(passed.plain.start);
+        let plain = rest.range_mut(0..passed.plain.length);
+        read(b, span.of(before), passed.logits.of(before), plain, batch, with_report)?
     };
-    let tape = recording.into_tape();
     assert_eq!(span.length % position_weights.len(), 0, "a weight for each position");
-    b.fill(room.gradients.range_mut(0..kept.get()), 0.0)?;
+    plan.begin(b, room.gradients)?;
     let seed: Vec<f32> = position_weights.iter().copied().cycle().take(span.length).collect();
-    b.upload(span.of_mut(room.gradients), &seed)?;
+    b.upload(plan.of(*span).of_mut(room.gradients), &seed)?;
     let mut memory = Memory {
         values: room.values,
         weights,
         value_gradients: room.gradients,
+        plan,
         weight_gradients: Some(weight_gradients),
-        data: data.get(),
         scratch: room.scratch,
     };
-    // The same operations on the same memory in every step: a card makes a graph of them.
-    b.section(&mut || tape.backward(b, &mut memory))?;
+    buckets::backward(b, layout, tape, &mut memory, overlap)?;
     Ok(losses)
 }
 
@@ -225,7 +290,9 @@ pub fn judge<B: TrainBackend>(
     let layers = TransformerLayers::<B>::bind(&mut source, config).expect("a layout of this model");
     let transformer = layers.assemble(&mut source).expect("a layout of this model");
     let mut arena = Arena::new(values);
-    let [losses, logits, plain] = forward(b, &transformer, batch, &mut arena, || ())?;
+    let data = placed(b, &config, batch, &mut arena)?;
+    // No section: how many classes there are decides what is asked for, and seldom comes again.
+    let [losses, logits, plain] = forward(b, &transformer, batch, &data, &mut arena)?;
     read(b, losses, logits, plain, batch, true)
 }
 

@@ -6,16 +6,19 @@
 use core::cell::Cell;
 
 use var_kernel::arena::Arena;
-use var_kernel::dry::{Dry, Lengths};
+use var_kernel::dry::Dry;
 use var_kernel::memory::Floats;
 use var_kernel::model::{Vqvae, VqvaeConfig};
 
+use super::buckets::{self, Overlap};
 use super::parameters::Layout;
 use super::quantizer::{self, Quantized};
-use super::room::{Needs, Room};
-use crate::grad::{Detach, Memory, RecordedSource, Recording, Span, Tape, TrainBackend};
+use super::room::{Needs, Room, nowhere};
+use crate::grad::{
+    Detach, GradientPlan, Memory, Recordable, RecordedSource, Recording, Span, Tape, TrainBackend,
+};
 use crate::model::assemble::VqvaeLayers;
-use crate::model::listing::Listing;
+use crate::model::weights::vqvae_tensors;
 
 /// A forward pass that awaits the gradient of its pictures.
 pub struct Step {
@@ -27,15 +30,15 @@ pub struct Step {
     pub errors: Vec<f64>,
     /// What each scale quantized, `images × cells(scale) × latent`, among the room's values.
     pub features: Vec<Span>,
-    /// The latents, among the room's values; a loss on them adds to their gradients before
-    /// [`Step::backward`].
+    /// The latents, among the room's values; a loss on them adds to their gradients, which lie where
+    /// the step's plan says, before [`Step::backward`].
     pub latents: Span,
     /// The reconstructed pictures, among the room's values.
     pub(super) pictures: Span,
     tape: Tape,
+    /// Where gradients lie.
+    pub(super) plan: GradientPlan,
     sums: Vec<Span>,
-    /// Floats of the values that are data.
-    data: usize,
 }
 
 /// Pictures → latents → tokens and what they stand for → pictures.
@@ -46,6 +49,8 @@ struct Passed<'m, S: ?Sized> {
 }
 
 /// The forward pass; `placed` is called once when all data is in the arena.
+///
+/// On both sides of the quantizer, which reads tokens back, a card makes a graph of it.
 fn forward<'m, B: Detach>(
     b: &B,
     vqvae: &Vqvae<'_, '_, B>,
@@ -58,26 +63,66 @@ fn forward<'m, B: Detach>(
     b.upload(given, pictures)?;
     placed();
     let latents = arena.take(vqvae.quantizer.latent_len(images));
-    vqvae.encode(b, latents, given, arena)?;
+    b.section(&mut || vqvae.encode(b, latents, given, arena))?;
     let quantized = quantizer::forward(b, &vqvae.quantizer, vqvae.config, latents, arena)?;
     let pictures = arena.take(given.len());
-    vqvae.decode(b, pictures, quantized.out, arena)?;
+    b.section(&mut || vqvae.decode(b, pictures, quantized.out, arena))?;
     Ok(Passed { latents, quantized, pictures })
+}
+
+/// A forward pass on the tape.
+struct Recorded {
+    tape: Tape,
+    plan: GradientPlan,
+    tokens: Vec<u32>,
+    features: Vec<Span>,
+    sums: Vec<Span>,
+    latents: Span,
+    pictures: Span,
+    /// Floats of values it took.
+    values: usize,
+}
+
+/// Records the forward pass.
+fn record<B: Recordable>(
+    b: &B,
+    config: VqvaeConfig,
+    layout: &Layout,
+    weights: &B::Slice,
+    values: &mut B::Slice,
+    pictures: &[f32],
+) -> Result<Recorded, B::Error> {
+    let recording = Recording::new(b, values, weights);
+    let (kept, peak, data) = <(Cell<_>, Cell<_>, Cell<_>)>::default();
+    let (tokens, features, sums, latents, pictures) = {
+        let mut source = RecordedSource::new(&recording, layout.source(b, weights));
+        let layers = VqvaeLayers::bind(&mut source, config).expect("a layout of this model");
+        let vqvae = layers.assemble(&mut source).expect("a layout of this model");
+        let mut arena = Arena::keeping(values, &kept).measuring(&peak);
+        let placed = || data.set(kept.get());
+        let Passed { latents, quantized, pictures } =
+            forward(&recording, &vqvae, pictures, &mut arena, placed)?;
+        let spans = |slices: Vec<&B::Slice>| {
+            slices.into_iter().map(|slice| recording.span(slice)).collect::<Vec<_>>()
+        };
+        let (features, sums) = (spans(quantized.features), spans(quantized.sums));
+        let (latents, pictures) = (recording.span(latents), recording.span(pictures));
+        (quantized.tokens, features, sums, latents, pictures)
+    };
+    let tape = recording.into_tape();
+    let given = [&sums[..], &[latents, pictures]].concat();
+    let plan = tape.plan(data.get(), &given, &[]);
+    let values = peak.get();
+    Ok(Recorded { tape, plan, tokens, features, sums, latents, pictures, values })
 }
 
 /// How much memory `images` pictures take.
 pub fn needs<B: TrainBackend>(b: &B, config: VqvaeConfig, images: usize) -> Needs {
-    let scratch = Cell::new(0);
-    let watcher = |sizes| scratch.set(scratch.get().max(Needs::scratch_of(b, sizes)));
-    let dry = Dry::new(b).watched(&watcher);
-    let mut listing = Listing::default();
-    let Ok(layers) = VqvaeLayers::bind(&mut listing, config);
-    let Ok(vqvae) = layers.assemble(&mut listing);
-    let pictures = vec![0.0; vqvae.pictures_len(images)];
-    let (mut lengths, kept, peak): (Lengths, _, _) = ([(); usize::MAX], Cell::new(0), Cell::new(0));
-    let mut arena = Arena::keeping(&mut lengths[..], &kept).measuring(&peak);
-    let Ok(_) = forward(&dry, &vqvae, &pictures, &mut arena, || ());
-    Needs { values: peak.get(), scratch: scratch.get() }
+    let layout = Layout::new(vqvae_tensors(config));
+    let [weights, values] = nowhere(&layout);
+    let pictures = vec![0.0; images * 3 * config.side() * config.side()];
+    let Ok(recorded) = record(&Dry::with_places(b), config, &layout, weights, values, &pictures);
+    Needs::of(b, recorded.values, &recorded.tape, &recorded.plan)
 }
 
 impl Step {
@@ -98,29 +143,13 @@ impl Step {
         room: &mut Room<'_, B::Slice>,
         pictures: &[f32],
     ) -> Result<Self, B::Error> {
-        let recording = Recording::new(b, room.values, weights);
-        let (kept, data) = (Cell::new(0), Cell::new(0));
-        let (passed, errors) = {
-            let mut source = RecordedSource::new(&recording, layout.source(b, weights));
-            let layers = VqvaeLayers::bind(&mut source, config).expect("a layout of this model");
-            let vqvae = layers.assemble(&mut source).expect("a layout of this model");
-            let mut arena = Arena::keeping(room.values, &kept);
-            let placed = || data.set(kept.get());
-            let Passed { latents, quantized, pictures } =
-                forward(&recording, &vqvae, pictures, &mut arena, placed)?;
-            let errors = quantizer::mean_squares(b, &quantized.sums, latents)?;
-            let spans = |slices: Vec<&B::Slice>| {
-                slices.into_iter().map(|slice| recording.span(slice)).collect::<Vec<_>>()
-            };
-            let (features, sums) = (spans(quantized.features), spans(quantized.sums));
-            let (latents, pictures) = (recording.span(latents), recording.span(pictures));
-            ((quantized.tokens, features, sums, latents, pictures), errors)
-        };
-        let (tokens, features, sums, latents, pictures) = passed;
-        b.fill(room.gradients.range_mut(0..kept.get()), 0.0)?;
-        let tape = recording.into_tape();
-        let data = data.get();
-        Ok(Self { tokens, errors, features, tape, pictures, latents, sums, data })
+        let recorded = record(b, config, layout, weights, room.values, pictures)?;
+        let Recorded { tape, plan, tokens, features, sums, latents, pictures, .. } = recorded;
+        let values = &*room.values;
+        let of_sums: Vec<&B::Slice> = sums.iter().map(|sum| sum.of(values)).collect();
+        let errors = quantizer::mean_squares(b, &of_sums, latents.of(values))?;
+        plan.begin(b, room.gradients)?;
+        Ok(Self { tokens, errors, features, latents, pictures, tape, plan, sums })
     }
 
     /// The quantizer's loss: [`quantizer::loss`].
@@ -133,7 +162,7 @@ impl Step {
         &self,
         room: &'r mut Room<'_, S>,
     ) -> (&'r S, &'r mut S) {
-        (self.pictures.of(room.values), self.pictures.of_mut(room.gradients))
+        (self.pictures.of(room.values), self.plan.of(self.pictures).of_mut(room.gradients))
     }
 
     /// The gradient of the decoder's last convolution, if that of the pictures were `dpictures`:
@@ -160,7 +189,7 @@ impl Step {
 
     /// The gradients of all weights are **added** to `weight_gradients`: those of the loss whose
     /// gradient was written to [`Step::pictures`], and `quantizer_weight` times those of
-    /// [`Step::quantizer_loss`].
+    /// [`Step::quantizer_loss`]. `overlap`: whether sums over ranks begin meanwhile, and how.
     ///
     /// # Errors
     /// Only the device's own.
@@ -170,21 +199,24 @@ impl Step {
     pub fn backward<B: TrainBackend>(
         &self,
         b: &B,
+        layout: &Layout,
         weights: &B::Slice,
         weight_gradients: &mut B::Slice,
         room: &mut Room<'_, B::Slice>,
         quantizer_weight: f32,
+        overlap: Option<Overlap<'_, B>>,
     ) -> Result<(), B::Error> {
+        let Self { tape, plan, sums, latents, .. } = self;
         let (values, gradients) = (&*room.values, &mut *room.gradients);
-        quantizer::loss_backward(b, gradients, values, &self.sums, self.latents, quantizer_weight)?;
+        quantizer::loss_backward(b, gradients, plan, values, sums, *latents, quantizer_weight)?;
         let mut memory = Memory {
             values: room.values,
             weights,
             value_gradients: room.gradients,
+            plan,
             weight_gradients: Some(weight_gradients),
-            data: self.data,
             scratch: room.scratch,
         };
-        self.tape.backward(b, &mut memory)
+        buckets::backward(b, layout, tape, &mut memory, overlap)
     }
 }

@@ -1,9 +1,9 @@
 //! What a card is asked to do, as data: noted, compared, issued one by one or as a graph.
 
 use super::library::Product;
-use super::remote::Remote;
 use super::text::Kernel;
 use crate::memory::Floats;
+use crate::remote::Remote;
 
 /// The most arguments of a kernel.
 pub(crate) const MOST_ARGUMENTS: usize = 24;
@@ -131,7 +131,7 @@ impl Launch {
 
 /// Bytes of a run.
 pub(crate) fn bytes(run: &Remote) -> u64 {
-    super::remote::WORD * run.len() as u64
+    crate::remote::WORD * run.len() as u64
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::driver::nvidia::nccl;
 use super::driver::{Driver, Identity};
 use super::error::CudaError;
-use super::remote::Remote;
 use super::{Cuda, driver};
 use crate::memory::Floats;
+use crate::remote::Remote;
 
 /// This process's card as a member of a group of cards, one for each rank (NCCL).
 pub struct Group {
@@ -45,7 +45,9 @@ impl Group {
         Ok(Self { member: driver.join(identity, rank, size)?, _driver: driver })
     }
 
-    /// Begins to add up `run`, which is as long on every card, after all that was asked for before.
+    /// Begins to add up `run`, which is as long on every card, after all that was asked of this one before
+    /// and while it does what is asked later; every card begins the same sums in the same order. Until
+    /// [`Group::end_sums`] the run's numbers are unspecified.
     ///
     /// # Errors
     /// Only the cards' own.
@@ -60,11 +62,19 @@ impl Group {
         }
     }
 
-    /// Whether the sum that was begun is there.
+    /// Whether all sums that were begun are there.
     ///
     /// # Errors
     /// If another card left, or this one failed.
     pub fn is_done(&mut self) -> Result<bool, CudaError> {
         self.member.is_done()
+    }
+
+    /// Lets what is asked of the card from now on find all sums that were begun.
+    ///
+    /// # Errors
+    /// Only the card's own.
+    pub fn end_sums(&mut self) -> Result<(), CudaError> {
+        self.member.end_sums()
     }
 }

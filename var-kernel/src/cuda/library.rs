@@ -9,7 +9,7 @@ use super::Cuda;
 use super::command::{Command, bytes};
 use super::element::{Element, Precision};
 use super::error::CudaError;
-use super::remote::Remote;
+use crate::remote::Remote;
 
 /// Who computes large matrix products on tensor cores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use half::slice::HalfFloatSliceExt;
 
 use super::element::Element;
 use super::error::CudaError;
-use super::remote::Remote;
 use super::{Cuda, Memory};
 use crate::cpu;
 use crate::memory::Floats;
+use crate::remote::Remote;
 
 /// A weight matrix on a card.
 ///

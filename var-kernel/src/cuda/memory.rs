@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::driver::Driver;
 use super::error::CudaError;
-use super::remote::{Remote, WORD};
+use crate::remote::{Remote, WORD};
 
 /// A run of a card's memory that is given back when this is dropped.
 ///

@@ -2,7 +2,6 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`remote`] | a slice the host can point at but not read |
 //! | [`element`] | the formats numbers have on a card, and what products are computed in |
 //! | [`memory`] | memory of a card, owned |
 //! | [`matrix`] | weights as a card stores them |
@@ -40,7 +39,6 @@ mod operands;
 pub mod peak;
 mod pictures;
 mod queue;
-pub mod remote;
 mod scratch;
 pub(crate) mod text;
 
@@ -61,7 +59,6 @@ pub use memory::Memory;
 pub(crate) use operands::FORMATS;
 #[cfg(test)]
 pub(crate) use pictures::TEXT as PICTURES;
-pub use remote::Remote;
 pub use text::{CUBIC, Kernel, MOMENTS, PRODUCT, SOME, Text};
 
 use self::command::{Command, bytes};
@@ -70,9 +67,11 @@ use self::driver::Driver;
 use self::driver::nvidia::Nvidia;
 use self::operands::Kept;
 use self::queue::Queue;
-use self::remote::WORD;
 use self::scratch::Scratch;
 use crate::memory::{Device, Floats};
+use crate::remote::WORD;
+
+pub use crate::remote::Remote;
 
 /// How to use a card.
 pub struct Options {

@@ -14,7 +14,7 @@ use super::command::Command;
 use super::driver::{Driver, Graph, Mark};
 use super::error::CudaError;
 use super::memory::Memory;
-use super::remote::WORD;
+use crate::remote::WORD;
 
 /// Words of mail a section may have: labels, indices, ends of scales, tokens to keep.
 const MAILBOX: usize = 1 << 20;

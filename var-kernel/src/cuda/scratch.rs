@@ -2,9 +2,9 @@
 
 use std::vec::Vec;
 
-use super::remote::WORD;
 use super::{Cuda, CudaError, Memory};
 use crate::memory::Floats;
+use crate::remote::WORD;
 
 /// Memory for what lies between two kernels of one operation.
 #[derive(Default)]

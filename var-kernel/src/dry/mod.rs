@@ -5,8 +5,9 @@ mod judge;
 
 use core::cell::Cell;
 use core::convert::Infallible;
+use core::marker::PhantomData;
 
-use crate::memory::Device;
+use crate::memory::{Device, Floats};
 use crate::ops::attention::{self, Attention, Mask};
 use crate::ops::combine::{self, Combine, PlaceDims};
 use crate::ops::conv2d::{self, Conv2d};
@@ -22,26 +23,16 @@ use crate::ops::refine::{self, Change, Codes, Refine, Refinement};
 use crate::ops::resize::{self, Resize};
 use crate::ops::split_qkv::{self, Normalisation, SplitQkv};
 use crate::ops::{Backend, PerRow};
+use crate::remote::Places;
 
 /// Lengths without numbers, as many as anyone asks for: what to make a dry run's arena of.
 pub type Lengths = [(); usize::MAX];
 
-/// Stands in for a backend, whose scratch sizes it reports.
-pub struct Dry<'b, B> {
+/// Stands in for a backend, whose scratch sizes it reports; its runs are lengths, or places too.
+pub struct Dry<'b, B, S: ?Sized = [()]> {
     backend: &'b B,
     multiply_adds: Cell<u64>,
-    watcher: Option<&'b dyn Fn(Sizes)>,
-}
-
-/// An operation whose gradient wants scratch memory.
-#[derive(Clone, Copy, Debug)]
-pub enum Sizes {
-    /// Attention.
-    Attention(attention::Dims),
-    /// A convolution.
-    Conv2d(conv2d::Dims),
-    /// Group normalisation.
-    GroupNorm(group_norm::Dims),
+    runs: PhantomData<fn(&S)>,
 }
 
 /// A weight matrix that is only a number of weights.
@@ -51,21 +42,18 @@ pub struct DryMatrix(pub usize);
 impl<'b, B: Backend> Dry<'b, B> {
     /// A dry run for `backend`.
     pub fn new(backend: &'b B) -> Self {
-        Self { backend, multiply_adds: Cell::new(0), watcher: None }
+        Self { backend, multiply_adds: Cell::new(0), runs: PhantomData }
     }
+}
 
-    /// Also tells `watcher` the sizes of operations whose gradients want scratch memory; keys and values
-    /// take as much as numbers of `f32`, since their gradients do, which lie in memory of the same form.
-    pub fn watched(self, watcher: &'b dyn Fn(Sizes)) -> Self {
-        Self { watcher: Some(watcher), ..self }
+impl<'b, B: Backend> Dry<'b, B, Places> {
+    /// The same where it can be told where each run lies.
+    pub fn with_places(backend: &'b B) -> Self {
+        Self { backend, multiply_adds: Cell::new(0), runs: PhantomData }
     }
+}
 
-    fn tell(&self, sizes: Sizes) {
-        if let Some(watcher) = self.watcher {
-            watcher(sizes);
-        }
-    }
-
+impl<B, S: ?Sized> Dry<'_, B, S> {
     /// Multiply-adds of all products so far, by their formulas: what a FLOP count is twice of.
     pub fn multiply_adds(&self) -> u64 {
         self.multiply_adds.get()
@@ -77,49 +65,49 @@ impl<'b, B: Backend> Dry<'b, B> {
     }
 }
 
-impl<B: Backend> Device for Dry<'_, B> {
-    type Slice = [()];
-    type Tokens = [()];
+impl<B: Backend, S: Floats + ?Sized + 'static> Device for Dry<'_, B, S> {
+    type Slice = S;
+    type Tokens = S;
     type Matrix<'a> = DryMatrix;
     type Error = Infallible;
 
-    fn upload(&self, to: &mut [()], from: &[f32]) -> Result<(), Infallible> {
+    fn upload(&self, to: &mut S, from: &[f32]) -> Result<(), Infallible> {
         assert_eq!(to.len(), from.len(), "upload: lengths differ");
         Ok(())
     }
 
-    fn download(&self, to: &mut [f32], from: &[()]) -> Result<(), Infallible> {
+    fn download(&self, to: &mut [f32], from: &S) -> Result<(), Infallible> {
         assert_eq!(to.len(), from.len(), "download: lengths differ");
         Ok(())
     }
 
-    fn upload_pictures(&self, to: &mut [()], from: &[u8]) -> Result<(), Infallible> {
+    fn upload_pictures(&self, to: &mut S, from: &[u8]) -> Result<(), Infallible> {
         assert_eq!(to.len(), from.len(), "upload: lengths differ");
         Ok(())
     }
 
-    fn download_pictures(&self, to: &mut [u8], from: &[()]) -> Result<(), Infallible> {
+    fn download_pictures(&self, to: &mut [u8], from: &S) -> Result<(), Infallible> {
         assert_eq!(to.len(), from.len(), "download: lengths differ");
         Ok(())
     }
 
-    fn tokens_in(run: &mut [()]) -> &mut [()] {
+    fn tokens_in(run: &mut S) -> &mut S {
         run
     }
 
-    fn upload_tokens(&self, to: &mut [()], from: &[u32]) -> Result<(), Infallible> {
+    fn upload_tokens(&self, to: &mut S, from: &[u32]) -> Result<(), Infallible> {
         assert_eq!(to.len(), from.len(), "upload: lengths differ");
         Ok(())
     }
 
-    fn download_tokens(&self, to: &mut [u32], from: &[()]) -> Result<(), Infallible> {
+    fn download_tokens(&self, to: &mut [u32], from: &S) -> Result<(), Infallible> {
         assert_eq!(to.len(), from.len(), "download: lengths differ");
         to.fill(0);
         Ok(())
     }
 
     fn kept_len(&self, numbers: usize) -> usize {
-        if self.watcher.is_some() { numbers } else { self.backend.kept_len(numbers) }
+        self.backend.kept_len(numbers)
     }
 
     fn pictures_together(&self) -> usize {
@@ -127,13 +115,13 @@ impl<B: Backend> Device for Dry<'_, B> {
     }
 }
 
-impl<B: Backend> Attention for Dry<'_, B> {
+impl<B: Backend, S: Floats + ?Sized + 'static> Attention for Dry<'_, B, S> {
     fn attention(
         &self,
-        out: &mut [()],
-        q: &[()],
-        k: &[()],
-        v: &[()],
+        out: &mut S,
+        q: &S,
+        k: &S,
+        v: &S,
         _scale: f32,
         mask: Mask<'_>,
         d: attention::Dims,
@@ -141,58 +129,57 @@ impl<B: Backend> Attention for Dry<'_, B> {
         let numbers = d.batch * d.capacity * d.heads * d.head_width;
         let [k, v] = [k, v].map(|kept| self.kept_numbers(kept.len(), numbers));
         d.check(out.len(), q.len(), k, v, mask);
-        self.tell(Sizes::Attention(d));
         self.count(d.multiply_adds())
     }
 }
 
-impl<B: Backend> Combine for Dry<'_, B> {
-    fn blend(&self, out: &mut [()], a: (&[()], f32), b: (&[()], f32)) -> Result<(), Infallible> {
+impl<B: Backend, S: Floats + ?Sized + 'static> Combine for Dry<'_, B, S> {
+    fn blend(&self, out: &mut S, a: (&S, f32), b: (&S, f32)) -> Result<(), Infallible> {
         assert_eq!([a.0.len(), b.0.len()], [out.len(); 2], "blend: lengths differ");
         Ok(())
     }
 
-    fn add_table(&self, out: &mut [()], x: &[()], table: &[()]) -> Result<(), Infallible> {
+    fn add_table(&self, out: &mut S, x: &S, table: &S) -> Result<(), Infallible> {
         combine::check_table(out.len(), x.len(), table.len());
         Ok(())
     }
 
-    fn gelu(&self, out: &mut [()], x: &[()]) -> Result<(), Infallible> {
+    fn gelu(&self, out: &mut S, x: &S) -> Result<(), Infallible> {
         assert_eq!(out.len(), x.len(), "gelu: lengths differ");
         Ok(())
     }
 
     fn gated(
         &self,
-        out: &mut [()],
-        residual: &[()],
-        x: &[()],
-        gate: PerRow<'_, [()]>,
+        out: &mut S,
+        residual: &S,
+        x: &S,
+        gate: PerRow<'_, S>,
         width: usize,
     ) -> Result<(), Infallible> {
         combine::check_gated(out.len(), residual.len(), x.len(), gate, width);
         Ok(())
     }
 
-    fn scale_rows(&self, out: &mut [()], x: &[()], factors: &[()]) -> Result<(), Infallible> {
+    fn scale_rows(&self, out: &mut S, x: &S, factors: &S) -> Result<(), Infallible> {
         combine::check_scale_rows(out.len(), x.len(), factors.len());
         Ok(())
     }
 
-    fn place_rows(&self, out: &mut [()], x: &[()], d: PlaceDims) -> Result<(), Infallible> {
+    fn place_rows(&self, out: &mut S, x: &S, d: PlaceDims) -> Result<(), Infallible> {
         d.check(out.len(), x.len());
         Ok(())
     }
 
-    fn silu(&self, out: &mut [()], x: &[()]) -> Result<(), Infallible> {
+    fn silu(&self, out: &mut S, x: &S) -> Result<(), Infallible> {
         assert_eq!(out.len(), x.len(), "silu: lengths differ");
         Ok(())
     }
 
     fn embedding(
         &self,
-        out: &mut [()],
-        table: &[()],
+        out: &mut S,
+        table: &S,
         indices: &[u32],
         width: usize,
     ) -> Result<(), Infallible> {
@@ -200,59 +187,47 @@ impl<B: Backend> Combine for Dry<'_, B> {
         Ok(())
     }
 
-    fn codes(
-        &self,
-        out: &mut [()],
-        codebook: &[()],
-        tokens: &[()],
-        width: usize,
-    ) -> Result<(), Infallible> {
+    fn codes(&self, out: &mut S, codebook: &S, tokens: &S, width: usize) -> Result<(), Infallible> {
         combine::check_codes(out.len(), codebook.len(), tokens.len(), width);
         Ok(())
     }
 
-    fn keep_tokens(
-        &self,
-        tokens: &mut [()],
-        given: &[u32],
-        kept: &[bool],
-    ) -> Result<(), Infallible> {
+    fn keep_tokens(&self, tokens: &mut S, given: &[u32], kept: &[bool]) -> Result<(), Infallible> {
         combine::check_kept(tokens.len(), given.len(), kept.len());
         Ok(())
     }
 
-    fn copy(&self, out: &mut [()], x: &[()]) -> Result<(), Infallible> {
+    fn copy(&self, out: &mut S, x: &S) -> Result<(), Infallible> {
         assert_eq!(out.len(), x.len(), "copy: lengths differ");
         Ok(())
     }
 }
 
-impl<B: Backend> Conv2d for Dry<'_, B> {
+impl<B: Backend, S: Floats + ?Sized + 'static> Conv2d for Dry<'_, B, S> {
     fn conv2d_scratch(&self, d: conv2d::Dims) -> usize {
         self.backend.conv2d_scratch(d)
     }
 
     fn conv2d(
         &self,
-        out: &mut [()],
-        x: &[()],
+        out: &mut S,
+        x: &S,
         weight: DryMatrix,
-        bias: &[()],
-        residual: Option<&[()]>,
-        _scratch: &mut [()],
+        bias: &S,
+        residual: Option<&S>,
+        _scratch: &mut S,
         d: conv2d::Dims,
     ) -> Result<(), Infallible> {
-        d.check(out.len(), x.len(), weight.0, bias.len(), residual.map(<[()]>::len));
-        self.tell(Sizes::Conv2d(d));
+        d.check(out.len(), x.len(), weight.0, bias.len(), residual.map(S::len));
         self.count(d.multiply_adds())
     }
 }
 
-impl<B: Backend> CrossEntropy for Dry<'_, B> {
+impl<B: Backend, S: Floats + ?Sized + 'static> CrossEntropy for Dry<'_, B, S> {
     fn cross_entropy(
         &self,
-        out: &mut [()],
-        logits: &[()],
+        out: &mut S,
+        logits: &S,
         targets: &[u32],
         _smoothing: f32,
     ) -> Result<(), Infallible> {
@@ -261,46 +236,45 @@ impl<B: Backend> CrossEntropy for Dry<'_, B> {
     }
 }
 
-impl<B: Backend> Draw for Dry<'_, B> {
+impl<B: Backend, S: Floats + ?Sized + 'static> Draw for Dry<'_, B, S> {
     fn draw(
         &self,
-        tokens: &mut [()],
-        mixture: Option<Mixture<'_, [()]>>,
-        logits: &[()],
-        unconditional: Option<&[()]>,
+        tokens: &mut S,
+        mixture: Option<Mixture<'_, S>>,
+        logits: &S,
+        unconditional: Option<&S>,
         _settings: &Settings<'_>,
         d: draw::Dims,
     ) -> Result<(), Infallible> {
         let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);
-        d.check(tokens.len(), lengths, logits.len(), unconditional.map(<[()]>::len));
+        d.check(tokens.len(), lengths, logits.len(), unconditional.map(S::len));
         Ok(())
     }
 }
 
-impl<B: Backend> GroupNorm for Dry<'_, B> {
+impl<B: Backend, S: Floats + ?Sized + 'static> GroupNorm for Dry<'_, B, S> {
     fn group_norm(
         &self,
-        out: &mut [()],
-        x: &[()],
-        weight: &[()],
-        bias: &[()],
+        out: &mut S,
+        x: &S,
+        weight: &S,
+        bias: &S,
         _eps: f32,
         _activation: Activation,
         d: group_norm::Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), x.len(), weight.len(), bias.len());
-        self.tell(Sizes::GroupNorm(d));
         Ok(())
     }
 }
 
-impl<B: Backend> LayerNorm for Dry<'_, B> {
+impl<B: Backend, S: Floats + ?Sized + 'static> LayerNorm for Dry<'_, B, S> {
     fn layer_norm(
         &self,
-        out: &mut [()],
-        x: &[()],
-        scale: PerRow<'_, [()]>,
-        shift: PerRow<'_, [()]>,
+        out: &mut S,
+        x: &S,
+        scale: PerRow<'_, S>,
+        shift: PerRow<'_, S>,
         _eps: f32,
         d: layer_norm::Dims,
     ) -> Result<(), Infallible> {
@@ -309,27 +283,27 @@ impl<B: Backend> LayerNorm for Dry<'_, B> {
     }
 }
 
-impl<B: Backend> Linear for Dry<'_, B> {
+impl<B: Backend, S: Floats + ?Sized + 'static> Linear for Dry<'_, B, S> {
     fn linear(
         &self,
-        out: &mut [()],
-        x: &[()],
+        out: &mut S,
+        x: &S,
         weight: DryMatrix,
-        bias: Option<&[()]>,
-        _epilogue: Epilogue<'_, [()]>,
+        bias: Option<&S>,
+        _epilogue: Epilogue<'_, S>,
         d: linear::Dims,
     ) -> Result<(), Infallible> {
-        d.check(out.len(), x.len(), weight.0, bias.map(<[()]>::len));
+        d.check(out.len(), x.len(), weight.0, bias.map(S::len));
         self.count(d.multiply_adds())
     }
 }
 
-impl<B: Backend> NearestCode for Dry<'_, B> {
+impl<B: Backend, S: Floats + ?Sized + 'static> NearestCode for Dry<'_, B, S> {
     fn nearest_code(
         &self,
-        tokens: &mut [()],
-        x: &[()],
-        codebook: &[()],
+        tokens: &mut S,
+        x: &S,
+        codebook: &S,
         _distance: Distance,
         d: nearest_code::Dims,
     ) -> Result<(), Infallible> {
@@ -338,31 +312,33 @@ impl<B: Backend> NearestCode for Dry<'_, B> {
     }
 }
 
-impl<B: Backend> Pool for Dry<'_, B> {
-    fn max_pool(&self, out: &mut [()], x: &[()], d: pool::Dims) -> Result<(), Infallible> {
+impl<B: Backend, S: Floats + ?Sized + 'static> Pool for Dry<'_, B, S> {
+    fn max_pool(&self, out: &mut S, x: &S, d: pool::Dims) -> Result<(), Infallible> {
         d.check(out.len(), x.len());
         Ok(())
     }
 
-    fn average_pool(&self, out: &mut [()], x: &[()], d: pool::Dims) -> Result<(), Infallible> {
+    fn average_pool(&self, out: &mut S, x: &S, d: pool::Dims) -> Result<(), Infallible> {
         d.check(out.len(), x.len());
         Ok(())
     }
 }
 
-impl<B: Backend + RectangularConv2d> RectangularConv2d for Dry<'_, B> {
+impl<B: Backend + RectangularConv2d, S: Floats + ?Sized + 'static> RectangularConv2d
+    for Dry<'_, B, S>
+{
     fn rectangular_conv2d_scratch(&self, d: rectangular_conv2d::Dims) -> usize {
         self.backend.rectangular_conv2d_scratch(d)
     }
 
     fn rectangular_conv2d(
         &self,
-        out: &mut [()],
-        x: &[()],
+        out: &mut S,
+        x: &S,
         weight: DryMatrix,
-        bias: &[()],
+        bias: &S,
         _activation: rectangular_conv2d::Activation,
-        _scratch: &mut [()],
+        _scratch: &mut S,
         d: rectangular_conv2d::Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), x.len(), weight.0, bias.len());
@@ -370,18 +346,18 @@ impl<B: Backend + RectangularConv2d> RectangularConv2d for Dry<'_, B> {
     }
 }
 
-impl<B: Backend> Refine for Dry<'_, B> {
+impl<B: Backend, S: Floats + ?Sized + 'static> Refine for Dry<'_, B, S> {
     fn refine_scratch(&self, d: refine::Dims) -> usize {
         self.backend.refine_scratch(d)
     }
 
     fn refine(
         &self,
-        latents: &mut [()],
+        latents: &mut S,
         codes: Codes<'_, Self>,
         refinement: Refinement<'_, Self>,
         _change: Change,
-        _scratch: &mut [()],
+        _scratch: &mut S,
         d: refine::Dims,
     ) -> Result<(), Infallible> {
         let Refinement { weight, bias, ratio } = refinement;
@@ -390,34 +366,34 @@ impl<B: Backend> Refine for Dry<'_, B> {
     }
 }
 
-impl<B: Backend> Resize for Dry<'_, B> {
-    fn bicubic(&self, out: &mut [()], x: &[()], d: resize::Dims) -> Result<(), Infallible> {
+impl<B: Backend, S: Floats + ?Sized + 'static> Resize for Dry<'_, B, S> {
+    fn bicubic(&self, out: &mut S, x: &S, d: resize::Dims) -> Result<(), Infallible> {
         d.check(out.len(), x.len());
         Ok(())
     }
 
-    fn area(&self, out: &mut [()], x: &[()], d: resize::Dims) -> Result<(), Infallible> {
+    fn area(&self, out: &mut S, x: &S, d: resize::Dims) -> Result<(), Infallible> {
         d.check(out.len(), x.len());
         Ok(())
     }
 }
 
-impl<B: Backend> SplitQkv for Dry<'_, B> {
+impl<B: Backend, S: Floats + ?Sized + 'static> SplitQkv for Dry<'_, B, S> {
     fn split_qkv(
         &self,
-        q: &mut [()],
-        k: &mut [()],
-        v: &mut [()],
-        qkv: &[()],
-        biases: Option<[&[()]; 2]>,
-        normalisation: Normalisation<'_, [()]>,
+        q: &mut S,
+        k: &mut S,
+        v: &mut S,
+        qkv: &S,
+        biases: Option<[&S; 2]>,
+        normalisation: Normalisation<'_, S>,
         d: split_qkv::Dims,
     ) -> Result<(), Infallible> {
         let scale = match normalisation {
             Normalisation::None => None,
             Normalisation::UnitLength { scale } => Some(scale.len()),
         };
-        let biases = biases.map(|biases| biases.map(<[()]>::len));
+        let biases = biases.map(|biases| biases.map(S::len));
         let numbers = d.batch * d.capacity * d.width();
         let kept = [k.len(), v.len()].map(|length| self.kept_numbers(length, numbers));
         d.check(q.len(), kept, qkv.len(), biases, scale);

@@ -9,18 +9,16 @@ mod of_pictures;
 mod of_rows;
 
 use core::cell::RefCell;
-use core::convert::Infallible;
 use core::fmt;
 
-use var_kernel::dry::Dry;
 use var_kernel::memory::{Device, Floats};
 use var_kernel::model::weights::Source;
-use var_kernel::ops::{Backend, Combine, PerRow};
+use var_kernel::ops::{Backend, PerRow};
 
 use super::combine::Part;
 use super::span::{Region, Span};
 use super::tape::{Node, Table, Tape};
-use super::{Mirrored, TrainBackend};
+use super::{Mirrored, Recordable};
 
 /// Runs the operations of `B` and writes them on a tape.
 ///
@@ -68,7 +66,7 @@ impl<'a, B: Device> Clone for Recorded<'a, B> {
 
 impl<'a, B: Device> Copy for Recorded<'a, B> {}
 
-impl<'r, B: TrainBackend> Recording<'r, B> {
+impl<'r, B: Recordable> Recording<'r, B> {
     /// Records what `backend` does over `values`, the memory of the arena, and `weights`.
     pub fn new(backend: &'r B, values: &B::Slice, weights: &B::Slice) -> Self {
         let (values, weights) = (Place::of::<B>(values), Place::of::<B>(weights));
@@ -134,7 +132,7 @@ pub trait Detach: Backend {
     ) -> Result<(), Self::Error>;
 }
 
-impl<B: TrainBackend> Detach for Recording<'_, B> {
+impl<B: Recordable> Detach for Recording<'_, B> {
     type Plain = B;
 
     fn detached(&self) -> &B {
@@ -151,19 +149,6 @@ impl<B: TrainBackend> Detach for Recording<'_, B> {
         let operands = vec![(self.span(x), 1.0)];
         self.note(Node::Blend { out: self.span(out), operands });
         self.backend.copy(out, value)
-    }
-}
-
-impl<B: Backend> Detach for Dry<'_, B> {
-    type Plain = Self;
-
-    fn detached(&self) -> &Self {
-        self
-    }
-
-    fn straight_through(&self, out: &mut [()], value: &[()], x: &[()]) -> Result<(), Infallible> {
-        assert_eq!(out.len(), x.len(), "straight_through: lengths differ");
-        self.copy(out, value)
     }
 }
 
@@ -208,6 +193,10 @@ impl<B: Device> Device for Recording<'_, B> {
     fn end_turn(&self) {
         self.tape.borrow_mut().end_turn();
     }
+
+    fn section(&self, work: &mut dyn FnMut() -> Result<(), B::Error>) -> Result<(), B::Error> {
+        self.backend.section(work)
+    }
 }
 
 /// Flat weights by name, for a recording.
@@ -225,7 +214,7 @@ impl<'r, 'a, B: Device, W> RecordedSource<'r, 'a, B, W> {
     }
 }
 
-impl<'a, 'q, B: TrainBackend, W: Source<'a, B>> Source<'a, Recording<'q, B>>
+impl<'a, 'q, B: Recordable, W: Source<'a, B>> Source<'a, Recording<'q, B>>
     for RecordedSource<'_, 'a, B, W>
 {
     type Error = W::Error;

@@ -10,10 +10,10 @@ use var_kernel::ops::refine::{self, Change, Codes, Refine, Refinement};
 use var_kernel::ops::resize::{self, Resize};
 
 use super::{Recorded, Recording};
-use crate::grad::TrainBackend;
+use crate::grad::Recordable;
 use crate::grad::tape::Node;
 
-impl<B: TrainBackend> Conv2d for Recording<'_, B> {
+impl<B: Recordable> Conv2d for Recording<'_, B> {
     fn conv2d_scratch(&self, d: conv2d::Dims) -> usize {
         self.backend.conv2d_scratch(d)
     }
@@ -40,7 +40,7 @@ impl<B: TrainBackend> Conv2d for Recording<'_, B> {
     }
 }
 
-impl<B: TrainBackend> GroupNorm for Recording<'_, B> {
+impl<B: Recordable> GroupNorm for Recording<'_, B> {
     fn group_norm(
         &self,
         out: &mut B::Slice,
@@ -64,7 +64,7 @@ impl<B: TrainBackend> GroupNorm for Recording<'_, B> {
     }
 }
 
-impl<B: TrainBackend> Resize for Recording<'_, B> {
+impl<B: Recordable> Resize for Recording<'_, B> {
     fn bicubic(&self, out: &mut B::Slice, x: &B::Slice, d: resize::Dims) -> Result<(), B::Error> {
         self.note(Node::Bicubic { out: self.span(out), x: self.span(x), d });
         self.backend.bicubic(out, x, d)
@@ -78,7 +78,7 @@ impl<B: TrainBackend> Resize for Recording<'_, B> {
 
 /// The quantizer's step in one changes latents in place, which no tape can take back; who wants gradients
 /// asks for its parts: [`Quantizer::contribution`](var_kernel::model::Quantizer::contribution).
-impl<B: TrainBackend> Refine for Recording<'_, B> {
+impl<B: Recordable> Refine for Recording<'_, B> {
     fn refine_scratch(&self, d: refine::Dims) -> usize {
         self.backend.refine_scratch(d)
     }
@@ -98,7 +98,7 @@ impl<B: TrainBackend> Refine for Recording<'_, B> {
     }
 }
 
-impl<B: TrainBackend> FeatureDistance for Recording<'_, B> {
+impl<B: Recordable> FeatureDistance for Recording<'_, B> {
     fn feature_distance(
         &self,
         out: &mut B::Slice,
@@ -113,14 +113,14 @@ impl<B: TrainBackend> FeatureDistance for Recording<'_, B> {
     }
 }
 
-impl<B: TrainBackend> LeakyRelu for Recording<'_, B> {
+impl<B: Recordable> LeakyRelu for Recording<'_, B> {
     fn leaky_relu(&self, out: &mut B::Slice, x: &B::Slice, slope: f32) -> Result<(), B::Error> {
         self.note(Node::LeakyRelu { out: self.span(out), x: self.span(x), slope });
         self.backend.leaky_relu(out, x, slope)
     }
 }
 
-impl<B: TrainBackend> MaxPool for Recording<'_, B> {
+impl<B: Recordable> MaxPool for Recording<'_, B> {
     fn max_pool(
         &self,
         out: &mut B::Slice,

@@ -11,10 +11,10 @@ use var_kernel::ops::nearest_code::{self, Distance, NearestCode};
 use var_kernel::ops::split_qkv::{self, Normalisation, SplitQkv};
 
 use super::{Recorded, Recording};
-use crate::grad::TrainBackend;
+use crate::grad::Recordable;
 use crate::grad::tape::Node;
 
-impl<B: TrainBackend> Combine for Recording<'_, B> {
+impl<B: Recordable> Combine for Recording<'_, B> {
     fn blend(
         &self,
         out: &mut B::Slice,
@@ -126,7 +126,7 @@ impl<B: TrainBackend> Combine for Recording<'_, B> {
     }
 }
 
-impl<B: TrainBackend> LayerNorm for Recording<'_, B> {
+impl<B: Recordable> LayerNorm for Recording<'_, B> {
     fn layer_norm(
         &self,
         out: &mut B::Slice,
@@ -148,7 +148,7 @@ impl<B: TrainBackend> LayerNorm for Recording<'_, B> {
     }
 }
 
-impl<B: TrainBackend> Linear for Recording<'_, B> {
+impl<B: Recordable> Linear for Recording<'_, B> {
     /// # Panics
     /// For an epilogue whose gradient wants the sum before it, which only an arena that keeps has.
     fn linear(
@@ -179,7 +179,7 @@ impl<B: TrainBackend> Linear for Recording<'_, B> {
     }
 }
 
-impl<B: TrainBackend> SplitQkv for Recording<'_, B> {
+impl<B: Recordable> SplitQkv for Recording<'_, B> {
     fn split_qkv(
         &self,
         q: &mut B::Slice,
@@ -205,7 +205,7 @@ impl<B: TrainBackend> SplitQkv for Recording<'_, B> {
     }
 }
 
-impl<B: TrainBackend> Attention for Recording<'_, B> {
+impl<B: Recordable> Attention for Recording<'_, B> {
     fn attention(
         &self,
         out: &mut B::Slice,
@@ -226,7 +226,7 @@ impl<B: TrainBackend> Attention for Recording<'_, B> {
     }
 }
 
-impl<B: TrainBackend> CrossEntropy for Recording<'_, B> {
+impl<B: Recordable> CrossEntropy for Recording<'_, B> {
     fn cross_entropy(
         &self,
         out: &mut B::Slice,
@@ -246,7 +246,7 @@ impl<B: TrainBackend> CrossEntropy for Recording<'_, B> {
     }
 }
 
-impl<B: TrainBackend> NearestCode for Recording<'_, B> {
+impl<B: Recordable> NearestCode for Recording<'_, B> {
     fn nearest_code(
         &self,
         tokens: &mut B::Tokens,
@@ -259,7 +259,7 @@ impl<B: TrainBackend> NearestCode for Recording<'_, B> {
     }
 }
 
-impl<B: TrainBackend> Draw for Recording<'_, B> {
+impl<B: Recordable> Draw for Recording<'_, B> {
     fn draw(
         &self,
         tokens: &mut B::Tokens,

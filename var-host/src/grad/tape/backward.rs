@@ -6,7 +6,7 @@ use var_kernel::ops::split_qkv::Normalisation;
 
 use super::node::Node;
 use crate::grad::group_norm::Forward;
-use crate::grad::memory::{Gradients, Memory};
+use crate::grad::memory::{Gradients, Here};
 use crate::grad::span::Span;
 use crate::grad::{TrainBackend, sums};
 
@@ -15,7 +15,7 @@ impl Node {
     pub(super) fn backward<B: TrainBackend>(
         &self,
         b: &B,
-        m: &mut Memory<'_, B::Slice>,
+        m: &mut Here<'_, '_, B::Slice>,
     ) -> Result<(), B::Error> {
         match *self {
             Self::Blend { out, ref operands } => {
@@ -213,7 +213,7 @@ impl Node {
 /// `dx += factor · dout`
 fn add<B: TrainBackend>(
     b: &B,
-    m: &mut Memory<'_, B::Slice>,
+    m: &mut Here<'_, '_, B::Slice>,
     x: Span,
     out: Span,
     factor: f32,
@@ -227,7 +227,7 @@ fn add<B: TrainBackend>(
 /// The gradient of what was added to every row, or to every run of rows: `dx += Σᵣ dout[r]`.
 fn add_rows<B: TrainBackend>(
     b: &B,
-    m: &mut Memory<'_, B::Slice>,
+    m: &mut Here<'_, '_, B::Slice>,
     x: Span,
     out: Span,
 ) -> Result<(), B::Error> {

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `node` | one operation: what it read and wrote |
 //! | `backward` | its gradients |
+//! | `plan` | where the gradients of values lie |
 //! | `replay` | the operation itself, once more |
 
 mod backward;
 mod node;
+mod plan;
 mod replay;
 
 use core::ops::Range;
@@ -15,9 +17,10 @@ use core::ops::Range;
 use var_kernel::memory::Floats;
 
 use super::TrainBackend;
-use super::memory::Memory;
+use super::memory::{Here, Memory};
 use super::span::{Region, Span};
 pub(super) use node::{Node, Table};
+pub use plan::GradientPlan;
 
 /// The operations of a forward pass, in their order.
 #[derive(Debug, Default)]
@@ -108,7 +111,8 @@ impl Tape {
     /// Adds the gradients of everything that led to the outputs whose gradients are set, last
     /// operation first.
     ///
-    /// Before, the gradients of values must be 0 but for those outputs'; those of weights are added to.
+    /// Before, the gradients of values are begun ([`GradientPlan::begin`]) and those of the outputs set;
+    /// those of weights are added to.
     ///
     /// # Errors
     /// Only the device's own.
@@ -120,20 +124,52 @@ impl Tape {
         b: &B,
         memory: &mut Memory<'_, B::Slice>,
     ) -> Result<(), B::Error> {
-        assert_eq!(memory.values.len(), memory.value_gradients.len(), "gradients mirror values");
+        self.backward_over(b, memory, 0..self.nodes.len())
+    }
+
+    /// How many operations there are.
+    pub fn operations(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The runs of weights that operations read, each with the operation's number.
+    pub fn reads_of_weights(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let of_node = |(number, node): (usize, &Node)| {
+            let weights = node.inputs().into_iter().filter(|span| span.region == Region::Weights);
+            weights.map(move |span| (span.start..span.end(), number))
+        };
+        self.nodes.iter().enumerate().flat_map(of_node)
+    }
+
+    /// The part of [`Tape::backward`] that is the gradients of some operations: stretches that follow
+    /// each other, the last operations first, come to the same.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// As [`Tape::backward`].
+    pub fn backward_over<B: TrainBackend>(
+        &self,
+        b: &B,
+        memory: &mut Memory<'_, B::Slice>,
+        operations: Range<usize>,
+    ) -> Result<(), B::Error> {
+        let (wanted, has) = (memory.plan.floats(), memory.value_gradients.len());
+        assert!(has >= wanted, "tape: {wanted} gradients of values wanted, room for {has}");
         let wanted = self.scratch(b);
         assert!(memory.scratch.len() >= wanted, "tape: {wanted} floats of scratch memory wanted");
-        let mut turns = self.turns.iter().rev().peekable();
-        for number in (0..self.nodes.len()).rev() {
-            if let Some(turn) = turns.next_if(|turn| turn.nodes.end == number + 1) {
+        for number in operations.rev() {
+            if let Some(turn) = self.turns.iter().find(|turn| turn.nodes.end == number + 1) {
                 self.restore(b, turn, memory)?;
             }
-            self.nodes[number].backward(b, memory)?;
+            memory.plan.begin_of(b, number, memory.value_gradients)?;
+            self.nodes[number].backward(b, &mut Here { memory, number })?;
         }
         Ok(())
     }
 
-    /// Computes anew what a turn has given away; its gradients are 0 again.
+    /// Computes anew what a turn has given away.
     fn restore<B: TrainBackend>(
         &self,
         b: &B,
@@ -141,12 +177,8 @@ impl Tape {
         memory: &mut Memory<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         for node in &self.nodes[turn.nodes.clone()] {
-            let mut given_away = node.outs().iter().filter(|out| turn.gives_away(out)).peekable();
-            if given_away.peek().is_some() {
+            if node.outs().iter().any(|out| turn.gives_away(out)) {
                 node.replay(b, memory.values, memory.weights)?;
-            }
-            for out in given_away {
-                b.fill(out.of_mut(memory.value_gradients), 0.0)?;
             }
         }
         Ok(())

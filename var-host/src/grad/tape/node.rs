@@ -176,4 +176,46 @@ impl Node {
             Self::PlaceRows { .. } => &[],
         }
     }
+
+    /// What it wrote, whole or a part.
+    pub(super) fn written(&self) -> &[Span] {
+        match self {
+            Self::PlaceRows { out, .. } => core::slice::from_ref(out),
+            _ => self.outs(),
+        }
+    }
+
+    /// What it read that its gradients are added to those of.
+    pub(super) fn inputs(&self) -> Vec<Span> {
+        match *self {
+            Self::Blend { ref operands, .. } => operands.iter().map(|(x, _)| *x).collect(),
+            Self::AddTable { x, table, .. } => vec![x, table],
+            Self::Gated { residual, x, gate, .. } => vec![residual, x, gate.span],
+            Self::Embedding { table, .. } => vec![table],
+            Self::LayerNorm { x, scale, shift, .. } => vec![x, scale.span, shift.span],
+            Self::Linear { x, weight, bias, table, .. } => {
+                [Some(x), Some(weight), bias, table].into_iter().flatten().collect()
+            }
+            Self::SplitQkv { qkv, biases, scale, .. } => [Some(qkv), scale]
+                .into_iter()
+                .flatten()
+                .chain(biases.into_iter().flatten())
+                .collect(),
+            Self::Attention { operands, .. } => operands.to_vec(),
+            Self::CrossEntropy { logits, .. } => vec![logits],
+            Self::FeatureDistance { operands: [a, ..], .. } => vec![a],
+            Self::Conv2d { x, weight, bias, residual, .. } => {
+                [Some(x), Some(weight), Some(bias), residual].into_iter().flatten().collect()
+            }
+            Self::GroupNorm { x, weight, bias, .. } => vec![x, weight, bias],
+            Self::Gelu { x, .. }
+            | Self::Silu { x, .. }
+            | Self::ScaleRows { x, .. }
+            | Self::PlaceRows { x, .. }
+            | Self::LeakyRelu { x, .. }
+            | Self::MaxPool { x, .. }
+            | Self::Bicubic { x, .. }
+            | Self::Area { x, .. } => vec![x],
+        }
+    }
 }

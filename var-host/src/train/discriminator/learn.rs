@@ -4,15 +4,16 @@
 use core::cell::Cell;
 
 use var_kernel::arena::Arena;
-use var_kernel::dry::{Dry, Lengths};
+use var_kernel::dry::Dry;
 use var_kernel::memory::Floats;
 use var_kernel::model::weights::Maps;
 
-use super::{Discriminator, DiscriminatorConfig};
-use crate::grad::{Memory, RecordedSource, Recording, TrainBackend};
-use crate::model::listing::Listing;
+use super::{Discriminator, DiscriminatorConfig, tensors};
+use crate::grad::{
+    GradientPlan, Memory, Recordable, RecordedSource, Recording, Span, Tape, TrainBackend,
+};
 use crate::train::parameters::Layout;
-use crate::train::room::{Needs, Room};
+use crate::train::room::{Needs, Room, nowhere};
 
 /// What the judgements of some pictures ought to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,18 +49,57 @@ impl Aim {
     }
 }
 
+/// A judgement on the tape.
+struct Judged {
+    tape: Tape,
+    plan: GradientPlan,
+    pictures: Span,
+    judgements: Span,
+    /// Floats of values it took.
+    values: usize,
+}
+
+/// Records the judgement of `pictures`, whose gradient is wanted or not.
+fn record<B: Recordable>(
+    b: &B,
+    config: DiscriminatorConfig,
+    layout: &Layout,
+    weights: &B::Slice,
+    values: &mut B::Slice,
+    (pictures, maps): (&B::Slice, Maps),
+    wanted: bool,
+) -> Result<Judged, B::Error> {
+    let recording = Recording::new(b, values, weights);
+    let (kept, peak) = <(Cell<_>, Cell<_>)>::default();
+    let (input, out, data) = {
+        let mut source = RecordedSource::new(&recording, layout.source(b, weights));
+        let network = Discriminator::bind(&mut source, config).expect("a layout of this network");
+        let mut arena = Arena::keeping(values, &kept).measuring(&peak);
+        let input = arena.take(pictures.len());
+        b.copy(input, pictures)?;
+        let data = if wanted { 0 } else { kept.get() };
+        let out = arena.take(config.judgements(maps));
+        b.section(&mut || network.forward(&recording, out, input, maps, &mut arena))?;
+        (recording.span(input), recording.span(out), data)
+    };
+    let tape = recording.into_tape();
+    let plan = tape.plan(data, &[out], if wanted { core::slice::from_ref(&input) } else { &[] });
+    Ok(Judged { tape, plan, pictures: input, judgements: out, values: peak.get() })
+}
+
 /// How much memory the judgement of pictures takes with its gradients.
 pub fn needs<B: TrainBackend>(b: &B, config: DiscriminatorConfig, maps: Maps) -> Needs {
-    let scratch = Cell::new(0);
-    let watcher = |sizes| scratch.set(scratch.get().max(Needs::scratch_of(b, sizes)));
-    let dry = Dry::new(b).watched(&watcher);
-    let Ok(network) = Discriminator::bind(&mut Listing::default(), config);
-    let (mut lengths, kept, peak): (Lengths, _, _) = ([(); usize::MAX], Cell::new(0), Cell::new(0));
-    let mut arena = Arena::keeping(&mut lengths[..], &kept).measuring(&peak);
-    let pictures = arena.take(3 * maps.cells());
-    let out = arena.take(config.judgements(maps));
-    let Ok(()) = network.forward(&dry, out, pictures, maps, &mut arena);
-    Needs { values: peak.get(), scratch: scratch.get() }
+    let layout = Layout::new(tensors(config));
+    let dry = Dry::with_places(b);
+    // That of the pictures takes more than that of the weights.
+    let [of_weights, of_pictures] = [false, true].map(|wanted| {
+        let [weights, values] = nowhere(&layout);
+        let (pictures, values) = values.split_at_mut(3 * maps.cells());
+        let pictures = (&*pictures, maps);
+        let Ok(judged) = record(&dry, config, &layout, weights, values, pictures, wanted);
+        Needs::of(b, judged.values, &judged.tape, &judged.plan)
+    });
+    Needs { gradients: of_weights.gradients.max(of_pictures.gradients), ..of_pictures }
 }
 
 /// The loss of judging `pictures` with this aim; its gradient is **added** to `weight_gradients`.
@@ -113,36 +153,25 @@ fn pass<B: TrainBackend>(
     (pictures, maps): (&B::Slice, Maps),
     aim: Aim,
 ) -> Result<f64, B::Error> {
-    let recording = Recording::new(b, room.values, weights);
-    let kept = Cell::new(0);
-    let (input, out, judgements, data) = {
-        let mut source = RecordedSource::new(&recording, layout.source(b, weights));
-        let network = Discriminator::bind(&mut source, config).expect("a layout of this network");
-        let mut arena = Arena::keeping(room.values, &kept);
-        let input = arena.take(pictures.len());
-        b.copy(input, pictures)?;
-        let data = if picture_gradient.is_some() { 0 } else { kept.get() };
-        let out = arena.take(config.judgements(maps));
-        network.forward(&recording, out, input, maps, &mut arena)?;
-        let mut judgements = vec![0.0; out.len()];
-        b.download(&mut judgements, out)?;
-        (recording.span(input), recording.span(out), judgements, data)
-    };
-    let tape = recording.into_tape();
+    let wanted = picture_gradient.is_some();
+    let judged = record(b, config, layout, weights, room.values, (pictures, maps), wanted)?;
+    let Judged { tape, plan, .. } = &judged;
+    let mut judgements = vec![0.0; judged.judgements.length];
+    b.download(&mut judgements, judged.judgements.of(room.values))?;
     let (loss, slopes) = aim.mean(&judgements);
-    b.fill(room.gradients.range_mut(0..kept.get()), 0.0)?;
-    b.upload(out.of_mut(room.gradients), &slopes)?;
+    plan.begin(b, room.gradients)?;
+    b.upload(plan.of(judged.judgements).of_mut(room.gradients), &slopes)?;
     let mut memory = Memory {
         values: room.values,
         weights,
         value_gradients: room.gradients,
+        plan,
         weight_gradients,
-        data,
         scratch: room.scratch,
     };
-    tape.backward(b, &mut memory)?;
+    b.section(&mut || tape.backward(b, &mut memory))?;
     if let Some(gradient) = picture_gradient {
-        b.copy(gradient, input.of(room.gradients))?;
+        b.copy(gradient, plan.of(judged.pictures).of(room.gradients))?;
     }
     Ok(loss)
 }

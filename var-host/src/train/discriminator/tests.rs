@@ -19,7 +19,7 @@ fn with<R>(work: impl FnOnce(&Cpu<'_>, &Layout, &mut [f32], &mut Room<'_, [f32]>
     let mut weights = vec![0.0; layout.floats()];
     initialise::convolutional(&mut weights, &layout, 1.0, 5);
     let needs = needs(&cpu, CONFIG, MAPS);
-    let mut memory = [needs.values, needs.values, needs.scratch].map(|n| vec![f32::NAN; n]);
+    let mut memory = [needs.values, needs.gradients, needs.scratch].map(|n| vec![f32::NAN; n]);
     let [values, gradients, scratch] = &mut memory;
     work(&cpu, &layout, &mut weights, &mut Room { values, gradients, scratch })
 }

@@ -114,14 +114,9 @@ impl Home for OnCard {
         if ranks.size() == 1 {
             return Ok(());
         }
-        if let Some(group) = group {
-            group.begin_sum(numbers)?;
-            // A rank that is gone never joins in: only the ranks themselves hear of it.
-            while !group.is_done()? {
-                ranks.check()?;
-                thread::sleep(BETWEEN_LOOKS);
-            }
-            return Ok(());
+        if group.is_some() {
+            Self::begin_sum(cuda, group, numbers)?;
+            return Self::end_sums(group, ranks);
         }
         let (length, mut there) = (numbers.len(), Vec::new());
         for start in (0..length).step_by(SENT_TOGETHER) {
@@ -132,6 +127,28 @@ impl Home for OnCard {
             cuda.upload(run, &there)?;
         }
         Ok(())
+    }
+
+    fn begins_sums(group: &Option<Group>) -> bool {
+        group.is_some()
+    }
+
+    fn begin_sum<'d>(
+        _: &Self::Device<'d>,
+        group: &mut Option<Group>,
+        run: &mut Remote,
+    ) -> Result<(), <Self::Device<'d> as Device>::Error> {
+        group.as_mut().expect("the cards have joined").begin_sum(run)
+    }
+
+    fn end_sums(group: &mut Option<Group>, ranks: &dyn Ranks) -> Result<(), TrainError> {
+        let Some(group) = group else { return Ok(()) };
+        // A rank that is gone never joins in: only the ranks themselves hear of it.
+        while !group.is_done()? {
+            ranks.check()?;
+            thread::sleep(BETWEEN_LOOKS);
+        }
+        Ok(group.end_sums()?)
     }
 
     fn free(cuda: &Cuda) -> Option<u64> {

@@ -11,7 +11,7 @@ use core::ops::{Deref, DerefMut};
 use std::borrow::Cow;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::memory::Floats;
+use var_kernel::memory::{Device, Floats};
 
 use super::parameters::Layout;
 use super::{Precision, TrainError};
@@ -107,6 +107,35 @@ pub trait Home: 'static {
         ranks: &dyn Ranks,
         numbers: &mut Self::Numbers,
     ) -> Result<(), TrainError>;
+
+    /// Whether [`Home::begin_sum`] can be asked for; by default it cannot.
+    fn begins_sums(group: &Self::Group) -> bool {
+        let _ = group;
+        false
+    }
+
+    /// Begins to add up a run of all ranks while the device computes something else; until
+    /// [`Home::end_sums`] nobody touches it.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    fn begin_sum<'d>(
+        d: &Self::Device<'d>,
+        group: &mut Self::Group,
+        run: &mut Self::Slice,
+    ) -> Result<(), <Self::Device<'d> as Device>::Error> {
+        let _ = (d, group, run);
+        unreachable!("sums cannot begin early here")
+    }
+
+    /// Returns when all sums that were begun are there.
+    ///
+    /// # Errors
+    /// If another rank cannot be reached.
+    fn end_sums(group: &mut Self::Group, ranks: &dyn Ranks) -> Result<(), TrainError> {
+        let _ = (group, ranks);
+        Ok(())
+    }
 
     /// Bytes that a run may take; none if that cannot be told.
     fn free(d: &Self::Device<'_>) -> Option<u64>;

@@ -9,6 +9,7 @@ use super::critic::{self, Critic};
 use super::pixels::{self, Differences};
 use super::trainer::Trainer;
 use crate::grad::{ResizeBackward, Sums};
+use crate::train::buckets::{BUCKET, Overlap};
 use crate::train::codebook::{Residuals, Spread};
 use crate::train::discriminator::{self, Aim};
 use crate::train::home::Home;
@@ -31,7 +32,8 @@ impl Learnt {
 }
 
 impl<H: Home> Trainer<H> {
-    /// Adds the gradients of one part, its losses times its images, and its features.
+    /// Adds the gradients of one part, its losses times its images, and its features; `sums_begin`: and
+    /// begins to add the gradients up over ranks.
     pub(super) fn learn_part(
         &mut self,
         d: &H::Device<'_>,
@@ -39,6 +41,7 @@ impl<H: Home> Trainer<H> {
         originals: &[f32],
         adversarial: f32,
         learnt: &mut Learnt,
+        sums_begin: bool,
     ) -> Result<(), TrainError> {
         let (config, layout, weights) = (self.config, &self.layout, &*self.weights);
         let images = originals.len() / (3 * config.side() * config.side());
@@ -54,7 +57,7 @@ impl<H: Home> Trainer<H> {
         let Learnt { residuals, sums } = learnt;
 
         let pictures = step.pictures.of(room.values);
-        let gradient = step.pictures.of_mut(room.gradients);
+        let gradient = step.plan.of(step.pictures).of_mut(room.gradients);
         let mut of_pixels = vec![0.0; originals.len()];
         let mut on_host = vec![0.0; originals.len()];
         d.download(&mut on_host, pictures).map_err(Into::into)?;
@@ -107,7 +110,7 @@ impl<H: Home> Trainer<H> {
             d.download(&mut codebook, run).map_err(Into::into)?;
             let usage = &self.keeper.usage;
             let of_scales = spread.gradients(cpu, usage, &of_part, &codebook, config.latent);
-            let into = step.latents.of_mut(room.gradients);
+            let into = step.plan.of(step.latents).of_mut(room.gradients);
             for (scale, of_scale) in of_scales.iter().enumerate() {
                 let run = H::room(d, of_latents, of_scale.len())?;
                 d.upload(run, of_scale).map_err(Into::into)?;
@@ -118,7 +121,10 @@ impl<H: Home> Trainer<H> {
         }
         residuals.append(&of_part);
         let weight = factors.quantizer * share;
-        step.backward(d, weights, &mut self.gradients, &mut room, weight).map_err(Into::into)
+        let (gradients, group) = (&mut self.gradients, &mut self.group);
+        let mut begin = |run: &mut H::Slice| H::begin_sum(d, group, run);
+        let overlap = sums_begin.then_some(Overlap { floats: BUCKET, begin: &mut begin });
+        step.backward(d, layout, weights, gradients, &mut room, weight, overlap).map_err(Into::into)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::parallel::Ranks;
 use crate::train::home::{Home, OnProcessor};
 use crate::train::parameters::Layout;
 use crate::train::perceptual::Perceptual;
-use crate::train::room::{Buffers, Needs};
+use crate::train::room::Buffers;
 use crate::train::update::{Constants, Optimizer};
 use crate::train::{TrainError, discriminator, initialise, quantizer, vqvae};
 
@@ -42,7 +42,7 @@ pub struct Trainer<H: Home = OnProcessor> {
     pub critic: Option<Critic<H>>,
     /// LPIPS and its weights, if it is part of the loss.
     pub perceptual: Option<(Perceptual, H::Numbers)>,
-    group: H::Group,
+    pub(super) group: H::Group,
     pub(super) gradients: H::Numbers,
     /// Of the network itself, and of those that judge its pictures.
     pub(super) rooms: [Buffers<H>; 2],
@@ -161,12 +161,12 @@ impl<H: Home> Trainer<H> {
 
     /// Bytes of working memory that learning from `images` images at a time takes.
     pub fn working_memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
-        let of = |needs: Needs| 2 * needs.values + needs.scratch;
         let maps = critic::maps(images, self.config.side());
-        let judging = self.perceptual.iter().map(|(perceptual, _)| of(perceptual.needs(d, maps)));
-        let of_critic = |critic: &Critic<H>| of(discriminator::needs(d, critic.config, maps));
-        let judging = judging.chain(self.critic.iter().map(of_critic)).max().unwrap_or(0);
-        4 * (of(vqvae::needs(d, self.config, images)) + judging) as u64
+        let judging = self.perceptual.iter().map(|(perceptual, _)| perceptual.needs(d, maps));
+        let of_critic = |critic: &Critic<H>| discriminator::needs(d, critic.config, maps);
+        let judging = judging.chain(self.critic.iter().map(of_critic));
+        let judging = judging.map(|needs| needs.floats()).max().unwrap_or(0);
+        4 * (vqvae::needs(d, self.config, images).floats() + judging) as u64
     }
 
     /// Learns from this rank's share of a batch, given in parts; with the other ranks, all of which
@@ -177,6 +177,9 @@ impl<H: Home> Trainer<H> {
     ///
     /// # Errors
     /// If there is too little memory or another rank cannot be reached.
+    ///
+    /// # Panics
+    /// If there are no parts.
     pub fn step(
         &mut self,
         d: &H::Device<'_>,
@@ -185,6 +188,7 @@ impl<H: Home> Trainer<H> {
         iteration: u64,
         parts: &[Vec<f32>],
     ) -> Result<Step, TrainError> {
+        assert!(!parts.is_empty(), "a step learns from something");
         d.fill(&mut self.gradients, 0.0).map_err(Into::into)?;
         let adversarial = self.recipe.adversarial(iteration);
         if let Some(critic) = &mut self.critic {
@@ -194,11 +198,18 @@ impl<H: Home> Trainer<H> {
             d.fill(last, 0.0).map_err(Into::into)?;
         }
         let mut learnt = Learnt::new(self.config.ladder.scales());
-        for part in parts {
-            self.learn_part(d, cpu, part, adversarial, &mut learnt)?;
+        // While the last part's gradients are computed, those that are complete are added up.
+        let begins = H::begins_sums(&self.group);
+        for (number, part) in parts.iter().enumerate() {
+            let sums = begins && number + 1 == parts.len();
+            self.learn_part(d, cpu, part, adversarial, &mut learnt, sums)?;
         }
         let Learnt { residuals, mut sums } = learnt;
-        H::sum(d, &mut self.group, ranks, &mut self.gradients)?;
+        if begins {
+            H::end_sums(&mut self.group, ranks)?;
+        } else {
+            H::sum(d, &mut self.group, ranks, &mut self.gradients)?;
+        }
         ranks.sum_f64(&mut sums)?;
         let rate = self.recipe.schedule.learning_rate(iteration);
         let decay = self.recipe.schedule.weight_decay(iteration);

@@ -95,15 +95,19 @@ pub type Identity = [u8; 128];
 
 /// A card's membership in a group of cards.
 pub(crate) trait Group: Send {
-    /// Begins to add up runs of `floats`, one on each card, in the order of the stream.
+    /// Begins to add up runs of `floats`, one on each card, when all that was asked of the card before is
+    /// done; what is asked of it later does not wait for the sum.
     ///
     /// # Safety
     ///
     /// The address must be that of so many floats of this card's memory.
     unsafe fn begin_sum(&mut self, address: u64, floats: usize) -> Result<(), CudaError>;
 
-    /// Whether the stream has come to its end.
+    /// Whether all sums that were begun are there.
     fn is_done(&mut self) -> Result<bool, CudaError>;
+
+    /// Lets what is asked of the card from now on wait for all sums that were begun.
+    fn end_sums(&mut self) -> Result<(), CudaError>;
 }
 
 /// Commands that are asked for as one.

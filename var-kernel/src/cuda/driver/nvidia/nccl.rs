@@ -1,4 +1,4 @@
-//! Sums over several cards by NCCL, in the card's own stream.
+//! Sums over several cards by NCCL, in a stream beside the card's own.
 
 use core::ffi::{CStr, c_char, c_int};
 use core::ptr;
@@ -33,7 +33,14 @@ pub(crate) fn identity() -> Result<Identity, CudaError> {
 pub(super) struct Member {
     communicator: nccl::ncclComm_t,
     context: sys::CUcontext,
+    /// The card's.
+    of_card: sys::CUstream,
+    /// That of the sums.
     stream: sys::CUstream,
+    /// Passed in the card's stream before a sum begins.
+    before: sys::CUevent,
+    /// Passed in the sums' stream after the last one.
+    after: sys::CUevent,
 }
 
 // SAFETY: the communicator and the stream may be used from any thread that has made the context its own,
@@ -53,12 +60,35 @@ impl Member {
         }
         card.enter()?;
         let identity = nccl::ncclUniqueId { internal: identity.map(|byte| byte as c_char) };
+        let making = "making a stream";
+        let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
+            .map_err(call(making))?;
+        let event = || result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING);
+        let (before, after) = (event().map_err(call(making))?, event().map_err(call(making))?);
         let mut communicator = ptr::null_mut();
         let (rank, size) = (rank as c_int, size as c_int);
         // SAFETY: the library is there, the card's context is this thread's, the place is ours.
         let joined = unsafe { nccl::ncclCommInitRank(&mut communicator, size, identity, rank) };
         check("joining a group of cards", joined)?;
-        Ok(Self { communicator, context: card.context, stream: card.stream })
+        let (context, of_card) = (card.context, card.stream);
+        Ok(Self { communicator, context, of_card, stream, before, after })
+    }
+
+    /// Lets the stream `later` wait for what was asked for in `earlier` so far.
+    fn order(
+        &self,
+        earlier: sys::CUstream,
+        event: sys::CUevent,
+        later: sys::CUstream,
+    ) -> Result<(), CudaError> {
+        let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+        // SAFETY: streams and event live as long as this value or longer. A wait is for what the event
+        // stood for when it was asked for: the event may be used again at once.
+        unsafe {
+            result::event::record(event, earlier)
+                .and_then(|()| result::stream::wait_event(later, event, flags))
+        }
+        .map_err(call("adding up over cards"))
     }
 
     fn enter(&self) -> Result<(), CudaError> {
@@ -70,6 +100,7 @@ impl Member {
 impl Group for Member {
     unsafe fn begin_sum(&mut self, address: u64, floats: usize) -> Result<(), CudaError> {
         self.enter()?;
+        self.order(self.of_card, self.before, self.stream)?;
         let run = address as *mut core::ffi::c_void;
         let (number, sum) = (nccl::ncclDataType_t::ncclFloat32, nccl::ncclRedOp_t::ncclSum);
         let (group, stream) = (self.communicator, self.stream.cast());
@@ -85,26 +116,35 @@ impl Group for Member {
         let asked = unsafe { nccl::ncclCommGetAsyncError(self.communicator, &mut state) };
         check("adding up over cards", asked)?;
         check("adding up over cards", state)?;
-        // SAFETY: the stream is the card's.
+        // SAFETY: the stream is ours.
         match unsafe { sys::cuStreamQuery(self.stream) } {
             sys::CUresult::CUDA_SUCCESS => Ok(true),
             sys::CUresult::CUDA_ERROR_NOT_READY => Ok(false),
             error => Err(call("adding up over cards")(result::DriverError(error))),
         }
     }
+
+    fn end_sums(&mut self) -> Result<(), CudaError> {
+        self.enter()?;
+        self.order(self.stream, self.after, self.of_card)
+    }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
         let done = self.enter().is_ok() && self.is_done().is_ok_and(|done| done);
-        // SAFETY: the communicator is joined and is given up once. One that others may have left waiting
-        // is aborted, which does not wait for them; what cannot be given up goes with the process.
+        // SAFETY: communicator, stream and events are ours and are given up once. A communicator that others
+        // may have left waiting is aborted, which does not wait for them; what cannot be given up goes with
+        // the process.
         unsafe {
             let _ = if done {
                 nccl::ncclCommDestroy(self.communicator)
             } else {
                 nccl::ncclCommAbort(self.communicator)
             };
+            let _ = result::event::destroy(self.before);
+            let _ = result::event::destroy(self.after);
+            let _ = result::stream::destroy(self.stream);
         }
     }
 }

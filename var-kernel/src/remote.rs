@@ -1,52 +1,77 @@
-//! A slice the host can point at but not read: memory of a graphics card.
+//! Slices the host can point at but not read: memory of a graphics card, or none at all.
 #![allow(unsafe_code)]
 
+use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr;
 
 use crate::memory::Floats;
 
-/// Bytes of one element of a [`Remote`].
+/// Bytes of one element of a [`Pointed`].
 pub const WORD: u64 = 4;
 
-/// A run of 32-bit words in a card's memory: `f32`, tokens, or packed 16-bit numbers.
+/// A run of 32-bit words in a memory that the host does not read: which one, `M` says.
 ///
-/// `&Remote` is an address and a length. Its elements have no size, so the host cannot read through
-/// it, and borrows, lifetimes and [`Floats::split_at_mut`] govern the card's memory as they govern
-/// the host's.
+/// `&Pointed` is an address and a length. Its elements have no size, so the host cannot read through
+/// it, and borrows, lifetimes and [`Floats::split_at_mut`] govern that memory as they govern the
+/// host's.
 #[repr(transparent)]
-pub struct Remote([Nowhere]);
+pub struct Pointed<M>([Nowhere<M>]);
 
-/// What a host sees of one word of a card's memory.
-struct Nowhere;
+/// What a host sees of one word.
+struct Nowhere<M>(PhantomData<M>);
 
-impl Remote {
+/// A graphics card's memory.
+#[derive(Debug)]
+pub enum OfACard {}
+
+/// No memory: only places.
+#[derive(Debug)]
+pub enum OfNothing {}
+
+/// A run of 32-bit words in a card's memory: `f32`, tokens, or packed 16-bit numbers.
+pub type Remote = Pointed<OfACard>;
+
+/// A run of places where numbers might lie: what a dry run computes on that asks where each lies.
+pub type Places = Pointed<OfNothing>;
+
+impl Places {
+    /// `length` places from the one numbered `start` on, which must not be 0.
+    ///
+    /// # Panics
+    /// If `start` is 0.
+    pub fn new<'a>(start: usize, length: usize) -> &'a mut Self {
+        Self::at_mut(WORD * start as u64, length)
+    }
+}
+
+impl<M> Pointed<M> {
     /// The run of `words` words at `address`, which must not be 0.
     ///
-    /// Making one is safe, as reading through it is impossible; that it is a run of memory, lent to no
-    /// one else, is for [`super::memory::Memory`] and [`super::queue`] to see to.
+    /// Making one is safe, as reading through it is impossible; that a card's is a run of memory, lent
+    /// to no one else, is for the card's memory and its queue to see to.
     ///
     /// # Panics
     /// If `address` is 0.
-    pub(super) fn at<'a>(address: u64, words: usize) -> &'a Self {
+    pub(crate) fn at<'a>(address: u64, words: usize) -> &'a Self {
         // SAFETY: as `at_mut`.
         unsafe { &*Self::pointer(address, words) }
     }
 
-    /// As [`Remote::at`], to write.
+    /// As [`Pointed::at`], to write.
     ///
     /// # Panics
     /// If `address` is 0.
-    pub(super) fn at_mut<'a>(address: u64, words: usize) -> &'a mut Self {
+    pub(crate) fn at_mut<'a>(address: u64, words: usize) -> &'a mut Self {
         // SAFETY: the pointer is not null and of a type whose alignment is 1 and whose size is 0,
         // whatever its length: a reference to no bytes is valid and overlaps no other.
         unsafe { &mut *Self::pointer(address, words) }
     }
 
     fn pointer(address: u64, words: usize) -> *mut Self {
-        assert_ne!(address, 0, "a run of a card's memory has an address");
-        let address = usize::try_from(address).expect("a card's addresses are as wide as ours");
-        ptr::slice_from_raw_parts_mut(ptr::without_provenance_mut::<Nowhere>(address), words)
+        assert_ne!(address, 0, "a run has an address");
+        let address = usize::try_from(address).expect("addresses are as wide as ours");
+        ptr::slice_from_raw_parts_mut(ptr::without_provenance_mut::<Nowhere<M>>(address), words)
             as *mut Self
     }
 
@@ -56,7 +81,7 @@ impl Remote {
     }
 }
 
-impl Floats for Remote {
+impl<M> Floats for Pointed<M> {
     fn len(&self) -> usize {
         self.0.len()
     }
@@ -89,9 +114,9 @@ fn check(range: &Range<usize>, length: usize) {
     );
 }
 
-impl core::fmt::Debug for Remote {
+impl<M> core::fmt::Debug for Pointed<M> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Remote({:#x}, {} words)", self.address(), self.len())
+        write!(f, "Pointed({:#x}, {} words)", self.address(), self.len())
     }
 }
 
