@@ -30,7 +30,8 @@ pub(crate) struct CommonOptions {
     #[arg(long, global = true, value_parser = values::device)]
     device: Option<values::DeviceName>,
     /// What products are computed in on a card [default: f16; f32 to train, validate and evaluate, where
-    /// --fp16 says what a transformer learns in]; the processor computes in f32
+    /// --fp16 says what a transformer learns in, and with tf32 its f32 is tf32]; the processor computes in
+    /// f32
     #[arg(long, global = true, value_enum)]
     precision: Option<values::PrecisionName>,
     /// Overwrite files that are there already
