@@ -80,7 +80,7 @@ impl<'r, B: Recordable> Recording<'r, B> {
     pub fn into_tape(self) -> Tape {
         let tape = self.tape.into_inner();
         tape.check();
-        tape
+        tape.postponed()
     }
 
     /// Where `slice` lies.

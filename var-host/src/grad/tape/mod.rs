@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `node` | one operation: what it read and wrote |
 //! | `backward` | its gradients |
+//! | `order` | operations so that gradients of weights are complete early |
 //! | `plan` | where the gradients of values lie |
 //! | `replay` | the operation itself, once more |
 
 mod backward;
 mod node;
+mod order;
 mod plan;
 mod replay;
 

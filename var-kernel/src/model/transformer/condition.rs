@@ -111,7 +111,14 @@ impl<'m, B: Backend> Conditions<'m, B> {
         let wanted = self.blocks.len() / self.width;
         assert_eq!(factors.len(), wanted, "drop path: factors are not depth × sequences × parts");
         let blocks = arena.take(self.blocks.len());
-        b.scale_rows(blocks, self.blocks, factors)?;
+        let rows = self.rows() * PARTS;
+        let table = rows * self.width;
+        // Block by block, as they are read: a backward pass then needs not wait for all of them.
+        for number in 0..self.blocks.len() / table {
+            let of_block = blocks.range_mut(number * table..(number + 1) * table);
+            let factors = factors.range(number * rows..(number + 1) * rows);
+            b.scale_rows(of_block, self.of_block(number), factors)?;
+        }
         Ok(Self { blocks, ..self })
     }
 

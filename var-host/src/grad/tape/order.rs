@@ -1,0 +1,146 @@
+//! Operations in an order on whose way back the gradients of weights are complete early.
+//!
+//! What a model computes for all its blocks beforehand, each block reads by itself: as soon as a block's
+//! gradients are there, so can those be of what was computed for it.
+
+use core::ops::Range;
+
+use super::{Node, Tape, Turn};
+use crate::grad::span::{Region, Span};
+
+/// An operation, or all of a turn, which stay together.
+struct Unit {
+    nodes: Range<usize>,
+    turn: Option<Turn>,
+    /// The numbers of the runs that they read or write.
+    runs: Vec<usize>,
+}
+
+impl Tape {
+    /// Moves operations to right before the first that reads what they wrote. Gradients are the same to
+    /// the bit: every one is added to in the same order.
+    pub(in crate::grad) fn postponed(self) -> Self {
+        let mut units = self.units();
+        let runs = number_runs(&mut units, &self.nodes);
+        // Of each run the first unit in the new order that reads or writes it, so far.
+        let mut first: Vec<Option<usize>> = vec![None; runs];
+        // Last to first, so that what is new comes at the end or close to it.
+        let mut order: Vec<usize> = Vec::with_capacity(units.len());
+        for number in (0..units.len()).rev() {
+            let runs = &units[number].runs;
+            let before = |other: &usize| runs.iter().any(|run| first[*run] == Some(*other));
+            // Who is read by nobody stays where it is.
+            let place = order.iter().rposition(before).map_or(order.len(), |place| place + 1);
+            order.insert(place, number);
+            runs.iter().for_each(|run| first[*run] = Some(number));
+        }
+        let mut nodes: Vec<Option<Node>> = self.nodes.into_iter().map(Some).collect();
+        let mut tape = Self::default();
+        for number in order.into_iter().rev() {
+            let unit = &units[number];
+            let start = tape.nodes.len();
+            tape.nodes.extend(nodes[unit.nodes.clone()].iter_mut().filter_map(Option::take));
+            let nodes = start..tape.nodes.len();
+            tape.turns.extend(unit.turn.as_ref().map(|turn| Turn { nodes, start: turn.start }));
+        }
+        tape
+    }
+
+    fn units(&self) -> Vec<Unit> {
+        let (mut units, mut next) = (Vec::new(), 0);
+        while next < self.nodes.len() {
+            let turn = self.turns.iter().find(|turn| turn.nodes.start == next);
+            let turn = turn.filter(|turn| !turn.nodes.is_empty()).cloned();
+            let nodes = turn.as_ref().map_or(next..next + 1, |turn| turn.nodes.clone());
+            next = nodes.end;
+            units.push(Unit { nodes, turn, runs: Vec::new() });
+        }
+        units
+    }
+}
+
+/// Numbers the runs that units read or write, those that overlap as one; returns how many there are.
+fn number_runs(units: &mut [Unit], nodes: &[Node]) -> usize {
+    let mut spans: Vec<(Span, usize)> = Vec::new();
+    for (number, unit) in units.iter().enumerate() {
+        let of_unit = nodes[unit.nodes.clone()].iter();
+        let of_unit = of_unit.flat_map(|node| [node.written(), &node.inputs()].concat());
+        // What a turn gives away is nobody else's.
+        let others = |span: &Span| unit.turn.as_ref().is_none_or(|turn| !turn.gives_away(span));
+        spans.extend(of_unit.filter(others).map(|span| (span, number)));
+    }
+    spans.retain(|(span, _)| span.length > 0);
+    spans.sort_by_key(|(span, _)| (span.region == Region::Weights, span.start));
+    let (mut runs, mut end, mut region) = (0, 0, Region::Values);
+    for (span, unit) in spans {
+        if runs == 0 || span.region != region || span.start >= end {
+            (runs, end, region) = (runs + 1, span.end(), span.region);
+        }
+        end = end.max(span.end());
+        units[unit].runs.push(runs - 1);
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(range: Range<usize>) -> Span {
+        Span { region: Region::Values, start: range.start, length: range.len() }
+    }
+
+    fn silu(x: usize, out: usize) -> Node {
+        Node::Silu { out: span(out..out + 4), x: span(x..x + 4) }
+    }
+
+    /// `out = x + weights`
+    fn shifted(x: usize, weights: usize, out: usize) -> Node {
+        let table = Span { region: Region::Weights, start: weights, length: 4 };
+        Node::AddTable { out: span(out..out + 4), x: span(x..x + 4), table }
+    }
+
+    fn sum(a: usize, b: usize, out: usize) -> Node {
+        let operands = vec![(span(a..a + 4), 1.0), (span(b..b + 4), 1.0)];
+        Node::Blend { out: span(out..out + 4), operands }
+    }
+
+    fn outs(tape: &Tape) -> Vec<usize> {
+        tape.nodes.iter().map(|node| node.written()[0].start).collect()
+    }
+
+    #[test]
+    fn what_is_computed_for_all_blocks_moves_to_each() {
+        // Three tables of one input, then three blocks that read one each.
+        let tables = [10, 20, 30].map(|out| shifted(0, out, out));
+        let blocks = [sum(70, 10, 40), sum(40, 20, 50), sum(50, 30, 60)];
+        let tape = Tape { nodes: [&tables[..], &blocks[..]].concat(), turns: Vec::new() };
+        assert_eq!(outs(&tape.postponed()), [10, 40, 20, 50, 30, 60]);
+    }
+
+    #[test]
+    fn those_that_add_to_one_gradient_keep_their_order() {
+        // The first two read one weight; the first is read later than the second.
+        let nodes = vec![shifted(0, 7, 10), shifted(0, 7, 20), silu(20, 30), silu(10, 40)];
+        let tape = Tape { nodes, turns: Vec::new() };
+        assert_eq!(outs(&tape.postponed()), [10, 20, 30, 40]);
+    }
+
+    #[test]
+    fn a_turn_stays_whole() {
+        // A table for each of two turns, which write from place 100 on and leave one run each.
+        let nodes = vec![
+            shifted(0, 10, 10),
+            shifted(0, 20, 20),
+            sum(70, 10, 100),
+            silu(100, 40),
+            sum(40, 20, 100),
+            silu(100, 50),
+        ];
+        let turns = vec![Turn { nodes: 2..4, start: 100 }, Turn { nodes: 4..6, start: 100 }];
+        let tape = Tape { nodes, turns }.postponed();
+        assert_eq!(outs(&tape), [10, 100, 40, 20, 100, 50]);
+        let turns: Vec<_> = tape.turns.iter().map(|turn| turn.nodes.clone()).collect();
+        assert_eq!(turns, [1..3, 4..6]);
+    }
+}
