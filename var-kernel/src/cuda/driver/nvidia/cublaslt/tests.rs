@@ -26,8 +26,13 @@ fn under_fakes(name: &str, fake: &str) -> bool {
     if env::var_os(AGAIN).is_some() {
         return true;
     }
-    let folder = Folder::new(name);
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cuda/fake_driver.c");
+    if !source.exists() {
+        // This program was taken to another machine.
+        eprintln!("skipped: no {}", source.display());
+        return false;
+    }
+    let folder = Folder::new(name);
     for (library, define) in [("libcuda.so", "-DCUDA"), ("libcublasLt.so", "-DCUBLASLT")] {
         let mut cc = Command::new("cc");
         cc.args(["-shared", "-fPIC", "-w", "-O1", define, "-o"]).arg(folder.0.join(library));
