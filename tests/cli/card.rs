@@ -285,6 +285,13 @@ mod with_cards {
         let outputs = ranks.wait(core::time::Duration::from_secs(30));
         let faults = String::from_utf8_lossy(&outputs[0].stderr);
         assert!(!outputs[0].status.success() && faults.contains("rank 1"), "{faults}");
+        // A rank that ends with an error of its own says goodbye: the other does not wait for ever either.
+        let fakes = ["waiting", "lost-of-pair"].map(|fake| rank(fake, "left", "64"));
+        let outputs = Ranks::start(fakes).wait(limit);
+        let faults: Vec<_> =
+            outputs.iter().map(|output| String::from_utf8_lossy(&output.stderr)).collect();
+        assert!(faults[0].contains("rank 1 has left the run"), "{faults:?}");
+        assert!(faults[1].contains("unspecified launch failure"), "{faults:?}");
     }
 
     /// The host's side of a whole run: what is loaded, captured and launched, and that all is given back.

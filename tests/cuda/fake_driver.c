@@ -3,7 +3,7 @@
  * with -DCUBLASLT as libcublasLt.so, which does compute.
  *
  * VAR_FAKE_CARD says what is wrong: none, old-driver, old-card, new-card, busy, full, tiny, lost;
- * waiting, whose work never ends; pair, one of two; small, of one multiprocessor; the same with an old-library, or a broken-library;
+ * waiting, whose work never ends; pair, one of two; lost-of-pair; small, of one multiprocessor; the same with an old-library, or a broken-library;
  * anything else is a card.
  * What should never happen (writes past memory, allocations within a capture, things left behind) is said on
  * stderr, after "fake driver:". */
@@ -238,12 +238,12 @@ static size_t room(void) { return is("full") ? ROOM / 16 : is("tiny") ? ROOM / 1
 /* Lost after so many launches: 200, or what VAR_FAKE_LAUNCHES says. */
 static int lost(void) {
     const char* most = getenv("VAR_FAKE_LAUNCHES");
-    return is("lost") && launches > (most ? atoi(most) : 200);
+    return (is("lost") || is("lost-of-pair")) && launches > (most ? atoi(most) : 200);
 }
 
 int cuInit(unsigned flags) { return is("none") ? NO_DEVICE : OK; }
 int cuDriverGetVersion(int* version) { return *version = is("old-driver") ? 12040 : 13000, OK; }
-int cuDeviceGetCount(int* count) { return *count = is("pair") || is("waiting") ? 2 : 1, OK; }
+int cuDeviceGetCount(int* count) { return *count = is("pair") || is("waiting") || is("lost-of-pair") ? 2 : 1, OK; }
 int cuDeviceGet(int* device, int number) { return *device = number, OK; }
 int cuDeviceGetName(char* name, int room, int device) { return strcpy(name, "fake card"), OK; }
 int cuDeviceGetAttribute(int* value, int attribute, int device) {

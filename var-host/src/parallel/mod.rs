@@ -68,6 +68,15 @@ pub trait Ranks {
     fn check(&self) -> Result<(), RanksError> {
         Ok(())
     }
+
+    /// The same, and whether none has ended its part of the run: for work that wants all ranks to its
+    /// end.
+    ///
+    /// # Errors
+    /// If a rank is gone or has left.
+    fn check_none_left(&self) -> Result<(), RanksError> {
+        self.check()
+    }
 }
 
 /// One process alone.

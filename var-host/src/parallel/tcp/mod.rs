@@ -108,4 +108,8 @@ impl Ranks for Tcp {
     fn check(&self) -> Result<(), RanksError> {
         self.watch.check()
     }
+
+    fn check_none_left(&self) -> Result<(), RanksError> {
+        self.watch.check_none_left()
+    }
 }

@@ -84,11 +84,17 @@ impl Watch {
 
     /// What is known of losses.
     pub(super) fn check(&self) -> Result<(), RanksError> {
-        match &self.0.lock().first {
-            Some((rank, loss)) if *loss != Loss::Left => {
-                Err(RanksError::Lost { rank: *rank, loss: loss.clone() })
-            }
-            _ => Ok(()),
+        match self.check_none_left() {
+            Err(RanksError::Lost { loss: Loss::Left, .. }) => Ok(()),
+            checked => checked,
+        }
+    }
+
+    /// What is known of losses and of ranks that left.
+    pub(super) fn check_none_left(&self) -> Result<(), RanksError> {
+        match self.0.lock().first.clone() {
+            Some((rank, loss)) => Err(RanksError::Lost { rank, loss }),
+            None => Ok(()),
         }
     }
 
@@ -110,11 +116,19 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.0.lock().ended = true;
+        let lost = {
+            let mut state = self.0.lock();
+            state.ended = true;
+            state.first.as_ref().filter(|(_, loss)| is_news(loss)).map(|(rank, _)| *rank)
+        };
         self.0.changed.notify_all();
         // Whoever is no more there needs no goodbye. The connections are closed when their readers
         // have ended: closed before, what others have not read yet could be lost to them.
         for Line { signals, calls, .. } in &self.0.lines {
+            // Whoever found the loss may not have come to tell of it; after the goodbye nobody listens.
+            if let Some(lost) = lost {
+                let _ = wire::write_signal(signals, Signal::Lost(lost));
+            }
             let _ = wire::write_signal(signals, Signal::Leaving);
             let _ = signals.shutdown(Shutdown::Write);
             let _ = calls.shutdown(Shutdown::Write);
@@ -174,7 +188,8 @@ impl Shared {
     /// Notes the loss of a rank, tells the others of it, then the rank itself, which may only have
     /// been silent, and ends all calls.
     fn lose(&self, rank: usize, loss: Loss) {
-        if self.note(rank, loss) {
+        let is_news = is_news(&loss);
+        if self.note(rank, loss) && is_news {
             let (lost, others): (Vec<_>, _) = self.lines.iter().partition(|line| line.rank == rank);
             for line in others.into_iter().chain(lost) {
                 let _ = wire::write_signal(&line.signals, Signal::Lost(rank));
@@ -186,4 +201,10 @@ impl Shared {
             }
         }
     }
+}
+
+/// Whether other ranks are to hear of a loss from this one: a rank that leaves or gives up another says so
+/// itself.
+fn is_news(loss: &Loss) -> bool {
+    !matches!(loss, Loss::Left | Loss::GaveUp)
 }

@@ -7,6 +7,7 @@
 use core::time::Duration;
 use std::borrow::Cow;
 use std::thread;
+use std::time::Instant;
 
 use var_kernel::cpu::Cpu;
 use var_kernel::cuda::{Cuda, Element, Group, Memory, Remote};
@@ -21,6 +22,9 @@ const SENT_TOGETHER: usize = 1 << 22;
 
 /// How often it is asked whether a sum over cards is there.
 const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
+
+/// How long after another rank has left sums may take to their end.
+const AFTER_ANOTHER: Duration = Duration::from_secs(5);
 
 /// A card's memory.
 pub struct OnCard(Cuda);
@@ -143,9 +147,16 @@ impl Home for OnCard {
 
     fn end_sums(group: &mut Option<Group>, ranks: &dyn Ranks) -> Result<(), TrainError> {
         let Some(group) = group else { return Ok(()) };
-        // A rank that is gone never joins in: only the ranks themselves hear of it.
+        // A rank that is gone never joins in: only the ranks themselves hear of it. One that has left may
+        // only have seen the end of the sums first.
+        let mut left = None;
         while !group.is_done()? {
             ranks.check()?;
+            if let Err(error) = ranks.check_none_left()
+                && left.get_or_insert_with(Instant::now).elapsed() > AFTER_ANOTHER
+            {
+                return Err(error.into());
+            }
             thread::sleep(BETWEEN_LOOKS);
         }
         Ok(group.end_sums()?)
