@@ -69,13 +69,19 @@ impl Text {
         self.shared.contains(&PRODUCT)
     }
 
+    /// Whether it has numbers of 16 bits, whose format it is compiled for.
+    pub(crate) fn has_shorts(&self) -> bool {
+        let mut parts = self.shared.iter().chain([&self.kernels]);
+        parts.any(|part| part.contains("Short") || part.contains("short"))
+    }
+
     /// The whole text for cards that compute products in `precision`.
     pub(crate) fn whole(&self, instructions: &str, precision: Precision) -> String {
         let mut whole = String::from(match precision {
-            Precision::Bf16 => "#define SHORT_IS_BF16 1\n",
-            // Others are the same text as with `f32`, and compiled once for both.
+            // Others are the same text as with `f32`, and compiled once for all.
+            Precision::Bf16 if self.has_shorts() => "#define SHORT_IS_BF16 1\n",
             Precision::Tf32 if self.multiplies_singles() => "#define SINGLES_ARE_TF32 1\n",
-            Precision::F32 | Precision::Tf32 | Precision::F16 => "",
+            _ => "",
         });
         let parts = [instructions, COMMON].into_iter().chain(self.shared.iter().copied());
         for part in parts.chain([self.kernels]) {

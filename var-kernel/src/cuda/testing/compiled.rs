@@ -45,8 +45,12 @@ pub fn assert_compiles(texts: &[&'static Text]) {
     }
     let mut jobs = Vec::new();
     for text in texts {
-        for precision in [Precision::F16, Precision::Bf16, Precision::Tf32] {
-            if precision != Precision::Tf32 || text.multiplies_singles() {
+        for (precision, has_its_own) in [
+            (Precision::F16, true),
+            (Precision::Bf16, text.has_shorts()),
+            (Precision::Tf32, text.multiplies_singles()),
+        ] {
+            if has_its_own {
                 jobs.extend(CAPABILITIES.map(|capability| (*text, precision, capability)));
             }
         }

@@ -1,0 +1,134 @@
+//! The same on cards.
+
+use var_host::parallel::Single;
+use var_host::pool::Threads;
+use var_host::train::noise::Noise;
+use var_host::train::trainer::{Lesson as Part, Trainer};
+use var_host::train::{OnCard, Precision, Recipe};
+use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
+use var_kernel::cuda;
+
+use super::*;
+use crate::cards::cards;
+
+/// `‖got − want‖ / ‖want‖`
+fn distance(got: &[f32], want: &[f32]) -> f64 {
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let apart: f64 = got.iter().zip(want).map(|(got, want)| square(got - want)).sum();
+    (apart / want.iter().map(|x| square(*x)).sum::<f64>()).sqrt()
+}
+
+#[test]
+fn every_gradient_is_the_references_on_cards() {
+    let (lesson, golden) = (Lesson::new(), Golden::open("gradients.safetensors"));
+    let length = lesson.config.ladder.length();
+    let images = lesson.labels.len();
+    let each = vec![1.0 / (length * images) as f32; length];
+    let scales = lesson.config.ladder.scales();
+    for (name, card) in cards() {
+        let precision = card.precision();
+        let (losses, gradients) =
+            lesson.learn::<OnCard>(&card, &lesson.weights, 0..images, scales, 0.1, &each);
+        let loss = losses.losses.iter().map(|x| f64::from(*x)).sum::<f64>();
+        let loss = (loss / losses.losses.len() as f64) as f32;
+        let (_, want) = golden.floats("loss.ls0.1");
+        if precision == cuda::Precision::F32 {
+            assert_close(&name, &[loss], &want, 2e-5);
+            lesson.compare(&golden, "grad.ls0.1.", &gradients);
+            continue;
+        }
+        if precision == cuda::Precision::F16 {
+            let anew = Lesson { recomputes: true, ..Lesson::new() };
+            let weights = &lesson.weights;
+            let (_, again) = anew.learn::<OnCard>(&card, weights, 0..images, scales, 0.1, &each);
+            assert!(gradients == again, "{name}: what is computed anew is other");
+        }
+        // 11 and 8 binary digits, over some forty products.
+        let (of_loss, of_gradients) = match precision {
+            cuda::Precision::Tf32 | cuda::Precision::F16 => (2e-3, 1e-2),
+            _ => (1e-2, 6e-2),
+        };
+        assert_close(&name, &[loss], &want, of_loss);
+        let (mut got, mut all) = (Vec::new(), Vec::new());
+        for tensor in lesson.layout.tensors() {
+            got.extend_from_slice(&gradients[tensor.range.clone()]);
+            all.extend(golden.floats(&format!("grad.ls0.1.{}", tensor.name)).1);
+        }
+        let apart = distance(&got, &all);
+        println!("{name}: gradients are off by {apart:.1e} of their length");
+        assert!(apart <= of_gradients, "{name}: gradients are off by {apart}");
+    }
+}
+
+/// The losses of some steps, and the weights after them.
+fn steps<H: Home>(home: &H, precision: Precision, smoothing: f32) -> (Vec<f64>, Vec<f32>) {
+    const STEPS: u64 = 4;
+    let lesson = Lesson::new();
+    let schedule = Schedule {
+        decay: "lin0".parse().expect("a schedule"),
+        peak: 1e-3,
+        start: 0.1,
+        end: 0.01,
+        warmup: 1,
+        iterations: STEPS,
+        weight_decay: 0.05,
+        weight_decay_end: 0.05,
+    };
+    let recipe = Recipe {
+        batch: 4,
+        parts: 2,
+        schedule,
+        clip: 2.0,
+        smoothing,
+        precision,
+        progressive: None,
+        noise: Noise { classes: 0.1, depth: 0.1 },
+        average: 0.9,
+        seed: 1,
+    };
+    let threads = Threads::new(2, SCRATCH_FLOATS).expect("threads can be started");
+    let device = home.device(Cpu::new(Isa::best(), &threads));
+    let all = lesson.config.ladder.length();
+    let parts: Vec<Part> = [0..2, 2..4]
+        .map(|images: core::ops::Range<usize>| Part {
+            labels: lesson.labels[images.clone()].to_vec(),
+            tokens: lesson.tokens[images.start * all..images.end * all].to_vec(),
+            input: lesson.input_of(images),
+        })
+        .into();
+    let Lesson { config, layout, weights, .. } = lesson;
+    let trainer = Trainer::<H>::new(&device, config, recipe, layout, weights);
+    let mut trainer = trainer.expect("there is room");
+    let mut losses = Vec::new();
+    for iteration in 0..STEPS {
+        let step = trainer.step(&device, &Single, iteration, &parts, true);
+        let tally = step.expect("it computes").tally.expect("it was asked for");
+        losses.push(tally.report().L_mean);
+    }
+    let average = trainer.average.as_ref().expect("one is kept");
+    let average = H::read(&device, &trainer.layout, average).expect("it is there").into_owned();
+    (losses, average)
+}
+
+#[test]
+fn a_card_learns_what_the_processor_does() {
+    let mut on_processor = HashMap::new();
+    for (name, card) in cards() {
+        let (precision, of_losses, of_weights) = match card.precision() {
+            cuda::Precision::F32 => (Precision::F32, 1e-5, 1e-4),
+            cuda::Precision::Tf32 => (Precision::F32, 3e-3, 1e-2),
+            cuda::Precision::F16 => (Precision::F16, 3e-3, 1e-2),
+            cuda::Precision::Bf16 => (Precision::Bf16, 2e-2, 3e-2),
+        };
+        let want = on_processor
+            .entry(format!("{precision:?}"))
+            .or_insert_with(|| steps(&OnProcessor, precision, 0.1));
+        let got = steps(&OnCard::new(card), precision, 0.1);
+        println!("{name}: {:?}, on the processor {:?}", got.0, want.0);
+        for (got, want) in got.0.iter().zip(&want.0) {
+            assert!((got - want).abs() <= of_losses * want, "{name}: {got}, want {want}");
+        }
+        let apart = distance(&got.1, &want.1);
+        assert!(apart <= of_weights, "{name}: weights are off by {apart} of their length");
+    }
+}
