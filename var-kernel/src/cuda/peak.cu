@@ -19,19 +19,18 @@ KERNEL(256) void peak_single(float* out, u32 rounds) {
     if (sum == 0.123f) out[threadIdx.x] = sum;
 }
 
-// rounds × CHAINS products of 16 × 8 × 8 a warp
-KERNEL(256) void peak_tf32(float* out, u32 rounds) {
+// rounds × CHAINS products a warp, by `multiply`, which adds one to four sums of each lane.
+template <class Multiply>
+__device__ __forceinline__ void peak_of_products(float* out, u32 rounds, const Multiply& multiply) {
     constexpr int CHAINS = 16;
     float sums[CHAINS][4];
 #pragma unroll
     for (int i = 0; i < CHAINS; i++)
 #pragma unroll
         for (int j = 0; j < 4; j++) sums[i][j] = (float)(threadIdx.x + i + j);
-    float x = round_to_tf32(1e-3f * (float)threadIdx.x), y = round_to_tf32(1e-3f * (float)blockIdx.x);
-    float a[4] = {x, y, x, y}, b[2] = {x, y};
     for (u32 round = 0; round < rounds; round++)
 #pragma unroll
-        for (int i = 0; i < CHAINS; i++) multiply_add_16x8x8(sums[i], a, b);
+        for (int i = 0; i < CHAINS; i++) multiply(sums[i]);
     float sum = 0.0f;
 #pragma unroll
     for (int i = 0; i < CHAINS; i++)
@@ -40,22 +39,15 @@ KERNEL(256) void peak_tf32(float* out, u32 rounds) {
     if (sum == 0.123f) out[threadIdx.x] = sum;
 }
 
-// rounds × CHAINS products of 16 × 8 × 16 a warp
+// Products of 16 × 8 × 8
+KERNEL(256) void peak_tf32(float* out, u32 rounds) {
+    float x = round_to_tf32(1e-3f * (float)threadIdx.x), y = round_to_tf32(1e-3f * (float)blockIdx.x);
+    float a[4] = {x, y, x, y}, b[2] = {x, y};
+    peak_of_products(out, rounds, [&](float (&sums)[4]) { multiply_add_16x8x8(sums, a, b); });
+}
+
+// Products of 16 × 8 × 16
 KERNEL(256) void peak_short(float* out, u32 rounds) {
-    constexpr int CHAINS = 16;
-    float sums[CHAINS][4];
-#pragma unroll
-    for (int i = 0; i < CHAINS; i++)
-#pragma unroll
-        for (int j = 0; j < 4; j++) sums[i][j] = (float)(threadIdx.x + i + j);
     u32 word = pack_short(1e-3f * (float)threadIdx.x, 1e-3f * (float)blockIdx.x), a[4] = {word, word, word, word};
-    for (u32 round = 0; round < rounds; round++)
-#pragma unroll
-        for (int i = 0; i < CHAINS; i++) multiply_add_16x8x16(sums[i], a, word, word);
-    float sum = 0.0f;
-#pragma unroll
-    for (int i = 0; i < CHAINS; i++)
-#pragma unroll
-        for (int j = 0; j < 4; j++) sum += sums[i][j];
-    if (sum == 0.123f) out[threadIdx.x] = sum;
+    peak_of_products(out, rounds, [&](float (&sums)[4]) { multiply_add_16x8x16(sums, a, word, word); });
 }

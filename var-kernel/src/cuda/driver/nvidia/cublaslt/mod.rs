@@ -99,11 +99,11 @@ impl Library {
     ///
     /// Its addresses must be those of memory of this card as long as its shape says.
     pub(super) unsafe fn multiply(&self, product: &Product) -> Result<(), CudaError> {
-        if !self.multiplies(&product.shape) {
-            return Err(refused(CublasError(lt::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED)));
-        }
         let plans = self.plans();
-        let plan = plans[&product.shape].as_ref().expect("a plan was made");
+        // Made when it was asked whether the library computes this shape.
+        let Some(Some(plan)) = plans.get(&product.shape) else {
+            return Err(refused(CublasError(lt::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED)));
+        };
         let [a, b, d] = plan.layouts.each_ref().map(|layout| layout.0);
         let out = ptr::with_exposed_provenance_mut::<c_void>(product.out as usize);
         let place = |address: u64| ptr::with_exposed_provenance::<c_void>(address as usize);
