@@ -11,12 +11,12 @@ pub const ALIGNMENT: usize = 16;
 
 /// Hands out runs of one lent piece of memory.
 ///
-/// [`Arena::take`] gives the next run; [`Arena::scope`] opens a child whose runs are free again
-/// when the child is dropped. Contents are unspecified: whoever takes a run overwrites it whole
+/// [`Arena::take`] gives the next run; [`Arena::scope`] opens a child that frees its runs when it
+/// is dropped. Contents are unspecified: overwrite a run whole
 /// before reading it.
 ///
-/// An arena that keeps ([`Arena::keeping`]) never gives the same memory twice, so that what a forward
-/// pass computed is still there when its gradients are. The same model runs in either kind.
+/// An arena that keeps ([`Arena::keeping`]) never gives the same memory twice, so that the backward
+/// pass finds every activation of the forward pass. The same model runs in either kind.
 ///
 /// ```
 /// use var_kernel::arena::Arena;
@@ -36,7 +36,7 @@ pub struct Arena<'m, S: Floats + ?Sized> {
     peak: Option<&'m Cell<usize>>,
     /// Where memory that was never given begins, in an arena that keeps.
     kept: Option<&'m Cell<usize>>,
-    /// The same within a turn, in an arena whose turns share memory.
+    /// The same within a turn, in an arena with turns that share memory.
     of_turn: Option<&'m Cell<usize>>,
 }
 
@@ -51,7 +51,7 @@ impl<'m, S: Floats + ?Sized> Arena<'m, S> {
         Self { peak: Some(peak), ..Self::new(memory) }
     }
 
-    /// An arena whose runs stay as they are when their scope ends: no memory is given twice.
+    /// An arena that frees nothing at the end of a scope: no memory is given twice.
     ///
     /// `kept` holds how many floats have been given so far, over all scopes; it must be 0.
     ///
@@ -62,8 +62,8 @@ impl<'m, S: Floats + ?Sized> Arena<'m, S> {
         Self { kept: Some(kept), ..Self::new(memory) }
     }
 
-    /// The same, but what is kept within one [`Arena::turn`] is given away with the next: a backward pass
-    /// must compute it anew.
+    /// The same, but each [`Arena::turn`] reuses the memory of the one before: the backward pass must
+    /// recompute its activations.
     pub fn in_turns(self, of_turn: &'m Cell<usize>) -> Self {
         Self { of_turn: Some(of_turn), ..self }
     }
@@ -75,7 +75,7 @@ impl<'m, S: Floats + ?Sized> Arena<'m, S> {
 
     /// Whether runs stay as they are when their scope ends.
     ///
-    /// A model asks before it fuses two steps: what lies between them is wanted by the backward pass.
+    /// A model asks before it fuses two steps: the backward pass needs the value between them.
     pub fn keeps(&self) -> bool {
         self.kept.is_some()
     }
@@ -117,7 +117,7 @@ impl<'m, S: Floats + ?Sized> Arena<'m, S> {
     fn next(&mut self, length: usize) -> &'m mut S {
         let free = self.free.take().expect("an arena always holds what is left");
         let padded = length.next_multiple_of(ALIGNMENT);
-        // What scopes that have ended were given lies between this arena's last run and its next.
+        // Runs of ended scopes lie between this arena's last run and its next.
         let start = self.kept.map_or(self.taken, Cell::get);
         let skipped = start - self.taken;
         let left = free.len().saturating_sub(skipped);
@@ -131,7 +131,7 @@ impl<'m, S: Floats + ?Sized> Arena<'m, S> {
         run.range_mut(skipped..skipped + length)
     }
 
-    /// A child over what is left; its runs are free again when it is dropped, unless they are kept.
+    /// A child over the rest of the memory; dropping it frees its runs, unless they are kept.
     pub fn scope(&mut self) -> Arena<'_, S> {
         let Self { taken, peak, kept, of_turn, .. } = *self;
         Arena { free: self.free.as_deref_mut(), taken, peak, kept, of_turn }
@@ -210,7 +210,7 @@ mod tests {
         }
         arena.take(16).fill(9.0);
         assert_eq!((kept.get(), peak.get()), (64, 80));
-        // Two outputs, then what came after the turns, over the last one's first run.
+        // Two outputs, then the run after the turns, over the last turn's first.
         assert_eq!([0, 16, 32, 48, 64].map(|at| memory[at]), [1.0, 20.0, 30.0, 9.0, 30.0]);
     }
 

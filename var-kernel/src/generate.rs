@@ -13,7 +13,7 @@ use crate::ops::draw::{self, Mixture, Settings};
 use crate::ops::refine::Codes;
 use crate::sample::{Filter, Source, guidance};
 
-/// What to generate.
+/// A sampling request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// One for each image; the null class stands for none. With guidance, all or none may be null.
@@ -50,7 +50,7 @@ pub enum Outcome {
     StoppedAfter(usize),
 }
 
-/// What the callback gets after each scale.
+/// State after a scale, as the callback receives it.
 pub struct Progress<'p, 'l, 'w, B: Backend> {
     /// The scale just drawn.
     pub scale: usize,
@@ -170,7 +170,7 @@ fn picture<B: Backend, P: Shown>(
     P::download(b, out, decoded)
 }
 
-/// A run under way: what one scale leaves for the next.
+/// Sampling state carried from one scale to the next.
 struct Run<'r, 'l, 'w, B: Backend> {
     b: &'r B,
     model: &'r Model<'l, 'w, B>,
@@ -209,7 +209,7 @@ impl<'r, 'l, 'w, B: Backend> Run<'r, 'l, 'w, B> {
         Ok(Self { b, model, request, guided, conditions, cache, map, arena })
     }
 
-    /// One scale: embed, predict, draw, and add what was drawn to the latents.
+    /// One scale: embed, predict, draw, and add the drawn codes to the latents.
     fn draw_scale(
         &mut self,
         tokens: &mut B::Tokens,

@@ -2,7 +2,7 @@
 
 use crate::memory::Device;
 
-/// What the host gets of a picture's numbers: themselves (`f32`), or what is shown of them (`u8`).
+/// Sample type of a picture on the host: values in [−1, 1] (`f32`), or bytes to show (`u8`).
 pub trait Shown: Copy {
     /// Copies pictures to the host.
     ///

@@ -62,7 +62,7 @@ pub trait Device {
     /// A weight matrix on this device, in whatever format it is stored; `Copy` because it is a view.
     type Matrix<'a>: Copy;
 
-    /// What can go wrong on this device by itself; never on the CPU.
+    /// A failure of the device itself; uninhabited on the CPU.
     type Error: core::error::Error + Send + Sync + 'static;
 
     /// Copies `from` to the device.
@@ -140,13 +140,13 @@ pub trait Device {
         1
     }
 
-    /// Told that work begins whose results, but for the last, lie from place `start` of the working memory
-    /// on and are given away after [`Device::end_turn`].
+    /// Starts an activation-checkpoint segment: all results from offset `start` of the working memory
+    /// on, but the last, are freed at [`Device::end_turn`].
     fn begin_turn(&self, start: usize) {
         let _ = start;
     }
 
-    /// Told that such work is done.
+    /// Ends the segment.
     fn end_turn(&self) {}
 
     /// Returns when all that was asked of the device is done.
@@ -157,13 +157,13 @@ pub trait Device {
         Ok(())
     }
 
-    /// Does a piece of work that is likely to be done again with other numbers of the same sizes.
+    /// Runs `work`, a sequence of operations likely to be repeated with other values of the same sizes.
     ///
     /// A device may note its operations and do them as a whole when `work` returns; so `work` must
     /// not read results back.
     ///
     /// # Errors
-    /// What `work` returns, or the device's own.
+    /// Those of `work`, or the device's own.
     fn section(
         &self,
         work: &mut dyn FnMut() -> Result<(), Self::Error>,

@@ -18,7 +18,7 @@ pub const WORD: u64 = 4;
 #[repr(transparent)]
 pub struct Pointed<M>([Nowhere<M>]);
 
-/// What a host sees of one word.
+/// One word of device memory, as the host sees it.
 struct Nowhere<M>(PhantomData<M>);
 
 /// A graphics card's memory.
@@ -32,7 +32,7 @@ pub enum OfNothing {}
 /// A run of 32-bit words in a card's memory: `f32`, tokens, or packed 16-bit numbers.
 pub type Remote = Pointed<OfACard>;
 
-/// A run of places where numbers might lie: what a dry run computes on that asks where each lies.
+/// A run of addresses without memory behind them: operands of a dry run that asks for places.
 pub type Places = Pointed<OfNothing>;
 
 impl Places {
@@ -63,8 +63,8 @@ impl<M> Pointed<M> {
     /// # Panics
     /// If `address` is 0.
     pub(crate) fn at_mut<'a>(address: u64, words: usize) -> &'a mut Self {
-        // SAFETY: the pointer is not null and of a type whose alignment is 1 and whose size is 0,
-        // whatever its length: a reference to no bytes is valid and overlaps no other.
+        // SAFETY: the pointer is not null and its type has alignment 1 and size 0 at every length: a
+        // reference to no bytes is valid and overlaps no other.
         unsafe { &mut *Self::pointer(address, words) }
     }
 

@@ -28,7 +28,7 @@ enum Kind {
 }
 
 impl Isa {
-    /// What every machine has. Without a fused multiply-add in hardware it is slow, never different.
+    /// Available on every machine. Without a fused multiply-add in hardware it is slow, never different.
     pub fn portable() -> Self {
         Self(Kind::Portable(Portable))
     }

@@ -4,7 +4,7 @@ use super::simd::{LANES, Simd};
 
 /// `eˣ`, within 2 units in the last place; 0 below −87.33, `e^88.37` above 88.37.
 ///
-/// `x = n·ln 2 + r`, `|r| ≤ ln 2 / 2`, `eˣ = 2ⁿ·P(r)`; P is the Taylor polynomial of degree 7, whose
+/// `x = n·ln 2 + r`, `|r| ≤ ln 2 / 2`, `eˣ = 2ⁿ·P(r)`; P is the Taylor polynomial of degree 7; its
 /// remainder at the ends of the interval is `r⁸/8! < 5.2e-9` of the value, below half a unit (6e-8).
 #[inline(always)]
 pub fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {

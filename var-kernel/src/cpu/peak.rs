@@ -1,4 +1,4 @@
-//! What the machine could do at best, to hold measurements against.
+//! The machine's measured peak: multiply-adds and bytes a second.
 
 use core::hint::black_box;
 

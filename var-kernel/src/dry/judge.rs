@@ -1,4 +1,4 @@
-//! What the networks that judge pictures want beside a model's operations, run dry.
+//! Dry runs of the operations of LPIPS and the discriminator.
 
 use core::convert::Infallible;
 

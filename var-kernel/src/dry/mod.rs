@@ -25,10 +25,10 @@ use crate::ops::split_qkv::{self, Normalisation, SplitQkv};
 use crate::ops::{Backend, PerRow};
 use crate::remote::Places;
 
-/// Lengths without numbers, as many as anyone asks for: what to make a dry run's arena of.
+/// The memory of a dry run's arena: lengths without numbers, without a limit.
 pub type Lengths = [(); usize::MAX];
 
-/// Stands in for a backend, whose scratch sizes it reports; its runs are lengths, or places too.
+/// Stands in for a backend and reports its scratch sizes; its runs are lengths, or places too.
 pub struct Dry<'b, B, S: ?Sized = [()]> {
     backend: &'b B,
     multiply_adds: Cell<u64>,
@@ -54,7 +54,7 @@ impl<'b, B: Backend> Dry<'b, B, Places> {
 }
 
 impl<B, S: ?Sized> Dry<'_, B, S> {
-    /// Multiply-adds of all products so far, by their formulas: what a FLOP count is twice of.
+    /// Multiply-adds of all products so far, by their formulas: half the FLOP count.
     pub fn multiply_adds(&self) -> u64 {
         self.multiply_adds.get()
     }

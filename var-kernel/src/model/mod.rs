@@ -1,5 +1,5 @@
-//! The model: what it is made of ([`config`], [`weights`]) and what it computes ([`transformer`],
-//! [`quantizer`], [`vqvae`]), written once for every backend.
+//! The model: configuration ([`config`]), weights by name ([`weights`]) and the forward pass
+//! ([`transformer`], [`quantizer`], [`vqvae`]), written once for every backend.
 
 pub mod config;
 pub mod quantizer;
@@ -12,7 +12,7 @@ pub use quantizer::Quantizer;
 pub use transformer::Transformer;
 pub use vqvae::Vqvae;
 
-/// A transformer and the VQVAE whose tokens it predicts.
+/// A transformer and the VQVAE of its tokens.
 ///
 /// `'l`: the lent lists of layers; `'w`: the weights.
 pub struct Model<'l, 'w, B: crate::memory::Device> {

@@ -8,7 +8,8 @@ use crate::ops::conv2d::Grid;
 use crate::ops::refine::{self, Change, Codes};
 use crate::ops::{Backend, nearest_code, resize};
 
-/// The codebook, the refinement convolutions φ, and what is done with them.
+/// The multi-scale residual quantizer: a codebook and the refinement convolutions φ (paper,
+/// algorithms 1 and 2).
 ///
 /// A latent is `images × side × side × latent` (channels last), `side` the ladder's finest. Tokens
 /// lie scale by scale, within a scale image by image, within an image row by row.
@@ -98,8 +99,8 @@ impl<'w, B: Backend> Quantizer<'_, 'w, B> {
         }]
     }
 
-    /// What scale `scale` adds to the latent, its parts each in memory of their own, as gradients want
-    /// them: its code map enlarged to full size, then refined.
+    /// The contribution of scale `scale` to the latent: its code map enlarged to full size, then
+    /// refined; each step in memory of its own, as the backward pass needs them.
     ///
     /// `out = φ(bicubic(map))`; the last scale is not enlarged. `map`: `images × cells(scale) ×
     /// latent`. `out`: latents. The same numbers as [`Quantizer::change`].
@@ -136,7 +137,7 @@ impl<'w, B: Backend> Quantizer<'_, 'w, B> {
         b.blend(out, (enlarged, 1.0 - refinement_ratio), (refined, refinement_ratio))
     }
 
-    /// Changes latents by what scale `scale` contributes: `latents (=, +=, −=) φ(bicubic(codes))`.
+    /// Adds the contribution of scale `scale` to latents, or subtracts or stores it: `latents (=, +=, −=) φ(bicubic(codes))`.
     ///
     /// # Errors
     /// Only the device's own.
@@ -193,7 +194,7 @@ impl<'w, B: Backend> Quantizer<'_, 'w, B> {
         b.area(out, latents, resize::Dims { batch, from, to, channels: latent })
     }
 
-    /// Latents → tokens, coarsest scale first, each scale quantizing what the ones before left over.
+    /// Latents → tokens, coarsest scale first; each scale quantizes the residual of those before.
     ///
     /// `tokens`: `images · L`.
     ///
@@ -236,7 +237,7 @@ impl<'w, B: Backend> Quantizer<'_, 'w, B> {
     /// Tokens of all scales → latents, telling `each` the latents after every scale.
     ///
     /// # Errors
-    /// Only the device's own, or what `each` returns.
+    /// Those of the device, or of `each`.
     pub fn decode(
         &self,
         b: &B,

@@ -9,11 +9,11 @@ use crate::ops::conv2d::{self, Grid};
 use crate::ops::linear::{self, Epilogue};
 use crate::ops::refine::Refinement;
 
-/// Gives weights by name: a checkpoint, or a list of what a model wants.
+/// A source of weights by name: a checkpoint, or a list of a model's tensors.
 ///
 /// Binding a model to a source is the one place where its tensors' names and shapes are written.
 pub trait Source<'a, B: Device> {
-    /// What can be wrong with a tensor.
+    /// A missing or unusable tensor.
     type Error;
 
     /// The tensor `name` as a matrix in its stored format; all dimensions but the first are one row.

@@ -1,4 +1,4 @@
-//! What operations ask of a card, and that the emulator sees what is wrong.
+//! Commands that operations give a GPU, and faults that the emulator sees.
 
 use std::sync::Arc;
 use std::vec;
@@ -10,7 +10,7 @@ use crate::cuda::driver::recording::{Asked, Recording};
 use crate::cuda::{Cuda, CudaError, Element, Precision, Products, Remote};
 use crate::memory::{Device, Floats};
 
-/// A card that remembers, and what it remembers.
+/// A recording GPU and its record.
 fn recorded(graphs: bool) -> (Recording, Cuda) {
     let card = Recording::with_memory(1 << 30, Products::Own);
     let cuda = Cuda::on(Arc::new(card.clone()), Precision::F16, graphs).unwrap();

@@ -12,13 +12,13 @@
 //! | [`pool`] | the greatest or the mean of each window |
 //! | [`group_norm`] | groups of channels to mean 0 and variance 1, then SiLU |
 //! | [`resize`] | bicubic up, area down |
-//! | [`refine`] | what a scale's codes add to a latent: bicubic up, then a convolution |
+//! | [`refine`] | a scale's contribution to the latent: bicubic up, then a convolution |
 //! | [`nearest_code`] | the closest row of a codebook |
-//! | [`cross_entropy`] | how unlikely the right token was |
+//! | [`cross_entropy`] | cross-entropy loss |
 //! | [`draw`] | logits → tokens: guidance, filter, draw |
-//! | [`leaky_relu`] | a rectifier that lets a part of what is negative through |
-//! | [`max_pool`] | of each 2 × 2 cells the greatest |
-//! | [`feature_distance`] | how far apart the features of two pictures are |
+//! | [`leaky_relu`] | leaky ReLU |
+//! | [`max_pool`] | 2 × 2 max pooling, stride 2 |
+//! | [`feature_distance`] | distance of two pictures' features, as LPIPS sums it |
 //!
 //! A folder's `mod.rs` is the contract (trait, sizes, checks), `cpu.rs` the CPU, `cuda.rs` and
 //! `kernel.cu` cards (feature `cuda`), `tests.rs` the
@@ -64,7 +64,7 @@ pub use split_qkv::SplitQkv;
 
 use crate::memory::Floats;
 
-/// Everything a model is made of: what a backend must compute. ([`RectangularConv2d`] and [`Pool`] are
+/// All operations of a model, as a backend must provide them. ([`RectangularConv2d`] and [`Pool`] are
 /// for networks that look at its pictures.)
 pub trait Backend:
     Attention
@@ -98,8 +98,7 @@ impl<B> Backend for B where
 {
 }
 
-/// What the networks that judge pictures are made of: LPIPS and the discriminator of a VQVAE's
-/// training.
+/// The further operations of LPIPS and of the discriminator of VQVAE training.
 pub trait JudgeBackend: Backend + FeatureDistance + LeakyRelu + MaxPool {}
 
 impl<B> JudgeBackend for B where B: Backend + FeatureDistance + LeakyRelu + MaxPool {}

@@ -1,4 +1,4 @@
-//! What the operations' tests share: numbers to try, and the promise of equal bytes.
+//! Shared by the operations' tests: operands, and the check of equal bytes.
 
 use std::string::String;
 use std::vec;
@@ -90,7 +90,7 @@ impl Lends for crate::cuda::Cuda {
     }
 }
 
-/// What a backend computed.
+/// A backend's outputs.
 pub(crate) struct Got {
     /// `cpu`, `cuda f16`, …
     pub(crate) name: String,
@@ -135,8 +135,8 @@ impl Got {
 /// Runs an operation on every CPU and every card; a list of [`Got`].
 ///
 /// `on_each_backend!([runs it writes: their lengths], [runs it reads], |b| b.operation(out, …))`: the runs
-/// are slices of the host here and of the backend in there, where those to write hold NaN. What was
-/// written is one vector, run after run. `[weights: their shapes]` may follow the runs: matrices in there.
+/// are slices of the host here and of the backend in there, where those to write hold NaN. The outputs
+/// are one vector, run after run. `[weights: their shapes]` may follow the runs: matrices in there.
 macro_rules! on_each_backend {
     ([$($out:ident: $length:expr),*], [$($run:ident),*], |$b:ident| $call:expr) => {
         $crate::ops::testing::on_each_backend!(

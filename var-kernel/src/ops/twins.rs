@@ -62,7 +62,7 @@ fn same(
 
 fn check(bench: &Bench, what: &str, got: &Remote, want: &Remote) {
     let apart = distance(&bench.read(got), &bench.read(want));
-    // Sums of singles; what is kept short is rounded once, averages of short probabilities twice.
+    // Sums in f32; 16-bit outputs are rounded once, averages of 16-bit probabilities twice.
     let allowed = 1e-5 + 2.0 * bench.rounding();
     assert!(apart <= allowed, "{}, {what}: off by {apart:e}, {allowed:e} allowed", bench.name);
 }

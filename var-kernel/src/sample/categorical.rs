@@ -1,6 +1,6 @@
 //! One draw from a row of probabilities.
 
-/// The smallest index whose running sum of probabilities (ascending index, in `f64`) exceeds
+/// The smallest index with a running sum of probabilities (ascending index, in `f64`) above
 /// `u · total`; `u` in 0 .. 1.
 ///
 /// # Panics

@@ -1,4 +1,4 @@
-//! Classifier-free guidance: away from what the model expects without a class.
+//! Classifier-free guidance: logits away from those of the null class.
 
 /// `logits = (1 + strength) · logits − strength · unconditional`
 ///

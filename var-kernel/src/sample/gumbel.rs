@@ -19,12 +19,12 @@ pub fn soften(isa: Isa, row: &mut [f32], ratio: f64, noise: impl Fn(usize) -> f3
     softmax::softmax(isa, row);
 }
 
-/// What logits are multiplied by: `1 + ratio`.
+/// Factor of the logits: `1 + ratio`.
 pub fn sharpness(ratio: f64) -> f32 {
     (1.0 + ratio) as f32
 }
 
-/// τ, what they are divided by: `max(0.27·(1 − 0.95·ratio), 0.005)`.
+/// Temperature τ: `max(0.27·(1 − 0.95·ratio), 0.005)`.
 pub fn temperature(ratio: f64) -> f32 {
     (0.27 * (1.0 - 0.95 * ratio)).max(0.005) as f32
 }

@@ -27,7 +27,7 @@ const NOISE: u32 = 1;
 const LABELS: u32 = u32::MAX;
 
 impl Philox {
-    /// The generator whose key is the low and the high half of `seed`.
+    /// The generator with the low and the high half of `seed` as its key.
     pub fn new(seed: u64) -> Self {
         Self { key: [seed as u32, (seed >> 32) as u32] }
     }

@@ -28,7 +28,7 @@ pub trait Output {
     /// product's first column.
     fn part(&mut self, row: usize, columns: Range<usize>) -> &mut [f32];
 
-    /// What the sums of these elements begin at, where they do not begin at zero: what is there.
+    /// Initial values of these elements' sums, where they accumulate: the output's own.
     #[inline(always)]
     fn begun(&mut self, row: usize, columns: Range<usize>) -> &[f32] {
         self.part(row, columns)

@@ -176,8 +176,8 @@ pub fn pack_left_transposed<S: Simd>(
     }
 }
 
-/// Writes the first [`Simd::TILE_ROWS`] lanes, and the others too where that stays inside `to`: what
-/// comes after is packed later.
+/// Writes the first [`Simd::TILE_ROWS`] lanes, and the others too where that stays inside `to`: later
+/// packing overwrites them.
 #[inline(always)]
 fn store_tile_rows<S: Simd>(s: S, v: S::F32, to: &mut [f32]) {
     let end = if to.len() < LANES { S::TILE_ROWS } else { LANES };

@@ -47,7 +47,7 @@ pub struct Size {
     pub depth: usize,
 }
 
-/// What is multiplied: two operands that know how to be packed, and what becomes of a sum.
+/// Operands of a matrix product: how both are packed, and the epilogue of a sum.
 ///
 /// As for [`Kernel`], all methods must be `#[inline(always)]`.
 pub trait Operands: Sync {
@@ -57,7 +57,7 @@ pub trait Operands: Sync {
     /// Packs `depth` × `columns` of the right operand as [`super::pack_right`] does.
     fn pack_right<S: Simd>(&self, s: S, to: &mut [f32], columns: Range<usize>, depth: Range<usize>);
 
-    /// Turns finished sums into what is to be written, while they are in the cache.
+    /// Applies the epilogue to finished sums while they are in the cache.
     ///
     /// `out`'s first row and column are `rows.start` and `left` of the product; those at `rows` and
     /// `columns` are finished.
@@ -76,8 +76,8 @@ pub trait Operands: Sync {
 impl Cpu<'_> {
     /// `out = start + left · right`, `out` of `rows × columns`.
     ///
-    /// Each element is one chain of fused multiply-adds in order of k, which begins at 0 or at what
-    /// `out` holds.
+    /// Each element is one chain of fused multiply-adds in order of k, which begins at 0 or at the
+    /// value in `out`.
     ///
     /// # Panics
     /// If `out` is of another length.
@@ -181,8 +181,8 @@ pub fn tile_size(size: Size, threads: usize) -> (usize, usize) {
     best.1
 }
 
-/// Where the sums of a column's blocks of k rest: those of the first block begin at what the output
-/// holds, those of the last end there, and between blocks they lie close together.
+/// Partial sums between a column's blocks of k: the first block begins at the output's values, the
+/// last one ends there, and between blocks the sums lie close together.
 struct Way<'a, O> {
     /// Rows of [`COLUMNS`].
     sums: &'a mut [f32],

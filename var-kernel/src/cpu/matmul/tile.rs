@@ -31,7 +31,7 @@ macro_rules! unrolled {
 pub enum Start {
     /// At zero: the first block of k.
     Zero,
-    /// At what the output holds: a later block of k.
+    /// At the output's value: a later block of k.
     Output,
 }
 

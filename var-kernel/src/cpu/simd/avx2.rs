@@ -26,7 +26,7 @@ impl Avx2 {
 macro_rules! avx2 {
     ($op:expr) => {
         // SAFETY: an `Avx2` exists only where `detect` found these features; loads and stores stay
-        // inside the arrays whose references they are given.
+        // inside the arrays they borrow.
         unsafe { $op }
     };
 }

@@ -2,8 +2,8 @@
 //!
 //! A vector is always [`LANES`] wide: one register of AVX-512, two of AVX2, four of NEON. So a
 //! kernel written over [`Simd`] has one order of additions on every machine, and gives the same
-//! bytes. (Targets whose ABI keeps floats out of vector registers, as kernels of operating systems
-//! do, have no SSE2 and only the portable vectors.) Every operation rounds once, to nearest; [`Simd::mul_add`] is always fused.
+//! bytes. (Soft-float targets, as kernels of operating systems are, have no SSE2 and only the portable
+//! vectors.) Every operation rounds once, to nearest; [`Simd::mul_add`] is always fused.
 
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod avx2;
@@ -29,7 +29,7 @@ pub const LANES: usize = 16;
 /// `run` must be `#[inline(always)]`, and so must every function it hands its `Simd` to; closures
 /// are not inlined early enough and must not touch vectors.
 pub trait Kernel {
-    /// What it returns.
+    /// The return type.
     type Output;
 
     /// Does the work.

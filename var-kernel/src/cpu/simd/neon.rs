@@ -22,7 +22,7 @@ impl Neon {
 macro_rules! neon {
     ($op:expr) => {
         // SAFETY: a `Neon` exists only where NEON was compiled in; loads and stores stay inside the
-        // arrays whose references they are given.
+        // arrays they borrow.
         unsafe { $op }
     };
 }

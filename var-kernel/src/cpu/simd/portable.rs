@@ -5,7 +5,7 @@ use wide::f32x8;
 
 use super::{LANES, Simd};
 
-/// What every machine has.
+/// Vectors of the crate `wide`, available on every machine.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -134,7 +134,7 @@ impl Simd for Portable {
 ///
 /// The product is exact in `f64`; the sum is rounded to odd (Boldo and Melquiond, "Emulation of a
 /// FMA and correctly rounded sums: proved algorithms using rounding to odd", 2008), which leaves
-/// enough of a trace of what was cut off for the second rounding, to `f32`, to come out right.
+/// enough of a trace of the discarded bits for the second rounding, to `f32`, to come out right.
 #[inline(always)]
 pub(crate) fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
     let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));

@@ -106,7 +106,7 @@ impl Kernel for Widen<'_> {
     }
 }
 
-/// A finite float of any size; not −0, whose order against +0 the minimum leaves open.
+/// A finite float of any size; not −0, since the minimum leaves its order against +0 open.
 fn any_float() -> impl Strategy<Value = f32> {
     (-60.0_f32..60.0, -1.0_f32..1.0).prop_map(|(exponent, sign)| sign * exponent.exp2() + 0.0)
 }

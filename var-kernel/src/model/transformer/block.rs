@@ -55,7 +55,7 @@ pub struct Block<'a, B: Device> {
 enum Modulation<'a, B: Device> {
     /// Its own projection of the condition.
     Own(Projection<'a, B>),
-    /// What it adds to the projection all blocks share.
+    /// Its own term beside the projection all blocks share (`ada_gss`).
     Shared(&'a B::Slice),
 }
 

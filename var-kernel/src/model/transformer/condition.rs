@@ -1,4 +1,4 @@
-//! What the class does to every block: computed once, not once per scale, and once for each class.
+//! AdaLN parameters of every block: projected once per class, not once per scale.
 
 use super::Transformer;
 use super::shared::Shared;
@@ -140,7 +140,8 @@ impl<'m, B: Backend> Conditions<'m, B> {
     }
 }
 
-/// Writes to `out` what `make` writes for each of `rows` conditions of `width`: a row for each sequence.
+/// Lets `make` write one row of `width` for each of `rows` conditions, then copies a row to each
+/// sequence of `out`.
 fn project<B: Backend>(
     b: &B,
     shared: Option<&Shared>,

@@ -19,7 +19,7 @@ use crate::ops::{Backend, layer_norm};
 pub use block::{Block, Pass};
 pub use condition::Conditions;
 
-/// What keeps LayerNorm from dividing by zero.
+/// LayerNorm's epsilon.
 pub(crate) const EPS: f32 = 1e-6;
 
 /// A transformer's weights, and its forward pass.
@@ -116,7 +116,7 @@ impl<B: Backend> Transformer<'_, '_, B> {
         Ok(())
     }
 
-    /// Rows of scale `scale` > 0, from what the quantizer makes of the scales before.
+    /// Input rows of scale `scale` > 0, from the quantizer's next input.
     ///
     /// `out[n, i] = word_embedding(input[n, i]) + (position[i] + level[scale])`
     ///
@@ -146,7 +146,7 @@ impl<B: Backend> Transformer<'_, '_, B> {
         b.add_table(table, positions, self.levels.range(scale * width..(scale + 1) * width))
     }
 
-    /// All blocks: `x` in; returns the run that holds what comes out, `x` or one from `arena`.
+    /// All blocks: `x` in; returns the run that holds the output, `x` or one from `arena`.
     ///
     /// `x`: `batch × rows × width` as `pass` says. `cache`: [`Transformer::cache_len`] floats, in
     /// which each block keeps the keys and values of `pass.capacity` rows for each sequence.
@@ -180,8 +180,8 @@ impl<B: Backend> Transformer<'_, '_, B> {
         Ok(current)
     }
 
-    /// Logits of every cell of the first `scales` scales in one pass, given what the quantizer makes
-    /// of the scales before each: what training and scoring want.
+    /// Teacher-forced logits of every cell of the first `scales` scales in one pass, for training and
+    /// scoring.
     ///
     /// `input`: scale by scale from the second on, [`Quantizer::teacher_input`], `images ×
     /// cells(scale) × latent` each. `logits`: `images × L' × codes`, L' the cells of those scales.

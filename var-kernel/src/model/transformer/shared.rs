@@ -1,4 +1,4 @@
-//! Sequences of a batch that have the same condition: what a class comes to is computed once.
+//! Sequences of a batch with the same class: its AdaLN parameters are computed once.
 
 use crate::memory::Floats;
 use crate::ops::Backend;

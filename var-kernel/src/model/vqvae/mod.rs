@@ -15,13 +15,13 @@ use crate::ops::group_norm::{self, Activation};
 
 pub use stage::Stage;
 
-/// What keeps group normalisation from dividing by zero.
+/// GroupNorm's epsilon.
 pub(crate) const EPS: f32 = 1e-6;
 
 /// Channels of a picture.
 pub const COLOURS: usize = 3;
 
-/// A VQVAE's weights and what they compute.
+/// A VQVAE: encoder, quantizer and decoder.
 ///
 /// Pictures are `images × side × side × 3` (channels last) in [−1, 1].
 ///

@@ -171,7 +171,7 @@ fn chunk<S: Simd>(depth: usize) -> usize {
     rows
 }
 
-/// For each query, what the softmax has come to.
+/// Running softmax of each query: row maximum, row sum, output so far.
 struct Running<'a> {
     /// The greatest score so far.
     greatest: &'a mut [f32],

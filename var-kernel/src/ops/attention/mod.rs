@@ -8,7 +8,7 @@ mod tests;
 
 use crate::memory::Device;
 
-/// The widest head: what one thread's scratch memory holds a block of.
+/// Greatest head width: a block of keys of this width fills one thread's scratch memory.
 pub const WIDEST_HEAD: usize = 1024;
 
 /// Sizes of an [`Attention::attention`].
@@ -52,7 +52,7 @@ pub trait Attention: Device {
     /// on the number of keys it sees and on nothing else.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says, or the head is wider than [`WIDEST_HEAD`].
+    /// If a slice's length disagrees with `d`, or the head is wider than [`WIDEST_HEAD`].
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -84,7 +84,7 @@ impl Dims {
         2 * (self.batch * self.heads * self.head_width) as u64 * (self.queries * self.keys) as u64
     }
 
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check(self, out: usize, q: usize, k: usize, v: usize, mask: Mask<'_>) {
         let width = self.heads * self.head_width;

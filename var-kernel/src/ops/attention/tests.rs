@@ -45,7 +45,7 @@ struct Operands {
     v: Vec<f32>,
 }
 
-/// Random operands; what lies past the keys in use is NaN, so that reading it shows.
+/// Random operands; the cache past the keys in use is NaN, so that reading it shows.
 fn operands(d: Dims, seed: u64) -> Operands {
     let width = d.heads * d.head_width;
     let q = coarse(d.batch * d.queries * width, seed);
@@ -133,7 +133,7 @@ fn masks_that_cut_tiles() {
     check(d, 2.0, Mask::UpToScale(&ends), 11);
 }
 
-/// One masked pass must give what sampling with a cache gives, scale after scale.
+/// One masked pass equals sampling with a cache, scale after scale.
 #[test]
 fn a_masked_pass_equals_unmasked_calls_bit_for_bit() {
     let ends = [1, 5, 14, 30, 255, 256, 290, 520, 600];

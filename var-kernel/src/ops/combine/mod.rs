@@ -1,4 +1,4 @@
-//! Sums of matrices, rows by index, activations, gates: what needs one pass over memory.
+//! Element-wise operations and embedding: sums, rows by index, activations, gates.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -103,7 +103,7 @@ pub trait Combine: Device {
     /// width` stay as they are.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says, or the part reaches over the row.
+    /// If a slice's length disagrees with `d`, or the part reaches over the row.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -186,7 +186,7 @@ pub(crate) fn check_table(out: usize, x: usize, table: usize) {
     assert!(table > 0 && out.is_multiple_of(table), "add_table: {out} is no multiple of {table}");
 }
 
-/// Refuses operands of [`Combine::gated`] whose lengths do not fit.
+/// Panics unless the operands of [`Combine::gated`] have matching lengths.
 #[track_caller]
 pub(crate) fn check_gated<S: Floats + ?Sized>(
     out: usize,
@@ -200,7 +200,7 @@ pub(crate) fn check_gated<S: Floats + ?Sized>(
     gate.check(out / width, width);
 }
 
-/// Refuses operands of [`Combine::scale_rows`] whose lengths do not fit; returns a row's width.
+/// Panics unless the operands of [`Combine::scale_rows`] have matching lengths; returns a row's width.
 #[track_caller]
 pub(crate) fn check_scale_rows(out: usize, x: usize, factors: usize) -> usize {
     assert_eq!(out, x, "scale_rows: out and x differ in length");
@@ -212,7 +212,7 @@ pub(crate) fn check_scale_rows(out: usize, x: usize, factors: usize) -> usize {
 }
 
 impl PlaceDims {
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check(self, out: usize, x: usize) {
         let Self { rows, width, stride, start } = self;

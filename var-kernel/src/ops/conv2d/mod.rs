@@ -1,4 +1,4 @@
-//! 3×3 and 1×1 convolutions over pictures whose channels lie side by side.
+//! 3×3 and 1×1 convolutions over channels-last feature maps.
 
 pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
@@ -53,7 +53,7 @@ pub trait Conv2d: Device {
     /// outer`. `scratch`: as [`Conv2d::conv2d_scratch`] says; contents unspecified before and after.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says, or the kernel is neither 1 nor 3.
+    /// If a slice's length disagrees with `d`, or the kernel is neither 1 nor 3.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -90,7 +90,7 @@ impl Dims {
         self.out_len() as u64 * (self.inner * self.kernel * self.kernel) as u64
     }
 
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check(
         self,

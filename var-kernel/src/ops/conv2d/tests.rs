@@ -133,7 +133,7 @@ fn stored_formats_are_widened() {
     }
 }
 
-/// What a picture becomes does not depend on its neighbours.
+/// A picture's output does not depend on its batch.
 #[test]
 fn a_batch_is_its_pictures() {
     for (height, inner, outer) in [(8, 32, 32), (9, 3, 5), (24, 48, 16)] {

@@ -33,7 +33,7 @@ pub trait CrossEntropy: Device {
     ) -> Result<(), Self::Error>;
 }
 
-/// Refuses operands whose lengths do not fit; returns the number of codes.
+/// Panics unless the operands have matching lengths; returns the number of codes.
 #[track_caller]
 pub(crate) fn check(out: usize, logits: usize, targets: &[u32]) -> usize {
     let rows = targets.len();

@@ -39,7 +39,7 @@ pub struct Settings<'a> {
     pub indices: &'a [u32],
 }
 
-/// What replaces the drawn codes with `more_smooth`.
+/// Gumbel-softmax mixtures of codes (`more_smooth`), in place of the drawn codes.
 pub struct Mixture<'a, S: ?Sized> {
     /// `images × positions × width`, to write.
     pub out: &'a mut S,
@@ -59,7 +59,7 @@ pub trait Draw: Device {
     /// ([`crate::sample::gumbel`]); with [`Source::Greedy`] or [`Source::Given`] g is 0.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says, or there are more codes than [`MOST_CODES`].
+    /// If a slice's length disagrees with `d`, or there are more codes than [`MOST_CODES`].
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -75,7 +75,7 @@ pub trait Draw: Device {
 }
 
 impl Dims {
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check(
         self,

@@ -17,7 +17,7 @@ fn settings(source: Source<'_>) -> Settings<'_> {
     Settings { guidance: 0.0, filter, source, scale: 2, indices: &[10, 11] }
 }
 
-/// What every backend draws: all the same.
+/// Tokens drawn by every backend, all equal.
 fn tokens(
     logits: &[f32],
     unconditional: Option<&[f32]>,

@@ -8,7 +8,7 @@ mod tests;
 
 use crate::memory::Device;
 
-/// What keeps a cell without features from dividing by zero.
+/// Epsilon of the norm of a cell's features.
 pub const LEAST: f32 = 1e-10;
 
 /// Sizes of a [`FeatureDistance::feature_distance`].
@@ -31,7 +31,7 @@ pub trait FeatureDistance: Device {
     /// `a`, `b`: `batch × cells × channels`. `weights`: `channels`. `out`: `batch`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -46,7 +46,7 @@ pub trait FeatureDistance: Device {
 }
 
 impl Dims {
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub fn check(self, out: usize, a: usize, b: usize, weights: usize) {
         let whole = self.batch * self.cells * self.channels;

@@ -22,7 +22,7 @@ pub struct Dims {
     pub groups: usize,
 }
 
-/// What follows the normalisation.
+/// Activation after the normalization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// Nothing.
@@ -41,7 +41,7 @@ pub trait GroupNorm: Device {
     /// `x`, `out`: `batch × positions × channels`. `weight`, `bias`: `channels`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -58,7 +58,7 @@ pub trait GroupNorm: Device {
 }
 
 impl Dims {
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check(self, out: usize, x: usize, weight: usize, bias: usize) {
         let whole = self.batch * self.positions * self.channels;

@@ -6,7 +6,7 @@
 use super::Dims;
 use crate::cpu::simd::{Kernel, LANES, Simd};
 
-/// Groups whose statistics are kept at a time; more are done in turns.
+/// Groups with statistics kept at a time; more are done in turns.
 pub(super) const GROUPS: usize = 32;
 
 /// The most chunks of a picture.
@@ -15,8 +15,8 @@ pub(super) const CHUNKS: usize = 64;
 /// Floats of a chunk's pieces (64 KiB), so that reading one twice is reading the cache.
 const PIECE: usize = 1 << 14;
 
-/// Each group's mean and `1 / √(variance + eps)` of one picture, on this thread; to the bit what the
-/// forward pass has.
+/// Each group's mean and `1 / √(variance + eps)` of one picture, on this thread; equal to the
+/// bit to the forward pass's.
 ///
 /// `x`: `positions × channels`. `means`, `factors`: `groups`. `scratch`: `2 · channels`.
 ///
@@ -55,7 +55,7 @@ pub fn of_picture<S: Simd>(
 
 /// How a picture's positions are cut up.
 pub(super) struct Plan {
-    /// Positions of a piece: what stays in the cache between two sweeps.
+    /// Positions of a piece, small enough to stay in the cache between two sweeps.
     pub(super) piece: usize,
     /// Positions of a chunk, a multiple of a piece: one task.
     pub(super) chunk: usize,

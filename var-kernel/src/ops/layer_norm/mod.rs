@@ -29,7 +29,7 @@ pub trait LayerNorm: Device {
     /// `x`, `out`: `rows × channels`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -45,7 +45,7 @@ pub trait LayerNorm: Device {
 }
 
 impl Dims {
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check<S: Floats + ?Sized>(
         self,

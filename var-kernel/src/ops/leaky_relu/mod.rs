@@ -1,4 +1,4 @@
-//! A rectifier that lets a part of what is negative through.
+//! Leaky ReLU.
 
 mod cpu;
 #[cfg(feature = "cuda")]

@@ -1,4 +1,4 @@
-//! Rows times a transposed weight matrix, plus bias, and what the network does next with the sum.
+//! Linear layer: rows times a transposed weight matrix, plus bias, with a fused epilogue.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -21,7 +21,7 @@ pub struct Dims {
     pub outer: usize,
 }
 
-/// What happens to the sum `y = x·weightᵀ + bias` before it is written.
+/// Fused operation on `y = x·weightᵀ + bias` before it is written.
 pub enum Epilogue<'a, S: ?Sized> {
     /// `out = y`
     None,
@@ -61,7 +61,7 @@ pub trait Linear: Device {
     /// 0 and runs in order of k; the bias is added last.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -77,7 +77,7 @@ pub trait Linear: Device {
 }
 
 impl<S: Floats + ?Sized> Epilogue<'_, S> {
-    /// Refuses operands whose lengths are not `d`'s.
+    /// Panics unless every operand has the length `d` gives.
     #[track_caller]
     pub(crate) fn check(self, d: Dims) {
         match self {
@@ -101,7 +101,7 @@ impl Dims {
         self.rows as u64 * self.inner as u64 * self.outer as u64
     }
 
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check(self, out: usize, x: usize, weight: usize, bias: Option<usize>) {
         let Self { rows, inner, outer } = self;

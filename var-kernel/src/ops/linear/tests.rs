@@ -137,8 +137,8 @@ fn epilogues_follow_their_formulas_in_every_tile() {
     }
 }
 
-/// Every epilogue with and without bias. Operands that every format holds as they are: what is left is
-/// the sums' rounding, but where what comes out is short.
+/// Every epilogue with and without bias. Operands are exact in every format: the only error is
+/// the sums' rounding, and the output's where it has 16 bits.
 fn compare(d: Dims, served: usize, spare: usize, period: usize, seed: u64) {
     let Dims { rows, inner, outer } = d;
     let x = coarse(rows * inner, seed);

@@ -29,7 +29,7 @@ pub trait MaxPool: Device {
     /// `x`: `batch × height × width × channels`. `out`: `batch × ⌊height/2⌋ × ⌊width/2⌋ × channels`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -62,7 +62,7 @@ impl Dims {
         [at(y, x), at(y, x + 1), at(y + 1, x), at(y + 1, x + 1)]
     }
 
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub fn check(self, out: usize, x: usize) {
         assert_eq!(x, self.in_len(), "max_pool: x is not batch × height × width × channels");

@@ -10,7 +10,7 @@ use crate::cpu::simd::{Kernel, LANES, Simd};
 /// Features of a task: enough that packing a panel of codes is lost beside the products with it.
 const BLOCK: usize = 64;
 
-/// Features whose products with a panel of codes are in registers together.
+/// Features multiplied by a panel of codes at a time, sums in registers.
 const TILE: usize = 8;
 
 /// The least length that a vector is divided by to make it unit length.
@@ -94,7 +94,7 @@ impl Kernel for Search<'_> {
     }
 }
 
-/// What a dot product counts for in a distance.
+/// Factor of the dot product in a distance.
 #[inline(always)]
 fn factor(distance: Distance) -> f32 {
     match distance {

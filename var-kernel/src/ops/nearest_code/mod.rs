@@ -19,7 +19,7 @@ pub struct Dims {
     pub width: usize,
 }
 
-/// What close means.
+/// Distance of a feature and a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distance {
     /// Least `‖x‖² + ‖e‖² − 2·x·e`.
@@ -35,7 +35,7 @@ pub trait NearestCode: Device {
     /// `x`: `rows × width`. `codebook`: `codes × width`. `tokens`: `rows`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says, or there is no code.
+    /// If a slice's length disagrees with `d`, or there is no code.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -55,7 +55,7 @@ impl Dims {
         (self.rows * self.codes * self.width) as u64
     }
 
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check(self, tokens: usize, x: usize, codebook: usize) {
         assert!(self.codes > 0, "nearest_code: the codebook is empty");

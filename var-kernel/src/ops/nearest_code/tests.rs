@@ -22,7 +22,7 @@ fn distance_of(x: &[f32], code: &[f32], distance: Distance) -> f64 {
     }
 }
 
-/// What every backend finds: all the same.
+/// Tokens found by every backend, all equal.
 fn tokens(x: &[f32], codebook: &[f32], distance: Distance, d: Dims) -> Vec<u32> {
     let all = on_each_backend!([out: d.rows], [x, codebook], |b| {
         b.nearest_code(tokens_in(b, out), x, codebook, distance, d)

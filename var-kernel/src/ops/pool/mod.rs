@@ -37,11 +37,11 @@ pub trait Pool: Device {
     /// `out[y, x, c] = max_{dy, dx < kernel} input[stride·y+dy−padding, stride·x+dx−padding, c]` over
     /// the cells inside the picture; unspecified where one is NaN.
     ///
-    /// `x`: `batch × height × width × channels`. `out`: `batch × out height × out width × into.of`, of
-    /// whose channels only those from `into.first` on are written.
+    /// `x`: `batch × height × width × channels`. `out`: `batch × out height × out width × into.of`;
+    /// only its channels from `into.first` on are written.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says, or a window would lie outside the picture.
+    /// If a slice's length disagrees with `d`, or a window would lie outside the picture.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -94,7 +94,7 @@ impl Dims {
         self.batch * height * width * self.into.of
     }
 
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check(self, out: usize, x: usize) {
         let Self { batch, height, width, channels, into, .. } = self;

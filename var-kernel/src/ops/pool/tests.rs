@@ -9,7 +9,7 @@ use super::{Dims, Pool};
 use crate::ops::testing::{Got, on_each_backend, random};
 use crate::ops::{Channels, Combine};
 
-/// What becomes of the numbers of each window.
+/// `of` applied to the values of each window, in f64.
 fn oracle(x: &[f32], d: Dims, of: fn(&[f64]) -> f64) -> Vec<f64> {
     let [height, width] = d.out_grid();
     let mut out = Vec::new();

@@ -1,5 +1,5 @@
-//! Convolutions with a kernel of any size, any stride and a border of zeros, then ReLU: what networks
-//! of features are made of. The VQVAE's own are [`super::conv2d`].
+//! General convolutions: kernel of any size, any stride, zero padding, then ReLU, as Inception and VGG
+//! have them. The VQVAE's own are [`super::conv2d`].
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -33,7 +33,7 @@ pub struct Dims {
     pub into: Channels,
 }
 
-/// What follows the sum.
+/// Activation after the sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// Nothing.
@@ -54,11 +54,11 @@ pub trait RectangularConv2d: Device {
     ///
     /// `x`: `batch × height × width × inner` (channels last). `weight`: `outer × inner × kernel rows ×
     /// kernel columns`, as in PyTorch. `bias`: `outer`. `out`: `batch × out height × out width ×
-    /// into.of`, of whose channels only those from `into.first` on are written. `scratch`: as
+    /// into.of`; only its channels from `into.first` on are written. `scratch`: as
     /// [`RectangularConv2d::rectangular_conv2d_scratch`] says; contents unspecified before and after.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says, the kernel reaches over the padded input, or the
+    /// If a slice's length disagrees with `d`, the kernel reaches over the padded input, or the
     /// stride is 0.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Dims {
         (self.batch * height * width * self.outer) as u64 * (self.inner * taps) as u64
     }
 
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check(self, out: usize, x: usize, weight: usize, bias: usize) {
         let Self { batch, height, width, inner, outer, kernel: [rows, columns], into, .. } = self;

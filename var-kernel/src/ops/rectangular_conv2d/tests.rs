@@ -146,7 +146,7 @@ fn kinds_of_the_inception_network_on_smaller_pictures() {
     compare(of(12, 64, 80, [1, 1]));
 }
 
-/// What a picture becomes does not depend on its neighbours.
+/// A picture's output does not depend on its batch.
 #[test]
 fn a_batch_is_its_pictures() {
     for (side, inner, outer, kernel) in

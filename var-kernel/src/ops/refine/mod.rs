@@ -1,5 +1,5 @@
-//! What a scale's codes add to a latent: enlarged, then refined by a convolution φ (paper, algorithms 1
-//! and 2).
+//! A scale's contribution to the latent: its code map enlarged, then refined by a convolution φ (paper,
+//! algorithms 1 and 2).
 
 mod composed;
 mod cpu;
@@ -58,7 +58,7 @@ pub struct Refinement<'a, B: Device + ?Sized> {
     pub ratio: f32,
 }
 
-/// What is done with a contribution.
+/// Use of a contribution: stored, added or subtracted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It replaces the latent.
@@ -74,7 +74,7 @@ pub trait Refine: Device {
     /// Floats of scratch memory that [`Refine::refine`] wants for `d`.
     fn refine_scratch(&self, d: Dims) -> usize;
 
-    /// Changes latents by what a scale's codes contribute.
+    /// Stores, adds or subtracts a scale's contribution to latents.
     ///
     /// `latents (=, +=, −=) (1 − ratio) · e + ratio · (φ ∗ e + bias)`, `e = bicubic(codes)`; where the
     /// sides are equal, `e` are the codes themselves. See [`Resize::bicubic`](crate::ops::Resize::bicubic)
@@ -84,7 +84,7 @@ pub trait Refine: Device {
     /// unspecified before and after.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says; on the CPU, if a token is past the codebook's end.
+    /// If a slice's length disagrees with `d`; on the CPU, if a token is past the codebook's end.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -131,7 +131,7 @@ impl Dims {
         }
     }
 
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check(self, latents: usize, codes: Lengths, weight: usize, bias: usize) {
         let Self { from, to, channels, .. } = self;

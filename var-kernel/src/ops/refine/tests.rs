@@ -10,7 +10,7 @@ use crate::ops::Combine;
 use crate::ops::resize::tests::cubic_weights;
 use crate::ops::testing::{Lends, coarse, on_each_backend, random, tokens_in};
 
-/// What a map contributes.
+/// A map's contribution in f64.
 fn oracle(map: &[f32], weight: &[f32], bias: &[f32], ratio: f64, d: Dims) -> Vec<f64> {
     let Dims { batch, from, to, channels } = d;
     let axis: Vec<_> = (0..to).map(|i| cubic_weights(i, from, to)).collect();

@@ -33,7 +33,7 @@ pub trait Resize: Device {
     /// `x`: `batch × from × from × channels`. `out`: `batch × to × to × channels`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -45,7 +45,7 @@ pub trait Resize: Device {
     /// `x`: `batch × from × from × channels`. `out`: `batch × to × to × channels`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -53,7 +53,7 @@ pub trait Resize: Device {
 }
 
 impl Dims {
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check(self, out: usize, x: usize) {
         let Self { batch, from, to, channels } = self;

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::{Dims, Resize};
 use crate::ops::testing::{on_each_backend, on_each_cpu, random};
 
-/// The weights of the input's cells for output cell `i`: Keys' kernel at each distance, what falls
-/// outside the grid given to the border's cell.
+/// The weights of the input's cells for output cell `i`: Keys' kernel at each distance; weights
+/// outside the grid go to the border's cell.
 pub(in crate::ops) fn cubic_weights(i: usize, from: usize, to: usize) -> Vec<f64> {
     let a = -0.75;
     let centre = (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;

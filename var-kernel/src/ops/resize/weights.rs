@@ -1,4 +1,4 @@
-//! Which input cells make an output cell along one axis, and with what weights.
+//! Input cells of an output cell along one axis, and their weights.
 
 use core::ops::Range;
 

@@ -48,7 +48,7 @@ impl SplitQkv for Cpu<'_> {
     }
 }
 
-/// One third of one sequence's rows, and what is done to it.
+/// One third (q, k or v) of one sequence's rows, and its normalization.
 #[derive(Clone, Copy)]
 struct Part<'a> {
     qkv: &'a [f32],

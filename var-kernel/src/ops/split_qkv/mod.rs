@@ -31,7 +31,7 @@ pub struct Dims {
     pub capacity: usize,
 }
 
-/// What is done to queries and keys on the way.
+/// Normalization of queries and keys.
 #[derive(Debug)]
 pub enum Normalisation<'a, S: ?Sized> {
     /// Nothing.
@@ -66,7 +66,7 @@ pub trait SplitQkv: Device {
     /// each; keys have none.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says, or the rows do not fit the capacity.
+    /// If a slice's length disagrees with `d`, or the rows do not fit the capacity.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -88,7 +88,7 @@ impl Dims {
         self.heads * self.head_width
     }
 
-    /// Refuses operands whose lengths are not these sizes.
+    /// Panics unless every operand has the length these sizes give.
     #[track_caller]
     pub(crate) fn check(
         self,

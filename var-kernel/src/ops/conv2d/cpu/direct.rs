@@ -213,7 +213,7 @@ impl Cell {
     }
 }
 
-/// What one tap of the kernel sees from each output cell of a panel: rows of input channels.
+/// Input rows of one kernel tap, one row of channels for each output cell of a panel (im2col).
 struct Patches<'a> {
     x: &'a [f32],
     /// Where each row begins in `x`; none outside the picture.

@@ -26,7 +26,7 @@ pub(crate) struct Geometry {
     pub(crate) out_grid: [usize; 2],
 }
 
-/// What follows the sums, and where the outputs go.
+/// Epilogue of the sums, and the layout of the outputs.
 #[derive(Clone, Copy)]
 pub(crate) struct Finish<'a> {
     /// Added to each output channel.

@@ -1,4 +1,4 @@
-//! conv2d on the CPU, and what other convolutions share with it.
+//! conv2d on the CPU, and code that other convolutions share.
 //!
 //! Which way a convolution is computed depends on one picture's sizes alone: never on the
 //! instruction set, the threads or the batch, so those leave no trace in the numbers.

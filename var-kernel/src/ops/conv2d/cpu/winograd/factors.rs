@@ -126,7 +126,7 @@ impl Kernel for TransformInput<'_> {
     }
 }
 
-/// What sixteen channels of a tile's outputs are computed from, zeros outside the picture.
+/// Inputs of one tile for sixteen channels, zeros outside the picture.
 #[inline(always)]
 fn load_tile<S: Simd>(
     s: S,
@@ -148,8 +148,8 @@ fn load_tile<S: Simd>(
     tile
 }
 
-/// Asks for a share of what the tile at `column` needs beyond the tile left of it: its cells as they
-/// lie in memory, a few with each sixteen channels.
+/// Prefetches a share of the cells that the tile at `column` does not share with its left neighbor:
+/// in memory order, a few with each sixteen channels.
 #[inline(always)]
 fn prefetch_tile<S: Simd>(s: S, x: &[f32], row: usize, column: usize, channel: usize, g: Geometry) {
     let doubled = usize::from(g.doubled);

@@ -26,7 +26,7 @@ const GROUP: usize = 12;
 /// Tiles that a task multiplies at a time with its share of the weights.
 const BLOCK: usize = 64;
 
-/// Output channels whose products a task holds at a time.
+/// Output channels of a task's products at a time.
 const COLUMNS: usize = 2 * LANES;
 
 /// The most input channels of one packed block of a product.
@@ -121,8 +121,8 @@ pub(super) fn scratch(g: Geometry) -> usize {
     plan.input_len() + plan.weight_len()
 }
 
-/// The sizes of what is computed together: all pictures, or one at a time where the last row of tiles
-/// reaches over a picture's edge.
+/// The batch computed together: all pictures, or one at a time where the last row of tiles reaches
+/// over a picture's edge.
 fn together(g: Geometry) -> Geometry {
     let batch = if g.out_grid[0].is_multiple_of(SIDE) { g.batch } else { g.batch.min(1) };
     Geometry { batch, ..g }
