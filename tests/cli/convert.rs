@@ -8,6 +8,12 @@ use var_host::run::Checkpoints;
 
 use super::{Place, fixture};
 
+/// What follows the header of a safetensors file.
+fn tensors(file: &[u8]) -> &[u8] {
+    let length = u64::from_le_bytes(*file.first_chunk().unwrap());
+    &file[8 + length as usize..]
+}
+
 #[test]
 fn every_dtype_makes_a_model_file() {
     let place = Place::new();
@@ -28,7 +34,9 @@ fn every_dtype_makes_a_model_file() {
     assert!(sizes[1].abs_diff(sizes[2]) < 1000, "only the headers differ: {sizes:?}");
     // Widening is exact.
     assert_eq!(place.picture("f32.png"), place.picture("f16.png"));
-    assert_eq!(place.bytes("f16"), fs::read(&built_in).unwrap());
+    assert_eq!(tensors(&place.bytes("f16")), tensors(&fs::read(&built_in).unwrap()));
+    place.var(&["convert", "--model", "f32", "--dtype", "f16", "-o", "again", "-q"]);
+    assert_eq!(place.bytes("again"), place.bytes("f16"), "digests too, of its source as well");
     place.refused(&["convert", "--model", "f32", "-o", "f16"], 1, "f16: exists already");
 }
 
@@ -103,8 +111,42 @@ fn a_checkpoint_of_a_training_run_is_a_model() {
     place.var(&["sample", "--seed", "3", "-q", "--model", model, "-o", "trained.png"]);
     assert_eq!(place.picture("trained.png"), place.picture("built-in.png"));
     place.var(&["convert", "--model", model, "--dtype", "f16", "-o", "converted"]);
-    assert_eq!(place.bytes("converted"), fs::read(fixture("default.safetensors")).unwrap());
+    let built_in = fs::read(fixture("default.safetensors")).unwrap();
+    assert_eq!(tensors(&place.bytes("converted")), tensors(&built_in));
     place.var(&["info", model]);
+}
+
+// Audit 4: one flipped byte of a converted file or a checkpoint.
+#[test]
+fn damaged_model_files_are_refused() {
+    let place = Place::new();
+    place.var(&["convert", "--model", &fixture("default.safetensors"), "-o", "model", "-q"]);
+    let said = place.var(&["info", "--verify", "model"]);
+    assert!(said.ends_with("verified: every tensor is the one that was written\n"), "{said}");
+    let digest = |said: &str, of: &str| {
+        let line =
+            said.lines().find_map(|line| line.strip_prefix(&format!("digest of the {of}: ")));
+        line.unwrap_or_else(|| panic!("{said}"))
+            .split(", converted from ")
+            .last()
+            .map(str::to_owned)
+    };
+    let built_in = place.var(&["info"]);
+    assert_eq!(digest(&said, "VQVAE"), digest(&built_in, "VQVAE"), "its source is the built-in's");
+    let mut bytes = place.bytes("model");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(place.path("model"), &bytes).unwrap();
+    let damaged = "model: damaged: its checksum is ";
+    place.refused(&["info", "model"], 1, damaged);
+    place.refused(&["info", "--verify", "model"], 1, damaged);
+    place.refused(&["sample", "--model", "model"], 1, damaged);
+    place.refused(&["validate", "--model", "model", "--tokens", "none"], 1, damaged);
+    place.refused(&["convert", "--model", "model", "-o", "other"], 1, damaged);
+    let train = ["train", "--tokens", "none", "--out", "run", "--vae", "model"];
+    place.refused(&train, 1, damaged);
+    place.var(&["info", "--no-verify", "model"]);
+    place.refused(&["info", "--verify"], 1, "the built-in model: has no checksum");
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
 use var_host::engine::{Engine, Work};
 use var_host::model::settings::{VaeSettings, VarSettings};
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
-use var_host::model::{Part, Weights};
+use var_host::model::{Identity, Part, Weights};
 
 use crate::args::{ModelOptions, Session, result};
 use crate::memory;
@@ -22,6 +22,9 @@ pub(crate) struct Options {
     file: Option<PathBuf>,
     #[command(flatten)]
     model: ModelOptions,
+    /// Compute the digests anew and compare them with those that the files carry
+    #[arg(long, conflicts_with = "no_verify")]
+    verify: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -38,7 +41,11 @@ struct Report {
     dtypes: BTreeMap<String, usize>,
     transformer: Option<VarSettings>,
     heads_assumed: bool,
+    transformer_digest: Option<String>,
     vqvae: Option<VaeSettings>,
+    vqvae_digest: Option<String>,
+    /// Of what the VQVAE was converted from, its own where it was not.
+    vqvae_source: Option<String>,
     picture_side: Option<usize>,
     class_names: Vec<String>,
     parameters: Parameters,
@@ -69,22 +76,30 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = match &options.file {
         None => options.model.open()?,
         Some(file) => {
-            let ModelOptions { ladder, heads, .. } = options.model;
+            let ModelOptions { ladder, heads, no_verify, .. } = options.model;
             let model = Some(file.clone());
-            ModelOptions { model, ladder, heads, ..ModelOptions::default() }.open()?
+            ModelOptions { model, ladder, heads, no_verify, ..ModelOptions::default() }.open()?
         }
     };
     let weights = &model.weights;
     // What is told here does not depend on where it is computed.
     let engine = session.engine_on_cpu(weights)?;
     let (file_bytes, dtypes) = files(weights);
+    if options.verify {
+        verify(weights)?;
+    }
+    let [transformer_identity, vqvae_identity] = weights.identities();
+    let digest = |identity: Option<Identity>| identity.map(|known| known.digest.to_string());
     let report = Report {
         model: model.name,
         file_bytes,
         dtypes,
         transformer: weights.transformer.as_ref().map(|(_, config)| config.into()),
         heads_assumed: weights.heads_assumed,
+        transformer_digest: digest(transformer_identity),
         vqvae: weights.vqvae.as_ref().map(|(_, config)| config.into()),
+        vqvae_digest: digest(vqvae_identity),
+        vqvae_source: vqvae_identity.map(|known| known.source.to_string()),
         picture_side: weights.vqvae.as_ref().map(|(_, config)| config.side()),
         class_names: weights.class_names.clone(),
         parameters: parameters(weights),
@@ -96,7 +111,27 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     if options.json {
         return result(&serde_json::to_string_pretty(&report)?);
     }
-    print(&report, weights)
+    print(&report, weights)?;
+    if options.verify {
+        result("verified: every tensor is the one that was written")
+    } else {
+        Ok(())
+    }
+}
+
+/// Refuses files without a checksum, and those whose tensors have other digests than they say.
+fn verify(weights: &Weights) -> Result<()> {
+    for part in parts(weights) {
+        if !part.is_verified() {
+            bail!("{}: has no checksum to verify it by; `var convert` writes one", part.file());
+        }
+        let (kept, computed) = (part.identity().digest, part.digest());
+        if kept != computed {
+            let (file, kept, computed) = (part.file(), kept.short(), computed.short());
+            bail!("{file}: says it is {kept}, its tensors are {computed}");
+        }
+    }
+    Ok(())
 }
 
 /// One line for each half of a model.
@@ -134,6 +169,12 @@ fn print(report: &Report, weights: &Weights) -> Result<()> {
     for line in configuration(weights) {
         result(&line)?;
     }
+    for (half, identity) in ["transformer", "VQVAE"].iter().zip(weights.identities()) {
+        let Some(Identity { digest, source }) = identity else { continue };
+        let of =
+            if source == digest { String::new() } else { format!(", converted from {source}") };
+        result(&format!("digest of the {half}: {digest}{of}"))?;
+    }
     if !report.class_names.is_empty() {
         result(&format!("classes: {}", report.class_names.join(", ")))?;
     }
@@ -160,17 +201,18 @@ fn print(report: &Report, weights: &Weights) -> Result<()> {
 
 /// Bytes and element types of the model's files.
 pub(crate) fn files(weights: &Weights) -> (usize, BTreeMap<String, usize>) {
-    let parts = [
-        weights.transformer.as_ref().map(|(part, _)| part),
-        weights.vqvae.as_ref().map(|(part, _)| part),
-    ];
-    let mut parts: Vec<&Part> = parts.into_iter().flatten().collect();
+    let mut parts = parts(weights);
     parts.dedup_by(|a, b| core::ptr::eq(a.checkpoint(), b.checkpoint()));
     let mut dtypes = BTreeMap::new();
     for tensor in parts.iter().flat_map(|part| part.checkpoint().tensors()) {
         *dtypes.entry(tensor.dtype.to_string()).or_default() += 1;
     }
     (parts.iter().map(|part| part.checkpoint().file_size()).sum(), dtypes)
+}
+
+fn parts(weights: &Weights) -> Vec<&Part> {
+    let var = weights.transformer.iter().map(|(part, _)| part);
+    var.chain(weights.vqvae.iter().map(|(part, _)| part)).collect()
 }
 
 fn parameters(weights: &Weights) -> Parameters {

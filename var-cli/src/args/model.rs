@@ -28,6 +28,9 @@ pub(crate) struct ModelOptions {
     /// Attention heads, where the files do not say [default: width / 64]
     #[arg(long, value_name = "N", value_parser = heads)]
     pub(crate) heads: Option<usize>,
+    /// Do not compare the checksums of model files that have one
+    #[arg(long)]
+    pub(crate) no_verify: bool,
 }
 
 /// A model and what to call it.
@@ -58,8 +61,8 @@ impl ModelOptions {
 
     /// Opens what is named, or the built-in model.
     pub(crate) fn open(&self) -> Result<Model> {
-        let Self { model, var, vae, ladder, heads } = self;
-        let hints = Hints { ladder: *ladder, heads: *heads };
+        let Self { model, var, vae, ladder, heads, no_verify } = self;
+        let hints = Hints { ladder: *ladder, heads: *heads, no_verify: *no_verify };
         let files: Vec<&Path> = [model, var, vae].into_iter().flatten().map(|p| &**p).collect();
         if files.is_empty() {
             if let Some(option) = ladder.map(|_| "--ladder").or(heads.map(|_| "--heads")) {

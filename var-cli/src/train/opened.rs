@@ -97,7 +97,7 @@ impl Opened {
 
 /// The VQVAE that is named, or the built-in model's.
 fn vqvae(options: &Options) -> Result<Weights> {
-    let hints = |ladder| Hints { ladder, heads: None };
+    let hints = |ladder| Hints { ladder, ..Hints::default() };
     let Some(path) = &options.data.vae else {
         if options.model.pn.is_some() {
             let text = "--pn goes with --vae: the built-in VQVAE has its own ladder";

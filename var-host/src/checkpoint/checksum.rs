@@ -11,44 +11,57 @@ use crc_fast::CrcAlgorithm::Crc64Nvme;
 use super::{Checkpoint, FormatError};
 
 /// The key in the metadata.
-pub(super) const KEY: &str = "checksum";
+pub(crate) const KEY: &str = "checksum";
 
 /// What stands for the digits while the checksum is computed.
-pub(super) const OPEN: &str = "0000000000000000";
+pub(crate) const OPEN: &str = "0000000000000000";
 
 /// A checksum in the making.
-pub(super) struct Digest(crc_fast::Digest);
+pub(crate) struct Crc(crc_fast::Digest);
 
-impl Default for Digest {
+impl Default for Crc {
     fn default() -> Self {
         Self(crc_fast::Digest::new(Crc64Nvme))
     }
 }
 
-impl Digest {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+impl Crc {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(super) fn text(&self) -> String {
+    fn text(&self) -> String {
         format!("{:016x}", self.0.finalize())
     }
 }
 
-/// Where the digits are in a file or its header.
-pub(super) fn place(file: &[u8]) -> Option<Range<usize>> {
-    let length = u64::from_le_bytes(*file.first_chunk()?);
-    let header = &file[..usize::try_from(length).ok()?.saturating_add(8).min(file.len())];
+/// Writes into `header`, which begins a file and has [`OPEN`] digits, the checksum of the whole file;
+/// `rest` is that of the bytes after the header.
+///
+/// # Panics
+/// If the header has no place for it.
+pub(crate) fn close(header: &mut [u8], rest: &Crc) {
+    let place = place(header, KEY, OPEN.len()).expect("the header was given a place");
+    let mut whole = Crc::default();
+    whole.update(header);
+    whole.0.combine(&rest.0);
+    header[place].copy_from_slice(whole.text().as_bytes());
+}
+
+/// Where the text of `length` characters under `key` of the metadata is in a file or its header.
+pub(super) fn place(file: &[u8], key: &str, length: usize) -> Option<Range<usize>> {
+    let header = u64::from_le_bytes(*file.first_chunk()?);
+    let header = &file[..usize::try_from(header).ok()?.saturating_add(8).min(file.len())];
     // In a JSON text the quotes within values are escaped, so that only the key looks like this.
-    let key = format!("\"{KEY}\":\"");
+    let key = format!("\"{key}\":\"");
     let start = header.windows(key.len()).position(|part| part == key.as_bytes())? + key.len();
-    let place = start..start + OPEN.len();
+    let place = start..start + length;
     (header.get(place.end) == Some(&b'"')).then_some(place)
 }
 
 impl Checkpoint {
-    /// Reads the whole file and holds it against the checksum that
-    /// [`write_checked`](super::write_checked) left in its metadata.
+    /// Reads the whole file and compares it with the checksum in its metadata, which every file of
+    /// [`save`](super::save()) has.
     ///
     /// # Errors
     ///
@@ -57,12 +70,12 @@ impl Checkpoint {
     pub fn verify(&self) -> Result<(), FormatError> {
         let file = self.backing.bytes();
         let written = self.metadata().get(KEY).ok_or(FormatError::NoChecksum)?;
-        let place = place(file).ok_or(FormatError::NoChecksum)?;
-        let mut digest = Digest::default();
-        digest.update(&file[..place.start]);
-        digest.update(OPEN.as_bytes());
-        digest.update(&file[place.end..]);
-        let computed = digest.text();
+        let place = place(file, KEY, OPEN.len()).ok_or(FormatError::NoChecksum)?;
+        let mut crc = Crc::default();
+        crc.update(&file[..place.start]);
+        crc.update(OPEN.as_bytes());
+        crc.update(&file[place.end..]);
+        let computed = crc.text();
         if *written == computed {
             Ok(())
         } else {
@@ -79,7 +92,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::checkpoint::{Dtype, Record, write_checked};
+    use crate::checkpoint::{Dtype, Record, write_uncommitted};
 
     /// A small file whose metadata tries to look like a checksum.
     fn file() -> Vec<u8> {
@@ -91,7 +104,7 @@ mod tests {
         ];
         let metadata = [("a", "\"checksum\":\"0123456789abcdef\""), ("config", "{}")];
         let metadata = metadata.map(|(key, text)| (key.to_owned(), text.to_owned()));
-        write_checked(&path, records, BTreeMap::from(metadata)).unwrap().commit().unwrap();
+        write_uncommitted(&path, records, BTreeMap::from(metadata)).unwrap().commit().unwrap();
         fs::read(path).unwrap()
     }
 
@@ -100,10 +113,10 @@ mod tests {
         let file = file();
         Checkpoint::from_bytes(&file).unwrap().verify().unwrap();
         // CRC-64/NVME of the nine digits, as its specification gives it.
-        let mut digest = Digest::default();
-        digest.update(b"1234");
-        digest.update(b"56789");
-        assert_eq!(digest.text(), "ae8b14860a799888");
+        let mut crc = Crc::default();
+        crc.update(b"1234");
+        crc.update(b"56789");
+        assert_eq!(crc.text(), "ae8b14860a799888");
     }
 
     #[test]

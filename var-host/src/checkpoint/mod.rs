@@ -2,10 +2,12 @@
 //!
 //! [`Checkpoint::open`] tells safetensors files, PyTorch zip files and legacy PyTorch files apart
 //! by their content, maps them into memory and borrows the tensors from the map.
-//! [`save()`] writes safetensors files; [`quantize`] narrows weights on the way. Files of
-//! [`write_checked`] carry a checksum, which [`Checkpoint::verify`] holds against what is there.
+//! [`save()`] writes safetensors files; [`quantize`] narrows weights on the way. They carry a
+//! checksum, which [`Checkpoint::verify`] compares with the bytes there are, and a [`Digest`] of each
+//! half of a model.
 
-mod checksum;
+pub(crate) mod checksum;
+pub mod digest;
 mod entry;
 mod error;
 mod mmap;
@@ -25,8 +27,9 @@ use memmap2::Mmap;
 
 use crate::checkpoint::entry::{AlignedBytes, Entry};
 
+pub use crate::checkpoint::digest::Digest;
 pub use crate::checkpoint::error::{CheckpointError, FirstBytes, FormatError, PickleError};
-pub use crate::checkpoint::save::{Record, SaveError, save, write_checked};
+pub use crate::checkpoint::save::{Record, SaveError, save, write_uncommitted};
 pub use crate::checkpoint::tensor::{Dtype, Tensor};
 
 #[cfg(target_endian = "big")]

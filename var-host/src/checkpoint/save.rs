@@ -11,7 +11,8 @@ use thiserror::Error;
 
 use crate::atomic_file::{AtomicFile, AtomicFileError};
 use crate::checkpoint::Dtype;
-use crate::checkpoint::checksum::{self, Digest};
+use crate::checkpoint::checksum::{self, Crc};
+use crate::checkpoint::digest::{self, TensorDigests};
 use crate::checkpoint::quantize::QuantizeError;
 
 /// A tensor to be written.
@@ -70,8 +71,10 @@ impl<'a> Record<'a> {
 /// Writes `records` and `metadata` to a safetensors file at `path`.
 ///
 /// Tensors are laid out by falling size of their elements, then by name, so that every one is
-/// aligned, and equal contents give equal files. The file appears under its name when it is
-/// complete and on the disk ([`AtomicFile`]); `path` may be a file that is open as a
+/// aligned, and equal contents give equal files. The metadata are joined by a checksum of the file,
+/// for [`Checkpoint::verify`](crate::checkpoint::Checkpoint::verify), and by a [digest](digest::PARTS)
+/// of each part of a model. The file appears under its name when it is complete and on the disk
+/// ([`AtomicFile`]); `path` may be a file that is open as a
 /// [`Checkpoint`](crate::checkpoint::Checkpoint).
 ///
 /// # Errors
@@ -88,16 +91,11 @@ pub fn save<'a>(
     metadata: &BTreeMap<String, String>,
     overwrite: bool,
 ) -> Result<(), SaveError> {
-    let records = in_order(records)?;
-    let mut file = AtomicFile::create(path, overwrite)?;
-    let header = header(&records, metadata);
-    write(&mut file, &header, records, &mut |_| ())?;
-    Ok(file.commit()?)
+    Ok(write(path.as_ref(), records, metadata.clone(), overwrite)?.commit()?)
 }
 
-/// Writes a file as [`save()`] does with a checksum in its metadata, for
-/// [`Checkpoint::verify`](crate::checkpoint::Checkpoint::verify), and leaves it to the caller to
-/// give it its name by [`AtomicFile::commit`], over whatever has that name then.
+/// Writes a file as [`save()`] does and leaves it to the caller to give it its name by
+/// [`AtomicFile::commit`], over whatever has that name then.
 ///
 /// # Errors
 ///
@@ -106,22 +104,54 @@ pub fn save<'a>(
 /// # Panics
 ///
 /// If a record gives more or fewer bytes than its shape and type ask for.
-pub fn write_checked<'a>(
+pub fn write_uncommitted<'a>(
     path: impl AsRef<Path>,
     records: impl IntoIterator<Item = Record<'a>>,
-    mut metadata: BTreeMap<String, String>,
+    metadata: BTreeMap<String, String>,
 ) -> Result<AtomicFile, SaveError> {
-    metadata.insert(checksum::KEY.to_owned(), checksum::OPEN.to_owned());
+    write(path.as_ref(), records, metadata, true)
+}
+
+/// Writes the header with zeros for digests and checksum, the tensors, then the whole header again.
+fn write<'a>(
+    path: &Path,
+    records: impl IntoIterator<Item = Record<'a>>,
+    mut metadata: BTreeMap<String, String>,
+    overwrite: bool,
+) -> Result<AtomicFile, SaveError> {
     let records = in_order(records)?;
-    let mut file = AtomicFile::create(path, true)?;
-    let header = header(&records, &metadata);
-    let place = checksum::place(&header).expect("the header was given one");
-    let mut digest = Digest::default();
-    write(&mut file, &header, records, &mut |bytes| digest.update(bytes))?;
-    let checksum = digest.text();
+    metadata.insert(checksum::KEY.to_owned(), checksum::OPEN.to_owned());
+    for (key, prefix) in digest::PARTS {
+        if records.iter().any(|record| record.name.starts_with(prefix)) {
+            metadata.insert(key.to_owned(), digest::OPEN.to_owned());
+        }
+    }
+    let mut file = AtomicFile::create(path, overwrite)?;
+    let mut header = header(&records, &metadata);
+    in_file(&mut file, |file| file.write_all(&header))?;
+    let (mut crc, mut parts) = (Crc::default(), digest::PARTS.map(|_| TensorDigests::default()));
+    for record in records {
+        let size = record.size();
+        let Record { name, dtype, shape, bytes } = record;
+        let bytes = bytes()?;
+        assert_eq!(bytes.len(), size, "{name}: bytes do not fit shape and type");
+        crc.update(&bytes);
+        for ((_, prefix), part) in digest::PARTS.iter().zip(&mut parts) {
+            if let Some(name) = name.strip_prefix(prefix).filter(|name| !digest::is_buffer(name)) {
+                part.add(name, dtype, &shape, &bytes);
+            }
+        }
+        in_file(&mut file, |file| file.write_all(&bytes))?;
+    }
+    for ((key, _), part) in digest::PARTS.iter().zip(parts) {
+        if let Some(place) = checksum::place(&header, key, digest::OPEN.len()) {
+            header[place].copy_from_slice(part.digest().to_string().as_bytes());
+        }
+    }
+    checksum::close(&mut header, &crc);
     in_file(&mut file, |file| {
-        file.seek(SeekFrom::Start(place.start as u64))?;
-        file.write_all(checksum.as_bytes())
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&header)
     })?;
     Ok(file)
 }
@@ -134,25 +164,6 @@ fn in_order<'a>(
     records.sort_by(|a, b| b.dtype.size().cmp(&a.dtype.size()).then_with(|| a.name.cmp(&b.name)));
     check_names(&records)?;
     Ok(records)
-}
-
-/// Writes header and elements, and shows all of it to `written`.
-fn write(
-    file: &mut AtomicFile,
-    header: &[u8],
-    records: Vec<Record<'_>>,
-    written: &mut dyn FnMut(&[u8]),
-) -> Result<(), SaveError> {
-    written(header);
-    in_file(file, |file| file.write_all(header))?;
-    for record in records {
-        let size = record.size();
-        let bytes = (record.bytes)()?;
-        assert_eq!(bytes.len(), size, "{}: bytes do not fit shape and type", record.name);
-        written(&bytes);
-        in_file(file, |file| file.write_all(&bytes))?;
-    }
-    Ok(())
 }
 
 fn check_names(records: &[Record<'_>]) -> Result<(), SaveError> {

@@ -181,7 +181,10 @@ proptest! {
             Record::borrowed(name, *dtype, shape.clone(), &data[..size])
         });
         let checkpoint = saved(records.collect(), &metadata);
-        prop_assert_eq!(checkpoint.metadata(), &metadata);
+        let mut kept = checkpoint.metadata().clone();
+        prop_assert!(kept.remove("checksum").is_some());
+        prop_assert_eq!(&kept, &metadata);
+        checkpoint.verify().unwrap();
         prop_assert_eq!(checkpoint.tensors().len(), tensors.len());
         for (name, (dtype, shape)) in &tensors {
             let tensor = checkpoint.tensor(name).unwrap();

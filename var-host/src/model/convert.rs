@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::identity::SOURCES;
 use super::listing::Wanted;
 use super::part::PREFIXES;
 use super::settings::{self, Settings, VaeSettings, VarSettings};
@@ -46,8 +47,15 @@ pub fn convert(
         });
     }
     let text = serde_json::to_string(&settings).expect("a configuration is plain numbers");
-    let metadata = BTreeMap::from([(settings::KEY.to_owned(), text)]);
+    let mut metadata = BTreeMap::from([(settings::KEY.to_owned(), text)]);
+    metadata.extend(sources(weights));
     Ok(save(path, records, &metadata, overwrite)?)
+}
+
+/// What the halves of a file converted from `weights` come from, for its metadata.
+pub fn sources(weights: &Weights) -> impl Iterator<Item = (String, String)> + use<> {
+    let named = SOURCES.into_iter().zip(weights.identities());
+    named.filter_map(|(key, known)| Some((key.to_owned(), known?.source.to_string())))
 }
 
 /// What a model file of `weights` holds, matrices in `precision`, and its metadata.
@@ -65,9 +73,14 @@ pub fn records(weights: &Weights, precision: Precision) -> (Vec<Record<'_>>, Set
     (records, settings)
 }
 
+/// Whether a tensor's rows are looked up: stored as matrices are, read in `f32`.
+pub(super) fn is_table(name: &str) -> bool {
+    matches!(name, "class_emb.weight" | "pos_1LC")
+}
+
 /// The precision a tensor is stored in, in a file whose matrices are stored in `precision`.
 pub fn of_tensor(wanted: &Wanted, precision: Precision) -> Precision {
-    let is_table = matches!(wanted.name.as_str(), "class_emb.weight" | "pos_1LC");
+    let is_table = is_table(&wanted.name);
     match precision {
         _ if !wanted.matrix && !is_table => Precision::F32,
         // Tables are looked up, not multiplied: nothing there widens blocks of eight bits.

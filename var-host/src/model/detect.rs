@@ -13,6 +13,8 @@ pub struct Hints {
     pub ladder: Option<Ladder>,
     /// Attention heads, where there is no `scale_mul_1H11`.
     pub heads: Option<usize>,
+    /// Whether the checksums of files that have one are not compared.
+    pub no_verify: bool,
 }
 
 /// Width of a head in the published models.

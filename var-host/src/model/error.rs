@@ -11,6 +11,14 @@ pub enum ModelError {
     /// The file cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The file is not what was written.
+    #[error("{file}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// Both checksums.
+        source: FormatError,
+    },
     /// The built-in model cannot be read.
     #[error("the built-in model")]
     BuiltIn(#[source] FormatError),

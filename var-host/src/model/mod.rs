@@ -5,6 +5,7 @@ pub mod assemble;
 pub mod convert;
 pub mod detect;
 mod error;
+mod identity;
 pub mod listing;
 mod part;
 pub mod settings;
@@ -12,5 +13,7 @@ pub mod weights;
 
 pub use detect::Hints;
 pub use error::ModelError;
+pub use identity::Identity;
+pub(crate) use part::BUFFERS;
 pub use part::{Part, TRAINING};
 pub use weights::Weights;

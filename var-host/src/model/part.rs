@@ -2,7 +2,7 @@
 
 use core::fmt;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use half::f16;
 use var_kernel::cpu::matrix::Q8_BLOCK;
@@ -10,8 +10,9 @@ use var_kernel::cpu::{Cpu, Matrix};
 use var_kernel::model::ConfigError;
 use var_kernel::model::weights::Source;
 
-use super::ModelError;
 use super::listing::Wanted;
+use super::{Identity, ModelError};
+use crate::checkpoint::digest::PARTS;
 use crate::checkpoint::quantize::SCALE_SUFFIX;
 use crate::checkpoint::{Checkpoint, Dtype, Tensor};
 
@@ -19,9 +20,16 @@ use crate::checkpoint::{Checkpoint, Dtype, Tensor};
 pub struct Part {
     checkpoint: Arc<Checkpoint>,
     file: String,
-    prefix: String,
+    /// Its number in [`MARKS`].
+    pub(super) half: usize,
+    pub(super) prefix: String,
+    /// Whether the file has a checksum, and it holds.
+    pub(super) verified: bool,
+    /// The names of the model's tensors.
+    pub(super) wanted: Vec<String>,
     /// Tensors wanted as `f32` that the file holds in another type.
-    widened: HashMap<String, Vec<f32>>,
+    pub(super) widened: HashMap<String, Vec<f32>>,
+    pub(super) identity: OnceLock<Identity>,
 }
 
 /// A tensor that only a transformer has, and one that only a VQVAE has.
@@ -29,13 +37,13 @@ pub(super) const MARKS: [(&str, &str); 2] =
     [("transformer", "pos_1LC"), ("VQVAE", "quantize.embedding.weight")];
 
 /// Prefixes of the two in a model file.
-pub(super) const PREFIXES: [&str; 2] = ["var.", "vae."];
+pub(super) const PREFIXES: [&str; 2] = [PARTS[0].1, PARTS[1].1];
 
 /// Prefix of what our trainer keeps beside the model.
 pub const TRAINING: &str = "train.";
 
 /// Ends of tensors that a checkpoint may hold and no forward pass wants.
-const BUFFERS: [&str; 4] =
+pub(crate) const BUFFERS: [&str; 4] =
     ["lvl_1L", "attn_bias_for_masking", ".attn.zero_k_bias", "quantize.ema_vocab_hit_SV"];
 
 impl Part {
@@ -60,13 +68,22 @@ impl Part {
             (Some(prefix), None) => Ok(Some(Self {
                 checkpoint: Arc::clone(checkpoint),
                 file: file.to_owned(),
+                half,
                 prefix,
+                verified: false,
+                wanted: Vec::new(),
                 widened: HashMap::new(),
+                identity: OnceLock::new(),
             })),
             (Some(first), Some(second)) => {
                 Err(ModelError::SeveralParts { file: file.to_owned(), part, first, second })
             }
         }
+    }
+
+    /// With whether the file has a checksum that holds.
+    pub(super) fn verified(self, verified: bool) -> Self {
+        Self { verified, ..self }
     }
 
     /// The file's name, for messages.
@@ -157,6 +174,7 @@ impl Part {
             }
         }
         self.refuse_unknown(wanted)?;
+        self.wanted = wanted.iter().map(|wanted| wanted.name.clone()).collect();
         self.widened = widened;
         Ok(())
     }

@@ -91,10 +91,11 @@ pub fn records<'a, H: Home>(
     records.extend(flat(numbers).map(|(name, values)| record(name, vec![values.len()], values)));
     let progress = with_counts(trainer, progress.clone());
     let json = |value: Result<String, serde_json::Error>| value.expect("plain numbers and text");
-    let metadata = BTreeMap::from([
+    let mut metadata = BTreeMap::from([
         (settings::KEY.to_owned(), json(serde_json::to_string(&settings))),
         (KEY.to_owned(), json(serde_json::to_string(&progress))),
     ]);
+    metadata.extend(convert::sources(given));
     (records, metadata)
 }
 

@@ -14,7 +14,7 @@ use super::listing::{Listing, Wanted};
 use super::part::{MARKS, PREFIXES};
 use super::settings::Settings;
 use super::{ModelError, Part};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, FormatError};
 
 /// A transformer, a VQVAE or both, with their configurations.
 pub struct Weights {
@@ -59,11 +59,10 @@ impl Weights {
         let open = |path: &Path, half: usize| {
             let file = path.display().to_string();
             let checkpoint = Arc::new(Checkpoint::open(path)?);
-            Part::find(&checkpoint, &file, half)?.ok_or(ModelError::NoPart {
-                file,
-                part: MARKS[half].0,
-                wants: MARKS[half].1,
-            })
+            let verified = verify(&checkpoint, &file, hints)?;
+            Part::find(&checkpoint, &file, half)?
+                .map(|part| part.verified(verified))
+                .ok_or(ModelError::NoPart { file, part: MARKS[half].0, wants: MARKS[half].1 })
         };
         let var = var.map(|path| open(path, 0)).transpose()?;
         let vae = vae.map(|path| open(path, 1)).transpose()?;
@@ -76,8 +75,11 @@ impl Weights {
     /// If it holds neither half, or what it holds is no model.
     pub fn of(checkpoint: Checkpoint, file: String, hints: Hints) -> Result<Self, ModelError> {
         let checkpoint = Arc::new(checkpoint);
-        let var = Part::find(&checkpoint, &file, 0)?;
-        let vae = Part::find(&checkpoint, &file, 1)?;
+        let verified = verify(&checkpoint, &file, hints)?;
+        let find = |half| -> Result<Option<Part>, ModelError> {
+            Ok(Part::find(&checkpoint, &file, half)?.map(|part| part.verified(verified)))
+        };
+        let (var, vae) = (find(0)?, find(1)?);
         let neither = var.is_none() && vae.is_none();
         for (half, found) in [&var, &vae].into_iter().enumerate() {
             let remains = || checkpoint.tensors().any(|t| t.name.starts_with(PREFIXES[half]));
@@ -99,6 +101,7 @@ impl Weights {
         let hints = Hints {
             ladder: hints.ladder.or(settings.ladder()),
             heads: hints.heads.or(settings.var.as_ref().map(|var| var.heads)),
+            ..hints
         };
         let mut heads_assumed = false;
         let transformer = match var {
@@ -141,6 +144,18 @@ impl Weights {
     }
 }
 
+/// Whether a file has a checksum, which holds; not compared where the user wants none.
+fn verify(checkpoint: &Checkpoint, file: &str, hints: Hints) -> Result<bool, ModelError> {
+    if hints.no_verify {
+        return Ok(false);
+    }
+    match checkpoint.verify() {
+        Ok(()) => Ok(true),
+        Err(FormatError::NoChecksum) => Ok(false),
+        Err(source) => Err(ModelError::Damaged { file: file.to_owned(), source }),
+    }
+}
+
 /// The tensors of a transformer of this configuration.
 pub fn transformer_tensors(config: VarConfig) -> Vec<Wanted> {
     let mut listing = Listing::default();
@@ -158,4 +173,4 @@ pub fn vqvae_tensors(config: VqvaeConfig) -> Vec<Wanted> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

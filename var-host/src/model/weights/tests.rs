@@ -15,7 +15,7 @@ use crate::model::{Hints, ModelError};
 /// A tensor in the making.
 type Tensor = (safetensors::Dtype, Vec<usize>, Vec<u8>);
 
-fn configs() -> (VarConfig, VqvaeConfig) {
+pub(in crate::model) fn configs() -> (VarConfig, VqvaeConfig) {
     let ladder = Ladder::new(&[1, 3]).unwrap();
     let var = VarConfig {
         depth: 2,
@@ -95,7 +95,7 @@ fn the_configuration_is_read_off_names_and_shapes() {
         (var, VqvaeConfig { refinement: Refinement::PerScale, encoder_blocks: 2, ..vae }),
     ];
     for (var, vae) in others {
-        let hints = Hints { ladder: None, heads: Some(3) };
+        let hints = Hints { heads: Some(3), ..Hints::default() };
         let weights = open(&tensors(var, vae), hints).unwrap();
         assert_eq!(weights.transformer.unwrap().1, var);
         assert_eq!(weights.vqvae.unwrap().1, vae);
@@ -110,9 +110,9 @@ fn a_ladder_that_is_not_in_the_file_is_asked_for() {
     tensors.remove("var.lvl_1L");
     let error = open(&tensors, Hints::default()).err().unwrap();
     assert!(error.to_string().contains("no published one has 10 cells"), "{error}");
-    let hints = Hints { ladder: Some(var.ladder), heads: None };
+    let hints = Hints { ladder: Some(var.ladder), ..Hints::default() };
     assert_eq!(open(&tensors, hints).unwrap().transformer.unwrap().1.ladder, var.ladder);
-    let wrong = Hints { ladder: Ladder::new(&[1, 2, 4]).ok(), heads: None };
+    let wrong = Hints { ladder: Ladder::new(&[1, 2, 4]).ok(), ..Hints::default() };
     let error = open(&tensors, wrong).err().unwrap();
     assert!(error.to_string().contains("1_2_4 has 21 cells, the file's position table 10"));
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::RunError;
-use crate::checkpoint::{Checkpoint, CheckpointError, Record, write_checked};
+use crate::checkpoint::{Checkpoint, CheckpointError, Record, write_uncommitted};
 
 /// The newest checkpoint.
 pub const LAST: &str = "ckpt-last.safetensors";
@@ -75,7 +75,7 @@ impl Checkpoints {
         metadata: BTreeMap<String, String>,
     ) -> Result<PathBuf, RunError> {
         let path = self.folder.join(LAST);
-        let file = write_checked(&path, records, with_iteration(metadata, iteration))?;
+        let file = write_uncommitted(&path, records, with_iteration(metadata, iteration))?;
         self.keep_last_as_numbered(iteration)?;
         file.commit()?;
         self.remove_older_than(iteration)?;
@@ -96,7 +96,7 @@ impl Checkpoints {
         metadata: BTreeMap<String, String>,
     ) -> Result<PathBuf, RunError> {
         let path = self.folder.join(BEST);
-        write_checked(&path, records, with_iteration(metadata, iteration))?.commit()?;
+        write_uncommitted(&path, records, with_iteration(metadata, iteration))?.commit()?;
         Ok(path)
     }
 
