@@ -91,12 +91,11 @@ impl Progress {
         self.line_if_due(text);
     }
 
-    /// Something that went wrong and is not the end.
+    /// Something that went wrong and is not the end: no option hides it.
     pub(crate) fn warn(&self, text: &str) {
         match &self.shown {
             Shown::Bar(bar) => bar.suspend(|| eprintln!("var: {text}")),
-            Shown::Lines => eprintln!("var: {text}"),
-            Shown::Nothing => {}
+            Shown::Lines | Shown::Nothing => eprintln!("var: {text}"),
         }
     }
 

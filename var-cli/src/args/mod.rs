@@ -2,8 +2,10 @@
 //! command.
 
 mod device;
+pub(crate) mod every;
 mod model;
 mod pictures;
+pub(crate) mod record;
 mod sampling;
 mod session;
 pub(crate) mod values;

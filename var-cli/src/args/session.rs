@@ -37,7 +37,7 @@ pub(crate) struct CommonOptions {
     /// Overwrite files that are there already
     #[arg(long, global = true)]
     force: bool,
-    /// Say nothing but results and errors
+    /// Say nothing but results, warnings and errors
     #[arg(long, short, global = true)]
     quiet: bool,
 }

@@ -59,7 +59,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
             session.say("the class embedding is new: the model to begin with has other classes")?;
         }
     }
-    let begun = Start { options, opened: &opened, config, recipe, layout, weights };
+    let begun = Start { options, opened: &opened, config, recipe, of_epoch, layout, weights };
     #[cfg(feature = "cuda")]
     if engine.card().is_some() {
         let home = OnCard::new(session.device.card(recipe.precision.on_card())?);
@@ -74,6 +74,7 @@ struct Start<'a> {
     opened: &'a Opened,
     config: VarConfig,
     recipe: Recipe,
+    of_epoch: u64,
     layout: Layout,
     weights: Vec<f32>,
 }
@@ -87,7 +88,7 @@ impl Start<'_> {
         ranks: &dyn Ranks,
         session: &Session,
     ) -> Result<()> {
-        let Self { options, opened, config, recipe, layout, weights } = self;
+        let Self { options, opened, config, recipe, of_epoch, layout, weights } = self;
         let mut trainer = {
             let device = home.device(engine.cpu());
             let mut trainer = Trainer::<H>::new(&device, config, recipe, layout, weights)?;
@@ -103,10 +104,10 @@ impl Start<'_> {
             folder: &options.out,
             iterations: recipe.schedule.iterations,
             shuffle: !options.data.no_shuffle,
-            save_every: writing.save_every,
+            save_every: writing.save_every.iterations(of_epoch),
             keep: writing.keep.into(),
-            validate_every: writing.val_every,
-            sample_every: writing.sample_every,
+            validate_every: writing.val_every.epochs(),
+            sample_every: writing.sample_every.epochs(),
             log_every: writing.log_every,
             details_every: writing.details_every,
         };

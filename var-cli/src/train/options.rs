@@ -3,45 +3,57 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use var_host::optim::schedule::Decay;
 use var_kernel::model::Ladder;
 
-use crate::args::values;
+use crate::args::every::{Every, every};
+use crate::args::{record, values};
 
 /// Train a transformer on pictures or on the tokens of `var tokenize`
 ///
 /// Run again with the same --out, it goes on where it stood, to the same bytes as if it had never
 /// stopped.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
 pub(crate) struct Options {
     /// The folder of the run: log.jsonl, TensorBoard events, samples, checkpoints, config.json
     #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
     pub(super) out: PathBuf,
     #[command(flatten)]
+    #[serde(flatten)]
     pub(super) data: DataOptions,
     #[command(flatten)]
+    #[serde(flatten)]
     pub(super) model: ModelSizes,
     #[command(flatten)]
+    #[serde(flatten)]
     pub(super) learning: Learning,
     #[command(flatten)]
+    #[serde(flatten)]
     pub(super) writing: Writing,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
 pub(super) struct DataOptions {
     /// A folder with train/CLASS/*, and val/CLASS/* to validate on
     #[arg(long, value_name = "DIR", required_unless_present = "tokens")]
+    #[serde(serialize_with = "record::optional_path")]
     pub(super) data: Option<PathBuf>,
     /// Tokens to train on, made by `var tokenize` with the same VQVAE; --data then only validates
     #[arg(long, value_name = "FILE")]
+    #[serde(serialize_with = "record::optional_path")]
     pub(super) tokens: Option<PathBuf>,
     /// Tokens to validate on
     #[arg(long, value_name = "FILE")]
+    #[serde(serialize_with = "record::optional_path")]
     pub(super) val_tokens: Option<PathBuf>,
     /// The VQVAE: a published checkpoint or a model file [default: that of the built-in model]
     #[arg(long, value_name = "FILE")]
+    #[serde(serialize_with = "record::optional_path")]
     pub(super) vae: Option<PathBuf>,
     /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
     /// many as --threads]
@@ -62,13 +74,15 @@ pub(super) struct DataOptions {
 }
 
 /// Where pictures are cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Augmentation {
     Crop,
     Center,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
 pub(super) struct ModelSizes {
     /// Blocks
@@ -76,9 +90,11 @@ pub(super) struct ModelSizes {
     pub(super) depth: u16,
     /// Width of a row [default: 64 × depth]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    #[serde(skip)]
     pub(super) width: Option<u32>,
     /// Attention heads [default: width / 64]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
+    #[serde(skip)]
     pub(super) heads: Option<u32>,
     /// One AdaLN projection for all blocks
     #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1), num_args = 0..=1, default_missing_value = "1")]
@@ -88,12 +104,15 @@ pub(super) struct ModelSizes {
     pub(super) anorm: u8,
     /// Sides of the token maps: 256, 512, 1024 or 1_2_3_4 [default: the VQVAE file's, else 256]
     #[arg(long, value_name = "LADDER", value_parser = values::ladder)]
+    #[serde(skip)]
     pub(super) pn: Option<Ladder>,
     /// Classes [default: as many as the data has]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    #[serde(skip)]
     pub(super) classes: Option<u32>,
     /// Begin with the weights of this model, which may have other classes
     #[arg(long, value_name = "MODEL")]
+    #[serde(serialize_with = "record::optional_path")]
     pub(super) init_from: Option<PathBuf>,
     /// Standard deviation of initial weights; below 0: √(1 / 3·width)
     #[arg(long, value_name = "X", default_value_t = -1.0, allow_negative_numbers = true)]
@@ -109,7 +128,8 @@ pub(super) struct ModelSizes {
     pub(super) alng: f32,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Learning")]
 pub(super) struct Learning {
     /// Images of one update, of all ranks together
@@ -121,6 +141,7 @@ pub(super) struct Learning {
     /// Compute what blocks hold anew on the way back instead of keeping it: the same numbers, a fraction of
     /// the memory, about a quarter more work
     #[arg(long)]
+    #[serde(skip)]
     pub(super) recompute: bool,
     /// Epochs
     #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
@@ -154,6 +175,7 @@ pub(super) struct Learning {
     pub(super) wpe: f64,
     /// How the rate falls: lin0, lin, lin00, cos, exp, or lin0.8
     #[arg(long, value_name = "NAME", default_value = "lin0")]
+    #[serde(serialize_with = "record::as_text")]
     pub(super) sche: Decay,
     /// 0 = f32, 1 = f16 with a loss scale, 2 = bf16; a card multiplies in these, the CPU rounds the
     /// blocks' weights to them and computes in f32
@@ -183,31 +205,32 @@ pub(super) struct Learning {
     pub(super) seed: u64,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Writing")]
 pub(super) struct Writing {
-    /// Iterations between two checkpoints; 0 = one an epoch
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) save_every: u64,
+    /// Iterations between two checkpoints, or `epoch`; 0 = never before the run ends
+    #[arg(long, value_name = "N", default_value_t = Every::Epoch, value_parser = every(Every::Epoch))]
+    pub(super) save_every: Every,
     /// How many checkpoints stay, the newest included
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(super) keep: u16,
-    /// Epochs between two validations; 0 = one at the end
+    /// Epochs between two validations, the last at the end, or `end` for that one alone; 0 = never
+    #[arg(long, value_name = "N", default_value_t = Every::Count(10), value_parser = every(Every::End))]
+    pub(super) val_every: Every,
+    /// Epochs between two grids of samples, the last at the end, or `end` for that one alone; 0 = never
+    #[arg(long, value_name = "N", default_value_t = Every::Count(10), value_parser = every(Every::End))]
+    pub(super) sample_every: Every,
+    /// Iterations between two lines of the log, the last of the run among them; 0 = never
     #[arg(long, value_name = "N", default_value_t = 10)]
-    pub(super) val_every: u32,
-    /// Epochs between two grids of samples; 0 = none
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub(super) sample_every: u32,
-    /// Iterations between two lines of the log
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) log_every: u64,
-    /// Iterations between two lines with each scale by itself; 0 = none
+    /// Iterations between two lines with each scale by itself; 0 = never
     #[arg(long, value_name = "N", default_value_t = 500)]
     pub(super) details_every: u64,
 }
 
 /// Options that may be others when a run goes on: they decide nothing that is learnt.
-pub(super) const MAY_CHANGE: [&str; 11] = [
+pub(super) const MAY_CHANGE: [&str; 12] = [
     "data",
     "tokens",
     "val-tokens",
@@ -219,69 +242,12 @@ pub(super) const MAY_CHANGE: [&str; 11] = [
     "val-every",
     "sample-every",
     "log-every",
+    "details-every",
 ];
 
 impl Options {
     /// The options by their names, with what the data and the VQVAE turned out to be.
     pub(super) fn by_name(&self, found: Map<String, Value>) -> Map<String, Value> {
-        let (data, model, learning, writing) =
-            (&self.data, &self.model, &self.learning, &self.writing);
-        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let of_model = json!({
-            "data": text(&data.data),
-            "tokens": text(&data.tokens),
-            "val-tokens": text(&data.val_tokens),
-            "vae": text(&data.vae),
-            "workers": data.workers,
-            "hflip": data.hflip,
-            "mid-reso": data.mid_reso,
-            "aug": data.aug.to_possible_value().map(|value| value.get_name().to_owned()),
-            "no-shuffle": data.no_shuffle,
-            "depth": model.depth,
-            "saln": model.saln,
-            "anorm": model.anorm,
-            "init-from": text(&model.init_from),
-            "ini": model.ini,
-            "hd": model.hd,
-            "aln": model.aln,
-            "alng": model.alng,
-        });
-        let of_learning = json!({
-            "bs": learning.bs,
-            "ac": learning.ac,
-            "ep": learning.ep,
-            "iterations": learning.iterations,
-            "tblr": learning.tblr,
-            "twd": learning.twd,
-            "twde": learning.twde,
-            "tclip": learning.tclip,
-            "ls": learning.ls,
-            "wp": learning.wp,
-            "wp0": learning.wp0,
-            "wpe": learning.wpe,
-            "sche": learning.sche.to_string(),
-            "fp16": learning.fp16,
-            "pg": learning.pg,
-            "pg0": learning.pg0,
-            "pgwp": learning.pgwp,
-            "drop-path": learning.drop_path,
-            "cond-drop": learning.cond_drop,
-            "ema": learning.ema,
-            "seed": learning.seed,
-        });
-        let of_writing = json!({
-            "save-every": writing.save_every,
-            "keep": writing.keep,
-            "val-every": writing.val_every,
-            "sample-every": writing.sample_every,
-            "log-every": writing.log_every,
-            "details-every": writing.details_every,
-        });
-        let mut named = found;
-        for part in [of_model, of_learning, of_writing] {
-            let Value::Object(part) = part else { unreachable!("an object was written") };
-            named.extend(part);
-        }
-        named
+        record::by_name(self, found)
     }
 }

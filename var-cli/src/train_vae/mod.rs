@@ -49,7 +49,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         0 => Some(options.begin(&training, validation.as_ref())?),
         _ => None,
     };
-    let begun = Start { options, config, recipe, perceptual, sets: (training, validation) };
+    let begun =
+        Start { options, config, recipe, of_epoch, perceptual, sets: (training, validation) };
     #[cfg(feature = "cuda")]
     if let Some(cuda) = session.device.exact().open(session.quiet)? {
         let workers = session.workers(options.data.workers, true);
@@ -63,6 +64,7 @@ struct Start<'a> {
     options: &'a Options,
     config: VqvaeConfig,
     recipe: Recipe,
+    of_epoch: u64,
     perceptual: Option<Perceptual>,
     /// To learn from, and to judge by.
     sets: (Set, Option<Set>),
@@ -77,7 +79,8 @@ impl Start<'_> {
         session: &Session,
         workers: usize,
     ) -> Result<()> {
-        let Self { options, config, recipe, perceptual, sets: (training, validation) } = self;
+        let Self { options, config, recipe, of_epoch, perceptual, sets: (training, validation) } =
+            self;
         let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;
         let cpu = Cpu::new(session.isa, &threads);
         let device = home.device(cpu);
@@ -99,10 +102,10 @@ impl Start<'_> {
             folder: &options.out,
             iterations: recipe.schedule.iterations,
             shuffle: !options.data.no_shuffle,
-            save_every: writing.save_every,
+            save_every: writing.save_every.iterations(of_epoch),
             keep: writing.keep.into(),
-            validate_every: writing.val_every,
-            sample_every: writing.sample_every,
+            validate_every: writing.val_every.epochs(),
+            sample_every: writing.sample_every.epochs(),
             log_every: writing.log_every,
         };
         let mut told = Told::new(session, run.iterations, ranks.rank() == 0);

@@ -3,39 +3,49 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use var_kernel::model::Ladder;
 
-use crate::args::values;
+use crate::args::every::{Every, every};
+use crate::args::{record, values};
 
 /// Train a multi-scale VQVAE on pictures
 ///
 /// Run again with the same --out, it goes on where it stood, to the same bytes as if it had never
 /// stopped. Its checkpoints are model files: `var reconstruct --model DIR/ckpt-best.safetensors`,
 /// `var train --vae DIR/ckpt-best.safetensors`.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
 pub(crate) struct Options {
     /// The folder of the run: log.jsonl, TensorBoard events, grids of reconstructions, checkpoints,
     /// config.json
     #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
     pub(super) out: PathBuf,
     #[command(flatten)]
+    #[serde(flatten)]
     pub(super) data: DataOptions,
     #[command(flatten)]
+    #[serde(flatten)]
     pub(super) model: ModelSizes,
     #[command(flatten)]
+    #[serde(flatten)]
     pub(super) losses: Losses,
     #[command(flatten)]
+    #[serde(flatten)]
     pub(super) learning: Learning,
     #[command(flatten)]
+    #[serde(flatten)]
     pub(super) writing: Writing,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
 pub(super) struct DataOptions {
     /// A folder with train/CLASS/*, and val/CLASS/* to validate on
     #[arg(long, value_name = "DIR")]
+    #[serde(serialize_with = "record::path")]
     pub(super) data: PathBuf,
     /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
     /// many as --threads]
@@ -56,14 +66,16 @@ pub(super) struct DataOptions {
 }
 
 /// Where pictures are cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Augmentation {
     Crop,
     Center,
 }
 
 /// Who moves the codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum CodebookName {
     /// The optimizer, by the quantizer's loss
     Gradient,
@@ -71,7 +83,8 @@ pub(super) enum CodebookName {
     Ema,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
 pub(super) struct ModelSizes {
     /// Channels at full resolution, a multiple of 32
@@ -92,13 +105,15 @@ pub(super) struct ModelSizes {
     /// Sides of the token maps: 256, 512, 1024 or 1_2_3_4; pictures have sides of the last times what
     /// --ch-mult halves
     #[arg(long, value_name = "LADDER", default_value = "256", value_parser = values::ladder)]
+    #[serde(serialize_with = "record::as_text")]
     pub(super) pn: Ladder,
     /// Refinement convolutions that the scales share; 1 = one for all, 0 = one each
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(0..=32))]
     pub(super) share_quant_resi: u16,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Loss")]
 pub(super) struct Losses {
     /// Weight of the mean absolute difference
@@ -109,6 +124,7 @@ pub(super) struct Losses {
     pub(super) l2: f64,
     /// Weights of LPIPS on VGG16: that distance is part of the loss
     #[arg(long, value_name = "FILE")]
+    #[serde(serialize_with = "record::optional_path")]
     pub(super) lpips: Option<PathBuf>,
     /// Weight of LPIPS
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = values::not_negative)]
@@ -136,7 +152,8 @@ pub(super) struct Losses {
     pub(super) disc_channels: u16,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Learning")]
 pub(super) struct Learning {
     /// Images of one update, of all ranks together
@@ -190,23 +207,25 @@ pub(super) struct Learning {
     pub(super) seed: u64,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Writing")]
 pub(super) struct Writing {
-    /// Iterations between two checkpoints; 0 = one an epoch
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) save_every: u64,
+    /// Iterations between two checkpoints, or `epoch`; 0 = never before the run ends
+    #[arg(long, value_name = "N", default_value_t = Every::Epoch, value_parser = every(Every::Epoch))]
+    pub(super) save_every: Every,
     /// How many checkpoints stay, the newest included
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(super) keep: u16,
-    /// Epochs between two validations; 0 = one at the end
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(super) val_every: u32,
-    /// Epochs between two grids of reconstructions; 0 = none
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(super) sample_every: u32,
-    /// Iterations between two lines of the log
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Epochs between two validations, the last at the end, or `end` for that one alone; 0 = never
+    #[arg(long, value_name = "N", default_value_t = Every::Count(1), value_parser = every(Every::End))]
+    pub(super) val_every: Every,
+    /// Epochs between two grids of reconstructions, the last at the end, or `end` for that one alone;
+    /// 0 = never
+    #[arg(long, value_name = "N", default_value_t = Every::Count(1), value_parser = every(Every::End))]
+    pub(super) sample_every: Every,
+    /// Iterations between two lines of the log, the last of the run among them; 0 = never
+    #[arg(long, value_name = "N", default_value_t = 10)]
     pub(super) log_every: u64,
 }
 
@@ -216,70 +235,8 @@ pub(super) const MAY_CHANGE: [&str; 8] =
 
 impl Options {
     /// The options by their names, with what the data turned out to be.
-    pub(super) fn by_name(&self, found: Map<String, Value>) -> Map<String, Value> {
-        let Self { data, model, losses, learning, writing, .. } = self;
-        let name = |value: Option<clap::builder::PossibleValue>| {
-            value.map(|value| value.get_name().to_owned())
-        };
-        let of_model = json!({
-            "data": data.data.display().to_string(),
-            "workers": data.workers,
-            "hflip": data.hflip,
-            "mid-reso": data.mid_reso,
-            "aug": name(data.aug.to_possible_value()),
-            "no-shuffle": data.no_shuffle,
-            "ch": model.ch,
-            "ch-mult": model.ch_mult,
-            "blocks": model.blocks,
-            "latent": model.latent,
-            "codes": model.codes,
-            "pn": model.pn.to_string(),
-            "share-quant-resi": model.share_quant_resi,
-        });
-        let of_losses = json!({
-            "l1": losses.l1,
-            "l2": losses.l2,
-            "lpips": losses.lpips.as_ref().map(|path| path.display().to_string()),
-            "with-lpips": losses.lpips.is_some(),
-            "lpips-weight": losses.lpips_weight,
-            "lpips-min-side": losses.lpips_min_side,
-            "vq": losses.vq,
-            "spread": losses.spread,
-            "disc-weight": losses.disc_weight,
-            "disc-start": losses.disc_start,
-            "disc-warmup": losses.disc_warmup,
-            "disc-channels": losses.disc_channels,
-        });
-        let of_learning = json!({
-            "bs": learning.bs,
-            "ac": learning.ac,
-            "ep": learning.ep,
-            "iterations": learning.iterations,
-            "lr": learning.lr,
-            "wd": learning.wd,
-            "clip": learning.clip,
-            "wp": learning.wp,
-            "wp0": learning.wp0,
-            "wpe": learning.wpe,
-            "ema": learning.ema,
-            "codebook": name(learning.codebook.to_possible_value()),
-            "codebook-decay": learning.codebook_decay,
-            "revive": learning.revive,
-            "gain": learning.gain,
-            "seed": learning.seed,
-        });
-        let of_writing = json!({
-            "save-every": writing.save_every,
-            "keep": writing.keep,
-            "val-every": writing.val_every,
-            "sample-every": writing.sample_every,
-            "log-every": writing.log_every,
-        });
-        let mut named = found;
-        for part in [of_model, of_losses, of_learning, of_writing] {
-            let Value::Object(part) = part else { unreachable!("an object was written") };
-            named.extend(part);
-        }
-        named
+    pub(super) fn by_name(&self, mut found: Map<String, Value>) -> Map<String, Value> {
+        found.insert("with-lpips".to_owned(), self.losses.lpips.is_some().into());
+        record::by_name(self, found)
     }
 }

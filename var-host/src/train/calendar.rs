@@ -9,11 +9,11 @@ pub struct Calendar {
     pub iterations: u64,
     /// Iterations of an epoch.
     pub of_epoch: u64,
-    /// Iterations between two checkpoints; 0 for one an epoch.
+    /// Iterations between two checkpoints; 0 for none but that of the end.
     pub save_every: u64,
-    /// Epochs between two validations; 0 for one at the end.
+    /// Epochs between two validations, the last at the end; 0 for none.
     pub validate_every: u32,
-    /// Epochs between two samples; 0 for none.
+    /// Epochs between two samples, the last at the end; 0 for none.
     pub sample_every: u32,
 }
 
@@ -35,28 +35,27 @@ impl Calendar {
 
     /// Whether a checkpoint is due after `done` iterations.
     pub fn saves(&self, done: u64) -> bool {
-        let due = match self.save_every {
-            0 => done.is_multiple_of(self.of_epoch),
-            every => done.is_multiple_of(every),
-        };
+        let due = self.save_every > 0 && done.is_multiple_of(self.save_every);
         due || self.is_last(done)
     }
 
     /// Whether a validation is due after `done` iterations.
     pub fn validates(&self, done: u64) -> bool {
-        self.is_last(done) || self.after_epochs(done, self.validate_every)
+        self.is_due(done, self.validate_every)
     }
 
     /// Whether samples are due after `done` iterations.
     pub fn samples(&self, done: u64) -> bool {
-        let last = self.is_last(done) && self.sample_every > 0;
-        last || self.after_epochs(done, self.sample_every)
+        self.is_due(done, self.sample_every)
     }
 
-    /// Whether `done` iterations end an epoch after which what comes every so many epochs is due.
-    fn after_epochs(&self, done: u64, every: u32) -> bool {
+    /// Whether `done` iterations end the run, or an epoch after which what comes every so many epochs
+    /// is due.
+    fn is_due(&self, done: u64, every: u32) -> bool {
         let epoch = done / self.of_epoch;
-        every > 0 && done.is_multiple_of(self.of_epoch) && epoch.is_multiple_of(every.into())
+        let ends_epoch = done.is_multiple_of(self.of_epoch);
+        let after_epochs = ends_epoch && epoch.is_multiple_of(every.into());
+        every > 0 && (self.is_last(done) || after_epochs)
     }
 }
 
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     const DAYS: Calendar =
-        Calendar { iterations: 25, of_epoch: 4, save_every: 0, validate_every: 2, sample_every: 0 };
+        Calendar { iterations: 25, of_epoch: 4, save_every: 4, validate_every: 2, sample_every: 0 };
 
     /// The iterations after which something is due.
     fn of(due: impl Fn(u64) -> bool) -> Vec<u64> {
@@ -73,17 +72,21 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_by_epochs_comes_at_their_ends() {
+    fn calendar_is_due_at_the_ends_of_epochs() {
         assert_eq!(of(|done| DAYS.validates(done)), [8, 16, 24, 25]);
         assert_eq!(of(|done| DAYS.saves(done)), [4, 8, 12, 16, 20, 24, 25]);
-        let seldom = Calendar { save_every: 10, validate_every: 0, ..DAYS };
+        let seldom = Calendar { save_every: 10, validate_every: 7, ..DAYS };
         assert_eq!(of(|done| seldom.saves(done)), [10, 20, 25]);
         assert_eq!(of(|done| seldom.validates(done)), [25]);
     }
 
     #[test]
-    fn samples_that_nobody_wants_are_not_due_at_the_end_either() {
-        assert!(of(|done| DAYS.samples(done)).is_empty());
+    fn calendar_takes_0_for_never() {
+        let never = Calendar { save_every: 0, validate_every: 0, ..DAYS };
+        // A run cannot end without its checkpoint.
+        assert_eq!(of(|done| never.saves(done)), [25]);
+        assert!(of(|done| never.validates(done)).is_empty());
+        assert!(of(|done| never.samples(done)).is_empty());
         let with_samples = Calendar { sample_every: 3, ..DAYS };
         assert_eq!(of(|done| with_samples.samples(done)), [12, 24, 25]);
     }

@@ -39,17 +39,17 @@ pub struct Run<'a> {
     pub iterations: u64,
     /// Whether every epoch has an order of its own.
     pub shuffle: bool,
-    /// Iterations between two checkpoints; 0 for one an epoch.
+    /// Iterations between two checkpoints; 0 for none but that of the end.
     pub save_every: u64,
     /// How many checkpoints stay.
     pub keep: usize,
-    /// Epochs between two validations; 0 for one at the end.
+    /// Epochs between two validations, the last at the end; 0 for none.
     pub validate_every: u32,
-    /// Epochs between two grids of samples; 0 for none.
+    /// Epochs between two grids of samples, the last at the end; 0 for none.
     pub sample_every: u32,
-    /// Iterations between two lines of the log.
+    /// Iterations between two lines of the log, the last of the run among them; 0 for none.
     pub log_every: u64,
-    /// Iterations between two lines with each scale by itself.
+    /// Iterations between two lines with each scale by itself; 0 for none.
     pub details_every: u64,
 }
 
@@ -240,8 +240,9 @@ impl<H: Home> Fit<'_, '_, '_, H> {
     fn iteration(&mut self, number: u64, parts: &[Lesson]) -> Result<ControlFlow<()>, TrainError> {
         let due = |every: u64| every > 0 && number.is_multiple_of(every);
         let with_details = due(self.run.details_every);
+        let is_last = number + 1 == self.run.iterations;
         let with_line =
-            with_details || due(self.run.log_every) || number + 1 == self.run.iterations;
+            with_details || due(self.run.log_every) || is_last && self.run.log_every > 0;
         let scale = self.trainer.loss_scale.map(|scale| scale.factor);
         let step = {
             let device = self.home.device(self.engine.cpu());
@@ -273,8 +274,9 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         self.progress.refused += 1;
         self.progress.refused_in_all += 1;
         let count = self.progress.refused;
-        // Half precision looks for its scale this way; that is told of only if it does not end.
-        if self.trainer.loss_scale.is_none() {
+        // Half precision looks for its scale this way; that is told of only if it does not end. All
+        // ranks refuse the same updates: one tells.
+        if self.trainer.loss_scale.is_none() && self.ranks.rank() == 0 {
             let all = self.progress.refused_in_all;
             self.observer.warn(&format!(
                 "iteration {iteration}: a gradient is not finite: weights left as they were \

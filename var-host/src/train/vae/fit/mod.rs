@@ -42,15 +42,15 @@ pub struct Run<'a> {
     pub iterations: u64,
     /// Whether every epoch has an order of its own.
     pub shuffle: bool,
-    /// Iterations between two checkpoints; 0 for one an epoch.
+    /// Iterations between two checkpoints; 0 for none but that of the end.
     pub save_every: u64,
     /// How many checkpoints stay.
     pub keep: usize,
-    /// Epochs between two validations; 0 for one at the end.
+    /// Epochs between two validations, the last at the end; 0 for none.
     pub validate_every: u32,
-    /// Epochs between two grids of reconstructions; 0 for none.
+    /// Epochs between two grids of reconstructions, the last at the end; 0 for none.
     pub sample_every: u32,
-    /// Iterations between two lines of the log.
+    /// Iterations between two lines of the log, the last of the run among them; 0 for none.
     pub log_every: u64,
 }
 
@@ -264,7 +264,8 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         self.note(number, &step)?;
         self.progress.iterations = number + 1;
         let mut line = None;
-        if number.is_multiple_of(self.run.log_every) || number + 1 == self.run.iterations {
+        let (every, is_last) = (self.run.log_every, number + 1 == self.run.iterations);
+        if every > 0 && (is_last || number.is_multiple_of(every)) {
             let rate = self.images as f64 / self.begun.elapsed().as_secs_f64();
             (self.begun, self.images) = (Instant::now(), 0);
             let of_step = self.line(number, &step, rate);
@@ -317,10 +318,13 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         self.progress.refused += 1;
         self.progress.refused_in_all += 1;
         let (count, all) = (self.progress.refused, self.progress.refused_in_all);
-        self.observer.warn(&format!(
-            "iteration {iteration}: a gradient is not finite: weights left as they were ({all} so \
-             far)"
-        ));
+        // All ranks refuse the same updates: one tells.
+        if self.ranks.rank() == 0 {
+            self.observer.warn(&format!(
+                "iteration {iteration}: a gradient is not finite: weights left as they were ({all} \
+                 so far)"
+            ));
+        }
         if count >= MOST_REFUSED { Err(TrainError::NotFinite { iteration, count }) } else { Ok(()) }
     }
 
