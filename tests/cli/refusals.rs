@@ -42,7 +42,8 @@ fn absurd_options() {
         (&["--cfg", "NaN"], "'--cfg <STRENGTH>': NaN is not in 0..=1000"),
         (&["--cfg", "-1"], "--cfg"),
         (&["--cfg", "inf"], "inf is not in 0..=1000"),
-        (&["--seed", "-3"], "--seed"),
+        (&["--seed", "-3"], "-3 is not in 0..=18446744073709551615"),
+        (&["--count", "many"], "\"many\" is no whole number from 1 to 10000000"),
         (&["--grid", "0"], "'--grid <COLUMNS>': 0 is not in"),
         (&["--threads", "0"], "'--threads <N>': 0 is not in 1..=1024"),
         (&["--device", "tpu"], "wants cpu, cuda or cuda:N"),
@@ -59,7 +60,6 @@ fn absurd_options() {
         place.refused(&[&["sample"], options].concat(), 2, message);
     }
     place.refused(&["paint"], 2, "unrecognized subcommand 'paint'");
-    place.refused(&["convert", "-o", "model"], 2, "convert: give --var and --vae, or --model");
     place.refused(&["bench", "--runs", "0"], 2, "--runs");
     place.refused(&["bench", "--dtype", "f16"], 2, "--depth");
 }

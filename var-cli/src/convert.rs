@@ -11,6 +11,7 @@ use var_host::model::convert;
 
 use crate::args::values::DtypeName;
 use crate::args::{ModelOptions, Session, Usage};
+use crate::plural::count;
 use crate::{info, memory, output};
 
 /// Make one model file of published or trained checkpoints
@@ -34,7 +35,7 @@ pub(crate) struct Options {
     classes_file: Option<PathBuf>,
     /// Instead of a model, the published weights of Inception-v3 (pt_inception-2015-12-05-….pth), for
     /// `var evaluate`
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "var", "vae", "class_names", "classes_file", "dtype"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "var", "vae", "ladder", "heads", "class_names", "classes_file", "dtype"])]
     inception: Option<PathBuf>,
 }
 
@@ -44,21 +45,23 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         inception::convert(from, &options.output, session.force)?;
         return say_size(options, session);
     }
-    let given = &options.model;
-    if given.model.is_none() && given.var.is_none() && given.vae.is_none() {
-        return Err(
-            Usage("convert: give --var and --vae, or --model, or --inception".to_owned()).into()
-        );
-    }
     output::check_file(&options.output, session)?;
-    let model = given.open()?;
+    let model = options.model.open()?;
     let names = class_names(options, &model.weights.class_names)?;
     if let (Some((_, config)), false) = (&model.weights.transformer, names.is_empty())
         && names.len() != config.classes
     {
-        let text = format!("{} names of classes, the model has {}", names.len(), config.classes);
+        let text =
+            format!("{} of classes, the model has {}", count(names.len(), "name"), config.classes);
         return Err(Usage(text).into());
     }
+    let of_classes = ["class_names", "classes_file"];
+    let classless = model.weights.transformer.is_none();
+    session.given.refuse(
+        &of_classes,
+        classless,
+        "the model has no transformer, and so no classes",
+    )?;
     for line in info::configuration(&model.weights) {
         session.say(&line)?;
     }

@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
-use var_host::pictures::Parameters;
+use var_host::engine::Engine;
+use var_host::pictures::{self, Parameters};
+use var_host::tokens::TokenFile;
 
 use crate::args::{ModelOptions, Session};
 use crate::output;
+use crate::plural::count;
+use crate::sample::{PADDING, columns};
 
 /// Turn tokens into pictures
 #[derive(Debug, Args)]
@@ -15,8 +19,8 @@ pub(crate) struct Options {
     /// A tokens file, as `var encode` and `var sample --tokens` write it
     #[arg(value_name = "TOKENS")]
     tokens: PathBuf,
-    /// The folder for the pictures, named by their index
-    #[arg(long, short, value_name = "DIR")]
+    /// Where to: a folder for a file of each picture, named by its index, or a .png file for all as one
+    #[arg(long, short, value_name = "PATH")]
     output: PathBuf,
     #[command(flatten)]
     model: ModelOptions,
@@ -37,18 +41,53 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         }
         parameters
     };
+    if output::is_one_picture(&options.output)? {
+        return write_as_one(options, &file, &mut engine, shared, session);
+    }
     let path = |index: usize| options.output.join(format!("{index:06}.png"));
 
     output::make_folder(&options.output)?;
     for index in 0..file.images() {
         output::check_picture(&path(index), &shared, session)?;
     }
-    let mut progress = session.progress(file.images(), "images");
+    let mut progress = session.progress(file.images(), "image");
     for (index, tokens) in output::images(&file).iter().enumerate() {
         let picture = engine.decode(tokens, None)?;
         output::write_picture(&path(index), &picture, &parameters(index), session)?;
         progress.advance(1);
     }
     drop(progress);
-    session.say(&format!("{}: {} images", options.output.display(), file.images()))
+    session.say(&format!("{}: {}", options.output.display(), count(file.images(), "image")))
+}
+
+/// Writes all pictures of `file` as one.
+fn write_as_one(
+    options: &Options,
+    file: &TokenFile,
+    engine: &mut Engine<'_>,
+    mut parameters: Parameters,
+    session: &Session,
+) -> Result<()> {
+    let path = &options.output;
+    let images = count(file.images(), "image");
+    if file.images() == 0 {
+        bail!("{}: has no images", options.tokens.display());
+    }
+    let columns = columns(file.images(), engine.vqvae()?.side(), None)?;
+    parameters.insert("index".to_owned(), format!("0..{}", file.images()));
+    output::check_picture(path, &parameters, session)?;
+    let mut progress = session.progress(file.images(), "image");
+    let mut decoded = Vec::new();
+    for tokens in output::images(file) {
+        decoded.push(engine.decode(&tokens, None)?);
+        progress.advance(1);
+    }
+    drop(progress);
+    output::write_picture(
+        path,
+        &pictures::grid(&decoded, columns, PADDING)?,
+        &parameters,
+        session,
+    )?;
+    session.say(&format!("{}: {images}", path.display()))
 }

@@ -10,7 +10,7 @@ use var_kernel::edit::{self, Painting, Region};
 use var_kernel::model::{Ladder, VqvaeConfig};
 
 use crate::args::values::{self, LARGEST_BATCH};
-use crate::args::{ModelOptions, SamplingOptions, Session};
+use crate::args::{ModelOptions, SamplingOptions, Session, Usage};
 use crate::classes::Classes;
 use crate::output;
 use crate::sample::{Drawing, Grid, Kept, batch_size};
@@ -39,7 +39,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
     class: Option<String>,
     /// How many versions, in one picture
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(LARGEST_BATCH)))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::whole(1_u16..=LARGEST_BATCH))]
     count: u16,
     /// The picture to write
     #[arg(long, short, value_name = "FILE", default_value = "edited.png")]
@@ -64,10 +64,15 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
             ref labels => bail!("--class {text}: wants one class, got {}", labels.len()),
         },
     };
+    if output::is_folder(&options.output)? {
+        let text = format!("-o {}: wants a .png file", options.output.display());
+        return Err(Usage(text).into());
+    }
     let config = engine.vqvae()?;
     let cells = kept_cells(options, config)?;
     let jobs: Vec<Job> =
         (0..options.count).map(|index| Job { index: index.into(), label }).collect();
+    options.sampling.check(&jobs, classes, session)?;
     let mut parameters = output::parameters("edit", &model.name);
     options.sampling.note(&mut parameters);
     parameters.insert("image".to_owned(), output::file_name(&options.image));

@@ -8,6 +8,7 @@ use var_host::pictures;
 
 use crate::args::{ModelOptions, Session};
 use crate::output;
+use crate::plural::count;
 
 /// Turn pictures into tokens
 #[derive(Debug, Args)]
@@ -27,7 +28,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = options.model.open_vqvae()?;
     let mut engine = session.engine(&model.weights)?;
     let config = engine.vqvae()?;
-    let mut progress = session.progress(options.images.len(), "images");
+    let mut progress = session.progress(options.images.len(), "image");
     let mut maps = Vec::new();
     for path in &options.images {
         maps.push(engine.encode(&pictures::load_square(path, config.side())?)?);
@@ -35,6 +36,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     }
     drop(progress);
     output::write_tokens(&options.output, &config.ladder, maps, None, session)?;
-    let (count, length) = (options.images.len(), config.ladder.length());
-    session.say(&format!("{}: {count} images of {length} tokens", options.output.display()))
+    let images = count(options.images.len(), "image");
+    let tokens = count(config.ladder.length(), "token");
+    session.say(&format!("{}: {images} of {tokens}", options.output.display()))
 }

@@ -10,6 +10,7 @@ use var_host::evaluate::{ENOUGH, FEWEST, Keep, Metrics, NEIGHBOURS, Pictures, Re
 use var_host::pictures::Picture;
 
 use crate::args::{InceptionOptions, Session, result};
+use crate::plural::count;
 use crate::progress::Progress;
 
 /// Tell FID, sFID, Inception Score, precision and recall of samples
@@ -49,7 +50,7 @@ struct Report<'a> {
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let weights = options.inception.open()?;
-    let side = options.inception.side();
+    let side = options.inception.side(&[&options.samples, &options.reference], session)?;
     let samples = Pictures::open(&options.samples, side)?;
     let reference = Reference::open(&options.reference, side)?;
     if !options.any_size {
@@ -59,16 +60,16 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     }
     let (sample_images, reference_images) = (samples.count(), reference.count());
     let mut observer = session.observer(&weights)?;
-    let mut progress = session.progress(sample_images + reference_images, "images");
-    for (path, count, alone) in [
+    let mut progress = session.progress(sample_images + reference_images, "image");
+    for (path, has, alone) in [
         (&options.samples, sample_images, true),
         (&options.reference, reference_images, reference.statistics.is_none()),
     ] {
-        if alone && count < FEWEST {
-            return Err(too_few(path, count));
+        if alone && has < FEWEST {
+            return Err(too_few(path, has));
         }
         if alone {
-            warn_of_few(&progress, path, count);
+            warn_of_few(&progress, path, has);
         }
     }
     let begun = Instant::now();
@@ -111,16 +112,18 @@ fn print(report: &Report<'_>) -> Result<()> {
 
 /// A set has too few pictures for a covariance.
 pub(crate) fn too_few(path: &Path, has: usize) -> Error {
-    anyhow!("{}: {has} pictures: a covariance wants at least {FEWEST}", path.display())
+    let has = count(has, "picture");
+    anyhow!("{}: {has}: a covariance wants at least {FEWEST}", path.display())
 }
 
 /// Says so where a set is too small for published comparisons.
 pub(crate) fn warn_of_few(progress: &Progress, path: &Path, has: usize) {
     if has < ENOUGH {
         progress.warn(&format!(
-            "{}: {has} pictures: with fewer than {ENOUGH} the numbers are not comparable, FID is \
+            "{}: {}: with fewer than {ENOUGH} the numbers are not comparable, FID is \
              too large",
-            path.display()
+            path.display(),
+            count(has, "picture")
         ));
     }
 }

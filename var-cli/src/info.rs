@@ -13,6 +13,7 @@ use var_host::model::{Identity, Part, Weights};
 
 use crate::args::{ModelOptions, Session, result};
 use crate::memory;
+use crate::plural::count;
 
 /// Show a model's configuration, size, and what it takes to run
 #[derive(Debug, Args)]
@@ -142,14 +143,18 @@ pub(crate) fn configuration(weights: &Weights) -> Vec<String> {
             if weights.heads_assumed { " (width / 64: the file does not say)" } else { "" };
         let shared = if config.shared_modulation { ", shared AdaLN" } else { "" };
         lines.push(format!(
-            "transformer: depth {}, width {}, {} heads{assumed}, {} classes, ladder {}{shared}",
-            config.depth, config.width, config.heads, config.classes, config.ladder
+            "transformer: depth {}, width {}, {}{assumed}, {}, ladder {}{shared}",
+            config.depth,
+            config.width,
+            count(config.heads, "head"),
+            count(config.classes, "class"),
+            config.ladder
         ));
     }
     if let Some((_, config)) = &weights.vqvae {
         lines.push(format!(
-            "VQVAE: {} codes of width {}, channels {} × {:?}, ladder {}, pictures {} × {}",
-            config.codes,
+            "VQVAE: {} of width {}, channels {} × {:?}, ladder {}, pictures {} × {}",
+            count(config.codes, "code"),
             config.latent,
             config.channels,
             config.multipliers.as_slice(),

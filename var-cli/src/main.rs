@@ -7,8 +7,9 @@
 //! | [`built_in`] | the model that is used when none is given |
 //! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`plot`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`] | one command each |
 //! | [`output`] | what may be overwritten, and what a picture says of itself |
+//! | [`extend`] | runs that go on for longer than they were begun for |
 //! | [`chart`] | curves as SVG and PNG |
-//! | [`memory`], [`progress`], [`interrupt`] | the machine and the terminal |
+//! | [`memory`], [`progress`], [`plural`], [`interrupt`] | the machine and the terminal |
 #![forbid(unsafe_code)]
 
 mod args;
@@ -21,12 +22,14 @@ mod decode;
 mod edit;
 mod encode;
 mod evaluate;
+mod extend;
 mod info;
 mod interrupt;
 mod memory;
 mod output;
 mod pack;
 mod plot;
+mod plural;
 mod progress;
 mod reconstruct;
 mod sample;
@@ -38,12 +41,14 @@ mod train;
 mod train_vae;
 mod validate;
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::args::{CommonOptions, Usage};
+use crate::args::spelling::{self, Spelled};
+use crate::args::{CommonOptions, Given, Usage};
 
 /// Images by next-scale prediction: sample, edit, score, convert and train VAR models on the CPU.
 #[derive(Debug, Parser)]
@@ -78,8 +83,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let Err(error) = run(&arguments) else { return ExitCode::SUCCESS };
+    let (arguments, given) = parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let Err(error) = run(&arguments, given) else { return ExitCode::SUCCESS };
     if is_broken_pipe(&error) {
         return ExitCode::SUCCESS;
     }
@@ -87,9 +92,26 @@ fn main() -> ExitCode {
     ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
+/// All commands and their options.
+fn command() -> clap::Command {
+    let mut command = spelling::with_negative_numbers(Arguments::command());
+    command.build();
+    command
+}
+
+/// The command line, and which of its options were typed.
+fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<(Arguments, Given), clap::Error> {
+    let mut command = command();
+    let Spelled { arguments, passed_over, .. } = spelling::spelled(&command, typed)?;
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let arguments = Arguments::from_arg_matches(&matches);
+    let arguments = arguments.map_err(|error| error.format(&mut command))?;
+    Ok((arguments, Given::new(&matches, passed_over)))
+}
+
+fn run(arguments: &Arguments, given: Given) -> anyhow::Result<()> {
     interrupt::install()?;
-    let session = arguments.common.session()?;
+    let session = arguments.common.session(given)?;
     match &arguments.command {
         Command::Convert(options) => convert::run(options, &session),
         Command::Info(options) => info::run(options, &session),
@@ -119,13 +141,48 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
+pub(crate) mod tests {
+    pub(crate) use super::command;
 
     #[test]
     fn options_do_not_contradict_each_other() {
-        Arguments::command().debug_assert();
+        command().debug_assert();
+    }
+
+    /// U03: `--seed -1` was "invalid digit found in string", `--count -1` an unexpected argument.
+    #[test]
+    fn options_say_in_words_which_values_they_take() {
+        let root = command();
+        for command in root.get_subcommands() {
+            let options = command.get_arguments().filter(|arg| arg.get_action().takes_values());
+            for name in options.filter_map(|arg| arg.get_long()) {
+                for value in ["-1", "zz", "1.5.2", "99999999999999999999999", ""] {
+                    let line = ["var", command.get_name(), &format!("--{name}"), value];
+                    let Err(error) = super::parse(line.map(Into::into)) else { continue };
+                    let said = error.to_string();
+                    for jargon in ["digit", "literal", "unexpected argument", "number too large"] {
+                        assert!(!said.contains(jargon), "{line:?}: {said}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn published_training_lines_are_parsed_as_they_stand() {
+        for line in [
+            "--depth=16 --bs=768 --ep=200 --fp16=1 --alng=1e-3 --wpe=0.1",
+            "--depth=20 --bs=768 --ep=250 --fp16=1 --alng=1e-3 --wpe=0.1",
+            "--depth=24 --bs=768 --ep=350 --tblr=8e-5 --fp16=1 --alng=1e-4 --wpe=0.01",
+            "--depth=30 --bs=1024 --ep=350 --tblr=8e-5 --fp16=1 --alng=1e-5 --wpe=0.01 --twde=0.08",
+            "--depth=36 --saln=1 --pn=512 --bs=768 --ep=350 --tblr=8e-5 --fp16=1 --alng=5e-6 \
+             --wpe=0.01 --twde=0.08",
+            "--local_out_dir_path=x --hflip=True --saln=True --anorm True --pn=1-2-3-4 --mid_reso=1 \
+             --workers=-1 --tclip=-1 --opt=adamw --tfast=2 --vfast 1 --fuse=0 --afuse=False --tlr=1",
+        ] {
+            let line = format!("var train --data_path=d {line}");
+            let (arguments, _) = super::parse(line.split_whitespace().map(Into::into)).unwrap();
+            assert!(matches!(arguments.command, super::Command::Train(_)));
+        }
     }
 }

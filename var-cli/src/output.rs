@@ -46,6 +46,11 @@ pub(crate) fn check_picture(path: &Path, parameters: &Parameters, session: &Sess
 
 /// Refuses a path that cannot be written, or that is there already, before the work.
 pub(crate) fn check_file(path: &Path, session: &Session) -> Result<()> {
+    if is_picture_name(path) {
+        let text =
+            format!("{}: is the name of a picture, another file is to be written", path.display());
+        return Err(Usage(text).into());
+    }
     check_file_overwriting(path, session.force)
 }
 
@@ -136,6 +141,19 @@ pub(crate) fn is_folder(path: &Path) -> Result<bool> {
     let text =
         format!("-o {}: wants a .png file, or a folder with a slash at the end", path.display());
     Err(Usage(text).into())
+}
+
+/// Whether `path` names a .png file for pictures as one; else it is a folder for a file each, whether
+/// there already or not.
+pub(crate) fn is_one_picture(path: &Path) -> Result<bool> {
+    Ok(is_picture_name(path) && !is_folder(path)?)
+}
+
+/// Whether a file of this name is taken for a picture.
+fn is_picture_name(path: &Path) -> bool {
+    let end = path.extension().unwrap_or_default();
+    let known = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm", "svg"];
+    known.iter().any(|known| end.eq_ignore_ascii_case(known))
 }
 
 /// A file's name without its folders.

@@ -8,7 +8,8 @@ use clap::Args;
 use var_host::evaluate::Pictures;
 use var_host::npz::{Element, NpzWriter};
 
-use crate::args::Session;
+use crate::args::{Session, values};
+use crate::plural::count;
 use crate::{memory, output};
 
 /// Pack a folder of pictures into one .npz archive
@@ -25,17 +26,17 @@ pub(crate) struct Options {
     output: PathBuf,
     /// Resize the shorter side of each picture to so many pixels and cut out the middle
     /// [default: they are of one size]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..=16384))]
+    #[arg(long, value_name = "PIXELS", value_parser = values::whole(1_u16..=16384))]
     side: Option<u16>,
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     output::check_file(&options.output, session)?;
     let pictures = Pictures::open(&options.pictures, options.side.map(usize::from))?;
-    let (count, (width, height)) = (pictures.count(), pictures.size());
+    let (images, (width, height)) = (pictures.count(), pictures.size());
     let mut writer = NpzWriter::create(&options.output, session.force)?;
-    writer.begin("arr_0", Element::U8, &[count, height, width, 3])?;
-    let mut progress = session.progress(count, "images");
+    writer.begin("arr_0", Element::U8, &[images, height, width, 3])?;
+    let mut progress = session.progress(images, "image");
     for picture in pictures.stream(session.threads)? {
         writer.write(picture?.rgb())?;
         progress.advance(1);
@@ -44,5 +45,6 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     writer.finish()?;
     let size = fs::metadata(&options.output).map_or(0, |found| found.len());
     let (path, size) = (options.output.display(), memory::text(size));
-    session.say(&format!("{path}: {count} images of {width} × {height}, {size}"))
+    let images = count(images, "image");
+    session.say(&format!("{path}: {images} of {width} × {height}, {size}"))
 }

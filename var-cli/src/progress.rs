@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::plural;
+
 /// Time between two lines where there is no terminal.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
@@ -16,7 +18,7 @@ pub(crate) struct Progress {
     done: u64,
     /// What was done before: it counts for no rate.
     before: u64,
-    unit: &'static str,
+    unit: String,
     begun: Instant,
     last_line: Instant,
 }
@@ -28,8 +30,9 @@ enum Shown {
 }
 
 impl Progress {
-    /// Nothing done yet of `total`.
-    pub(crate) fn new(quiet: bool, total: u64, unit: &'static str) -> Self {
+    /// Nothing done yet of `total`, one of which is called `unit`.
+    pub(crate) fn new(quiet: bool, total: u64, unit: &str) -> Self {
+        let unit = plural::noun(total, unit);
         let shown = match (quiet, io::stderr().is_terminal()) {
             (true, _) => Shown::Nothing,
             (false, false) => Shown::Lines,
@@ -103,7 +106,7 @@ impl Progress {
         if matches!(self.shown, Shown::Lines) && self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
             let done = [self.before, self.done];
-            eprintln!("{}", line(done, self.total, self.unit, detail, self.begun.elapsed()));
+            eprintln!("{}", line(done, self.total, &self.unit, detail, self.begun.elapsed()));
         }
     }
 }

@@ -22,8 +22,8 @@ pub(crate) struct Options {
     /// Pictures (PNG, JPEG, WebP): the shorter side is resized to the model's, the middle cut out
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// A folder for the reconstructions, called as the pictures are
-    #[arg(long, short, value_name = "DIR")]
+    /// A folder for the reconstructions, called as the pictures are; for one, a .png file will do
+    #[arg(long, short, value_name = "PATH")]
     output: Option<PathBuf>,
     /// Also each picture as it looks after every scale
     #[arg(long)]
@@ -69,12 +69,17 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     }
     let stems = stems(&options.images)?;
     if let Some(folder) = &options.output {
-        output::make_folder(folder)?;
+        if !output::is_one_picture(folder)? {
+            output::make_folder(folder)?;
+        } else if options.images.len() > 1 || options.per_scale {
+            let text = format!("-o {}: wants a folder for several pictures", folder.display());
+            return Err(Usage(text).into());
+        }
         for path in stems.iter().flat_map(|stem| files(folder, stem, options, scales)) {
             output::check_picture(&path, &parameters, session)?;
         }
     }
-    let mut progress = session.progress(options.images.len(), "images");
+    let mut progress = session.progress(options.images.len(), "image");
     let mut images = Vec::new();
     for (image, stem) in options.images.iter().zip(&stems) {
         let original = pictures::load_square(image, side)?;
@@ -128,6 +133,9 @@ fn psnr(a: &Picture, b: &Picture) -> Option<f64> {
 
 /// The files of one reconstruction, in the order of [`reconstruct`]'s pictures.
 fn files(folder: &Path, stem: &str, options: &Options, scales: usize) -> Vec<PathBuf> {
+    if output::is_one_picture(folder).unwrap_or(false) {
+        return vec![folder.to_owned()];
+    }
     let mut files = vec![folder.join(format!("{stem}.png"))];
     if options.per_scale {
         let of_scale = |scale| folder.join(format!("{stem}-scale{scale:02}.png"));

@@ -68,7 +68,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         }
     };
     let side = engine.vqvae()?.side();
-    let mut progress = session.progress(options.images.len() * labels.len(), "classes");
+    let mut progress = session.progress(options.images.len() * labels.len(), "class");
     let mut reports = Vec::new();
     for image in &options.images {
         let tokens = engine.encode(&pictures::load_square(image, side)?)?;

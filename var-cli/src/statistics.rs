@@ -8,7 +8,7 @@ use var_host::evaluate::{FEWEST, Keep, Pictures, write_statistics};
 use var_host::npz::{Element, NpzWriter};
 use var_host::pictures::Picture;
 
-use crate::args::{InceptionOptions, Session};
+use crate::args::{InceptionOptions, Session, values};
 use crate::evaluate::{too_few, warn_of_few};
 use crate::output;
 
@@ -27,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "REF.npz")]
     output: PathBuf,
     /// How many pictures to store for precision and recall, taken evenly from all; 0 = none
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = values::whole(0..=usize::MAX))]
     images: usize,
     #[command(flatten)]
     inception: InceptionOptions,
@@ -36,7 +36,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     output::check_file(&options.output, session)?;
     let weights = options.inception.open()?;
-    let pictures = Pictures::open(&options.pictures, options.inception.side())?;
+    let pictures =
+        Pictures::open(&options.pictures, options.inception.side(&[&options.pictures], session)?)?;
     let (count, (width, height)) = (pictures.count(), pictures.size());
     if count < FEWEST {
         return Err(too_few(&options.pictures, count));
@@ -47,7 +48,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     if stored > 0 {
         writer.begin("arr_0", Element::U8, &[stored, height, width, 3])?;
     }
-    let mut progress = session.progress(count, "images");
+    let mut progress = session.progress(count, "image");
     warn_of_few(&progress, &options.pictures, count);
     let mut each = |done: usize, picture: &Picture| -> Result<()> {
         // Picture n is stored where ⌊n · stored / count⌋ goes up.

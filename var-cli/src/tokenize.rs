@@ -11,6 +11,7 @@ use var_host::tokens::TokenWriter;
 
 use crate::args::values::{self, LARGEST_BATCH};
 use crate::args::{ModelOptions, Session};
+use crate::plural::count;
 use crate::{memory, output};
 
 /// The batch where none is asked for, if memory allows.
@@ -34,24 +35,24 @@ pub(crate) struct Options {
     #[arg(long)]
     split: Option<Split>,
     /// How often each picture is cut: 1 = in the middle, more = anywhere
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::whole(1_u32..=1000))]
     crops: u32,
     /// Also each crop mirrored left to right
     #[arg(long)]
     flip: bool,
     /// Before that, the shorter side is resized to so many times the model's
-    #[arg(long, value_name = "RATIO", default_value_t = 1.125, allow_negative_numbers = true, value_parser = values::resize)]
+    #[arg(long, value_name = "RATIO", default_value_t = 1.125, value_parser = values::resize)]
     mid_reso: f64,
-    /// Seed of the crops
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    /// Seed of the crops, if they are more than one
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = values::whole(0..=u64::MAX))]
     seed: u64,
     /// Crops that go through the model together; the tokens do not depend on it
     /// [default: up to 8, as memory allows]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(LARGEST_BATCH)))]
+    #[arg(long, value_name = "N", value_parser = values::whole(1_u16..=LARGEST_BATCH))]
     batch: Option<u16>,
     /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
     /// many as --threads]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    #[arg(long, value_name = "N", value_parser = values::whole(0_u16..=1024))]
     workers: Option<u16>,
     #[command(flatten)]
     model: ModelOptions,
@@ -65,6 +66,8 @@ enum Split {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    let middle = "goes with --crops above 1: one crop is always in the middle";
+    session.given.refuse(&["seed"], options.crops == 1, middle)?;
     output::check_file(&options.output, session)?;
     let folder = Arc::new(options.folder()?);
     let model = options.model.open_vqvae()?;
@@ -84,7 +87,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         folder.pictures(),
     )?;
 
-    let mut progress = session.progress(folder.pictures(), "pictures");
+    let mut progress = session.progress(folder.pictures(), "picture");
     for pictures in &mut loader {
         let pictures = pictures?;
         for broken in &pictures.broken {
@@ -107,10 +110,11 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         broken => format!(", {broken} that cannot be read left out"),
     };
     session.say(&format!(
-        "{}: {pictures} pictures of {} classes, {variants} × {} tokens each{left_out}",
+        "{}: {} of {}, {variants} × {} each{left_out}",
         options.output.display(),
-        folder.classes().len(),
-        config.ladder.length(),
+        count(pictures, "picture"),
+        count(folder.classes().len(), "class"),
+        count(config.ladder.length(), "token"),
     ))
 }
 

@@ -20,6 +20,7 @@ use var_kernel::model::VarConfig;
 
 use crate::args::values::{self, LARGEST_BATCH};
 use crate::args::{Model, ModelOptions, Session, result};
+use crate::plural::count;
 
 /// How well a model predicts the tokens of pictures: loss and accuracy
 ///
@@ -33,10 +34,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
     /// Before the cut, the shorter side is resized to so many times the model's
-    #[arg(long, value_name = "RATIO", default_value_t = 1.125, allow_negative_numbers = true, value_parser = values::resize)]
+    #[arg(long, value_name = "RATIO", default_value_t = 1.125, value_parser = values::resize)]
     mid_reso: f64,
     /// Images that go through the model together; the numbers do not depend on it
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=i64::from(LARGEST_BATCH)))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = values::whole(1_u16..=LARGEST_BATCH))]
     batch: u16,
     /// Print one JSON object
     #[arg(long)]
@@ -56,6 +57,8 @@ struct Printed {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    let cut = "goes with --data: the pictures of --tokens are cut already";
+    session.given.refuse(&["mid_reso"], options.tokens.is_some(), cut)?;
     let model = options.model.open_whole()?;
     let mut engine = session.exact_engine(&model.weights)?;
     #[cfg(feature = "cuda")]
@@ -94,7 +97,7 @@ impl Options {
         let mut batches = set.batches(&plan, start, 1)?;
         let mut tally = Tally::new(config.ladder, config.codes);
         let mut memory = H::Working::default();
-        let mut progress = session.progress(set.items(), "images");
+        let mut progress = session.progress(set.items(), "image");
         while let Some(batch) = batches.next(engine)? {
             for broken in &batch.broken {
                 let path = broken.path.display();
@@ -128,7 +131,7 @@ impl Options {
             return result(&serde_json::to_string(&printed)?);
         }
         let Printed { images, report, details } = printed;
-        result(&format!("{images} images"))?;
+        result(&count(images, "image"))?;
         let tail = |value: Option<f64>| value.context("a validation is over all scales");
         result(&format!(
             "loss      mean {:.4}  tail {:.4} nats",
@@ -149,7 +152,7 @@ impl Options {
         let classes = engine.transformer()?.classes;
         let check = |has: usize, what: &PathBuf| {
             if has > classes {
-                bail!("{}: has {has} classes, the model {classes}", what.display());
+                bail!("{}: has {}, the model {classes}", what.display(), count(has, "class"));
             }
             Ok(())
         };

@@ -3,15 +3,18 @@
 
 mod device;
 pub(crate) mod every;
+mod given;
 mod model;
 mod pictures;
 pub(crate) mod record;
 mod sampling;
 mod session;
+pub(crate) mod spelling;
 pub(crate) mod values;
 
 use core::fmt;
 
+pub(crate) use given::Given;
 pub(crate) use model::{Model, ModelOptions};
 pub(crate) use pictures::InceptionOptions;
 pub(crate) use sampling::SamplingOptions;

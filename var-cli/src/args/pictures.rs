@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use var_host::inception::Inception;
 
-use super::Usage;
+use super::{Session, Usage, values};
 
 /// What to get where there are no weights.
 const WHAT_TO_GET: &str = "the weights of Inception-v3 of December 2015 that FID is defined on: \
@@ -21,7 +21,7 @@ pub(crate) struct InceptionOptions {
     inception: Option<PathBuf>,
     /// Resize the shorter side of each picture in a folder to so many pixels and cut out the middle
     /// [default: they are of one size]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..=16384))]
+    #[arg(long, value_name = "PIXELS", value_parser = values::whole(1_u16..=16384))]
     side: Option<u16>,
 }
 
@@ -34,9 +34,18 @@ impl InceptionOptions {
         open(path)
     }
 
-    /// The side that a folder's pictures are brought to.
-    pub(crate) fn side(&self) -> Option<usize> {
-        self.side.map(usize::from)
+    /// The side that the pictures of those of `sets` that are folders are brought to.
+    ///
+    /// # Errors
+    /// [`Usage`] if a side was asked for and there is no folder: archives are taken as they are.
+    pub(crate) fn side(&self, sets: &[&Path], session: &Session) -> Result<Option<usize>> {
+        let archives = !sets.iter().any(|set| set.is_dir());
+        session.given.refuse(
+            &["side"],
+            archives,
+            "goes with a folder: archives are taken as they are",
+        )?;
+        Ok(self.side.map(usize::from))
     }
 }
 

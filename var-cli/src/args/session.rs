@@ -13,14 +13,14 @@ use var_host::model::Weights;
 use var_kernel::cpu::Isa;
 
 use super::device::Device;
-use super::values;
+use super::{Given, values};
 use crate::progress::Progress;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct CommonOptions {
     /// Threads to compute with [default: all cores]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, value_name = "N", value_parser = values::whole(1_u16..=1024))]
     threads: Option<u16>,
     /// Instruction set [default: the best this machine has]; results are the same with each
     #[arg(long, global = true)]
@@ -51,18 +51,20 @@ enum IsaName {
 }
 
 /// What the common options mean on this machine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) threads: usize,
     pub(crate) isa: Isa,
     pub(crate) device: Device,
     pub(crate) force: bool,
     pub(crate) quiet: bool,
+    /// The options that were typed.
+    pub(crate) given: Given,
 }
 
 impl CommonOptions {
     /// Finds threads, instruction set and device.
-    pub(crate) fn session(&self) -> Result<Session> {
+    pub(crate) fn session(&self, given: Given) -> Result<Session> {
         let device = Device::new(self.device, self.precision)?;
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = self.threads.map_or(cores, usize::from);
@@ -77,7 +79,7 @@ impl CommonOptions {
                 isa
             }
         };
-        Ok(Session { threads, isa, device, force: self.force, quiet: self.quiet })
+        Ok(Session { threads, isa, device, force: self.force, quiet: self.quiet, given })
     }
 }
 
@@ -116,9 +118,14 @@ impl Session {
         Ok(Engine::new(weights, self.threads, self.isa)?)
     }
 
-    /// Progress through `total` of what `unit` names.
-    pub(crate) fn progress(&self, total: usize, unit: &'static str) -> Progress {
+    /// Progress through `total` things, one of which is called `unit`.
+    pub(crate) fn progress(&self, total: usize, unit: &str) -> Progress {
         Progress::new(self.quiet, total as u64, unit)
+    }
+
+    /// Says what may surprise: no option hides it.
+    pub(crate) fn warn(&self, text: &str) {
+        eprintln!("var: {text}");
     }
 
     /// Says what was done, unless asked to be quiet.

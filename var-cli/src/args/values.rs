@@ -78,10 +78,43 @@ pub(crate) fn ladder(text: &str) -> Result<Ladder, String> {
     if let Some(ladder) = Ladder::named(text) {
         return Ok(ladder);
     }
-    let sides: Result<Vec<usize>, _> = text.split('_').map(str::parse).collect();
+    let sides: Result<Vec<usize>, _> = text.split(['_', '-']).map(str::parse).collect();
     let wants = "wants 256, 512, 1024 or ascending sides such as 1_2_3_4";
     let sides = sides.map_err(|_| wants.to_owned())?;
     Ladder::new(&sides).map_err(|error| format!("{error}: {wants}"))
+}
+
+/// A whole number of a range.
+pub(crate) fn whole<T>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: Copy + fmt::Display + PartialOrd + TryFrom<i128> + Send + Sync + 'static,
+{
+    move |text| {
+        let (first, last) = (range.start(), range.end());
+        let Ok(number) = text.trim().parse::<i128>() else {
+            return Err(format!("{text:?} is no whole number from {first} to {last}"));
+        };
+        match T::try_from(number) {
+            Ok(number) if range.contains(&number) => Ok(number),
+            _ => Err(format!("{number} is not in {first}..={last}")),
+        }
+    }
+}
+
+/// Whether something is so.
+pub(crate) fn truth(text: &str) -> Result<bool, String> {
+    match text.to_lowercase().as_str() {
+        "1" | "true" | "t" | "yes" | "y" | "on" => Ok(true),
+        "0" | "false" | "f" | "no" | "n" | "off" => Ok(false),
+        _ => Err("wants true or false, or 1 or 0".to_owned()),
+    }
+}
+
+/// The same as a number.
+pub(crate) fn flag(text: &str) -> Result<u8, String> {
+    truth(text).map(u8::from)
 }
 
 /// Guidance strength.
@@ -92,6 +125,34 @@ pub(crate) fn guidance(text: &str) -> Result<f32, String> {
 /// A probability.
 pub(crate) fn probability(text: &str) -> Result<f32, String> {
     number(text, 0.0..=1.0)
+}
+
+/// A probability below 1: with 1 nothing would be learnt.
+pub(crate) fn below_1(text: &str) -> Result<f32, String> {
+    let share: f32 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;
+    if (0.0..1.0).contains(&share) { Ok(share) } else { Err(format!("{share} is not in 0..1")) }
+}
+
+/// A finite number.
+pub(crate) fn finite(text: &str) -> Result<f64, String> {
+    let number: f64 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;
+    if number.is_finite() { Ok(number) } else { Err(format!("{number} is not finite")) }
+}
+
+/// A finite number, as the models hold it.
+pub(crate) fn finite_f32(text: &str) -> Result<f32, String> {
+    let number = finite(text)? as f32;
+    if number.is_finite() { Ok(number) } else { Err(format!("{text} is more than f32 holds")) }
+}
+
+/// The greatest norm of a gradient; none from 0 down.
+pub(crate) fn clip(text: &str) -> Result<f64, String> {
+    Ok(finite(text)?.max(0.0))
+}
+
+/// Threads that read ahead; none from 0 down.
+pub(crate) fn workers(text: &str) -> Result<u16, String> {
+    Ok(whole(-1_i16..=1024)(text)?.max(0).unsigned_abs())
 }
 
 /// A multiple of 8 up to 1024.
@@ -168,6 +229,37 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_say_their_range() {
+        let seed = whole(0..=u64::MAX);
+        assert_eq!(seed(" 7"), Ok(7));
+        assert_eq!(seed("18446744073709551615"), Ok(u64::MAX));
+        for text in ["-1", "18446744073709551616"] {
+            let fault = format!("{text} is not in 0..=18446744073709551615");
+            assert_eq!(seed(text), Err(fault));
+        }
+        for text in ["", "x", "1.5", "1e3"] {
+            let fault = format!("{text:?} is no whole number from 0 to 9");
+            assert_eq!(whole(0_u8..=9)(text), Err(fault));
+        }
+    }
+
+    #[test]
+    fn flags_are_typed_as_in_python() {
+        assert_eq!(["1", "True", "yes"].map(flag), [Ok(1), Ok(1), Ok(1)]);
+        assert_eq!(["0", "False", "off"].map(flag), [Ok(0), Ok(0), Ok(0)]);
+        assert!(flag("2").is_err() && flag("").is_err());
+    }
+
+    #[test]
+    fn values_that_learn_nothing_are_refused() {
+        assert_eq!(below_1("0.999"), Ok(0.999));
+        assert!(below_1("1").is_err() && below_1("NaN").is_err() && below_1("-0.1").is_err());
+        assert!(finite("inf").is_err() && finite("NaN").is_err() && finite_f32("1e39").is_err());
+        assert_eq!(["-1", "0", "2"].map(clip), [Ok(0.0), Ok(0.0), Ok(2.0)]);
+        assert_eq!(["-1", "0", "2"].map(workers), [Ok(0), Ok(0), Ok(2)]);
+    }
+
+    #[test]
     fn a_crop_fits_into_what_it_is_cut_from() {
         assert_eq!(resize("1.125"), Ok(1.125));
         for text in ["0.99", "NaN", "-2", "inf", "17", "x"] {
@@ -196,6 +288,7 @@ mod tests {
     fn ladders_are_named_or_spelled_out() {
         assert_eq!(ladder("256"), Ok(Ladder::named("256").unwrap()));
         assert_eq!(ladder("1_2_4").unwrap().sides(), [1, 2, 4]);
+        assert_eq!(ladder("1-2-4").unwrap().sides(), [1, 2, 4]);
         for text in ["", "1_", "2_1", "0", "300", "1,2"] {
             // A side alone is a ladder of one scale, as long as such maps go.
             assert_eq!(ladder(text).is_ok(), text == "300", "{text}");

@@ -20,17 +20,17 @@ use crate::args::{ModelOptions, Session, result, values};
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// How many times to measure
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = values::whole(1_u16..=1000))]
     runs: u16,
     /// Images that go through the model together
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(values::LARGEST_BATCH)))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::whole(1_u16..=values::LARGEST_BATCH))]
     batch: u16,
     /// Classifier-free guidance; with 0 there is one row for an image, not two
     #[arg(long, value_name = "STRENGTH", default_value_t = 1.5, value_parser = values::guidance)]
     cfg: f32,
     /// Measure a model of the published size of this depth (16: 308 M parameters, 256 px) with made-up
     /// weights, written to a temporary file
-    #[arg(long, value_name = "N", conflicts_with_all = ["model", "var", "vae", "heads"], value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["model", "var", "vae", "heads"], value_parser = values::whole(1_u16..=64))]
     depth: Option<u16>,
     /// How the made-up weights are stored
     #[arg(long, value_enum, default_value = "f32", requires = "depth")]

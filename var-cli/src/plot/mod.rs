@@ -11,6 +11,7 @@ use clap::Args;
 use crate::args::Session;
 use crate::args::values;
 use crate::output;
+use crate::plural::count;
 use panels::Look;
 use run::Run;
 
@@ -31,10 +32,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "KEY,KEY,…", value_delimiter = ',')]
     keys: Vec<String>,
     /// Share of the average before in a running average, which is drawn over the pale curve
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = values::smoothing)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = values::smoothing)]
     smooth: f64,
     /// Panels in a row
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=16))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = values::whole(1_u16..=16))]
     columns: u16,
     /// A logarithmic scale for the iterations
     #[arg(long)]
@@ -57,5 +58,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     output::write_chart(&options.output, &figure, &parameters, session)?;
     let titles: Vec<&str> = figure.panels.iter().map(|panel| panel.title.as_str()).collect();
     let lines: usize = runs.iter().map(|run| run.lines).sum();
-    session.say(&format!("{}: {} of {lines} lines", options.output.display(), titles.join(", ")))
+    session.say(&format!(
+        "{}: {} of {}",
+        options.output.display(),
+        titles.join(", "),
+        count(lines, "line")
+    ))
 }

@@ -42,7 +42,7 @@ impl Drawing<'_> {
         session: &Session,
         each: &mut dyn FnMut(Sample) -> Result<()>,
     ) -> Result<()> {
-        self.draw_with(engine, jobs, &mut session.progress(jobs.len(), "images"), each)
+        self.draw_with(engine, jobs, &mut session.progress(jobs.len(), "image"), each)
     }
 
     /// [`Drawing::draw`] as part of what `progress` tells of.

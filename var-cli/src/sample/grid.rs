@@ -9,9 +9,10 @@ use var_host::pictures::{self, PIXEL_LIMIT, Parameters, Picture};
 use crate::args::{Session, Usage};
 use crate::classes::Classes;
 use crate::output;
+use crate::plural::count;
 
 /// White pixels between neighbours.
-const PADDING: usize = 2;
+pub(crate) const PADDING: usize = 2;
 /// The most rows whose classes are told.
 const ROWS_TOLD: usize = 16;
 
@@ -24,6 +25,26 @@ pub(crate) struct Grid<'a> {
     classes: Classes<'a>,
 }
 
+/// Columns of a grid of `count` images of so many pixels a `side`: those `wanted`, or as many as rows,
+/// or one more.
+///
+/// # Errors
+/// [`Usage`] if they are too many for one picture.
+pub(crate) fn columns(count: usize, side: usize, wanted: Option<u16>) -> Result<usize> {
+    let square = count.isqrt() + usize::from(count.isqrt().pow(2) < count);
+    let columns = wanted.map_or(square, usize::from).min(count);
+    let rows = count.div_ceil(columns.max(1));
+    let pixels = |cells: usize| (cells * (side + PADDING)) as u64;
+    if pixels(columns).saturating_mul(pixels(rows)) > PIXEL_LIMIT {
+        let text = format!(
+            "{count} images of {side} × {side} are too many for one picture of at most \
+             {PIXEL_LIMIT} pixels: -o DIR/ makes a file of each"
+        );
+        return Err(Usage(text).into());
+    }
+    Ok(columns)
+}
+
 impl<'a> Grid<'a> {
     /// Refuses, before the work, a path that cannot be written and a grid that is too large.
     pub(crate) fn new(
@@ -34,22 +55,11 @@ impl<'a> Grid<'a> {
         classes: Classes<'a>,
         session: &Session,
     ) -> Result<Self> {
-        let count = jobs.len();
-        let square = count.isqrt() + usize::from(count.isqrt().pow(2) < count);
-        let columns = columns.map_or(square, usize::from).min(count);
-        let rows = count.div_ceil(columns);
-        let pixels = |cells: usize| (cells * (side + PADDING)) as u64;
-        if pixels(columns).saturating_mul(pixels(rows)) > PIXEL_LIMIT {
-            let text = format!(
-                "{count} images of {side} × {side} are too many for one picture of at most \
-                 {PIXEL_LIMIT} pixels: -o DIR/ makes a file of each"
-            );
-            return Err(Usage(text).into());
-        }
+        let columns = self::columns(jobs.len(), side, columns)?;
         let labels: Vec<u32> = jobs.iter().map(|job| job.label).collect();
         let numbers: Vec<String> =
             labels.iter().map(|label| classes.number(*label).to_string()).collect();
-        parameters.insert("index".to_owned(), format!("0..{count}"));
+        parameters.insert("index".to_owned(), format!("0..{}", jobs.len()));
         parameters.insert("class".to_owned(), numbers.join(","));
         output::check_picture(path, &parameters, session)?;
         Ok(Self { path, columns, labels, parameters, classes })
@@ -59,9 +69,9 @@ impl<'a> Grid<'a> {
     pub(crate) fn write(&self, pictures: &[Picture], session: &Session) -> Result<()> {
         let whole = pictures::grid(pictures, self.columns, PADDING)?;
         output::write_picture(self.path, &whole, &self.parameters, session)?;
-        let (count, path) = (pictures.len(), self.path.display());
+        let (images, path) = (count(pictures.len(), "image"), self.path.display());
         let (width, height) = (pictures[0].width(), pictures[0].height());
-        session.say(&format!("{path}: {count} images of {width} × {height}"))?;
+        session.say(&format!("{path}: {images} of {width} × {height}"))?;
         if self.labels.iter().all(|label| *label == self.labels[0]) {
             return Ok(());
         }

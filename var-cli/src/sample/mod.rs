@@ -15,16 +15,17 @@ use var_host::engine::{Engine, Job, Sample};
 use var_host::pictures::{Parameters, Picture};
 
 use crate::args::values::{LARGEST_BATCH, MOST_IMAGES};
-use crate::args::{Model, ModelOptions, SamplingOptions, Session, Usage};
+use crate::args::{Model, ModelOptions, SamplingOptions, Session, Usage, values};
 use crate::classes::Classes;
 use crate::output;
+use crate::plural::count;
 
 use folder::Folder;
 use plan::Plan;
 use reject::Reject;
 
 pub(crate) use draw::{Drawing, Kept, batch_size};
-pub(crate) use grid::Grid;
+pub(crate) use grid::{Grid, PADDING, columns};
 
 /// Sample images
 ///
@@ -38,14 +39,14 @@ pub(crate) struct Options {
     class: Option<String>,
     /// How many images; the classes are gone through again and again
     /// [default: one for each class given, else 16]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IMAGES)))]
+    #[arg(long, value_name = "N", value_parser = values::whole(1_u32..=MOST_IMAGES))]
     count: Option<u32>,
     /// How many images of each class; without --class, of all classes
-    #[arg(long, value_name = "N", conflicts_with = "count", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IMAGES)))]
+    #[arg(long, value_name = "N", conflicts_with = "count", value_parser = values::whole(1_u32..=MOST_IMAGES))]
     per_class: Option<u32>,
     /// Images that go through the model together; the pictures do not depend on it
     /// [default: up to 8, as memory allows]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(LARGEST_BATCH)))]
+    #[arg(long, value_name = "N", value_parser = values::whole(1_u16..=LARGEST_BATCH))]
     batch: Option<u16>,
     /// Where to: a .png file for all images as one, or a folder (there already, or with a slash at
     /// the end) for a file each. Into a folder, an interrupted run goes on where it stopped: images
@@ -55,7 +56,7 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "PATH", default_value = "samples.png", verbatim_doc_comment)]
     output: PathBuf,
     /// Columns of the one picture [default: as many as rows, or one more]
-    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, value_name = "COLUMNS", value_parser = values::whole(1_u16..=10_000))]
     grid: Option<u16>,
     /// Also save the token maps in this file
     #[arg(long, value_name = "FILE")]
@@ -67,11 +68,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TOKENS", requires = "scales", conflicts_with = "per_class")]
     from: Option<PathBuf>,
     /// How many scales to take from --from
-    #[arg(long, value_name = "K", requires = "from")]
+    #[arg(long, value_name = "K", requires = "from", value_parser = values::whole(1..=usize::MAX))]
     scales: Option<usize>,
     /// Rejection sampling: draw N candidates for each image and keep the one whose tokens are likeliest
     /// under its class, next to under no class, as the model itself scores them
-    #[arg(long, value_name = "N", conflicts_with_all = ["from", "progressive"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["from", "progressive"], value_parser = values::whole(1_u32..=10_000))]
     reject: Option<u32>,
     /// Keep the candidate of the highest score in this file instead: lines of index,score; candidate c
     /// of image i has index i·N + c, and is image i·N + c of a run with N times as many --per-class
@@ -103,6 +104,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         .reject
         .map(|candidates| Reject::new(candidates, jobs.len(), options.reject_scores.as_deref()));
     let reject = reject.transpose()?;
+    options.sampling.check(&jobs, classes, session)?;
     let all = jobs.clone();
     let jobs = share.part(jobs);
     let shared = parameters(options, &model);
@@ -154,7 +156,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         })?;
         let (made, path) = (missing.len(), options.output.display());
         let there = jobs.len() - made;
-        session.say(&format!("{path}: {made} images made, {there} were there already"))?;
+        let made = count(made, "image");
+        let were = if there == 1 { "was" } else { "were" };
+        session.say(&format!("{path}: {made} made, {there} {were} there already"))?;
     } else {
         let size = (options.grid, engine.vqvae()?.side());
         let grid = Grid::new(&options.output, &jobs, size, shared, classes, session)?;

@@ -29,8 +29,13 @@ impl Reject {
     pub(super) fn new(candidates: u32, images: usize, scores: Option<&Path>) -> Result<Self> {
         if images as u64 * u64::from(candidates) > u64::from(MOST_IMAGES) {
             let text = format!(
-                "--reject {candidates}: {images} images have too many candidates, at most \
-                 {MOST_IMAGES} can be drawn"
+                "--reject {candidates}: {} too many candidates, at most \
+                 {MOST_IMAGES} can be drawn",
+                if images == 1 {
+                    "1 image has".to_owned()
+                } else {
+                    format!("{images} images have")
+                }
             );
             return Err(Usage(text).into());
         }
@@ -61,7 +66,7 @@ impl Reject {
             });
         }
         let count = self.candidates as usize;
-        let mut progress = session.progress(jobs.len() * count, "candidates");
+        let mut progress = session.progress(jobs.len() * count, "candidate");
         for jobs in jobs.chunks((drawing.batch / count).max(1)) {
             let candidates: Vec<Job> =
                 jobs.iter().flat_map(|job| self.candidates_of(*job)).collect();

@@ -11,6 +11,7 @@ use var_host::scaling::{FEWEST, FinishedRun, Measure, PowerLaw};
 
 use crate::args::{Session, Usage, result};
 use crate::output;
+use crate::plural::count;
 
 /// Fit loss and error of finished runs to (α·N)^β and draw them
 ///
@@ -46,8 +47,10 @@ struct Law {
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     if options.runs.len() < FEWEST {
-        let text =
-            format!("{} runs: a fit with an interval wants at least {FEWEST}", options.runs.len());
+        let text = format!(
+            "{}: a fit with an interval wants at least {FEWEST}",
+            count(options.runs.len(), "run")
+        );
         return Err(Usage(text).into());
     }
     let parameters = output::made_by("scaling");

@@ -3,10 +3,11 @@
 mod observer;
 mod opened;
 mod options;
+pub(crate) mod published;
 
 use core::iter;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use var_host::engine::Engine;
 use var_host::optim::schedule::{Decay, Schedule};
 use var_host::parallel::{self, Ranks};
@@ -20,8 +21,11 @@ use var_host::train::trainer::{self, Trainer};
 use var_host::train::{Home, Initialisation, Layout, OnProcessor, Precision, Progressive, Recipe};
 use var_kernel::model::VarConfig;
 
-use crate::args::{Session, Usage};
+use crate::args::every::Every;
+use crate::args::{Given, Session, Usage};
+use crate::extend;
 use crate::memory;
+use crate::plural::count;
 use observer::Told;
 use opened::Opened;
 use options::MAY_CHANGE;
@@ -29,11 +33,18 @@ use options::MAY_CHANGE;
 pub(crate) use options::Options;
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    options.check(&session.given)?;
     let ranks = parallel::from_environment()?;
+    if ranks.rank() == 0 && !session.given.passed_over.is_empty() {
+        let passed_over = session.given.passed_over.join(", ");
+        session.warn(&format!("options of train.py that decide nothing here: {passed_over}"));
+    }
     let mut opened = Opened::open(options)?;
+    let unjudged = opened.validation.is_none() && options.writing.val_every != Every::Count(0);
+    session.given.refuse(&["val_every"], unjudged, "there is nothing to validate on")?;
     let config = options.config(&opened)?;
     let of_epoch = iterations_of_epoch(opened.training.items(), options.learning.bs, &*ranks)?;
-    let recipe = options.recipe(of_epoch, &config, ranks.size())?;
+    let recipe = options.recipe(of_epoch, &config, ranks.size(), &session.given)?;
     // The folder stays locked until the run ends.
     let _lock = match ranks.rank() {
         0 => Some(begin(options, &opened, &config)?),
@@ -55,6 +66,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
                 anyhow::anyhow!("{path}: {what}: the run wants {wants}, the file has {has}")
             },
         )?;
+        let ini = "the weights are those of --init-from";
+        session.given.refuse(&["ini"], !taken, ini)?;
         if taken {
             session.say("the class embedding is new: the model to begin with has other classes")?;
         }
@@ -113,13 +126,21 @@ impl Start<'_> {
         };
         let mut told = Told::new(session, run.iterations, ranks.rank() == 0);
         let ended = fit(&run, &mut trainer, home, engine, ranks, &mut told)?;
+        let had_ended = told.had_ended;
         drop(told);
         if ranks.rank() == 0 {
+            if had_ended {
+                session.say(&extend::advice(
+                    &options.out,
+                    options.is_of_any_length(),
+                    &options.anew(),
+                ))?;
+            }
             if let Some(report) = ended.report {
                 session.say(&observer::validation(&report))?;
             }
-            let iterations = ended.progress.iterations;
-            session.say(&format!("{}: {iterations} iterations", ended.checkpoint.display()))?;
+            let iterations = count(ended.progress.iterations, "iteration");
+            session.say(&format!("{}: {iterations}", ended.checkpoint.display()))?;
         }
         Ok(())
     }
@@ -132,15 +153,38 @@ fn begin(options: &Options, opened: &Opened, config: &VarConfig) -> Result<Begun
     found.insert("heads".to_owned(), config.heads.into());
     found.insert("classes".to_owned(), config.classes.into());
     found.insert("pn".to_owned(), config.ladder.to_string().into());
-    run::begin(&options.out, &options.by_name(found), &MAY_CHANGE)
-        .with_context(|| format!("--out {}", options.out.display()))
+    let may_change = extend::may_change(&MAY_CHANGE, options.is_of_any_length());
+    run::begin(&options.out, &options.by_name(found), &may_change)
+        .map_err(|error| extend::explain(error, &options.out, &options.anew()))
+}
+
+/// Refuses progressive training in which no scale comes later.
+fn check_progressive(
+    pg: f32,
+    [first, scales]: [usize; 2],
+    [warmup, complete]: [u64; 2],
+) -> Result<()> {
+    if first + 1 >= scales {
+        let text = format!(
+            "--pg {pg}: nothing is learnt later: --pg0 {first} is the last of {scales} scales or \
+             beyond"
+        );
+        return Err(Usage(text).into());
+    }
+    if complete <= warmup {
+        let text = format!(
+            "--pg {pg}: all scales from iteration {complete}, which the warm-up of {warmup} holds"
+        );
+        return Err(Usage(text).into());
+    }
+    Ok(())
 }
 
 impl options::ModelSizes {
     fn initialisation(&self) -> Initialisation {
         Initialisation {
             deviation: self.ini,
-            head: self.hd,
+            head: if self.hd < 0.0 { 1.0 } else { self.hd },
             modulation: self.aln,
             gates: self.alng,
         }
@@ -176,12 +220,18 @@ impl Options {
     }
 
     /// How it is trained, in epochs of `of_epoch` iterations.
-    fn recipe(&self, of_epoch: u64, config: &VarConfig, ranks: usize) -> Result<Recipe> {
+    fn recipe(
+        &self,
+        of_epoch: u64,
+        config: &VarConfig,
+        ranks: usize,
+        given: &Given,
+    ) -> Result<Recipe> {
         let learning = &self.learning;
         let parts = learning.ac as usize * ranks;
         if !(learning.bs as usize).is_multiple_of(parts) {
             let (bs, ac) = (learning.bs, learning.ac);
-            let text = format!("--bs {bs}: no multiple of --ac {ac} × {ranks} ranks");
+            let text = format!("--bs {bs}: no multiple of --ac {ac} × {}", count(ranks, "rank"));
             return Err(Usage(text).into());
         }
         let iterations = learning.iterations.unwrap_or(of_epoch * u64::from(learning.ep));
@@ -189,6 +239,11 @@ impl Options {
         let or = |given: f64, default: f64| if given == 0.0 { default } else { given };
         let of_epochs = |epochs: f64| (epochs * of_epoch as f64).round() as u64;
         let warmup = of_epochs(or(learning.wp, epochs / 50.0));
+        if warmup > iterations {
+            let text = format!("--wp {}: longer than the run of {epochs} epochs", learning.wp);
+            return Err(Usage(text).into());
+        }
+        given.refuse(&["wp0"], warmup == 0, "the warm-up has no iteration: give --wp")?;
         let pg = f64::from(learning.pg);
         let decay = if pg > 0.0 && pg < 1.0 { Decay::Bent { at: pg } } else { learning.sche };
         let weight_decay = learning.twd;
@@ -208,9 +263,13 @@ impl Options {
             complete: (pg * iterations as f64).ceil() as u64,
             rise: of_epochs(or(learning.pgwp, epochs / 300.0)),
         });
+        if let Some(Progressive { first, complete, .. }) = progressive {
+            check_progressive(learning.pg, [first, config.ladder.scales()], [warmup, complete])?;
+        }
         let depth = learning.drop_path.map_or(0.1 * config.depth as f64 / 24.0, f64::from);
         if depth >= 1.0 {
-            return Err(Usage(format!("--drop-path {depth} is not below 1")).into());
+            let text = format!("--drop-path: 0.1 · --depth / 24 is {depth}: give one below 1");
+            return Err(Usage(text).into());
         }
         Ok(Recipe {
             batch: learning.bs,

@@ -14,6 +14,7 @@ use super::Options;
 use super::options::Augmentation;
 use crate::args::Usage;
 use crate::built_in;
+use crate::plural::count;
 
 /// Data and VQVAE of a run.
 pub(super) struct Opened {
@@ -63,6 +64,10 @@ impl Opened {
                 let flip = if options.data.hflip { Flip::Random } else { Flip::Never };
                 training = Some(pictures(folder, views(crops, flip)));
             }
+            if matches!(training, Some(DataSet::Tokens(_))) && !val.is_dir() {
+                let text = "--data: with --tokens it only validates";
+                return Err(Usage(format!("{text}, and {} is not there", val.display())).into());
+            }
             if val.is_dir() {
                 let folder = if given.class_names.is_empty() {
                     Folder::open(&val)?
@@ -76,7 +81,8 @@ impl Opened {
             let set = tokens(path)?;
             if set.classes() > classes {
                 let has = set.classes();
-                bail!("{}: has {has} classes, the training data {classes}", path.display());
+                let has = count(has, "class");
+                bail!("{}: has {has}, the training data {classes}", path.display());
             }
             validation = Some(DataSet::Tokens(Arc::new(set)));
         }

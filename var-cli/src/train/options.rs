@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -9,16 +10,17 @@ use var_host::optim::schedule::Decay;
 use var_kernel::model::Ladder;
 
 use crate::args::every::{Every, every};
-use crate::args::{record, values};
+use crate::args::{Given, record, values};
 
 /// Train a transformer on pictures or on the tokens of `var tokenize`
 ///
 /// Run again with the same --out, it goes on where it stood, to the same bytes as if it had never
-/// stopped.
+/// stopped. Command lines of the published `train.py` work as they stand; options of it that decide
+/// nothing here are passed over with a line that says so.
 #[derive(Debug, Args, Serialize)]
 pub(crate) struct Options {
     /// The folder of the run: log.jsonl, TensorBoard events, samples, checkpoints, config.json
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", alias = "local-out-dir-path", default_value = "local_output")]
     #[serde(skip)]
     pub(super) out: PathBuf,
     #[command(flatten)]
@@ -40,7 +42,12 @@ pub(crate) struct Options {
 #[command(next_help_heading = "Data")]
 pub(super) struct DataOptions {
     /// A folder with train/CLASS/*, and val/CLASS/* to validate on
-    #[arg(long, value_name = "DIR", required_unless_present = "tokens")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        visible_alias = "data-path",
+        required_unless_present = "tokens"
+    )]
     #[serde(serialize_with = "record::optional_path")]
     pub(super) data: Option<PathBuf>,
     /// Tokens to train on, made by `var tokenize` with the same VQVAE; --data then only validates
@@ -57,16 +64,16 @@ pub(super) struct DataOptions {
     pub(super) vae: Option<PathBuf>,
     /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
     /// many as --threads]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    #[arg(long, value_name = "N", value_parser = values::workers)]
     pub(super) workers: Option<u16>,
-    /// Mirror pictures left to right every other time
-    #[arg(long)]
+    /// Mirror pictures left to right every other time; not with --tokens, which hold mirrored variants
+    #[arg(long, conflicts_with = "tokens")]
     pub(super) hflip: bool,
     /// Before the cut, the shorter side is resized to so many times the model's
-    #[arg(long, value_name = "RATIO", default_value_t = 1.125, allow_negative_numbers = true, value_parser = values::resize)]
+    #[arg(long, value_name = "RATIO", default_value_t = 1.125, value_parser = values::resize)]
     pub(super) mid_reso: f64,
     /// Where pictures are cut: anywhere, or in the middle
-    #[arg(long, value_enum, default_value_t = Augmentation::Crop)]
+    #[arg(long, value_enum, default_value_t = Augmentation::Crop, conflicts_with = "tokens")]
     pub(super) aug: Augmentation,
     /// Every epoch in the order of the files
     #[arg(long)]
@@ -86,28 +93,28 @@ pub(super) enum Augmentation {
 #[command(next_help_heading = "Model")]
 pub(super) struct ModelSizes {
     /// Blocks
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = values::whole(1_u16..=4096))]
     pub(super) depth: u16,
     /// Width of a row [default: 64 × depth]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    #[arg(long, value_name = "N", value_parser = values::whole(1_u32..=1 << 20))]
     #[serde(skip)]
     pub(super) width: Option<u32>,
     /// Attention heads [default: width / 64]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
+    #[arg(long, value_name = "N", value_parser = values::whole(1_u32..=1 << 16))]
     #[serde(skip)]
     pub(super) heads: Option<u32>,
     /// One AdaLN projection for all blocks
-    #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1), num_args = 0..=1, default_missing_value = "1")]
+    #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = values::flag, num_args = 0..=1, default_missing_value = "1")]
     pub(super) saln: u8,
     /// Queries and keys of unit length
-    #[arg(long, value_name = "0|1", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
+    #[arg(long, value_name = "0|1", default_value_t = 1, value_parser = values::flag, num_args = 0..=1, default_missing_value = "1")]
     pub(super) anorm: u8,
     /// Sides of the token maps: 256, 512, 1024 or 1_2_3_4 [default: the VQVAE file's, else 256]
     #[arg(long, value_name = "LADDER", value_parser = values::ladder)]
     #[serde(skip)]
     pub(super) pn: Option<Ladder>,
     /// Classes [default: as many as the data has]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    #[arg(long, value_name = "N", value_parser = values::whole(1_u32..=1 << 24))]
     #[serde(skip)]
     pub(super) classes: Option<u32>,
     /// Begin with the weights of this model, which may have other classes
@@ -115,16 +122,16 @@ pub(super) struct ModelSizes {
     #[serde(serialize_with = "record::optional_path")]
     pub(super) init_from: Option<PathBuf>,
     /// Standard deviation of initial weights; below 0: √(1 / 3·width)
-    #[arg(long, value_name = "X", default_value_t = -1.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", default_value_t = -1.0, value_parser = values::finite)]
     pub(super) ini: f64,
-    /// Factor of the head's initial weights
-    #[arg(long, value_name = "X", default_value_t = 0.02, allow_negative_numbers = true)]
+    /// Factor of the head's initial weights; below 0: 1
+    #[arg(long, value_name = "X", default_value_t = 0.02, value_parser = values::finite_f32)]
     pub(super) hd: f32,
     /// Factor of AdaLN's initial weights
-    #[arg(long, value_name = "X", default_value_t = 0.5, allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", default_value_t = 0.5, value_parser = values::finite_f32)]
     pub(super) aln: f32,
     /// Factor of AdaLN's initial weights for the gates
-    #[arg(long, value_name = "X", default_value_t = 1e-5, allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", default_value_t = 1e-5, value_parser = values::finite_f32)]
     pub(super) alng: f32,
 }
 
@@ -133,10 +140,10 @@ pub(super) struct ModelSizes {
 #[command(next_help_heading = "Learning")]
 pub(super) struct Learning {
     /// Images of one update, of all ranks together
-    #[arg(long, value_name = "N", default_value_t = 768, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 768, value_parser = values::whole(1_u32..=u32::MAX))]
     pub(super) bs: u32,
     /// Parts that a rank's share of them is learnt in, one after the other: less memory
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::whole(1_u32..=u32::MAX))]
     pub(super) ac: u32,
     /// Compute what blocks hold anew on the way back instead of keeping it: the same numbers, a fraction of
     /// the memory, about a quarter more work
@@ -144,10 +151,10 @@ pub(super) struct Learning {
     #[serde(skip)]
     pub(super) recompute: bool,
     /// Epochs
-    #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 250, value_parser = values::whole(1_u32..=u32::MAX))]
     pub(super) ep: u32,
     /// So many iterations (updates) instead of whole epochs
-    #[arg(long, value_name = "N", conflicts_with = "ep", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "ep", value_parser = values::whole(1_u64..=u64::MAX))]
     pub(super) iterations: Option<u64>,
     /// Base learning rate: that of a batch of 256
     #[arg(long, value_name = "X", default_value_t = 1e-4, value_parser = values::not_negative)]
@@ -159,10 +166,10 @@ pub(super) struct Learning {
     #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = values::not_negative)]
     pub(super) twde: f64,
     /// The greatest norm of a gradient; 0 = any
-    #[arg(long, value_name = "X", default_value_t = 2.0, value_parser = values::not_negative)]
+    #[arg(long, value_name = "X", default_value_t = 2.0, value_parser = values::clip)]
     pub(super) tclip: f64,
     /// Label smoothing
-    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = values::probability)]
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = values::below_1)]
     pub(super) ls: f32,
     /// Epochs of the warm-up; 0 = a fiftieth of all
     #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = values::not_negative)]
@@ -173,35 +180,35 @@ pub(super) struct Learning {
     /// Learning rate at the end, as a share of the peak
     #[arg(long, value_name = "X", default_value_t = 0.01, value_parser = values::not_negative)]
     pub(super) wpe: f64,
-    /// How the rate falls: lin0, lin, lin00, cos, exp, or lin0.8
+    /// How the rate falls: lin0, lin, lin00, cos, exp, or lin0.8; with --pg below 1 it is lin and that
     #[arg(long, value_name = "NAME", default_value = "lin0")]
     #[serde(serialize_with = "record::as_text")]
     pub(super) sche: Decay,
     /// 0 = f32, 1 = f16 with a loss scale, 2 = bf16; a card multiplies in these, the CPU rounds the
     /// blocks' weights to them and computes in f32
-    #[arg(long, value_name = "0|1|2", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    #[arg(long, value_name = "0|1|2", default_value_t = 0, value_parser = values::whole(0_u8..=2))]
     pub(super) fp16: u8,
     /// Share of the iterations after which all scales are learnt; 0 = from the start
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = values::probability)]
     pub(super) pg: f32,
     /// The newest scale at the start, counted from 0
-    #[arg(long, value_name = "K", default_value_t = 4)]
+    #[arg(long, value_name = "K", default_value_t = 4, value_parser = values::whole(0..=u8::MAX))]
     pub(super) pg0: u8,
     /// Epochs in which a new scale gains its weight; 0 = 1/300 of all
     #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = values::not_negative)]
     pub(super) pgwp: f64,
     /// Share of images that pass the last block by [default: 0.1 · depth / 24]
-    #[arg(long, value_name = "P", value_parser = values::probability)]
+    #[arg(long, value_name = "P", value_parser = values::below_1)]
     pub(super) drop_path: Option<f32>,
     /// Share of images that are learnt from without their class
     #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = values::probability)]
     pub(super) cond_drop: f32,
     /// Decay of an average of the weights, which then is what is validated, sampled and saved; 0 =
     /// no average
-    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = values::probability)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = values::below_1)]
     pub(super) ema: f32,
     /// Seed of all random numbers
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = values::whole(0..=u64::MAX))]
     pub(super) seed: u64,
 }
 
@@ -213,7 +220,7 @@ pub(super) struct Writing {
     #[arg(long, value_name = "N", default_value_t = Every::Epoch, value_parser = every(Every::Epoch))]
     pub(super) save_every: Every,
     /// How many checkpoints stay, the newest included
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = values::whole(1_u16..=1000))]
     pub(super) keep: u16,
     /// Epochs between two validations, the last at the end, or `end` for that one alone; 0 = never
     #[arg(long, value_name = "N", default_value_t = Every::Count(10), value_parser = every(Every::End))]
@@ -222,10 +229,10 @@ pub(super) struct Writing {
     #[arg(long, value_name = "N", default_value_t = Every::Count(10), value_parser = every(Every::End))]
     pub(super) sample_every: Every,
     /// Iterations between two lines of the log, the last of the run among them; 0 = never
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = values::whole(0..=u64::MAX))]
     pub(super) log_every: u64,
     /// Iterations between two lines with each scale by itself; 0 = never
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = values::whole(0..=u64::MAX))]
     pub(super) details_every: u64,
 }
 
@@ -246,6 +253,44 @@ pub(super) const MAY_CHANGE: [&str; 12] = [
 ];
 
 impl Options {
+    /// Refuses options that were typed and decide nothing beside the others.
+    ///
+    /// # Errors
+    /// [`Usage`] that names the option.
+    pub(super) fn check(&self, given: &Given) -> Result<()> {
+        let (data, model, learning) = (&self.data, &self.model, &self.learning);
+        let anew = "--out goes on with the run that is there; another folder begins a new one";
+        given.refuse(&["force"], true, anew)?;
+        let only_tokens = data.tokens.is_some() && data.data.is_none();
+        let of_pictures = "goes with pictures, of which --tokens alone has none";
+        given.refuse(&["mid_reso", "workers"], only_tokens, of_pictures)?;
+        let unread = data.tokens.is_some() && data.val_tokens.is_some();
+        given.refuse(&["data"], unread, "--tokens and --val-tokens are in its place")?;
+        let taken = model.init_from.is_some();
+        given.refuse(&["hd", "aln", "alng"], taken, "the weights are those of --init-from")?;
+        let first = "the first block is never passed by, and --depth 1 has no other";
+        given.refuse(&["drop_path"], model.depth == 1 && learning.drop_path > Some(0.0), first)?;
+        let whole = "goes with --pg above 0: all scales are learnt from the start";
+        given.refuse(&["pg0", "pgwp"], learning.pg == 0.0, whole)?;
+        let bent = 0.0 < learning.pg && learning.pg < 1.0;
+        let bends = format!("--pg {} makes it lin{}", learning.pg, learning.pg);
+        let other = learning.sche.to_string() != format!("lin{}", learning.pg);
+        given.refuse(&["sche"], bent && other, &bends)
+    }
+
+    /// Whether what is learnt is the same however long the run is, so that it may be lengthened.
+    pub(super) fn is_of_any_length(&self) -> bool {
+        let learning = &self.learning;
+        let steady_decay = learning.twde == 0.0 || learning.twde == learning.twd;
+        learning.wpe == 1.0 && learning.wp > 0.0 && steady_decay && learning.pg == 0.0
+    }
+
+    /// How a new run goes on where this one has ended.
+    pub(super) fn anew(&self) -> String {
+        let last = self.out.join("ckpt-last.safetensors");
+        format!("a new run goes on from its weights, with --init-from {}", last.display())
+    }
+
     /// The options by their names, with what the data and the VQVAE turned out to be.
     pub(super) fn by_name(&self, found: Map<String, Value>) -> Map<String, Value> {
         record::by_name(self, found)

@@ -5,7 +5,7 @@ mod options;
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use var_host::data::{Crops, Flip, Folder, Views};
 use var_host::lpips::{Lpips, SHORTEST_SIDE};
 use var_host::optim::schedule::{Decay, Schedule};
@@ -27,20 +27,29 @@ use var_kernel::model::VqvaeConfig;
 use var_kernel::model::config::{Levels, Refinement};
 use var_kernel::ops::nearest_code::Distance;
 
+use crate::args::every::Every;
 use crate::args::{Session, Usage};
+use crate::extend;
 use crate::memory;
+use crate::plural::count;
 use observer::Told;
 use options::{Augmentation, CodebookName, MAY_CHANGE};
 
 pub(crate) use options::Options;
 
+/// How a run is made that is longer than one whose rates depend on its length.
+const ANEW: &str = "a longer run begins anew, in another folder";
+
 /// A folder of pictures, and how they are cut.
 type Set = (Arc<Folder>, Views);
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    options.check(&session.given)?;
     let ranks = parallel::from_environment()?;
     let config = options.config()?;
     let (training, validation) = options.sets(&config)?;
+    let unjudged = validation.is_none() && options.writing.val_every != Every::Count(0);
+    session.given.refuse(&["val_every"], unjudged, "there is nothing to validate on")?;
     let of_epoch = iterations_of_epoch(training.0.pictures(), options.learning.bs, &*ranks)?;
     let recipe = options.recipe(of_epoch, ranks.size())?;
     let perceptual = options.perceptual(&config, session)?;
@@ -110,13 +119,17 @@ impl Start<'_> {
         };
         let mut told = Told::new(session, run.iterations, ranks.rank() == 0);
         let ended = fit(&run, &mut trainer, &device, &cpu, ranks, &mut told)?;
+        let had_ended = told.had_ended;
         drop(told);
         if ranks.rank() == 0 {
+            if had_ended {
+                session.say(&extend::advice(&options.out, options.is_of_any_length(), ANEW))?;
+            }
             if let Some(report) = ended.report {
                 session.say(&observer::validation(&report))?;
             }
-            let iterations = ended.progress.iterations;
-            session.say(&format!("{}: {iterations} iterations", ended.checkpoint.display()))?;
+            let iterations = count(ended.progress.iterations, "iteration");
+            session.say(&format!("{}: {iterations}", ended.checkpoint.display()))?;
         }
         Ok(())
     }
@@ -129,11 +142,11 @@ impl Options {
         let refinement = match (model.share_quant_resi, model.pn.scales()) {
             (0, _) => Refinement::PerScale,
             (1, _) => Refinement::Shared,
-            (count, scales) if usize::from(count) > scales => {
-                let text = format!("--share-quant-resi {count}: the ladder has {scales} scales");
+            (shared, scales) if usize::from(shared) > scales => {
+                let text = format!("--share-quant-resi {shared}: the ladder has {scales} scales");
                 return Err(Usage(text).into());
             }
-            (count, _) => Refinement::Partial(count.into()),
+            (shared, _) => Refinement::Partial(shared.into()),
         };
         let blocks = usize::from(model.blocks);
         let config = VqvaeConfig {
@@ -182,7 +195,7 @@ impl Options {
         let parts = learning.ac as usize * ranks;
         if !(learning.bs as usize).is_multiple_of(parts) {
             let (bs, ac) = (learning.bs, learning.ac);
-            let text = format!("--bs {bs}: no multiple of --ac {ac} × {ranks} ranks");
+            let text = format!("--bs {bs}: no multiple of --ac {ac} × {}", count(ranks, "rank"));
             return Err(Usage(text).into());
         }
         let iterations = learning.iterations.unwrap_or(of_epoch * u64::from(learning.ep));
@@ -230,8 +243,9 @@ impl Options {
             ("training-items".to_owned(), items(training)),
             ("validation-items".to_owned(), validation.map_or(0.into(), items)),
         ]);
-        run::begin(&self.out, &self.by_name(found), &MAY_CHANGE)
-            .with_context(|| format!("--out {}", self.out.display()))
+        let may_change = extend::may_change(&MAY_CHANGE, self.is_of_any_length());
+        run::begin(&self.out, &self.by_name(found), &may_change)
+            .map_err(|error| extend::explain(error, &self.out, ANEW))
     }
 
     /// LPIPS, if its weights are given and the pictures are large enough.
@@ -245,10 +259,10 @@ impl Options {
             );
         }
         if side < least {
-            session.say(&format!(
+            session.warn(&format!(
                 "--lpips: no part of the loss: the model's pictures have sides of {side}, \
                  --lpips-min-side is {least}"
-            ))?;
+            ));
             return Ok(None);
         }
         Ok(Some(Perceptual::new(&Lpips::open(path)?)))

@@ -5,6 +5,7 @@ use core::ops::ControlFlow;
 use var_host::train::vae::fit::{Line, Observer, Report};
 
 use crate::args::Session;
+use crate::plural::count;
 use crate::progress::Progress;
 
 /// Tells how a run goes on the terminal.
@@ -14,12 +15,14 @@ pub(super) struct Told<'s> {
     /// Whether this process speaks for all ranks.
     first: bool,
     last: String,
+    /// Whether all iterations were done before.
+    pub(super) had_ended: bool,
 }
 
 impl<'s> Told<'s> {
     pub(super) fn new(session: &'s Session, iterations: u64, first: bool) -> Self {
-        let progress = Progress::new(session.quiet || !first, iterations, "iterations");
-        Self { session, progress, first, last: String::new() }
+        let progress = Progress::new(session.quiet || !first, iterations, "iteration");
+        Self { session, progress, first, last: String::new(), had_ended: false }
     }
 }
 
@@ -36,8 +39,9 @@ fn usage(shares: &[f64]) -> String {
 impl Observer for Told<'_> {
     fn begun(&mut self, done: u64, all: u64) {
         self.progress.resume(done);
+        self.had_ended = done >= all;
         if done > 0 && self.first && !self.session.quiet {
-            self.progress.note(&format!("going on after {done} of {all} iterations"));
+            self.progress.note(&format!("going on after {done} of {}", count(all, "iteration")));
         }
     }
 
@@ -51,7 +55,7 @@ impl Observer for Told<'_> {
     }
 
     fn validated(&mut self, done: u64, report: &Report) {
-        self.progress.note(&format!("after {done} iterations, {}", validation(report)));
+        self.progress.note(&format!("after {}, {}", count(done, "iteration"), validation(report)));
     }
 
     fn warn(&mut self, text: &str) {

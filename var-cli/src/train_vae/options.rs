@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use var_kernel::model::Ladder;
 
 use crate::args::every::{Every, every};
-use crate::args::{record, values};
+use crate::args::{Given, record, values};
 
 /// Train a multi-scale VQVAE on pictures
 ///
@@ -44,18 +45,18 @@ pub(crate) struct Options {
 #[command(next_help_heading = "Data")]
 pub(super) struct DataOptions {
     /// A folder with train/CLASS/*, and val/CLASS/* to validate on
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", visible_alias = "data-path")]
     #[serde(serialize_with = "record::path")]
     pub(super) data: PathBuf,
     /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
     /// many as --threads]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    #[arg(long, value_name = "N", value_parser = values::workers)]
     pub(super) workers: Option<u16>,
     /// Mirror pictures left to right every other time
     #[arg(long)]
     pub(super) hflip: bool,
     /// Before the cut, the shorter side is resized to so many times the model's
-    #[arg(long, value_name = "RATIO", default_value_t = 1.125, allow_negative_numbers = true, value_parser = values::resize)]
+    #[arg(long, value_name = "RATIO", default_value_t = 1.125, value_parser = values::resize)]
     pub(super) mid_reso: f64,
     /// Where pictures are cut: anywhere, or in the middle
     #[arg(long, value_enum, default_value_t = Augmentation::Crop)]
@@ -88,19 +89,19 @@ pub(super) enum CodebookName {
 #[command(next_help_heading = "Model")]
 pub(super) struct ModelSizes {
     /// Channels at full resolution, a multiple of 32
-    #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u16).range(32..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 160, value_parser = values::whole(32_u16..=4096))]
     pub(super) ch: u16,
     /// Channels at each resolution as multiples of --ch, finest first; each halves the side
-    #[arg(long, value_name = "LIST", default_value = "1,1,2,2,4", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", default_value = "1,1,2,2,4", value_delimiter = ',', value_parser = values::whole(0..=usize::MAX))]
     pub(super) ch_mult: Vec<usize>,
     /// Residual blocks at each resolution of the encoder; the decoder has one more
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=32))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = values::whole(1_u16..=32))]
     pub(super) blocks: u16,
     /// Width of a code
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = values::whole(1_u16..=4096))]
     pub(super) latent: u16,
     /// Codes
-    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = values::whole(1_u32..=1 << 20))]
     pub(super) codes: u32,
     /// Sides of the token maps: 256, 512, 1024 or 1_2_3_4; pictures have sides of the last times what
     /// --ch-mult halves
@@ -108,7 +109,7 @@ pub(super) struct ModelSizes {
     #[serde(serialize_with = "record::as_text")]
     pub(super) pn: Ladder,
     /// Refinement convolutions that the scales share; 1 = one for all, 0 = one each
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(0..=32))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = values::whole(0_u16..=32))]
     pub(super) share_quant_resi: u16,
 }
 
@@ -130,7 +131,7 @@ pub(super) struct Losses {
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = values::not_negative)]
     pub(super) lpips_weight: f64,
     /// Pictures of shorter sides are learnt without LPIPS, whose network was made for larger ones
-    #[arg(long, value_name = "N", default_value_t = 48)]
+    #[arg(long, value_name = "N", default_value_t = 48, value_parser = values::whole(0..=u16::MAX))]
     pub(super) lpips_min_side: u16,
     /// Weight of the quantizer's loss
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = values::not_negative)]
@@ -157,16 +158,16 @@ pub(super) struct Losses {
 #[command(next_help_heading = "Learning")]
 pub(super) struct Learning {
     /// Images of one update, of all ranks together
-    #[arg(long, value_name = "N", default_value_t = 768, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 768, value_parser = values::whole(1_u32..=u32::MAX))]
     pub(super) bs: u32,
     /// Parts that a rank's share of them is learnt in, one after the other: less memory
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::whole(1_u32..=u32::MAX))]
     pub(super) ac: u32,
     /// Epochs
-    #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 250, value_parser = values::whole(1_u32..=u32::MAX))]
     pub(super) ep: u32,
     /// So many iterations (updates) instead of whole epochs
-    #[arg(long, value_name = "N", conflicts_with = "ep", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "ep", value_parser = values::whole(1_u64..=u64::MAX))]
     pub(super) iterations: Option<u64>,
     /// Learning rate at its peak
     #[arg(long, value_name = "X", default_value_t = 3e-4, value_parser = values::not_negative)]
@@ -175,7 +176,7 @@ pub(super) struct Learning {
     #[arg(long, value_name = "X", default_value_t = 5e-3, value_parser = values::not_negative)]
     pub(super) wd: f64,
     /// The greatest norm of a gradient; 0 = any
-    #[arg(long, value_name = "X", default_value_t = 10.0, value_parser = values::not_negative)]
+    #[arg(long, value_name = "X", default_value_t = 10.0, value_parser = values::clip)]
     pub(super) clip: f64,
     /// Share of the run in which the learning rate rises
     #[arg(long, value_name = "P", default_value_t = 0.01, value_parser = values::probability)]
@@ -188,13 +189,13 @@ pub(super) struct Learning {
     pub(super) wpe: f64,
     /// Decay of an average of the weights, less in the first updates, which is what is validated and
     /// saved; 0 = no average
-    #[arg(long, value_name = "X", default_value_t = 0.9999, value_parser = values::probability)]
+    #[arg(long, value_name = "X", default_value_t = 0.9999, value_parser = values::below_1)]
     pub(super) ema: f32,
     /// Who moves the codes
     #[arg(long, value_enum, default_value_t = CodebookName::Ema)]
     pub(super) codebook: CodebookName,
     /// Decay of the averages that move the codes
-    #[arg(long, value_name = "X", default_value_t = 0.99, value_parser = values::probability)]
+    #[arg(long, value_name = "X", default_value_t = 0.99, value_parser = values::below_1)]
     pub(super) codebook_decay: f32,
     /// A code that is hit so much less often than an even one begins anew; 0 = never
     #[arg(long, value_name = "X", default_value_t = 0.03, value_parser = values::probability)]
@@ -203,7 +204,7 @@ pub(super) struct Learning {
     #[arg(long, value_name = "X", default_value_t = 0.5, value_parser = values::not_negative)]
     pub(super) gain: f64,
     /// Seed of all random numbers
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = values::whole(0..=u64::MAX))]
     pub(super) seed: u64,
 }
 
@@ -215,7 +216,7 @@ pub(super) struct Writing {
     #[arg(long, value_name = "N", default_value_t = Every::Epoch, value_parser = every(Every::Epoch))]
     pub(super) save_every: Every,
     /// How many checkpoints stay, the newest included
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = values::whole(1_u16..=1000))]
     pub(super) keep: u16,
     /// Epochs between two validations, the last at the end, or `end` for that one alone; 0 = never
     #[arg(long, value_name = "N", default_value_t = Every::Count(1), value_parser = every(Every::End))]
@@ -225,7 +226,7 @@ pub(super) struct Writing {
     #[arg(long, value_name = "N", default_value_t = Every::Count(1), value_parser = every(Every::End))]
     pub(super) sample_every: Every,
     /// Iterations between two lines of the log, the last of the run among them; 0 = never
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = values::whole(0..=u64::MAX))]
     pub(super) log_every: u64,
 }
 
@@ -234,6 +235,32 @@ pub(super) const MAY_CHANGE: [&str; 8] =
     ["data", "lpips", "workers", "save-every", "keep", "val-every", "sample-every", "log-every"];
 
 impl Options {
+    /// Refuses options that were typed and decide nothing beside the others.
+    ///
+    /// # Errors
+    /// [`Usage`] that names the option.
+    pub(super) fn check(&self, given: &Given) -> Result<()> {
+        let (losses, learning) = (&self.losses, &self.learning);
+        let anew = "--out goes on with the run that is there; another folder begins a new one";
+        given.refuse(&["force"], true, anew)?;
+        let of_lpips = ["lpips_weight", "lpips_min_side"];
+        given.refuse(&of_lpips, losses.lpips.is_none(), "goes with --lpips")?;
+        let of_critic = ["disc_start", "disc_warmup", "disc_channels"];
+        let weightless = "--disc-weight 0 means no discriminator";
+        given.refuse(&of_critic, losses.disc_weight == 0.0, weightless)?;
+        let by_gradient = learning.codebook == CodebookName::Gradient;
+        given.refuse(&["codebook_decay"], by_gradient, "goes with --codebook ema")?;
+        given.refuse(&["wp0"], learning.wp == 0.0, "--wp 0 means no warm-up")
+    }
+
+    /// Whether what is learnt is the same however long the run is, so that it may be lengthened.
+    pub(super) fn is_of_any_length(&self) -> bool {
+        let (losses, learning) = (&self.losses, &self.learning);
+        let from_the_start = losses.disc_start == 0.0 && losses.disc_warmup == 0.0;
+        let steady_critic = losses.disc_weight == 0.0 || from_the_start;
+        learning.wpe == 1.0 && learning.wp == 0.0 && steady_critic
+    }
+
     /// The options by their names, with what the data turned out to be.
     pub(super) fn by_name(&self, mut found: Map<String, Value>) -> Map<String, Value> {
         found.insert("with-lpips".to_owned(), self.losses.lpips.is_some().into());

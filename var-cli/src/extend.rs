@@ -1,0 +1,43 @@
+//! Training runs that go on for longer than they were begun for.
+//!
+//! Learning rate and weight decay are functions of the share of a run that has passed: another length
+//! means other rates from the first iteration on. Where they are constant, a run of another length is
+//! the same run.
+
+use std::path::Path;
+
+use anyhow::Error;
+use var_host::run::RunError;
+
+/// The options that say how long a run is.
+const LENGTH: [&str; 2] = ["ep", "iterations"];
+
+/// The options of a run that may be others when it goes on: `always`, and its length if it
+/// `is_of_any_length`.
+pub(crate) fn may_change(always: &[&'static str], is_of_any_length: bool) -> Vec<&'static str> {
+    let length: &[&str] = if is_of_any_length { &LENGTH } else { &[] };
+    [always, length].concat()
+}
+
+/// How to go on after the run in `folder`, which has done all its iterations; `anew`: with a new run.
+pub(crate) fn advice(folder: &Path, is_of_any_length: bool, anew: &str) -> String {
+    let how = if is_of_any_length { "more --ep or --iterations lengthen it" } else { anew };
+    format!("{}: had ended already: {how}", folder.display())
+}
+
+/// Says at an `error` of beginning the run in `folder` how to go on, if it is about the run's length;
+/// `anew`: with a new run.
+pub(crate) fn explain(error: RunError, folder: &Path, anew: &str) -> Error {
+    let is_length = match &error {
+        RunError::OtherOptions { differences, .. } => {
+            differences.iter().all(|difference| LENGTH.contains(&&*difference.option))
+        }
+        _ => false,
+    };
+    let error = Error::from(error);
+    let place = format!("--out {}", folder.display());
+    error.context(match is_length {
+        true => format!("{place}: its learning rates depend on its length: {anew}"),
+        false => place,
+    })
+}
