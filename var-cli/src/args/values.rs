@@ -155,6 +155,13 @@ pub(crate) fn workers(text: &str) -> Result<u16, String> {
     Ok(whole(-1_i16..=1024)(text)?.max(0).unsigned_abs())
 }
 
+/// A share of a run, in f64: in f32 0.6 of 15 iterations would be more than 9.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;
+    // NaN is in no range.
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(format!("{share} is not in 0..=1")) }
+}
+
 /// A multiple of 8 up to 1024.
 pub(crate) fn multiple_of_8(text: &str) -> Result<u16, String> {
     let number: u16 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;
@@ -240,6 +247,14 @@ mod tests {
         for text in ["", "x", "1.5", "1e3"] {
             let fault = format!("{text:?} is no whole number from 0 to 9");
             assert_eq!(whole(0_u8..=9)(text), Err(fault));
+        }
+    }
+
+    #[test]
+    fn share_of_a_run_is_exact() {
+        assert_eq!(share("0.6").map(|share| share * 15.0), Ok(9.0));
+        for text in ["NaN", "-0.1", "1.1", "inf", ""] {
+            assert!(share(text).is_err(), "{text}");
         }
     }
 

@@ -160,9 +160,9 @@ fn begin(options: &Options, opened: &Opened, config: &VarConfig) -> Result<Begun
 
 /// Refuses progressive training in which no scale comes later.
 fn check_progressive(
-    pg: f32,
+    pg: f64,
     [first, scales]: [usize; 2],
-    [warmup, complete]: [u64; 2],
+    [warmup, complete]: [f64; 2],
 ) -> Result<()> {
     if first + 1 >= scales {
         let text = format!(
@@ -237,14 +237,16 @@ impl Options {
         let iterations = learning.iterations.unwrap_or(of_epoch * u64::from(learning.ep));
         let epochs = iterations as f64 / of_epoch as f64;
         let or = |given: f64, default: f64| if given == 0.0 { default } else { given };
-        let of_epochs = |epochs: f64| (epochs * of_epoch as f64).round() as u64;
+        let of_epochs = |epochs: f64| epochs * of_epoch as f64;
         let warmup = of_epochs(or(learning.wp, epochs / 50.0));
-        if warmup > iterations {
+        // As the published trainer rounds it: a half to the even number.
+        let rounded = warmup.round_ties_even() as u64;
+        if rounded > iterations {
             let text = format!("--wp {}: longer than the run of {epochs} epochs", learning.wp);
             return Err(Usage(text).into());
         }
-        given.refuse(&["wp0"], warmup == 0, "the warm-up has no iteration: give --wp")?;
-        let pg = f64::from(learning.pg);
+        given.refuse(&["wp0"], rounded == 0, "the warm-up has no iteration: give --wp")?;
+        let pg = learning.pg;
         let decay = if pg > 0.0 && pg < 1.0 { Decay::Bent { at: pg } } else { learning.sche };
         let weight_decay = learning.twd;
         let schedule = Schedule {
@@ -252,7 +254,7 @@ impl Options {
             peak: Recipe::peak_rate(learning.tblr, learning.bs),
             start: learning.wp0,
             end: learning.wpe,
-            warmup,
+            warmup: rounded,
             iterations,
             weight_decay,
             weight_decay_end: or(learning.twde, weight_decay),
@@ -260,7 +262,7 @@ impl Options {
         let progressive = (pg > 0.0).then(|| Progressive {
             first: learning.pg0.into(),
             warmup,
-            complete: (pg * iterations as f64).ceil() as u64,
+            complete: pg * iterations as f64,
             rise: of_epochs(or(learning.pgwp, epochs / 300.0)),
         });
         if let Some(Progressive { first, complete, .. }) = progressive {
@@ -302,5 +304,77 @@ impl Options {
             trainer.memory(device, images),
             if self.learning.recompute { "" } else { " or with --recompute" },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    /// The options of `var train`, read by themselves.
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    /// The recipe of some options, in epochs of 6 iterations.
+    fn recipe(more: &[&str]) -> Recipe {
+        let line = [&["train", "--tokens", "a.tok", "--out", "run"], more].concat();
+        let config = VarConfig {
+            depth: 2,
+            width: 64,
+            heads: 1,
+            hidden: 256,
+            classes: 2,
+            codes: 16,
+            latent: 4,
+            ladder: var_kernel::model::Ladder::new(&[1, 2]).unwrap(),
+            unit_length: true,
+            shared_modulation: false,
+        };
+        Line::try_parse_from(line)
+            .unwrap()
+            .options
+            .recipe(6, &config, 1, &Given::default())
+            .unwrap()
+    }
+
+    #[test]
+    fn peak_rate_is_that_of_the_global_batch_whatever_its_parts() {
+        for ac in ["1", "2", "4"] {
+            let schedule = recipe(&["--bs", "512", "--tblr", "3e-4", "--ac", ac]).schedule;
+            assert!((schedule.peak - 6e-4).abs() < 1e-15, "--ac {ac}: {}", schedule.peak);
+        }
+    }
+
+    #[test]
+    fn progressive_schedule_is_that_of_the_published_trainer() {
+        let more =
+            ["--pg", "0.6", "--iterations", "15", "--wp", "0.25", "--pgwp", "0.4", "--pg0", "0"];
+        let recipe = recipe(&[&more[..], &["--bs", "256", "--tblr", "1e-4"]].concat());
+        let Some(stages) = recipe.progressive else { panic!("no progressive training") };
+        // 0.6 of 15 iterations, 0.25 and 0.4 epochs of 6: fractions stay.
+        assert!((stages.complete - 9.0).abs() < 1e-12 && stages.warmup == 1.5, "{stages:?}");
+        assert!((stages.rise - 2.4).abs() < 1e-12, "{stages:?}");
+        // The learning rate's warm-up is rounded, a half to the even number: to 2.
+        let Schedule { warmup, iterations, decay, .. } = recipe.schedule;
+        assert_eq!((warmup, iterations, decay), (2, 15, Decay::Bent { at: 0.6 }));
+        // utils/lr_control.py's `lin0.6` with wp0 = 0.005, wpe = 0.01.
+        let rate = |i: f64| {
+            let passed = (i - 2.0) / 12.0;
+            let middle = (1.0 + 0.01 + 0.99 * 0.4) / 2.0;
+            1e-4 * match i {
+                _ if i < 2.0 => 0.005 + 0.995 * i / 2.0,
+                _ if passed < 0.6 => 1.0 + (middle - 1.0) * passed / 0.6,
+                _ => 0.01 + (middle - 0.01) * (1.0 - passed) / 0.4,
+            }
+        };
+        for i in 0..15_u32 {
+            let (got, want) = (recipe.schedule.learning_rate(i.into()), rate(i.into()));
+            assert!((got - want).abs() <= 1e-9 * want, "iteration {i}: {got}, want {want}");
+        }
     }
 }

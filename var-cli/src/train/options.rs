@@ -189,8 +189,8 @@ pub(super) struct Learning {
     #[arg(long, value_name = "0|1|2", default_value_t = 0, value_parser = values::whole(0_u8..=2))]
     pub(super) fp16: u8,
     /// Share of the iterations after which all scales are learnt; 0 = from the start
-    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = values::probability)]
-    pub(super) pg: f32,
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = values::share)]
+    pub(super) pg: f64,
     /// The newest scale at the start, counted from 0
     #[arg(long, value_name = "K", default_value_t = 4, value_parser = values::whole(0..=u8::MAX))]
     pub(super) pg0: u8,
@@ -203,8 +203,8 @@ pub(super) struct Learning {
     /// Share of images that are learnt from without their class
     #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = values::probability)]
     pub(super) cond_drop: f32,
-    /// Decay of an average of the weights, which then is what is validated, sampled and saved; 0 =
-    /// no average
+    /// Decay of an average of the weights, which then is validated, sampled and saved: at update n at
+    /// most (1 + n) / (10 + n), so that the first, random weights are soon forgotten; 0 = no average
     #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = values::below_1)]
     pub(super) ema: f32,
     /// Seed of all random numbers

@@ -199,7 +199,7 @@ impl Options {
             return Err(Usage(text).into());
         }
         let iterations = learning.iterations.unwrap_or(of_epoch * u64::from(learning.ep));
-        let share = |of: f32| (f64::from(of) * iterations as f64).round() as u64;
+        let share = |of: f64| (of * iterations as f64).round() as u64;
         let schedule = Schedule {
             decay: Decay::Cosine,
             peak: learning.lr,

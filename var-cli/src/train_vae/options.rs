@@ -143,11 +143,11 @@ pub(super) struct Losses {
     #[arg(long, value_name = "X", default_value_t = 0.4, value_parser = values::not_negative)]
     pub(super) disc_weight: f64,
     /// Share of the run after which the discriminator learns and is heard
-    #[arg(long, value_name = "P", default_value_t = 0.2, value_parser = values::probability)]
-    pub(super) disc_start: f32,
+    #[arg(long, value_name = "P", default_value_t = 0.2, value_parser = values::share)]
+    pub(super) disc_start: f64,
     /// Share of the run in which its weight then rises
-    #[arg(long, value_name = "P", default_value_t = 0.02, value_parser = values::probability)]
-    pub(super) disc_warmup: f32,
+    #[arg(long, value_name = "P", default_value_t = 0.02, value_parser = values::share)]
+    pub(super) disc_warmup: f64,
     /// Channels of the discriminator's first layer, a multiple of 8
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = values::multiple_of_8)]
     pub(super) disc_channels: u16,
@@ -179,16 +179,16 @@ pub(super) struct Learning {
     #[arg(long, value_name = "X", default_value_t = 10.0, value_parser = values::clip)]
     pub(super) clip: f64,
     /// Share of the run in which the learning rate rises
-    #[arg(long, value_name = "P", default_value_t = 0.01, value_parser = values::probability)]
-    pub(super) wp: f32,
+    #[arg(long, value_name = "P", default_value_t = 0.01, value_parser = values::share)]
+    pub(super) wp: f64,
     /// Learning rate at the start, as a share of the peak
     #[arg(long, value_name = "X", default_value_t = 0.005, value_parser = values::not_negative)]
     pub(super) wp0: f64,
     /// Learning rate at the end, as a share of the peak; half a cosine leads there
     #[arg(long, value_name = "X", default_value_t = 0.3, value_parser = values::not_negative)]
     pub(super) wpe: f64,
-    /// Decay of an average of the weights, less in the first updates, which is what is validated and
-    /// saved; 0 = no average
+    /// Decay of an average of the weights, which then is validated and saved: at update n at most
+    /// (1 + n) / (10 + n), so that the first, random weights are soon forgotten; 0 = no average
     #[arg(long, value_name = "X", default_value_t = 0.9999, value_parser = values::below_1)]
     pub(super) ema: f32,
     /// Who moves the codes

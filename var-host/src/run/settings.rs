@@ -128,10 +128,11 @@ fn differences(
     pairs.filter(|pair| !is_same(&pair.was, &pair.now)).collect()
 }
 
-/// Whether two values are the same; 1 is 1.0.
-fn is_same(a: &Option<Value>, b: &Option<Value>) -> bool {
+/// Whether two values are the same; 1 is 1.0, and what an older version wrote in f32 is its f64.
+fn is_same(was: &Option<Value>, now: &Option<Value>) -> bool {
     let number = |value: &Option<Value>| value.as_ref().and_then(Value::as_f64);
-    a == b || (number(a).is_some() && number(a) == number(b))
+    let (Some(a), Some(b)) = (number(was), number(now)) else { return was == now };
+    a == b || a == f64::from(b as f32)
 }
 
 fn write(folder: &Path, options: &Map<String, Value>) -> Result<(), RunError> {
@@ -198,6 +199,17 @@ mod tests {
         let given: Map<String, Value> = numbers.collect();
         drop(begin(place.path(), &given, &[]).unwrap());
         drop(begin(place.path(), &given, &[]).unwrap());
+    }
+
+    #[test]
+    fn options_written_in_single_precision_are_the_same() {
+        let place = TempDir::new().unwrap();
+        let single = options(json!({"wp": f64::from(0.01_f32), "lr": 0.01}));
+        drop(begin(place.path(), &single, &[]).unwrap());
+        let double = options(json!({"wp": 0.01, "lr": 0.01}));
+        drop(begin(place.path(), &double, &[]).unwrap());
+        let other = options(json!({"wp": 0.01, "lr": 0.010_000_000_1}));
+        assert!(begin(place.path(), &other, &[]).is_err());
     }
 
     #[test]

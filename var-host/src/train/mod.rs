@@ -44,6 +44,8 @@ pub mod recipe;
 pub mod room;
 pub mod state;
 pub mod take_over;
+#[cfg(test)]
+mod tests;
 pub mod trainer;
 pub mod transformer;
 pub mod update;

@@ -7,12 +7,12 @@ use var_kernel::model::Ladder;
 pub struct Progressive {
     /// The newest scale until the warm-up ends, counted from 0.
     pub first: usize,
-    /// Iterations of the warm-up.
-    pub warmup: u64,
-    /// The iteration from which all scales are learnt.
-    pub complete: u64,
-    /// Iterations over which a new scale gains its weight.
-    pub rise: u64,
+    /// Iterations of the warm-up; a fraction counts, as in the published trainer.
+    pub warmup: f64,
+    /// The iteration from which all scales are learnt; the first that is no less, if it is a fraction.
+    pub complete: f64,
+    /// Iterations over which a new scale gains its weight; a fraction counts.
+    pub rise: f64,
 }
 
 /// What is learnt at an iteration.
@@ -60,19 +60,19 @@ impl Progressive {
             let middle = before + (since - before) / 2;
             if self.newest(middle, last) == newest { since = middle } else { before = middle }
         }
-        let seen = (iteration - since + 1) as f32;
-        let weight = if self.rise == 0 { 1.0 } else { (seen / self.rise as f32).clamp(0.01, 1.0) };
-        Stage { scales: newest + 1, newest: weight }
+        let seen = (iteration - since + 1) as f64;
+        let weight = if self.rise > 0.0 { (seen / self.rise).clamp(0.01, 1.0) } else { 1.0 };
+        Stage { scales: newest + 1, newest: weight as f32 }
     }
 
     fn newest(&self, iteration: u64, last: usize) -> usize {
-        let first = self.first.min(last);
+        let (first, iteration) = (self.first.min(last), iteration as f64);
         if iteration <= self.warmup {
             first
         } else if iteration >= self.complete {
             last
         } else {
-            let passed = (iteration - self.warmup) as f64 / (self.complete - self.warmup) as f64;
+            let passed = (iteration - self.warmup) / (self.complete - self.warmup);
             first + (passed * (last - first) as f64).round_ties_even() as usize
         }
     }
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    const RUN: Progressive = Progressive { first: 4, warmup: 20, complete: 120, rise: 8 };
+    const RUN: Progressive = Progressive { first: 4, warmup: 20.0, complete: 120.0, rise: 8.0 };
 
     fn ladder() -> Ladder {
         Ladder::named("256").expect("a published ladder")
@@ -101,9 +101,22 @@ mod tests {
         // 4 + round(5 · p) is 5 from p > 0.1 on: iteration 31, the first with that newest scale.
         let weight = |iteration| RUN.stage(iteration, &ladder()).newest;
         assert_eq!([0, 20, 30, 31, 32, 38, 39].map(weight), [1.0, 1.0, 1.0, 0.125, 0.25, 1.0, 1.0]);
-        let slow = Progressive { rise: 1000, ..RUN };
+        let slow = Progressive { rise: 1000.0, ..RUN };
         assert_eq!(slow.stage(31, &ladder()).newest, 0.01);
         assert_eq!(slow.stage(120, &ladder()).newest, 1.0);
+    }
+
+    #[test]
+    fn stage_lengths_keep_their_fractions() {
+        let ladder = ladder();
+        // 0.6 of 15 iterations are 9, not 10 as they are with a rounded 0.6.
+        let run = Progressive { first: 4, warmup: 0.3, complete: 0.6 * 15.0, rise: 2.5 };
+        let stages: Vec<Stage> = (0..15).map(|iteration| run.stage(iteration, &ladder)).collect();
+        // 4 + round(5 · (i − 0.3) / 8.7), a half to the even number.
+        let scales = [5, 5, 6, 7, 7, 8, 8, 9, 9, 10, 10, 10, 10, 10, 10];
+        assert_eq!(stages.iter().map(|stage| stage.scales).collect::<Vec<_>>(), scales);
+        let newest = [1.0, 1.0, 0.4, 0.4, 0.8, 0.4, 0.8, 0.4, 0.8, 1.0];
+        assert_eq!(stages[..10].iter().map(|stage| stage.newest).collect::<Vec<_>>(), newest);
     }
 
     #[test]
@@ -120,7 +133,12 @@ mod tests {
         fn the_stage_is_what_counting_says(
             first in 0_usize..12, warmup in 0_u64..9, length in 0_u64..60, rise in 0_u64..9,
         ) {
-            let run = Progressive { first, warmup, complete: warmup + length, rise };
+            let run = Progressive {
+                first,
+                warmup: warmup as f64,
+                complete: (warmup + length) as f64,
+                rise: rise as f64,
+            };
             let ladder = ladder();
             let (mut scales, mut seen, mut stages) = (0, 0_u64, 0);
             for iteration in 0..80 {
@@ -131,7 +149,7 @@ mod tests {
                 }
                 seen += 1;
                 let ramp = stages > 1 && scales < ladder.scales() && rise > 0;
-                let want = if ramp { (seen as f32 / rise as f32).clamp(0.01, 1.0) } else { 1.0 };
+                let want = if ramp { (seen as f64 / rise as f64).clamp(0.01, 1.0) as f32 } else { 1.0 };
                 prop_assert_eq!(stage.newest, want);
             }
         }

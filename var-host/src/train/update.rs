@@ -107,3 +107,112 @@ impl<H: Home> Optimizer<H> {
         Ok(Updated { norm })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
+
+    use super::*;
+    use crate::model::listing::Wanted;
+    use crate::pool::Threads;
+    use crate::train::OnProcessor;
+
+    /// A matrix, which decays, and a bias, which does not.
+    fn layout() -> Layout {
+        let wanted = |name: &str, shape: &[usize]| Wanted {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            matrix: shape.len() == 2,
+        };
+        Layout::new(vec![wanted("head.weight", &[2, 2]), wanted("head.bias", &[1])])
+    }
+
+    const CONSTANTS: Constants = Constants { beta_1: 0.9, beta_2: 0.95, eps: 1e-8, clip: 2.0 };
+
+    fn with_cpu<R>(work: impl FnOnce(&Cpu<'_>) -> R) -> R {
+        let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
+        work(&Cpu::new(Isa::best(), &threads))
+    }
+
+    /// Gradients of this norm: 5 numbers of equal size.
+    fn gradients(layout: &Layout, norm: f32) -> Vec<f32> {
+        let mut all = vec![0.0; layout.floats()];
+        for tensor in layout.tensors() {
+            all[tensor.range.clone()].fill(norm / 5.0_f32.sqrt());
+        }
+        all
+    }
+
+    /// The first m of an optimizer after one update: `0.1 · factor · g`.
+    fn moment(clip: f64, norm: f32, loss_scale: f32) -> (f64, f64) {
+        let layout = layout();
+        let mut optimizer = Optimizer::on_processor(&layout, Constants { clip, ..CONSTANTS });
+        let (mut weights, gradients) = (vec![1.0; layout.floats()], gradients(&layout, norm));
+        let updated = with_cpu(|cpu| {
+            optimizer.update(cpu, &layout, &mut weights, &gradients, loss_scale, 0.0, 0.0).unwrap()
+        });
+        (updated.norm, f64::from(optimizer.m[0]))
+    }
+
+    #[test]
+    fn clipping_scales_gradients_to_the_greatest_norm() {
+        let share = 0.1 / 5.0_f64.sqrt();
+        for (clip, norm, loss_scale, want) in [
+            // As PyTorch's clip_grad_norm_: 2 / (10 + 1e-6), and 1 below the limit.
+            (2.0, 10.0, 1.0, 2.0),
+            (2.0, 1.9, 1.0, 1.9),
+            (2.0, 2.1, 1.0, 2.0),
+            (0.0, 10.0, 1.0, 10.0),
+            (0.5, 10.0, 4.0, 0.5),
+            (2.0, 6.0, 4.0, 1.5),
+        ] {
+            let (found, m) = moment(clip, norm, loss_scale);
+            let unscaled = f64::from(norm / loss_scale);
+            assert!((found - unscaled).abs() <= 1e-6 * unscaled, "norm {found}, want {unscaled}");
+            let want = share * want;
+            assert!((m - want).abs() <= 2e-6 * want, "clip {clip} of {norm}: {m}, want {want}");
+        }
+        // The millionth that PyTorch adds shows where norm and limit are small.
+        let (_, m) = moment(1e-6, 1e-6, 1.0);
+        assert!((m / (share * 0.5e-6) - 1.0).abs() < 1e-5, "{m}");
+    }
+
+    #[test]
+    fn matrices_decay_and_biases_do_not() {
+        let layout = layout();
+        let mut optimizer = Optimizer::on_processor(&layout, CONSTANTS);
+        let mut weights = vec![1.0; layout.floats()];
+        let zeros = vec![0.0; layout.floats()];
+        with_cpu(|cpu| optimizer.update(cpu, &layout, &mut weights, &zeros, 1.0, 0.1, 0.5))
+            .unwrap();
+        let of = |name| weights[layout.tensor(name).unwrap().range.start];
+        assert_eq!([of("head.weight"), of("head.bias")], [0.95, 1.0]);
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_changes_nothing() {
+        let layout = layout();
+        let mut optimizer: Optimizer<OnProcessor> = Optimizer::on_processor(&layout, CONSTANTS);
+        let mut weights = vec![1.0; layout.floats()];
+        with_cpu(|cpu| {
+            let mut update = |gradients: &[f32]| {
+                let updated =
+                    optimizer.update(cpu, &layout, &mut weights, gradients, 1.0, 0.1, 0.5).unwrap();
+                let Optimizer { m, v, steps, .. } = &optimizer;
+                (updated.norm, weights.clone(), m.clone(), v.clone(), *steps)
+            };
+            let mut gradients = gradients(&layout, 1.0);
+            let before = update(&gradients);
+            assert_eq!(before.4, 1);
+            for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                gradients[1] = broken;
+                let after = update(&gradients);
+                assert!(!after.0.is_finite());
+                assert!(
+                    (after.1, after.2, after.3, after.4)
+                        == (before.1.clone(), before.2.clone(), before.3.clone(), before.4)
+                );
+            }
+        });
+    }
+}

@@ -93,6 +93,31 @@ mod tests {
     }
 
     #[test]
+    fn streams_are_pinned() {
+        // Other numbers would make every seeded run another one.
+        let random = Philox::new(7);
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5, 6, 7].map(|image| random.label(image, 1000)),
+            [564, 617, 702, 890, 33, 938, 711, 68]
+        );
+        assert_eq!([random.token(3, 2, 1), random.token(1, 2, 3)], [0.827_139_14, 0.715_413_75]);
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(|code| random.noise(3, 2, 1, code)),
+            [0.928_579_8, 0.825_484_7, 0.787_962_26, 0.797_857_3, 0.253_470_42]
+        );
+    }
+
+    #[test]
+    fn labels_are_uniform_over_the_classes() {
+        let mut counts = [0_i32; 5];
+        for image in 0..5000 {
+            counts[Philox::new(7).label(image, 5) as usize] += 1;
+        }
+        // 1000 each, ± 5 standard deviations.
+        assert!(counts.iter().all(|count| (count - 1000).abs() < 142), "{counts:?}");
+    }
+
+    #[test]
     fn labels_stay_inside_the_classes() {
         for image in 0..1000 {
             assert!(Philox::new(7).label(image, 3) < 3);

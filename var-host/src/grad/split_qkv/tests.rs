@@ -97,3 +97,30 @@ fn a_scale_of_many_rows() {
         got.assert_close(&want, 1e-5);
     }
 }
+
+#[test]
+fn gradient_of_a_scale_beyond_ln_100_is_0() {
+    let d = Dims { batch: 1, rows: 1, heads: 3, head_width: 2, start: 0, capacity: 1 };
+    let (scale, qkv) = (vec![4.6, 4.7, 20.0], [3.0, 4.0].repeat(9));
+    let (dq, zeros) = ([1.0, 0.0].repeat(3), vec![0.0; d.width()]);
+    let below = f64::from(4.6_f32).exp();
+    // q = s · x / |x|: dq/dx = s · (1 − x xᵀ / |x|²) / |x|, of which the first row is (0.64, −0.48) / 5.
+    let want: Vec<f64> = [below, 100.0, 100.0]
+        .iter()
+        .flat_map(|s| [s * 0.128, s * -0.096])
+        .chain([0.0; 12])
+        .collect();
+    for got in on_each_backend!([dqkv: vec![0.0; 18]], [dq, zeros, qkv, scale], [], |b| {
+        let normalisation = Normalisation::UnitLength { scale };
+        b.split_qkv_backward(dqkv, [dq, zeros, zeros], qkv, Some(zeros), normalisation, d)
+    }) {
+        got.assert_close(&want, 1e-5);
+    }
+    let q = [below, 100.0, 100.0].map(|s| [(0.6 * s) as f32, (0.8 * s) as f32]);
+    let q = q.as_flattened().to_vec();
+    for got in on_each_backend!([dscale: vec![0.0; 3]], [dq, q, scale], [], |b| {
+        b.split_qkv_backward_scale(dscale, dq, q, scale, d)
+    }) {
+        got.assert_close(&[0.6 * below, 0.0, 0.0], 1e-5);
+    }
+}

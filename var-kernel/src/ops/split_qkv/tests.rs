@@ -72,3 +72,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn scale_of_queries_stops_at_100() {
+    // Published fixtures never come near ln 100; a run that diverges does.
+    let d = Dims { batch: 1, rows: 1, heads: 3, head_width: 2, start: 0, capacity: 1 };
+    let (scale, qkv) = (vec![4.6, 4.7, 20.0], [3.0, 4.0].repeat(9));
+    let biases = vec![0.0; d.width()];
+    for got in on_each_backend!([q: 6, k: 6, v: 6], [qkv, biases, scale], |b| {
+        let normalisation = Normalisation::UnitLength { scale };
+        b.split_qkv(q, k, v, qkv, Some([biases, biases]), normalisation, d)
+    }) {
+        let below = f64::from(4.6_f32).exp();
+        let lengths = [below, 100.0, 100.0].map(|length| [0.6 * length, 0.8 * length]);
+        got.part(0..6).assert_close(lengths.as_flattened(), 1e-5);
+        got.part(6..12).assert_close(&[0.6, 0.8].repeat(3), 1e-5);
+    }
+}

@@ -161,3 +161,6 @@ impl Normal {
 fn unit(high: u32, low: u32) -> f64 {
     ((u64::from(high) << 32 | u64::from(low)) >> 11) as f64 / (1_u64 << 53) as f64
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! A small transformer in training: its average, its ranks' random numbers, what a checkpoint keeps.
+
+use std::path::Path;
+
+use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
+use var_kernel::model::{Ladder, VarConfig};
+
+use super::noise::{Lot, Noise};
+use super::state::{self, Progress};
+use super::trainer::{self, Lesson, Step};
+use super::{Initialisation, OnProcessor, Precision, Recipe, Trainer};
+use crate::checkpoint::{Checkpoint, save};
+use crate::grad::testing::random;
+use crate::model::{Hints, Weights};
+use crate::optim::LossScale;
+use crate::optim::schedule::{Decay, Schedule};
+use crate::parallel::Single;
+use crate::pool::Threads;
+
+fn config() -> VarConfig {
+    VarConfig {
+        depth: 2,
+        width: 16,
+        heads: 2,
+        hidden: 32,
+        classes: 3,
+        codes: 8,
+        latent: 4,
+        ladder: Ladder::new(&[1, 2]).unwrap(),
+        unit_length: true,
+        shared_modulation: false,
+    }
+}
+
+fn recipe() -> Recipe {
+    Recipe {
+        batch: 4,
+        parts: 1,
+        schedule: Schedule {
+            decay: Decay::Cosine,
+            peak: 0.02,
+            start: 0.1,
+            end: 0.1,
+            warmup: 2,
+            iterations: 20,
+            weight_decay: 0.05,
+            weight_decay_end: 0.05,
+        },
+        clip: 2.0,
+        smoothing: 0.0,
+        precision: Precision::F32,
+        progressive: None,
+        noise: Noise { classes: 0.3, depth: 0.2 },
+        average: 0.0,
+        seed: 5,
+    }
+}
+
+fn trainer(cpu: &Cpu<'_>, recipe: Recipe) -> Trainer {
+    let (layout, weights) = trainer::initial(&config(), recipe.seed, Initialisation::default());
+    Trainer::<OnProcessor>::new(cpu, config(), recipe, layout, weights).unwrap()
+}
+
+/// Four images.
+fn lesson() -> Lesson {
+    let (length, images) = (config().ladder.length(), 4);
+    let tokens = random(length * images, 1).iter().map(|x| (x.abs() * 7.99) as u32).collect();
+    let input = random((length - 1) * images * config().latent, 2);
+    Lesson { labels: vec![0, 1, 2, 1], tokens, input }
+}
+
+/// The same, of which one number makes every gradient not finite.
+fn broken_lesson() -> Lesson {
+    let mut lesson = lesson();
+    lesson.input[0] = f32::NAN;
+    lesson
+}
+
+fn step(trainer: &mut Trainer, cpu: &Cpu<'_>, iteration: u64, lesson: &Lesson) -> Step {
+    trainer.step(cpu, &Single, iteration, core::slice::from_ref(lesson), false).unwrap()
+}
+
+fn with_cpu<R>(work: impl FnOnce(&Cpu<'_>) -> R) -> R {
+    let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
+    work(&Cpu::new(Isa::best(), &threads))
+}
+
+/// Writes `trainer` and `progress`, and reads both into another trainer of `recipe`.
+fn through_a_file(
+    cpu: &Cpu<'_>,
+    trainer: &Trainer,
+    progress: &Progress,
+    recipe: Recipe,
+) -> (Trainer, Progress) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/fashion_reference.safetensors");
+    let given = Weights::open(Path::new(model), Hints::default()).unwrap();
+    let given = Weights { transformer: None, ..given };
+    let numbers = state::read(trainer, cpu).unwrap();
+    let (records, metadata) = state::records(trainer, &numbers, progress, &given);
+    save(&path, records, &metadata, true).unwrap();
+    let mut resumed = self::trainer(cpu, recipe);
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let progress = state::restore(&mut resumed, cpu, &checkpoint, &path).unwrap();
+    (resumed, progress)
+}
+
+#[test]
+fn average_of_weights_moves_by_its_formula() {
+    // The published rule of a warm-up: min(decay, (1 + n) / (10 + n)) at update n.
+    let recipe = Recipe { average: 0.25, ..recipe() };
+    with_cpu(|cpu| {
+        let mut trainer = trainer(cpu, recipe);
+        let mut want = trainer.weights.clone();
+        for (iteration, decay) in [2.0 / 11.0, 0.25, 0.25].into_iter().enumerate() {
+            step(&mut trainer, cpu, iteration as u64, &lesson());
+            let decay = decay as f32;
+            for (want, weight) in want.iter_mut().zip(&trainer.weights) {
+                *want = decay * *want + (1.0 - decay) * weight;
+            }
+            assert!(trainer.average.as_ref() == Some(&want), "after {} updates", iteration + 1);
+            assert!(trainer.weights != want);
+        }
+        // A refused update leaves it as it is.
+        step(&mut trainer, cpu, 3, &broken_lesson());
+        assert!(trainer.average.as_ref() == Some(&want));
+    });
+}
+
+#[test]
+fn average_of_weights_is_judged_and_saved() {
+    let recipe = Recipe { average: 0.9, ..recipe() };
+    with_cpu(|cpu| {
+        let mut trainer = trainer(cpu, recipe);
+        for iteration in 0..3 {
+            step(&mut trainer, cpu, iteration, &lesson());
+        }
+        let (mut resumed, _) = through_a_file(cpu, &trainer, &Progress::default(), recipe);
+        assert!(resumed.average == trainer.average && resumed.weights == trainer.weights);
+        let judge = |trainer: &mut Trainer| {
+            let config = config();
+            let mut tally = super::metrics::Tally::new(config.ladder, config.codes);
+            trainer.judge(cpu, &lesson(), &mut tally).unwrap();
+            tally.report()
+        };
+        let of_average = judge(&mut trainer);
+        resumed.weights = resumed.average.take().unwrap();
+        assert_eq!(judge(&mut resumed), of_average);
+        resumed.weights = trainer.weights.clone();
+        assert_ne!(judge(&mut resumed), of_average);
+    });
+}
+
+#[test]
+fn resume_keeps_optimizer_steps_after_refused_updates() {
+    with_cpu(|cpu| {
+        let mut unbroken = trainer(cpu, recipe());
+        for iteration in 0..5 {
+            let lesson = if iteration == 2 { broken_lesson() } else { lesson() };
+            step(&mut unbroken, cpu, iteration, &lesson);
+        }
+        assert_eq!(unbroken.optimizer.steps, 4);
+        let progress = Progress { iterations: 5, refused_in_all: 1, ..Progress::default() };
+        let (mut resumed, found) = through_a_file(cpu, &unbroken, &progress, recipe());
+        assert_eq!((found.iterations, found.updates, found.refused_in_all), (5, 4, 1));
+        assert_eq!(resumed.optimizer.steps, 4);
+        for trainer in [&mut unbroken, &mut resumed] {
+            step(trainer, cpu, 5, &lesson());
+        }
+        assert!(unbroken.weights == resumed.weights, "other weights after the resume");
+        assert!(unbroken.optimizer.m == resumed.optimizer.m);
+        assert!(unbroken.optimizer.v == resumed.optimizer.v);
+    });
+}
+
+#[test]
+fn resume_keeps_the_loss_scale_and_its_good_steps() {
+    let recipe = Recipe { precision: Precision::F16, ..recipe() };
+    with_cpu(|cpu| {
+        let mut trainer = trainer(cpu, recipe);
+        step(&mut trainer, cpu, 0, &broken_lesson());
+        for iteration in 1..4 {
+            step(&mut trainer, cpu, iteration, &lesson());
+        }
+        let scale = LossScale { factor: 1024.0, good_steps: 3 };
+        assert_eq!(trainer.loss_scale, Some(scale));
+        let (resumed, _) = through_a_file(cpu, &trainer, &Progress::default(), recipe);
+        assert_eq!(resumed.loss_scale, Some(scale));
+    });
+}
+
+#[test]
+fn resume_keeps_the_best_validation_and_the_refused_updates() {
+    with_cpu(|cpu| {
+        let trainer = trainer(cpu, recipe());
+        let progress = Progress {
+            iterations: 9,
+            refused: 2,
+            refused_in_all: 3,
+            best_tail: Some(4.25),
+            ..Progress::default()
+        };
+        let (_, found) = through_a_file(cpu, &trainer, &progress, recipe());
+        assert_eq!(found, progress);
+    });
+}
+
+#[test]
+fn labels_lose_their_class_by_a_stream_of_their_own() {
+    // Other numbers would make every seeded run another one.
+    let noise = Noise { classes: 0.5, depth: 0.5 };
+    let dropped = |seed, iteration, first| {
+        let mut labels = vec![0; 24];
+        noise.drop_classes(&mut labels, 1, Lot { seed, iteration, first });
+        labels.iter().fold(0_u32, |bits, label| bits << 1 | label)
+    };
+    assert_eq!(
+        [dropped(0, 0, 0), dropped(7, 3, 0), dropped(7, 3, 5)],
+        [343_485, 13_300_529, 6_186_528]
+    );
+    let kept = noise.factors(2, 12, Lot { seed: 7, iteration: 3, first: 0 }).unwrap();
+    let halves = kept.chunks_exact(6).flat_map(|row| &row[..2]);
+    let bits = halves.fold(0_u64, |bits, factor| bits << 1 | u64::from(*factor > 0.0));
+    assert_eq!(bits, 281_474_970_771_519);
+}
