@@ -106,7 +106,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     grid.write(&edited, session)?;
     if let Some(path) = &options.tokens {
         let labels = vec![classes.number(label); maps.len()];
-        output::write_tokens(path, &config.ladder, maps, Some(labels), session)?;
+        output::write_tokens(path, &model.weights, &config.ladder, maps, Some(labels), session)?;
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         progress.advance(1);
     }
     drop(progress);
-    output::write_tokens(&options.output, &config.ladder, maps, None, session)?;
+    output::write_tokens(&options.output, &model.weights, &config.ladder, maps, None, session)?;
     let images = count(options.images.len(), "image");
     let tokens = count(config.ladder.length(), "token");
     session.say(&format!("{}: {images} of {tokens}", options.output.display()))

@@ -6,6 +6,7 @@
 //! | [`classes`] | `--class`: numbers, ranges and names |
 //! | [`built_in`] | the model that is used when none is given |
 //! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`plot`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`] | one command each |
+//! | [`identity`] | whether two files come from one VQVAE |
 //! | [`output`] | what may be overwritten, and what a picture says of itself |
 //! | [`extend`] | runs that go on for longer than they were begun for |
 //! | [`chart`] | curves as SVG and PNG |
@@ -23,6 +24,7 @@ mod edit;
 mod encode;
 mod evaluate;
 mod extend;
+mod identity;
 mod info;
 mod interrupt;
 mod memory;

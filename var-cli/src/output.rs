@@ -6,12 +6,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use var_host::atomic_file::AtomicFile;
+use var_host::model::Weights;
 use var_host::pictures::{self, Parameters, Picture};
 use var_host::tokens::TokenFile;
 use var_kernel::model::Ladder;
 
 use crate::args::{Session, Usage};
 use crate::chart::{self, Figure};
+use crate::identity;
 
 /// The parameter that says a picture was made by this program, and which command made it.
 const MADE_BY: [&str; 2] = ["Software", "command"];
@@ -166,9 +168,11 @@ pub(crate) fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("{}: cannot be made a folder", path.display()))
 }
 
-/// Writes token maps, those of one image after the other, with labels where they are known.
+/// Writes token maps of `weights`' VQVAE, those of one image after the other, with labels where they are
+/// known.
 pub(crate) fn write_tokens(
     path: &Path,
+    weights: &Weights,
     ladder: &Ladder,
     images: Vec<Vec<u32>>,
     labels: Option<Vec<i32>>,
@@ -176,11 +180,17 @@ pub(crate) fn write_tokens(
 ) -> Result<()> {
     let sides = ladder.sides().iter().map(|side| *side as u32).collect();
     let tokens = images.into_iter().flatten().map(|token| token as i32).collect();
-    Ok(TokenFile::new(sides, tokens, labels).save(path, session.force)?)
+    let file = TokenFile::new(sides, tokens, labels).made_by(identity::of_vqvae(weights));
+    Ok(file.save(path, session.force)?)
 }
 
-/// Reads token maps made on `ladder` with a codebook of `codes`.
-pub(crate) fn read_tokens(path: &Path, ladder: &Ladder, codes: usize) -> Result<TokenFile> {
+/// Reads token maps made on `ladder` with a codebook of `codes`, by the VQVAE of `weights`.
+pub(crate) fn read_tokens(
+    path: &Path,
+    weights: &Weights,
+    ladder: &Ladder,
+    codes: usize,
+) -> Result<TokenFile> {
     let file = TokenFile::open(path)?;
     let sides: Vec<usize> = file.ladder().iter().map(|side| *side as usize).collect();
     if sides != ladder.sides() {
@@ -188,6 +198,7 @@ pub(crate) fn read_tokens(path: &Path, ladder: &Ladder, codes: usize) -> Result<
         bail!("{}: made on ladder {}, the model has {ladder}", path.display(), has.join("_"));
     }
     file.check(codes).with_context(|| path.display().to_string())?;
+    identity::warn(identity::check_tokens(path, file.vqvae(), weights)?);
     Ok(file)
 }
 

@@ -12,7 +12,7 @@ use var_host::tokens::TokenWriter;
 use crate::args::values::{self, LARGEST_BATCH};
 use crate::args::{ModelOptions, Session};
 use crate::plural::count;
-use crate::{memory, output};
+use crate::{identity, memory, output};
 
 /// The batch where none is asked for, if memory allows.
 const DEFAULT_BATCH: usize = 8;
@@ -85,6 +85,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         variants,
         folder.classes().to_vec(),
         folder.pictures(),
+        Some(identity::of_vqvae(&model.weights)),
     )?;
 
     let mut progress = session.progress(folder.pictures(), "picture");

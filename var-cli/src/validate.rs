@@ -20,6 +20,7 @@ use var_kernel::model::VarConfig;
 
 use crate::args::values::{self, LARGEST_BATCH};
 use crate::args::{Model, ModelOptions, Session, result};
+use crate::identity;
 use crate::plural::count;
 
 /// How well a model predicts the tokens of pictures: loss and accuracy
@@ -165,6 +166,7 @@ impl Options {
                 bail!("{path}: made on ladder {has}, the model has {}", vqvae.ladder);
             }
             check(set.classes(), path)?;
+            identity::warn(identity::check_tokens(path, set.vqvae(), &model.weights)?);
             return Ok(DataSet::Tokens(Arc::new(set)));
         }
         let data = self.data.as_ref().context("--data or --tokens")?;

@@ -99,7 +99,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = options.model.open_whole()?;
     let mut engine = session.engine(&model.weights)?;
     let classes = Classes::of(&engine, &model)?;
-    let Plan { jobs, kept } = Plan::new(options, &engine, classes)?;
+    let Plan { jobs, kept } = Plan::new(options, &engine, &model.weights, classes)?;
     let reject = options
         .reject
         .map(|candidates| Reject::new(candidates, jobs.len(), options.reject_scores.as_deref()));
@@ -173,7 +173,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     if let Some(path) = &options.tokens {
         let labels = jobs.iter().map(|job| classes.number(job.label)).collect();
         let ladder = &engine.vqvae()?.ladder;
-        output::write_tokens(path, ladder, maps, Some(labels), session)?;
+        output::write_tokens(path, &model.weights, ladder, maps, Some(labels), session)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use var_host::engine::{Engine, Job};
+use var_host::model::Weights;
 use var_kernel::sample::random::Philox;
 
 use super::{Kept, Options};
@@ -24,6 +25,7 @@ impl Plan {
     pub(super) fn new(
         options: &Options,
         engine: &Engine<'_>,
+        weights: &Weights,
         classes: Classes<'_>,
     ) -> Result<Self> {
         let (kept, labels_kept) = match &options.from {
@@ -34,7 +36,7 @@ impl Plan {
                 if !(1..=ladder.scales()).contains(&scales) {
                     bail!("--scales {scales}: the model has 1 to {}", ladder.scales());
                 }
-                let file = output::read_tokens(path, ladder, config.codes)?;
+                let file = output::read_tokens(path, weights, ladder, config.codes)?;
                 if file.images() == 0 {
                     bail!("{}: has no images to go on from", path.display());
                 }

@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 
+use super::digest::PARTS;
 use super::{Checkpoint, FormatError};
 
 /// The key in the metadata.
@@ -68,19 +69,48 @@ impl Checkpoint {
     /// [`FormatError::Checksum`] if the file is not what was written; [`FormatError::NoChecksum`] if
     /// there is none.
     pub fn verify(&self) -> Result<(), FormatError> {
-        let file = self.backing.bytes();
         let written = self.metadata().get(KEY).ok_or(FormatError::NoChecksum)?;
-        let place = place(file, KEY, OPEN.len()).ok_or(FormatError::NoChecksum)?;
-        let mut crc = Crc::default();
-        crc.update(&file[..place.start]);
-        crc.update(OPEN.as_bytes());
-        crc.update(&file[place.end..]);
-        let computed = crc.text();
-        if *written == computed {
-            Ok(())
-        } else {
-            Err(FormatError::Checksum { written: written.clone(), computed })
+        compare(self.backing.bytes(), written)
+    }
+
+    /// Whether the file has a checksum, which [holds](Self::verify): files of others have none.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError::Checksum`] if the file is not what was written, [`FormatError::NoChecksum`] if it
+    /// has a digest, as files of ours have it beside a checksum, but none.
+    pub fn verify_if_ours(&self) -> Result<bool, FormatError> {
+        let metadata = self.metadata();
+        verify_if_ours(self.backing.bytes(), |key| metadata.get(key))
+    }
+}
+
+/// [`Checkpoint::verify_if_ours`] of a file with such metadata.
+pub(crate) fn verify_if_ours<'m>(
+    file: &[u8],
+    metadata: impl Fn(&str) -> Option<&'m String>,
+) -> Result<bool, FormatError> {
+    match metadata(KEY) {
+        Some(written) => compare(file, written).map(|()| true),
+        None if PARTS.iter().any(|(key, _)| metadata(key).is_some()) => {
+            Err(FormatError::NoChecksum)
         }
+        None => Ok(false),
+    }
+}
+
+/// Compares the checksum `written` in the metadata of `file` with that of its bytes.
+fn compare(file: &[u8], written: &str) -> Result<(), FormatError> {
+    let place = place(file, KEY, OPEN.len()).ok_or(FormatError::NoChecksum)?;
+    let mut crc = Crc::default();
+    crc.update(&file[..place.start]);
+    crc.update(OPEN.as_bytes());
+    crc.update(&file[place.end..]);
+    let computed = crc.text();
+    if *written == computed {
+        Ok(())
+    } else {
+        Err(FormatError::Checksum { written: written.to_owned(), computed })
     }
 }
 

@@ -29,7 +29,7 @@ use crate::checkpoint::entry::{AlignedBytes, Entry};
 
 pub use crate::checkpoint::digest::Digest;
 pub use crate::checkpoint::error::{CheckpointError, FirstBytes, FormatError, PickleError};
-pub use crate::checkpoint::save::{Record, SaveError, save, write_uncommitted};
+pub use crate::checkpoint::save::{Record, SaveError, save, to_bytes, write_uncommitted};
 pub use crate::checkpoint::tensor::{Dtype, Tensor};
 
 #[cfg(target_endian = "big")]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -112,23 +112,67 @@ pub fn write_uncommitted<'a>(
     write(path.as_ref(), records, metadata, true)
 }
 
-/// Writes the header with zeros for digests and checksum, the tensors, then the whole header again.
+/// The bytes of a file as [`save()`] writes it.
+///
+/// # Errors
+///
+/// The cases of [`SaveError`] that have nothing to do with the system.
+///
+/// # Panics
+///
+/// If a record gives more or fewer bytes than its shape and type ask for.
+pub fn to_bytes<'a>(
+    records: impl IntoIterator<Item = Record<'a>>,
+    metadata: BTreeMap<String, String>,
+) -> Result<Vec<u8>, SaveError> {
+    let mut bytes = Cursor::new(Vec::new());
+    match write_into(&mut bytes, in_order(records)?, metadata) {
+        Ok(()) => Ok(bytes.into_inner()),
+        Err(Fault::Quantize(fault)) => Err(fault.into()),
+        Err(Fault::Io(fault)) => unreachable!("memory is written to: {fault}"),
+    }
+}
+
 fn write<'a>(
     path: &Path,
     records: impl IntoIterator<Item = Record<'a>>,
-    mut metadata: BTreeMap<String, String>,
+    metadata: BTreeMap<String, String>,
     overwrite: bool,
 ) -> Result<AtomicFile, SaveError> {
     let records = in_order(records)?;
+    let mut file = AtomicFile::create(path, overwrite)?;
+    match write_into(&mut file, records, metadata) {
+        Ok(()) => Ok(file),
+        Err(Fault::Quantize(fault)) => Err(fault.into()),
+        Err(Fault::Io(source)) => {
+            Err(AtomicFileError::Io { path: file.path().to_path_buf(), source }.into())
+        }
+    }
+}
+
+/// Why tensors could not be written.
+#[derive(Debug, Error)]
+enum Fault {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Quantize(#[from] QuantizeError),
+}
+
+/// Writes the header with zeros for digests and checksum, the tensors, then the whole header again.
+fn write_into(
+    file: &mut (impl Write + Seek),
+    records: Vec<Record<'_>>,
+    mut metadata: BTreeMap<String, String>,
+) -> Result<(), Fault> {
     metadata.insert(checksum::KEY.to_owned(), checksum::OPEN.to_owned());
     for (key, prefix) in digest::PARTS {
         if records.iter().any(|record| record.name.starts_with(prefix)) {
             metadata.insert(key.to_owned(), digest::OPEN.to_owned());
         }
     }
-    let mut file = AtomicFile::create(path, overwrite)?;
     let mut header = header(&records, &metadata);
-    in_file(&mut file, |file| file.write_all(&header))?;
+    file.write_all(&header)?;
     let (mut crc, mut parts) = (Crc::default(), digest::PARTS.map(|_| TensorDigests::default()));
     for record in records {
         let size = record.size();
@@ -141,19 +185,18 @@ fn write<'a>(
                 part.add(name, dtype, &shape, &bytes);
             }
         }
-        in_file(&mut file, |file| file.write_all(&bytes))?;
+        file.write_all(&bytes)?;
     }
-    for ((key, _), part) in digest::PARTS.iter().zip(parts) {
-        if let Some(place) = checksum::place(&header, key, digest::OPEN.len()) {
+    for ((key, prefix), part) in digest::PARTS.iter().zip(parts) {
+        if metadata.get(*key).is_some_and(|digits| digits == digest::OPEN) {
+            let place = checksum::place(&header, key, digest::OPEN.len());
+            let place = place.unwrap_or_else(|| panic!("the header has a place for {prefix}"));
             header[place].copy_from_slice(part.digest().to_string().as_bytes());
         }
     }
     checksum::close(&mut header, &crc);
-    in_file(&mut file, |file| {
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(&header)
-    })?;
-    Ok(file)
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file.write_all(&header)?)
 }
 
 /// The records in their order in the file.
@@ -174,13 +217,6 @@ fn check_names(records: &[Record<'_>]) -> Result<(), SaveError> {
         Some(pair) => Err(SaveError::DuplicateName { tensor: pair[0].to_owned() }),
         None => Ok(()),
     }
-}
-
-fn in_file(
-    file: &mut AtomicFile,
-    work: impl FnOnce(&mut AtomicFile) -> io::Result<()>,
-) -> Result<(), AtomicFileError> {
-    work(file).map_err(|source| AtomicFileError::Io { path: file.path().to_path_buf(), source })
 }
 
 /// Length and JSON, padded with spaces to a multiple of eight bytes.

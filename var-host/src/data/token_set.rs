@@ -5,6 +5,8 @@ use std::path::Path;
 use super::plan::Walk;
 use super::random::{Stream, below, words};
 use super::{DataError, Pass, Place, Plan};
+use crate::checkpoint::Digest;
+use crate::model::Identity;
 use crate::tokens::{MappedTokens, TokenFault, TokenFileError};
 
 /// The tokens and labels of a data set's pictures.
@@ -42,9 +44,20 @@ impl TokenSet {
         }
         let highest = file.labels().into_iter().flatten().copied().max().unwrap_or(0).max(0);
         let classes = file.classes().map_or(highest as usize + 1, <[String]>::len);
+        file.verify()?;
         file.check_labels(classes)?;
         file.check(codes)?;
         Ok(Self { file, classes })
+    }
+
+    /// The VQVAE that made them, where it is known.
+    pub fn vqvae(&self) -> Option<Identity> {
+        self.file.vqvae()
+    }
+
+    /// The digest of tokens and labels. Reads the whole file.
+    pub fn digest(&self) -> Digest {
+        self.file.digest()
     }
 
     /// The sides of the scales.
@@ -147,7 +160,7 @@ mod tests {
         let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
         let most = pictures as usize;
         let mut writer =
-            TokenWriter::create(&path, false, vec![1, 2], variants as usize, classes, most)
+            TokenWriter::create(&path, false, vec![1, 2], variants as usize, classes, most, None)
                 .unwrap();
         for picture in 0..pictures {
             let row = |variant| vec![picture, variant, 0, 0, 0];

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::convert::is_table;
 use super::part::PREFIXES;
 use super::{Part, Weights};
-use crate::checkpoint::digest::{self, PARTS};
+use crate::checkpoint::digest::{self, NoDigest, PARTS};
 use crate::checkpoint::quantize::SCALE_SUFFIX;
 use crate::checkpoint::{Digest, Dtype, Tensor};
 
@@ -26,6 +26,23 @@ impl Identity {
     /// Of weights that were converted from no others.
     pub fn of(digest: Digest) -> Self {
         Self { digest, source: digest }
+    }
+
+    /// What metadata say of the VQVAE: the keys `vae_digest` and `vae_source`.
+    ///
+    /// # Errors
+    /// If one is there that is no digest.
+    pub fn of_vqvae_in<'m>(
+        get: impl Fn(&str) -> Option<&'m String>,
+    ) -> Result<Option<Self>, NoDigest> {
+        let read = |key| get(key).map(|text| text.parse::<Digest>()).transpose();
+        let (digest, source) = (read(PARTS[1].0)?, read(SOURCES[1])?);
+        Ok(digest.map(|digest| Self { digest, source: source.unwrap_or(digest) }))
+    }
+
+    /// The metadata of [`of_vqvae_in`](Self::of_vqvae_in).
+    pub fn as_vqvae(&self) -> [(&'static str, String); 2] {
+        [(PARTS[1].0, self.digest.to_string()), (SOURCES[1], self.source.to_string())]
     }
 
     /// Whether both come from the same weights, though maybe in different precisions.

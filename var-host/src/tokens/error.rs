@@ -8,6 +8,7 @@ use safetensors::SafeTensorError;
 
 use crate::atomic_file::AtomicFileError;
 use crate::checkpoint::FormatError;
+use crate::checkpoint::digest::NoDigest;
 
 /// A fault and the file that has it.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,9 @@ pub enum TokenFault {
     /// Likewise, of a file that is mapped into memory.
     #[error("{0}")]
     Format(#[from] FormatError),
+    /// The metadata's `vae_digest` or `vae_source` is no digest.
+    #[error("metadata: {0}")]
+    Digest(#[from] NoDigest),
     /// A tensor is not in the file.
     #[error("no tensor is called `{tensor}`")]
     Missing {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{TokenFault, TokenFileError, check_range, parse_ladder};
-use crate::checkpoint::{Checkpoint, CheckpointError, Dtype, Tensor};
+use crate::checkpoint::{Checkpoint, CheckpointError, Digest, Dtype, Tensor, digest};
+use crate::model::Identity;
 
 /// The token maps of N images in a file; of each picture `variants` images, one after the other.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct MappedTokens {
     variants: usize,
     labels: Option<Vec<i32>>,
     classes: Option<Vec<String>>,
+    vqvae: Option<Identity>,
 }
 
 impl MappedTokens {
@@ -45,6 +47,7 @@ impl MappedTokens {
         }
         let variants = variants(metadata, images)?;
         let classes = classes(metadata)?;
+        let vqvae = Identity::of_vqvae_in(|key| metadata.get(key))?;
         let labels = match tensor(&file, "labels", 1)? {
             Some(labels) if labels.shape[0] != images => {
                 return Err(TokenFault::Labels { wants: images, has: labels.shape[0] });
@@ -58,7 +61,28 @@ impl MappedTokens {
                 return Err(TokenFault::LabelOfVariant { index, wants, has: labels[variant] });
             }
         }
-        Ok(Self { path, file, ladder, length, images, variants, labels, classes })
+        Ok(Self { path, file, ladder, length, images, variants, labels, classes, vqvae })
+    }
+
+    /// Compares the file with its checksum, if it has one. Reads the whole file.
+    ///
+    /// # Errors
+    /// [`FormatError::Checksum`] if it is not what was written.
+    pub fn verify(&self) -> Result<(), TokenFileError> {
+        let verified = self.file.verify_if_ours();
+        verified.map(|_| ()).map_err(|fault| TokenFault::Format(fault).of(&self.path))
+    }
+
+    /// The digest of tokens and labels. Reads the whole file.
+    pub fn digest(&self) -> Digest {
+        let labels = self.file.tensor("labels").map(|labels| ("labels", labels));
+        let tensors: Vec<_> = labels.into_iter().chain([("tokens", self.tokens())]).collect();
+        digest::of_tensors(&tensors)
+    }
+
+    /// The VQVAE that made them, where it is known.
+    pub fn vqvae(&self) -> Option<Identity> {
+        self.vqvae
     }
 
     /// Refuses tokens that a codebook of `vocabulary` entries does not have. Reads the whole file.
@@ -288,7 +312,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("tokens");
             let classes = vec!["a".to_owned()];
-            let mut writer = TokenWriter::create(&path, false, vec![1, 2], 2, classes, 3).unwrap();
+            let mut writer = TokenWriter::create(&path, false, vec![1, 2], 2, classes, 3, None).unwrap();
             for _ in 0..3 {
                 writer.push(0, &[vec![1; 5], vec![2; 5]]).unwrap();
             }

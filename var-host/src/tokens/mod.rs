@@ -2,7 +2,8 @@
 //!
 //! safetensors with `tokens` i32 `[N, L]` (scales in order, each row-major), optionally `labels`
 //! i32 `[N]` (−1 is the null class), and metadata `ladder`, the sides of the scales joined by `_`,
-//! such as `1_2_3_4_5_6_8_10_13_16`. i64 is read too.
+//! such as `1_2_3_4_5_6_8_10_13_16`. i64 is read too. Files of ours also say which VQVAE made them
+//! (`vae_digest`, `vae_source`, see [`Identity`]) and have a `checksum`.
 //!
 //! Made of a data set, the metadata also have `variants`, how many images (crops, mirrored or not)
 //! there are of each picture, one after the other; and `classes`, the names of the classes as a
@@ -14,7 +15,8 @@ mod mapped;
 mod writer;
 
 use core::ops::Range;
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -23,6 +25,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::atomic_file::AtomicFile;
+use crate::checkpoint::{self, Record, checksum};
+use crate::model::Identity;
 
 pub use error::{TokenFault, TokenFileError};
 pub use mapped::MappedTokens;
@@ -34,6 +38,7 @@ pub struct TokenFile {
     ladder: Vec<u32>,
     tokens: Vec<i32>,
     labels: Option<Vec<i32>>,
+    vqvae: Option<Identity>,
 }
 
 impl TokenFile {
@@ -49,7 +54,12 @@ impl TokenFile {
         if let Some(labels) = &labels {
             assert_eq!(labels.len(), tokens.len() / length, "token file: one label an image");
         }
-        Self { ladder, tokens, labels }
+        Self { ladder, tokens, labels, vqvae: None }
+    }
+
+    /// With the VQVAE that made them.
+    pub fn made_by(self, vqvae: Identity) -> Self {
+        Self { vqvae: Some(vqvae), ..self }
     }
 
     /// Reads a tokens file.
@@ -74,6 +84,9 @@ impl TokenFile {
         let text = text.ok_or(TokenFault::NoLadder)?;
         let (ladder, length) =
             parse_ladder(text).ok_or_else(|| TokenFault::Ladder { has: text.clone() })?;
+        let metadata = |key: &str| header.metadata().as_ref()?.get(key);
+        checksum::verify_if_ours(bytes, metadata)?;
+        let vqvae = Identity::of_vqvae_in(metadata)?;
         let tensors = SafeTensors::deserialize(bytes)?;
 
         let tensor = tensors.tensor("tokens")?;
@@ -100,7 +113,7 @@ impl TokenFile {
                 Some(integers("labels", &tensor)?)
             }
         };
-        Ok(Self { ladder, tokens, labels })
+        Ok(Self { ladder, tokens, labels, vqvae })
     }
 
     /// Refuses tokens that a codebook of `vocabulary` entries does not have.
@@ -132,19 +145,18 @@ impl TokenFile {
 
     /// The bytes of the file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let bytes = |values: &[i32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let tokens: Vec<u8> = bytes(&self.tokens);
-        let labels: Option<Vec<u8>> = self.labels().map(bytes);
-        let shape = vec![self.images(), self.tokens_per_image()];
-        let view = |shape, data| {
-            TensorView::new(Dtype::I32, shape, data).expect("four bytes a number were written")
+        let record = |name: &str, shape: Vec<usize>, values: &'_ [i32]| {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes = Box::new(move || Ok(Cow::Owned(bytes)));
+            Record { name: name.to_owned(), dtype: checkpoint::Dtype::I32, shape, bytes }
         };
-        let mut tensors = vec![("tokens", view(shape, &tokens))];
-        if let Some(labels) = &labels {
-            tensors.push(("labels", view(vec![self.images()], labels)));
-        }
-        let metadata = HashMap::from([("ladder".to_owned(), ladder_text(&self.ladder))]);
-        safetensors::serialize(tensors, Some(metadata)).expect("the header is short")
+        let shape = vec![self.images(), self.tokens_per_image()];
+        let mut records = vec![record("tokens", shape, &self.tokens)];
+        records.extend(self.labels().map(|labels| record("labels", vec![labels.len()], labels)));
+        let mut metadata = BTreeMap::from([("ladder".to_owned(), ladder_text(&self.ladder))]);
+        let vqvae = self.vqvae.iter().flat_map(Identity::as_vqvae);
+        metadata.extend(vqvae.map(|(key, text)| (key.to_owned(), text)));
+        checkpoint::to_bytes(records, metadata).expect("two names, and integers as they are")
     }
 
     /// The sides of the scales.
@@ -170,6 +182,11 @@ impl TokenFile {
     /// The labels, `[N]`, where they are known.
     pub fn labels(&self) -> Option<&[i32]> {
         self.labels.as_deref()
+    }
+
+    /// The VQVAE that made them, where it is known.
+    pub fn vqvae(&self) -> Option<Identity> {
+        self.vqvae
     }
 }
 

@@ -1,5 +1,7 @@
 //! Round trips, and files that are wrong in every way the format allows.
 
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -99,6 +101,24 @@ fn saved_file_comes_back_and_is_not_overwritten() {
     let refused = file.save(&path, false).unwrap_err();
     assert!(matches!(refused.fault, TokenFault::Exists), "{refused}");
     file.save(&path, true).unwrap();
+}
+
+// K01, audit 4
+#[test]
+fn vqvae_and_checksum_are_kept() {
+    let digest = |text: &[u8]| crate::checkpoint::Digest::of_bytes(text);
+    let vqvae = Identity { digest: digest(b"f16"), source: digest(b"f32") };
+    let file = TokenFile::new(vec![1], vec![3, 4], None);
+    assert_eq!(TokenFile::from_bytes(&file.to_bytes()).unwrap().vqvae(), None);
+    let made = file.made_by(vqvae);
+    let bytes = made.to_bytes();
+    assert_eq!(TokenFile::from_bytes(&bytes).unwrap(), made);
+    assert_eq!(bytes, made.to_bytes(), "the same bytes each time");
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        assert!(TokenFile::from_bytes(&damaged).is_err(), "byte {at}");
+    }
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 //! The tokens of a data set, written picture by picture.
 
+use core::fmt;
+use std::collections::BTreeMap;
 use std::io::{Seek, Write};
 use std::path::Path;
 
@@ -7,16 +9,20 @@ use serde_json::json;
 
 use super::{TokenFault, TokenFileError, ladder_length, ladder_text};
 use crate::atomic_file::AtomicFile;
+use crate::checkpoint::checksum::{self, Crc};
+use crate::model::Identity;
 
 /// Writes a tokens file of many pictures, under a temporary name until it is whole.
 ///
 /// Only the labels are kept in memory. Dropped unfinished, it leaves nothing.
-#[derive(Debug)]
 pub struct TokenWriter {
     file: AtomicFile,
     ladder: Vec<u32>,
     variants: usize,
     classes: Vec<String>,
+    vqvae: Option<Identity>,
+    /// Of the bytes after the header.
+    crc: Crc,
     /// Bytes reserved for the header: those of one for the most pictures.
     header: usize,
     most: usize,
@@ -27,7 +33,7 @@ pub struct TokenWriter {
 
 impl TokenWriter {
     /// Begins a file for at most `most` pictures of the classes called `classes`, with `variants`
-    /// images of each.
+    /// images of each, made by the VQVAE `vqvae` if it is known.
     ///
     /// # Panics
     /// If a side of the ladder is zero or there is none, or there are no variants.
@@ -42,13 +48,16 @@ impl TokenWriter {
         variants: usize,
         classes: Vec<String>,
         most: usize,
+        vqvae: Option<Identity>,
     ) -> Result<Self, TokenFileError> {
         assert!(ladder_length(&ladder).is_some(), "token writer: the ladder has no or zero sides");
         assert!(variants > 0, "token writer: no variants");
         let file = AtomicFile::create(path, overwrite)
             .map_err(|error| TokenFault::from(error).of(path))?;
         let (labels, row) = (Vec::new(), Vec::new());
-        let mut writer = Self { file, ladder, variants, classes, header: 0, most, labels, row };
+        let crc = Crc::default();
+        let mut writer =
+            Self { file, ladder, variants, classes, vqvae, crc, header: 0, most, labels, row };
         let header = writer.header(most);
         writer.header = header.len();
         writer.write(&header)?;
@@ -73,6 +82,7 @@ impl TokenWriter {
             self.row.extend(tokens.iter().flat_map(|token| token.to_le_bytes()));
         }
         self.labels.push(label as i32);
+        self.crc.update(&self.row);
         self.file.write_all(&self.row).map_err(|error| self.fault(error))
     }
 
@@ -88,12 +98,14 @@ impl TokenWriter {
     pub fn finish(mut self) -> Result<(), TokenFileError> {
         let labels = self.labels.iter().flat_map(|label| vec![label.to_le_bytes(); self.variants]);
         let labels: Vec<u8> = labels.flatten().collect();
+        self.crc.update(&labels);
         self.write(&labels)?;
         let mut header = self.header(self.labels.len());
         // Fewer pictures than were thought of leave room, which is filled as the format allows.
         header.resize(self.header, b' ');
         let length = (self.header - 8) as u64;
         header[..8].copy_from_slice(&length.to_le_bytes());
+        checksum::close(&mut header, &self.crc);
         self.file.rewind().map_err(|error| self.fault(error))?;
         self.write(&header)?;
         let path = self.file.path().to_path_buf();
@@ -106,12 +118,15 @@ impl TokenWriter {
         let labels_start = images * length * size_of::<i32>();
         let end = labels_start + images * size_of::<i32>();
         let tensor = |shape: &[usize], start: usize, end: usize| json!({ "dtype": "I32", "shape": shape, "data_offsets": [start, end] });
+        let mut metadata = BTreeMap::from([
+            (checksum::KEY, checksum::OPEN.to_owned()),
+            ("ladder", ladder_text(&self.ladder)),
+            ("variants", self.variants.to_string()),
+            ("classes", json!(self.classes).to_string()),
+        ]);
+        metadata.extend(self.vqvae.iter().flat_map(Identity::as_vqvae));
         let text = json!({
-            "__metadata__": {
-                "ladder": ladder_text(&self.ladder),
-                "variants": self.variants.to_string(),
-                "classes": json!(self.classes).to_string(),
-            },
+            "__metadata__": metadata,
             "tokens": tensor(&[images, length], 0, labels_start),
             "labels": tensor(&[images], labels_start, end),
         });
@@ -135,12 +150,19 @@ impl TokenWriter {
     }
 }
 
+impl fmt::Debug for TokenWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenWriter").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::super::{MappedTokens, TokenFile};
     use super::*;
+    use crate::checkpoint::{Checkpoint, Digest};
 
     proptest! {
         #[test]
@@ -152,8 +174,12 @@ mod tests {
             let classes = vec!["a \"b\"".to_owned(), "c".to_owned()];
             // A hundred and one pictures more have more digits.
             let most = pictures + missing * 101;
+            let digest = |name: &[u8]| Digest::of_bytes(name);
+            let vqvae = Identity { digest: digest(b"f16"), source: digest(b"f32") };
+            let vqvae = (seed % 2 == 0).then_some(vqvae);
             let mut writer =
-                TokenWriter::create(&path, false, vec![1, 2], variants, classes.clone(), most).unwrap();
+                TokenWriter::create(&path, false, vec![1, 2], variants, classes.clone(), most, vqvae)
+                    .unwrap();
             let token = |n: usize| (n as u32).wrapping_mul(u32::from(seed)) % 1000;
             for picture in 0..pictures {
                 let row = |variant| (0..5).map(|n| token((picture * variants + variant) * 5 + n)).collect();
@@ -166,9 +192,14 @@ mod tests {
             let images = pictures * variants;
             let tokens = (0..images * 5).map(|n| token(n) as i32).collect();
             let labels = (0..images).map(|image| (image / variants % 2) as i32).collect();
-            let expected = TokenFile::new(vec![1, 2], tokens, Some(labels));
+            let mut expected = TokenFile::new(vec![1, 2], tokens, Some(labels));
+            if let Some(vqvae) = vqvae {
+                expected = expected.made_by(vqvae);
+            }
             prop_assert_eq!(&TokenFile::open(&path).unwrap(), &expected);
             let mapped = MappedTokens::open(&path).unwrap();
+            prop_assert_eq!(mapped.vqvae(), vqvae);
+            prop_assert!(Checkpoint::open(&path).unwrap().verify().is_ok());
             prop_assert_eq!((mapped.images(), mapped.variants()), (images, variants));
             prop_assert_eq!(mapped.classes(), Some(&classes[..]));
             prop_assert_eq!(mapped.labels(), expected.labels());
@@ -181,7 +212,8 @@ mod tests {
     fn dropped_unfinished_it_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
-        let mut writer = TokenWriter::create(&path, false, vec![1], 1, Vec::new(), 9).unwrap();
+        let mut writer =
+            TokenWriter::create(&path, false, vec![1], 1, Vec::new(), 9, None).unwrap();
         writer.push(0, &[vec![7]]).unwrap();
         drop(writer);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

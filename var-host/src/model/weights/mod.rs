@@ -14,7 +14,7 @@ use super::listing::{Listing, Wanted};
 use super::part::{MARKS, PREFIXES};
 use super::settings::Settings;
 use super::{ModelError, Part};
-use crate::checkpoint::{Checkpoint, FormatError};
+use crate::checkpoint::Checkpoint;
 
 /// A transformer, a VQVAE or both, with their configurations.
 pub struct Weights {
@@ -149,11 +149,8 @@ fn verify(checkpoint: &Checkpoint, file: &str, hints: Hints) -> Result<bool, Mod
     if hints.no_verify {
         return Ok(false);
     }
-    match checkpoint.verify() {
-        Ok(()) => Ok(true),
-        Err(FormatError::NoChecksum) => Ok(false),
-        Err(source) => Err(ModelError::Damaged { file: file.to_owned(), source }),
-    }
+    let damaged = |source| ModelError::Damaged { file: file.to_owned(), source };
+    checkpoint.verify_if_ours().map_err(damaged)
 }
 
 /// The tensors of a transformer of this configuration.
