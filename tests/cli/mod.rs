@@ -4,6 +4,7 @@ mod card;
 mod convert;
 mod evaluate;
 mod help;
+mod identity;
 mod interrupted;
 mod pictures;
 mod plot;

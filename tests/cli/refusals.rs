@@ -150,6 +150,9 @@ fn token_files_of_another_kind() {
         "above: tokens[7]: wants 0..512, file has 512",
     );
     let labelled = var_host::tokens::TokenFile::new(vec![1, 2, 3, 4], vec![0; 30], Some(vec![10]));
+    let model =
+        var_host::model::Weights::open(fixture("default.safetensors").as_ref(), Default::default());
+    let labelled = labelled.made_by(model.unwrap().identities()[1].unwrap());
     labelled.save(&place.path("labelled"), false).unwrap();
     let message = "labelled: labels[0]: wants -1..10, file has 10";
     place.refused(&["sample", "--from", "labelled", "--scales", "1"], 1, message);

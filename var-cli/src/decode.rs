@@ -30,7 +30,13 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = options.model.open_vqvae()?;
     let mut engine = session.engine(&model.weights)?;
     let config = engine.vqvae()?;
-    let file = output::read_tokens(&options.tokens, &model.weights, &config.ladder, config.codes)?;
+    let file = output::read_tokens(
+        &options.tokens,
+        &model.weights,
+        &config.ladder,
+        config.codes,
+        session,
+    )?;
     let mut shared = output::parameters("decode", &model.name);
     shared.insert("tokens".to_owned(), output::file_name(&options.tokens));
     let parameters = |index: usize| {

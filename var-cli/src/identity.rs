@@ -3,7 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use serde_json::{Map, Value};
 use var_host::model::{Identity, Weights};
+use var_host::run;
+
+use crate::args::Session;
 
 /// The VQVAE's identity.
 ///
@@ -14,14 +18,14 @@ pub(crate) fn of_vqvae(weights: &Weights) -> Identity {
     weights.identities()[1].expect("a model with a VQVAE")
 }
 
-/// Refuses the tokens at `path` if another VQVAE made them than that of `weights`; returns the line to
+/// Refuses the tokens at `path` if another VQVAE made them than `vqvae`; returns the line to
 /// tell where that is not known, or where the VQVAE was one of another precision.
 pub(crate) fn check_tokens(
     path: &Path,
     made_by: Option<Identity>,
-    weights: &Weights,
+    vqvae: Identity,
 ) -> Result<Option<String>> {
-    let (vqvae, path) = (of_vqvae(weights), path.display());
+    let path = path.display();
     let Some(made_by) = made_by else {
         return Ok(Some(format!(
             "{path}: which VQVAE made these tokens is not known: the file has no digest of it"
@@ -44,9 +48,22 @@ pub(crate) fn check_tokens(
     )
 }
 
-/// Tells a line that [`check_tokens`] returns.
-pub(crate) fn warn(line: Option<String>) {
-    if let Some(line) = line {
-        eprintln!("var: {line}");
+/// Says of which files a run in `folder` that goes on has no digests, as it was begun before runs had
+/// them.
+pub(crate) fn tell_unknown_digests(
+    folder: &Path,
+    options: &Map<String, Value>,
+    session: &Session,
+) -> Result<()> {
+    let Some(run::Options(was)) = run::Options::read(folder)? else { return Ok(()) };
+    let digests = options.keys().filter_map(|name| Some((name, name.strip_suffix(run::DIGEST)?)));
+    let unknown = digests.filter(|(name, _)| !was.contains_key(*name));
+    let unknown: Vec<String> = unknown.map(|(_, option)| format!("--{option}")).collect();
+    if !unknown.is_empty() {
+        let (folder, unknown) = (folder.display(), unknown.join(", "));
+        session.warn(&format!(
+            "{folder}: whether the files of {unknown} are those it was begun with is not known"
+        ));
     }
+    Ok(())
 }

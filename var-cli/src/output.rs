@@ -190,6 +190,7 @@ pub(crate) fn read_tokens(
     weights: &Weights,
     ladder: &Ladder,
     codes: usize,
+    session: &Session,
 ) -> Result<TokenFile> {
     let file = TokenFile::open(path)?;
     let sides: Vec<usize> = file.ladder().iter().map(|side| *side as usize).collect();
@@ -198,7 +199,8 @@ pub(crate) fn read_tokens(
         bail!("{}: made on ladder {}, the model has {ladder}", path.display(), has.join("_"));
     }
     file.check(codes).with_context(|| path.display().to_string())?;
-    identity::warn(identity::check_tokens(path, file.vqvae(), weights)?);
+    let line = identity::check_tokens(path, file.vqvae(), identity::of_vqvae(weights))?;
+    line.iter().for_each(|line| session.warn(line));
     Ok(file)
 }
 

@@ -81,7 +81,7 @@ impl Options {
     ) -> Result<()> {
         let config = *engine.transformer()?;
         let workers = session.workers(None, engine.is_on_card());
-        let set = self.open(model, engine, workers)?;
+        let set = self.open(model, engine, session, workers)?;
         let layout = Layout::new(transformer_tensors(config));
         let (part, _) = model.weights.transformer.as_ref().context("a model with both halves")?;
         let weights = H::keep(&home.device(engine.cpu()), &layout, layout.flatten(part))?;
@@ -148,7 +148,13 @@ impl Options {
         result(&format!("{:.1} % of the codes are predicted", details.codes_predicted))
     }
 
-    fn open(&self, model: &Model, engine: &Engine<'_>, workers: usize) -> Result<DataSet> {
+    fn open(
+        &self,
+        model: &Model,
+        engine: &Engine<'_>,
+        session: &Session,
+        workers: usize,
+    ) -> Result<DataSet> {
         let vqvae = engine.vqvae()?;
         let classes = engine.transformer()?.classes;
         let check = |has: usize, what: &PathBuf| {
@@ -166,7 +172,9 @@ impl Options {
                 bail!("{path}: made on ladder {has}, the model has {}", vqvae.ladder);
             }
             check(set.classes(), path)?;
-            identity::warn(identity::check_tokens(path, set.vqvae(), &model.weights)?);
+            let own = identity::of_vqvae(&model.weights);
+            let line = identity::check_tokens(path, set.vqvae(), own)?;
+            line.iter().for_each(|line| session.warn(line));
             return Ok(DataSet::Tokens(Arc::new(set)));
         }
         let data = self.data.as_ref().context("--data or --tokens")?;

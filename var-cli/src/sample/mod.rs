@@ -99,7 +99,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = options.model.open_whole()?;
     let mut engine = session.engine(&model.weights)?;
     let classes = Classes::of(&engine, &model)?;
-    let Plan { jobs, kept } = Plan::new(options, &engine, &model.weights, classes)?;
+    let Plan { jobs, kept } = Plan::new(options, &engine, &model.weights, classes, session)?;
     let reject = options
         .reject
         .map(|candidates| Reject::new(candidates, jobs.len(), options.reject_scores.as_deref()));

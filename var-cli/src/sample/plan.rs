@@ -6,8 +6,8 @@ use var_host::model::Weights;
 use var_kernel::sample::random::Philox;
 
 use super::{Kept, Options};
-use crate::args::Usage;
 use crate::args::values::MOST_IMAGES;
+use crate::args::{Session, Usage};
 use crate::classes::Classes;
 use crate::output;
 
@@ -27,6 +27,7 @@ impl Plan {
         engine: &Engine<'_>,
         weights: &Weights,
         classes: Classes<'_>,
+        session: &Session,
     ) -> Result<Self> {
         let (kept, labels_kept) = match &options.from {
             None => (None, None),
@@ -36,7 +37,7 @@ impl Plan {
                 if !(1..=ladder.scales()).contains(&scales) {
                     bail!("--scales {scales}: the model has 1 to {}", ladder.scales());
                 }
-                let file = output::read_tokens(path, weights, ladder, config.codes)?;
+                let file = output::read_tokens(path, weights, ladder, config.codes, session)?;
                 if file.images() == 0 {
                     bail!("{}: has no images to go on from", path.display());
                 }

@@ -24,6 +24,7 @@ use var_kernel::model::VarConfig;
 use crate::args::every::Every;
 use crate::args::{Given, Session, Usage};
 use crate::extend;
+use crate::identity;
 use crate::memory;
 use crate::plural::count;
 use observer::Told;
@@ -47,7 +48,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let recipe = options.recipe(of_epoch, &config, ranks.size(), &session.given)?;
     // The folder stays locked until the run ends.
     let _lock = match ranks.rank() {
-        0 => Some(begin(options, &opened, &config)?),
+        0 => {
+            opened.warnings.iter().for_each(|warning| session.warn(warning));
+            Some(begin(options, &opened, &config, session)?)
+        }
         _ => None,
     };
     let mut engine = session.exact_engine(&opened.given)?;
@@ -147,14 +151,21 @@ impl Start<'_> {
 }
 
 /// Locks the run's folder; refuses options that differ from those it was begun with.
-fn begin(options: &Options, opened: &Opened, config: &VarConfig) -> Result<Begun> {
+fn begin(
+    options: &Options,
+    opened: &Opened,
+    config: &VarConfig,
+    session: &Session,
+) -> Result<Begun> {
     let mut found = opened.found();
     found.insert("width".to_owned(), config.width.into());
     found.insert("heads".to_owned(), config.heads.into());
     found.insert("classes".to_owned(), config.classes.into());
     found.insert("pn".to_owned(), config.ladder.to_string().into());
     let may_change = extend::may_change(&MAY_CHANGE, options.is_of_any_length());
-    run::begin(&options.out, &options.by_name(found), &may_change)
+    let options_now = options.by_name(found);
+    identity::tell_unknown_digests(&options.out, &options_now, session)?;
+    run::begin(&options.out, &options_now, &may_change)
         .map_err(|error| extend::explain(error, &options.out, &options.anew()))
 }
 

@@ -1,20 +1,23 @@
 //! The files that `var train` is given.
 
+use core::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
+use var_host::checkpoint::Digest;
 use var_host::data::{Crops, Flip, Folder, TokenSet, Views};
 use var_host::model::{Hints, ModelError, Part, Weights};
+use var_host::run::DIGEST;
 use var_host::train::lessons::DataSet;
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 
 use super::Options;
 use super::options::Augmentation;
 use crate::args::Usage;
-use crate::built_in;
 use crate::plural::count;
+use crate::{built_in, identity};
 
 /// Data and VQVAE of a run.
 pub(super) struct Opened {
@@ -24,6 +27,8 @@ pub(super) struct Opened {
     pub(super) training: DataSet,
     pub(super) validation: Option<DataSet>,
     pub(super) classes: usize,
+    /// What is worth to be told before the start.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Opened {
@@ -38,9 +43,11 @@ impl Opened {
             views,
             workers: 1,
         };
+        let (own, made_by) = (identity::of_vqvae(&given), RefCell::new(Vec::new()));
         let tokens = |path: &Path| -> Result<TokenSet> {
             let set = TokenSet::open(path, vqvae.codes)?;
             check_ladder(&set, &vqvae.ladder).with_context(|| path.display().to_string())?;
+            made_by.borrow_mut().extend(identity::check_tokens(path, set.vqvae(), own)?);
             Ok(set)
         };
         let in_tokens = options.data.tokens.as_deref().map(tokens).transpose()?;
@@ -87,17 +94,43 @@ impl Opened {
             validation = Some(DataSet::Tokens(Arc::new(set)));
         }
         let training = training.expect("the options ask for --data or --tokens");
-        Ok(Self { given, vqvae, training, validation, classes })
+        let warnings = made_by.into_inner();
+        Ok(Self { given, vqvae, training, validation, classes, warnings })
     }
 
     /// What the run is tied to besides its options.
     pub(super) fn found(&self) -> Map<String, Value> {
         let items = |set: &DataSet| Value::from(set.items());
-        Map::from_iter([
+        let mut found = Map::from_iter([
             ("training-items".to_owned(), items(&self.training)),
             ("validation-items".to_owned(), self.validation.as_ref().map_or(0.into(), items)),
             ("codes".to_owned(), self.vqvae.codes.into()),
-        ])
+        ]);
+        found.extend(self.digests());
+        found
+    }
+
+    /// The digests of what is learnt from: of folders that of their listing, of tokens and the VQVAE
+    /// that of their tensors.
+    fn digests(&self) -> Map<String, Value> {
+        let (mut digests, mut listings) = (Map::new(), String::new());
+        let mut note = |option: &str, digest: Digest| {
+            digests.insert(format!("{option}{DIGEST}"), digest.to_string().into());
+        };
+        note("vae", identity::of_vqvae(&self.given).digest);
+        let validation = self.validation.as_ref().map(|set| ("val-tokens", set));
+        for (option, set) in [("tokens", &self.training)].into_iter().chain(validation) {
+            match set {
+                DataSet::Tokens(set) => note(option, set.digest()),
+                DataSet::Pictures { folder, .. } => {
+                    listings += &format!("{option} {}\n", folder.listing_digest());
+                }
+            }
+        }
+        if !listings.is_empty() {
+            note("data", Digest::of_bytes(listings.as_bytes()));
+        }
+        digests
     }
 }
 

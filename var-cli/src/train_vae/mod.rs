@@ -3,15 +3,17 @@
 mod observer;
 mod options;
 
+use core::iter;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use var_host::checkpoint::{Checkpoint, Digest};
 use var_host::data::{Crops, Flip, Folder, Views};
 use var_host::lpips::{Lpips, SHORTEST_SIDE};
 use var_host::optim::schedule::{Decay, Schedule};
 use var_host::parallel::{self, Ranks};
 use var_host::pool::Threads;
-use var_host::run::{self, Begun};
+use var_host::run::{self, Begun, DIGEST};
 #[cfg(feature = "cuda")]
 use var_host::train::OnCard;
 use var_host::train::discriminator::DiscriminatorConfig;
@@ -30,6 +32,7 @@ use var_kernel::ops::nearest_code::Distance;
 use crate::args::every::Every;
 use crate::args::{Session, Usage};
 use crate::extend;
+use crate::identity;
 use crate::memory;
 use crate::plural::count;
 use observer::Told;
@@ -55,7 +58,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let perceptual = options.perceptual(&config, session)?;
     // The folder stays locked until the run ends.
     let _lock = match ranks.rank() {
-        0 => Some(options.begin(&training, validation.as_ref())?),
+        0 => Some(options.begin(&training, validation.as_ref(), session)?),
         _ => None,
     };
     let begun =
@@ -237,14 +240,24 @@ impl Options {
     }
 
     /// Locks the run's folder; refuses options that differ from those it was begun with.
-    fn begin(&self, training: &Set, validation: Option<&Set>) -> Result<Begun> {
+    fn begin(&self, training: &Set, validation: Option<&Set>, session: &Session) -> Result<Begun> {
         let items = |set: &Set| serde_json::Value::from(set.0.pictures());
-        let found = serde_json::Map::from_iter([
+        let mut found = serde_json::Map::from_iter([
             ("training-items".to_owned(), items(training)),
             ("validation-items".to_owned(), validation.map_or(0.into(), items)),
         ]);
+        let sets = iter::once(training).chain(validation);
+        let listings: Vec<_> = sets.map(|set| set.0.listing_digest().to_string()).collect();
+        let data = Digest::of_bytes(listings.join("\n").as_bytes());
+        found.insert(format!("data{DIGEST}"), data.to_string().into());
+        if let Some(path) = &self.losses.lpips {
+            let lpips = Checkpoint::open(path)?.digest();
+            found.insert(format!("lpips{DIGEST}"), lpips.to_string().into());
+        }
         let may_change = extend::may_change(&MAY_CHANGE, self.is_of_any_length());
-        run::begin(&self.out, &self.by_name(found), &may_change)
+        let options = self.by_name(found);
+        identity::tell_unknown_digests(&self.out, &options, session)?;
+        run::begin(&self.out, &options, &may_change)
             .map_err(|error| extend::explain(error, &self.out, ANEW))
     }
 

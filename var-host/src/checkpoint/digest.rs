@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::thread;
 
-use super::{Dtype, Tensor};
+use super::{Checkpoint, Dtype, Tensor};
 use crate::model::BUFFERS;
 
 /// Key in the metadata and prefix of the tensors of each part of a model file that has a digest.
@@ -44,7 +44,7 @@ pub struct NoDigest(String);
 impl Digest {
     /// The digest of `bytes` that are no tensors.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        Self(blake3::hash(bytes).into())
+        blake3::hash(bytes).into()
     }
 
     /// The first twelve digits, for messages.
@@ -52,6 +52,12 @@ impl Digest {
         let mut text = self.to_string();
         text.truncate(SHORT);
         text
+    }
+}
+
+impl From<blake3::Hash> for Digest {
+    fn from(hash: blake3::Hash) -> Self {
+        Self(hash.into())
     }
 }
 
@@ -67,7 +73,7 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, NoDigest> {
         let lower = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let parsed = blake3::Hash::from_hex(text).ok().filter(|_| lower);
-        parsed.map(|hash| Self(hash.into())).ok_or_else(|| NoDigest(text.to_owned()))
+        parsed.map(Self::from).ok_or_else(|| NoDigest(text.to_owned()))
     }
 }
 
@@ -109,6 +115,15 @@ pub fn of_tensors(tensors: &[(&str, Tensor<'_>)]) -> Digest {
         work();
     });
     digests.into_inner().expect("nothing panics while it is held").digest()
+}
+
+impl Checkpoint {
+    /// The digest of all tensors.
+    pub fn digest(&self) -> Digest {
+        let names: Vec<&str> = self.tensors().map(|tensor| tensor.name).collect();
+        let tensors = names.into_iter().filter_map(|name| Some((name, self.tensor(name)?)));
+        of_tensors(&tensors.collect::<Vec<_>>())
+    }
 }
 
 /// Whether a tensor of a part, its prefix left out, is a buffer that no forward pass reads: it is not

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `folder` | [`Folder`]: pictures in a folder for each class |
+//! | `listing` | the digest of its listing |
 //! | `order`, `plan` | what comes when: the shuffled epoch, batches, ranks |
 //! | `views` | resize, crop, mirror |
 //! | `loader`, `ahead` | [`Loader`]: threads that read pictures ahead |
@@ -15,6 +16,7 @@
 mod ahead;
 mod error;
 mod folder;
+mod listing;
 mod loader;
 mod order;
 mod plan;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::settings;
 use crate::atomic_file::AtomicFileError;
-use crate::checkpoint::SaveError;
+use crate::checkpoint::{Digest, SaveError};
 use crate::pictures::PictureFault;
 
 /// What can be wrong with the folder of a run.
@@ -101,6 +102,17 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(option) = self.option.strip_suffix(settings::DIGEST) {
+            let short = |value: &Option<Value>| match value.as_ref().and_then(Value::as_str) {
+                Some(text) => text.parse().map_or(text.to_owned(), |digest: Digest| digest.short()),
+                None => "none".to_owned(),
+            };
+            let (was, now) = (short(&self.was), short(&self.now));
+            return write!(
+                f,
+                "--{option}: the run was started with files of digest {was}, now it is {now}"
+            );
+        }
         let dashes = if self.option.chars().count() == 1 { "-" } else { "--" };
         write!(f, "{dashes}{}: the run was started ", self.option)?;
         match (&self.was, &self.now) {

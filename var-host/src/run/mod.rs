@@ -20,5 +20,5 @@ pub mod tensorboard;
 pub use checkpoints::{Checkpoints, Saved};
 pub use error::{Difference, RunError};
 pub use log::Log;
-pub use settings::{Begun, Options, begin};
+pub use settings::{Begun, DIGEST, Options, begin};
 pub use tensorboard::Events;

@@ -15,6 +15,9 @@ const FILE: &str = "config.json";
 /// The file that is locked while a process trains in the folder.
 const LOCK: &str = "lock";
 
+/// The end of the names under which the options hold digests of what files hold.
+pub const DIGEST: &str = "-digest";
+
 /// The options of a run by their names, as `config.json` holds them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options(pub Map<String, Value>);
@@ -56,7 +59,8 @@ impl Options {
 /// of a killed process, and writes `config.json`.
 ///
 /// If there is a `config.json`, its options must be `options` except those that `may_change`, which
-/// are replaced. An option that is null is as good as none.
+/// are replaced. An option that is null is as good as none; a [digest](DIGEST) that the run was begun
+/// without is taken as it is.
 ///
 /// # Errors
 /// [`RunError::Locked`] if another process trains in the folder; [`RunError::OtherOptions`] with all
@@ -125,7 +129,8 @@ fn differences(
         was: was.get(name).filter(|value| !value.is_null()).cloned(),
         now: now.get(name).filter(|value| !value.is_null()).cloned(),
     });
-    pairs.filter(|pair| !is_same(&pair.was, &pair.now)).collect()
+    let is_new_digest = |pair: &Difference| pair.was.is_none() && pair.option.ends_with(DIGEST);
+    pairs.filter(|pair| !is_new_digest(pair) && !is_same(&pair.was, &pair.now)).collect()
 }
 
 /// Whether two values are the same; 1 is 1.0, and what an older version wrote in f32 is its f64.
@@ -189,6 +194,26 @@ mod tests {
             )
         );
         assert_eq!(Options::read(&folder).unwrap().unwrap().0, same, "the file is as it was");
+    }
+
+    // Audit 4
+    #[test]
+    fn digests_are_compared_where_the_run_has_them() {
+        let place = TempDir::new().unwrap();
+        let old = options(json!({"data": "a", "bs": 8}));
+        drop(begin(place.path(), &old, &["data"]).unwrap());
+        let digest = |of: &str| crate::checkpoint::Digest::of_bytes(of.as_bytes()).to_string();
+        let new = options(json!({"data": "b", "bs": 8, "data-digest": digest("abc")}));
+        assert!(matches!(begin(place.path(), &new, &["data"]).unwrap(), Begun::Resumed(_)));
+        for (other, now) in [(json!(digest("")), "af1349b9f5f9"), (Value::Null, "none")] {
+            let mut changed = new.clone();
+            changed["data-digest"] = other;
+            let error = begin(place.path(), &changed, &["data"]).unwrap_err().to_string();
+            let wants = format!(
+                ": --data: the run was started with files of digest 6437b3ac3846, now it is {now}"
+            );
+            assert!(error.ends_with(&wants), "{error}");
+        }
     }
 
     #[test]
