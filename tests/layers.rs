@@ -46,7 +46,7 @@ fn the_host_imports_one_way() {
 }
 
 fn assert_one_way(root: &str, layers: &[&str]) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(root);
+    let root = crate::fixture::root().join(root);
     let mut seen = 0;
     for path in rust_files(&root) {
         let inside = path.strip_prefix(&root).expect("a file under the root");

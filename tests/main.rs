@@ -1,5 +1,8 @@
 //! Integration tests: the library and the binary against golden numbers and against themselves.
 
+/// Where the golden files are.
+mod fixture;
+
 /// Golden files, weights by formula, tolerances.
 mod support;
 

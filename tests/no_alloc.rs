@@ -10,6 +10,7 @@ use var_kernel::arena::Arena;
 use var_kernel::generate::{Outcome, Request, generate};
 use var_kernel::sample::{Filter, Source};
 
+mod fixture;
 #[path = "support.rs"]
 #[allow(dead_code)]
 mod support;

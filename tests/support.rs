@@ -3,7 +3,6 @@
 use core::convert::Infallible;
 use core::fmt;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -17,13 +16,7 @@ use var_kernel::model::weights::Source;
 use var_kernel::model::{Ladder, Model, VarConfig, Vqvae, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
-/// Where the golden files are.
-pub(crate) fn fixture(name: &str) -> PathBuf {
-    // As it is now, if it is told: a card's machine has no copy where this was built.
-    let crate_folder = std::env::var("CARGO_MANIFEST_DIR");
-    let crate_folder = crate_folder.unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
-    Path::new(&crate_folder).join("../fixtures").join(name)
-}
+pub(crate) use crate::fixture::fixture;
 
 /// A golden file.
 pub(crate) struct Golden {

@@ -49,7 +49,7 @@ mod with_cards {
 
     /// Builds one of the fake's libraries; false if there is no C compiler.
     fn compile(folder: &Path, name: &str, define: &[&str]) -> bool {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cuda/fake_driver.c");
+        let source = crate::fixture::root().join("tests/cuda/fake_driver.c");
         let mut cc = Command::new("cc");
         cc.args(["-shared", "-fPIC", "-w", "-o"]).arg(folder.join(name)).args(define).arg(&source);
         match cc.status() {

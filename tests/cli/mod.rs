@@ -17,7 +17,7 @@ mod train;
 mod train_vae;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -70,11 +70,9 @@ impl Place {
 
     #[track_caller]
     pub(crate) fn refused_by(&self, command: &mut Command, code: i32, message: &str) {
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let said = String::from_utf8(stderr).unwrap();
-        // A build with cards says before where it computes, if no card answers.
-        let elsewhere = |line: &&str| line.starts_with("computing on the processor, in f32: ");
-        let fault: String = said.split_inclusive('\n').filter(|line| !elsewhere(line)).collect();
+        let output = command.output().unwrap();
+        let fault = faults(&output);
+        let Output { status, stdout, .. } = output;
         assert_eq!(status.code(), Some(code), "{command:?}: {fault}");
         assert!(fault.contains(message), "{command:?}: says {fault:?}, not {message:?}");
         assert!(stdout.is_empty(), "{command:?}: prints {stdout:?}");
@@ -118,9 +116,16 @@ impl Place {
     }
 }
 
+/// The lines on stderr, but for the one of a build with cards where none answers: where it computes instead.
+pub(crate) fn faults(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let elsewhere = |line: &&str| line.starts_with("computing on the processor, in f32: ");
+    said.split_inclusive('\n').filter(|line| !elsewhere(line)).collect()
+}
+
 /// A file of the fixtures.
 pub(crate) fn fixture(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name);
+    let path = crate::fixture::fixture(name);
     path.canonicalize().unwrap().to_str().unwrap().to_owned()
 }
 

@@ -126,11 +126,11 @@ fn broken_pictures_are_left_out() {
     fs::write(place.path("data/cat/x.jpg"), "").unwrap();
     let output = place.command(&["tokenize", "data", "-o", "cache", "--batch", "2"]).output();
     let output = output.unwrap();
+    let warned = super::faults(&output);
     let said = String::from_utf8(output.stdout).unwrap();
     let expected = "cache: 4 pictures of 3 classes, 1 × 30 tokens each, \
                     2 that cannot be read left out\n";
     assert_eq!(said, expected);
-    let warned = String::from_utf8(output.stderr).unwrap();
     let lines: Vec<&str> = warned.lines().collect();
     assert!(lines[0].starts_with("var: data/ant/2.png: damaged PNG"), "{warned}");
     assert!(lines[1].starts_with("var: data/cat/x.jpg: is not a PNG"), "{warned}");

@@ -43,3 +43,7 @@ pub mod run;
 pub mod scaling;
 pub mod tokens;
 pub mod train;
+
+#[cfg(test)]
+#[path = "../../tests/fixture.rs"]
+mod fixture;

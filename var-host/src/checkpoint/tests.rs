@@ -8,7 +8,7 @@ use super::*;
 use crate::atomic_file::AtomicFileError;
 
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/pth")).join(name)
+    crate::fixture::fixture("pth").join(name)
 }
 
 /// Every tensor of `expected`, to the bit, under `prefix` in `has`.

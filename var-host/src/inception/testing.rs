@@ -10,7 +10,7 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Where the golden files are.
 pub(crate) fn fixture_path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/evaluator").join(name)
+    crate::fixture::fixture("evaluator").join(name)
 }
 
 /// A golden file of tensors.

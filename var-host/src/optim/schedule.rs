@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn golden_rows() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/lr_schedule.json");
+        let path = crate::fixture::fixture("lr_schedule.json");
         let golden: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let number = |key: &str| golden[key].as_f64().unwrap();
         let mut rows_seen = 0;

@@ -1,7 +1,6 @@
 //! The golden resizes and crops made with Pillow, for the tests of this folder.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -20,9 +19,7 @@ pub(super) struct Case {
     pub(super) centre_crop: Picture,
 }
 
-pub(super) fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
-}
+pub(super) use crate::fixture::fixture as path;
 
 pub(super) fn cases() -> Vec<Case> {
     let bytes = fs::read(path("image_pipeline.safetensors")).unwrap();

@@ -1,7 +1,6 @@
 //! Real pictures in many orders, whole and broken.
 
 use std::fs;
-use std::path::Path;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -56,10 +55,9 @@ fn load(
 fn fixtures() -> (TempDir, Arc<Folder>) {
     let folder = tempfile::tempdir().unwrap();
     for (number, class) in ["a", "b", "a", "b", "b"].iter().enumerate() {
-        let fixture = format!("../fixtures/pipeline_{number}.png");
         let class = folder.path().join(class);
         fs::create_dir_all(&class).unwrap();
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture);
+        let from = crate::fixture::fixture(&format!("pipeline_{number}.png"));
         fs::copy(from, class.join(format!("{number}.png"))).unwrap();
     }
     let opened = Folder::open(folder.path()).unwrap();
