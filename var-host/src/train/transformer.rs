@@ -296,9 +296,6 @@ pub fn judge<B: TrainBackend>(
     read(b, losses, logits, plain, batch, true)
 }
 
-/// Rows of logits that come from the device at once.
-const READ_TOGETHER: usize = 512;
-
 fn read<B: Backend>(
     b: &B,
     losses: &B::Slice,
@@ -321,27 +318,12 @@ fn read<B: Backend>(
         b.download(&mut of_rows, plain)?;
         Some(of_rows)
     };
-    let codes = logits.len() / rows;
-    let mut some = Vec::new();
-    let mut predicted = Vec::with_capacity(rows);
-    for first in (0..rows).step_by(READ_TOGETHER) {
-        let range = first * codes..rows.min(first + READ_TOGETHER) * codes;
-        some.resize(range.len(), 0.0);
-        b.download(&mut some, logits.range(range))?;
-        predicted.extend(some.chunks_exact(codes).map(|row| first_greatest(row) as u32));
-    }
+    // The losses without smoothing are read: their room is free.
+    let tokens = B::tokens_in(plain);
+    b.most_likely(tokens, logits)?;
+    let mut predicted = vec![0; rows];
+    b.download_tokens(&mut predicted, tokens)?;
     Ok(Losses { losses: of_rows, without_smoothing, predicted: Some(predicted) })
-}
-
-/// The place of the greatest number, the first of equals.
-fn first_greatest(row: &[f32]) -> usize {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (i, x) in row.iter().enumerate() {
-        if *x > best.1 {
-            best = (i, *x);
-        }
-    }
-    best.0
 }
 
 #[cfg(test)]

@@ -234,6 +234,11 @@ impl<B: Backend, S: Floats + ?Sized + 'static> CrossEntropy for Dry<'_, B, S> {
         cross_entropy::check(out.len(), logits.len(), targets);
         Ok(())
     }
+
+    fn most_likely(&self, tokens: &mut S, logits: &S) -> Result<(), Infallible> {
+        cross_entropy::check_rows(tokens.len(), logits.len());
+        Ok(())
+    }
 }
 
 impl<B: Backend, S: Floats + ?Sized + 'static> Draw for Dry<'_, B, S> {

@@ -17,6 +17,7 @@ use super::{
 use crate::cpu;
 use crate::cuda::testing::{Bench, cards};
 use crate::cuda::{Cuda, CudaError, Memory, Remote};
+use crate::memory::Device;
 
 type Outcome = Result<(), CudaError>;
 
@@ -294,6 +295,24 @@ fn cross_entropy_equals_its_twin() {
             |b, out| b.cross_entropy(out, &logits, &targets, 0.1),
             |b, out| b.cross_entropy_naive(out, &logits, &targets, 0.1),
         );
+    });
+}
+
+#[test]
+fn most_likely_equals_its_twin() {
+    on_each_card(&[(1, 2), (3, 300)], &[(1360, 4096)], |bench, (rows, codes)| {
+        // Steps of 1/64: there are equals.
+        let logits = numbers(bench, rows * codes, 1);
+        let mut tokens = [(); 2].map(|()| bench.nans(rows));
+        let [got, want] = &mut tokens;
+        bench.cuda.most_likely(got, &logits).unwrap();
+        bench.cuda.most_likely_naive(want, &logits).unwrap();
+        let [got, want] = tokens.map(|tokens| {
+            let mut read = std::vec![0; rows];
+            bench.cuda.download_tokens(&mut read, &tokens).unwrap();
+            read
+        });
+        assert_eq!(got, want, "{}, {rows} × {codes}", bench.name);
     });
 }
 

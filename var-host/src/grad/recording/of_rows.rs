@@ -244,6 +244,10 @@ impl<B: Recordable> CrossEntropy for Recording<'_, B> {
         });
         self.backend.cross_entropy(out, logits, targets, smoothing)
     }
+
+    fn most_likely(&self, tokens: &mut B::Tokens, logits: &B::Slice) -> Result<(), B::Error> {
+        self.backend.most_likely(tokens, logits)
+    }
 }
 
 impl<B: Recordable> NearestCode for Recording<'_, B> {

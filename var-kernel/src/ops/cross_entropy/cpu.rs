@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use super::{CrossEntropy, check};
+use super::{CrossEntropy, check, check_rows};
 use crate::cpu::Cpu;
 use crate::cpu::math::{exp, ln};
 use crate::cpu::simd::{Kernel, LANES, Simd};
@@ -29,6 +29,25 @@ impl CrossEntropy for Cpu<'_> {
         });
         Ok(())
     }
+
+    fn most_likely(&self, tokens: &mut [u32], logits: &[f32]) -> Result<(), Infallible> {
+        let codes = check_rows(tokens.len(), logits.len());
+        self.for_each_run(tokens, 1, |row, tokens, _| {
+            tokens[0] = first_greatest(&logits[row * codes..][..codes]) as u32;
+        });
+        Ok(())
+    }
+}
+
+/// The place of the greatest number, the first of equals.
+fn first_greatest(row: &[f32]) -> usize {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (i, x) in row.iter().enumerate() {
+        if *x > best.1 {
+            best = (i, *x);
+        }
+    }
+    best.0
 }
 
 /// The greatest logit and `Σ e^(logit − greatest)`, over sixteen lanes.

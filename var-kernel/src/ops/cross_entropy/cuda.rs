@@ -1,6 +1,6 @@
 //! Cross-entropy on a card: one block a row.
 
-use super::{CrossEntropy, check};
+use super::{CrossEntropy, check, check_rows};
 use crate::cuda::command::Launch;
 use crate::cuda::text::{Kernel, Text};
 use crate::cuda::{Cuda, CudaError, Element, Remote};
@@ -9,8 +9,11 @@ use crate::memory::Floats;
 pub(crate) static TEXT: Text = Text::new("cross_entropy", include_str!("kernel.cu"));
 
 const CROSS_ENTROPY: Kernel = Kernel::new(&TEXT, "cross_entropy");
+const MOST_LIKELY: Kernel = Kernel::new(&TEXT, "most_likely");
 #[cfg(test)]
 const NAIVE: Kernel = Kernel::new(&TEXT, "cross_entropy_naive");
+#[cfg(test)]
+const MOST_LIKELY_NAIVE: Kernel = Kernel::new(&TEXT, "most_likely_naive");
 
 const THREADS: u32 = 256;
 
@@ -30,10 +33,30 @@ impl CrossEntropy for Cuda {
         let launch = launch.run(out).address(logits).address(targets).float(smoothing).size(codes);
         self.launch(launch, [(out, Element::F32)])
     }
+
+    fn most_likely(&self, tokens: &mut Remote, logits: &Remote) -> Result<(), CudaError> {
+        let codes = check_rows(tokens.len(), logits.len());
+        self.fresh_scratch();
+        let logits = self.single(logits, logits.len())?;
+        let launch = Launch::new(MOST_LIKELY, [tokens.len(), 1, 1], THREADS);
+        let launch = launch.run(tokens).address(logits).size(codes);
+        self.launch(launch, [(tokens, Element::F32)])
+    }
 }
 
 #[cfg(test)]
 impl Cuda {
+    /// As [`CrossEntropy::most_likely`], plainly.
+    pub(crate) fn most_likely_naive(
+        &self,
+        tokens: &mut Remote,
+        logits: &Remote,
+    ) -> Result<(), CudaError> {
+        let codes = check_rows(tokens.len(), logits.len());
+        let launch = Launch::for_each(MOST_LIKELY_NAIVE, tokens.len()).run(tokens).run(logits);
+        self.launch(launch.size(codes).size(tokens.len()), [(tokens, Element::F32)])
+    }
+
     /// As [`CrossEntropy::cross_entropy`], plainly.
     pub(crate) fn cross_entropy_naive(
         &self,

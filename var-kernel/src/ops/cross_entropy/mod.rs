@@ -1,4 +1,4 @@
-//! How unlikely the right token was.
+//! How unlikely the right token was, and which was the most likely.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -31,6 +31,31 @@ pub trait CrossEntropy: Device {
         targets: &[u32],
         smoothing: f32,
     ) -> Result<(), Self::Error>;
+
+    /// The most likely token of each row: `tokens[r] = argmaxᵢ logits[r, i]`, the first of equals.
+    ///
+    /// NaN is below every number; a row of nothing else gives 0. `tokens`: `rows`. `logits`: `rows × codes`.
+    ///
+    /// # Panics
+    /// If `logits` is not whole rows, one for each token.
+    ///
+    /// # Errors
+    /// Only the device's own; never on the CPU.
+    fn most_likely(
+        &self,
+        tokens: &mut Self::Tokens,
+        logits: &Self::Slice,
+    ) -> Result<(), Self::Error>;
+}
+
+/// Refuses logits that are not whole rows; returns the number of codes.
+#[track_caller]
+pub(crate) fn check_rows(tokens: usize, logits: usize) -> usize {
+    assert!(
+        tokens > 0 && logits > 0 && logits.is_multiple_of(tokens),
+        "most_likely: {logits} logits for {tokens} rows"
+    );
+    logits / tokens
 }
 
 /// Panics unless the operands have matching lengths; returns the number of codes.
