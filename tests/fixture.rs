@@ -1,7 +1,7 @@
 //! Where the golden files are, for the tests of every crate.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The golden file `name`.
 pub(crate) fn fixture(name: &str) -> PathBuf {
@@ -12,5 +12,5 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 /// they were built.
 pub(crate) fn root() -> PathBuf {
     let folder = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()).join("..")
+    folder.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR"))).join("..")
 }

@@ -108,6 +108,11 @@ mod with_cards {
         for (fake, device, message) in [
             ("none", "cuda", "--device cuda: the NVIDIA driver finds no card"),
             (
+                "stub",
+                "cuda",
+                "a stub of the CUDA toolkit, to link with: take the folder `stubs` out of",
+            ),
+            (
                 "",
                 "cuda:5",
                 "--device cuda:5: there is no card number 5: the driver finds 1, counted from 0",
@@ -242,7 +247,6 @@ mod with_cards {
         if !build(folder.path(), true) {
             return;
         }
-        compile(folder.path(), "libnccl.so", &["-DNCCL"]);
         crate::cli::train::data(&place);
         let rank = |fake: &str, out: &str, width: &str| {
             let arguments = [
@@ -255,7 +259,6 @@ mod with_cards {
                 "1",
                 "--width",
                 width,
-                "-q",
                 "--iterations",
                 "4",
                 "--out",
@@ -266,6 +269,14 @@ mod with_cards {
             command(&place, folder.path(), fake, &arguments)
         };
         let limit = core::time::Duration::from_secs(60);
+        // Without NCCL, and with it under the name that the wheel and run-time packages install.
+        let over_host = Ranks::start([0, 1].map(|_| rank("pair", "over-host", "64")));
+        for output in over_host.wait(limit) {
+            let faults = crate::cli::faults(&output);
+            assert!(output.status.success() && !faults.contains("fake driver:"), "{faults}");
+            assert!(faults.contains("gradients are added up over the host"), "{faults}");
+        }
+        compile(folder.path(), "libnccl.so.2", &["-DNCCL"]);
         // At this width there are four buckets; all but the last are begun while there is more to do. The
         // fake sees that each waits for its gradients, the optimizer for them all, and that no float is left
         // out.
@@ -315,8 +326,27 @@ mod with_cards {
             .collect();
         let [launches, graphs] = numbers[..] else { panic!("{line}") };
         assert!(launches > 100 && graphs >= 8, "{line}");
-        // Kernels that were compiled are kept.
-        let kept = fs::read_dir(folder.path().join("cubins")).unwrap().count();
-        assert!(kept >= 8, "{kept} texts are kept");
+        // Kernels that were compiled are kept, under the compiler's whole version.
+        let kept = fs::read_dir(folder.path().join("cubins")).unwrap();
+        let kept: Vec<_> = kept.map(|entry| entry.unwrap().file_name().into_string()).collect();
+        let named = |file: &String| file.ends_with("-nvrtc13.0.cubin");
+        assert!(kept.len() >= 8 && kept.iter().flatten().all(named), "{kept:?}");
+
+        // As many launches where no graph can be made, which is said once, or none is wanted.
+        for (fake, wanted, warnings) in [("no-capture", "1", 1), ("no-graph", "1", 1), ("", "0", 0)]
+        {
+            let fake = format!("counting,{fake}");
+            let mut command = command(&place, folder.path(), &fake, &arguments);
+            let output = command.arg("--force").env("VAR_GRAPHS", wanted).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            let faults = crate::cli::faults(&output);
+            assert!(
+                output.status.success() && !faults.contains("fake driver:"),
+                "{fake}: {faults}"
+            );
+            assert!(said.contains(&format!("launches {launches}, graphs 0\n")), "{fake}: {said}");
+            let warning = "var: the card is asked kernel by kernel, which takes longer: ";
+            assert_eq!(faults.matches(warning).count(), warnings, "{fake}: {faults}");
+        }
     }
 }

@@ -1,10 +1,11 @@
 /* An NVIDIA driver and an NVRTC that compute nothing, for tests of what is asked of them and of what is said
- * when they refuse. Memory is the host's. Built as libcuda.so; with -DNVRTC as libnvrtc.so; with -DNCCL as libnccl.so;
+ * when they refuse. Memory is the host's. Built as libcuda.so; with -DNVRTC as libnvrtc.so; with -DNCCL as libnccl.so.2;
  * with -DCUBLASLT as libcublasLt.so, which does compute.
  *
- * VAR_FAKE_CARD says what is wrong: none, old-driver, old-card, new-card, busy, full, tiny, lost;
- * waiting, whose work never ends; pair, one of two; lost-of-pair; small, of one multiprocessor; the same with an old-library, or a broken-library;
- * anything else is a card.
+ * VAR_FAKE_CARD says with words between commas what is wrong: none, stub, old-driver, old-card, new-card, busy, full,
+ * tiny, lost; no-capture, no-graph, no-launch-in-capture; waiting, whose work never ends; pair, one of two; lost-of-pair;
+ * small, of one multiprocessor; the same with an old-library, or a broken-library; counting, which says at the end
+ * how much was launched; anything else is a card.
  * What should never happen (writes past memory, allocations within a capture, things left behind) is said on
  * stderr, after "fake driver:". */
 #include <math.h>
@@ -15,7 +16,13 @@
 
 static int is(const char* name) {
     const char* fake = getenv("VAR_FAKE_CARD");
-    return fake && strcmp(fake, name) == 0;
+    size_t length = strlen(name);
+    for (; fake && *fake; fake += *fake == ',') {
+        const char* word = fake;
+        fake += strcspn(fake, ",");
+        if ((size_t)(fake - word) == length && strncmp(word, name, length) == 0) return 1;
+    }
+    return 0;
 }
 
 #ifdef NVRTC
@@ -62,6 +69,8 @@ const char* ncclGetErrorString(int error) { return "an error"; }
 
 #elif defined(CUBLASLT)
 
+#include <dlfcn.h>
+
 /* Matrix products as cuBLASLt documents them, computed: D = epilogue(alpha · op(A) · op(B) + beta · C), all by
  * columns. */
 enum { SINGLE = 0, HALF = 2, BRAIN = 14, COMPUTE_SINGLE = 68, COMPUTE_TF32 = 77, INVALID = 7, UNSUPPORTED = 15 };
@@ -83,6 +92,8 @@ int cublasLtCreate(void** library) {
     return libraries++, *library = &libraries, 0;
 }
 int cublasLtDestroy(void* library) {
+    int (*lost)(void) = dlsym(dlopen("libcuda.so", RTLD_LAZY), "fake_lost");
+    if (lost && lost()) wrong("a library is closed on a card that is lost");
     if (descriptions || layouts || preferences) wrong("descriptions, layouts or preferences are left");
     return libraries--, 0;
 }
@@ -206,7 +217,9 @@ int cublasLtMatmul(
 
 #else
 
-enum { OK = 0, OUT_OF_MEMORY = 2, NO_DEVICE = 100, BUSY = 46, NOT_READY = 600, FAILED = 719 };
+enum { OK = 0, INVALID = 1, OUT_OF_MEMORY = 2, STUB = 34, NO_DEVICE = 100, BUSY = 46, NOT_READY = 600, FAILED = 719, INVALIDATED = 901 };
+/* What a block may have without a function's attribute. */
+enum { USUAL_SHARED = 48 << 10 };
 enum { MOST = 4096, ROOM = 1 << 30 };
 
 static struct { char* start; size_t bytes; } held[MOST];
@@ -217,6 +230,7 @@ static int retained, modules, events, graphs, streams, capturing, noted, launche
 typedef struct Stream { long asked, awaited; struct Stream* other; } Stream;
 typedef struct { Stream* stream; long asked; int begun; } Event;
 typedef struct { int launches; } Graph;
+typedef struct { char name[128]; int allowed; } Function;
 
 /* Sums that nobody has waited for: what was asked for before in the stream whose numbers they are. */
 static struct { uint64_t start, bytes; long asked; } sum_of[MOST];
@@ -241,7 +255,9 @@ static int lost(void) {
     return (is("lost") || is("lost-of-pair")) && launches > (most ? atoi(most) : 200);
 }
 
-int cuInit(unsigned flags) { return is("none") ? NO_DEVICE : OK; }
+int fake_lost(void) { return lost(); }
+
+int cuInit(unsigned flags) { return is("none") ? NO_DEVICE : is("stub") ? STUB : OK; }
 int cuDriverGetVersion(int* version) { return *version = is("old-driver") ? 12040 : 13000, OK; }
 int cuDeviceGetCount(int* count) { return *count = is("pair") || is("waiting") || is("lost-of-pair") ? 2 : 1, OK; }
 int cuDeviceGet(int* device, int number) { return *device = number, OK; }
@@ -334,15 +350,28 @@ int cuModuleGetFunction(void** function, void* module, const char* name) {
     char wanted[128];
     snprintf(wanted, sizeof wanted, " void %s(", name);
     if (!strstr(module, wanted)) wrong("a kernel that its text does not have");
-    return *function = strdup(name), OK;
+    Function* found = calloc(1, sizeof *found);
+    strncpy(found->name, name, sizeof found->name - 1);
+    return *function = found, OK;
 }
-int cuFuncSetAttribute(void* function, int attribute, int value) { return OK; }
+/* As ptxas says: of the kernels with dynamic shared memory, `draw` declares the most. */
+static int declared(const Function* function) { return strcmp(function->name, "draw") ? 128 : 4352; }
+int cuFuncGetAttribute(int* value, int attribute, void* function) {
+    if (attribute != 1) wrong("an unknown attribute of a function");
+    return *value = declared(function), OK;
+}
+int cuFuncSetAttribute(void* function, int attribute, int value) {
+    if (attribute != 8) wrong("another attribute of a function");
+    return ((Function*)function)->allowed = value, OK;
+}
 int cuLaunchKernel(
-    void* function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned ty, unsigned tz, unsigned shared,
+    Function* function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned ty, unsigned tz, unsigned shared,
     void* stream, void** arguments, void** extra) {
-    if (begun && (strstr(function, "adamw") || strstr(function, "squares"))) wrong("gradients are read before their sum");
+    if (begun && (strstr(function->name, "adamw") || strstr(function->name, "squares"))) wrong("gradients are read before their sum");
     if (!x || y > 65535 || z > 65535 || !threads || threads > 1024 || ty != 1 || tz != 1 || shared > 227 << 10)
         wrong("a launch no card can do");
+    if (declared(function) + shared > USUAL_SHARED && shared > function->allowed) return INVALID;
+    if (capturing && is("no-launch-in-capture")) return INVALID;
     return capturing ? noted++ : (launches++, ((Stream*)stream)->asked++), OK;
 }
 
@@ -353,10 +382,11 @@ static int of_launches(void** graph, int launches) {
 }
 int cuStreamEndCapture(void* stream, void** graph) {
     int launches = noted;
-    return capturing--, noted = 0, of_launches(graph, launches);
+    capturing--, noted = 0;
+    return is("no-capture") ? (*graph = 0, INVALIDATED) : of_launches(graph, launches);
 }
 int cuGraphInstantiateWithFlags(void** executable, void* graph, uint64_t flags) {
-    return of_launches(executable, ((Graph*)graph)->launches);
+    return is("no-graph") ? OUT_OF_MEMORY : of_launches(executable, ((Graph*)graph)->launches);
 }
 int cuGraphDestroy(void* graph) { return graphs--, free(graph), OK; }
 int cuGraphExecDestroy(void* executable) { return graphs--, free(executable), OK; }

@@ -40,3 +40,8 @@ pub mod ops;
 pub mod remote;
 pub mod sample;
 pub mod score;
+
+#[cfg(all(test, feature = "cuda"))]
+#[path = "../../tests/fixture.rs"]
+#[allow(dead_code, reason = "the kernel has no golden files of its own")]
+mod fixture;

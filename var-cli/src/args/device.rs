@@ -44,10 +44,20 @@ impl Device {
     }
 
     /// The same with a card that computes in `f32`, if no precision was asked for.
+    #[cfg(feature = "cuda")]
     pub(crate) fn exact(self) -> Self {
+        self.by_default(PrecisionName::F32)
+    }
+
+    /// The same with a card that computes in TF32, if no precision was asked for.
+    pub(crate) fn tokenizing(self) -> Self {
+        self.by_default(PrecisionName::Tf32)
+    }
+
+    fn by_default(self, precision: PrecisionName) -> Self {
         match self.asked {
             Some(DeviceName::Cpu) => self,
-            _ => Self { precision: self.precision.or(Some(PrecisionName::F32)), ..self },
+            _ => Self { precision: self.precision.or(Some(precision)), ..self },
         }
     }
 
@@ -59,7 +69,7 @@ impl Device {
             _ => precision,
         };
         let chosen = Chosen { number: self.number()?, precision };
-        card::open(chosen).with_context(|| format!("--device cuda:{}", chosen.number))
+        card::open(chosen, warn).with_context(|| format!("--device cuda:{}", chosen.number))
     }
 
     /// Which card.
@@ -79,7 +89,7 @@ impl Device {
             name => name,
         };
         let chosen = Chosen { number: self.number()?, precision: self.precision() };
-        match (card::open(chosen), name) {
+        match (card::open(chosen, warn), name) {
             (Ok(cuda), _) => Ok(Some(cuda)),
             (Err(error), Some(name)) => Err(error).with_context(|| format!("--device {name}")),
             (Err(error), None) => {
@@ -106,8 +116,9 @@ impl Device {
         Ok(engine)
     }
 
+    /// What products are computed in on a card.
     #[cfg(feature = "cuda")]
-    fn precision(self) -> Precision {
+    pub(crate) fn precision(self) -> Precision {
         match self.precision {
             Some(PrecisionName::F32) => Precision::F32,
             Some(PrecisionName::Tf32) => Precision::Tf32,
@@ -115,6 +126,12 @@ impl Device {
             Some(PrecisionName::Bf16) => Precision::Bf16,
         }
     }
+}
+
+/// Says what goes on otherwise than it should.
+#[cfg(feature = "cuda")]
+fn warn(text: &str) {
+    eprintln!("var: {text}");
 }
 
 /// The card of this process: `LOCAL_RANK`, as launchers set it, or the first.

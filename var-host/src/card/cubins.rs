@@ -4,7 +4,7 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-use var_kernel::cuda::Cubins;
+use var_kernel::cuda::{Compiler, Cubins, cubins};
 
 use crate::atomic_file::AtomicFile;
 
@@ -34,18 +34,25 @@ impl Folder {
 }
 
 impl Cubins for Folder {
+    fn versions(&self, name: &str) -> Vec<Compiler> {
+        let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
+        let files = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        files.filter_map(|file| cubins::compiler_of(&file, name)).collect()
+    }
+
     /// None if it is not there, or damaged: the driver trusts what it is given.
-    fn load(&self, key: &str) -> Option<Vec<u8>> {
-        let mut bytes = fs::read(self.0.join(key)).ok()?;
+    fn load(&self, name: &str, by: Compiler) -> Option<Vec<u8>> {
+        let mut bytes = fs::read(self.0.join(cubins::file_name(name, by))).ok()?;
         let end = bytes.len().checked_sub(SUM)?;
         let sum = bytes.split_off(end);
         (sum == sum_of(&bytes)).then_some(bytes)
     }
 
-    fn store(&self, key: &str, cubin: &[u8]) {
+    fn store(&self, name: &str, by: Compiler, cubin: &[u8]) {
         let write = || {
             fs::create_dir_all(&self.0).ok()?;
-            let mut file = AtomicFile::create(self.0.join(key), true).ok()?;
+            let path = self.0.join(cubins::file_name(name, by));
+            let mut file = AtomicFile::create(path, true).ok()?;
             std::io::Write::write_all(&mut file, cubin).ok()?;
             std::io::Write::write_all(&mut file, &sum_of(cubin)).ok()?;
             file.commit().ok()
@@ -69,15 +76,21 @@ mod tests {
     fn what_was_stored_is_found_again_unless_damaged() {
         let folder = tempfile::tempdir().unwrap();
         let cubins = Folder::new(folder.path().join("deep/er"));
-        assert_eq!(cubins.load("a.cubin"), None);
-        cubins.store("a.cubin", b"machine code");
-        assert_eq!(cubins.load("a.cubin").unwrap(), b"machine code");
-        let path = folder.path().join("deep/er/a.cubin");
+        let (old, new) = ((13, 0), (13, 5));
+        assert_eq!((cubins.versions("a"), cubins.load("a", new)), (vec![], None));
+        cubins.store("a", new, b"machine code");
+        cubins.store("a", old, b"older code");
+        cubins.store("ab", new, b"another text's");
+        let mut versions = cubins.versions("a");
+        versions.sort_unstable();
+        assert_eq!(versions, [old, new]);
+        assert_eq!(cubins.load("a", new).unwrap(), b"machine code");
+        let path = folder.path().join("deep/er/a-nvrtc13.5.cubin");
         let mut bytes = fs::read(&path).unwrap();
         bytes[3] ^= 1;
         fs::write(&path, &bytes).unwrap();
-        assert_eq!(cubins.load("a.cubin"), None);
+        assert_eq!(cubins.load("a", new), None);
         fs::write(&path, b"short").unwrap();
-        assert_eq!(cubins.load("a.cubin"), None);
+        assert_eq!(cubins.load("a", new), None);
     }
 }

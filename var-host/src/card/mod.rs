@@ -34,8 +34,8 @@ impl Loaded {
     ///
     /// # Errors
     /// If the card cannot be used, or the weights do not fit its memory or its format.
-    pub fn new(chosen: Chosen, weights: &Weights) -> Result<Self, CardError> {
-        Self::on(open(chosen)?, weights)
+    pub fn new(chosen: Chosen, weights: &Weights, warn: fn(&str)) -> Result<Self, CardError> {
+        Self::on(open(chosen, warn)?, weights)
     }
 
     /// The same on a card at hand.
@@ -91,15 +91,17 @@ pub(crate) fn at_least<'m>(
 
 /// Opens a card; compiled kernels are kept in the user's cache folder.
 ///
-/// `VAR_PRODUCTS=own` in the environment keeps large products from cuBLASLt.
+/// In the environment `VAR_PRODUCTS=own` keeps large products from cuBLASLt, `VAR_GRAPHS=0` asks for every kernel
+/// by itself. `warn` is told, once, that this is so because a graph could not be made.
 ///
 /// # Errors
 /// If the card cannot be used.
-pub fn open(chosen: Chosen) -> Result<Cuda, CudaError> {
+pub fn open(chosen: Chosen, warn: fn(&str)) -> Result<Cuda, CudaError> {
     let Chosen { number, precision } = chosen;
     let folder = cubins::Folder::of_the_user();
     let cubins = folder.map(|folder| Box::new(folder) as Box<dyn var_kernel::cuda::Cubins>);
-    let own = env::var_os("VAR_PRODUCTS").is_some_and(|products| products == "own");
-    let products = if own { Products::Own } else { Products::Library };
-    Cuda::open(Options { number, precision, products, cubins, ..Options::default() })
+    let is = |name, value| env::var_os(name).is_some_and(|has| has == value);
+    let products = if is("VAR_PRODUCTS", "own") { Products::Own } else { Products::Library };
+    let graphs = !is("VAR_GRAPHS", "0");
+    Cuda::open(Options { number, precision, graphs, products, cubins, warn })
 }

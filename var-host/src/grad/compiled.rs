@@ -1,10 +1,15 @@
 //! Every kernel of a gradient, and the optimizer's, compiles for the cards it is for.
 
-use var_kernel::cuda::testing::assert_compiles;
+use var_kernel::cuda::testing::{assert_compiles, assert_tiles_compile};
 
 use super::texts::TEXTS;
 
 #[test]
 fn every_kernel_compiles_for_every_card() {
     assert_compiles(&TEXTS);
+}
+
+#[test]
+fn tiles_fit_a_card_as_often_as_they_say() {
+    assert_tiles_compile(&TEXTS);
 }

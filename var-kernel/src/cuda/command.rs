@@ -140,7 +140,7 @@ mod tests {
     use crate::cuda::text::Text;
 
     static TEXT: Text =
-        Text::new("demo", "KERNEL(256) void one(float* out) {}\nKERNEL(32) void two() {}");
+        Text::new("demo", "KERNEL(256, 2) void one(float* out) {}\nKERNEL(32) void two() {}");
 
     #[test]
     fn names_are_read_off_the_text() {
@@ -153,6 +153,7 @@ mod tests {
             ["one", "two", "three"].map(|name| TEXT.threads(name)),
             [Some(256), Some(32), None]
         );
+        assert_eq!(["one", "two"].map(|name| TEXT.blocks(name)), [Some(2), Some(1)]);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::string::String;
 pub enum CudaError {
     /// There is no NVIDIA driver on this machine.
     NoDriver,
+    /// The driver's library that was found is a stub of the CUDA toolkit, to link with.
+    StubDriver,
     /// The driver is there, but finds no card of this number.
     NoDevice {
         /// The card asked for, counted from 0.
@@ -86,6 +88,10 @@ impl fmt::Display for CudaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDriver => f.write_str("there is no NVIDIA driver on this machine"),
+            Self::StubDriver => f.write_str(
+                "the libcuda that is found is a stub of the CUDA toolkit, to link with: take the folder \
+                 `stubs` out of LD_LIBRARY_PATH",
+            ),
             Self::NoDevice { found: 0, .. } => f.write_str("the NVIDIA driver finds no card"),
             Self::NoDevice { asked, found } => {
                 write!(f, "there is no card number {asked}: the driver finds {found}, counted from 0")

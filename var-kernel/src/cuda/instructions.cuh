@@ -8,7 +8,8 @@ typedef unsigned long long u64;
 typedef long long i64;
 
 // A kernel of blocks of at most THREADS threads.
-#define KERNEL(THREADS) extern "C" __global__ __launch_bounds__(THREADS)
+// KERNEL(threads of a block at most, blocks that a multiprocessor must hold at once: 1 where none are named)
+#define KERNEL(...) extern "C" __global__ __launch_bounds__(__VA_ARGS__)
 
 // The shared memory a launch asks for.
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]

@@ -10,6 +10,7 @@
 //! | [`group`] | cards of several processes that add up their numbers |
 //! | [`mod@error`] | what can go wrong |
 //! | `text`, `command`, `queue` | kernels as text, orders to the card, their way there |
+//! | [`cubins`] | compiled kernels, kept |
 //! | `contents`, `operands` | in which format the numbers of each run are; how others get another |
 //! | `scratch` | memory between two kernels |
 //! | [`library`] | matrix products by NVIDIA's library |
@@ -28,6 +29,7 @@
 
 pub(crate) mod command;
 mod contents;
+pub mod cubins;
 pub(crate) mod driver;
 pub mod element;
 pub mod error;
@@ -48,7 +50,8 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 pub use command::Launch;
-pub use driver::{Card, Cubins, Identity, Mark};
+pub use cubins::{Compiler, Cubins};
+pub use driver::{Card, Identity, Mark};
 pub use element::{Element, Precision};
 pub use error::CudaError;
 pub use group::Group;
@@ -85,12 +88,14 @@ pub struct Options {
     pub products: Products,
     /// Compiled kernels kept from one run to the next, if any.
     pub cubins: Option<Box<dyn Cubins>>,
+    /// Told, once, that work goes on without graphs because one could not be made.
+    pub warn: fn(&str),
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (precision, products) = (Precision::F32, Products::Library);
-        Self { number: 0, precision, graphs: true, products, cubins: None }
+        Self { number: 0, precision, graphs: true, products, cubins: None, warn: |_| () }
     }
 }
 
@@ -111,9 +116,9 @@ impl Cuda {
     /// # Errors
     /// If there is no driver or no such card, one of them is too old, or the card is out of memory.
     pub fn open(options: Options) -> Result<Self, CudaError> {
-        let Options { number, precision, graphs, products, cubins } = options;
+        let Options { number, precision, graphs, products, cubins, warn } = options;
         let driver = Nvidia::open(number, precision, products, cubins)?;
-        Self::on(Arc::new(driver), precision, graphs)
+        Self::warning(Arc::new(driver), precision, graphs, warn)
     }
 
     /// A card emulated on the processor, kernels compiled by g++, the library as plain loops: for tests.
@@ -135,7 +140,16 @@ impl Cuda {
         precision: Precision,
         graphs: bool,
     ) -> Result<Self, CudaError> {
-        let queue = RefCell::new(Queue::new(Arc::clone(&driver), graphs)?);
+        Self::warning(driver, precision, graphs, |_| ())
+    }
+
+    fn warning(
+        driver: Arc<dyn Driver>,
+        precision: Precision,
+        graphs: bool,
+        warn: fn(&str),
+    ) -> Result<Self, CudaError> {
+        let queue = RefCell::new(Queue::new(Arc::clone(&driver), graphs, warn)?);
         let (contents, scratch) = (RefCell::default(), RefCell::default());
         Ok(Self { driver, precision, contents, queue, scratch, kept: RefCell::default() })
     }

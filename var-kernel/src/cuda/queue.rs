@@ -32,8 +32,10 @@ pub(super) struct Queue {
     /// First, so that graphs go before the driver they belong to.
     seen: Vec<Seen>,
     driver: Arc<dyn Driver>,
-    /// Whether sections become graphs.
+    /// Whether sections become graphs; not after the first that could not.
     graphs: bool,
+    /// Told of that.
+    warn: fn(&str),
     mailbox: Memory,
     /// Where the next mail goes when no section is noted.
     next_mail: usize,
@@ -60,11 +62,16 @@ struct Seen {
 }
 
 impl Queue {
-    pub(super) fn new(driver: Arc<dyn Driver>, graphs: bool) -> Result<Self, CudaError> {
+    pub(super) fn new(
+        driver: Arc<dyn Driver>,
+        graphs: bool,
+        warn: fn(&str),
+    ) -> Result<Self, CudaError> {
         let mailbox = Memory::new(Arc::clone(&driver), MAILBOX)?;
         Ok(Self {
             driver,
             graphs,
+            warn,
             mailbox,
             next_mail: 0,
             section: None,
@@ -174,14 +181,23 @@ impl Queue {
                 // SAFETY: as in `ask`; memory whose address is in a graph may be freed, but then the
                 // graph is found only for commands that name memory allocated anew at that place.
                 let graph = unsafe {
-                    self.driver.capture(&seen.commands, self.mailbox.address(), mail.len())?
+                    self.driver.capture(&seen.commands, self.mailbox.address(), mail.len())
                 };
-                seen.graph = Some(graph);
+                match graph {
+                    Ok(graph) => seen.graph = Some(graph),
+                    // A fault of the card itself shows again with the first command.
+                    Err(error) => {
+                        self.graphs = false;
+                        (self.warn)(&std::format!(
+                            "the card is asked kernel by kernel, which takes longer: a graph of \
+                             them cannot be made: {error}"
+                        ));
+                    }
+                }
             }
-            return match &mut seen.graph {
-                Some(graph) => graph.launch(&mail),
-                None => Ok(()),
-            };
+            if let Some(graph) = &mut seen.graph {
+                return graph.launch(&mail);
+            }
         }
         if !mail.is_empty() {
             self.driver.upload(self.mailbox.address(), &mail)?;
@@ -190,7 +206,9 @@ impl Queue {
             // SAFETY: as in `ask`.
             unsafe { self.driver.issue(command)? };
         }
-        if commands.len() >= FEWEST_COMMANDS {
+        if !self.graphs {
+            self.seen.clear();
+        } else if commands.len() >= FEWEST_COMMANDS {
             if self.seen.len() == MOST_GRAPHS {
                 let oldest = self.seen.iter().enumerate().min_by_key(|(_, seen)| seen.used);
                 let oldest = oldest.map_or(0, |(number, _)| number);

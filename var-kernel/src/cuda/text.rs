@@ -69,6 +69,12 @@ impl Text {
         self.shared.contains(&PRODUCT)
     }
 
+    /// Whether it has attention by tensor cores.
+    #[cfg(any(test, feature = "emulator"))]
+    pub(crate) fn has_attention(&self) -> bool {
+        self.kernels.contains("attention_64")
+    }
+
     /// Whether it has numbers of 16 bits, whose format it is compiled for.
     pub(crate) fn has_shorts(&self) -> bool {
         let mut parts = self.shared.iter().chain([&self.kernels]);
@@ -104,15 +110,26 @@ impl Text {
     /// The most threads of a block of the kernel `name`, as the text says.
     #[cfg(any(test, feature = "emulator"))]
     pub(crate) fn threads(&self, name: &str) -> Option<u32> {
-        let start = self.kernels.find(&std::format!(") void {name}("))?;
-        let (_, most) = self.kernels[..start].rsplit_once("KERNEL(")?;
-        match most {
+        match self.bounds(name)?.split(", ").next()? {
             "THREADS" => {
                 let (_, rest) = self.kernels.split_once("#define THREADS ")?;
                 rest.split_whitespace().next()?.parse().ok()
             }
             number => number.parse().ok(),
         }
+    }
+
+    /// How many blocks of the kernel `name` a multiprocessor must hold at once, as the text says.
+    #[cfg(any(test, feature = "emulator"))]
+    pub(crate) fn blocks(&self, name: &str) -> Option<u32> {
+        self.bounds(name)?.split(", ").nth(1).map_or(Some(1), |number| number.parse().ok())
+    }
+
+    /// What `KERNEL` is given for the kernel `name`.
+    #[cfg(any(test, feature = "emulator"))]
+    fn bounds(&self, name: &str) -> Option<&'static str> {
+        let start = self.kernels.find(&std::format!(") void {name}("))?;
+        Some(self.kernels[..start].rsplit_once("KERNEL(")?.1)
     }
 }
 

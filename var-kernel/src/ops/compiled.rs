@@ -4,7 +4,7 @@ use std::format;
 
 use super::TEXTS;
 use crate::cuda::driver::compile;
-use crate::cuda::testing::{assert_compiles, has_nvrtc};
+use crate::cuda::testing::{assert_compiles, assert_tiles_compile, has_nvrtc};
 use crate::cuda::text::Text;
 use crate::cuda::{CudaError, FORMATS, PICTURES, Precision, peak};
 
@@ -12,6 +12,11 @@ use crate::cuda::{CudaError, FORMATS, PICTURES, Precision, peak};
 fn every_kernel_compiles_for_every_card() {
     assert_compiles(&TEXTS);
     assert_compiles(&[&FORMATS, &PICTURES, &peak::TEXT]);
+}
+
+#[test]
+fn tiles_fit_a_card_as_often_as_they_say() {
+    assert_tiles_compile(&TEXTS);
 }
 
 /// Linear layers and convolutions have another text for TF32, all else the one for `f32`.

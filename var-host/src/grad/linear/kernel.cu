@@ -62,7 +62,7 @@ KERNEL(256) void dx_128(SINGLE_PARAMETERS) { dx_single<128>(SINGLE_ARGUMENTS); }
 KERNEL(256) void dx_64(SINGLE_PARAMETERS) { dx_single<64>(SINGLE_ARGUMENTS); }
 KERNEL(256) void dweight_128(SINGLE_PARAMETERS) { dweight_single<128>(SINGLE_ARGUMENTS); }
 KERNEL(256) void dweight_64(SINGLE_PARAMETERS) { dweight_single<64>(SINGLE_ARGUMENTS); }
-KERNEL(256) void dx_short_128(SHORT_PARAMETERS) { dx_short<128, 64, 32, 3>(SHORT_ARGUMENTS); }
+KERNEL(256, 2) void dx_short_128(SHORT_PARAMETERS) { dx_short<128, 64, 32, 3>(SHORT_ARGUMENTS); }
 KERNEL(256) void dx_short_64(SHORT_PARAMETERS) { dx_short<64, 32, 16, 4>(SHORT_ARGUMENTS); }
-KERNEL(256) void dweight_short_128(SHORT_PARAMETERS) { dweight_short<128, 64, 32, 3>(SHORT_ARGUMENTS); }
+KERNEL(256, 2) void dweight_short_128(SHORT_PARAMETERS) { dweight_short<128, 64, 32, 3>(SHORT_ARGUMENTS); }
 KERNEL(256) void dweight_short_64(SHORT_PARAMETERS) { dweight_short<64, 32, 16, 4>(SHORT_ARGUMENTS); }

@@ -111,7 +111,9 @@ pub fn fit<H: Home>(
     let of_epoch = iterations_of_epoch(run.training.items(), recipe.batch, ranks)?;
     let checkpoints = Checkpoints::new(run.folder, run.keep);
     let progress = resume(trainer, &home.device(engine.cpu()), &checkpoints, ranks, observer)?;
-    trainer.join(&home.device(engine.cpu()), ranks)?;
+    if let Some(warning) = trainer.join(&home.device(engine.cpu()), ranks)? {
+        observer.warn(warning);
+    }
     let mut fit = Fit {
         outputs: match ranks.rank() {
             0 => Some(Outputs::open(run, checkpoints, progress.iterations)?),

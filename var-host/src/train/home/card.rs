@@ -109,6 +109,13 @@ impl Home for OnCard {
         Ok(Some(Group::join(cuda, &identity, rank, size)?))
     }
 
+    fn over_host(group: &Option<Group>, ranks: &dyn Ranks) -> Option<&'static str> {
+        (ranks.size() > 1 && group.is_none()).then_some(
+            "gradients are added up over the host, which takes longer: NCCL (libnccl.so.2) is not where each \
+             rank runs; put its folder into LD_LIBRARY_PATH",
+        )
+    }
+
     fn sum(
         cuda: &Cuda,
         group: &mut Option<Group>,

@@ -96,6 +96,12 @@ pub trait Home: 'static {
     /// If another rank cannot be reached, or the devices cannot.
     fn group(d: &Self::Device<'_>, ranks: &dyn Ranks) -> Result<Self::Group, TrainError>;
 
+    /// Why sums go over the host though the devices could reach each other, if so.
+    fn over_host(group: &Self::Group, ranks: &dyn Ranks) -> Option<&'static str> {
+        let _ = (group, ranks);
+        None
+    }
+
     /// Adds up the numbers of all ranks: over `group` where the devices reach each other, else over the
     /// host.
     ///

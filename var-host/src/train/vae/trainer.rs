@@ -139,13 +139,18 @@ impl<H: Home> Trainer<H> {
         })
     }
 
-    /// Lets the devices of all ranks find each other, before the first step.
+    /// Lets the devices of all ranks find each other, before the first step; returns what to warn of if they
+    /// could but do not.
     ///
     /// # Errors
     /// If another rank cannot be reached.
-    pub fn join(&mut self, d: &H::Device<'_>, ranks: &dyn Ranks) -> Result<(), TrainError> {
+    pub fn join(
+        &mut self,
+        d: &H::Device<'_>,
+        ranks: &dyn Ranks,
+    ) -> Result<Option<&'static str>, TrainError> {
         self.group = H::group(d, ranks)?;
-        Ok(())
+        Ok(H::over_host(&self.group, ranks))
     }
 
     /// Floats of a picture.

@@ -30,6 +30,23 @@ pub(crate) fn version() -> Option<(i32, i32)> {
     Some((major, minor))
 }
 
+/// Under which name a text's machine code is kept, beside the compiler's version: the text, products'
+/// precision and the card decide about it.
+pub(crate) fn name(
+    text: &'static Text,
+    precision: Precision,
+    (major, minor): (u32, u32),
+) -> String {
+    // FNV-1a, 64 bits.
+    let hash = text
+        .whole(INSTRUCTIONS, precision)
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    std::format!("{}-sm_{major}{minor}-{hash:016x}", text.name)
+}
+
 /// The machine code of `text` for products in `precision`, for compute capability `capability`.
 pub(crate) fn cubin(
     text: &'static Text,

@@ -10,7 +10,6 @@ pub(crate) mod recording;
 
 use std::boxed::Box;
 use std::string::String;
-use std::vec::Vec;
 
 use super::command::Command;
 use super::error::CudaError;
@@ -131,13 +130,4 @@ pub struct Card {
     pub multiprocessors: u32,
     /// The most shared memory of a block, in bytes.
     pub shared: u32,
-}
-
-/// Compiled kernels kept from one run to the next.
-pub trait Cubins: Send + Sync {
-    /// What was stored under `key`.
-    fn load(&self, key: &str) -> Option<Vec<u8>>;
-
-    /// Stores under `key`; what cannot be stored is compiled again next time.
-    fn store(&self, key: &str, cubin: &[u8]);
 }

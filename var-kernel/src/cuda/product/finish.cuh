@@ -53,7 +53,9 @@ __device__ __forceinline__ auto row_at(Out out, u32 place, u32) { return out.row
 
 // Whether each row of a product begins where two numbers can be stored together.
 template <class Number>
-__device__ __forceinline__ bool in_pairs(Number*, u32 columns) { return columns % 2 == 0; }
+__device__ __forceinline__ bool in_pairs(Number* out, u32 columns) {
+    return columns % 2 == 0 && (u64)out % (2 * sizeof(Number)) == 0;
+}
 template <class Out>
 __device__ __forceinline__ bool in_pairs(Out out, u32) { return out.in_pairs(); }
 

@@ -17,8 +17,17 @@ const CAPABILITIES: [(u32, u32); 2] = [(8, 0), (9, 0)];
 /// Bytes that a thread may have too many for its registers: a few cost nothing that shows.
 const MOST_SPILLED: u32 = 32;
 
-/// Registers a multiprocessor has.
+/// Registers a multiprocessor has, and of how many a thread's are a multiple.
 const REGISTERS: u32 = 65_536;
+const REGISTERS_TOGETHER: u32 = 8;
+
+/// Bytes of shared memory that a multiprocessor has.
+pub(crate) fn shared_of((major, _): (u32, u32)) -> u32 {
+    if major >= 9 { 228 << 10 } else { 164 << 10 }
+}
+
+/// Bytes of shared memory that a block takes beside its own.
+pub(crate) const SHARED_OF_BLOCK: u32 = 1 << 10;
 
 /// Whether NVRTC is here.
 ///
@@ -40,31 +49,61 @@ pub(crate) fn has_nvrtc() -> bool {
 /// # Panics
 /// If one does not.
 pub fn assert_compiles(texts: &[&'static Text]) {
+    let mut jobs = Vec::new();
+    for text in texts {
+        for precision in precisions(text) {
+            jobs.extend(CAPABILITIES.map(|capability| (*text, precision, capability)));
+        }
+    }
+    assert_jobs_compile(&jobs);
+}
+
+/// Fails unless the kernels of `texts` that tile products, and those for tensor cores' attention, compile in half
+/// precision for the card it is tuned for: compilers differ in the registers these take.
+///
+/// # Panics
+/// If one does not.
+pub fn assert_tiles_compile(texts: &[&'static Text]) {
+    let tiles = texts.iter().filter(|text| text.multiplies_singles() || text.has_attention());
+    let jobs: Vec<Job> = tiles.map(|text| (*text, Precision::F16, CAPABILITIES[1])).collect();
+    assert_jobs_compile(&jobs);
+}
+
+/// The precisions in which a text is another.
+pub(crate) fn precisions(text: &Text) -> impl Iterator<Item = Precision> + use<> {
+    [
+        (Precision::F16, true),
+        (Precision::Bf16, text.has_shorts()),
+        (Precision::Tf32, text.multiplies_singles()),
+    ]
+    .into_iter()
+    .filter_map(|(precision, has_its_own)| has_its_own.then_some(precision))
+}
+
+/// A text to compile.
+type Job = (&'static Text, Precision, (u32, u32));
+
+fn assert_jobs_compile(jobs: &[Job]) {
     if !has_nvrtc() {
         return;
     }
-    let mut jobs = Vec::new();
-    for text in texts {
-        for (precision, has_its_own) in [
-            (Precision::F16, true),
-            (Precision::Bf16, text.has_shorts()),
-            (Precision::Tf32, text.multiplies_singles()),
-        ] {
-            if has_its_own {
-                jobs.extend(CAPABILITIES.map(|capability| (*text, precision, capability)));
-            }
-        }
+    if let Some((major, minor)) = compile::version() {
+        println!("NVRTC {major}.{minor}");
     }
-    // A minute for each large text: all cores help.
+    on_all_cores(jobs, |(text, precision, capability)| {
+        match compile::cubin_and_report(text, *precision, *capability) {
+            Ok((_, said)) => report(text, *precision, *capability, &said),
+            Err(error) => panic!("{precision} {capability:?}: {error}"),
+        }
+    });
+}
+
+/// Does each of `jobs`, on all cores: a large text takes a minute.
+fn on_all_cores<T: Sync>(jobs: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     let work = || {
-        while let Some((text, precision, capability)) =
-            jobs.get(next.fetch_add(1, Ordering::Relaxed))
-        {
-            match compile::cubin_and_report(text, *precision, *capability) {
-                Ok((_, said)) => report(text, *precision, *capability, &said),
-                Err(error) => panic!("{precision} {capability:?}: {error}"),
-            }
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(job);
         }
     };
     thread::scope(|scope| {
@@ -74,8 +113,8 @@ pub fn assert_compiles(texts: &[&'static Text]) {
     });
 }
 
-/// Prints each kernel's registers and stack; fails if one spills more than a few bytes, or a block of it has
-/// not the registers.
+/// Prints each kernel's registers and stack; fails if one spills more than a few bytes, or a multiprocessor has
+/// not the registers or the shared memory for as many blocks of it as its text says.
 fn report(text: &'static Text, precision: Precision, (major, minor): (u32, u32), said: &str) {
     let (mut kernel, mut frame, mut seen) = ("", "", Vec::new());
     for line in said.lines() {
@@ -90,7 +129,19 @@ fn report(text: &'static Text, precision: Precision, (major, minor): (u32, u32),
             let registers: u32 =
                 used.split(' ').next().and_then(|n| n.parse().ok()).expect("a count");
             let threads = text.threads(kernel).expect("the kernel says its threads");
-            assert!(registers * threads <= REGISTERS, "{kernel}: {registers} × {threads}");
+            let blocks = text.blocks(kernel).expect("the kernel says its blocks");
+            let of_block = registers.next_multiple_of(REGISTERS_TOGETHER) * threads;
+            assert!(
+                blocks * of_block <= REGISTERS,
+                "{kernel} on sm_{major}{minor}: {blocks} blocks of {threads} threads of {registers} registers"
+            );
+            let shared =
+                used.split(" bytes smem").next().and_then(|before| before.rsplit(' ').next());
+            let shared: u32 = shared.and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
+            assert!(
+                blocks * (shared + SHARED_OF_BLOCK) <= shared_of((major, minor)),
+                "{kernel} on sm_{major}{minor}: {blocks} blocks of {shared} bytes of shared memory"
+            );
             println!("sm_{major}{minor} {precision} {kernel}: {used}; {frame}");
             seen.push(kernel);
         }

@@ -8,19 +8,23 @@ mod compiled;
 use core::cell::RefCell;
 use std::boxed::Box;
 use std::collections::HashMap;
+use std::path::Path;
 use std::rc::Rc;
 use std::string::String;
 use std::sync::{Arc, Mutex};
 use std::vec;
 use std::vec::Vec;
-use std::{env, eprintln};
+use std::{env, eprintln, fs};
 
 pub use super::driver::recording::{Launched, Recording};
-pub use compiled::assert_compiles;
 #[cfg(test)]
 pub(crate) use compiled::has_nvrtc;
+pub(crate) use compiled::{SHARED_OF_BLOCK, shared_of};
+pub use compiled::{assert_compiles, assert_tiles_compile};
 
-use super::{Cubins, Cuda, CudaError, Matrix, Memory, Options, Precision, Products, Remote};
+use super::{
+    Compiler, Cubins, Cuda, CudaError, Matrix, Memory, Options, Precision, Products, Remote, cubins,
+};
 use crate::cpu;
 use crate::memory::{Device, Floats};
 
@@ -158,18 +162,37 @@ pub fn required(name: &str, card: Result<Cuda, CudaError>) -> Option<Cuda> {
     }
 }
 
-/// Kernels compiled once for all tests.
+/// Kernels compiled once for all tests; before that, those of the folder `$VAR_CUBINS`.
 struct InMemory;
 
 static COMPILED: Mutex<Option<HashMap<String, Vec<u8>>>> = Mutex::new(None);
 
+/// Bytes of the sum at the end of a file of that folder.
+const SUM: usize = 8;
+
 impl Cubins for InMemory {
-    fn load(&self, key: &str) -> Option<Vec<u8>> {
-        COMPILED.lock().unwrap().as_ref()?.get(key).cloned()
+    fn versions(&self, name: &str) -> Vec<Compiler> {
+        let compiled = COMPILED.lock().unwrap();
+        let of_memory = compiled.iter().flat_map(HashMap::keys).cloned();
+        let entries = env::var_os("VAR_CUBINS").and_then(|folder| fs::read_dir(folder).ok());
+        let of_folder = entries.into_iter().flatten();
+        let of_folder = of_folder.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        of_memory.chain(of_folder).filter_map(|file| cubins::compiler_of(&file, name)).collect()
     }
 
-    fn store(&self, key: &str, cubin: &[u8]) {
+    fn load(&self, name: &str, by: Compiler) -> Option<Vec<u8>> {
+        let file = cubins::file_name(name, by);
+        if let Some(cubin) = COMPILED.lock().unwrap().as_ref().and_then(|kept| kept.get(&file)) {
+            return Some(cubin.clone());
+        }
+        let mut bytes = fs::read(Path::new(&env::var_os("VAR_CUBINS")?).join(file)).ok()?;
+        bytes.truncate(bytes.len().checked_sub(SUM)?);
+        Some(bytes)
+    }
+
+    fn store(&self, name: &str, by: Compiler, cubin: &[u8]) {
         let mut compiled = COMPILED.lock().unwrap();
-        let _ = compiled.get_or_insert_default().insert(key.into(), cubin.to_vec());
+        let _ =
+            compiled.get_or_insert_default().insert(cubins::file_name(name, by), cubin.to_vec());
     }
 }

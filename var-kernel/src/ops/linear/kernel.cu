@@ -38,12 +38,12 @@ __device__ __forceinline__ void linear_short(
 }
 
 // Large tiles, singles out and shorts out.
-KERNEL(256) void linear_short_128x128(
+KERNEL(256, 2) void linear_short_128x128(
     float* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
     linear_short<128, 128, 64, 32, 3>(out, x, weight, FINISH, rows, inner, outer);
 }
 
-KERNEL(256) void linear_short_128x128_to_short(
+KERNEL(256, 2) void linear_short_128x128_to_short(
     Short* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
     linear_short<128, 128, 64, 32, 3>(out, x, weight, FINISH, rows, inner, outer);
 }

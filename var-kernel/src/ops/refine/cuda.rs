@@ -13,7 +13,10 @@ const REFINE: Kernel = Kernel::new(&TEXT, "refine");
 /// Neighbouring cells that a thread makes.
 const CELLS: usize = 2;
 
-/// Bytes of shared memory of a block: three rows of enlarged codes with a border, and of each of their
+/// Bytes of shared memory that the text declares, rounded up.
+const DECLARED: usize = 256;
+
+/// Bytes of dynamic shared memory of a block: three rows of enlarged codes with a border, and of each of their
 /// columns four cells and weights.
 fn shared(d: Dims) -> usize {
     let columns = d.to.next_multiple_of(CELLS) + 2;
@@ -23,7 +26,7 @@ fn shared(d: Dims) -> usize {
 impl Cuda {
     /// Whether a block's rows fit its shared memory.
     fn refines_at_once(&self, d: Dims) -> bool {
-        shared(d) <= self.card().shared as usize
+        shared(d) + DECLARED <= self.card().shared as usize
     }
 }
 

@@ -162,7 +162,9 @@ pub fn fit<'c, H: Home>(
         0 => Some(Outputs::open(run.folder, checkpoints, progress.iterations)?),
         _ => None,
     };
-    trainer.join(device, ranks)?;
+    if let Some(warning) = trainer.join(device, ranks)? {
+        observer.warn(warning);
+    }
     let begun = Instant::now();
     let (shown, images) = (None, 0);
     let mut fit = Fit {

@@ -28,7 +28,7 @@ typedef long long i64;
 #define __shared__ static
 #define __align__(n) __attribute__((aligned(n)))
 #define __launch_bounds__(...)
-#define KERNEL(THREADS) static
+#define KERNEL(...) static
 #define DYNAMIC_SHARED(name) unsigned char* name = machine::shared
 
 struct alignas(8) float2 { float x, y; };

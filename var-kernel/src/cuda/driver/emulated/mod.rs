@@ -28,6 +28,7 @@ use crate::cuda::command::{Command, Launch};
 use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
 use crate::cuda::library::{Products, Shape};
+use crate::cuda::testing::{SHARED_OF_BLOCK, shared_of};
 use crate::cuda::text::{Kernel, Text};
 
 /// CUDA's builtins and the kernels' instructions on the processor.
@@ -135,6 +136,13 @@ impl Emulated {
             self.launches.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         if launch.shared > self.card.shared {
             return Err(refused(std::format!("{} bytes of shared memory", launch.shared)));
+        }
+        let blocks = launch.kernel.text.blocks(name).unwrap_or(1);
+        if blocks * (launch.shared + SHARED_OF_BLOCK) > shared_of(self.card.capability) {
+            let shared = launch.shared;
+            return Err(refused(std::format!(
+                "{blocks} blocks with {shared} bytes of shared memory"
+            )));
         }
         if let Some(most) = launch.kernel.text.threads(name)
             && launch.threads > most

@@ -62,16 +62,30 @@ impl NvidiaGraph {
         })();
         // SAFETY: the capture began above; it must end whatever happened in between.
         let graph = unsafe { result::stream::end_capture(card.stream) };
-        noted?;
+        if let Err(error) = noted {
+            if let Ok(graph) = graph
+                && !graph.is_null()
+            {
+                // SAFETY: the graph is valid, and not wanted: a command is missing.
+                let _ = unsafe { result::graph::destroy(graph) };
+            }
+            return Err(error);
+        }
         let graph = graph.map_err(call(noting))?;
         // SAFETY: the graph is valid, and no longer wanted once it is instantiated.
         let executable = unsafe {
             let executable = result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0));
-            result::graph::destroy(graph).map_err(call(making))?;
+            let _ = result::graph::destroy(graph);
             executable.map_err(call(making))?
         };
-        let event = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)
-            .map_err(call(making))?;
+        let event = match result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING) {
+            Ok(event) => event,
+            Err(error) => {
+                // SAFETY: it was made above, and is not wanted without its event.
+                let _ = unsafe { result::graph::exec_destroy(executable) };
+                return Err(call(making)(error));
+            }
+        };
         let (context, stream) = (card.context, card.stream);
         Ok(Box::new(Self { executable, envelope, event, under_way: false, context, stream }))
     }

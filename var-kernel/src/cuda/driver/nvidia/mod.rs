@@ -2,10 +2,14 @@
 #![allow(unsafe_code)]
 
 mod cublaslt;
+#[cfg(test)]
+mod fakes;
 mod graph;
 mod modules;
 pub(crate) mod nccl;
 mod open;
+#[cfg(test)]
+mod tests;
 
 use core::ffi::{c_int, c_void};
 use core::ptr;
@@ -20,14 +24,15 @@ use cudarc::driver::sys;
 
 use self::cublaslt::Library;
 use self::graph::{Envelope, NvidiaGraph};
-use super::{Card, Cubins, Driver, Graph, Group, Identity, Mark};
+use super::{Card, Driver, Graph, Group, Identity, Mark};
 use crate::cuda::command::{Command, Launch};
+use crate::cuda::cubins::Cubins;
 use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
 use crate::cuda::library::{Products, Shape};
 use crate::cuda::text::Kernel;
 
-/// Dynamic shared memory that a block may have without being asked for.
+/// Shared memory, declared and dynamic together, that a block may have without a function's attribute.
 const USUAL_SHARED: u32 = 48 << 10;
 
 /// A card under an NVIDIA driver.
@@ -48,9 +53,17 @@ pub(crate) struct Nvidia {
 #[derive(Default)]
 struct Loaded {
     modules: HashMap<&'static str, sys::CUmodule>,
-    functions: HashMap<(&'static str, &'static str), sys::CUfunction>,
+    functions: HashMap<(&'static str, &'static str), Function>,
     events: Vec<sys::CUevent>,
     last: &'static str,
+}
+
+/// A kernel's function.
+#[derive(Clone, Copy)]
+struct Function {
+    handle: sys::CUfunction,
+    /// Bytes of dynamic shared memory that a launch may have.
+    allowed: u32,
 }
 
 // SAFETY: handles of the driver may be used from any thread that has made the context its own, which
@@ -88,18 +101,16 @@ impl Nvidia {
         let function = self.function(launch.kernel)?;
         let name = launch.kernel.name;
         let refused = |error| CudaError::Launch { kernel: name, reason: reason(error) };
-        if launch.shared > USUAL_SHARED {
+        if launch.shared > function.allowed {
             let attribute =
                 sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            let (handle, shared) = (function.handle, launch.shared as c_int);
             // SAFETY: the function is loaded.
-            unsafe {
-                result::function::set_function_attribute(
-                    function,
-                    attribute,
-                    launch.shared as c_int,
-                )
-            }
-            .map_err(refused)?;
+            unsafe { result::function::set_function_attribute(handle, attribute, shared) }
+                .map_err(refused)?;
+            let key = (launch.kernel.text.name, name);
+            let allowed = Function { allowed: launch.shared, ..function };
+            let _ = self.loaded().functions.insert(key, allowed);
         }
         self.loaded().last = name;
         let mut arguments: Vec<*mut c_void> = launch
@@ -113,7 +124,7 @@ impl Nvidia {
         // the caller of `Driver::issue`.
         unsafe {
             result::launch_kernel(
-                function,
+                function.handle,
                 (x, y, z),
                 (launch.threads, 1, 1),
                 launch.shared,
@@ -274,7 +285,8 @@ impl Driver for Nvidia {
 impl Drop for Nvidia {
     fn drop(&mut self) {
         if self.wait().is_err() {
-            // The card is lost: its handles are no longer valid.
+            // The card is lost: its handles are no longer valid, and the library would use its own of them.
+            core::mem::forget(self.library.take());
             return;
         }
         drop(self.library.take());

@@ -1,8 +1,12 @@
 //! Sums over several cards by NCCL, in a stream beside the card's own.
+//!
+//! The library is opened here: `cudarc` does not try its soname, the only name that the wheel and the
+//! distributions' run-time packages install.
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr;
 use std::string::String;
+use std::sync::OnceLock;
 
 use cudarc::driver::result;
 use cudarc::driver::sys;
@@ -12,25 +16,68 @@ use super::{Nvidia, call};
 use crate::cuda::driver::{Group, Identity};
 use crate::cuda::error::CudaError;
 
+/// File names of the library: its soname, then the link that development packages add.
+const NAMES: [&str; 2] = ["libnccl.so.2", "libnccl.so"];
+
+/// Declares the table of the functions in use.
+macro_rules! functions {
+    ($($field:ident: $name:literal ($($argument:ty),*) -> $out:ty;)*) => {
+        /// The library's functions.
+        struct Library {
+            $($field: unsafe extern "C" fn($($argument),*) -> $out,)*
+        }
+
+        impl Library {
+            /// The functions of an open library; none if it lacks one.
+            fn of(library: &libloading::Library) -> Option<Self> {
+                // SAFETY: the types are those of the library's header.
+                unsafe { Some(Self { $($field: *library.get($name).ok()?,)* }) }
+            }
+        }
+    };
+}
+
+functions! {
+    get_unique_id: c"ncclGetUniqueId"(*mut nccl::ncclUniqueId) -> nccl::ncclResult_t;
+    comm_init_rank: c"ncclCommInitRank"(*mut nccl::ncclComm_t, c_int, nccl::ncclUniqueId, c_int) -> nccl::ncclResult_t;
+    all_reduce: c"ncclAllReduce"(*const c_void, *mut c_void, usize, nccl::ncclDataType_t, nccl::ncclRedOp_t, nccl::ncclComm_t, sys::CUstream) -> nccl::ncclResult_t;
+    comm_get_async_error: c"ncclCommGetAsyncError"(nccl::ncclComm_t, *mut nccl::ncclResult_t) -> nccl::ncclResult_t;
+    comm_destroy: c"ncclCommDestroy"(nccl::ncclComm_t) -> nccl::ncclResult_t;
+    comm_abort: c"ncclCommAbort"(nccl::ncclComm_t) -> nccl::ncclResult_t;
+    get_error_string: c"ncclGetErrorString"(nccl::ncclResult_t) -> *const c_char;
+}
+
+/// The library, opened once for the process and never closed.
+fn library() -> Option<&'static Library> {
+    static LIBRARY: OnceLock<Option<(libloading::Library, Library)>> = OnceLock::new();
+    let open = || {
+        NAMES.iter().find_map(|name| {
+            // SAFETY: the library's initialization has no conditions.
+            let library = unsafe { libloading::Library::new(*name) }.ok()?;
+            let functions = Library::of(&library)?;
+            Some((library, functions))
+        })
+    };
+    LIBRARY.get_or_init(open).as_ref().map(|(_, functions)| functions)
+}
+
 /// Whether the library is on this machine.
 pub(crate) fn is_present() -> bool {
-    // SAFETY: opens and closes the library, whose initialisation has no conditions.
-    unsafe { nccl::is_culib_present() }
+    library().is_some()
 }
 
 /// What a group is known by, made by one of its members.
 pub(crate) fn identity() -> Result<Identity, CudaError> {
-    if !is_present() {
-        return Err(CudaError::NoNccl);
-    }
+    let library = library().ok_or(CudaError::NoNccl)?;
     let mut identity = nccl::ncclUniqueId { internal: [0; 128] };
-    // SAFETY: the library is there; the place is ours.
-    check("naming a group of cards", unsafe { nccl::ncclGetUniqueId(&mut identity) })?;
+    // SAFETY: the place is ours.
+    check(library, "naming a group of cards", unsafe { (library.get_unique_id)(&mut identity) })?;
     Ok(identity.internal.map(|byte| byte as u8))
 }
 
 /// A member of a group.
 pub(super) struct Member {
+    library: &'static Library,
     communicator: nccl::ncclComm_t,
     context: sys::CUcontext,
     /// The card's.
@@ -55,9 +102,7 @@ impl Member {
         rank: usize,
         size: usize,
     ) -> Result<Self, CudaError> {
-        if !is_present() {
-            return Err(CudaError::NoNccl);
-        }
+        let library = library().ok_or(CudaError::NoNccl)?;
         card.enter()?;
         let identity = nccl::ncclUniqueId { internal: identity.map(|byte| byte as c_char) };
         let making = "making a stream";
@@ -67,11 +112,11 @@ impl Member {
         let (before, after) = (event().map_err(call(making))?, event().map_err(call(making))?);
         let mut communicator = ptr::null_mut();
         let (rank, size) = (rank as c_int, size as c_int);
-        // SAFETY: the library is there, the card's context is this thread's, the place is ours.
-        let joined = unsafe { nccl::ncclCommInitRank(&mut communicator, size, identity, rank) };
-        check("joining a group of cards", joined)?;
+        // SAFETY: the card's context is this thread's, the place is ours.
+        let joined = unsafe { (library.comm_init_rank)(&mut communicator, size, identity, rank) };
+        check(library, "joining a group of cards", joined)?;
         let (context, of_card) = (card.context, card.stream);
-        Ok(Self { communicator, context, of_card, stream, before, after })
+        Ok(Self { library, communicator, context, of_card, stream, before, after })
     }
 
     /// Lets the stream `later` wait for what was asked for in `earlier` so far.
@@ -103,19 +148,20 @@ impl Group for Member {
         self.order(self.of_card, self.before, self.stream)?;
         let run = address as *mut core::ffi::c_void;
         let (number, sum) = (nccl::ncclDataType_t::ncclFloat32, nccl::ncclRedOp_t::ncclSum);
-        let (group, stream) = (self.communicator, self.stream.cast());
+        let (group, stream) = (self.communicator, self.stream);
         // SAFETY: the caller promises that so many floats of the card's memory lie there.
-        let begun = unsafe { nccl::ncclAllReduce(run, run, floats, number, sum, group, stream) };
-        check("adding up over cards", begun)
+        let begun =
+            unsafe { (self.library.all_reduce)(run, run, floats, number, sum, group, stream) };
+        check(self.library, "adding up over cards", begun)
     }
 
     fn is_done(&mut self) -> Result<bool, CudaError> {
         self.enter()?;
         let mut state = nccl::ncclResult_t::ncclSuccess;
         // SAFETY: the communicator is joined; the place is ours.
-        let asked = unsafe { nccl::ncclCommGetAsyncError(self.communicator, &mut state) };
-        check("adding up over cards", asked)?;
-        check("adding up over cards", state)?;
+        let asked = unsafe { (self.library.comm_get_async_error)(self.communicator, &mut state) };
+        check(self.library, "adding up over cards", asked)?;
+        check(self.library, "adding up over cards", state)?;
         // SAFETY: the stream is ours.
         match unsafe { sys::cuStreamQuery(self.stream) } {
             sys::CUresult::CUDA_SUCCESS => Ok(true),
@@ -138,9 +184,9 @@ impl Drop for Member {
         // the process.
         unsafe {
             let _ = if done {
-                nccl::ncclCommDestroy(self.communicator)
+                (self.library.comm_destroy)(self.communicator)
             } else {
-                nccl::ncclCommAbort(self.communicator)
+                (self.library.comm_abort)(self.communicator)
             };
             let _ = result::event::destroy(self.before);
             let _ = result::event::destroy(self.after);
@@ -150,16 +196,20 @@ impl Drop for Member {
 }
 
 /// What the library says went wrong.
-fn check(doing: &'static str, outcome: nccl::ncclResult_t) -> Result<(), CudaError> {
+fn check(
+    library: &Library,
+    doing: &'static str,
+    outcome: nccl::ncclResult_t,
+) -> Result<(), CudaError> {
     match outcome {
         nccl::ncclResult_t::ncclSuccess | nccl::ncclResult_t::ncclInProgress => Ok(()),
-        fault => Err(CudaError::Driver { doing, reason: said(fault) }),
+        fault => Err(CudaError::Driver { doing, reason: said(library, fault) }),
     }
 }
 
-fn said(fault: nccl::ncclResult_t) -> String {
-    // SAFETY: the library is there; it returns a text that is never freed.
-    let text = unsafe { nccl::ncclGetErrorString(fault) };
+fn said(library: &Library, fault: nccl::ncclResult_t) -> String {
+    // SAFETY: it returns a text that is never freed.
+    let text = unsafe { (library.get_error_string)(fault) };
     if text.is_null() {
         return std::format!("NCCL error {}", fault as u32);
     }

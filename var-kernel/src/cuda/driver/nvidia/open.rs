@@ -9,7 +9,8 @@ use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
 use super::{Nvidia, call};
-use crate::cuda::driver::{Card, Cubins};
+use crate::cuda::cubins::Cubins;
+use crate::cuda::driver::Card;
 use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
 use crate::cuda::library::Products;
@@ -34,6 +35,9 @@ impl Nvidia {
         }
         match result::init() {
             Ok(()) => {}
+            Err(DriverError(sys::CUresult::CUDA_ERROR_STUB_LIBRARY)) => {
+                return Err(CudaError::StubDriver);
+            }
             Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => {
                 return Err(CudaError::NoDevice { asked: number, found: 0 });
             }

@@ -1,78 +1,16 @@
 //! Products by a fake of the library that computes what its documentation says, under a fake driver whose
 //! memory is the processor's.
-//!
-//! Libraries are looked for when a program starts; so these tests run themselves once more, with the fakes in
-//! their way.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::string::String;
+use std::vec;
 use std::vec::Vec;
-use std::{env, eprintln, fs, process, vec};
 
 use crate::cpu::Matrix;
+use crate::cuda::driver::nvidia::fakes::under_fakes;
 use crate::cuda::element::{Element, Precision};
 use crate::cuda::library::{Finish, Product, Products, Shape};
 use crate::cuda::{Cuda, Memory, Options};
 use crate::memory::{Device, Floats};
 use crate::ops::testing::{assert_close, coarse};
-
-/// Says to a test that it is the one that was run once more.
-const AGAIN: &str = "VAR_FAKE_LIBRARY";
-
-/// Runs the test `name` again under the fakes, where the driver is the fake called `fake`; true if this is
-/// that run.
-fn under_fakes(name: &str, fake: &str) -> bool {
-    if env::var_os(AGAIN).is_some() {
-        return true;
-    }
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cuda/fake_driver.c");
-    if !source.exists() {
-        // This program was taken to another machine.
-        eprintln!("skipped: no {}", source.display());
-        return false;
-    }
-    let folder = Folder::new(name);
-    for (library, define) in [("libcuda.so", "-DCUDA"), ("libcublasLt.so", "-DCUBLASLT")] {
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-w", "-O1", define, "-o"]).arg(folder.0.join(library));
-        match cc.arg(&source).arg("-lm").status() {
-            Err(_) => {
-                eprintln!("skipped: no C compiler");
-                return false;
-            }
-            Ok(status) => assert!(status.success(), "{library} does not compile"),
-        }
-    }
-    let test = std::format!("cuda::driver::nvidia::cublaslt::tests::{name}");
-    let mut again = Command::new(env::current_exe().unwrap());
-    again.args([&test, "--exact", "--nocapture"]).env(AGAIN, "1");
-    again.env("LD_LIBRARY_PATH", &folder.0).env("VAR_FAKE_CARD", fake);
-    let output = again.output().unwrap();
-    let [said, faults] =
-        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-    assert!(output.status.success(), "{said}\n{faults}");
-    assert!(said.contains("1 passed"), "no test is called {test}: {said}");
-    assert!(!faults.contains("fake driver:"), "{faults}");
-    false
-}
-
-/// A folder of its own, gone when it is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = env::temp_dir().join(std::format!("var-{name}-{}", process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn card(precision: Precision, products: Products) -> Cuda {
     Cuda::open(Options { precision, products, ..Options::default() }).unwrap()
@@ -155,7 +93,7 @@ fn shape(operands: Element, out: Element, finish: Finish) -> Shape {
 
 #[test]
 fn products_are_what_the_documentation_says() {
-    if !under_fakes("products_are_what_the_documentation_says", "small") {
+    if !under_fakes(module_path!(), "products_are_what_the_documentation_says", "small") {
         return;
     }
     for (precision, element) in [
@@ -179,7 +117,7 @@ fn products_are_what_the_documentation_says() {
 
 #[test]
 fn what_is_small_or_not_to_be_had_is_computed_here() {
-    if !under_fakes("what_is_small_or_not_to_be_had_is_computed_here", "small") {
+    if !under_fakes(module_path!(), "what_is_small_or_not_to_be_had_is_computed_here", "small") {
         return;
     }
     let prefers = |cuda: &Cuda, shape: Shape| cuda.prefers_library(&shape, &[256, 512]);
@@ -198,14 +136,15 @@ fn what_is_small_or_not_to_be_had_is_computed_here() {
 
 #[test]
 fn a_library_that_is_too_old_is_left_alone() {
-    if under_fakes("a_library_that_is_too_old_is_left_alone", "old-library") {
+    if under_fakes(module_path!(), "a_library_that_is_too_old_is_left_alone", "old-library") {
         assert_eq!(card(Precision::F16, Products::Library).library(), None);
     }
 }
 
 #[test]
 fn a_library_that_does_not_start_is_left_alone() {
-    if under_fakes("a_library_that_does_not_start_is_left_alone", "broken-library") {
+    if under_fakes(module_path!(), "a_library_that_does_not_start_is_left_alone", "broken-library")
+    {
         assert_eq!(card(Precision::F16, Products::Library).library(), None);
     }
 }
