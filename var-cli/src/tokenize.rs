@@ -19,7 +19,8 @@ const DEFAULT_BATCH: usize = 8;
 
 /// Turn a data set into tokens, to train on
 ///
-/// Pictures that cannot be read are told of and left out.
+/// Pictures that cannot be read are told of and left out. A card computes in TF32 unless --precision says
+/// otherwise: where two codes are nearly as close it may choose the other one.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// A folder that holds a folder of pictures (PNG, JPEG, WebP) for each class, or train/ and
@@ -71,7 +72,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     output::check_file(&options.output, session)?;
     let folder = Arc::new(options.folder()?);
     let model = options.model.open_vqvae()?;
-    let mut engine = session.engine(&model.weights)?;
+    let mut engine = session.tokenizer(&model.weights)?;
     let config = engine.vqvae()?;
     let views = options.views(config.side());
     let variants = views.per_picture();

@@ -61,10 +61,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let cut = "goes with --data: the pictures of --tokens are cut already";
     session.given.refuse(&["mid_reso"], options.tokens.is_some(), cut)?;
     let model = options.model.open_whole()?;
-    let mut engine = session.exact_engine(&model.weights)?;
+    let mut engine = session.tokenizer(&model.weights)?;
     #[cfg(feature = "cuda")]
-    if let Some(card) = engine.card() {
-        let home = OnCard::new(session.device.card(card.cuda().precision())?);
+    if engine.card().is_some() {
+        let home = OnCard::new(session.device.card(session.device.exact().precision())?);
         return options.validate(&home, &model, &mut engine, session);
     }
     options.validate(&OnProcessor, &model, &mut engine, session)

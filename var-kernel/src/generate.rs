@@ -204,8 +204,13 @@ impl<'r, 'l, 'w, B: Backend> Run<'r, 'l, 'w, B> {
         let mut arena = arena.scope();
         let cache = arena.take(model.transformer.cache_len(b, sequences, config.ladder.length()));
         let map = arena.take(model.vqvae.quantizer.latent_len(images));
-        let conditions =
-            Conditions::new(b, &model.transformer, request.labels, guided, &mut arena)?;
+        let (transformer, labels) = (&model.transformer, request.labels);
+        let mut conditions = None;
+        b.section(&mut || {
+            conditions = Some(Conditions::new(b, transformer, labels, guided, &mut arena)?);
+            Ok(())
+        })?;
+        let conditions = conditions.expect("a section does its work");
         Ok(Self { b, model, request, guided, conditions, cache, map, arena })
     }
 

@@ -29,9 +29,9 @@ pub(crate) struct CommonOptions {
     /// else cpu]
     #[arg(long, global = true, value_parser = values::device)]
     device: Option<values::DeviceName>,
-    /// What products are computed in on a card [default: f16; f32 to train, validate and evaluate, where
-    /// --fp16 says what a transformer learns in, and with tf32 its f32 is tf32]; the processor computes in
-    /// f32
+    /// What products are computed in on a card [default: f16; tf32 to turn pictures into tokens for training;
+    /// f32 to train, validate and evaluate, where --fp16 says what a transformer learns in, and with tf32 its
+    /// f32 is tf32]; the processor computes in f32
     #[arg(long, global = true, value_enum)]
     precision: Option<values::PrecisionName>,
     /// Overwrite files that are there already
@@ -89,10 +89,10 @@ impl Session {
         self.device.engine(self.engine_on_cpu(weights)?, self.quiet)
     }
 
-    /// The same with a card that computes in `f32` unless another precision is asked for: what is
-    /// learnt from must not depend on where.
-    pub(crate) fn exact_engine<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
-        self.device.exact().engine(self.engine_on_cpu(weights)?, self.quiet)
+    /// The same for pictures to learn from: a card turns them into tokens in TF32, as the reference's
+    /// convolutions do, unless another precision is asked for.
+    pub(crate) fn tokenizer<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
+        self.device.tokenizing().engine(self.engine_on_cpu(weights)?, self.quiet)
     }
 
     /// An observer of pictures; the network on the card, if there is one, in `f32` unless another

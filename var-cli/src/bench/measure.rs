@@ -15,10 +15,10 @@ use crate::memory;
 /// Medians over the runs.
 pub(super) struct Times {
     pub(super) encode: Duration,
-    /// From the end of the scale before to the end of this.
+    /// From the end of the scale before to the end of this; none where whole images are timed only.
     pub(super) scales: Vec<Duration>,
-    /// From the last scale to the finished pictures.
-    pub(super) decode: Duration,
+    /// From the last scale to the finished pictures, likewise.
+    pub(super) decode: Option<Duration>,
     /// From the classes to the pictures.
     pub(super) whole: Duration,
 }
@@ -46,6 +46,9 @@ pub(super) fn times(
         let begun = Instant::now();
         let mut last = begun;
         let samples = engine.sample(&jobs, sampling, None, &mut |done| {
+            if options.whole {
+                return ControlFlow::Continue(());
+            }
             (done.wait)();
             let now = Instant::now();
             scales[done.scale].push(now - last);
@@ -62,8 +65,11 @@ pub(super) fn times(
     }
     Ok(Times {
         encode: median(encodes),
-        scales: scales.into_iter().map(median).collect(),
-        decode: median(decodes),
+        scales: match options.whole {
+            true => Vec::new(),
+            false => scales.into_iter().map(median).collect(),
+        },
+        decode: (!options.whole).then(|| median(decodes)),
         whole: median(wholes),
     })
 }

@@ -35,6 +35,10 @@ pub(crate) struct Options {
     /// How the made-up weights are stored
     #[arg(long, value_enum, default_value = "f32", requires = "depth")]
     dtype: DtypeName,
+    /// Time whole images only: without the wait after each scale that tells the scales apart, which costs a
+    /// card time
+    #[arg(long)]
+    whole: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,

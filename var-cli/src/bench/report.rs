@@ -35,8 +35,8 @@ pub(super) struct Report {
     kernels: Vec<Share>,
     /// Matrices of the transformer as stored: what scale 0 must read.
     transformer_bytes: u64,
-    /// These bytes over the time of scale 0.
-    scale_0_gb_per_s: f64,
+    /// These bytes over the time of scale 0, if it was timed.
+    scale_0_gb_per_s: Option<f64>,
     /// Weights in their files included, which are mapped.
     peak_resident_bytes: Option<u64>,
     file_bytes: u64,
@@ -78,13 +78,13 @@ impl Report {
             let share_of_peak = gflops / peak.gflops;
             Stage { stage: stage.to_owned(), seconds, gflop, gflops, share_of_peak }
         };
-        let decode = takes.multiply_adds - transformer;
-        let stages = vec![
-            stage("encode", times.encode, engine.work(Work::Encode { pictures: 1 })?.multiply_adds),
-            stage("transformer", times.scales.iter().sum(), transformer),
-            stage("decode", times.decode, decode),
-            stage("whole image", times.whole, takes.multiply_adds),
-        ];
+        let encode = engine.work(Work::Encode { pictures: 1 })?.multiply_adds;
+        let mut stages = vec![stage("encode", times.encode, encode)];
+        if let Some(time) = times.decode {
+            stages.push(stage("transformer", times.scales.iter().sum(), transformer));
+            stages.push(stage("decode", time, takes.multiply_adds - transformer));
+        }
+        stages.push(stage("whole image", times.whole, takes.multiply_adds));
         let sides = engine.vqvae()?.ladder;
         let of_scale = |(scale, (time, multiply_adds)): (usize, (&Duration, &u64))| {
             let side = sides.sides()[scale];
@@ -92,7 +92,7 @@ impl Report {
         };
         let scales = times.scales.iter().zip(&takes.scales).enumerate().map(of_scale).collect();
         let transformer_bytes = transformer_bytes(&model.weights);
-        let first = times.scales[0].as_secs_f64().max(1e-9);
+        let first = times.scales.first().map(|time| time.as_secs_f64().max(1e-9));
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
             model: model.name.clone(),
@@ -108,7 +108,7 @@ impl Report {
             scales,
             kernels: Vec::new(),
             transformer_bytes,
-            scale_0_gb_per_s: transformer_bytes as f64 / first / 1e9,
+            scale_0_gb_per_s: first.map(|seconds| transformer_bytes as f64 / seconds / 1e9),
             peak_resident_bytes: memory::peak_resident(),
             file_bytes: crate::info::files(&model.weights).0 as u64,
         })
@@ -146,11 +146,10 @@ impl Report {
                 "{stage:<18} {milliseconds:>10.2} {gflop:>10.2} {gflops:>10.1} {share:>6.1} %"
             ))?;
         }
-        result(&format!(
-            "scale 0 reads the transformer's {} at {:.1} GB/s",
-            memory::text(self.transformer_bytes),
-            self.scale_0_gb_per_s
-        ))?;
+        if let Some(speed) = self.scale_0_gb_per_s {
+            let bytes = memory::text(self.transformer_bytes);
+            result(&format!("scale 0 reads the transformer's {bytes} at {speed:.1} GB/s"))?;
+        }
         for Share { kernel, runs, seconds, share } in &self.kernels {
             let (milliseconds, share) = (1e3 * seconds, 100.0 * share);
             result(&format!("{kernel:<32} {runs:>6} × {milliseconds:>9.3} ms {share:>6.1} %"))?;

@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         }
         _ => None,
     };
-    let mut engine = session.exact_engine(&opened.given)?;
+    let mut engine = session.tokenizer(&opened.given)?;
     let workers = session.workers(options.data.workers, engine.is_on_card());
     for set in iter::once(&mut opened.training).chain(&mut opened.validation) {
         set.read_by(workers);

@@ -30,6 +30,8 @@ pub struct Engine<'w> {
     threads: Threads,
     isa: Isa,
     memory: Buffer,
+    /// Floats of working memory that batches asked for before take.
+    planned: Vec<(sampling::Extent, usize)>,
     #[cfg(feature = "cuda")]
     card: Option<card::Loaded>,
 }
@@ -49,6 +51,7 @@ impl<'w> Engine<'w> {
             threads,
             isa,
             memory: Buffer::default(),
+            planned: Vec::new(),
             #[cfg(feature = "cuda")]
             card: None,
         })
@@ -61,7 +64,7 @@ impl<'w> Engine<'w> {
     #[cfg(feature = "cuda")]
     pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
         let card = card::Loaded::on(cuda, self.weights)?;
-        Ok(Self { card: Some(card), ..self })
+        Ok(Self { card: Some(card), planned: Vec::new(), ..self })
     }
 
     /// The card it computes on, if it does.

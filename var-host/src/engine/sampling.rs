@@ -24,6 +24,28 @@ pub struct Sampling {
     pub more_smooth: bool,
 }
 
+/// Of a request, all that its working memory depends on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Extent {
+    images: usize,
+    /// Images of one class are conditioned once.
+    classes: usize,
+    guided: bool,
+    filter: Filter,
+    more_smooth: bool,
+}
+
+impl Extent {
+    fn of(request: &Request<'_>) -> Self {
+        let Request { labels, cfg, filter, more_smooth, .. } = *request;
+        let mut classes = labels.to_vec();
+        classes.sort_unstable();
+        classes.dedup();
+        let (images, classes) = (labels.len(), classes.len());
+        Self { images, classes, guided: cfg != 0.0, filter, more_smooth }
+    }
+}
+
 /// One image to sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
@@ -139,7 +161,7 @@ impl Engine<'_> {
         let mut tokens = vec![0; jobs.len() * ladder.length()];
         let mut pictures = vec![0; jobs.len() * picture_len];
 
-        let floats = self.work(Work::Sample { request: &request })?.floats;
+        let floats = self.floats(&request)?;
         let (to_tokens, to_pictures) = (&mut tokens[..], &mut pictures[..]);
         let task = tasks::Sampling {
             jobs,
@@ -160,6 +182,20 @@ impl Engine<'_> {
         Ok(Some(samples.collect()))
     }
 
+    /// Floats of working memory that a request takes; a dry run tells, once for requests of one extent.
+    fn floats(&mut self, request: &Request<'_>) -> Result<usize, EngineError> {
+        if request.keep.is_some() {
+            return Ok(self.work(Work::Sample { request })?.floats);
+        }
+        let extent = Extent::of(request);
+        if let Some((_, floats)) = self.planned.iter().find(|(planned, _)| *planned == extent) {
+            return Ok(*floats);
+        }
+        let floats = self.work(Work::Sample { request })?.floats;
+        self.planned.push((extent, floats));
+        Ok(floats)
+    }
+
     /// Samples a batch with every kernel of the card timed; nothing without a card.
     ///
     /// # Errors
@@ -177,5 +213,29 @@ impl Engine<'_> {
         let times = self.card.as_ref().map(|card| card.cuda().end_profile());
         outcome?;
         Ok(times.transpose()?.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extent_tells_requests_of_other_memory_apart() {
+        let (few, many): (&[u32], &[u32]) = (&[3, 3, 5], &[1, 2, 3]);
+        let request = |labels, cfg| Request {
+            labels,
+            indices: &[0, 1, 2],
+            cfg,
+            filter: Filter { top_k: 900, top_p: 0.96 },
+            more_smooth: false,
+            source: Source::Seed(1),
+            keep: None,
+        };
+        let of = |labels, cfg| Extent::of(&request(labels, cfg));
+        assert_eq!(of(few, 1.5), of(&[7, 2, 7], 4.0), "other labels, another strength");
+        assert_ne!(of(few, 1.5), of(few, 0.0), "without guidance");
+        assert_ne!(of(few, 1.5), of(many, 1.5), "more classes");
+        assert_ne!(of(many, 1.5), of(&[1, 2], 1.5), "fewer images");
     }
 }

@@ -1,6 +1,6 @@
 //! From gradients to new weights.
 
-use var_kernel::memory::Floats;
+use var_kernel::memory::{Device, Floats};
 
 use super::TrainError;
 use super::home::{Home, OnProcessor};
@@ -96,14 +96,18 @@ impl<H: Home> Optimizer<H> {
         let clipped = if clip > 0.0 { (clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
         let factor = (clipped / f64::from(loss_scale)) as f32;
         let step = AdamW { rate, beta_1, beta_2, eps, step: self.steps };
-        for tensor in layout.tensors() {
-            let range = tensor.range.clone();
-            let decay = if decays(&tensor.name, tensor.shape.len()) { weight_decay } else { 0.0 };
-            let moments = [self.m.range_mut(range.clone()), self.v.range_mut(range.clone())];
-            let gradient = gradients.range(range.clone());
-            d.adamw(weights.range_mut(range), moments, gradient, factor, decay, step)
-                .map_err(Into::into)?;
-        }
+        // What changes from step to step travels as mail: a card makes a graph of it.
+        d.section(&mut || {
+            layout.tensors().iter().try_for_each(|tensor| {
+                let range = tensor.range.clone();
+                let decays = decays(&tensor.name, tensor.shape.len());
+                let decay = if decays { weight_decay } else { 0.0 };
+                let moments = [self.m.range_mut(range.clone()), self.v.range_mut(range.clone())];
+                let gradient = gradients.range(range.clone());
+                d.adamw(weights.range_mut(range), moments, gradient, factor, decay, step)
+            })
+        })
+        .map_err(Into::into)?;
         Ok(Updated { norm })
     }
 }
