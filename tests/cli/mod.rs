@@ -1,6 +1,7 @@
 //! The binary `var` as a user runs it.
 
 mod card;
+mod checkpoints;
 mod convert;
 mod evaluate;
 mod help;

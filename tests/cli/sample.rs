@@ -263,7 +263,7 @@ fn rejection_keeps_the_best_candidate() {
 
     // How much likelier under its class than under none.
     let path = fixture("default.safetensors");
-    let weights = Weights::open(path.as_ref(), Hints::default()).unwrap();
+    let weights = Weights::open(path.as_ref(), &Hints::default()).unwrap();
     let mut engine = Engine::new(&weights, 1, Isa::best()).unwrap();
     let (all, best) = (place.tokens("all.tokens"), place.tokens("best.tokens"));
     let mut winners = Vec::new();

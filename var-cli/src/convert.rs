@@ -46,7 +46,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         return say_size(options, session);
     }
     output::check_file(&options.output, session)?;
-    let model = options.model.open()?;
+    let model = options.model.open(session)?;
     let names = class_names(options, &model.weights.class_names)?;
     if let (Some((_, config)), false) = (&model.weights.transformer, names.is_empty())
         && names.len() != config.classes

@@ -27,7 +27,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    let model = options.model.open_vqvae()?;
+    let model = options.model.open_vqvae(session)?;
     let mut engine = session.engine(&model.weights)?;
     let config = engine.vqvae()?;
     let file = output::read_tokens(

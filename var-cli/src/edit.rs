@@ -54,7 +54,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    let model = options.model.open_whole()?;
+    let model = options.model.open_whole(session)?;
     let mut engine = session.engine(&model.weights)?;
     let classes = Classes::of(&engine, &model)?;
     let label = match &options.class {

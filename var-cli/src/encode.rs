@@ -25,7 +25,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     output::check_file(&options.output, session)?;
-    let model = options.model.open_vqvae()?;
+    let model = options.model.open_vqvae(session)?;
     let mut engine = session.engine(&model.weights)?;
     let config = engine.vqvae()?;
     let mut progress = session.progress(options.images.len(), "image");

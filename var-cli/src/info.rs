@@ -47,6 +47,7 @@ struct Report {
     vqvae_digest: Option<String>,
     /// Of what the VQVAE was converted from, its own where it was not.
     vqvae_source: Option<String>,
+    ladder_assumed: bool,
     picture_side: Option<usize>,
     class_names: Vec<String>,
     parameters: Parameters,
@@ -75,11 +76,13 @@ struct Takes {
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = match &options.file {
-        None => options.model.open()?,
+        None => options.model.open(session)?,
         Some(file) => {
-            let ModelOptions { ladder, heads, no_verify, .. } = options.model;
+            let ModelOptions { ladder, heads, part, no_verify, .. } = options.model.clone();
             let model = Some(file.clone());
-            ModelOptions { model, ladder, heads, no_verify, ..ModelOptions::default() }.open()?
+            let given =
+                ModelOptions { model, ladder, heads, part, no_verify, ..ModelOptions::default() };
+            given.open(session)?
         }
     };
     let weights = &model.weights;
@@ -101,6 +104,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         vqvae: weights.vqvae.as_ref().map(|(_, config)| config.into()),
         vqvae_digest: digest(vqvae_identity),
         vqvae_source: vqvae_identity.map(|known| known.source.to_string()),
+        ladder_assumed: weights.ladder_assumed,
         picture_side: weights.vqvae.as_ref().map(|(_, config)| config.side()),
         class_names: weights.class_names.clone(),
         parameters: parameters(weights),
@@ -152,8 +156,10 @@ pub(crate) fn configuration(weights: &Weights) -> Vec<String> {
         ));
     }
     if let Some((_, config)) = &weights.vqvae {
+        let assumed =
+            if weights.ladder_assumed { " (the published one: the file does not say)" } else { "" };
         lines.push(format!(
-            "VQVAE: {} of width {}, channels {} × {:?}, ladder {}, pictures {} × {}",
+            "VQVAE: {} of width {}, channels {} × {:?}, ladder {}{assumed}, pictures {} × {}",
             count(config.codes, "code"),
             config.latent,
             config.channels,

@@ -59,7 +59,7 @@ struct Reconstruction {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    let model = options.model.open_vqvae()?;
+    let model = options.model.open_vqvae(session)?;
     let mut engine = session.engine(&model.weights)?;
     let parameters = output::parameters("reconstruct", &model.name);
     let (scales, side) = (engine.vqvae()?.ladder.scales(), engine.vqvae()?.side());

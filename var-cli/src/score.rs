@@ -55,7 +55,7 @@ struct ClassScore {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    let model = options.model.open_whole()?;
+    let model = options.model.open_whole(session)?;
     let mut engine = session.engine(&model.weights)?;
     let classes = Classes::of(&engine, &model)?;
     let labels = match &options.classes {

@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     session.given.refuse(&["seed"], options.crops == 1, middle)?;
     output::check_file(&options.output, session)?;
     let folder = Arc::new(options.folder()?);
-    let model = options.model.open_vqvae()?;
+    let model = options.model.open_vqvae(session)?;
     let mut engine = session.tokenizer(&model.weights)?;
     let config = engine.vqvae()?;
     let views = options.views(config.side());

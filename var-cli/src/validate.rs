@@ -60,7 +60,7 @@ struct Printed {
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let cut = "goes with --data: the pictures of --tokens are cut already";
     session.given.refuse(&["mid_reso"], options.tokens.is_some(), cut)?;
-    let model = options.model.open_whole()?;
+    let model = options.model.open_whole(session)?;
     let mut engine = session.tokenizer(&model.weights)?;
     #[cfg(feature = "cuda")]
     if engine.card().is_some() {

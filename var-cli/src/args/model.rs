@@ -7,10 +7,10 @@ use clap::Args;
 use var_host::model::{Hints, Weights};
 use var_kernel::model::Ladder;
 
-use super::{Usage, values};
+use super::{Session, Usage, values};
 use crate::built_in;
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelOptions {
     /// Model file made by `var convert` [default: the built-in model]
@@ -31,6 +31,10 @@ pub(crate) struct ModelOptions {
     /// Do not compare the checksums of model files that have one
     #[arg(long)]
     pub(crate) no_verify: bool,
+    /// The part of a checkpoint that holds several models, such as ema beside model: a name before its
+    /// tensors' names
+    #[arg(id = "model_part", long = "part", value_name = "NAME")]
+    pub(crate) part: Option<String>,
 }
 
 /// A model and what to call it.
@@ -42,8 +46,8 @@ pub(crate) struct Model {
 
 impl ModelOptions {
     /// Opens what is named, or the built-in model, and checks that it has both halves.
-    pub(crate) fn open_whole(&self) -> Result<Model> {
-        let model = self.open_vqvae()?;
+    pub(crate) fn open_whole(&self, session: &Session) -> Result<Model> {
+        let model = self.open_vqvae(session)?;
         if model.weights.transformer.is_none() {
             bail!("{}: has no transformer: give --var too", model.name);
         }
@@ -51,35 +55,52 @@ impl ModelOptions {
     }
 
     /// Opens what is named, or the built-in model, and checks that it has a VQVAE.
-    pub(crate) fn open_vqvae(&self) -> Result<Model> {
-        let model = self.open()?;
+    pub(crate) fn open_vqvae(&self, session: &Session) -> Result<Model> {
+        let model = self.open(session)?;
         if model.weights.vqvae.is_none() {
             bail!("{}: has no VQVAE: give --vae too", model.name);
         }
         Ok(model)
     }
 
-    /// Opens what is named, or the built-in model.
-    pub(crate) fn open(&self) -> Result<Model> {
-        let Self { model, var, vae, ladder, heads, no_verify } = self;
-        let hints = Hints { ladder: *ladder, heads: *heads, no_verify: *no_verify };
+    /// Opens what is named, or the built-in model, and says what was not plain in the files.
+    pub(crate) fn open(&self, session: &Session) -> Result<Model> {
+        let Self { model, var, vae, ladder, heads, no_verify, part } = self;
         let files: Vec<&Path> = [model, var, vae].into_iter().flatten().map(|p| &**p).collect();
         if files.is_empty() {
-            if let Some(option) = ladder.map(|_| "--ladder").or(heads.map(|_| "--heads")) {
-                let text = format!(
-                    "{option} goes with --model, --var or --vae: the built-in model has its own"
-                );
-                return Err(Usage(text).into());
-            }
-            return Ok(Model { weights: built_in::open()?, name: built_in::NAME.to_owned() });
+            let weights = built_in::open()?;
+            self.check_built_in(&weights)?;
+            return Ok(Model { weights, name: built_in::NAME.to_owned() });
         }
         let names = files.iter().filter_map(|path| path.file_name());
         let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
+        let (ladder, heads, no_verify) = (*ladder, *heads, *no_verify);
+        let hints = Hints { ladder, heads, no_verify, part: part.clone() };
         let weights = match model {
-            Some(path) => Weights::open(path, hints)?,
-            None => Weights::open_halves(var.as_deref(), vae.as_deref(), hints)?,
+            Some(path) => Weights::open(path, &hints)?,
+            None => Weights::open_halves(var.as_deref(), vae.as_deref(), &hints)?,
         };
+        session.note(&weights.notes);
         Ok(Model { weights, name: names.join(" + ") })
+    }
+
+    /// Checks that nothing else is said of the built-in model than it is.
+    fn check_built_in(&self, weights: &Weights) -> Result<()> {
+        let config = weights.transformer.as_ref().map(|(_, config)| config);
+        let ladder = config.map(|config| config.ladder);
+        let heads = config.map(|config| config.heads);
+        let option = if self.ladder.is_some() && self.ladder != ladder {
+            "--ladder"
+        } else if self.heads.is_some() && self.heads != heads {
+            "--heads"
+        } else if self.part.is_some() {
+            "--part"
+        } else {
+            return Ok(());
+        };
+        let text =
+            format!("{option} goes with --model, --var or --vae: the built-in model has its own");
+        Err(Usage(text).into())
     }
 }
 

@@ -128,6 +128,13 @@ impl Session {
         eprintln!("var: {text}");
     }
 
+    /// Says on the error stream how files were understood, unless asked to be quiet.
+    pub(crate) fn note(&self, lines: &[String]) {
+        for line in lines.iter().filter(|_| !self.quiet) {
+            eprintln!("{line}");
+        }
+    }
+
     /// Says what was done, unless asked to be quiet.
     pub(crate) fn say(&self, line: &str) -> Result<()> {
         if self.quiet { Ok(()) } else { result(line) }

@@ -50,7 +50,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     // The file must outlive the weights, which lie in it.
     let temporary;
     let model = match options.depth {
-        None => options.model.open_whole()?,
+        None => options.model.open_whole(session)?,
         Some(depth) => {
             let sizes = synthetic::Sizes::new(depth.into(), options.model.ladder)?;
             temporary = synthetic::write(sizes, options.dtype, session)?;

@@ -109,7 +109,7 @@ pub(super) fn write(sizes: Sizes, dtype: DtypeName, session: &Session) -> Result
 /// Opens what [`write()`] has written.
 pub(super) fn open(file: &Temporary, sizes: Sizes, dtype: DtypeName) -> Result<Model> {
     let hints = Hints { ladder: Some(sizes.transformer.ladder), ..Hints::default() };
-    let weights = Weights::open(&file.0, hints)?;
+    let weights = Weights::open(&file.0, &hints)?;
     let name = format!("made-up {} of {dtype:?}", sizes.name()).to_lowercase();
     Ok(Model { weights, name })
 }

@@ -96,7 +96,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         let text = format!("{of} processes: only -o DIR/ without --tokens can be shared out");
         return Err(Usage(text).into());
     }
-    let model = options.model.open_whole()?;
+    let model = options.model.open_whole(session)?;
     let mut engine = session.engine(&model.weights)?;
     let classes = Classes::of(&engine, &model)?;
     let Plan { jobs, kept } = Plan::new(options, &engine, &model.weights, classes, session)?;

@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         let passed_over = session.given.passed_over.join(", ");
         session.warn(&format!("options of train.py that decide nothing here: {passed_over}"));
     }
-    let mut opened = Opened::open(options)?;
+    let mut opened = Opened::open(options, session)?;
     let unjudged = opened.validation.is_none() && options.writing.val_every != Every::Count(0);
     session.given.refuse(&["val_every"], unjudged, "there is nothing to validate on")?;
     let config = options.config(&opened)?;
@@ -62,7 +62,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let (layout, mut weights) =
         trainer::initial(&config, recipe.seed, options.model.initialisation());
     if let Some(path) = &options.model.init_from {
-        let (other_weights, other) = opened::transformer(path)?;
+        let (other_weights, other) = opened::transformer(path, options, &config)?;
         let part = opened::part(&other_weights);
         let taken = take_over(&mut weights, &layout, &config, part, &other).map_err(
             |(what, wants, has)| {

@@ -15,7 +15,7 @@ use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 
 use super::Options;
 use super::options::Augmentation;
-use crate::args::Usage;
+use crate::args::{Session, Usage};
 use crate::plural::count;
 use crate::{built_in, identity};
 
@@ -33,8 +33,8 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Opens what is named, and checks that it fits together.
-    pub(super) fn open(options: &Options) -> Result<Self> {
-        let mut given = vqvae(options)?;
+    pub(super) fn open(options: &Options, session: &Session) -> Result<Self> {
+        let mut given = vqvae(options, session)?;
         let Some((_, vqvae)) = given.vqvae else { bail!("the model has no VQVAE: give --vae") };
         let views =
             |crops, flip| Views { side: vqvae.side(), resize: options.data.mid_reso, crops, flip };
@@ -135,23 +135,21 @@ impl Opened {
 }
 
 /// The VQVAE that is named, or the built-in model's.
-fn vqvae(options: &Options) -> Result<Weights> {
-    let hints = |ladder| Hints { ladder, ..Hints::default() };
+fn vqvae(options: &Options, session: &Session) -> Result<Weights> {
+    let pn = options.model.pn;
     let Some(path) = &options.data.vae else {
-        if options.model.pn.is_some() {
+        let weights = built_in::open()?;
+        let own = weights.vqvae.as_ref().map(|(_, config)| config.ladder);
+        if pn.is_some() && pn != own {
             let text = "--pn goes with --vae: the built-in VQVAE has its own ladder";
             return Err(Usage(text.to_owned()).into());
         }
-        let weights = built_in::open()?;
         return Ok(Weights { transformer: None, ..weights });
     };
-    match Weights::open_halves(None, Some(path), hints(options.model.pn)) {
-        // A published VQVAE does not say; the published transformers for 256 pixels do.
-        Err(ModelError::NoLadder { .. }) => {
-            Ok(Weights::open_halves(None, Some(path), hints(Ladder::named("256")))?)
-        }
-        opened => Ok(opened?),
-    }
+    let hints = Hints { ladder: pn, part: options.data.part.clone(), ..Hints::default() };
+    let weights = Weights::open_halves(None, Some(path), &hints)?;
+    session.note(&weights.notes);
+    Ok(weights)
 }
 
 fn check_ladder(set: &TokenSet, ladder: &Ladder) -> Result<()> {
@@ -163,9 +161,23 @@ fn check_ladder(set: &TokenSet, ladder: &Ladder) -> Result<()> {
     bail!("made on ladder {}, the VQVAE has {ladder}: give --pn", has.join("_"))
 }
 
-/// The transformer in a model file or a published checkpoint.
-pub(super) fn transformer(path: &Path) -> Result<(Weights, VarConfig)> {
-    let mut weights = Weights::open_halves(Some(path), None, Hints::default())?;
+/// The transformer to begin with, in a model file or a published checkpoint; where that does not say its
+/// ladder or heads, those of the run, `config`.
+pub(super) fn transformer(
+    path: &Path,
+    options: &Options,
+    config: &VarConfig,
+) -> Result<(Weights, VarConfig)> {
+    let model = &options.model;
+    let heads = model.heads.map(|heads| heads as usize);
+    let open = |ladder| {
+        let hints = Hints { ladder, heads, part: model.init_part.clone(), ..Hints::default() };
+        Weights::open_halves(Some(path), None, &hints)
+    };
+    let mut weights = match open(model.pn) {
+        Err(ModelError::NoLadder { .. }) => open(Some(config.ladder)),
+        opened => opened,
+    }?;
     weights.vqvae = None;
     let config = weights.transformer.as_ref().map(|(_, config)| *config);
     let config = config.expect("the half that was asked for");

@@ -62,6 +62,10 @@ pub(super) struct DataOptions {
     #[arg(long, value_name = "FILE")]
     #[serde(serialize_with = "record::optional_path")]
     pub(super) vae: Option<PathBuf>,
+    /// The part of --vae's file that holds several VQVAEs, such as ema beside model
+    #[arg(long, value_name = "NAME", requires = "vae")]
+    #[serde(skip)]
+    pub(super) part: Option<String>,
     /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
     /// many as --threads]
     #[arg(long, value_name = "N", value_parser = values::workers)]
@@ -121,6 +125,10 @@ pub(super) struct ModelSizes {
     #[arg(long, value_name = "MODEL")]
     #[serde(serialize_with = "record::optional_path")]
     pub(super) init_from: Option<PathBuf>,
+    /// The part of its file that holds several transformers, such as ema beside model
+    #[arg(long, value_name = "NAME", requires = "init_from")]
+    #[serde(skip)]
+    pub(super) init_part: Option<String>,
     /// Standard deviation of initial weights; below 0: √(1 / 3·width)
     #[arg(long, value_name = "X", default_value_t = -1.0, value_parser = values::finite)]
     pub(super) ini: f64,

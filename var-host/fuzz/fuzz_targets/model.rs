@@ -47,7 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
     let file = safetensors::serialize(views, None).expect("tensors can be written");
     let checkpoint = Checkpoint::from_bytes(&file).expect("what was written can be read");
     let hints = Hints { ladder: Ladder::new(&[1, 2]).ok(), ..Hints::default() };
-    let _ = Weights::of(checkpoint, "file".to_owned(), hints).map_err(|error| error.to_string());
+    let _ = Weights::of(checkpoint, "file".to_owned(), &hints).map_err(|error| error.to_string());
 });
 
 /// Name, type and shape of each tensor of a small model.

@@ -135,6 +135,12 @@ impl Checkpoint {
         })
     }
 
+    /// What is known of the tensor called `name`.
+    pub fn info(&self, name: &str) -> Option<TensorInfo<'_>> {
+        let (name, entry) = self.contents.tensors.get_key_value(name)?;
+        Some(TensorInfo { name, dtype: entry.dtype(), shape: entry.shape() })
+    }
+
     /// Whether there is a tensor called `name`.
     pub fn contains(&self, name: &str) -> bool {
         self.contents.tensors.contains_key(name)

@@ -68,7 +68,8 @@ pub fn records(weights: &Weights, precision: Precision) -> (Vec<Record<'_>>, Set
     }
     if let Some((part, config)) = &weights.vqvae {
         records.extend(part.converted(PREFIXES[1], vqvae_tensors(*config), precision));
-        settings.vae = Some(VaeSettings::from(config));
+        let ladder_assumed = weights.ladder_assumed;
+        settings.vae = Some(VaeSettings { ladder_assumed, ..VaeSettings::from(config) });
     }
     (records, settings)
 }

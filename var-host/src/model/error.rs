@@ -36,16 +36,82 @@ pub enum ModelError {
         wants: &'static str,
     },
     /// Two transformers, or two VQVAEs, in one file.
-    #[error("{file}: more than one {part} in it, under {first:?} and {second:?}")]
+    #[error("{file}: more than one {part} in it: choose by --part {parts}")]
     SeveralParts {
         /// The file.
         file: String,
         /// `transformer` or `VQVAE`.
         part: &'static str,
-        /// Prefix of the first.
+        /// Their names, quoted.
+        parts: String,
+    },
+    /// Nothing in the files is called as the part that was asked for.
+    #[error("--part {asked}: {file} has {parts}")]
+    NoSuchPart {
+        /// The part.
+        asked: String,
+        /// The files.
+        file: String,
+        /// What they have.
+        parts: String,
+    },
+    /// Two tensors of a file are the same one of the model.
+    #[error("{file}: {first} and {second} are one tensor of the model")]
+    SameTensor {
+        /// The file.
+        file: String,
+        /// The first.
         first: String,
-        /// Prefix of the second.
+        /// The second.
         second: String,
+    },
+    /// Another model of VAR's family.
+    #[error("{file}: {tensor} is a tensor of {model}, not of VAR: {differs}")]
+    Relative {
+        /// The file.
+        file: String,
+        /// The tensor that shows it.
+        tensor: String,
+        /// The other model.
+        model: &'static str,
+        /// How it differs.
+        differs: &'static str,
+    },
+    /// The attention mask in a checkpoint is not VAR's.
+    #[error("{file}: {tensor}: not VAR's attention: {found}")]
+    Mask {
+        /// The file.
+        file: String,
+        /// The mask.
+        tensor: String,
+        /// The first entry that differs.
+        found: String,
+    },
+    /// What was asked for is not what the file says.
+    #[error("{file}: {what} {found}, not {asked} as asked for")]
+    NotAsAsked {
+        /// The file.
+        file: String,
+        /// Heads or ladder.
+        what: &'static str,
+        /// What the file says.
+        found: String,
+        /// What was asked for.
+        asked: String,
+    },
+    /// The transformer's file and the VQVAE's say different ladders.
+    #[error(
+        "{var}: ladder {transformer}; {vae}: ladder {vqvae}: say --ladder {transformer} if they belong together"
+    )]
+    Ladders {
+        /// The transformer's file.
+        var: String,
+        /// The VQVAE's file.
+        vae: String,
+        /// The transformer's ladder.
+        transformer: Box<Ladder>,
+        /// The VQVAE's ladder.
+        vqvae: Box<Ladder>,
     },
     /// A tensor the model needs is not in the file.
     #[error("{file}: {tensor} is missing")]
@@ -143,14 +209,16 @@ pub enum ModelError {
     },
     /// The ladder is neither in the file nor given.
     #[error(
-        "{file}: the file does not say its ladder and no published one has {length} cells: \
+        "{file}: the file does not say its ladder and no published one has {length} {of}: \
          give it, as --ladder 1_2_3_4"
     )]
     NoLadder {
         /// The file.
         file: String,
-        /// Cells of all scales; 0 where the file has nothing to count by.
+        /// How many there are of what there is to count by.
         length: usize,
+        /// What that is: cells or scales.
+        of: &'static str,
     },
     /// The ladder that was given is not the file's.
     #[error("{file}: ladder {given} has {} cells, the file's position table {length}", given.length())]

@@ -155,8 +155,8 @@ mod tests {
     }
 
     fn open(file: &[u8]) -> Weights {
-        let hints = Hints { ladder: Some(configs().0.ladder), heads: Some(3), no_verify: false };
-        Weights::of(Checkpoint::from_bytes(file).unwrap(), "file".to_owned(), hints).unwrap()
+        let hints = Hints { ladder: Some(configs().0.ladder), heads: Some(3), ..Hints::default() };
+        Weights::of(Checkpoint::from_bytes(file).unwrap(), "file".to_owned(), &hints).unwrap()
     }
 
     fn identities(weights: &Weights) -> [Identity; 2] {
@@ -189,7 +189,7 @@ mod tests {
 
     fn converted(weights: &Weights, path: &Path, precision: Precision) -> Weights {
         convert(weights, path, precision, Vec::new(), true, &|_, _| ()).unwrap();
-        Weights::open(path, Hints::default()).unwrap()
+        Weights::open(path, &Hints::default()).unwrap()
     }
 
     #[test]
@@ -228,17 +228,17 @@ mod tests {
         let last = bytes.len() - 4;
         bytes[last] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        let refused = Weights::open(&path, Hints::default());
+        let refused = Weights::open(&path, &Hints::default());
         let checksum = matches!(
             refused,
             Err(ModelError::Damaged { source: FormatError::Checksum { .. }, .. })
         );
         assert!(checksum);
-        let taken = Weights::open(&path, Hints { no_verify: true, ..Hints::default() }).unwrap();
+        let taken = Weights::open(&path, &Hints { no_verify: true, ..Hints::default() }).unwrap();
         assert_ne!(identities(&taken), identities(&source));
-        let halves = Weights::open_halves(None, Some(&path), Hints::default());
+        let halves = Weights::open_halves(None, Some(&path), &Hints::default());
         assert!(matches!(halves, Err(ModelError::Damaged { .. })));
-        let missing = Weights::open(&folder.path().join("none"), Hints::default());
+        let missing = Weights::open(&folder.path().join("none"), &Hints::default());
         assert!(matches!(missing, Err(ModelError::Checkpoint(CheckpointError::Io { .. }))));
     }
 }

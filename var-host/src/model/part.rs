@@ -1,7 +1,7 @@
 //! One half of a model in its file: tensors by name, checked, widened where the kernel wants `f32`.
 
 use core::fmt;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use half::f16;
@@ -11,7 +11,8 @@ use var_kernel::model::ConfigError;
 use var_kernel::model::weights::Source;
 
 use super::listing::Wanted;
-use super::{Identity, ModelError};
+use super::names::{self, Match};
+use super::{Identity, ModelError, family, mask};
 use crate::checkpoint::digest::PARTS;
 use crate::checkpoint::quantize::SCALE_SUFFIX;
 use crate::checkpoint::{Checkpoint, Dtype, Tensor};
@@ -23,6 +24,8 @@ pub struct Part {
     /// Its number in [`MARKS`].
     pub(super) half: usize,
     pub(super) prefix: String,
+    /// The names in the file by those of the model: without prefix and wrappers' segments.
+    names: BTreeMap<String, String>,
     /// Whether the file has a checksum, and it holds.
     pub(super) verified: bool,
     /// The names of the model's tensors.
@@ -30,6 +33,8 @@ pub struct Part {
     /// Tensors wanted as `f32` that the file holds in another type.
     pub(super) widened: HashMap<String, Vec<f32>>,
     pub(super) identity: OnceLock<Identity>,
+    /// The training losses beside it: the first segment of their names and how many there are.
+    losses: BTreeMap<String, usize>,
 }
 
 /// A tensor that only a transformer has, and one that only a VQVAE has.
@@ -39,51 +44,104 @@ pub(super) const MARKS: [(&str, &str); 2] =
 /// Prefixes of the two in a model file.
 pub(super) const PREFIXES: [&str; 2] = [PARTS[0].1, PARTS[1].1];
 
-/// Prefix of what our trainer keeps beside the model.
-pub const TRAINING: &str = "train.";
-
 /// Ends of tensors that a checkpoint may hold and no forward pass wants.
 pub(crate) const BUFFERS: [&str; 4] =
-    ["lvl_1L", "attn_bias_for_masking", ".attn.zero_k_bias", "quantize.ema_vocab_hit_SV"];
+    ["lvl_1L", mask::MASK, ".attn.zero_k_bias", "quantize.ema_vocab_hit_SV"];
+
+/// First segments of names that losses have beside a VQVAE while it is trained.
+const LOSSES: [&str; 6] =
+    ["loss", "discriminator", "disc", "lpips", "perceptual_loss", "perceptual"];
+
+/// A half that was found, and whether by the part asked for.
+pub(super) struct Found {
+    pub(super) part: Part,
+    pub(super) was_asked_for: bool,
+}
+
+impl Found {
+    /// With whether the file has a checksum that holds.
+    pub(super) fn verified(mut self, verified: bool) -> Self {
+        self.part.verified = verified;
+        self
+    }
+}
 
 impl Part {
     /// The half number `half` of [`MARKS`] in a file, if it is there: under whatever prefix its mark
-    /// is found.
+    /// is found; where there are several, under the one that `asked` names.
     pub(super) fn find(
         checkpoint: &Arc<Checkpoint>,
         file: &str,
         half: usize,
-    ) -> Result<Option<Self>, ModelError> {
+        asked: Option<&str>,
+    ) -> Result<Option<Found>, ModelError> {
         let (part, mark) = MARKS[half];
-        let prefixes = checkpoint.tensors().filter_map(|tensor| {
-            let prefix = tensor.name.strip_suffix(mark)?;
-            (prefix.is_empty() || prefix.ends_with('.')).then(|| prefix.to_owned())
-        });
-        let mut prefixes: Vec<String> = prefixes.collect();
-        // A trainer's checkpoint also holds the optimizer's state under the same names.
-        prefixes.retain(|prefix| !prefix.starts_with(TRAINING) && !prefix.contains("opt"));
-        let mut prefixes = prefixes.into_iter();
-        match (prefixes.next(), prefixes.next()) {
-            (None, _) => Ok(None),
-            (Some(prefix), None) => Ok(Some(Self {
-                checkpoint: Arc::clone(checkpoint),
-                file: file.to_owned(),
-                half,
-                prefix,
-                verified: false,
-                wanted: Vec::new(),
-                widened: HashMap::new(),
-                identity: OnceLock::new(),
-            })),
-            (Some(first), Some(second)) => {
-                Err(ModelError::SeveralParts { file: file.to_owned(), part, first, second })
-            }
+        let all = names::prefixes(checkpoint, mark);
+        let of_match =
+            |prefix: &&String| asked.map_or(Match::None, |part| names::matches(prefix, part));
+        let best = all.iter().map(|prefix| of_match(&prefix)).max().unwrap_or(Match::None);
+        let was_asked_for = best != Match::None;
+        let mut chosen: Vec<&String> = if was_asked_for {
+            all.iter().filter(|prefix| of_match(prefix) == best).collect()
+        } else {
+            let of_training = |prefix: &&String| names::is_training_state(checkpoint, prefix);
+            all.iter().filter(|prefix| !of_training(prefix)).collect()
+        };
+        if chosen.len() > 1 {
+            let parts = chosen.iter().map(|prefix| format!("{:?}", prefix.trim_end_matches('.')));
+            let parts = parts.collect::<Vec<_>>().join(", --part ");
+            return Err(ModelError::SeveralParts { file: file.to_owned(), part, parts });
         }
+        let Some(prefix) = chosen.pop() else { return Ok(None) };
+        family::refuse(checkpoint, file, prefix, half)?;
+        let part = Self::new(checkpoint, file, half, prefix.clone())?;
+        Ok(Some(Found { part, was_asked_for }))
     }
 
-    /// With whether the file has a checksum that holds.
-    pub(super) fn verified(self, verified: bool) -> Self {
-        Self { verified, ..self }
+    /// The half number `half` under `prefix`, without what belongs to other parts or to training.
+    fn new(
+        checkpoint: &Arc<Checkpoint>,
+        file: &str,
+        half: usize,
+        prefix: String,
+    ) -> Result<Self, ModelError> {
+        let prefixes = MARKS.iter().flat_map(|(_, mark)| names::prefixes(checkpoint, mark));
+        let nested = |other: &String| other.len() > prefix.len() && other.starts_with(&prefix);
+        let others: Vec<String> = prefixes.filter(nested).collect();
+        let (mut names, mut losses) = (BTreeMap::new(), BTreeMap::new());
+        for tensor in checkpoint.tensors() {
+            let Some(rest) = tensor.name.strip_prefix(prefix.as_str()) else { continue };
+            let is_of_another = others.iter().any(|other| tensor.name.starts_with(other.as_str()));
+            if is_of_another || names::is_of_optimizer(rest) {
+                continue;
+            }
+            let name = names::unwrapped(rest);
+            let first = name.split('.').next().unwrap_or_default();
+            if half == 1 && name.len() > first.len() && LOSSES.contains(&first) {
+                *losses.entry(first.to_owned()).or_default() += 1;
+                continue;
+            }
+            let full = tensor.name.to_owned();
+            if let Some(second) = names.insert(name, full.clone()) {
+                return Err(ModelError::SameTensor {
+                    file: file.to_owned(),
+                    first: second,
+                    second: full,
+                });
+            }
+        }
+        Ok(Self {
+            checkpoint: Arc::clone(checkpoint),
+            file: file.to_owned(),
+            half,
+            prefix,
+            names,
+            verified: false,
+            wanted: Vec::new(),
+            widened: HashMap::new(),
+            identity: OnceLock::new(),
+            losses,
+        })
     }
 
     /// The file's name, for messages.
@@ -91,19 +149,36 @@ impl Part {
         &self.file
     }
 
+    /// The prefix of its tensors, without the last dot.
+    pub(super) fn name(&self) -> &str {
+        self.prefix.trim_end_matches('.')
+    }
+
     /// The file.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
+    /// Training losses beside it, which are passed over: the first segment of their names and how many
+    /// tensors they have.
+    pub fn losses(&self) -> &BTreeMap<String, usize> {
+        &self.losses
+    }
+
     /// Whether the tensor `name` is there.
     pub fn contains(&self, name: &str) -> bool {
-        self.checkpoint.contains(&format!("{}{name}", self.prefix))
+        self.names.contains_key(name)
     }
 
     /// The tensor `name`, prefix left out.
     pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
-        self.checkpoint.tensor(&format!("{}{name}", self.prefix))
+        self.checkpoint.tensor(self.names.get(name)?)
+    }
+
+    /// The name that the tensor `name` has in the file, or would have.
+    pub(super) fn full_name(&self, name: &str) -> String {
+        let found = self.names.get(name).cloned();
+        found.unwrap_or_else(|| format!("{}{name}", self.prefix))
     }
 
     /// How many of `{before}0{after}`, `{before}1{after}`, … there are, one after the other.
@@ -113,8 +188,8 @@ impl Part {
 
     /// The dimensions of the tensor `name`, of which there must be N.
     pub(super) fn dims<const N: usize>(&self, name: &str) -> Result<[usize; N], ModelError> {
-        let full = format!("{}{name}", self.prefix);
-        let info = self.checkpoint.tensors().find(|tensor| tensor.name == full);
+        let full = self.full_name(name);
+        let info = self.checkpoint.info(&full);
         let Some(info) = info else {
             return Err(ModelError::Missing { file: self.file.clone(), tensor: full });
         };
@@ -133,7 +208,7 @@ impl Part {
             Some(integers) => Ok(Some(integers)),
             None => Err(ModelError::ElementType {
                 file: self.file.clone(),
-                tensor: format!("{}{name}", self.prefix),
+                tensor: self.full_name(name),
                 has: tensor.dtype,
             }),
         }
@@ -148,7 +223,7 @@ impl Part {
     pub(super) fn prepare(&mut self, wanted: &[Wanted]) -> Result<(), ModelError> {
         let mut widened = HashMap::new();
         for wanted in wanted {
-            let (file, name) = (|| self.file.clone(), format!("{}{}", self.prefix, wanted.name));
+            let (file, name) = (|| self.file.clone(), self.full_name(&wanted.name));
             let Some(tensor) = self.checkpoint.tensor(&name) else {
                 return Err(ModelError::Missing { file: file(), tensor: name });
             };
@@ -157,7 +232,7 @@ impl Part {
                 return Err(ModelError::Shape { file: file(), tensor: name, wants, has });
             }
             let narrowed;
-            let numbers = match self.stored(&name, tensor)? {
+            let numbers = match self.stored(&wanted.name, tensor)? {
                 Some(matrix) => matrix,
                 None => {
                     narrowed = tensor.to_f32();
@@ -182,15 +257,14 @@ impl Part {
     /// Refuses tensors under the prefix that are neither wanted nor known buffers.
     fn refuse_unknown(&self, wanted: &[Wanted]) -> Result<(), ModelError> {
         let known: HashSet<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
-        for tensor in self.checkpoint.tensors() {
-            let Some(name) = tensor.name.strip_prefix(self.prefix.as_str()) else { continue };
+        for (name, full) in &self.names {
             let scales = name.strip_suffix(SCALE_SUFFIX).is_some_and(|name| known.contains(name));
             let buffer = BUFFERS.iter().any(|end| name.ends_with(end));
-            if known.contains(name) || scales || buffer {
+            if known.contains(name.as_str()) || scales || buffer {
                 continue;
             }
-            let (file, has) = (self.file.clone(), tensor.shape.to_vec());
-            return Err(ModelError::Unknown { file, tensor: tensor.name.to_owned(), has });
+            let has = self.checkpoint.info(full).map_or_else(Vec::new, |info| info.shape.to_vec());
+            return Err(ModelError::Unknown { file: self.file.clone(), tensor: full.clone(), has });
         }
         Ok(())
     }
@@ -203,7 +277,7 @@ impl Part {
     ) -> Result<Option<Matrix<'a>>, ModelError> {
         let other = || ModelError::ElementType {
             file: self.file.clone(),
-            tensor: name.to_owned(),
+            tensor: self.full_name(name),
             has: tensor.dtype,
         };
         let matrix = match tensor.dtype {
@@ -222,8 +296,9 @@ impl Part {
 
     /// The scale factors of a q8 tensor.
     fn scales(&self, name: &str, tensor: Tensor<'_>) -> Result<Option<&[f16]>, ModelError> {
-        let (file, tensor_name) = (self.file.clone(), format!("{name}{SCALE_SUFFIX}"));
-        let Some(scales) = self.checkpoint.tensor(&tensor_name) else {
+        let (file, scales_name) = (self.file.clone(), format!("{name}{SCALE_SUFFIX}"));
+        let tensor_name = self.full_name(&scales_name);
+        let Some(scales) = self.tensor(&scales_name) else {
             return Err(ModelError::Missing { file, tensor: tensor_name });
         };
         let columns = tensor.shape.last().copied().unwrap_or(0);
@@ -274,11 +349,10 @@ impl<'a> Source<'a, Cpu<'_>> for &'a Part {
         if let Some(values) = part.widened.get(&name) {
             return Ok(Matrix::F32(values));
         }
-        let full = format!("{}{name}", part.prefix);
-        let tensor = part.checkpoint.tensor(&full).expect("`prepare` found every tensor");
-        match part.stored(&full, tensor) {
+        let tensor = part.tensor(&name).expect("`prepare` found every tensor");
+        match part.stored(&name, tensor) {
             Ok(Some(matrix)) => Ok(matrix),
-            Ok(None) | Err(_) => unreachable!("`prepare` widened or refused {full}"),
+            Ok(None) | Err(_) => unreachable!("`prepare` widened or refused {name}"),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use var_kernel::model::config::Refinement;
-use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
+use var_kernel::model::{VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
 use super::ModelError;
@@ -55,6 +55,17 @@ pub struct VaeSettings {
     pub refinement_ratio: f32,
     /// Whether codes are found by angle.
     pub unit_length_codes: bool,
+    /// Whether the ladder is only the published one: nobody said it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub ladder_assumed: bool,
+}
+
+/// A number in the metadata that the tensors contradict.
+#[derive(Debug)]
+pub struct Differs {
+    what: &'static str,
+    metadata: String,
+    tensors: String,
 }
 
 impl Settings {
@@ -70,11 +81,66 @@ impl Settings {
         let of_file = |source| ModelError::Metadata { file: file.to_owned(), source };
         serde_json::from_str(text).map(Some).map_err(of_file)
     }
+}
 
-    /// The ladder it names, if it is one.
-    pub fn ladder(&self) -> Option<Ladder> {
-        let sides = self.var.as_ref().map(|var| &var.ladder);
-        sides.or(self.vae.as_ref().map(|vae| &vae.ladder)).and_then(|sides| Ladder::new(sides).ok())
+impl Differs {
+    /// The error that names the file.
+    pub fn of(self, file: &str) -> ModelError {
+        let Self { what, metadata, tensors } = self;
+        ModelError::MetadataDiffers { file: file.to_owned(), what, metadata, tensors }
+    }
+}
+
+impl VarSettings {
+    /// Holds what the metadata says against `found`, which the tensors say.
+    ///
+    /// # Errors
+    /// The first number that differs.
+    pub fn check(&self, found: &Self) -> Result<(), Differs> {
+        first_difference([
+            ("depth", text(&self.depth), text(&found.depth)),
+            ("width", text(&self.width), text(&found.width)),
+            ("heads", text(&self.heads), text(&found.heads)),
+            ("classes", text(&self.classes), text(&found.classes)),
+            ("ladder", text(&self.ladder), text(&found.ladder)),
+            ("unit_length", text(&self.unit_length), text(&found.unit_length)),
+            ("shared_modulation", text(&self.shared_modulation), text(&found.shared_modulation)),
+        ])
+    }
+}
+
+impl VaeSettings {
+    /// Holds what the metadata says against `found`, which the tensors say. The ladder, the way codes are
+    /// found and the share of a refinement's convolution are in no tensor; but without refinements there
+    /// is no share.
+    ///
+    /// # Errors
+    /// The first number that differs.
+    pub fn check(&self, found: &Self) -> Result<(), Differs> {
+        let refines = |settings: &Self| settings.refinement_ratio != 0.0;
+        first_difference([
+            ("codes", text(&self.codes), text(&found.codes)),
+            ("latent", text(&self.latent), text(&found.latent)),
+            ("channels", text(&self.channels), text(&found.channels)),
+            ("multipliers", text(&self.multipliers), text(&found.multipliers)),
+            ("encoder_blocks", text(&self.encoder_blocks), text(&found.encoder_blocks)),
+            ("decoder_blocks", text(&self.decoder_blocks), text(&found.decoder_blocks)),
+            ("refinements", text(&self.refinements), text(&found.refinements)),
+            ("a refinement", text(&refines(self)), text(&refines(found))),
+        ])
+    }
+}
+
+fn text(value: &dyn core::fmt::Debug) -> String {
+    format!("{value:?}")
+}
+
+fn first_difference<const N: usize>(
+    numbers: [(&'static str, String, String); N],
+) -> Result<(), Differs> {
+    match numbers.into_iter().find(|(_, metadata, tensors)| metadata != tensors) {
+        Some((what, metadata, tensors)) => Err(Differs { what, metadata, tensors }),
+        None => Ok(()),
     }
 }
 
@@ -109,6 +175,7 @@ impl From<&VqvaeConfig> for VaeSettings {
             },
             refinement_ratio: config.refinement_ratio,
             unit_length_codes: config.distance == Distance::Angle,
+            ladder_assumed: false,
         }
     }
 }

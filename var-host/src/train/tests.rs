@@ -95,7 +95,7 @@ fn through_a_file(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/fashion_reference.safetensors");
-    let given = Weights::open(Path::new(model), Hints::default()).unwrap();
+    let given = Weights::open(Path::new(model), &Hints::default()).unwrap();
     let given = Weights { transformer: None, ..given };
     let numbers = state::read(trainer, cpu).unwrap();
     let (records, metadata) = state::records(trainer, &numbers, progress, &given);

@@ -186,8 +186,8 @@ fn machine_refuses_what_it_does_not_know() {
 
 #[test]
 fn hostile_sizes_run_into_limits() {
-    let stack = [b'N'; 1 << 17];
-    let marks = [b'('; 1 << 17];
+    let stack = vec![b'N'; 1 << 17];
+    let marks = vec![b'('; 1 << 17];
     for bytes in [stack, marks] {
         let error = refusal(&bytes);
         assert!(matches!(error, FormatError::Pickle(PickleError::Limit { .. })), "{error:?}");

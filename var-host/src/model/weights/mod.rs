@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use var_kernel::cpu::Cpu;
 use var_kernel::dry::Dry;
-use var_kernel::model::{VarConfig, VqvaeConfig};
+use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
 use super::assemble::{TransformerLayers, VqvaeLayers};
 use super::detect::{self, Hints};
 use super::listing::{Listing, Wanted};
-use super::part::{MARKS, PREFIXES};
-use super::settings::Settings;
-use super::{ModelError, Part};
+use super::part::{Found, MARKS, PREFIXES};
+use super::settings::{Settings, VaeSettings};
+use super::{ModelError, Part, family, mask};
 use crate::checkpoint::Checkpoint;
 
 /// A transformer, a VQVAE or both, with their configurations.
@@ -26,6 +26,10 @@ pub struct Weights {
     pub class_names: Vec<String>,
     /// Whether the number of heads is only the published rule (width / 64), for the user to know.
     pub heads_assumed: bool,
+    /// Whether the VQVAE's ladder is only the published one, for the user to know.
+    pub ladder_assumed: bool,
+    /// What else the user should know of how the files were read, a line each.
+    pub notes: Vec<String>,
 }
 
 impl Weights {
@@ -33,7 +37,7 @@ impl Weights {
     ///
     /// # Errors
     /// If it cannot be read or holds neither half, or what it holds is no model.
-    pub fn open(path: &Path, hints: Hints) -> Result<Self, ModelError> {
+    pub fn open(path: &Path, hints: &Hints) -> Result<Self, ModelError> {
         Self::of(Checkpoint::open(path)?, path.display().to_string(), hints)
     }
 
@@ -43,7 +47,7 @@ impl Weights {
     /// If it is damaged.
     pub fn built_in(bytes: &'static [u8]) -> Result<Self, ModelError> {
         let checkpoint = Checkpoint::from_static(bytes).map_err(ModelError::BuiltIn)?;
-        Self::of(checkpoint, "the built-in model".to_owned(), Hints::default())
+        Self::of(checkpoint, "the built-in model".to_owned(), &Hints::default())
     }
 
     /// Published checkpoints, or the trainer's, as they are.
@@ -54,15 +58,16 @@ impl Weights {
     pub fn open_halves(
         var: Option<&Path>,
         vae: Option<&Path>,
-        hints: Hints,
+        hints: &Hints,
     ) -> Result<Self, ModelError> {
         let open = |path: &Path, half: usize| {
             let file = path.display().to_string();
             let checkpoint = Arc::new(Checkpoint::open(path)?);
             let verified = verify(&checkpoint, &file, hints)?;
-            Part::find(&checkpoint, &file, half)?
-                .map(|part| part.verified(verified))
-                .ok_or(ModelError::NoPart { file, part: MARKS[half].0, wants: MARKS[half].1 })
+            match Part::find(&checkpoint, &file, half, hints.part.as_deref())? {
+                Some(found) => Ok(found.verified(verified)),
+                None => Err(no_part(&checkpoint, file, half)),
+            }
         };
         let var = var.map(|path| open(path, 0)).transpose()?;
         let vae = vae.map(|path| open(path, 1)).transpose()?;
@@ -73,79 +78,158 @@ impl Weights {
     ///
     /// # Errors
     /// If it holds neither half, or what it holds is no model.
-    pub fn of(checkpoint: Checkpoint, file: String, hints: Hints) -> Result<Self, ModelError> {
+    pub fn of(checkpoint: Checkpoint, file: String, hints: &Hints) -> Result<Self, ModelError> {
         let checkpoint = Arc::new(checkpoint);
         let verified = verify(&checkpoint, &file, hints)?;
-        let find = |half| -> Result<Option<Part>, ModelError> {
-            Ok(Part::find(&checkpoint, &file, half)?.map(|part| part.verified(verified)))
+        let find = |half| -> Result<Option<Found>, ModelError> {
+            let found = Part::find(&checkpoint, &file, half, hints.part.as_deref())?;
+            Ok(found.map(|found| found.verified(verified)))
         };
         let (var, vae) = (find(0)?, find(1)?);
+        let settings = Settings::read(&file, checkpoint.metadata())?.unwrap_or_default();
         let neither = var.is_none() && vae.is_none();
+        let said = [settings.var.is_some(), settings.vae.is_some()];
         for (half, found) in [&var, &vae].into_iter().enumerate() {
             let remains = || checkpoint.tensors().any(|t| t.name.starts_with(PREFIXES[half]));
-            if found.is_none() && (neither || remains()) {
-                let (part, wants) = MARKS[half];
-                return Err(ModelError::NoPart { file, part, wants });
+            if found.is_none() && (neither || said[half] || remains()) {
+                return Err(no_part(&checkpoint, file, half));
             }
         }
         Self::new(var, vae, hints)
     }
 
-    fn new(var: Option<Part>, vae: Option<Part>, hints: Hints) -> Result<Self, ModelError> {
-        let mut settings = Settings::default();
-        for part in var.iter().chain(&vae) {
-            if let Some(found) = Settings::read(part.file(), part.checkpoint().metadata())? {
-                settings = found;
+    fn new(var: Option<Found>, vae: Option<Found>, hints: &Hints) -> Result<Self, ModelError> {
+        check_part(&var, &vae, hints)?;
+        let settings = |found: &Option<Found>| match found {
+            Some(Found { part, .. }) => Settings::read(part.file(), part.checkpoint().metadata()),
+            None => Ok(None),
+        };
+        let of_var = settings(&var)?.unwrap_or_default();
+        let of_vae = settings(&vae)?.unwrap_or_default();
+        let class_names = if var.is_some() { of_var.class_names } else { of_vae.class_names };
+        let mut weights = Self {
+            transformer: None,
+            vqvae: None,
+            class_names,
+            heads_assumed: false,
+            ladder_assumed: false,
+            notes: Vec::new(),
+        };
+        if let Some(Found { mut part, .. }) = var {
+            let (config, assumed) = detect::transformer(&part, hints, of_var.var.as_ref())?;
+            mask::check(&part, &config.ladder)?;
+            weights.heads_assumed = assumed;
+            part.prepare(&transformer_tensors(config))?;
+            weights.transformer = Some((part, config));
+        }
+        if let Some(Found { mut part, .. }) = vae {
+            let ladder = weights.vqvae_ladder(&part, hints, of_vae.vae.as_ref())?;
+            let mut config = detect::vqvae(&part, ladder)?;
+            if let Some(said) = &of_vae.vae {
+                said.check(&VaeSettings::from(&config))
+                    .map_err(|differs| differs.of(part.file()))?;
+                if said.unit_length_codes {
+                    config.distance = Distance::Angle;
+                }
+                config.refinement_ratio = said.refinement_ratio;
+            }
+            part.prepare(&vqvae_tensors(config))?;
+            weights.notes.extend(part.losses().iter().map(|(name, count)| {
+                format!("{}: {count} tensors of {name} are passed over", part.file())
+            }));
+            weights.vqvae = Some((part, config));
+        }
+        weights.check_codes()?;
+        Ok(weights)
+    }
+
+    /// The ladder of the VQVAE in `part`: the transformer's, or as the user or its file says, else the
+    /// published one.
+    fn vqvae_ladder(
+        &mut self,
+        part: &Part,
+        hints: &Hints,
+        said: Option<&VaeSettings>,
+    ) -> Result<Ladder, ModelError> {
+        let file = || part.file().to_owned();
+        let said = said.filter(|said| !said.ladder_assumed).map(|said| Ladder::new(&said.ladder));
+        let said = said.transpose().map_err(|source| part.config_error(source))?;
+        if let Some((var, config)) = &self.transformer {
+            return match said {
+                Some(said) if said != config.ladder && hints.ladder.is_none() => {
+                    Err(ModelError::Ladders {
+                        var: var.file().to_owned(),
+                        vae: file(),
+                        transformer: Box::new(config.ladder),
+                        vqvae: Box::new(said),
+                    })
+                }
+                _ => Ok(config.ladder),
+            };
+        }
+        if let Some(asked) = hints.ladder {
+            if let Some(said) = said.filter(|said| *said != asked) {
+                let note = format!("{}: ladder {asked} as asked for; the file says {said}", file());
+                self.notes.push(note);
+            }
+            return Ok(asked);
+        }
+        if let Some(said) = said {
+            return Ok(said);
+        }
+        let published = detect::published_ladder(part)?;
+        self.ladder_assumed = true;
+        self.notes.push(format!(
+            "{}: ladder {published}, the published one: the file does not say, --ladder may",
+            file()
+        ));
+        Ok(published)
+    }
+
+    /// Checks that transformer and VQVAE have the same codes.
+    fn check_codes(&self) -> Result<(), ModelError> {
+        let (Some((_, var)), Some((_, vae))) = (&self.transformer, &self.vqvae) else {
+            return Ok(());
+        };
+        for (what, transformer, vqvae) in
+            [("codes", var.codes, vae.codes), ("codes of width", var.latent, vae.latent)]
+        {
+            if transformer != vqvae {
+                return Err(ModelError::Mismatch { what, transformer, vqvae });
             }
         }
-        let hints = Hints {
-            ladder: hints.ladder.or(settings.ladder()),
-            heads: hints.heads.or(settings.var.as_ref().map(|var| var.heads)),
-            ..hints
-        };
-        let mut heads_assumed = false;
-        let transformer = match var {
-            None => None,
-            Some(mut part) => {
-                let (config, assumed) = detect::transformer(&part, hints)?;
-                heads_assumed = assumed;
-                part.prepare(&transformer_tensors(config))?;
-                Some((part, config))
-            }
-        };
-        let vqvae = match vae {
-            None => None,
-            Some(mut part) => {
-                let ladder = transformer.as_ref().map(|(_, config)| config.ladder).or(hints.ladder);
-                let no_ladder = || ModelError::NoLadder { file: part.file().to_owned(), length: 0 };
-                let mut config = detect::vqvae(&part, ladder.ok_or_else(no_ladder)?)?;
-                if let Some(vae) = &settings.vae {
-                    if vae.unit_length_codes {
-                        config.distance = Distance::Angle;
-                    }
-                    if config.refinement_ratio != 0.0 {
-                        config.refinement_ratio = vae.refinement_ratio;
-                    }
-                }
-                part.prepare(&vqvae_tensors(config))?;
-                Some((part, config))
-            }
-        };
-        if let (Some((_, var)), Some((_, vae))) = (&transformer, &vqvae) {
-            for (what, transformer, vqvae) in
-                [("codes", var.codes, vae.codes), ("codes of width", var.latent, vae.latent)]
-            {
-                if transformer != vqvae {
-                    return Err(ModelError::Mismatch { what, transformer, vqvae });
-                }
-            }
-        }
-        Ok(Self { transformer, vqvae, class_names: settings.class_names, heads_assumed })
+        Ok(())
     }
 }
 
+/// Why there is no half number `half` in a file: it is a relative's, or there is none.
+fn no_part(checkpoint: &Checkpoint, file: String, half: usize) -> ModelError {
+    if let Err(relative) = family::refuse(checkpoint, &file, "", half) {
+        return relative;
+    }
+    let (part, wants) = MARKS[half];
+    ModelError::NoPart { file, part, wants }
+}
+
+/// Checks that the part that was asked for is in one of the files.
+fn check_part(var: &Option<Found>, vae: &Option<Found>, hints: &Hints) -> Result<(), ModelError> {
+    let Some(asked) = &hints.part else { return Ok(()) };
+    let found: Vec<&Found> = var.iter().chain(vae).collect();
+    if found.iter().any(|found| found.was_asked_for) {
+        return Ok(());
+    }
+    let mut files: Vec<&str> = found.iter().map(|found| found.part.file()).collect();
+    files.dedup();
+    let parts = found.iter().map(|found| format!("{:?}", found.part.name()));
+    Err(ModelError::NoSuchPart {
+        asked: asked.clone(),
+        file: files.join(", "),
+        parts: parts.collect::<Vec<_>>().join(", "),
+    })
+}
+
 /// Whether a file has a checksum, which holds; not compared where the user wants none.
-fn verify(checkpoint: &Checkpoint, file: &str, hints: Hints) -> Result<bool, ModelError> {
+fn verify(checkpoint: &Checkpoint, file: &str, hints: &Hints) -> Result<bool, ModelError> {
     if hints.no_verify {
         return Ok(false);
     }

@@ -209,7 +209,7 @@ impl Outputs {
         isa: Isa,
     ) -> Result<PathBuf, TrainError> {
         let path = self.folder.join("ckpt-last.safetensors");
-        let weights = Weights::open(&path, Hints::default())?;
+        let weights = Weights::open(&path, &Hints::default())?;
         let mut engine = Engine::new(&weights, threads, isa)?;
         let columns = classes.min(COLUMNS);
         let job = |index| Job { index: index as u32, label: (index % columns) as u32 };

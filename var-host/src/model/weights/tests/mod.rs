@@ -10,7 +10,12 @@ use var_kernel::ops::nearest_code::Distance;
 
 use super::{Weights, transformer_tensors, vqvae_tensors};
 use crate::checkpoint::Checkpoint;
+use crate::model::settings::{self, Settings};
 use crate::model::{Hints, ModelError};
+
+mod contradictions;
+mod masks;
+mod parts;
 
 /// A tensor in the making.
 type Tensor = (safetensors::Dtype, Vec<usize>, Vec<u8>);
@@ -63,12 +68,37 @@ fn tensors(var: VarConfig, vae: VqvaeConfig) -> HashMap<String, Tensor> {
 }
 
 fn open(tensors: &HashMap<String, Tensor>, hints: Hints) -> Result<Weights, ModelError> {
+    open_with(tensors, None, hints)
+}
+
+/// Opens a file of these tensors whose metadata has this configuration.
+fn open_with(
+    tensors: &HashMap<String, Tensor>,
+    settings: Option<&Settings>,
+    hints: Hints,
+) -> Result<Weights, ModelError> {
+    let metadata = settings.map(|settings| {
+        let text = serde_json::to_string(settings).expect("plain numbers");
+        HashMap::from([(settings::KEY.to_owned(), text)])
+    });
     let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
         (name, TensorView::new(*dtype, shape.clone(), bytes).expect("bytes fit the shape"))
     });
-    let file = safetensors::serialize(views, None).expect("tensors can be written");
+    let file = safetensors::serialize(views, metadata).expect("tensors can be written");
     let checkpoint = Checkpoint::from_bytes(&file).expect("what was written can be read");
-    Weights::of(checkpoint, "file".to_owned(), hints)
+    Weights::of(checkpoint, "file".to_owned(), &hints)
+}
+
+/// Why it is refused, its source included.
+#[track_caller]
+fn message(opened: Result<Weights, ModelError>) -> String {
+    match opened {
+        Ok(_) => panic!("a damaged model was taken"),
+        Err(error) => {
+            let source = core::error::Error::source(&error);
+            source.map_or(error.to_string(), |source| format!("{error}: {source}"))
+        }
+    }
 }
 
 /// What the model of [`configs`] is refused with after `damage`.
@@ -76,13 +106,7 @@ fn refusal(damage: impl FnOnce(&mut HashMap<String, Tensor>)) -> String {
     let (var, vae) = configs();
     let mut tensors = tensors(var, vae);
     damage(&mut tensors);
-    match open(&tensors, Hints::default()) {
-        Ok(_) => panic!("a damaged model was taken"),
-        Err(error) => {
-            let source = core::error::Error::source(&error);
-            source.map_or(error.to_string(), |source| format!("{error}: {source}"))
-        }
-    }
+    message(open(&tensors, Hints::default()))
 }
 
 #[test]

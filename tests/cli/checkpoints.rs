@@ -1,0 +1,118 @@
+//! Checkpoints as people have them, given to the commands that take a model.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use var_host::checkpoint::{Checkpoint, Record, save};
+use var_host::pictures::{Picture, crop, write_png};
+
+use super::{Place, fixture, train};
+
+/// Writes the tensors of `source` that `rename` gives a name under that name, without metadata.
+fn write(place: &Place, name: &str, source: &str, rename: impl Fn(&str) -> Option<String>) {
+    let source = Checkpoint::open(source).unwrap();
+    let records = source.tensors().filter_map(|tensor| {
+        let found = source.tensor(tensor.name).unwrap();
+        Some(Record::borrowed(rename(tensor.name)?, found.dtype, found.shape, found.bytes))
+    });
+    save(place.path(name), records, &BTreeMap::new(), false).unwrap();
+}
+
+/// E01: a VQVAE that does not say its ladder has that of the published models in every command.
+#[test]
+fn vqvae_alone_is_taken_by_every_command() {
+    let place = Place::new();
+    let of_vqvae = |name: &str| name.strip_prefix("vae.").map(str::to_owned);
+    write(&place, "vae.safetensors", &fixture("default.safetensors"), of_vqvae);
+    let source = Picture::open(fixture("pipeline_0.png").as_ref()).unwrap();
+    fs::create_dir_all(place.path("data/a")).unwrap();
+    let picture = crop(&source, 0, 0, 64, 64);
+    write_png(&place.path("data/a/p.png"), &picture, &Default::default(), false).unwrap();
+
+    let published = "1_2_3_4_5_6_8_10_13_16";
+    let vae = ["--vae", "vae.safetensors"];
+    for arguments in [&["info", "vae.safetensors"][..], &["info", "--vae", "vae.safetensors"]] {
+        let said = place.var(arguments);
+        let wants = format!("ladder {published} (the published one: the file does not say)");
+        assert!(said.contains(&wants), "{said}");
+    }
+    let info: serde_json::Value =
+        serde_json::from_str(&place.var(&["info", "vae.safetensors", "--json"])).unwrap();
+    let side = info["picture_side"].as_u64().unwrap() as usize;
+    assert_eq!(info["ladder_assumed"], true);
+    let with = |arguments: &[&str]| {
+        let output = place.command(&[arguments, &vae].concat()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        let wants =
+            format!("vae.safetensors: ladder {published}, the published one: the file does");
+        assert!(said.contains(&wants), "{arguments:?}: {said}");
+    };
+    with(&["reconstruct", "data/a/p.png", "-o", "made/"]);
+    assert_eq!(place.picture("made/p.png").width(), side);
+    with(&["encode", "data/a/p.png", "-o", "tokens"]);
+    assert_eq!(place.tokens("tokens").ladder().last(), Some(&16));
+    with(&["tokenize", "data", "-o", "all"]);
+    assert_eq!(place.tokens("all").ladder().last(), Some(&16));
+    with(&["convert", "-o", "converted"]);
+    // What nobody said stays open.
+    assert!(place.var(&["info", "converted"]).contains("(the published one"));
+    with(&["decode", "tokens", "-o", "decoded/"]);
+}
+
+/// C01c: one option chooses among several models of a file, in every command.
+#[test]
+fn part_of_a_checkpoint_is_chosen() {
+    let place = Place::new();
+    let both = |name: &str| ["model", "ema"].map(|part| format!("{part}.{name}"));
+    let source = Checkpoint::open(fixture("default.safetensors")).unwrap();
+    let names: Vec<_> = source
+        .tensors()
+        .flat_map(|tensor| both(tensor.name).map(|name| (name, tensor.name)))
+        .collect();
+    let records = names.into_iter().map(|(name, of)| {
+        let found = source.tensor(of).unwrap();
+        Record::borrowed(name, found.dtype, found.shape, found.bytes)
+    });
+    save(place.path("both"), records, &BTreeMap::new(), false).unwrap();
+    let message = "both: more than one transformer in it: choose by --part \"ema.var\", --part";
+    place.refused(&["sample", "--model", "both", "-o", "x.png"], 1, message);
+    let ladder = ["info", "both", "--ladder", "1_2_3_4"];
+    place.var(&[&ladder[..], &["--part", "ema"]].concat());
+    place.refused(&["info", "both", "--part", "emma"], 1, "more than one transformer in it");
+    place.refused(&["info", "--part", "ema"], 2, "--part goes with --model, --var or --vae");
+}
+
+/// Audit 14: the built-in model's own numbers are no contradiction.
+#[test]
+fn own_numbers_of_the_built_in_model_are_no_contradiction() {
+    let place = Place::new();
+    place.var(&["info", "--ladder", "1_2_3_4"]);
+    place.refused(&["info", "--ladder", "1_2"], 2, "--ladder goes with --model");
+    train::data(&place);
+    let run = ["train", "--data", "data", "--depth", "1", "--width", "16", "--heads", "1", "--bs"];
+    let run = [&run[..], &["4", "--iterations", "1", "--pn", "1_2_3_4", "--out", "run"]].concat();
+    place.var(&[&run[..], &["--sample-every", "0", "-q"]].concat());
+}
+
+/// Audit 10: `--heads` says what a model to begin with leaves open.
+#[test]
+fn heads_of_a_model_to_begin_with_are_given() {
+    let place = Place::new();
+    train::data(&place);
+    let sizes = ["train", "--data", "data", "--depth", "1", "--width", "16", "--anorm", "0"];
+    let run = ["--bs", "4", "--iterations", "1", "--sample-every", "0", "--heads", "2", "-q"];
+    let run = [&sizes[..], &run].concat();
+    place.var(&[&run[..], &["--out", "run"]].concat());
+    // As published: without metadata, which would say the heads.
+    let saved = place.path("run/ckpt-last.safetensors");
+    let of_transformer = |name: &str| name.strip_prefix("var.").map(str::to_owned);
+    write(&place, "first", saved.to_str().unwrap(), of_transformer);
+    let more = ["--init-from", "first", "--tblr", "0", "--out", "more"];
+    place.var(&[&run[..], &more].concat());
+    let saved = Checkpoint::open(place.path("more/ckpt-last.safetensors")).unwrap();
+    let first = Checkpoint::open(place.path("first")).unwrap();
+    let name = "blocks.0.attn.mat_qkv.weight";
+    let saved = saved.tensor(&format!("var.{name}")).unwrap().to_f32();
+    assert_eq!(saved, first.tensor(name).unwrap().to_f32());
+}
