@@ -131,6 +131,9 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
     assert_eq!(few["fid"], from_folder["fid"]);
     assert_eq!((&few["precision"], &few["reference_images"]), (&Value::Null, &0.into()));
 
+    assert_eq!(few["missing"]["precision"], "the reference has no images (arr_0)");
+    statistics_for_fid_alone(&place, &from_folder);
+
     let same = evaluate("made", "made.npz");
     assert!(number(&same, "fid").abs() < 1e-6 && number(&same, "sfid").abs() < 1e-6, "{same}");
     assert_eq!((number(&same, "precision"), number(&same, "recall")), (1.0, 1.0));
@@ -180,6 +183,44 @@ fn evaluate_on_a_full_disk(place: &Place) {
         command.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; {run}")]);
         place.refused_by(command.current_dir(place.path("")), 1, message);
         assert_eq!(place.names(), before, "{arguments}: left something");
+    }
+}
+
+/// N03: `mu` and `sigma` are all that other tools store. Audit 8: what is no covariance is refused.
+fn statistics_for_fid_alone(place: &Place, complete: &Value) {
+    let mut stored = Npz::open(&place.path("ref.npz")).unwrap();
+    let [mu, sigma] = ["mu", "sigma"].map(|array| stored.floats(array).unwrap());
+    let write = |name: &str, sigma: &[f64]| {
+        let mut writer = NpzWriter::create(&place.path(name), false).unwrap();
+        writer.floats("mu", &mu.0, &mu.1).unwrap();
+        writer.floats("sigma", &[mu.1.len(); 2], sigma).unwrap();
+        writer.finish().unwrap();
+    };
+    write("fid.npz", &sigma.1);
+    let options = ["evaluate", "made", "--inception", "weights", "-q", "--reference", "fid.npz"];
+    let report = json(&place.var(&[&options[..], &["--json"]].concat()));
+    assert_eq!(report["fid"], complete["fid"]);
+    assert_eq!(report["inception_score"], complete["inception_score"]);
+    for (key, reason) in [
+        ("sfid", "the reference has no mu_s and sigma_s"),
+        ("precision", "the reference has no images (arr_0)"),
+        ("recall", "the reference has no images (arr_0)"),
+    ] {
+        assert_eq!((&report[key], &report["missing"][key]), (&Value::Null, &reason.into()));
+    }
+    let text = place.var(&options);
+    assert!(
+        text.contains("\nsFID             none: the reference has no mu_s and sigma_s\n"),
+        "{text}"
+    );
+
+    let mut damaged = sigma.1.clone();
+    damaged[7] = f64::NAN;
+    write("nan.npz", &damaged);
+    let options = ["evaluate", "made", "--inception", "weights", "-q", "--reference", "nan.npz"];
+    place.refused(&options, 1, "nan.npz: sigma: element 7 is NaN");
+    for name in ["fid.npz", "nan.npz"] {
+        fs::remove_file(place.path(name)).unwrap();
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Error, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
-use var_host::evaluate::{ENOUGH, FEWEST, Keep, Metrics, NEIGHBOURS, Pictures, Reference, compare};
+use var_host::evaluate::{ENOUGH, EvaluationSet, FEWEST, Metrics, compare};
 use var_host::pictures::Picture;
 
 use crate::args::{InceptionOptions, Session, result};
@@ -19,11 +19,12 @@ use crate::progress::Progress;
 /// where that one rounds: FID to about 1e-5 of its value, precision and recall to about 0.003.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A folder of pictures (PNG, JPEG, WebP), or an .npz archive with arr_0
+    /// A folder of pictures (PNG, JPEG, WebP), or an .npz archive with arr_0; statistics that are stored
+    /// in it are used in place of its pictures'
     #[arg(value_name = "DIR|NPZ")]
     samples: PathBuf,
-    /// What to compare with: a folder or an archive of pictures, or stored statistics (mu, sigma,
-    /// mu_s, sigma_s), as `var statistics` makes them
+    /// What to compare with: a folder or an archive of pictures, or stored statistics, as `var statistics`
+    /// makes them: mu and sigma, and mu_s and sigma_s, without which there is no sFID
     #[arg(long, value_name = "DIR|NPZ")]
     reference: PathBuf,
     /// Compare even where the reference's pictures have another resolution
@@ -40,6 +41,7 @@ pub(crate) struct Options {
 struct Report<'a> {
     samples: &'a Path,
     reference: &'a Path,
+    /// Pictures of the samples that were looked at.
     sample_images: usize,
     /// Pictures of the reference that were looked at.
     reference_images: usize,
@@ -51,26 +53,21 @@ struct Report<'a> {
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let weights = options.inception.open()?;
     let side = options.inception.side(&[&options.samples, &options.reference], session)?;
-    let samples = Pictures::open(&options.samples, side)?;
-    let reference = Reference::open(&options.reference, side)?;
+    let samples = EvaluationSet::open(&options.samples, side)?;
+    let reference = EvaluationSet::open(&options.reference, side)?;
     if !options.any_size {
-        let checked = reference.check_size(&samples);
+        let checked = samples.check_size(&reference);
         checked
             .map_err(|fault| Error::from(fault).context("--any-size compares them all the same"))?;
     }
     let (sample_images, reference_images) = (samples.count(), reference.count());
     let mut observer = session.observer(&weights)?;
     let mut progress = session.progress(sample_images + reference_images, "image");
-    for (path, has, alone) in [
-        (&options.samples, sample_images, true),
-        (&options.reference, reference_images, reference.statistics.is_none()),
-    ] {
-        if alone && has < FEWEST {
-            return Err(too_few(path, has));
+    for set in [&samples, &reference].into_iter().filter(|set| set.statistics.is_none()) {
+        if set.count() < FEWEST {
+            return Err(too_few(&set.path, set.count()));
         }
-        if alone {
-            warn_of_few(&progress, path, has);
-        }
+        warn_of_few(&progress, &set.path, set.count());
     }
     let begun = Instant::now();
     let mut each = |_: usize, _: &Picture| -> Result<()> {
@@ -78,7 +75,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         Ok(())
     };
     let real = reference.observe(&mut observer, &mut each)?;
-    let made = observer.observe(&samples, Keep::All, &mut each)?;
+    let made = samples.observe(&mut observer, &mut each)?;
     let images_per_s = (sample_images + reference_images) as f64 / begun.elapsed().as_secs_f64();
     let metrics = compare(&observer.cpu(), &made, &real)?;
     drop(progress);
@@ -94,20 +91,23 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
 }
 
 fn print(report: &Report<'_>) -> Result<()> {
-    let Metrics { fid, sfid, inception_score, precision, recall } = report.metrics;
-    result(&format!("Inception Score  {inception_score:.4}"))?;
-    result(&format!("FID              {fid:.5}"))?;
-    result(&format!("sFID             {sfid:.5}"))?;
-    match (precision, recall) {
-        (Some(precision), Some(recall)) => {
-            result(&format!("precision        {precision:.4}"))?;
-            result(&format!("recall           {recall:.4}"))
-        }
-        _ => {
-            let why = format!("want more than {NEIGHBOURS} pictures of both");
-            result(&format!("precision, recall: none: they {why}"))
+    let Metrics { fid, sfid, inception_score, precision, recall, missing } = &report.metrics;
+    for (key, name, value, decimals) in [
+        ("inception_score", "Inception Score", inception_score.as_ref(), 4),
+        ("fid", "FID", Some(fid), 5),
+        ("sfid", "sFID", sfid.as_ref(), 5),
+        ("precision", "precision", precision.as_ref(), 4),
+        ("recall", "recall", recall.as_ref(), 4),
+    ] {
+        match (value, missing.get(key)) {
+            (Some(value), _) => result(&format!("{name:<16} {value:.decimals$}"))?,
+            (None, reason) => {
+                let reason = reason.map_or("", String::as_str);
+                result(&format!("{name:<16} none: {reason}"))?;
+            }
         }
     }
+    Ok(())
 }
 
 /// A set has too few pictures for a covariance.

@@ -83,12 +83,64 @@ pub enum EvaluateError {
         value: f32,
     },
     /// Stored statistics lack a part.
-    #[error("{}: has mu but not {missing}: statistics are mu, sigma, mu_s and sigma_s together", path.display())]
+    #[error("{}: has {has} but not {missing}: statistics are mu and sigma, and mu_s and sigma_s, in pairs", path.display())]
     PartialStatistics {
         /// The archive.
         path: PathBuf,
-        /// The first array that is not there.
+        /// The array that is there.
+        has: &'static str,
+        /// The array that is not.
         missing: &'static str,
+    },
+    /// Stored statistics hold infinities or NaN.
+    #[error("{}: {array}: element {index} is {value}", path.display())]
+    StoredNotFinite {
+        /// The archive.
+        path: PathBuf,
+        /// The array.
+        array: &'static str,
+        /// The element, counted from 0.
+        index: usize,
+        /// Its value.
+        value: f64,
+    },
+    /// A stored covariance is not symmetric.
+    #[error("{}: {array}: is no covariance: element {row}, {column} is {}, element {column}, {row} {}", path.display(), values[0], values[1])]
+    Asymmetric {
+        /// The archive.
+        path: PathBuf,
+        /// The array.
+        array: &'static str,
+        /// The row of the first of two elements across the diagonal.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// Both.
+        values: [f64; 2],
+    },
+    /// A stored covariance has a negative element on its diagonal.
+    #[error("{}: {array}: is no covariance: the variance of feature {row} is {variance}", path.display())]
+    NegativeVariance {
+        /// The archive.
+        path: PathBuf,
+        /// The array.
+        array: &'static str,
+        /// The feature.
+        row: usize,
+        /// Its variance.
+        variance: f64,
+    },
+    /// A stored covariance has a direction of negative variance, beyond rounding.
+    #[error("{}: {array}: is no covariance: its eigenvalues go from {least:e} to {greatest:e}, none may be negative", path.display())]
+    Indefinite {
+        /// The archive.
+        path: PathBuf,
+        /// The array.
+        array: &'static str,
+        /// The least.
+        least: f64,
+        /// The greatest.
+        greatest: f64,
     },
     /// Stored statistics have another shape.
     #[error("{}: {array}: has shape {has:?}, wants {wants:?}", path.display())]

@@ -5,7 +5,7 @@ use faer::{Mat, Side};
 use super::{EvaluateError, Statistics};
 
 /// Eigenvalues that are negative by more than this share of the greatest are not rounding.
-const NEGATIVE: f64 = 1e-4;
+pub(super) const NEGATIVE: f64 = 1e-4;
 
 /// `‖m₁ − m₂‖² + tr C₁ + tr C₂ − 2 tr √(C₁C₂)` (Dowson and Landau, "The Fréchet distance between
 /// multivariate normal distributions", 1982).
@@ -45,16 +45,30 @@ pub fn frechet_distance(
     Ok(mean + trace(first) + trace(second) - 2.0 * root)
 }
 
+/// The least and the greatest eigenvalue of a covariance.
+///
+/// # Errors
+/// If they cannot be found.
+pub(super) fn eigenvalue_range(statistics: &Statistics) -> Result<(f64, f64), EvaluateError> {
+    let values = symmetric(statistics, 0.0).self_adjoint_eigenvalues(Side::Lower);
+    let values = values.map_err(|_| EvaluateError::NoConvergence)?;
+    Ok((values[0], values[values.len() - 1]))
+}
+
+/// The covariance with `offset` added to its diagonal. Files may hold matrices that are symmetric up to
+/// rounding.
+fn symmetric(statistics: &Statistics, offset: f64) -> Mat<f64> {
+    let width = statistics.width();
+    Mat::from_fn(width, width, |i, j| {
+        let both = statistics.covariance[i * width + j] + statistics.covariance[j * width + i];
+        0.5 * both + if i == j { offset } else { 0.0 }
+    })
+}
+
 /// A matrix R with `R·Rᵀ` the covariance, of as many columns as there are directions with variance.
 fn root(statistics: &Statistics, offset: f64) -> Result<Mat<f64>, EvaluateError> {
     let width = statistics.width();
-    let element = |i: usize, j: usize| {
-        // Files may hold matrices that are symmetric up to rounding.
-        let both = statistics.covariance[i * width + j] + statistics.covariance[j * width + i];
-        0.5 * both + if i == j { offset } else { 0.0 }
-    };
-    let covariance = Mat::from_fn(width, width, element);
-    let eigen = covariance.self_adjoint_eigen(Side::Lower);
+    let eigen = symmetric(statistics, offset).self_adjoint_eigen(Side::Lower);
     let eigen = eigen.map_err(|_| EvaluateError::NoConvergence)?;
     let (vectors, values) = (eigen.U(), eigen.S().column_vector());
     let (least, greatest) = (values[0], values[width - 1]);

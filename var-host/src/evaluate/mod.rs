@@ -11,7 +11,8 @@
 //! | `inception_score` | the Inception Score |
 //! | `rows` | features of a set, kept on disk |
 //! | `manifold` | precision and recall of two sets |
-//! | `reference` | what samples are compared with: [`Reference`] |
+//! | `set` | samples or a reference: images, statistics or both: [`EvaluationSet`] |
+//! | `stored` | statistics in archives |
 //!
 //! Only what is kept of a set grows with it: the features of every picture, in a temporary file.
 
@@ -22,8 +23,11 @@ mod manifold;
 mod moments;
 mod observe;
 mod pictures;
-mod reference;
 mod rows;
+mod set;
+mod stored;
+
+use std::collections::BTreeMap;
 
 use var_kernel::cpu::Cpu;
 
@@ -34,8 +38,9 @@ pub use manifold::{Coverage, Manifold, NEIGHBOURS, coverage};
 pub use moments::{Moments, Statistics};
 pub use observe::{Keep, Observations, Observer};
 pub use pictures::{Pictures, Stream};
-pub use reference::{Reference, StoredStatistics, write_statistics};
 pub use rows::Rows;
+pub use set::{EvaluationSet, SetFeatures, StoredStatistics};
+pub use stored::write_statistics;
 
 /// Samples under which the published comparisons are not made: their covariance is singular.
 pub const ENOUGH: usize = 2048;
@@ -43,66 +48,79 @@ pub const ENOUGH: usize = 2048;
 /// Samples under which there is no covariance.
 pub const FEWEST: usize = 2;
 
-/// The metrics.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+/// The metrics, each if what it needs is known.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Metrics {
     /// Fréchet distance of the pooled features; smaller is better.
     pub fid: f64,
     /// Fréchet distance of the spatial features.
-    pub sfid: f64,
+    pub sfid: Option<f64>,
     /// `exp` of the mean divergence of a sample's classes from all samples'; greater is better.
-    pub inception_score: f64,
-    /// Share of samples within the reference's manifold; none without reference pictures, or with
-    /// too few.
+    pub inception_score: Option<f64>,
+    /// Share of samples within the reference's manifold.
     pub precision: Option<f64>,
-    /// Share of reference pictures within the samples' manifold.
+    /// Share of reference images within the samples' manifold.
     pub recall: Option<f64>,
+    /// Why a metric is not known, by its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing: BTreeMap<&'static str, String>,
 }
 
-/// What is known of a reference.
-#[derive(Debug)]
-pub struct Observed {
-    /// Of the pooled features.
-    pub pooled: Statistics,
-    /// Of the spatial features.
-    pub spatial: Statistics,
-    /// The pooled features, if there are pictures.
-    pub rows: Option<Rows>,
-}
-
-/// Compares what was observed of samples with a reference.
+/// Compares samples with a reference.
 ///
 /// # Errors
-/// If a set has too few pictures, statistics are no covariances, or the features' files cannot be
-/// read.
+/// If statistics are no covariances, or the features' files cannot be read.
 pub fn compare(
     cpu: &Cpu<'_>,
-    samples: &Observations,
-    reference: &Observed,
+    samples: &SetFeatures,
+    reference: &SetFeatures,
 ) -> Result<Metrics, EvaluateError> {
-    let pooled = samples.pooled.statistics(cpu)?;
-    let spatial = samples.spatial.statistics(cpu)?;
+    let spatial = samples.spatial.as_ref().zip(reference.spatial.as_ref());
     let (fid, sfid) = std::thread::scope(|scope| {
         // The two take a second or more each, on one thread.
-        let other = scope.spawn(|| frechet_distance(&spatial, &reference.spatial, 0.0));
-        let fid = frechet_distance(&pooled, &reference.pooled, 0.0);
+        let other = scope.spawn(|| spatial.map(|(made, real)| frechet_distance(made, real, 0.0)));
+        let fid = frechet_distance(&samples.pooled, &reference.pooled, 0.0);
         (fid, other.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload)))
     });
-    let covered = match &reference.rows {
-        Some(rows) if rows.len() > NEIGHBOURS && samples.rows.len() > NEIGHBOURS => {
-            let real = Manifold::of(cpu, rows)?;
-            let made = Manifold::of(cpu, &samples.rows)?;
-            Some(coverage(cpu, (rows, &real), (&samples.rows, &made))?)
+    let covered = match (&samples.rows, &reference.rows) {
+        (Some(made), Some(real)) if made.len() > NEIGHBOURS && real.len() > NEIGHBOURS => {
+            let manifolds = (Manifold::of(cpu, real)?, Manifold::of(cpu, made)?);
+            Some(coverage(cpu, (real, &manifolds.0), (made, &manifolds.1))?)
         }
         _ => None,
     };
     Ok(Metrics {
         fid: fid?,
-        sfid: sfid?,
-        inception_score: samples.score.value(),
+        sfid: sfid.transpose()?,
+        inception_score: samples.score.as_ref().map(InceptionScore::value),
         precision: covered.map(|covered| covered.of_second),
         recall: covered.map(|covered| covered.of_first),
+        missing: missing(samples, reference),
     })
+}
+
+/// Why metrics are not known, by their names.
+fn missing(samples: &SetFeatures, reference: &SetFeatures) -> BTreeMap<&'static str, String> {
+    let mut missing = BTreeMap::new();
+    let sides = [("the samples have", samples), ("the reference has", reference)];
+    for (side, set) in sides {
+        if set.spatial.is_none() {
+            missing.insert("sfid", format!("{side} no mu_s and sigma_s"));
+        }
+        let few = match set.rows.as_ref().map(Rows::len) {
+            None => format!("{side} no images (arr_0)"),
+            Some(count) if count <= NEIGHBOURS => {
+                format!("{side} {count} images, more than {NEIGHBOURS} are needed")
+            }
+            Some(_) => continue,
+        };
+        missing.insert("precision", few.clone());
+        missing.insert("recall", few);
+    }
+    if samples.score.is_none() {
+        missing.insert("inception_score", "the samples have no images (arr_0)".to_owned());
+    }
+    missing
 }
 
 #[cfg(test)]

@@ -33,15 +33,20 @@ fn folder(path: &Path, pictures: &[Picture]) {
     }
 }
 
-fn observe(observer: &mut Observer<'_>, path: &Path) -> Observations {
-    let pictures = Pictures::open(path, None).unwrap();
+fn observe(observer: &mut Observer<'_>, path: &Path) -> SetFeatures {
+    let set = EvaluationSet::open(path, None).unwrap();
     let mut seen = 0;
-    let known = observer.observe::<EvaluateError>(&pictures, Keep::All, &mut |done, _| {
+    let known = set.observe::<EvaluateError>(observer, &mut |done, _| {
         seen = done;
         Ok(())
     });
-    assert_eq!(seen, pictures.count());
+    assert_eq!(seen, set.count());
     known.unwrap()
+}
+
+/// Mean and covariance of both kinds of features.
+fn statistics(set: &SetFeatures) -> [Statistics; 2] {
+    [set.pooled.clone(), set.spatial.clone().unwrap()]
 }
 
 /// Archives and folders of pictures, with and without statistics, as the evaluator itself scored them.
@@ -60,20 +65,18 @@ fn whole_evaluations_are_the_evaluators() {
     let mut observer = Observer::new(inception(), 2, Isa::best()).unwrap();
     let samples = observe(&mut observer, &path("made.npz"));
     let both = observe(&mut observer, &path("both"));
-    let statistics = observer.statistics(&both).unwrap();
-    archive(&path("stored.npz"), &real[..20], Some(&statistics));
+    archive(&path("stored.npz"), &real[..20], Some(&statistics(&both)));
 
     let expected = expected("e2e_expected.json");
     for (name, file) in [("plain", "real.npz"), ("ref_with_stats", "stored.npz")] {
-        let reference = Reference::open(&path(file), None).unwrap();
-        let known = reference.observe::<EvaluateError>(&mut observer, &mut |_, _| Ok(())).unwrap();
+        let known = observe(&mut observer, &path(file));
         let got = compare(&observer.cpu(), &samples, &known).unwrap();
         println!("{name}: {got:?}");
         let want = &expected["B"]["f64_reference"][name];
         for (what, got, want) in [
             ("FID", got.fid, &want["FID"]["fid"]),
-            ("sFID", got.sfid, &want["sFID"]["fid"]),
-            ("IS", got.inception_score, &want["IS"]),
+            ("sFID", got.sfid.unwrap(), &want["sFID"]["fid"]),
+            ("IS", got.inception_score.unwrap(), &want["IS"]),
         ] {
             let want = want.as_f64().unwrap();
             let error = (got - want).abs() / want;
@@ -84,7 +87,34 @@ fn whole_evaluations_are_the_evaluators() {
         // The evaluator's own numbers, noise of its matrix root included.
         let fid = expected["B"][name]["FID"].as_f64().unwrap();
         assert!((got.fid - fid).abs() < 1e-3 * fid, "{name}: {} and {fid}", got.fid);
+        assert!(got.missing.is_empty(), "{name}: {:?}", got.missing);
     }
+
+    // Audit 8: statistics in the samples' file stand for its images, but in IS, precision and recall.
+    archive(&path("few.npz"), &made[..9], Some(&statistics(&samples)));
+    let few = observe(&mut observer, &path("few.npz"));
+    let real = observe(&mut observer, &path("real.npz"));
+    let [all, few] = [&samples, &few].map(|set| compare(&observer.cpu(), set, &real).unwrap());
+    assert_eq!((few.fid, few.sfid), (all.fid, all.sfid));
+    assert_ne!(few.inception_score, all.inception_score);
+    assert_eq!(few.precision.map(|share| share * 9.0 % 1.0), Some(0.0));
+
+    // N03: of mu and sigma alone there is FID.
+    let mut writer = NpzWriter::create(&path("fid.npz"), true).unwrap();
+    let Statistics { mean, covariance } = &real.pooled;
+    writer.floats("mu", &[mean.len()], mean).unwrap();
+    writer.floats("sigma", &[mean.len(), mean.len()], covariance).unwrap();
+    writer.finish().unwrap();
+    let fid_only = observe(&mut observer, &path("fid.npz"));
+    let got = compare(&observer.cpu(), &samples, &fid_only).unwrap();
+    assert_eq!((got.fid, got.sfid, got.precision, got.recall), (all.fid, None, None, None));
+    assert_eq!(got.inception_score, all.inception_score);
+    assert_eq!(got.missing["sfid"], "the reference has no mu_s and sigma_s");
+    let images = "the reference has no images (arr_0)";
+    assert_eq!([&got.missing["precision"], &got.missing["recall"]], [images; 2]);
+    let turned = compare(&observer.cpu(), &fid_only, &samples).unwrap();
+    assert!((turned.fid - all.fid).abs() < 1e-9 * all.fid);
+    assert_eq!(turned.missing["inception_score"], "the samples have no images (arr_0)");
 }
 
 #[test]
@@ -129,27 +159,21 @@ fn sets_that_are_none_are_refused() {
 
     // Cut short, and of another resolution.
     archive(&path("b.npz"), &[grey(8), grey(8)], None);
-    let small = Reference::open(&path("b.npz"), None).unwrap();
-    let large = Pictures::open(&path("mixed"), Some(16)).unwrap();
-    let message = small.check_size(&large).unwrap_err().to_string();
+    let small = EvaluationSet::open(&path("b.npz"), None).unwrap();
+    let large = EvaluationSet::open(&path("mixed"), Some(16)).unwrap();
+    let message = large.check_size(&small).unwrap_err().to_string();
     assert!(message.starts_with("the samples are 16 × 16, the reference's pictures 8 × 8"));
     let bytes = fs::read(path("b.npz")).unwrap();
     fs::write(path("b.npz"), &bytes[..bytes.len() - 300]).unwrap();
     assert!(open("b.npz").starts_with("DIR/b.npz: "));
 
-    // Statistics that are not whole.
-    let mut writer = NpzWriter::create(&path("c.npz"), true).unwrap();
-    writer.floats("mu", &[2], &[0.0; 2]).unwrap();
-    writer.floats("sigma", &[2, 2], &[0.0; 4]).unwrap();
-    writer.finish().unwrap();
-    let message = Reference::open(&path("c.npz"), None).unwrap_err().to_string();
-    assert!(message.contains("has mu but not mu_s"), "{message}");
+    // Statistics of other features than Inception's.
     let mut writer = NpzWriter::create(&path("c.npz"), true).unwrap();
     for array in ["mu", "sigma", "mu_s", "sigma_s"] {
         writer.floats(array, &[2], &[0.0; 2]).unwrap();
     }
     writer.finish().unwrap();
-    let message = Reference::open(&path("c.npz"), None).unwrap_err().to_string();
+    let message = EvaluationSet::open(&path("c.npz"), None).unwrap_err().to_string();
     assert!(message.ends_with("mu: has shape [2], wants [2048]"), "{message}");
 }
 

@@ -1,0 +1,106 @@
+//! One side of an evaluation, samples or reference: images, statistics that were made of them, or both.
+
+use std::path::{Path, PathBuf};
+
+use super::pictures::IMAGES;
+use super::{EvaluateError, InceptionScore, Keep, Observer, Pictures, Rows, Statistics, stored};
+use crate::npz::Npz;
+use crate::pictures::Picture;
+
+/// Samples or a reference, opened.
+#[derive(Clone, Debug)]
+pub struct EvaluationSet {
+    /// The folder or archive.
+    pub path: PathBuf,
+    /// Statistics, if they are stored: those of the images are not used then.
+    pub statistics: Option<StoredStatistics>,
+    /// Images, if there are any: the Inception Score, precision and recall need them.
+    pub pictures: Option<Pictures>,
+}
+
+/// Statistics of both kinds of features.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredStatistics {
+    /// Of the pooled features.
+    pub pooled: Statistics,
+    /// Of the spatial features; none in statistics for FID alone.
+    pub spatial: Option<Statistics>,
+}
+
+/// Features of a set, as far as they are known.
+#[derive(Debug)]
+pub struct SetFeatures {
+    /// Of the pooled features.
+    pub pooled: Statistics,
+    /// Of the spatial features.
+    pub spatial: Option<Statistics>,
+    /// The pooled features, if there are images.
+    pub rows: Option<Rows>,
+    /// Of the logits, if there are images.
+    pub score: Option<InceptionScore>,
+}
+
+impl EvaluationSet {
+    /// The set at `path`: a folder of images, or an archive with `arr_0`, or with `mu` and `sigma` and,
+    /// for sFID, `mu_s` and `sigma_s`, or both. `side` as in [`Pictures::open`].
+    ///
+    /// # Errors
+    /// If it is none of these, or its statistics are incomplete, of another shape, not finite, not
+    /// symmetric or indefinite.
+    pub fn open(path: &Path, side: Option<usize>) -> Result<Self, EvaluateError> {
+        let mut has_pictures = true;
+        let mut statistics = None;
+        if path.is_file() {
+            let mut npz = Npz::open(path)?;
+            statistics = stored::read(&mut npz)?;
+            has_pictures = statistics.is_none() || npz.contains(IMAGES);
+        }
+        let pictures = if has_pictures { Some(Pictures::open(path, side)?) } else { None };
+        Ok(Self { path: path.to_path_buf(), statistics, pictures })
+    }
+
+    /// How many images there are to look at.
+    pub fn count(&self) -> usize {
+        self.pictures.as_ref().map_or(0, Pictures::count)
+    }
+
+    /// Refuses a reference whose images have another resolution than these samples.
+    ///
+    /// # Errors
+    /// If the sizes differ.
+    pub fn check_size(&self, reference: &Self) -> Result<(), EvaluateError> {
+        let sizes = [self, reference].map(|set| set.pictures.as_ref().map(Pictures::size));
+        match sizes {
+            [Some(samples), Some(reference)] if samples != reference => {
+                Err(EvaluateError::Resolutions { samples, reference })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks at the images, as [`Observer::observe`] does, and takes the statistics that are stored.
+    ///
+    /// # Errors
+    /// Those of [`Observer::observe`] and [`Observer::statistics`].
+    pub fn observe<E: From<EvaluateError>>(
+        &self,
+        observer: &mut Observer<'_>,
+        each: &mut dyn FnMut(usize, &Picture) -> Result<(), E>,
+    ) -> Result<SetFeatures, E> {
+        let keep = if self.statistics.is_some() { Keep::Rows } else { Keep::All };
+        let known = match &self.pictures {
+            Some(pictures) => Some(observer.observe(pictures, keep, each)?),
+            None => None,
+        };
+        let (pooled, spatial) = match (&self.statistics, &known) {
+            (Some(StoredStatistics { pooled, spatial }), _) => (pooled.clone(), spatial.clone()),
+            (None, Some(known)) => {
+                let [pooled, spatial] = observer.statistics(known)?;
+                (pooled, Some(spatial))
+            }
+            (None, None) => unreachable!("`open` finds images where there are no statistics"),
+        };
+        let (rows, score) = known.map(|known| (known.rows, known.score)).unzip();
+        Ok(SetFeatures { pooled, spatial, rows, score })
+    }
+}
