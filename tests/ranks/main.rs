@@ -76,9 +76,11 @@ fn on_tcp(size: usize, test: impl Fn(Box<dyn Ranks>) + Sync) {
             launcher: Launcher::Torchrun,
             rank,
             size,
-            local_rank: rank,
+            local_rank: Some(rank),
             local_size: Some(size),
+            variables: ["RANK", "WORLD_SIZE"],
         };
-        test(Box::new(Tcp::meet(&launch, &meeting).expect("ranks that meet")));
+        let ranks = Tcp::meet(&launch, &meeting, &|line| panic!("{line}"));
+        test(Box::new(ranks.expect("ranks that meet")));
     });
 }

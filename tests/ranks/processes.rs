@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use libtest_mimic::Trial;
-use var_host::parallel::{self, Ranks, RanksError};
+use var_host::parallel::{self, Launch, Ranks, RanksError};
 
 use crate::launch;
 use crate::{ERRORS, suite, trial};
@@ -21,7 +21,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Plays the role the environment gives, if it gives one.
 pub(crate) fn play_role() -> Option<ExitCode> {
     let role = env::var(ROLE).ok()?;
-    let ranks = match parallel::from_environment() {
+    let launch = Launch::from_environment().expect("an environment of a launcher");
+    let ranks = match parallel::meet(&launch, &|line| eprintln!("{line}")) {
         Ok(ranks) => ranks,
         Err(error) => {
             eprintln!("{}", chain(&error));

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
-use var_host::parallel::{Ranks, RanksError};
+use var_host::parallel::{Ranks, RanksError, gather};
 
 /// Everything but errors, which end a group.
 pub(crate) fn all(ranks: &dyn Ranks) {
@@ -14,6 +14,7 @@ pub(crate) fn all(ranks: &dyn Ranks) {
     broadcasts_are_rank_0s(ranks);
     barriers_wait_for_all(ranks);
     calls_may_be_mixed(ranks);
+    bytes_are_gathered_in_order(ranks);
     ranks.check().unwrap();
 }
 
@@ -125,6 +126,12 @@ fn calls_may_be_mixed(ranks: &dyn Ranks) {
             }
         }
     }
+}
+
+fn bytes_are_gathered_in_order(ranks: &dyn Ranks) {
+    let bytes = |rank: usize| vec![(250 + rank) as u8; 3 * rank];
+    let gathered = gather(ranks, &bytes(ranks.rank())).unwrap();
+    assert_eq!(gathered, Vec::from_iter((0..ranks.size()).map(bytes)));
 }
 
 fn sum_of_numbers(size: usize, call: usize) -> usize {

@@ -49,7 +49,7 @@ pub enum RanksError {
         source: io::Error,
     },
     /// Not all ranks have come.
-    #[error("waited {} s for {size} ranks: {} came, {} did not", waited.as_secs(), list(came), list(missing))]
+    #[error("waited {} s for {size} ranks: {} came, {} did not{}", waited.as_secs(), list(came), list(missing), turned_away(refused))]
     Missing {
         /// How long was waited.
         waited: Duration,
@@ -59,6 +59,8 @@ pub enum RanksError {
         came: Vec<usize>,
         /// Those that did not.
         missing: Vec<usize>,
+        /// Ranks of this job that could not take part, and why.
+        refused: Vec<String>,
     },
     /// A rank that should listen cannot be reached.
     #[error("waited {} s for rank {rank} at {address}: {reason}", waited.as_secs())]
@@ -71,16 +73,6 @@ pub enum RanksError {
         address: String,
         /// What came instead.
         reason: String,
-    },
-    /// The ranks do not agree on how many they are.
-    #[error("rank {rank} is of {size} ranks, this rank of {own_size}")]
-    Sizes {
-        /// The other rank.
-        rank: usize,
-        /// How many ranks there are, as it was told.
-        size: usize,
-        /// How many there are, as this rank was told.
-        own_size: usize,
     },
     /// MPI and the launcher do not know each other.
     #[error(
@@ -114,6 +106,11 @@ pub enum RanksError {
 fn list(numbers: &[usize]) -> String {
     let texts: Vec<String> = numbers.iter().map(usize::to_string).collect();
     texts.join(", ")
+}
+
+/// The end of a line about ranks that could not take part.
+fn turned_away(ranks: &[String]) -> String {
+    if ranks.is_empty() { String::new() } else { format!("; turned away: {}", ranks.join("; ")) }
 }
 
 /// How a rank was lost.

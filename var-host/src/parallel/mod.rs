@@ -7,10 +7,12 @@
 //! | `mpi` | `Mpi`: ranks of MPI, with the feature of that name |
 //! | `threads` | [`Threads`]: threads of one process as ranks |
 //! | `call`, `error` | what ranks do together, and what can go wrong |
+//! | `gather` | [`gather`]: the bytes of all ranks on each |
 
 mod call;
 pub mod environment;
 mod error;
+mod gather;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod tcp;
@@ -19,6 +21,7 @@ mod threads;
 pub use call::{Call, Operation};
 pub use environment::{Launch, Launcher, Meeting};
 pub use error::{Loss, RanksError};
+pub use gather::gather;
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
 pub use tcp::Tcp;
@@ -109,22 +112,25 @@ impl Ranks for Single {
     }
 }
 
-/// The ranks the environment names (torchrun, SLURM, Open MPI, MPICH), one if it names none.
+/// The ranks that a launcher started (torchrun, SLURM, Open MPI, MPICH). `note` prints a line: what
+/// keeps strangers out, and those that were turned away.
 ///
 /// Ranks that `mpirun` starts are MPI's in a build with the feature `mpi`; all others, and those of
 /// `mpirun` in a build without, meet over TCP as [`Meeting`] says.
 ///
 /// # Errors
 /// If the environment contradicts itself, or the ranks do not find together.
-pub fn from_environment() -> Result<Box<dyn Ranks>, RanksError> {
-    let launch = Launch::from_environment()?;
+pub fn meet(launch: &Launch, note: &dyn Fn(&str)) -> Result<Box<dyn Ranks>, RanksError> {
     if launch.size == 1 {
         return Ok(Box::new(Single));
     }
     #[cfg(feature = "mpi")]
     if matches!(launch.launcher, Launcher::OpenMpi | Launcher::Mpich) {
-        return Ok(Box::new(Mpi::start(&launch)?));
+        return Ok(Box::new(Mpi::start(launch)?));
     }
-    let meeting = Meeting::from_environment(&launch)?;
-    Ok(Box::new(Tcp::meet(&launch, &meeting)?))
+    let meeting = Meeting::from_environment(launch)?;
+    if let Some(warning) = meeting.warning() {
+        note(&warning);
+    }
+    Ok(Box::new(Tcp::meet(launch, &meeting, note)?))
 }

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::variables::{EnvironmentError, Variables};
-use super::{Launch, Launcher, hosts};
+use super::{Launch, Launcher, Secret, hosts};
 
 /// Where rank 0 listens, and what the ranks of a job know of each other beforehand.
 ///
@@ -13,6 +13,7 @@ use super::{Launch, Launcher, hosts};
 /// | machine | `MASTER_ADDR`; else 127.0.0.1 if the launcher has all ranks on this machine; else the first of SLURM's list; else 127.0.0.1 |
 /// | port | `MASTER_PORT`, or one of the eight after it where torchrun's own agent listens on it; else one of eight from 16384 to 32767, by the name of the job; 29500 if it has none |
 /// | job | `VAR_RANKS_JOB`, and the number that torchrun, Open MPI or SLURM gave it |
+/// | secret | `VAR_RANKS_SECRET` |
 /// | patience | `VAR_RANKS_TIMEOUT` in seconds; else 300 |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meeting {
@@ -20,11 +21,10 @@ pub struct Meeting {
     pub host: String,
     /// The ports rank 0 tries in turn, and the others look for it at.
     pub ports: Vec<u16>,
-    /// What the launcher calls the job: rank 0 takes nobody in who knows another name.
-    ///
-    /// This keeps jobs apart that meet by mistake. It is no secret: the network between the ranks
-    /// is trusted.
+    /// The launcher's name of the job. It keeps jobs apart that meet by mistake; it is no secret.
     pub job: String,
+    /// Proof that a connection comes from a rank of this job.
+    pub secret: Secret,
     /// How long ranks wait for each other at the start.
     pub patience: Duration,
 }
@@ -53,6 +53,7 @@ impl Meeting {
             host: HERE.to_owned(),
             ports: ports_by_name(job),
             job: job.to_owned(),
+            secret: Secret::default(),
             patience: Duration::from_secs(PATIENCE_S as u64),
         }
     }
@@ -71,12 +72,25 @@ impl Meeting {
         let host = host(launch, variables)?;
         let patience = variables.number_within("VAR_RANKS_TIMEOUT", 1, LONGEST_PATIENCE_S)?;
         let patience = Duration::from_secs(patience.unwrap_or(PATIENCE_S) as u64);
-        Ok(Self { host, ports, job, patience })
+        let secret = Secret::read(variables)?;
+        Ok(Self { host, ports, job, secret, patience })
     }
 
-    /// The name of the job in eight bytes.
-    pub(in crate::parallel) fn token(&self) -> u64 {
-        hash(&self.job)
+    /// The key that ranks prove to each other to have.
+    pub(in crate::parallel) fn key(&self) -> [u8; blake3::KEY_LEN] {
+        self.secret.key(&self.job)
+    }
+
+    /// A line where other machines can reach the ranks and nothing but the job's name, which is no
+    /// secret, keeps strangers out.
+    pub fn warning(&self) -> Option<String> {
+        (!self.is_loopback() && self.secret.is_none()).then(|| {
+            format!(
+                "{}: other machines can reach the ranks, and VAR_RANKS_SECRET is not set: whoever \
+                 knows the job's number can join the run",
+                self.host
+            )
+        })
     }
 
     /// Whether all ranks must be on one machine.
@@ -91,6 +105,10 @@ fn host(launch: &Launch, variables: &Variables) -> Result<String, EnvironmentErr
         let host = host.trim();
         if host.is_empty() {
             return Err(EnvironmentError::NoMachine { name: "MASTER_ADDR", value: String::new() });
+        }
+        if host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
+            let value = host.to_owned();
+            return Err(EnvironmentError::NoMachine { name: "MASTER_ADDR", value });
         }
         return Ok(host.to_owned());
     }
@@ -166,7 +184,7 @@ mod tests {
 
     fn read(pairs: &[(&'static str, &str)]) -> Result<Meeting, EnvironmentError> {
         let variables = Variables::of(pairs);
-        Meeting::read(&Launch::read(&variables).unwrap(), &variables)
+        Meeting::read(&Launch::read(&variables, false).unwrap(), &variables)
     }
 
     #[track_caller]
@@ -196,6 +214,20 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_secret_is_warned_of_where_others_can_connect() {
+        let secret = ("VAR_RANKS_SECRET", "0123456789abcdef");
+        let away = with(&RANK, &[("MASTER_ADDR", "node7")]);
+        assert!(meeting(&away).warning().unwrap().starts_with("node7: other machines can reach"));
+        let with_secret = meeting(&with(&away, &[secret]));
+        assert_eq!(with_secret.warning(), None);
+        assert!(!format!("{with_secret:?}").contains("0123"));
+        for address in ["127.0.0.1", "localhost", "::1"] {
+            assert_eq!(meeting(&with(&RANK, &[("MASTER_ADDR", address)])).warning(), None);
+        }
+        assert_ne!(with_secret.key(), meeting(&away).key());
+    }
+
+    #[test]
     fn the_port_of_torchruns_agent_is_left_alone() {
         let agent = [("MASTER_PORT", "29400"), ("TORCHELASTIC_USE_AGENT_STORE", "True")];
         assert_eq!(meeting(&with(&RANK, &agent)).ports, Vec::from_iter(29401..=29408));
@@ -215,7 +247,7 @@ mod tests {
         };
         let (one, other) = (open_mpi("1797259265"), open_mpi("1797259266"));
         assert_eq!(one, open_mpi("1797259265"));
-        assert_ne!(one.token(), other.token());
+        assert_ne!(one.key(), other.key());
         assert_ne!(one.ports, other.ports);
         for meeting in [one, other] {
             assert_eq!((meeting.host.as_str(), meeting.ports.len()), ("127.0.0.1", 8));
@@ -260,6 +292,14 @@ mod tests {
             (
                 with(&RANK, &[("MASTER_ADDR", " ")]),
                 "MASTER_ADDR in the environment: \"\" names no machine",
+            ),
+            (
+                with(&RANK, &[("MASTER_ADDR", "0.0.0.0")]),
+                "MASTER_ADDR in the environment: \"0.0.0.0\" names no machine",
+            ),
+            (
+                with(&RANK, &[("VAR_RANKS_SECRET", "short")]),
+                "VAR_RANKS_SECRET in the environment has 5 bytes, at least 16 are needed",
             ),
             (
                 with(&RANK, &[("VAR_RANKS_TIMEOUT", "0")]),

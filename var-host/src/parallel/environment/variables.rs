@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::env;
 
-/// Every variable that is read, for who starts ranks and wants a clean environment.
-pub const NAMES: [&str; 30] = [
+/// Every variable that is read, for a clean environment of ranks that are started.
+pub const NAMES: [&str; 32] = [
     "RANK",
     "WORLD_SIZE",
     "LOCAL_RANK",
@@ -33,7 +33,9 @@ pub const NAMES: [&str; 30] = [
     "SLURM_STEP_NUM_TASKS",
     "SLURM_STEP_NODELIST",
     "SLURM_LAUNCH_NODE_IPADDR",
+    "VAR_ALONE",
     "VAR_RANKS_JOB",
+    "VAR_RANKS_SECRET",
     "VAR_RANKS_TIMEOUT",
 ];
 
@@ -96,6 +98,71 @@ pub enum EnvironmentError {
         name: &'static str,
         /// Its value.
         value: String,
+    },
+    /// A variable should be 0 or 1.
+    #[error("{name} in the environment: {value:?} is neither 0 nor 1")]
+    NoSwitch {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A secret is so short that it can be guessed.
+    #[error("{name} in the environment has {has} bytes, at least {wants} are needed")]
+    ShortSecret {
+        /// The variable.
+        name: &'static str,
+        /// Its length in bytes.
+        has: usize,
+        /// The least.
+        wants: usize,
+    },
+    /// Ranks set by hand are not those of a launcher.
+    #[error(
+        "{} and {} in the environment say {} of {}, {} and {} {} of {}: unset one pair, or VAR_ALONE=1",
+        variables[0], variables[1], says[0], says[1],
+        other_variables[0], other_variables[1], other_says[0], other_says[1]
+    )]
+    Contradiction {
+        /// The variables set by hand: rank and size.
+        variables: [&'static str; 2],
+        /// Their values.
+        says: [usize; 2],
+        /// The launcher's.
+        other_variables: [&'static str; 2],
+        /// Their values.
+        other_says: [usize; 2],
+    },
+    /// The variables are those of a shell that srun started, not of a task.
+    #[error(
+        "{name} and {size_name} in the environment say {rank} of {size}, but the input is a terminal: \
+         these are the variables of an interactive shell; start ranks with srun, or one process with \
+         --alone"
+    )]
+    Interactive {
+        /// The variable of the rank.
+        name: &'static str,
+        /// Its value.
+        rank: usize,
+        /// The variable of the size.
+        size_name: &'static str,
+        /// Its value.
+        size: usize,
+    },
+    /// The launcher does not say which process of this machine this is.
+    #[error(
+        "{rank_name} is {rank} of {size} in the environment, {missing} is not set: which card is this \
+         rank's? Set it, or give --device cuda:N"
+    )]
+    NoLocalRank {
+        /// The variable of the rank.
+        rank_name: &'static str,
+        /// Its value.
+        rank: usize,
+        /// How many ranks there are.
+        size: usize,
+        /// The variable that is not set.
+        missing: &'static str,
     },
     /// Nobody says where rank 0 is.
     #[error(

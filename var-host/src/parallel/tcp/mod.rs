@@ -2,10 +2,10 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `start`, `lobby`, `visit` | how ranks come together: who listens, who connects |
+//! | `start`, `lobby`, `visit` | how ranks come together: those that listen, those that connect |
 //! | `calls` | sums, broadcasts, barriers over connections between all ranks |
-//! | `watch` | who is still there |
-//! | `wire` | what goes over the connections |
+//! | `watch` | signs of life |
+//! | `wire` | the bytes on the connections, and proof of the job's key |
 //!
 //! Between any two ranks are two connections, one for calls and one for signs of life.
 
@@ -38,12 +38,17 @@ pub struct Tcp {
 }
 
 impl Tcp {
-    /// Meets the other ranks; all have come when this returns.
+    /// Meets the other ranks; all have come when this returns. `note` prints a line: connections that
+    /// are turned away.
     ///
     /// # Errors
     /// If a rank does not come, cannot be reached, or was told of another number of ranks.
-    pub fn meet(launch: &Launch, meeting: &Meeting) -> Result<Self, RanksError> {
-        Self::meet_as(launch.rank, launch.size, meeting, Rhythm::default())
+    pub fn meet(
+        launch: &Launch,
+        meeting: &Meeting,
+        note: &dyn Fn(&str),
+    ) -> Result<Self, RanksError> {
+        Self::meet_as(launch.rank, launch.size, meeting, Rhythm::default(), note)
     }
 
     fn meet_as(
@@ -51,8 +56,9 @@ impl Tcp {
         size: usize,
         meeting: &Meeting,
         rhythm: Rhythm,
+        note: &dyn Fn(&str),
     ) -> Result<Self, RanksError> {
-        let (calls, lines) = start::start(rank, size, meeting)?;
+        let (calls, lines) = start::start(rank, size, meeting, note)?;
         let watch = Watch::start(rank, lines, rhythm);
         let watch = watch.map_err(|source| RanksError::Thread { source })?;
         Ok(Self { calls, watch, number: Cell::new(0) })

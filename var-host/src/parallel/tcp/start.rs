@@ -1,7 +1,10 @@
-//! How ranks come together: first all at rank 0, who tells each where the others are, then each with
+//! How ranks come together: first all at rank 0, which tells each where the others are, then each with
 //! each.
+//!
+//! Rank 0 listens at the address that `MASTER_ADDR` names, which must be one of its machine, and the
+//! others at the address by which they reached rank 0; never at all addresses of a machine.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::io;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
@@ -11,10 +14,10 @@ use super::super::call::{Call, Operation};
 use super::super::environment::Meeting;
 use super::super::error::{Loss, RanksError};
 use super::calls::{Calls, Fault, Peer};
-use super::lobby::{Guest, Lobby};
+use super::lobby::{Guest, INTRODUCTION, Lobby};
 use super::visit::{self, Host};
 use super::watch::Line;
-use super::wire::{self, Answer, Hello, Purpose};
+use super::wire::{Answer, Channel, Hello, Purpose};
 
 /// How much longer the others wait for rank 0's word than rank 0 for them: it knows who is missing.
 const GRACE: Duration = Duration::from_secs(10);
@@ -31,12 +34,13 @@ pub(super) fn start(
     rank: usize,
     size: usize,
     meeting: &Meeting,
+    note: &dyn Fn(&str),
 ) -> Result<(Calls, Vec<Line>), RanksError> {
     let start = Instant::now();
     let pairs = if rank == 0 {
-        receive_all(size, meeting, start)?
+        receive_all(size, meeting, start, note)?
     } else {
-        go_round(rank, size, meeting, start)?
+        go_round(rank, size, meeting, start, note)?
     };
     let patience = meeting.patience + GRACE;
     let fault = |rank: usize| move |error: io::Error| lost(rank, &error, patience);
@@ -64,28 +68,31 @@ pub(super) fn start(
 }
 
 /// Rank 0's part.
-fn receive_all(size: usize, meeting: &Meeting, start: Instant) -> Result<Vec<Pair>, RanksError> {
+fn receive_all(
+    size: usize,
+    meeting: &Meeting,
+    start: Instant,
+    note: &dyn Fn(&str),
+) -> Result<Vec<Pair>, RanksError> {
     let fault = |source| {
         let address = visit::address(&meeting.host, &meeting.ports);
         RanksError::Listen { rank: 0, address, source }
     };
     let listener = listen(meeting).map_err(fault)?;
-    let mut lobby = Lobby::new(meeting.token(), 0, size, listener).map_err(fault)?;
+    let mut lobby = Lobby::new(meeting.key(), 0, size, listener, note).map_err(fault)?;
     let came = lobby.wait_for(Purpose::Signals, start, meeting.patience);
     let answer = match &came {
         Ok(()) => {
-            let address = |guest: &Guest| {
-                let address = guest.address.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into());
-                let elsewhere = Some(address.ip()).filter(|ip| !ip.is_loopback());
-                (elsewhere, address.port())
-            };
-            Answer::Everyone(lobby.guests().iter().map(address).collect())
+            let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+            let address = |guest: &Guest| guest.address.unwrap_or(unknown);
+            let addresses = lobby.guests().iter().map(address);
+            Answer::Everyone(addresses.map(|address| (address.ip(), address.port())).collect())
         }
         Err(error) => Answer::Refused(error.to_string()),
     };
-    for stream in lobby.guests().iter().filter_map(|guest| guest.signals.as_ref()) {
-        // Who does not hear this does not connect, and is missed.
-        let _ = wire::write_message(stream, &answer);
+    for channel in lobby.guests().iter_mut().filter_map(|guest| guest.signals.as_mut()) {
+        // A rank that does not hear this does not connect, and is missed.
+        let _ = channel.send(&answer, Instant::now() + INTRODUCTION);
     }
     came?;
     lobby.wait_for(Purpose::Calls, start, meeting.patience + GRACE)?;
@@ -98,19 +105,24 @@ fn go_round(
     size: usize,
     meeting: &Meeting,
     start: Instant,
+    note: &dyn Fn(&str),
 ) -> Result<Vec<Pair>, RanksError> {
-    let patience = meeting.patience + GRACE;
+    let (key, patience) = (meeting.key(), meeting.patience + GRACE);
     let fault = |source| RanksError::Listen { rank, address: "any port".to_owned(), source };
-    let listener = listen_anywhere(meeting).map_err(fault)?;
-    let port = listener.local_addr().map_err(fault)?.port();
-    let mut lobby = Lobby::new(meeting.token(), rank, size, listener).map_err(fault)?;
-
-    let hello = |purpose| Hello { job: meeting.token(), rank, size, purpose, port };
     let root = Host { rank: 0, machine: &meeting.host, ports: &meeting.ports };
-    let signals = visit::connect(&root, &hello(Purpose::Signals), start, meeting.patience)?;
+    let mut listener = None;
+    let mut hello = |own: SocketAddr| {
+        let port = listen_at(&mut listener, own)?;
+        Ok(Hello { rank, size, purpose: Purpose::Signals, port })
+    };
+    let mut signals = visit::connect(&root, &key, &mut hello, start, meeting.patience)?;
+    let listener = listener.ok_or_else(|| fault(io::ErrorKind::AddrNotAvailable.into()))?;
+    let port = listener.local_addr().map_err(fault)?.port();
+    let mut lobby = Lobby::new(key, rank, size, listener, note).map_err(fault)?;
+
     let heard = signals
-        .set_read_timeout(Some(patience))
-        .and_then(|()| Ok((signals.peer_addr()?, wire::read_message(&signals)?)));
+        .receive(Instant::now() + patience)
+        .and_then(|answer| Ok((signals.stream().peer_addr()?, answer)));
     let (root_address, addresses) = match heard {
         Ok((address, Answer::Everyone(addresses))) if addresses.len() == size => {
             (address, addresses)
@@ -120,15 +132,21 @@ fn go_round(
         Err(error) => return Err(lost(0, &error, patience)),
     };
 
+    let connect = |host: &Host<'_>, purpose| {
+        let mut hello = |_| Ok(Hello { rank, size, purpose, port });
+        visit::connect(host, &key, &mut hello, start, patience)
+    };
     let root = Host { ports: &[root_address.port()], ..root };
-    let calls = visit::connect(&root, &hello(Purpose::Calls), start, patience)?;
-    let mut met = vec![Pair { rank: 0, signals, calls }];
-    for (host, (ip, port)) in addresses.into_iter().enumerate().take(rank).skip(1) {
-        let machine = ip.unwrap_or(root_address.ip()).to_string();
-        let host = Host { rank: host, machine: &machine, ports: &[port] };
-        let connect = |purpose| visit::connect(&host, &hello(purpose), start, patience);
-        let (signals, calls) = (connect(Purpose::Signals)?, connect(Purpose::Calls)?);
-        met.push(Pair { rank: host.rank, signals, calls });
+    let pair = |rank, signals: Channel, calls: Channel| Pair {
+        rank,
+        signals: signals.into_stream(),
+        calls: calls.into_stream(),
+    };
+    let mut met = vec![pair(0, signals, connect(&root, Purpose::Calls)?)];
+    for (other, (ip, port)) in addresses.into_iter().enumerate().take(rank).skip(1) {
+        let host = Host { rank: other, machine: &ip.to_string(), ports: &[port] };
+        let signals = connect(&host, Purpose::Signals)?;
+        met.push(pair(other, signals, connect(&host, Purpose::Calls)?));
     }
     lobby.wait_for(Purpose::Signals, start, patience)?;
     lobby.wait_for(Purpose::Calls, start, patience)?;
@@ -137,10 +155,11 @@ fn go_round(
 }
 
 /// The connections that were waited for.
-fn pairs(lobby: Lobby) -> Vec<Pair> {
+fn pairs(lobby: Lobby<'_>) -> Vec<Pair> {
     let guests = lobby.into_guests().into_iter().enumerate();
     let pair = |(rank, guest): (usize, Guest)| {
-        Some(Pair { rank, signals: guest.signals?, calls: guest.calls? })
+        let (signals, calls) = (guest.signals?.into_stream(), guest.calls?.into_stream());
+        Some(Pair { rank, signals, calls })
     };
     guests.filter_map(pair).collect()
 }
@@ -149,29 +168,62 @@ fn lost(rank: usize, error: &io::Error, patience: Duration) -> RanksError {
     RanksError::Lost { rank, loss: Loss::after(patience, error) }
 }
 
-/// Listens at the first port of the meeting that is free.
+/// Listens at the first port of the meeting that is free, at the address that the meeting names.
+///
+/// # Errors
+/// That of the last port; `AddrNotAvailable` if the address is none of this machine.
 fn listen(meeting: &Meeting) -> io::Result<TcpListener> {
     let mut fault = io::ErrorKind::AddrNotAvailable.into();
     for &port in &meeting.ports {
-        for address in addresses(meeting, port)? {
+        for address in (meeting.host.as_str(), port).to_socket_addrs()? {
             match TcpListener::bind(address) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => fault = error,
             }
         }
     }
+    if fault.kind() == io::ErrorKind::AddrNotAvailable {
+        let text = "it is no address of this machine, where rank 0 is";
+        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text));
+    }
     Err(fault)
 }
 
-fn listen_anywhere(meeting: &Meeting) -> io::Result<TcpListener> {
-    TcpListener::bind(&addresses(meeting, 0)?[..])
+/// Listens at any port of this side's address of a connection to rank 0, if not yet, and tells the port.
+fn listen_at(listener: &mut Option<TcpListener>, mut own: SocketAddr) -> io::Result<u16> {
+    if let Some(listener) = listener {
+        let there = listener.local_addr()?;
+        if there.ip() == own.ip() {
+            return Ok(there.port());
+        }
+    }
+    own.set_port(0);
+    Ok(listener.insert(TcpListener::bind(own)?).local_addr()?.port())
 }
 
-/// The addresses to listen at: where all ranks are on one machine, nobody outside of it can connect.
-fn addresses(meeting: &Meeting, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if meeting.is_loopback() {
-        return Ok((meeting.host.as_str(), port).to_socket_addrs()?.collect());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On Linux each address of 127.0.0.0/8 is this machine's, and another one.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn ranks_listen_at_the_named_address_alone() {
+        let meeting = Meeting { host: "127.0.0.7".to_owned(), ..Meeting::on_this_machine("alone") };
+        let address = listen(&meeting).unwrap().local_addr().unwrap();
+        assert_eq!(address.ip().to_string(), "127.0.0.7");
+        let mut listener = None;
+        let port = listen_at(&mut listener, "127.0.0.8:99".parse().unwrap()).unwrap();
+        assert_eq!(listen_at(&mut listener, "127.0.0.8:98".parse().unwrap()).unwrap(), port);
+        listen_at(&mut listener, "127.0.0.9:99".parse().unwrap()).unwrap();
+        assert_eq!(listener.unwrap().local_addr().unwrap().ip().to_string(), "127.0.0.9");
     }
-    let any: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
-    Ok(any.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+
+    #[test]
+    fn addresses_of_other_machines_cannot_be_listened_at() {
+        // An address kept for documentation.
+        let meeting = Meeting { host: "192.0.2.1".to_owned(), ..Meeting::on_this_machine("away") };
+        let error = listen(&meeting).unwrap_err().to_string();
+        assert_eq!(error, "it is no address of this machine, where rank 0 is");
+    }
 }

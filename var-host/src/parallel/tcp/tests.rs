@@ -5,12 +5,13 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
 use super::*;
 
-/// A meeting nobody else comes to.
+/// A meeting of this test alone.
 fn meeting(patience_s: u64) -> Meeting {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -20,7 +21,16 @@ fn meeting(patience_s: u64) -> Meeting {
 }
 
 fn meet(rank: usize, size: usize, meeting: &Meeting) -> Result<Tcp, RanksError> {
-    Tcp::meet_as(rank, size, meeting, Rhythm::default())
+    meet_with_lines(rank, size, meeting, &|_| ())
+}
+
+fn meet_with_lines(
+    rank: usize,
+    size: usize,
+    meeting: &Meeting,
+    note: &dyn Fn(&str),
+) -> Result<Tcp, RanksError> {
+    Tcp::meet_as(rank, size, meeting, Rhythm::default(), note)
 }
 
 /// What becomes of each of `ranks` (their number, of how many) that come to a meeting.
@@ -82,11 +92,36 @@ fn ranks_that_come_late_are_waited_for() {
 }
 
 #[test]
-fn sizes_must_agree() {
-    let outcomes = outcomes(&meeting(30), &[(0, 2), (1, 3)]);
-    assert_eq!(outcomes[0], Err("rank 1 is of 3 ranks, this rank of 2".to_owned()));
-    let text = "rank 0 refuses this rank: rank 0 is of 2 ranks, this rank of 3";
-    assert_eq!(outcomes[1], Err(text.to_owned()));
+fn a_rank_of_another_size_is_turned_away_and_its_place_stays_free() {
+    let meeting = &meeting(60);
+    let lines = Mutex::new(Vec::new());
+    let note = |line: &str| lines.lock().unwrap().push(line.to_owned());
+    thread::scope(|scope| {
+        let root = scope.spawn(|| meet_with_lines(0, 2, meeting, &note).map(|r| r.barrier()));
+        let error = meet(1, 3, meeting).err().unwrap().to_string();
+        assert_eq!(error, "rank 0 refuses this rank: this run has 2 ranks, it is of 3");
+        let error = meet(7, 2, meeting).err().unwrap().to_string();
+        assert_eq!(error, "rank 0 refuses this rank: rank 0 waits for no rank 7");
+        meet(1, 2, meeting).unwrap().barrier().unwrap();
+        root.join().unwrap().unwrap().unwrap();
+    });
+    let lines = lines.into_inner().unwrap();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("turned away 127.0.0.1:"), "{lines:?}");
+    assert!(
+        lines[0].ends_with(": says it is rank 1: this run has 2 ranks, it is of 3"),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn ranks_that_could_not_take_part_are_named_where_one_is_missing() {
+    let outcomes = outcomes(&meeting(2), &[(0, 2), (1, 3)]);
+    let text = outcomes[0].as_ref().unwrap_err();
+    assert!(
+        text.starts_with("waited 2 s for 2 ranks: 0 came, 1 did not; turned away: rank 1 from ")
+    );
+    assert!(text.ends_with(": this run has 2 ranks, it is of 3"), "{text}");
 }
 
 #[test]
@@ -109,29 +144,103 @@ fn of_two_ranks_of_a_number_the_second_is_refused() {
     });
 }
 
+/// Audit 12: whatever comes to the port, the run begins when its ranks have come.
 #[test]
-fn strangers_are_turned_away_and_hold_up_nobody() {
+fn strangers_are_turned_away_with_a_line_and_hold_up_no_rank() {
     let meeting = &meeting(60);
-    let other =
-        &Meeting { job: "another".to_owned(), patience: Duration::from_secs(1), ..meeting.clone() };
+    let lines = Mutex::new(Vec::new());
+    let note = |line: &str| lines.lock().unwrap().push(line.to_owned());
+    let start = Instant::now();
     thread::scope(|scope| {
-        let root = scope.spawn(|| meet(0, 2, meeting).unwrap().barrier().unwrap());
+        let root =
+            scope.spawn(|| meet_with_lines(0, 2, meeting, &note).unwrap().barrier().unwrap());
         let silent = visitor(meeting);
-        let mut browser = visitor(meeting);
-        browser.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-        let mut answer = Vec::new();
-        // The connection is closed, or reset as not all was read: nothing is answered.
-        let _ = browser.read_to_end(&mut answer);
-        assert!(answer.is_empty());
-        let mut later = visitor(meeting);
-        later.write_all(b"varrnk\xff\xff\x02\0\0\0{}").unwrap();
-        let _ = later.read_to_end(&mut answer);
-        assert!(answer.is_empty());
-        let error = meet(1, 2, other).err().unwrap().to_string();
-        assert!(error.ends_with("is of another job"), "{error}");
+        // A slow one: it begins as a rank does.
+        let mut slow = visitor(meeting);
+        slow.write_all(b"varrn").unwrap();
+        // A scan of ports.
+        drop(visitor(meeting));
+        let garbage: [&[u8]; 4] = [
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"SSH-2.0-OpenSSH_9.2p1\r\n",
+            &[0xff; 4096],
+            // Another version.
+            &[&b"varrnk\x01\0"[..], &[0; 32]].concat(),
+        ];
+        for bytes in garbage {
+            let mut stranger = visitor(meeting);
+            stranger.write_all(bytes).unwrap();
+            let mut answer = Vec::new();
+            // The connection is closed, or reset as not all was read.
+            let _ = stranger.read_to_end(&mut answer);
+            assert!(answer.is_empty() || bytes.starts_with(b"varrnk"), "{answer:?}");
+        }
+        // As a rank begins, then a message of 4 GB.
+        let mut long = visitor(meeting);
+        long.write_all(&[&b"varrnk\x02\0"[..], &[0; 32], &[0xff; 4]].concat()).unwrap();
+        let _ = long.read_to_end(&mut Vec::new());
+        for other in [
+            Meeting { job: "another".to_owned(), ..meeting.clone() },
+            Meeting { secret: "another secret!!".into(), ..meeting.clone() },
+        ] {
+            let other = Meeting { patience: Duration::from_millis(300), ..other };
+            let error = meet(1, 2, &other).err().unwrap().to_string();
+            assert!(
+                error.ends_with("is of another job or has another VAR_RANKS_SECRET"),
+                "{error}"
+            );
+        }
         meet(1, 2, meeting).unwrap().barrier().unwrap();
         root.join().unwrap();
-        drop(silent);
+        drop((silent, slow));
+    });
+    // The silent ones have five seconds; the ranks do not wait for them.
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    let lines = lines.into_inner().unwrap();
+    let told = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(told("is no rank of var"), 3, "{lines:?}");
+    for text in [
+        "hung up without a greeting",
+        "speaks version 1, this rank 2",
+        "sends a message of 4294967295 bytes, more than 1024",
+        "is of another job or has another VAR_RANKS_SECRET",
+    ] {
+        assert!(told(text) > 0, "{text}: {lines:?}");
+    }
+    assert!(lines.iter().all(|line| !line.contains("rank 1")), "{lines:?}");
+}
+
+/// More connections than are asked at once do not shut a rank out.
+#[test]
+fn a_crowd_of_silent_strangers_delays_a_rank_by_seconds_at_most() {
+    let meeting = &meeting(60);
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let lines = Mutex::new(0);
+        let root = scope.spawn(move || {
+            let note = |_: &str| *lines.lock().unwrap() += 1;
+            meet_with_lines(0, 2, meeting, &note).unwrap().barrier().unwrap();
+            assert!(*lines.lock().unwrap() <= 17, "too many lines");
+        });
+        let crowd = Vec::from_iter((0..100).map(|_| visitor(meeting)));
+        meet(1, 2, meeting).unwrap().barrier().unwrap();
+        root.join().unwrap();
+        drop(crowd);
+    });
+    assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
+}
+
+/// After the start nobody listens any more.
+#[test]
+fn the_port_is_closed_once_all_have_come() {
+    let meeting = &meeting(60);
+    thread::scope(|scope| {
+        let root = scope.spawn(|| meet(0, 2, meeting).unwrap());
+        let other = meet(1, 2, meeting).unwrap();
+        let root = root.join().unwrap();
+        let find = |port: &u16| TcpStream::connect((&*meeting.host, *port)).is_ok();
+        assert!(!meeting.ports.iter().any(find), "a port is open");
+        drop((root, other));
     });
 }
 
@@ -169,7 +278,7 @@ fn a_rank_that_falls_silent_is_given_up_by_all() {
                 let lively = Rhythm { interval: silence / 10, silence };
                 let silent = Rhythm { interval: never, silence: never };
                 let rhythm = if rank == 1 { silent } else { lively };
-                let ranks = Tcp::meet_as(rank, 3, meeting, rhythm).unwrap();
+                let ranks = Tcp::meet_as(rank, 3, meeting, rhythm, &|_| ()).unwrap();
                 assert!(ranks.check().is_ok());
                 // Rank 1 is stuck in something else until it is told.
                 while rank == 1 && ranks.check().is_ok() {

@@ -1,4 +1,4 @@
-//! How ranks come together: who connects looks for who listens.
+//! How ranks come together: a rank that connects looks for the one that listens.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::super::error::RanksError;
 use super::lobby::{GLANCE, INTRODUCTION};
-use super::wire::{self, Answer, Hello};
+use super::wire::{Answer, Channel, Hello, Side};
 
 /// How long a machine may take to answer that it has such a port, and the longest pause before it
 /// is asked again.
@@ -23,19 +23,21 @@ pub(super) struct Host<'a> {
     pub(super) ports: &'a [u16],
 }
 
-/// Connects to a rank, which may come to listen later, and says hello until it is welcome.
+/// Connects to a rank, which may come to listen later, and says hello until it is welcome; `hello` is
+/// told this side's address of the connection.
 ///
 /// # Errors
 /// If the rank is not found at the deadline, or refuses this one.
 pub(super) fn connect(
     host: &Host<'_>,
-    hello: &Hello,
+    key: &[u8; blake3::KEY_LEN],
+    hello: &mut dyn FnMut(SocketAddr) -> io::Result<Hello>,
     start: Instant,
     patience: Duration,
-) -> Result<TcpStream, RanksError> {
+) -> Result<Channel, RanksError> {
     let mut pause = GLANCE;
     let mut reason = "nobody was asked".to_owned();
-    // What whoever answers says tells more than that nobody listens at the other ports.
+    // An answer tells more than that nobody listens at the other ports.
     let mut answered = None;
     loop {
         for &port in host.ports {
@@ -51,16 +53,16 @@ pub(super) fn connect(
                 if left.is_zero() {
                     return Err(unreachable(host, start.elapsed(), answered.unwrap_or(reason)));
                 }
-                match greet(address, hello, left) {
-                    Ok((stream, Answer::Welcome)) => return Ok(stream),
+                match greet(address, key, hello, left) {
+                    Ok((channel, Answer::Welcome)) => return Ok(channel),
                     Ok((_, Answer::Refused(reason))) => {
                         return Err(RanksError::Refused { rank: host.rank, reason });
                     }
-                    Ok((_, Answer::Stranger)) => {
-                        answered = Some(format!("the rank at {address} is of another job"));
-                    }
                     Ok((_, Answer::Everyone(_))) => {
                         answered = Some(format!("{address} answers out of turn"));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                        answered = Some(format!("{address} {error}"));
                     }
                     Err(error) => reason = format!("{address}: {error}"),
                 }
@@ -92,14 +94,16 @@ pub(super) fn address(machine: &str, ports: &[u16]) -> String {
 /// Connects, says hello, and hears the answer.
 fn greet(
     address: SocketAddr,
-    hello: &Hello,
+    key: &[u8; blake3::KEY_LEN],
+    hello: &mut dyn FnMut(SocketAddr) -> io::Result<Hello>,
     patience: Duration,
-) -> io::Result<(TcpStream, Answer)> {
+) -> io::Result<(Channel, Answer)> {
     let stream = TcpStream::connect_timeout(&address, KNOCK.min(patience))?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(INTRODUCTION.min(patience)))?;
-    stream.set_write_timeout(Some(INTRODUCTION.min(patience)))?;
-    wire::write_message(&stream, hello)?;
-    let answer = wire::read_message(&stream)?;
-    Ok((stream, answer))
+    let hello = hello(stream.local_addr()?)?;
+    let deadline = Instant::now() + INTRODUCTION.min(patience);
+    let mut channel = Channel::open(stream, Side::Connects, key, deadline)?;
+    channel.send(&hello, deadline)?;
+    let answer = channel.receive(deadline)?;
+    Ok((channel, answer))
 }

@@ -1,0 +1,435 @@
+//! Which of how many processes this is.
+
+use std::io::{IsTerminal, stdin};
+
+use super::variables::{EnvironmentError, Variables};
+use super::{LAUNCHERS, Launcher};
+
+/// Which of how many processes this is.
+///
+/// The address where the ranks find each other is another matter: [`Meeting`](super::Meeting).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The launcher.
+    pub launcher: Launcher,
+    /// The number of this process, from 0.
+    pub rank: usize,
+    /// How many processes there are.
+    pub size: usize,
+    /// The number of this process among those on this machine, where the launcher says.
+    pub local_rank: Option<usize>,
+    /// How many there are on this machine, where the launcher says.
+    pub local_size: Option<usize>,
+    /// The variables that hold rank and size.
+    pub variables: [&'static str; 2],
+}
+
+/// The variable that asks for one process alone.
+const ALONE: &str = "VAR_ALONE";
+
+impl Launch {
+    /// One process alone.
+    pub const ALONE: Self = Self {
+        launcher: Launcher::None,
+        rank: 0,
+        size: 1,
+        local_rank: None,
+        local_size: Some(1),
+        variables: ["", ""],
+    };
+
+    /// What the environment says.
+    ///
+    /// # Errors
+    /// If a variable is no number, one of a pair is missing, a rank is not below the size, ranks set by
+    /// hand contradict a launcher, or SLURM's variables are those of an interactive shell.
+    pub fn from_environment() -> Result<Self, EnvironmentError> {
+        Self::read(&Variables::from_environment()?, stdin().is_terminal())
+    }
+
+    /// `rank 1 of 4, from SLURM_PROCID and SLURM_NTASKS`; none for one process alone.
+    pub fn share(&self) -> Option<String> {
+        let [rank_name, size_name] = self.variables;
+        let Self { rank, size, .. } = self;
+        (self.size > 1).then(|| format!("rank {rank} of {size}, from {rank_name} and {size_name}"))
+    }
+
+    /// A line for a process alone in a SLURM job of several tasks: srun was forgotten, most likely.
+    pub fn forgotten_srun(&self) -> Option<String> {
+        let variables = Variables::from_environment().ok()?;
+        (self.launcher == Launcher::None).then(|| unstarted_tasks(&variables)).flatten()
+    }
+
+    /// The number of this process's card: its number on this machine, or 0 where it sees one card.
+    ///
+    /// # Errors
+    /// If it is one of several and the launcher does not say which on this machine.
+    pub fn card(&self) -> Result<usize, EnvironmentError> {
+        self.card_of(std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref())
+    }
+
+    fn card_of(&self, visible: Option<&str>) -> Result<usize, EnvironmentError> {
+        // srun --gpus-per-task shows each task its own card.
+        let sees_one = visible.is_some_and(|list| !list.is_empty() && !list.contains(','));
+        match (self.local_rank, self.launcher) {
+            (_, Launcher::Slurm) if sees_one => Ok(0),
+            (Some(local_rank), _) => Ok(local_rank),
+            (None, _) if self.size == 1 => Ok(0),
+            (None, launcher) => Err(EnvironmentError::NoLocalRank {
+                rank_name: self.variables[0],
+                rank: self.rank,
+                size: self.size,
+                missing: launcher.names()[2],
+            }),
+        }
+    }
+
+    pub(super) fn read(variables: &Variables, on_terminal: bool) -> Result<Self, EnvironmentError> {
+        match variables.text(ALONE).map(str::trim) {
+            None | Some("0" | "") => {}
+            Some("1") => return Ok(Self::ALONE),
+            Some(value) => {
+                return Err(EnvironmentError::NoSwitch { name: ALONE, value: value.to_owned() });
+            }
+        }
+        let mut claims = Vec::new();
+        for (launcher, mut names) in LAUNCHERS {
+            if launcher == Launcher::Slurm {
+                if !is_step(variables) {
+                    continue;
+                }
+                if variables.text(names[1]).is_none() {
+                    names[1] = "SLURM_NTASKS";
+                }
+            }
+            let [rank, size, ..] = names;
+            if variables.text(rank).is_some() || variables.text(size).is_some() {
+                claims.push((launcher, names));
+            }
+        }
+        let Some((&(launcher, names), others)) = claims.split_first() else {
+            half_set(variables)?;
+            return Ok(Self::ALONE);
+        };
+        let launch = Self::of(launcher, variables, names)?;
+        let by_hand =
+            launcher == Launcher::Torchrun && variables.text("TORCHELASTIC_RUN_ID").is_none();
+        if by_hand {
+            for (launcher, names) in others {
+                launch.check_same(&Self::of(*launcher, variables, *names)?)?;
+            }
+        }
+        if launcher == Launcher::Slurm && launch.size > 1 && on_terminal {
+            let [name, size_name] = launch.variables;
+            let (rank, size) = (launch.rank, launch.size);
+            return Err(EnvironmentError::Interactive { name, rank, size_name, size });
+        }
+        Ok(launch)
+    }
+
+    fn of(
+        launcher: Launcher,
+        variables: &Variables,
+        [rank_name, size_name, local_rank_name, local_size_name]: [&'static str; 4],
+    ) -> Result<Self, EnvironmentError> {
+        let missing = |missing, name: &'static str| EnvironmentError::Missing {
+            missing,
+            name,
+            value: variables.text(name).unwrap_or_default().to_owned(),
+        };
+        let size = variables.number(size_name)?.ok_or_else(|| missing(size_name, rank_name))?;
+        let rank = match variables.number(rank_name)? {
+            Some(rank) => rank,
+            None if size == 1 => 0,
+            None => return Err(missing(rank_name, size_name)),
+        };
+        variables.below(rank_name, rank, size_name, size)?;
+        let local_size = variables.number(local_size_name)?;
+        if let Some(local_size) = local_size
+            && (local_size == 0 || local_size > size)
+        {
+            let (name, bound_name, bound) = (local_size_name, size_name, size);
+            return Err(EnvironmentError::OutOfRange {
+                name,
+                value: local_size,
+                bound_name,
+                bound,
+            });
+        }
+        let local_rank = variables.number(local_rank_name)?;
+        if let Some(local_rank) = local_rank {
+            let (bound_name, bound) =
+                local_size.map_or((size_name, size), |size| (local_size_name, size));
+            variables.below(local_rank_name, local_rank, bound_name, bound)?;
+        }
+        let variables = [rank_name, size_name];
+        Ok(Self { launcher, rank, size, local_rank, local_size, variables })
+    }
+
+    /// Refuses a launcher of several processes that says otherwise than `RANK` and `WORLD_SIZE`.
+    fn check_same(&self, launcher: &Self) -> Result<(), EnvironmentError> {
+        if launcher.size == 1 || (launcher.rank, launcher.size) == (self.rank, self.size) {
+            return Ok(());
+        }
+        Err(EnvironmentError::Contradiction {
+            variables: self.variables,
+            says: [self.rank, self.size],
+            other_variables: launcher.variables,
+            other_says: [launcher.rank, launcher.size],
+        })
+    }
+}
+
+/// Refuses a process of several on this machine that has no number among all.
+fn half_set(variables: &Variables) -> Result<(), EnvironmentError> {
+    for (name, alone) in [("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1)] {
+        if let Some(value) = variables.number(name)?
+            && value != alone
+        {
+            let value = value.to_string();
+            return Err(EnvironmentError::Missing { missing: "RANK", name, value });
+        }
+    }
+    Ok(())
+}
+
+/// SLURM's names of steps that are not srun's: the batch script, a login to a machine of the job, an
+/// interactive shell (4294967291, …92, …90).
+const FIRST_SPECIAL_STEP: u64 = 0xffff_fff0;
+
+/// Whether this process is a task of `srun`.
+fn is_step(variables: &Variables) -> bool {
+    const SIGNS: [&str; 4] = [
+        "SLURM_STEP_ID",
+        "SLURM_STEP_NUM_TASKS",
+        "SLURM_STEP_NODELIST",
+        "SLURM_LAUNCH_NODE_IPADDR",
+    ];
+    let step = variables.text("SLURM_STEP_ID").map(str::trim);
+    let special = step.is_some_and(|step| {
+        step.parse::<u64>().map_or(!step.is_empty(), |number| number >= FIRST_SPECIAL_STEP)
+    });
+    !special
+        && variables.text("SLURM_PROCID").is_some()
+        && SIGNS.iter().any(|name| variables.text(name).is_some())
+}
+
+/// A line for a process of a SLURM job that asks for several tasks, but is none of srun's.
+fn unstarted_tasks(variables: &Variables) -> Option<String> {
+    let tasks = variables.text("SLURM_NTASKS")?.trim().parse::<usize>().ok()?;
+    (tasks > 1 && !is_step(variables)).then(|| {
+        format!("one process alone: SLURM_NTASKS is {tasks}, but srun did not start this one")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn launch(pairs: &[(&'static str, &str)]) -> Launch {
+        Launch::read(&Variables::of(pairs), false).unwrap()
+    }
+
+    #[test]
+    fn a_process_without_variables_is_alone() {
+        let alone = Launch::ALONE;
+        assert_eq!(launch(&[]), alone);
+        let batch_script = [("SLURM_JOB_ID", "7"), ("SLURM_PROCID", "0"), ("SLURM_NTASKS", "4")];
+        assert_eq!(launch(&batch_script), alone);
+        assert_eq!(launch(&[("SLURM_NTASKS", "4")]), alone);
+        // R01b: an address exported for a later srun makes the script no task of it.
+        let exported = [&batch_script[..], &[("MASTER_ADDR", "node1")]].concat();
+        assert_eq!(launch(&exported), alone);
+        for step in ["4294967291", "4294967290", "batch"] {
+            let interactive = [&batch_script[..], &[("SLURM_STEP_ID", step)]].concat();
+            assert_eq!(launch(&interactive), alone, "{step}");
+        }
+        let said = |pairs| unstarted_tasks(&Variables::of(pairs));
+        let line = "one process alone: SLURM_NTASKS is 4, but srun did not start this one";
+        assert_eq!(said(&batch_script).as_deref(), Some(line));
+        assert_eq!(said(&[("SLURM_NTASKS", "1"), ("SLURM_PROCID", "0")]), None);
+        assert_eq!(said(&[&batch_script[..], &[("SLURM_STEP_ID", "0")]].concat()), None);
+    }
+
+    #[test]
+    fn every_launcher_is_understood() {
+        let torchrun = [("RANK", "5"), ("WORLD_SIZE", "8"), ("LOCAL_RANK", "1")];
+        let open_mpi = [
+            ("OMPI_COMM_WORLD_RANK", "5"),
+            ("OMPI_COMM_WORLD_SIZE", "8"),
+            ("OMPI_COMM_WORLD_LOCAL_RANK", "1"),
+        ];
+        let mpich = [("PMI_RANK", "5"), ("PMI_SIZE", "8"), ("MPI_LOCALRANKID", "1")];
+        let slurm = [
+            ("SLURM_PROCID", "5"),
+            ("SLURM_NTASKS", "8"),
+            ("SLURM_LOCALID", "1"),
+            ("SLURM_LAUNCH_NODE_IPADDR", "10.0.0.1"),
+        ];
+        let expected = |launcher: Launcher| {
+            let [rank_name, size_name, ..] = launcher.names();
+            let variables = match launcher {
+                Launcher::Slurm => [rank_name, "SLURM_NTASKS"],
+                _ => [rank_name, size_name],
+            };
+            let (local_rank, local_size) = (Some(1), None);
+            Launch { launcher, rank: 5, size: 8, local_rank, local_size, variables }
+        };
+        assert_eq!(launch(&torchrun), expected(Launcher::Torchrun));
+        assert_eq!(launch(&open_mpi), expected(Launcher::OpenMpi));
+        assert_eq!(launch(&mpich), expected(Launcher::Mpich));
+        assert_eq!(launch(&slurm), expected(Launcher::Slurm));
+    }
+
+    #[test]
+    fn the_nearest_launcher_counts() {
+        let slurm = [
+            ("SLURM_PROCID", "0"),
+            ("SLURM_NTASKS", "2"),
+            ("SLURM_STEP_NUM_TASKS", "1"),
+            ("SLURM_STEP_ID", "0"),
+        ];
+        assert_eq!((launch(&slurm).launcher, launch(&slurm).size), (Launcher::Slurm, 1));
+        let inner = [("OMPI_COMM_WORLD_RANK", "3"), ("OMPI_COMM_WORLD_SIZE", "4")];
+        let both = [&slurm[..], &inner].concat();
+        assert_eq!((launch(&both).rank, launch(&both).size), (3, 4));
+        let line = "rank 3 of 4, from OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE";
+        assert_eq!(launch(&both).share().as_deref(), Some(line));
+        let elastic = [("RANK", "6"), ("WORLD_SIZE", "7"), ("TORCHELASTIC_RUN_ID", "none")];
+        let torchrun = [&both[..], &elastic].concat();
+        assert_eq!((launch(&torchrun).rank, launch(&torchrun).size), (6, 7));
+        // By hand over one task of SLURM.
+        let by_hand = [&slurm[..], &elastic[..2]].concat();
+        assert_eq!((launch(&by_hand).rank, launch(&by_hand).size), (6, 7));
+    }
+
+    /// R01b.
+    #[test]
+    fn ranks_by_hand_must_agree_with_a_launcher() {
+        let slurm = [("SLURM_PROCID", "1"), ("SLURM_NTASKS", "4"), ("SLURM_STEP_ID", "0")];
+        let with = |by_hand: [(&'static str, &'static str); 2]| [&slurm[..], &by_hand].concat();
+        assert_eq!(
+            launch(&with([("RANK", "1"), ("WORLD_SIZE", "4")])).launcher,
+            Launcher::Torchrun
+        );
+        for (by_hand, says) in [
+            (
+                [("RANK", "0"), ("WORLD_SIZE", "4")],
+                "RANK and WORLD_SIZE in the environment say 0 of 4",
+            ),
+            (
+                [("RANK", "1"), ("WORLD_SIZE", "2")],
+                "RANK and WORLD_SIZE in the environment say 1 of 2",
+            ),
+            (
+                [("RANK", "0"), ("WORLD_SIZE", "1")],
+                "RANK and WORLD_SIZE in the environment say 0 of 1",
+            ),
+        ] {
+            let error = Launch::read(&Variables::of(&with(by_hand)), false).unwrap_err();
+            let other = "SLURM_PROCID and SLURM_NTASKS 1 of 4: unset one pair, or VAR_ALONE=1";
+            assert_eq!(error.to_string(), format!("{says}, {other}"));
+        }
+    }
+
+    /// R01b.
+    #[test]
+    fn variables_of_an_interactive_shell_are_refused() {
+        let shell = [("SLURM_PROCID", "0"), ("SLURM_NTASKS", "4"), ("SLURM_STEP_ID", "0")];
+        assert_eq!(Launch::read(&Variables::of(&shell), false).unwrap().size, 4);
+        let error = Launch::read(&Variables::of(&shell), true).unwrap_err().to_string();
+        let says = "SLURM_PROCID and SLURM_NTASKS in the environment say 0 of 4";
+        assert!(error.starts_with(says) && error.contains("a terminal"), "{error}");
+        let alone = [&shell[..], &[("VAR_ALONE", "1")]].concat();
+        assert_eq!(Launch::read(&Variables::of(&alone), true), Ok(Launch::ALONE));
+        let one = [("SLURM_PROCID", "0"), ("SLURM_NTASKS", "1"), ("SLURM_STEP_ID", "0")];
+        assert_eq!(Launch::read(&Variables::of(&one), true).unwrap().size, 1);
+    }
+
+    #[test]
+    fn alone_on_purpose_is_alone() {
+        let stale = [("RANK", "1"), ("VAR_ALONE", "1")];
+        assert_eq!(launch(&stale), Launch::ALONE);
+        assert_eq!(launch(&stale).share(), None);
+        assert_eq!(launch(&[("RANK", "1"), ("WORLD_SIZE", "2"), ("VAR_ALONE", "0")]).size, 2);
+        let error = Launch::read(&Variables::of(&[("VAR_ALONE", "yes")]), false).unwrap_err();
+        assert_eq!(error.to_string(), "VAR_ALONE in the environment: \"yes\" is neither 0 nor 1");
+    }
+
+    #[test]
+    fn cards_go_by_the_number_on_the_machine() {
+        let card_of = |pairs: &[(&'static str, &str)], visible| {
+            launch(pairs).card_of(visible).map_err(|error| error.to_string())
+        };
+        let card = |pairs: &[(&'static str, &str)]| card_of(pairs, None);
+        let ranks = [("RANK", "5"), ("WORLD_SIZE", "8")];
+        assert_eq!(card(&[]), Ok(0));
+        assert_eq!(card(&[&ranks[..], &[("LOCAL_RANK", "1")]].concat()), Ok(1));
+        let message = "RANK is 5 of 8 in the environment, LOCAL_RANK is not set: which card is this \
+                       rank's? Set it, or give --device cuda:N";
+        assert_eq!(card(&ranks), Err(message.to_owned()));
+        let slurm = [
+            ("SLURM_PROCID", "5"),
+            ("SLURM_NTASKS", "8"),
+            ("SLURM_STEP_ID", "0"),
+            ("SLURM_LOCALID", "1"),
+        ];
+        assert_eq!(card(&slurm), Ok(1));
+        assert_eq!((card_of(&slurm, Some("3")), card_of(&slurm, Some("2,3"))), (Ok(0), Ok(1)));
+    }
+
+    #[test]
+    fn a_lone_size_of_one_is_enough() {
+        assert_eq!(launch(&[("WORLD_SIZE", "1")]).size, 1);
+    }
+
+    #[test]
+    fn contradictions_are_refused_by_name() {
+        for (pairs, message) in [
+            (
+                &[("RANK", "3"), ("WORLD_SIZE", "3")][..],
+                "RANK is 3 in the environment, WORLD_SIZE 3",
+            ),
+            (&[("RANK", "0"), ("WORLD_SIZE", "0")], "RANK is 0 in the environment, WORLD_SIZE 0"),
+            (&[("WORLD_SIZE", "2")], "WORLD_SIZE is 2 in the environment, RANK is not set"),
+            (&[("RANK", "1")], "RANK is 1 in the environment, WORLD_SIZE is not set"),
+            (&[("LOCAL_RANK", "1")], "LOCAL_RANK is 1 in the environment, RANK is not set"),
+            (
+                &[("LOCAL_WORLD_SIZE", "2")],
+                "LOCAL_WORLD_SIZE is 2 in the environment, RANK is not set",
+            ),
+            (&[("RANK", "x"), ("WORLD_SIZE", "2")], "RANK in the environment: \"x\" is no number"),
+            (
+                &[("RANK", "-1"), ("WORLD_SIZE", "2")],
+                "RANK in the environment: \"-1\" is no number",
+            ),
+            (&[("RANK", ""), ("WORLD_SIZE", "2")], "RANK in the environment: \"\" is no number"),
+            (&[("PMI_RANK", "1")], "PMI_RANK is 1 in the environment, PMI_SIZE is not set"),
+            (
+                &[("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "2")],
+                "LOCAL_RANK is 2 in the environment, WORLD_SIZE 2",
+            ),
+            (
+                &[("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "3")],
+                "LOCAL_WORLD_SIZE is 3 in the environment, WORLD_SIZE 2",
+            ),
+            (
+                &[
+                    ("RANK", "2"),
+                    ("WORLD_SIZE", "4"),
+                    ("LOCAL_RANK", "2"),
+                    ("LOCAL_WORLD_SIZE", "2"),
+                ],
+                "LOCAL_RANK is 2 in the environment, LOCAL_WORLD_SIZE 2",
+            ),
+            (
+                &[("SLURM_PROCID", "4"), ("SLURM_STEP_NUM_TASKS", "4")],
+                "SLURM_PROCID is 4 in the environment, SLURM_STEP_NUM_TASKS 4",
+            ),
+        ] {
+            let error = Launch::read(&Variables::of(pairs), false).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
+    }
+}
