@@ -115,6 +115,21 @@ fn kills_change_nothing() {
     assert_eq!(timeless_log(&place, "unbroken"), timeless_log(&place, "killed"));
 }
 
+/// R02.
+#[test]
+fn ranks_of_other_options_are_refused_on_all() {
+    let place = Place::new();
+    data(&place);
+    let run = |seed| place.command(&small(&["--out", "run", "--ep", "1", "--vq", seed]));
+    for output in Ranks::start([run("1"), run("2")]).wait(Duration::from_secs(60)) {
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let fault = "var: --vq: rank 0 has 1.0, rank 1 has 2.0: ranks of one run want the same";
+        assert_eq!(said.lines().last(), Some(fault), "{said}");
+    }
+    assert!(!place.path("run").exists());
+}
+
 #[test]
 fn two_ranks_are_one_of_twice_the_share() {
     let place = Place::new();

@@ -36,6 +36,31 @@ fn two_ranks_are_one_of_twice_the_share() {
     }
 }
 
+/// R02: no rank learns by another's seed, rate, smoothing or data.
+#[test]
+fn ranks_of_other_options_are_refused_on_all() {
+    let place = Place::new();
+    data(&place);
+    let run = |more: &[&'static str]| {
+        place.command(&small(&[&["--out", "run"], more].concat()))
+    };
+    let other = run(&["--ls", "0.1", "--cond-drop", "0.3", "--sche", "cos", "--workers", "2"]);
+    let outputs = Ranks::start([run(&[]), other]).wait(LIMIT);
+    for output in outputs {
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let fault = said.lines().last().unwrap();
+        let [start, end] = ["var: --cond-drop: rank 0 has 0.1", ": ranks of one run want the same"];
+        assert!(fault.starts_with(start) && fault.ends_with(end), "{said}");
+        for text in ["rank 1 has 0.3", "; --ls: rank 0 has 0", "; --sche: rank 0 has \"lin0\""] {
+            assert!(fault.contains(text), "{text}: {said}");
+        }
+        assert!(!fault.contains("workers"), "{said}");
+        assert!(said.lines().next().unwrap().ends_with(" of 2, from RANK and WORLD_SIZE"), "{said}");
+    }
+    assert!(!place.path("run").exists());
+}
+
 #[test]
 fn a_killed_rank_ends_the_other() {
     let place = Place::new();

@@ -8,9 +8,10 @@ pub(crate) mod published;
 use core::iter;
 
 use anyhow::Result;
+use serde_json::{Map, Value};
 use var_host::engine::Engine;
 use var_host::optim::schedule::{Decay, Schedule};
-use var_host::parallel::{self, Ranks};
+use var_host::parallel::Ranks;
 use var_host::run::{self, Begun};
 #[cfg(feature = "cuda")]
 use var_host::train::OnCard;
@@ -29,13 +30,13 @@ use crate::memory;
 use crate::plural::count;
 use observer::Told;
 use opened::Opened;
-use options::MAY_CHANGE;
+use options::{MAY_CHANGE, MAY_DIFFER};
 
 pub(crate) use options::Options;
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     options.check(&session.given)?;
-    let ranks = parallel::from_environment()?;
+    let ranks = session.meet()?;
     if ranks.rank() == 0 && !session.given.passed_over.is_empty() {
         let passed_over = session.given.passed_over.join(", ");
         session.warn(&format!("options of train.py that decide nothing here: {passed_over}"));
@@ -44,13 +45,15 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let unjudged = opened.validation.is_none() && options.writing.val_every != Every::Count(0);
     session.given.refuse(&["val_every"], unjudged, "there is nothing to validate on")?;
     let config = options.config(&opened)?;
+    let named = options.named(&opened, &config);
+    run::check_ranks_agree(&*ranks, &named, &MAY_DIFFER)?;
     let of_epoch = iterations_of_epoch(opened.training.items(), options.learning.bs, &*ranks)?;
     let recipe = options.recipe(of_epoch, &config, ranks.size(), &session.given)?;
     // The folder stays locked until the run ends.
     let _lock = match ranks.rank() {
         0 => {
             opened.warnings.iter().for_each(|warning| session.warn(warning));
-            Some(begin(options, &opened, &config, session)?)
+            Some(begin(options, &named, session)?)
         }
         _ => None,
     };
@@ -151,21 +154,10 @@ impl Start<'_> {
 }
 
 /// Locks the run's folder; refuses options that differ from those it was begun with.
-fn begin(
-    options: &Options,
-    opened: &Opened,
-    config: &VarConfig,
-    session: &Session,
-) -> Result<Begun> {
-    let mut found = opened.found();
-    found.insert("width".to_owned(), config.width.into());
-    found.insert("heads".to_owned(), config.heads.into());
-    found.insert("classes".to_owned(), config.classes.into());
-    found.insert("pn".to_owned(), config.ladder.to_string().into());
+fn begin(options: &Options, named: &Map<String, Value>, session: &Session) -> Result<Begun> {
     let may_change = extend::may_change(&MAY_CHANGE, options.is_of_any_length());
-    let options_now = options.by_name(found);
-    identity::tell_unknown_digests(&options.out, &options_now, session)?;
-    run::begin(&options.out, &options_now, &may_change)
+    identity::tell_unknown_digests(&options.out, named, session)?;
+    run::begin(&options.out, named, &may_change)
         .map_err(|error| extend::explain(error, &options.out, &options.anew()))
 }
 
@@ -203,6 +195,16 @@ impl options::ModelSizes {
 }
 
 impl Options {
+    /// The options by their names, with the sizes that data and VQVAE give.
+    fn named(&self, opened: &Opened, config: &VarConfig) -> Map<String, Value> {
+        let mut found = opened.found();
+        found.insert("width".to_owned(), config.width.into());
+        found.insert("heads".to_owned(), config.heads.into());
+        found.insert("classes".to_owned(), config.classes.into());
+        found.insert("pn".to_owned(), config.ladder.to_string().into());
+        self.by_name(found)
+    }
+
     /// The sizes of the transformer.
     fn config(&self, opened: &Opened) -> Result<VarConfig> {
         let (sizes, vqvae) = (&self.model, &opened.vqvae);

@@ -260,6 +260,11 @@ pub(super) const MAY_CHANGE: [&str; 12] = [
     "details-every",
 ];
 
+/// Options that may be others on another rank: places of files, whose contents are compared, and
+/// those of rank 0 alone.
+pub(super) const MAY_DIFFER: [&str; 7] =
+    ["data", "tokens", "val-tokens", "vae", "init-from", "workers", "keep"];
+
 impl Options {
     /// Refuses options that were typed and decide nothing beside the others.
     ///

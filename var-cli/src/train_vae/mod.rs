@@ -7,11 +7,12 @@ use core::iter;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use serde_json::{Map, Value};
 use var_host::checkpoint::{Checkpoint, Digest};
 use var_host::data::{Crops, Flip, Folder, Views};
 use var_host::lpips::{Lpips, SHORTEST_SIDE};
 use var_host::optim::schedule::{Decay, Schedule};
-use var_host::parallel::{self, Ranks};
+use var_host::parallel::Ranks;
 use var_host::pool::Threads;
 use var_host::run::{self, Begun, DIGEST};
 #[cfg(feature = "cuda")]
@@ -36,7 +37,7 @@ use crate::identity;
 use crate::memory;
 use crate::plural::count;
 use observer::Told;
-use options::{Augmentation, CodebookName, MAY_CHANGE};
+use options::{Augmentation, CodebookName, MAY_CHANGE, MAY_DIFFER};
 
 pub(crate) use options::Options;
 
@@ -48,17 +49,19 @@ type Set = (Arc<Folder>, Views);
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     options.check(&session.given)?;
-    let ranks = parallel::from_environment()?;
+    let ranks = session.meet()?;
     let config = options.config()?;
     let (training, validation) = options.sets(&config)?;
     let unjudged = validation.is_none() && options.writing.val_every != Every::Count(0);
     session.given.refuse(&["val_every"], unjudged, "there is nothing to validate on")?;
+    let named = options.named(&training, validation.as_ref())?;
+    run::check_ranks_agree(&*ranks, &named, &MAY_DIFFER)?;
     let of_epoch = iterations_of_epoch(training.0.pictures(), options.learning.bs, &*ranks)?;
     let recipe = options.recipe(of_epoch, ranks.size())?;
     let perceptual = options.perceptual(&config, session)?;
     // The folder stays locked until the run ends.
     let _lock = match ranks.rank() {
-        0 => Some(options.begin(&training, validation.as_ref(), session)?),
+        0 => Some(options.begin(&named, session)?),
         _ => None,
     };
     let begun =
@@ -239,10 +242,10 @@ impl Options {
         })
     }
 
-    /// Locks the run's folder; refuses options that differ from those it was begun with.
-    fn begin(&self, training: &Set, validation: Option<&Set>, session: &Session) -> Result<Begun> {
-        let items = |set: &Set| serde_json::Value::from(set.0.pictures());
-        let mut found = serde_json::Map::from_iter([
+    /// The options by their names, with what the data turned out to be.
+    fn named(&self, training: &Set, validation: Option<&Set>) -> Result<Map<String, Value>> {
+        let items = |set: &Set| Value::from(set.0.pictures());
+        let mut found = Map::from_iter([
             ("training-items".to_owned(), items(training)),
             ("validation-items".to_owned(), validation.map_or(0.into(), items)),
         ]);
@@ -254,10 +257,14 @@ impl Options {
             let lpips = Checkpoint::open(path)?.digest();
             found.insert(format!("lpips{DIGEST}"), lpips.to_string().into());
         }
+        Ok(self.by_name(found))
+    }
+
+    /// Locks the run's folder; refuses options that differ from those it was begun with.
+    fn begin(&self, named: &Map<String, Value>, session: &Session) -> Result<Begun> {
         let may_change = extend::may_change(&MAY_CHANGE, self.is_of_any_length());
-        let options = self.by_name(found);
-        identity::tell_unknown_digests(&self.out, &options, session)?;
-        run::begin(&self.out, &options, &may_change)
+        identity::tell_unknown_digests(&self.out, named, session)?;
+        run::begin(&self.out, named, &may_change)
             .map_err(|error| extend::explain(error, &self.out, ANEW))
     }
 

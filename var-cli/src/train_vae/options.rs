@@ -234,6 +234,9 @@ pub(super) struct Writing {
 pub(super) const MAY_CHANGE: [&str; 8] =
     ["data", "lpips", "workers", "save-every", "keep", "val-every", "sample-every", "log-every"];
 
+/// Options that may be others on another rank: places of files, and those of rank 0 alone.
+pub(super) const MAY_DIFFER: [&str; 4] = ["data", "lpips", "workers", "keep"];
+
 impl Options {
     /// Refuses options that were typed and decide nothing beside the others.
     ///

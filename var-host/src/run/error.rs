@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::settings;
 use crate::atomic_file::AtomicFileError;
 use crate::checkpoint::{Digest, SaveError};
+use crate::parallel::RanksError;
 use crate::pictures::PictureFault;
 
 /// What can be wrong with the folder of a run.
@@ -77,6 +78,17 @@ pub enum RunError {
         /// Every option that differs.
         differences: Vec<Difference>,
     },
+    /// Ranks of one run were given other options.
+    #[error("{}: ranks of one run want the same", RankDifferences { rank: *rank, differences })]
+    RankOptions {
+        /// The first rank that differs from rank 0.
+        rank: usize,
+        /// Every option that differs: rank 0's, then the other's.
+        differences: Vec<Difference>,
+    },
+    /// The ranks cannot compare their options.
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
     /// A line of a log is no record, and it is not the last.
     #[error("{}: line {line} is no record of a run", path.display())]
     LogLine {
@@ -131,6 +143,28 @@ impl fmt::Display for Differences<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, difference) in self.0.iter().enumerate() {
             write!(f, "{}{difference}", if i == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+/// Differences between rank 0 and another rank in one line.
+struct RankDifferences<'d> {
+    rank: usize,
+    differences: &'d [Difference],
+}
+
+impl fmt::Display for RankDifferences<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, Difference { option, was, now }) in self.differences.iter().enumerate() {
+            write!(f, "{}--{option}: ", if i == 0 { "" } else { "; " })?;
+            for (i, (rank, value)) in [(0, was), (self.rank, now)].into_iter().enumerate() {
+                f.write_str(if i == 0 { "" } else { ", " })?;
+                match value {
+                    Some(value) => write!(f, "rank {rank} has {value}")?,
+                    None => write!(f, "rank {rank} is without")?,
+                }
+            }
         }
         Ok(())
     }

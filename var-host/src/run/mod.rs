@@ -7,9 +7,12 @@
 //! | `log.jsonl` | [`log`] |
 //! | `events.out.tfevents.*` | [`tensorboard`] |
 //!
+//! Ranks that train together are given the same options: `agreement`.
+//!
 //! A run begins with [`settings::begin`], which locks the folder; it goes on from
 //! [`Checkpoints::newest`] and opens its [`Log`] and its [`Events`] at that iteration.
 
+mod agreement;
 mod append;
 pub mod checkpoints;
 mod error;
@@ -17,6 +20,7 @@ pub mod log;
 pub mod settings;
 pub mod tensorboard;
 
+pub use agreement::check_ranks_agree;
 pub use checkpoints::{Checkpoints, Saved};
 pub use error::{Difference, RunError};
 pub use log::Log;

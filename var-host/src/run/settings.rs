@@ -114,7 +114,8 @@ fn a_checkpoint(folder: &Path) -> Result<Option<String>, RunError> {
     Ok(names.into_iter().min())
 }
 
-fn differences(
+/// What differs between two sets of options, but for those that `may_change`.
+pub(super) fn differences(
     was: &Map<String, Value>,
     now: &Map<String, Value>,
     may_change: &[&str],
