@@ -131,7 +131,8 @@ fn help_names_every_option() {
     for (command, options) in OPTIONS {
         assert!(all.contains(&format!("  {command} ")), "{command} is not in:\n{all}");
         let help = place.var(&[command, "--help"]);
-        let common = ["--threads", "--isa", "--device", "--precision", "--force", "--quiet"];
+        let common =
+            ["--threads", "--isa", "--device", "--precision", "--force", "--alone", "--quiet"];
         let takes_none =
             ["train", "train-vae", "pack", "statistics", "evaluate", "scaling", "plot"];
         let model: &[&str] =

@@ -186,7 +186,9 @@ fn processes_share_the_work() {
     }
     let mut command = place.command(&["sample"]);
     command.env("RANK", "0").env("WORLD_SIZE", "3");
-    place.refused_by(&mut command, 2, "3 processes: only -o DIR/");
+    let message = "3 processes: only -o DIR/ without --tokens can be shared out (rank 0 of 3, from RANK \
+                   and WORLD_SIZE";
+    place.refused_by(&mut command, 2, message);
     let mut command = place.command(&run);
     command.env("RANK", "3").env("WORLD_SIZE", "3");
     place.refused_by(&mut command, 2, "RANK is 3 in the environment, WORLD_SIZE 3");
@@ -200,6 +202,8 @@ fn every_image_of_every_class_is_another() {
     // One of two processes, of which the other never ran; then one alone makes what is missing.
     let mut command = place.command(&run);
     let half = command.env("RANK", "1").env("WORLD_SIZE", "2").output().unwrap();
+    let share = "rank 1 of 2, from RANK and WORLD_SIZE: makes 30 of 60 images\n";
+    assert!(String::from_utf8(half.stderr).unwrap().starts_with(share));
     assert_eq!(
         String::from_utf8(half.stdout).unwrap(),
         "made/: 30 images made, 0 were there already\n"
@@ -213,6 +217,49 @@ fn every_image_of_every_class_is_another() {
         assert_eq!(same, None, "image {index} is that image again");
     }
     assert_eq!(place.names().len(), 1 + 60);
+}
+
+/// R01b: what a launcher left in the environment cuts no work without a word.
+#[test]
+fn sample_says_which_share_of_the_images_it_makes() {
+    let place = Place::new();
+    let made = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let run = [&["sample", "--count", "4", "-q", "--force", "-o", "made/"], arguments].concat();
+        let mut command = place.command(&run);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        let pictures = place.names().iter().filter(|name| name.ends_with(".png")).count();
+        fs::remove_dir_all(place.path("made")).unwrap();
+        (pictures, said)
+    };
+    let stale = [("SLURM_PROCID", "1"), ("SLURM_NTASKS", "4"), ("SLURM_STEP_ID", "0")];
+    let line = "rank 1 of 4, from SLURM_PROCID and SLURM_NTASKS: makes 1 of 4 images\n";
+    assert_eq!(made(&stale, &[]), (1, line.to_owned()));
+    assert_eq!(made(&stale, &["--alone"]), (4, String::new()));
+    assert_eq!(made(&[&stale[..], &[("VAR_ALONE", "1")]].concat(), &[]), (4, String::new()));
+    // A batch script that exports an address for a later srun is no task of it.
+    let script = [("SLURM_PROCID", "0"), ("SLURM_NTASKS", "4"), ("MASTER_ADDR", "localhost")];
+    let line = "one process alone: SLURM_NTASKS is 4, but srun did not start this one\n";
+    assert_eq!(made(&script, &[]), (4, line.to_owned()));
+
+    let refused = |variables: &[(&str, &str)], message: &str| {
+        let mut command = place.command(&["sample", "--count", "4", "-o", "made/"]);
+        place.refused_by(command.envs(variables.iter().copied()), 2, message);
+    };
+    refused(&[("RANK", "1")], "RANK is 1 in the environment, WORLD_SIZE is not set");
+    refused(&[("LOCAL_RANK", "1")], "LOCAL_RANK is 1 in the environment, RANK is not set");
+    let by_hand = [&stale[..], &[("RANK", "0"), ("WORLD_SIZE", "4")]].concat();
+    refused(&by_hand, "say 0 of 4, SLURM_PROCID and SLURM_NTASKS 1 of 4");
+    assert!(place.names().is_empty());
+
+    // Commands that write one file do all of the work, and say so.
+    place.var(&["sample", "--count", "2", "-q", "-o", "two/"]);
+    let output = place.command(&["pack", "two", "-o", "two.npz"]).envs(stale).output().unwrap();
+    let line = "var: rank 1 of 4, from SLURM_PROCID and SLURM_NTASKS: this command does not share its \
+                work, each process does all of it\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), line);
+    assert!(output.stdout.starts_with(b"two.npz: 2 images of 32 "));
 }
 
 #[test]

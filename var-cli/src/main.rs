@@ -84,6 +84,15 @@ enum Command {
     Bench(bench::Options),
 }
 
+impl Command {
+    /// Whether each process that a launcher starts does all of the work, which takes a while or is
+    /// written to one file.
+    fn does_whole_work(&self) -> bool {
+        let shared = matches!(self, Self::Sample(_) | Self::Train(_) | Self::TrainVae(_));
+        !shared && !matches!(self, Self::Info(_) | Self::Bench(_))
+    }
+}
+
 fn main() -> ExitCode {
     let (arguments, given) = parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let Err(error) = run(&arguments, given) else { return ExitCode::SUCCESS };
@@ -114,6 +123,9 @@ fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<(Arguments, Given)
 fn run(arguments: &Arguments, given: Given) -> anyhow::Result<()> {
     interrupt::install()?;
     let session = arguments.common.session(given)?;
+    if arguments.command.does_whole_work() {
+        session.warn_of_whole_work();
+    }
     match &arguments.command {
         Command::Convert(options) => convert::run(options, &session),
         Command::Info(options) => info::run(options, &session),

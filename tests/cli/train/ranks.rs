@@ -41,9 +41,7 @@ fn two_ranks_are_one_of_twice_the_share() {
 fn ranks_of_other_options_are_refused_on_all() {
     let place = Place::new();
     data(&place);
-    let run = |more: &[&'static str]| {
-        place.command(&small(&[&["--out", "run"], more].concat()))
-    };
+    let run = |more: &[&'static str]| place.command(&small(&[&["--out", "run"], more].concat()));
     let other = run(&["--ls", "0.1", "--cond-drop", "0.3", "--sche", "cos", "--workers", "2"]);
     let outputs = Ranks::start([run(&[]), other]).wait(LIMIT);
     for output in outputs {
@@ -56,7 +54,10 @@ fn ranks_of_other_options_are_refused_on_all() {
             assert!(fault.contains(text), "{text}: {said}");
         }
         assert!(!fault.contains("workers"), "{said}");
-        assert!(said.lines().next().unwrap().ends_with(" of 2, from RANK and WORLD_SIZE"), "{said}");
+        assert!(
+            said.lines().next().unwrap().ends_with(" of 2, from RANK and WORLD_SIZE"),
+            "{said}"
+        );
     }
     assert!(!place.path("run").exists());
 }

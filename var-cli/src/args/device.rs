@@ -12,6 +12,8 @@ use var_host::engine::Engine;
 use var_kernel::cuda::{Cuda, Precision};
 
 use super::Usage;
+#[cfg(feature = "cuda")]
+use super::launch;
 use super::values::{DeviceName, PrecisionName};
 
 /// Where to compute, as far as it is known before a card is asked.
@@ -21,11 +23,17 @@ pub(crate) struct Device {
     /// What was asked for; none for a card if one answers.
     asked: Option<DeviceName>,
     precision: Option<PrecisionName>,
+    /// Whether no launcher counts.
+    alone: bool,
 }
 
 impl Device {
     /// What the options mean.
-    pub(crate) fn new(asked: Option<DeviceName>, precision: Option<PrecisionName>) -> Result<Self> {
+    pub(crate) fn new(
+        asked: Option<DeviceName>,
+        precision: Option<PrecisionName>,
+        alone: bool,
+    ) -> Result<Self> {
         if let (Some(DeviceName::Cpu), Some(_)) = (asked, precision) {
             let text = "--precision goes with --device cuda: the processor computes in f32";
             return Err(Usage(text.to_owned()).into());
@@ -40,7 +48,7 @@ impl Device {
                 bail!("--precision goes with --device cuda: {only}, in f32");
             }
         }
-        Ok(Self { asked, precision })
+        Ok(Self { asked, precision, alone })
     }
 
     /// The same with a card that computes in `f32`, if no precision was asked for.
@@ -77,7 +85,11 @@ impl Device {
     fn number(self) -> Result<u32> {
         match self.asked {
             Some(DeviceName::Cuda(Some(number))) => Ok(number.into()),
-            _ => own_number(),
+            _ => {
+                let number = launch::read(self.alone)?.card();
+                let number = number.map_err(|error| Usage(error.to_string()))?;
+                Ok(u32::try_from(number).unwrap_or(u32::MAX))
+            }
         }
     }
 
@@ -88,7 +100,17 @@ impl Device {
             Some(DeviceName::Cpu) => return Ok(None),
             name => name,
         };
-        let chosen = Chosen { number: self.number()?, precision: self.precision() };
+        let number = match (self.number(), name) {
+            (Ok(number), _) => number,
+            // It is no matter where no card answers.
+            (Err(_), None)
+                if card::open(Chosen { number: 0, precision: Precision::F32 }, warn).is_err() =>
+            {
+                0
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let chosen = Chosen { number, precision: self.precision() };
         match (card::open(chosen, warn), name) {
             (Ok(cuda), _) => Ok(Some(cuda)),
             (Err(error), Some(name)) => Err(error).with_context(|| format!("--device {name}")),
@@ -132,15 +154,4 @@ impl Device {
 #[cfg(feature = "cuda")]
 fn warn(text: &str) {
     eprintln!("var: {text}");
-}
-
-/// The card of this process: `LOCAL_RANK`, as launchers set it, or the first.
-#[cfg(feature = "cuda")]
-fn own_number() -> Result<u32> {
-    match std::env::var("LOCAL_RANK") {
-        Err(_) => Ok(0),
-        Ok(text) => text.trim().parse().map_err(|_| {
-            Usage(format!("LOCAL_RANK in the environment: {text:?} is no number")).into()
-        }),
-    }
 }

@@ -4,6 +4,7 @@
 mod device;
 pub(crate) mod every;
 mod given;
+mod launch;
 mod model;
 mod pictures;
 pub(crate) mod record;

@@ -10,10 +10,11 @@ use var_host::engine::Engine;
 use var_host::evaluate::Observer;
 use var_host::inception::Inception;
 use var_host::model::Weights;
+use var_host::parallel::{self, Launch, Ranks};
 use var_kernel::cpu::Isa;
 
 use super::device::Device;
-use super::{Given, values};
+use super::{Given, launch, values};
 use crate::progress::Progress;
 
 #[derive(Debug, Args)]
@@ -37,6 +38,10 @@ pub(crate) struct CommonOptions {
     /// Overwrite files that are there already
     #[arg(long, global = true)]
     force: bool,
+    /// One process alone, whatever a launcher (torchrun, srun, mpirun) left in the environment; VAR_ALONE=1
+    /// is the same
+    #[arg(long, global = true)]
+    alone: bool,
     /// Say nothing but results, warnings and errors
     #[arg(long, short, global = true)]
     quiet: bool,
@@ -60,12 +65,14 @@ pub(crate) struct Session {
     pub(crate) quiet: bool,
     /// The options that were typed.
     pub(crate) given: Given,
+    /// Whether no launcher counts.
+    alone: bool,
 }
 
 impl CommonOptions {
     /// Finds threads, instruction set and device.
     pub(crate) fn session(&self, given: Given) -> Result<Session> {
-        let device = Device::new(self.device, self.precision)?;
+        let device = Device::new(self.device, self.precision, self.alone)?;
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = self.threads.map_or(cores, usize::from);
         let isa = match self.isa {
@@ -79,11 +86,44 @@ impl CommonOptions {
                 isa
             }
         };
-        Ok(Session { threads, isa, device, force: self.force, quiet: self.quiet, given })
+        Ok(Session {
+            threads,
+            isa,
+            device,
+            force: self.force,
+            quiet: self.quiet,
+            given,
+            alone: self.alone,
+        })
     }
 }
 
 impl Session {
+    /// Which of how many processes this is.
+    pub(crate) fn launch(&self) -> Result<Launch> {
+        Ok(launch::read(self.alone)?)
+    }
+
+    /// Says so where a launcher started several processes of a command that does not share its work.
+    pub(crate) fn warn_of_whole_work(&self) {
+        // What contradicts itself is nothing to this command.
+        if let Some(share) = self.launch().ok().and_then(|launch| launch.share()) {
+            let whole = "this command does not share its work, each process does all of it";
+            self.warn(&format!("{share}: {whole}"));
+        }
+    }
+
+    /// Meets the other ranks, having said which this one is.
+    pub(crate) fn meet(&self) -> Result<Box<dyn Ranks>> {
+        let launch = self.launch()?;
+        if let Some(line) = launch.share().or_else(|| launch.forgotten_srun())
+            && !self.quiet
+        {
+            eprintln!("{line}");
+        }
+        Ok(parallel::meet(&launch, &|line| self.warn(line))?)
+    }
+
     /// An engine for `weights`, on the card if there is one.
     pub(crate) fn engine<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
         self.device.engine(self.engine_on_cpu(weights)?, self.quiet)

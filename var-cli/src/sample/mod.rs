@@ -23,6 +23,7 @@ use crate::plural::count;
 use folder::Folder;
 use plan::Plan;
 use reject::Reject;
+use share::Share;
 
 pub(crate) use draw::{Drawing, Kept, batch_size};
 pub(crate) use grid::{Grid, PADDING, columns};
@@ -51,8 +52,8 @@ pub(crate) struct Options {
     /// Where to: a .png file for all images as one, or a folder (there already, or with a slash at
     /// the end) for a file each. Into a folder, an interrupted run goes on where it stopped: images
     /// that are there with the same parameters are kept (unless --tokens wants all tokens again).
-    /// With RANK and WORLD_SIZE in the environment, each of WORLD_SIZE processes makes its share;
-    /// so too under mpirun or srun
+    /// With RANK and WORLD_SIZE in the environment, each of WORLD_SIZE processes makes its share
+    /// (rank R images R, R + WORLD_SIZE, …) and says so; so too under mpirun or srun; --alone makes all
     #[arg(long, short, value_name = "PATH", default_value = "samples.png", verbatim_doc_comment)]
     output: PathBuf,
     /// Columns of the one picture [default: as many as rows, or one more]
@@ -90,10 +91,15 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     if into_folder && options.grid.is_some() {
         return Err(Usage("--grid goes with one picture, -o names a folder".to_owned()).into());
     }
-    let share = share::from_environment()?;
-    if share.of > 1 && (!into_folder || options.tokens.is_some()) {
-        let of = share.of;
-        let text = format!("{of} processes: only -o DIR/ without --tokens can be shared out");
+    let launch = session.launch()?;
+    if let Some(share) = launch.share()
+        && (!into_folder || options.tokens.is_some())
+    {
+        let text = format!(
+            "{} processes: only -o DIR/ without --tokens can be shared out ({share}; --alone is one \
+             process whatever that says)",
+            launch.size
+        );
         return Err(Usage(text).into());
     }
     let model = options.model.open_whole(session)?;
@@ -106,7 +112,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let reject = reject.transpose()?;
     options.sampling.check(&jobs, classes, session)?;
     let all = jobs.clone();
-    let jobs = share.part(jobs);
+    let jobs = Share::from(&launch).part(jobs);
     let shared = parameters(options, &model);
     if let Some(path) = &options.tokens {
         output::check_file(path, session)?;
@@ -150,6 +156,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         if options.tokens.is_some() {
             missing.clone_from(&jobs);
         }
+        share::announce(&launch, jobs.len(), all.len());
         draw(&mut engine, &missing, &mut |sample| {
             keep_tokens(sample.tokens);
             folder.write(sample.job, "", &sample.picture)
@@ -162,6 +169,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     } else {
         let size = (options.grid, engine.vqvae()?.side());
         let grid = Grid::new(&options.output, &jobs, size, shared, classes, session)?;
+        share::announce(&launch, jobs.len(), all.len());
         let mut pictures = Vec::new();
         draw(&mut engine, &jobs, &mut |sample| {
             keep_tokens(sample.tokens);

@@ -1,10 +1,7 @@
 //! Work shared out between processes that a launcher started and numbered.
 
-use anyhow::Result;
 use var_host::engine::Job;
 use var_host::parallel::Launch;
-
-use crate::args::Usage;
 
 /// This process's share: number `rank` of `of`.
 #[derive(Clone, Copy, Debug)]
@@ -20,10 +17,20 @@ impl Share {
     }
 }
 
-/// The share the environment names; all of it where it names none.
-pub(super) fn from_environment() -> Result<Share> {
-    let launch = Launch::from_environment().map_err(|error| Usage(error.to_string()))?;
-    Ok(Share { rank: launch.rank, of: launch.size })
+impl From<&Launch> for Share {
+    fn from(launch: &Launch) -> Self {
+        Self { rank: launch.rank, of: launch.size }
+    }
+}
+
+/// Says which part of the work this process does, whatever is asked to be quiet: a part of the images
+/// is no whole set of samples.
+pub(super) fn announce(launch: &Launch, own: usize, all: usize) {
+    if let Some(share) = launch.share() {
+        eprintln!("{share}: makes {own} of {all} images");
+    } else if let Some(line) = launch.forgotten_srun() {
+        eprintln!("{line}");
+    }
 }
 
 #[cfg(test)]

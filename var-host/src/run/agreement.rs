@@ -69,5 +69,10 @@ mod tests {
         let text = "--ls: rank 0 is without, rank 2 has 0.1; --seed: rank 0 has 0, rank 2 has 5; \
                     --tblr: rank 0 has 0.0001, rank 2 has 1.0: ranks of one run want the same";
         assert_eq!(outcomes(&[own, moved, other]), vec![Err(text.to_owned()); 3]);
+        // One rank has the files, another has not.
+        let with = json!({"lpips-digest": "0123"});
+        let text =
+            "--lpips: rank 0 has files of digest none, rank 1 0123: ranks of one run want the same";
+        assert_eq!(outcomes(&[json!({}), with]), vec![Err(text.to_owned()); 2]);
     }
 }

@@ -115,11 +115,7 @@ pub struct Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(option) = self.option.strip_suffix(settings::DIGEST) {
-            let short = |value: &Option<Value>| match value.as_ref().and_then(Value::as_str) {
-                Some(text) => text.parse().map_or(text.to_owned(), |digest: Digest| digest.short()),
-                None => "none".to_owned(),
-            };
-            let (was, now) = (short(&self.was), short(&self.now));
+            let (was, now) = (short_digest(&self.was), short_digest(&self.now));
             return write!(
                 f,
                 "--{option}: the run was started with files of digest {was}, now it is {now}"
@@ -133,6 +129,14 @@ impl fmt::Display for Difference {
             (Some(was), None) => write!(f, "with {was}, now without"),
             (None, None) => f.write_str("without, and is"),
         }
+    }
+}
+
+/// The first digits of a digest.
+fn short_digest(value: &Option<Value>) -> String {
+    match value.as_ref().and_then(Value::as_str) {
+        Some(text) => text.parse().map_or(text.to_owned(), |digest: Digest| digest.short()),
+        None => "none".to_owned(),
     }
 }
 
@@ -157,7 +161,17 @@ struct RankDifferences<'d> {
 impl fmt::Display for RankDifferences<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, Difference { option, was, now }) in self.differences.iter().enumerate() {
-            write!(f, "{}--{option}: ", if i == 0 { "" } else { "; " })?;
+            let separator = if i == 0 { "" } else { "; " };
+            if let Some(option) = option.strip_suffix(settings::DIGEST) {
+                let (first, other) = (short_digest(was), short_digest(now));
+                let rank = self.rank;
+                write!(
+                    f,
+                    "{separator}--{option}: rank 0 has files of digest {first}, rank {rank} {other}"
+                )?;
+                continue;
+            }
+            write!(f, "{separator}--{option}: ")?;
             for (i, (rank, value)) in [(0, was), (self.rank, now)].into_iter().enumerate() {
                 f.write_str(if i == 0 { "" } else { ", " })?;
                 match value {

@@ -83,7 +83,9 @@ pub fn begin(
         write(folder, options)?;
         return Ok(Begun::New(lock));
     };
-    let differences = differences(&found, options, may_change);
+    let mut differences = differences(&found, options, may_change);
+    let is_new_digest = |pair: &Difference| pair.was.is_none() && pair.option.ends_with(DIGEST);
+    differences.retain(|pair| !is_new_digest(pair));
     if !differences.is_empty() {
         return Err(RunError::OtherOptions { folder: folder.to_path_buf(), differences });
     }
@@ -130,8 +132,7 @@ pub(super) fn differences(
         was: was.get(name).filter(|value| !value.is_null()).cloned(),
         now: now.get(name).filter(|value| !value.is_null()).cloned(),
     });
-    let is_new_digest = |pair: &Difference| pair.was.is_none() && pair.option.ends_with(DIGEST);
-    pairs.filter(|pair| !is_new_digest(pair) && !is_same(&pair.was, &pair.now)).collect()
+    pairs.filter(|pair| !is_same(&pair.was, &pair.now)).collect()
 }
 
 /// Whether two values are the same; 1 is 1.0, and what an older version wrote in f32 is its f64.

@@ -68,9 +68,10 @@ fn whole_evaluations_are_the_evaluators() {
     archive(&path("stored.npz"), &real[..20], Some(&statistics(&both)));
 
     let expected = expected("e2e_expected.json");
-    for (name, file) in [("plain", "real.npz"), ("ref_with_stats", "stored.npz")] {
-        let known = observe(&mut observer, &path(file));
-        let got = compare(&observer.cpu(), &samples, &known).unwrap();
+    let [real, with_statistics] =
+        ["real.npz", "stored.npz"].map(|file| observe(&mut observer, &path(file)));
+    for (name, known) in [("plain", &real), ("ref_with_stats", &with_statistics)] {
+        let got = compare(&observer.cpu(), &samples, known).unwrap();
         println!("{name}: {got:?}");
         let want = &expected["B"]["f64_reference"][name];
         for (what, got, want) in [
@@ -93,7 +94,6 @@ fn whole_evaluations_are_the_evaluators() {
     // Audit 8: statistics in the samples' file stand for its images, but in IS, precision and recall.
     archive(&path("few.npz"), &made[..9], Some(&statistics(&samples)));
     let few = observe(&mut observer, &path("few.npz"));
-    let real = observe(&mut observer, &path("real.npz"));
     let [all, few] = [&samples, &few].map(|set| compare(&observer.cpu(), set, &real).unwrap());
     assert_eq!((few.fid, few.sfid), (all.fid, all.sfid));
     assert_ne!(few.inception_score, all.inception_score);
