@@ -3,9 +3,22 @@
 use std::path::{Path, PathBuf};
 
 /// Modules of the kernel, those that others are built on first.
-const KERNEL: [&str; 13] = [
-    "memory", "arena", "image", "remote", "cpu", "cuda", "sample", "ops", "dry", "model", "edit",
-    "score", "generate",
+const KERNEL: [&str; 15] = [
+    "memory",
+    "storage",
+    "arena",
+    "image",
+    "remote",
+    "cpu",
+    "cuda",
+    "sample",
+    "ops",
+    "dry",
+    "model",
+    "edit",
+    "score",
+    "generate",
+    "workspace",
 ];
 
 /// Modules of the host, likewise.

@@ -38,6 +38,9 @@ mod cards_geometry;
 /// Batches, threads and instruction sets do not change a byte; a run can be watched and stopped.
 mod reproducible;
 
+/// A model file read by the kernel alone = the same through var-host.
+mod model_file;
+
 /// Event files = what TensorBoard reads.
 mod tensorboard;
 

@@ -1,6 +1,6 @@
 //! The whole flow: class → tokens, scale by scale → latent → picture.
 
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
 
 use crate::arena::Arena;
 use crate::image::Shown;
@@ -13,7 +13,7 @@ use crate::ops::draw::{self, Mixture, Settings};
 use crate::ops::refine::Codes;
 use crate::sample::{Filter, Source, guidance};
 
-/// A sampling request.
+/// A sampling request; [`Request::new`] has the defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// One for each image; the null class stands for none. With guidance, all or none may be null.
@@ -30,6 +30,21 @@ pub struct Request<'a> {
     pub source: Source<'a>,
     /// Tokens that are not drawn but given.
     pub keep: Option<Keep<'a>>,
+}
+
+impl<'a> Request<'a> {
+    /// Images of these classes with the paper's evaluation settings: cfg 1.5, top-k 900, top-p 0.96.
+    pub fn new(labels: &'a [u32], indices: &'a [u32], seed: u64) -> Self {
+        Self {
+            labels,
+            indices,
+            cfg: 1.5,
+            filter: Filter { top_k: 900, top_p: 0.96 },
+            more_smooth: false,
+            source: Source::Seed(seed),
+            keep: None,
+        }
+    }
 }
 
 /// Tokens to keep: those of a picture being edited, or of the first scales of an earlier run.
@@ -80,6 +95,12 @@ impl<B: Backend> Progress<'_, '_, '_, B> {
     /// Only the device's own.
     pub fn picture<P: Shown>(&mut self, out: &mut [P], image: usize) -> Result<(), B::Error> {
         picture(self.backend, self.model, out, self.latents, image, &mut self.arena)
+    }
+
+    /// Decodes the first `count` images and drops the pictures: for the memory that takes.
+    pub(crate) fn decode(&mut self, count: usize) -> Result<(), B::Error> {
+        let mut arena = self.arena.scope();
+        decode(self.backend, self.model, self.latents, 0..count, &mut arena).map(drop)
     }
 }
 
@@ -161,13 +182,25 @@ fn picture<B: Backend, P: Shown>(
     first: usize,
     arena: &mut Arena<'_, B::Slice>,
 ) -> Result<(), B::Error> {
-    let length = model.vqvae.quantizer.latent_len(1);
     let count = out.len() / model.vqvae.pictures_len(1);
     let mut arena = arena.scope();
-    let decoded = arena.take(out.len());
-    let latents = latents.range(first * length..(first + count) * length);
-    b.section(&mut || model.vqvae.decode(b, decoded, latents, &mut arena))?;
+    let decoded = decode(b, model, latents, first..first + count, &mut arena)?;
     P::download(b, out, decoded)
+}
+
+/// Decodes the latents of `images` to pictures on the device, in `arena`.
+fn decode<'a, B: Backend>(
+    b: &B,
+    model: &Model<'_, '_, B>,
+    latents: &B::Slice,
+    images: Range<usize>,
+    arena: &mut Arena<'a, B::Slice>,
+) -> Result<&'a B::Slice, B::Error> {
+    let length = model.vqvae.quantizer.latent_len(1);
+    let decoded = arena.take(model.vqvae.pictures_len(images.len()));
+    let latents = latents.range(images.start * length..images.end * length);
+    b.section(&mut || model.vqvae.decode(b, decoded, latents, arena))?;
+    Ok(decoded)
 }
 
 /// Sampling state carried from one scale to the next.

@@ -1,25 +1,115 @@
 //! Visual autoregressive image generation over plain slices.
 //!
 //! No standard library, no allocator, no input or output, no threads of its own: the caller lends
-//! memory ([`arena`]) and threads ([`cpu::workers`]).
+//! memory ([`arena`], [`storage`]) and threads ([`cpu::workers`]). The model, number for number, is in
+//! `MODEL.md` beside this crate.
+//!
+//! # A picture from a model file in memory
+//!
+//! ```no_run
+//! use std::mem::MaybeUninit;
+//! use std::ops::ControlFlow;
+//! use var_kernel::arena::Arena;
+//! use var_kernel::cpu::{Cpu, Inline, Isa, SCRATCH_FLOATS};
+//! use var_kernel::generate::{Request, generate};
+//! use var_kernel::model::{Model, ModelFile};
+//! use var_kernel::storage::Storage;
+//! use var_kernel::workspace::workspace_len;
+//!
+//! let bytes = std::fs::read("d16.safetensors")?;
+//! let file = ModelFile::new(&bytes)?;
+//! let mut scratch = vec![0.0; SCRATCH_FLOATS];
+//! let workers = Inline::new(&mut scratch);
+//! let cpu = Cpu::new(Isa::best(), &workers);
+//!
+//! let mut layers = vec![MaybeUninit::uninit(); Model::<Cpu>::storage_len(&file.var, &file.vae)];
+//! let mut storage = Storage::new(&mut layers);
+//! let mut widened = vec![0.0; file.widened_len(&mut storage)?];
+//! let request = Request::new(&[207], &[0], 1);
+//! let mut tokens = vec![0; file.var.ladder.length()];
+//! let floats = workspace_len(&cpu, file.var, file.vae, &request, &mut tokens, &mut storage);
+//!
+//! let model = file.bind(&mut widened, &mut storage)?;
+//! let mut memory = vec![0.0; floats];
+//! let mut image = vec![0_u8; file.vae.side() * file.vae.side() * 3];
+//! let mut arena = Arena::new(&mut memory[..]);
+//! let Ok(_) = generate(&cpu, &model, &request, &mut tokens, &mut image, &mut arena, &mut |step| {
+//!     println!("scale {} of {}", step.scale + 1, step.scales);
+//!     ControlFlow::Continue(())
+//! });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `examples/sample.rs` is the same as a program, `tests/no_std` one without std or a C library.
+//!
+//! # Modules
 //!
 //! Read in this order; a module uses only modules above it.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`memory`] | runs of `f32` on some device |
-//! | [`arena`] | memory lent by the caller, handed out and taken back |
+//! | [`storage`] | memory lent by the caller for lists of layers |
+//! | [`arena`] | memory lent by the caller for activations, handed out and taken back by scope |
 //! | [`image`] | planes in [−1, 1] ↔ bytes |
-//! | [`remote`] | slices the host can point at but not read |
+//! | [`remote`] | slices in device memory that the host cannot read |
 //! | [`cpu`] | instruction sets, vectors, polynomials, matrix products, lent threads |
-//! | `cuda` | NVIDIA cards (feature `cuda`) |
+//! | `cuda` | NVIDIA GPUs (feature `cuda`) |
 //! | [`sample`] | one row of logits → one token: guidance, top-k, top-p, the random numbers |
-//! | [`ops`] | the vocabulary every backend speaks, one folder an operation |
+//! | [`ops`] | the operations of every backend, one folder each |
 //! | [`dry`] | a backend that computes nothing: checks shapes, counts work, sizes arenas |
-//! | [`model`] | configuration, weights, transformer, quantizer, VQVAE |
-//! | [`edit`] | which cells an edit keeps, scale by scale |
-//! | [`score`] | how likely a picture's tokens are |
+//! | [`model`] | configuration, weights, model files, transformer, quantizer, VQVAE |
+//! | [`edit`] | cells kept by an edit, scale by scale |
+//! | [`score`] | log-likelihood of a picture's tokens |
 //! | [`generate`] | the whole flow: class → tokens per scale → latent → picture |
+//! | [`workspace`] | memory that a request needs |
+//!
+//! # Glossary
+//!
+//! | word | meaning |
+//! |---|---|
+//! | AdaLN | LayerNorm with scale, shift and gate projected from the class embedding |
+//! | arena | memory for activations, lent by the caller |
+//! | backend | an implementation of all operations: CPU, CUDA, dry, recording |
+//! | batch | images computed together |
+//! | bind | take a model's weights from a source by name and shape |
+//! | block | attention and feed-forward network with AdaLN |
+//! | capacity | rows of each sequence in the KV cache |
+//! | cell | a position of a token map |
+//! | cfg | classifier-free guidance, growing over the scales to its value at the last |
+//! | class, label | the condition of an image, an index; the null class stands for none |
+//! | code, codebook | a vector of the quantizer; all of them |
+//! | decoder, encoder | the VQVAE's networks: latent → picture, picture → latent |
+//! | device | memory of one kind, and its copies to and from the host |
+//! | dry run | a run without values, for shapes and lengths |
+//! | epilogue | bias, GELU, gate or residual, fused with a matrix product |
+//! | head | one of attention's; or the last layer, which gives logits |
+//! | ISA | instruction set chosen at run time |
+//! | KV cache | keys and values of all scales so far |
+//! | ladder | sides of the token maps, coarsest first (the paper's patch numbers) |
+//! | latent | the VQVAE's continuous map, `side × side × Z` |
+//! | level | one resolution of the VQVAE; also the scale embedding `lvl_embed` |
+//! | logits | one score per code before the softmax |
+//! | mixture | a sum of codes weighted by Gumbel softmax (`more_smooth`) |
+//! | pass | the rows that go through the blocks together |
+//! | φ | refinement convolution of the quantizer |
+//! | position | index of a token in the sequence of all scales |
+//! | q8 | int8 weights with one scale for each block of 32 |
+//! | request | labels, indices, seed and settings of a sampling run |
+//! | residual | input of a block added to its output; in the quantizer, latent minus the sum so far |
+//! | row | one token's channels |
+//! | run | a contiguous range of values in some memory |
+//! | sample | draw tokens; or a byte of a picture |
+//! | scale | one token map of the ladder; also a factor |
+//! | scratch | memory of one operation or thread |
+//! | sequence | all rows of one image with or without its class |
+//! | stage | one step of the encoder or decoder |
+//! | storage | memory for lists of layers, lent by the caller |
+//! | teacher forcing | all scales in one pass, each given the true tokens before |
+//! | token | index of a code |
+//! | top-k, top-p | filters of the codes that may be drawn |
+//! | widen | convert 16-bit or q8 weights to `f32` |
+//! | worker | a lent thread |
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -40,6 +130,8 @@ pub mod ops;
 pub mod remote;
 pub mod sample;
 pub mod score;
+pub mod storage;
+pub mod workspace;
 
 #[cfg(all(test, feature = "cuda"))]
 #[path = "../../tests/fixture.rs"]

@@ -1,6 +1,7 @@
-//! What a C library would do: start, end, print, and the four functions compilers call.
+//! In place of a C library: start, end, print, and the four functions compilers call.
 
 use core::arch::{asm, global_asm};
+use core::mem::MaybeUninit;
 use core::panic::PanicInfo;
 
 use crate::Memory;
@@ -21,8 +22,12 @@ extern "C" fn start() -> ! {
 
 /// The program's one piece of memory.
 pub(crate) fn memory() -> &'static mut Memory {
-    static mut MEMORY: Memory =
-        Memory { arena: [0.0; _], scratch: [0.0; _], weights: [0.0; _] };
+    static mut MEMORY: Memory = Memory {
+        arena: [0.0; _],
+        scratch: [0.0; _],
+        weights: [0.0; _],
+        layers: [MaybeUninit::uninit(); _],
+    };
     // SAFETY: `main` calls this once, and there are no other threads.
     unsafe { &mut *(&raw mut MEMORY) }
 }
@@ -30,6 +35,15 @@ pub(crate) fn memory() -> &'static mut Memory {
 fn print(text: &str) {
     // SAFETY: write(1, text, length) reads `text` and nothing else.
     unsafe { system_call(1, 1, text.as_ptr() as usize, text.len()) };
+}
+
+/// Prints sixteen hexadecimal digits and a line's end.
+pub(crate) fn print_hex(number: u64, print: &impl Fn(&str)) {
+    for digit in (0..16).rev() {
+        let digit = (number >> (4 * digit)) as usize & 15;
+        print(&"0123456789abcdef"[digit..=digit]);
+    }
+    print("\n");
 }
 
 fn exit(code: usize) -> ! {

@@ -35,7 +35,7 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// Whether 16-bit training rounds it: the matrices of the blocks (model.md, section 7).
+    /// Whether 16-bit training rounds it: the matrices of the blocks (MODEL.md, section 7).
     pub fn is_rounded(&self) -> bool {
         self.matrix && self.name.starts_with("blocks.")
     }

@@ -11,7 +11,7 @@ use super::parameters::Layout;
 ///
 /// The CPU computes in `f32` whatever is asked for. With 16 bits it computes with matrices rounded
 /// to 16 bits, so that a run shows what they cost in accuracy; activations and gradients stay in
-/// `f32`. Embeddings, LayerNorm, softmax, head and loss are never rounded (model.md, section 7).
+/// `f32`. Embeddings, LayerNorm, softmax, head and loss are never rounded (MODEL.md, section 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Precision {
     /// `f32`, `--fp16 0`.

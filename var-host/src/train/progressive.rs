@@ -2,7 +2,7 @@
 
 use var_kernel::model::Ladder;
 
-/// When the scales come (`--pg`, `--pg0`, `--pgwp`; model.md, section 7).
+/// When the scales come (`--pg`, `--pg0`, `--pgwp`; MODEL.md, section 7).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progressive {
     /// The newest scale until the warm-up ends, counted from 0.

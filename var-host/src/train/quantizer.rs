@@ -1,4 +1,4 @@
-//! The quantizer's training forward (model.md, section 2): tokens without a gradient, what they add
+//! The quantizer's training forward (MODEL.md, section 2): tokens without a gradient, what they add
 //! up to with one, and how often each code is used.
 
 use var_kernel::arena::Arena;

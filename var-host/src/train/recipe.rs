@@ -6,7 +6,7 @@ use super::progressive::{Progressive, Stage};
 use crate::optim::schedule::Schedule;
 use var_kernel::model::Ladder;
 
-/// How a transformer is trained (model.md, section 7).
+/// How a transformer is trained (MODEL.md, section 7).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
     /// Images of one update, of all ranks together (`--bs`).

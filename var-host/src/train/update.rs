@@ -22,7 +22,7 @@ pub struct Constants {
 }
 
 impl Constants {
-    /// The transformer's (model.md, section 7).
+    /// The transformer's (MODEL.md, section 7).
     pub const TRANSFORMER: Self = Self { beta_1: 0.9, beta_2: 0.95, eps: 1e-8, clip: 2.0 };
 }
 

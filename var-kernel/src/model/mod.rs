@@ -1,13 +1,18 @@
 //! The model: configuration ([`config`]), weights by name ([`weights`]) and the forward pass
 //! ([`transformer`], [`quantizer`], [`vqvae`]), written once for every backend.
 
+mod any_tensor;
+mod bind;
 pub mod config;
+pub mod file;
 pub mod quantizer;
 pub mod transformer;
 pub mod vqvae;
 pub mod weights;
 
+pub use any_tensor::AnyTensor;
 pub use config::{ConfigError, Ladder, VarConfig, VqvaeConfig};
+pub use file::{ModelFile, ModelFileError};
 pub use quantizer::Quantizer;
 pub use transformer::Transformer;
 pub use vqvae::Vqvae;

@@ -2,7 +2,7 @@
 
 use super::Residuals;
 
-/// Hits of every code at every scale, averaged over steps (model.md, section 2).
+/// Hits of every code at every scale, averaged over steps (MODEL.md, section 2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Usage {
     codes: usize,

@@ -1,4 +1,4 @@
-//! Training a VQVAE (model.md, section 8).
+//! Training a VQVAE (MODEL.md, section 8).
 //!
 //! | module | holds |
 //! |---|---|

@@ -89,7 +89,7 @@ pub struct Reconstructed {
     pub hits: Vec<u32>,
 }
 
-/// Adam's constants for a VQVAE and its discriminator (model.md, section 8).
+/// Adam's constants for a VQVAE and its discriminator (MODEL.md, section 8).
 pub const CONSTANTS: Constants = Constants { beta_1: 0.5, beta_2: 0.9, eps: 1e-8, clip: 10.0 };
 
 /// The decoder's last convolution, at whose gradients judgement and other losses are compared.

@@ -65,6 +65,17 @@ impl<'a, B: Device> Stage<'a, B> {
         }
     }
 
+    /// Number of stages of a network.
+    pub(in crate::model) fn count(config: &VqvaeConfig, which: Which) -> usize {
+        let levels = config.multipliers.as_slice().len();
+        let blocks = match which {
+            Which::Encoder => config.encoder_blocks,
+            Which::Decoder => config.decoder_blocks,
+        };
+        // Blocks of each level, resampling between levels, attention at the coarsest, the middle.
+        levels * blocks + (levels - 1) + blocks + 3
+    }
+
     /// The grid and the channels that come out.
     pub(super) fn out(&self, maps: Maps, channels: usize) -> (Maps, usize) {
         let Maps { batch, height, width } = maps;

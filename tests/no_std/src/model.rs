@@ -1,11 +1,13 @@
-//! Weights without a file: small numbers by a formula, in memory that is handed out in order.
+//! A small model without a file: its sizes, and weights by a formula.
 
 use core::convert::Infallible;
 use core::fmt;
 
 use var_kernel::cpu::{Cpu, Matrix};
-use var_kernel::dry::{self, Dry, DryMatrix};
+use var_kernel::model::config::{Levels, Refinement};
 use var_kernel::model::weights::Source;
+use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
+use var_kernel::ops::nearest_code::Distance;
 
 /// Numbers, of which the first `used` are given out.
 pub(crate) struct Weights<'a> {
@@ -39,11 +41,7 @@ impl<'a> Weights<'a> {
 impl<'a> Source<'a, Cpu<'_>> for Weights<'a> {
     type Error = Infallible;
 
-    fn matrix(
-        &mut self,
-        _: fmt::Arguments<'_>,
-        shape: &[usize],
-    ) -> Result<Matrix<'a>, Infallible> {
+    fn matrix(&mut self, _: fmt::Arguments<'_>, shape: &[usize]) -> Result<Matrix<'a>, Infallible> {
         Ok(Matrix::F32(self.next(shape)))
     }
 
@@ -52,23 +50,34 @@ impl<'a> Source<'a, Cpu<'_>> for Weights<'a> {
     }
 }
 
-/// Only how many numbers there are.
-pub(crate) struct Lengths;
-
-static LENGTHS: dry::Lengths = [(); usize::MAX];
-
-impl<'a> Source<'a, Dry<'_, Cpu<'_>>> for Lengths {
-    type Error = Infallible;
-
-    fn matrix(
-        &mut self,
-        _: fmt::Arguments<'_>,
-        shape: &[usize],
-    ) -> Result<DryMatrix, Infallible> {
-        Ok(DryMatrix(shape.iter().product()))
-    }
-
-    fn vector(&mut self, _: fmt::Arguments<'_>, shape: &[usize]) -> Result<&'a [()], Infallible> {
-        Ok(&LENGTHS[..shape.iter().product()])
-    }
+/// Sizes of the transformer and of the VQVAE.
+pub(crate) fn configs() -> (VarConfig, VqvaeConfig) {
+    let (Ok(ladder), Ok(multipliers)) = (Ladder::new(&[1, 2, 4]), Levels::new(&[1, 1, 2])) else {
+        unreachable!("both are well formed");
+    };
+    let var = VarConfig {
+        depth: 2,
+        width: 64,
+        heads: 2,
+        hidden: 256,
+        classes: 10,
+        codes: 64,
+        latent: 8,
+        ladder,
+        unit_length: true,
+        shared_modulation: false,
+    };
+    let vae = VqvaeConfig {
+        codes: 64,
+        latent: 8,
+        channels: 32,
+        multipliers,
+        encoder_blocks: 1,
+        decoder_blocks: 2,
+        ladder,
+        refinement: Refinement::Partial(4),
+        refinement_ratio: 0.5,
+        distance: Distance::Euclidean,
+    };
+    (var, vae)
 }
