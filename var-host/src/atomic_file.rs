@@ -33,12 +33,12 @@ pub fn abandon_unfinished() {
     mem::forget(unfinished);
 }
 
-/// Removes what a killed process left of files in `folder` that it was writing under names of which
-/// `ours` is true; no process may be writing them now.
+/// Removes the temporary files of a killed process in `folder` for final names that `ours` accepts;
+/// no process may be writing them now.
 ///
 /// # Errors
 ///
-/// The system's, for what cannot be listed or removed.
+/// The system's, if an entry cannot be listed or removed.
 pub fn remove_left_over(folder: &Path, ours: impl Fn(&str) -> bool) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -73,7 +73,7 @@ pub enum AtomicFileError {
     Io {
         /// The target.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -167,8 +167,8 @@ fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let prefix = format!(".{}.", name.to_string_lossy());
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(SUFFIX);
-    // A temporary file is its owner's alone by default; this one is to become an ordinary file,
-    // whose mode the umask decides.
+    // A temporary file is its owner's alone by default; this one is to become an ordinary file with
+    // the mode of the umask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder(path))

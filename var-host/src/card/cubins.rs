@@ -40,7 +40,7 @@ impl Cubins for Folder {
         files.filter_map(|file| cubins::compiler_of(&file, name)).collect()
     }
 
-    /// None if it is not there, or damaged: the driver trusts what it is given.
+    /// None if it is missing or damaged: the driver does not check a cubin.
     fn load(&self, name: &str, by: Compiler) -> Option<Vec<u8>> {
         let mut bytes = fs::read(self.0.join(cubins::file_name(name, by))).ok()?;
         let end = bytes.len().checked_sub(SUM)?;
@@ -57,7 +57,7 @@ impl Cubins for Folder {
             std::io::Write::write_all(&mut file, &sum_of(cubin)).ok()?;
             file.commit().ok()
         };
-        // What cannot be stored is compiled again next time.
+        // A cubin that cannot be stored is compiled again next time.
         let _ = write();
     }
 }

@@ -17,7 +17,7 @@ use crate::model::Weights;
 pub struct Chosen {
     /// The card, counted from 0.
     pub number: u32,
-    /// What products are computed in.
+    /// Precision of products.
     pub precision: Precision,
 }
 
@@ -52,7 +52,7 @@ impl Loaded {
         &self.cuda
     }
 
-    /// What the card is.
+    /// Properties of the GPU.
     pub fn card(&self) -> &Card {
         self.cuda.card()
     }

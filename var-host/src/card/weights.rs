@@ -27,7 +27,7 @@ pub enum CardError {
     /// The card's own.
     #[error(transparent)]
     Cuda(#[from] CudaError),
-    /// A weight is beyond what half precision holds.
+    /// A weight overflows half precision.
     #[error(
         "{tensor}: the weight {value} is beyond f16, whose largest is 65504: compute in bf16 or f32"
     )]
@@ -116,8 +116,8 @@ impl Half {
     }
 }
 
-/// In which format a tensor lies on the card: matrices in the precision's, but for those whose products
-/// decide about tokens or are small.
+/// Format of a tensor on the GPU: matrices in the precision's, except where their products decide
+/// tokens or are small.
 fn element(cuda: &Cuda, wanted: &Wanted) -> Element {
     let exact = wanted.name.starts_with("quantize.") || wanted.name.starts_with("word_embed.");
     if wanted.matrix && !exact { cuda.precision().element() } else { Element::F32 }

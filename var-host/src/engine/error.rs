@@ -1,8 +1,8 @@
-//! What the engine refuses.
+//! Errors of the engine.
 
 use crate::pool::ThreadsError;
 
-/// Why the engine cannot do what it is asked.
+/// A request that the engine cannot serve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -60,7 +60,7 @@ pub enum EngineError {
     /// The system has not as much memory.
     #[error("{bytes} bytes of working memory cannot be had: try a smaller batch")]
     Memory {
-        /// What was asked for.
+        /// Bytes asked for.
         bytes: u128,
     },
 }

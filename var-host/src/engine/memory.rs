@@ -17,7 +17,7 @@ impl Buffer {
         let refused = || EngineError::Memory { bytes: 4 * floats as u128 };
         let wanted = floats.checked_add(ALIGNMENT).ok_or_else(refused)?;
         if self.0.len() < wanted {
-            // The old memory goes first, and the new is not touched: only what is used is resident.
+            // The old memory goes first, and the new is not touched: only pages in use are resident.
             self.0 = Vec::new();
             let mut fresh = Vec::<f32>::new();
             fresh.try_reserve_exact(wanted).map_err(|_| refused())?;

@@ -57,7 +57,7 @@ impl<'w> Engine<'w> {
         })
     }
 
-    /// The same, computing on a card; threads and instruction set serve what stays on the processor.
+    /// The same on a GPU; threads and instruction set serve the work that stays on the CPU.
     ///
     /// # Errors
     /// If the card cannot be used, or the weights do not fit it.

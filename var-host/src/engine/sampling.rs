@@ -67,7 +67,7 @@ pub struct Given {
 /// One sampled image.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// What was asked for.
+    /// The request.
     pub job: Job,
     /// Its L tokens, scale by scale.
     pub tokens: Vec<u32>,
@@ -75,7 +75,7 @@ pub struct Sample {
     pub picture: Picture,
 }
 
-/// What a callback sees after each scale.
+/// State after a scale, as the callback receives it.
 pub struct ScaleDone<'a> {
     /// The images that are drawn together; of a batch with and without classes, one kind.
     pub jobs: &'a [Job],

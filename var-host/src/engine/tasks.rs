@@ -15,7 +15,7 @@ use crate::pictures::Picture;
 
 /// Work on a whole model.
 pub(super) trait OnModel {
-    /// What comes of it.
+    /// Its result.
     type Output;
 
     /// Does it.
@@ -29,7 +29,7 @@ pub(super) trait OnModel {
 
 /// Work on a VQVAE.
 pub(super) trait OnVqvae {
-    /// What comes of it.
+    /// Its result.
     type Output;
 
     /// Does it.
@@ -112,7 +112,7 @@ impl OnVqvae for Encoding<'_> {
     }
 }
 
-/// Tokens → what the transformer is given to learn from them.
+/// Tokens → teacher-forcing input of the transformer.
 pub(super) struct Teaching<'s> {
     pub(super) input: &'s mut [f32],
     pub(super) tokens: &'s [u32],

@@ -30,26 +30,26 @@ pub enum Work<'a> {
     Decode,
     /// The likelihood of one image's tokens.
     Surprise,
-    /// Tokens → what the transformer is given to learn from them.
+    /// Tokens → teacher-forcing input of the transformer.
     Teach {
         /// How many images go through the quantizer together.
         images: usize,
     },
 }
 
-/// What a piece of work takes.
+/// Cost of a piece of work.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Takes {
     /// Floats of working memory.
     pub floats: usize,
     /// Multiply-adds of all products, by their formulas.
     pub multiply_adds: u64,
-    /// Of these, when sampling, what each scale takes before the pictures.
+    /// Of these, when sampling, those of each scale, pictures excluded.
     pub scales: Vec<u64>,
 }
 
 impl Engine<'_> {
-    /// What `work` takes.
+    /// Cost of `work`.
     ///
     /// # Errors
     /// If the model lacks a half that the work wants.

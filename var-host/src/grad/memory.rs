@@ -1,4 +1,4 @@
-//! What a backward pass reads and writes.
+//! Memory of a backward pass.
 
 use var_kernel::memory::Floats;
 
@@ -7,7 +7,7 @@ use super::span::{Region, Span, disjoint};
 
 /// The two regions, their gradients, and scratch memory.
 pub struct Memory<'m, S: ?Sized> {
-    /// What the forward pass left in its arena; what it gave away is written here again.
+    /// Values of the forward pass in its arena; freed ones are recomputed into it.
     pub values: &'m mut S,
     /// The weights it computed with.
     pub weights: &'m S,
@@ -27,13 +27,13 @@ pub(crate) struct Gradients<'g, S: ?Sized, const N: usize> {
     pub(crate) out: &'g S,
     /// The inputs'.
     pub(crate) inputs: [&'g mut S; N],
-    /// What the forward pass read and wrote.
+    /// Operands and results of the forward pass.
     pub(crate) read: Read<'g, S>,
     /// Scratch memory.
     pub(crate) scratch: &'g mut S,
 }
 
-/// What the forward pass read and wrote.
+/// Operands and results of the forward pass.
 pub(crate) struct Read<'g, S: ?Sized> {
     values: &'g S,
     weights: &'g S,
@@ -122,7 +122,7 @@ impl<S: Floats + ?Sized> Here<'_, '_, S> {
         Some(Gradients { out: of_out, inputs, read, scratch: memory.scratch })
     }
 
-    /// The gradient of what an operation wrote, and no input's.
+    /// The gradient of an operation's output, and no input's.
     pub(crate) fn of_out(&mut self, out: Span) -> Gradients<'_, S, 0> {
         let [out] = self.placed([out]);
         let memory = &mut *self.memory;

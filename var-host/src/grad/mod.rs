@@ -1,15 +1,15 @@
 //! Automatic differentiation over the kernel's operations.
 //!
 //! [`Recording`] is a backend like any other: it runs another backend's operations and writes on a
-//! [`Tape`] what each of them read and wrote. So the model's one forward pass serves training too.
+//! [`Tape`] the operands and results of each. So the model's one forward pass serves training too.
 //! [`Tape::backward`] then goes back through the tape and runs each operation's gradient.
 //!
 //! Gradients of weights mirror them: that of place i is at place i of a second piece of memory. Those of
 //! values lie where a [`GradientPlan`] says, each only as long as it is wanted. Three rules make that
 //! sound: the arena keeps ([`Arena::keeping`](var_kernel::arena::Arena::keeping)), no operation writes
-//! what it reads, and a gradient is **added** to what is there, since a value may be read more than once.
+//! an operand, and gradients are **accumulated**, since a value may be read more than once.
 //!
-//! One folder an operation: `mod.rs` is the contract (the formula, what is added to what), `cpu.rs`
+//! One folder an operation: `mod.rs` is the contract (the formula, the accumulated outputs), `cpu.rs`
 //! the CPU, `cuda.rs` and `kernel.cu` cards (feature `cuda`), `tests.rs` the comparison with finite
 //! differences in `f64`.
 
@@ -63,7 +63,7 @@ pub use split_qkv::SplitQkvBackward;
 pub use sums::Sums;
 pub use tape::{GradientPlan, Tape};
 
-/// A device whose memory the tape can find its way in.
+/// A device with addresses that the tape can record.
 pub trait Mirrored: Device {
     /// Where `slice` begins, in floats from some fixed place.
     fn place(slice: &Self::Slice) -> usize;
@@ -72,7 +72,7 @@ pub trait Mirrored: Device {
     fn matrix_of<'a>(&self, weights: &'a Self::Slice) -> Self::Matrix<'a>;
 }
 
-/// A backend whose operations can be written on a tape.
+/// A backend with operations that can be recorded on a tape.
 pub trait Recordable: JudgeBackend + Mirrored {}
 
 impl<B: JudgeBackend + Mirrored> Recordable for B {}

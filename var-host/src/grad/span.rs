@@ -2,12 +2,12 @@
 
 use var_kernel::memory::Floats;
 
-/// One of the two pieces of memory whose gradients are kept.
+/// One of the two pieces of memory with gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Region {
-    /// What the forward pass computed: its arena.
+    /// Values of the forward pass: its arena.
     Values,
-    /// What is trained: all weights, one behind the other.
+    /// Trained weights, concatenated.
     Weights,
 }
 

@@ -1,4 +1,4 @@
-//! What the gradients' tests share: numbers to try, equal bytes, every backend, finite differences.
+//! Shared by the gradients' tests: operands, equal bytes, every backend, finite differences.
 
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
 use var_kernel::memory::Device;
@@ -51,8 +51,8 @@ pub(crate) fn on_each_cpu(length: usize, op: impl Fn(Cpu<'_>, &mut [f32])) -> Ve
     first.expect("every machine has the portable instruction set")
 }
 
-/// `Σᵢ weights[i] · ∂f[i]/∂x` by central differences: what a gradient must equal whose outputs'
-/// gradients are `weights`.
+/// `Σᵢ weights[i] · ∂f[i]/∂x` by central differences: the gradient of x for outputs with gradients
+/// `weights`.
 pub(crate) fn differences(x: &[f32], weights: &[f32], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
     const STEP: f64 = 1e-5;
     let x: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
@@ -92,7 +92,7 @@ impl Lends for var_kernel::cuda::Cuda {
     }
 }
 
-/// What a backend added up.
+/// A backend's accumulated outputs.
 pub(crate) struct Got {
     /// `cpu`, `cuda f16`, …
     pub(crate) name: String,
@@ -126,7 +126,7 @@ impl Got {
 
 /// Runs a gradient on every CPU and every card; a list of [`Got`].
 ///
-/// `on_each_backend!([runs it adds to: what they hold before], [runs it reads], [matrices: shapes],
+/// `on_each_backend!([runs it adds to: their values before], [runs it reads], [matrices: shapes],
 /// |b| b.operation(out, …))`: the runs are slices of the host here and of the backend in there.
 /// Matrices, by their shapes, are stored as each backend stores them.
 macro_rules! on_each_backend {

@@ -55,7 +55,7 @@ impl OnCard {
         &self.cuda
     }
 
-    /// What the network says of `pictures` pictures whose input is `x`.
+    /// Features of `pictures` pictures from the network's input `x`.
     pub(super) fn features(
         &mut self,
         blocks: &[Block],

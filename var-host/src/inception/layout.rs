@@ -46,7 +46,7 @@ pub(super) struct Block {
     pub(super) branches: Vec<Branch>,
 }
 
-/// The block whose first seven channels are the spatial features.
+/// The block of the spatial features, its first seven channels.
 pub(super) const SPATIAL_BLOCK: &str = "Mixed_6d";
 
 /// The tensor that turns pooled features into logits; its bias is not used.
@@ -100,7 +100,7 @@ pub(super) fn blocks() -> Vec<Block> {
 /// Names a convolution of so many input and output channels.
 type Naming = fn(&str, usize, usize) -> Conv;
 
-/// A block of one branch, whose convolutions have names of their own.
+/// A block of one branch; its convolutions have names of their own.
 fn one(name: &'static str, inner: usize, branch: fn(Naming) -> Branch) -> Block {
     Block { name, inner, branches: vec![branch(Conv::named)] }
 }

@@ -28,16 +28,16 @@ pub use weights::{Inception, tensors};
 /// Side of the network's input.
 pub const SIDE: usize = 299;
 
-/// Width of the pooled features: what FID, precision and recall compare.
+/// Width of the pooled features, compared by FID, precision and recall.
 pub const POOLED: usize = 2048;
 
-/// Width of the spatial features, seven channels of a 17 × 17 map: what sFID compares.
+/// Width of the spatial features, seven channels of a 17 × 17 map, compared by sFID.
 pub const SPATIAL: usize = 17 * 17 * SPATIAL_CHANNELS;
 
 /// Channels of the map that the spatial features are.
 const SPATIAL_CHANNELS: usize = 7;
 
-/// Classes of the network, of which 1000 have a meaning: what the Inception Score looks at.
+/// Classes of the network, of which 1000 have a meaning, for the Inception Score.
 pub const CLASSES: usize = 1008;
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::{CLASSES, Inception, POOLED, SIDE, SPATIAL, SPATIAL_CHANNELS};
 use crate::engine::{Buffer, EngineError};
 use crate::pictures::Picture;
 
-/// What the network says of pictures, a row for each.
+/// Features of pictures, a row for each.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Features {
     /// Rows of [`POOLED`]: the mean over the last map.
@@ -37,7 +37,7 @@ pub struct Pass<'a> {
     card: Option<super::OnCard>,
 }
 
-/// What a device must compute for the network.
+/// Operations of the network.
 pub(super) trait Computes: RectangularConv2d + Pool + Linear {}
 
 impl<B: RectangularConv2d + Pool + Linear> Computes for B {}
@@ -103,7 +103,7 @@ impl<'a> Pass<'a> {
         Ok(Self { card: Some(card), ..self })
     }
 
-    /// What the network says of `pictures`, which are resized as its input wants them.
+    /// Features of `pictures`, which are resized to the network's input.
     ///
     /// A picture's features do not depend on the others.
     ///
@@ -229,7 +229,7 @@ pub(super) fn forward<B: Computes>(
     b.linear(logits, pooled, weights.logits(), None, Epilogue::None, d)
 }
 
-/// What a branch reads and where it writes.
+/// Input and output of a branch.
 #[derive(Clone, Copy)]
 struct Place {
     pictures: usize,

@@ -1,8 +1,8 @@
 //! Pictures of any size to the network's, as TensorFlow 1's `ResizeBilinear` does without options.
 //!
 //! Output cell i lies at `i · n/299` of n input cells: the first cells are one on the other, the last
-//! ones are not, and nothing is smoothed before it is made smaller. Whoever resizes otherwise gets
-//! other features; so each step is rounded to single precision as there.
+//! ones are not, and nothing is smoothed before it is made smaller. Another resize gives other
+//! features; so each step is rounded to single precision as there.
 
 use var_kernel::cpu::Cpu;
 
@@ -11,7 +11,7 @@ use crate::pictures::Picture;
 
 const COLOURS: usize = 3;
 
-/// What one output cell is made of, along one axis.
+/// Input cells and weight of one output cell, along one axis.
 #[derive(Clone, Copy)]
 struct Tap {
     low: usize,

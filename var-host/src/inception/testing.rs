@@ -71,7 +71,7 @@ fn weight(name: &str, shape: &[usize], gain: f64) -> Vec<f32> {
     (0..shape.iter().product::<usize>() as u64).map(number).collect()
 }
 
-/// The set of weights whose features look most like real ones.
+/// The set of weights with features most like real ones.
 pub(crate) const SET_B: f64 = 1.625;
 
 /// A file of the weights with `gain`, as the published one but for its format.

@@ -61,7 +61,7 @@ fn features_are_the_evaluators() {
         }
         println!("{what}: {error:e}");
     }
-    // What another tool's resize gives is told apart a hundred times over.
+    // Features after another tool's resize differ by a hundred times the tolerance.
     assert!(distance(&got.pooled, &of("B.pytorchfid_pool")) > 1e-3);
 }
 

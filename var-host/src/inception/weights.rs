@@ -11,7 +11,7 @@ use crate::model::ModelError;
 /// Added to a variance before its root is taken.
 const EPSILON: f64 = 0.001;
 
-/// What a normalisation has: scale, shift, mean, variance.
+/// Tensors of a normalization: scale, shift, mean, variance.
 const NORMALISATION: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
 
 /// The network's weights.
@@ -28,8 +28,8 @@ pub(super) struct Folded {
 }
 
 impl Inception {
-    /// The weights in the file at `path`: the published `pt_inception-2015-12-05-6726825d.pth`, or what
-    /// [`super::convert`] made of it.
+    /// The weights in the file at `path`: the published `pt_inception-2015-12-05-6726825d.pth`, or its
+    /// conversion by [`super::convert`].
     ///
     /// # Errors
     /// If it cannot be read, or a tensor is missing, misshapen, unknown or not finite.

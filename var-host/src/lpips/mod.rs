@@ -1,4 +1,4 @@
-//! LPIPS, a distance between pictures that follows what people see (Zhang and others, "The
+//! LPIPS, a perceptual distance between pictures (Zhang and others, "The
 //! Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018), on VGG16.
 //!
 //! [`Network`] computes it on any backend, also on one that records: a VQVAE is trained with it.

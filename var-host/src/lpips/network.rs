@@ -31,7 +31,7 @@ pub struct Network<'w, B: Device> {
 
 struct Stage<'w, B: Device> {
     convolutions: Vec<Convolution<'w, B>>,
-    /// What each channel's difference counts.
+    /// Weight of each channel's difference.
     head: &'w B::Slice,
 }
 

@@ -13,7 +13,7 @@ use super::network::{Channels, STAGES};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::model::ModelError;
 
-/// What is taken off each colour, and what it is then divided by.
+/// Mean and deviation of each color of the network's input.
 pub(super) const SHIFT: [f32; COLOURS] = [-0.030, -0.088, -0.188];
 pub(super) const SCALE: [f32; COLOURS] = [0.458, 0.448, 0.450];
 
@@ -21,7 +21,7 @@ pub(super) const SCALE: [f32; COLOURS] = [0.458, 0.448, 0.450];
 pub struct Lpips {
     checkpoint: Checkpoint,
     channels: Channels,
-    /// What is wanted as `f32` whatever the file has: biases and heads, and the scaling of colours.
+    /// Tensors used as `f32` in any file: biases, heads and the scaling of colors.
     vectors: HashMap<String, Vec<f32>>,
 }
 
@@ -46,7 +46,7 @@ impl Lpips {
         for (stage, layers) in STAGES.into_iter().enumerate() {
             for (place, layer) in layers.iter().enumerate() {
                 let name = format!("features.{layer}.weight");
-                // What the first convolution of a stage makes, the others keep.
+                // The first convolution of a stage sets the channels, the others keep them.
                 if place == 0 {
                     channels[stage] = open.tensor(&name)?.shape.first().copied().unwrap_or(0);
                 }

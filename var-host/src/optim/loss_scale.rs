@@ -1,8 +1,8 @@
 //! The dynamic loss scale of half-precision training.
 
-/// What the loss is multiplied by before the backward pass, so that small gradients survive 16 bits.
+/// Factor of the loss before the backward pass, so that small gradients survive 16 bits.
 ///
-/// (Micikevicius and others, "Mixed Precision Training", 2018.) After a step whose gradients are not
+/// (Micikevicius and others, "Mixed Precision Training", 2018.) After a step with gradients that are not
 /// finite it is halved and the step is left out; after [`LossScale::INTERVAL`] good steps in a row it
 /// doubles, up to [`LossScale::CEILING`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,7 +26,7 @@ impl LossScale {
         Self { factor: Self::START, good_steps: 0 }
     }
 
-    /// Notes a step whose gradients were finite or not; returns whether it counts.
+    /// Records a step with finite gradients or not; returns whether it counts.
     pub fn update(&mut self, finite: bool) -> bool {
         if !finite {
             *self = Self { factor: self.factor * 0.5, good_steps: 0 };

@@ -30,7 +30,7 @@ const ALIGNMENT: usize = 64;
 pub struct Threads {
     shared: Arc<Shared>,
     spawned: Vec<Spawned>,
-    /// The calling thread's. Whoever holds it has all threads, so callers take turns.
+    /// The calling thread's. Its holder has all threads, so callers take turns.
     scratch: Mutex<Scratch>,
 }
 
@@ -42,7 +42,7 @@ pub struct ThreadsError {
     pub wants: usize,
     /// How many there were when the system refused another.
     pub started: usize,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
@@ -62,7 +62,7 @@ impl Threads {
             "threads: scratch wants {SCRATCH_FLOATS} floats, {scratch_floats} were asked for"
         );
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        // On fewer cores than threads, looking would take the time from those who work.
+        // On fewer cores than threads, spinning would take the time from the threads at work.
         let patience = if cores >= count { PATIENCE } else { Duration::ZERO };
         let mut threads = Self {
             shared: Arc::new(Shared::new(patience)),
@@ -136,13 +136,13 @@ thread_local! {
 /// Calls the job and catches its panic.
 fn call(job: &Job<'_>, scratch: &mut [f32]) -> Ending {
     IN_JOB.set(true);
-    // What a panic leaves half-done is the job's, and the panic is passed on to its owner.
+    // State half-done by a panic is the job's, and the panic is passed on to its owner.
     let ending = panic::catch_unwind(AssertUnwindSafe(|| job(scratch)));
     IN_JOB.set(false);
     ending
 }
 
-/// What the caller and the spawned threads both see.
+/// State shared by the caller and the spawned threads.
 struct Shared {
     job: RwLock<Option<&'static Job<'static>>>,
     /// Threads that have not yet ended their call.

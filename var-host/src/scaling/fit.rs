@@ -89,7 +89,7 @@ impl PowerLaw {
         let scatter = (residual / (count - 2.0)).sqrt();
         let t = student(points.len() - 2);
         let beta_half = t * scatter / xx.sqrt();
-        // ln α is where the line's height is 0, less the centre: a ratio of two estimates, whose
+        // ln α is where the line's height is 0, less the center: a ratio of two estimates; its
         // interval is where the line's own band holds 0 (Fieller, 1954).
         let log_alpha = y_mean / beta - x_mean;
         let alpha_interval =

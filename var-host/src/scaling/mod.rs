@@ -4,7 +4,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `run` | [`FinishedRun`]: what the files of a run say |
+//! | `run` | [`FinishedRun`]: size and losses of a finished run |
 //! | `fit` | [`PowerLaw`]: `y = (α·N)^β`, and how sure it is |
 
 mod fit;

@@ -1,4 +1,4 @@
-//! What the files of a finished run say: how large its model is, and how good it became.
+//! A finished run, read from its files: model size and final losses.
 
 use std::fs;
 use std::io;
@@ -72,11 +72,11 @@ pub struct FinishedRun {
 pub struct ScalingError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: RunFault,
 }
 
-/// What is wrong with a run's file.
+/// A fault of a run's file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunFault {
@@ -88,7 +88,7 @@ pub enum RunFault {
     Json {
         /// The line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// An option is not there or no positive number.

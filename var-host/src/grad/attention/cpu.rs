@@ -16,10 +16,10 @@ use var_kernel::ops::attention::{Dims, Mask};
 
 use super::AttentionBackward;
 
-/// Queries whose probabilities are computed again at a time. Another number would give other bits.
+/// Queries of a block of recomputed probabilities. Another number would give other bits.
 const QUERIES: usize = 64;
 
-/// Keys whose probabilities for [`QUERIES`] queries fit a thread's scratch memory.
+/// Most keys: their probabilities for [`QUERIES`] queries fill a thread's scratch memory.
 const MOST_KEYS: usize = (SCRATCH_FLOATS - PRODUCT_FLOATS) / (2 * QUERIES);
 
 impl AttentionBackward for Cpu<'_> {

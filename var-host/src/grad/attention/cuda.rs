@@ -89,7 +89,7 @@ impl AttentionBackward for Cuda {
         };
         let log_sums = scratch.range(0..of_queries);
         let deltas = scratch.range(of_queries..2 * of_queries);
-        // Every kernel: what it writes, sums of queries, operands.
+        // Arguments of every kernel: outputs, sums of queries, operands.
         let launch = |kernel: usize, rows: usize, outs: &[&Remote]| {
             let blocks = rows.div_ceil(tiles.side) * d.batch * d.heads;
             let launch = Launch::new(tiles.kernels[kernel], [blocks, 1, 1], tiles.threads);

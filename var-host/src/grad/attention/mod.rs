@@ -22,7 +22,7 @@ pub trait AttentionBackward: Attention {
     /// keys × width`: the capacity must be the number of keys.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says, or the capacity is not the number of keys.
+    /// If a slice's length disagrees with `d`, or the capacity is not the number of keys.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.

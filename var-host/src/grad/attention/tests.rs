@@ -44,7 +44,7 @@ fn check(d: Dims, scale: f32, mask: Mask<'_>, seed: u64) {
     compare(&qkv, &dout, &want, scale, mask, d);
 }
 
-/// What every backend adds for `qkv` is `want`.
+/// Every backend adds `want` for `qkv`.
 fn compare(qkv: &[f32], dout: &[f32], want: &[f64], scale: f32, mask: Mask<'_>, d: Dims) {
     let width = d.heads * d.head_width;
     let (of_q, of_k) = (d.batch * d.queries * width, d.batch * d.keys * width);

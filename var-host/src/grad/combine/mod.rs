@@ -124,7 +124,7 @@ pub trait CombineBackward: Device {
     /// `dx[r, c] += dout[r, start + c]`
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.

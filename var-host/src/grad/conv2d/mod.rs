@@ -23,7 +23,7 @@ pub trait Conv2dBackward: Conv2d {
     /// [`Conv2dBackward::conv2d_backward_scratch`] says.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -43,7 +43,7 @@ pub trait Conv2dBackward: Conv2d {
     /// [`Conv2dBackward::conv2d_backward_x`].
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -57,7 +57,7 @@ pub trait Conv2dBackward: Conv2d {
     ) -> Result<(), Self::Error>;
 }
 
-/// Refuses operands whose lengths are not these sizes.
+/// Panics unless every operand has the length these sizes give.
 #[track_caller]
 fn check(d: Dims, x: usize, out: usize, weight: usize) {
     let (pixels, taps) = (d.batch * d.height * d.width, d.kernel * d.kernel);

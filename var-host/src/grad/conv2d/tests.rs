@@ -39,7 +39,7 @@ fn naive(x: &[f64], weight: &[f64], d: Dims) -> Vec<f64> {
     out
 }
 
-/// Both gradients, added to what was there before, by every backend.
+/// Both gradients, accumulated by every backend.
 fn gradients(x: &[f32], weight: &[f32], dout: &[f32], d: Dims) -> [Vec<Got>; 2] {
     let before = random(x.len().max(weight.len()), 77);
     let (of_x, of_weight) = (&before[..x.len()], &before[..weight.len()]);
@@ -108,8 +108,8 @@ proptest! {
     }
 }
 
-/// Sizes at which the kernel computes otherwise than at small ones, and widths no vector divides:
-/// the gradient of a linear function f of x is what makes ⟨dx, x⟩ = ⟨dout, f(x)⟩.
+/// Sizes above the thresholds of the kernel's variants, and widths no vector divides: the gradient of
+/// a function f linear in x satisfies ⟨dx, x⟩ = ⟨dout, f(x)⟩.
 #[test]
 fn larger_pictures_keep_the_inner_product() {
     for (side, inner, outer, grid) in [
@@ -187,7 +187,7 @@ fn small_gradients_are_not_lost() {
     }
 }
 
-/// What a normalisation leaves on a card is short already: the same bytes as of the same numbers widened.
+/// A normalization's output on a GPU has 16 bits already: the same bytes as of the widened values.
 #[cfg(feature = "emulator")]
 #[test]
 fn inputs_that_are_short_are_taken_as_they_are() {

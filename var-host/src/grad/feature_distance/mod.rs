@@ -19,7 +19,7 @@ pub trait FeatureDistanceBackward: FeatureDistance {
     /// `da`, `a`, `b`: `batch × cells × channels`. `dout`: `batch`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.

@@ -53,7 +53,7 @@ fn a_cell_without_features_has_no_gradient_and_others_are_added() {
     for got in on_each_backend!([da: before], [dout, a, b, weights], [], |on| {
         on.feature_distance_backward(da, dout, a, b, weights, d)
     }) {
-        // By hand: g = 2 · (1, −1) / 2, of which only what turns is left.
+        // By hand: g = 2 · (1, −1) / 2, of which only the part across remains.
         assert_eq!(got.values, [3.0, 3.0, 3.0, 2.0], "{}", got.name);
     }
 }

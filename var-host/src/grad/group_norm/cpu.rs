@@ -1,6 +1,6 @@
 //! Gradients of group normalisation on the CPU: a picture a task.
 //!
-//! Mean and deviation are computed again: that reads what the gradient reads anyway.
+//! Mean and deviation are recomputed from x, which the gradient reads anyway.
 
 use core::convert::Infallible;
 
@@ -11,10 +11,10 @@ use var_kernel::ops::group_norm::{Activation, Dims, moments};
 use super::{Forward, GroupNormBackward};
 use crate::grad::combine::silu_slope;
 
-/// Floats of a piece (64 KiB) whose positions are summed before the pieces are.
+/// Floats of a piece (64 KiB): positions are summed within pieces, then the pieces.
 const PIECE: usize = 1 << 14;
 
-/// Floats of a picture at most (512 KiB) whose dy is kept between its two sweeps instead of made again.
+/// Most floats of a picture (512 KiB) for which dy is kept between the two sweeps, not recomputed.
 const KEPT: usize = 1 << 17;
 
 impl GroupNormBackward for Cpu<'_> {
@@ -79,7 +79,7 @@ struct Normal<'a> {
 }
 
 impl<'a> Normal<'a> {
-    /// Those of a picture, and what is left of the scratch memory.
+    /// Those of a picture, and the rest of the scratch memory.
     #[inline(always)]
     fn of<S: Simd>(
         s: S,
@@ -214,7 +214,7 @@ fn sum<S: Simd>(
     }
 }
 
-/// Adds the input's gradient, given the sums and what dy was kept.
+/// Adds the input's gradient, given the sums and any dy that was kept.
 #[inline(always)]
 fn add<S: Simd>(
     s: S,

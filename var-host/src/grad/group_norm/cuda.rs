@@ -1,6 +1,6 @@
 //! Gradients of group normalisation on a card: pictures in chunks of positions, sums in the chunks' order.
 //!
-//! Mean and deviation are computed again: that reads what the gradient reads anyway.
+//! Mean and deviation are recomputed from x, which the gradient reads anyway.
 
 use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;

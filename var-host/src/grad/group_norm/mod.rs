@@ -8,7 +8,7 @@ mod tests;
 
 use var_kernel::ops::group_norm::{Activation, Dims, GroupNorm};
 
-/// What the forward pass computed with: `out = activation(n · weight + bias)`, n the normalised x.
+/// Operands of the forward pass `out = activation(n · weight + bias)`, n the normalized x.
 #[derive(Debug)]
 pub struct Forward<'a, S: ?Sized> {
     /// `batch × positions × channels`
@@ -17,9 +17,9 @@ pub struct Forward<'a, S: ?Sized> {
     pub weight: &'a S,
     /// `channels`
     pub bias: &'a S,
-    /// What keeps the deviation from zero.
+    /// Epsilon of the deviation.
     pub eps: f32,
-    /// What followed.
+    /// Activation after it.
     pub activation: Activation,
 }
 
@@ -47,7 +47,7 @@ pub trait GroupNormBackward: GroupNorm {
     /// [`GroupNormBackward::group_norm_backward_sums`] says; overwritten.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -62,11 +62,11 @@ pub trait GroupNormBackward: GroupNorm {
 
     /// `dweight[c] += Σ dy · n`, `dbias[c] += Σ dy` over the positions of all pictures.
     ///
-    /// `gradients`: dweight and dbias, `channels` each. `sums`: what
-    /// [`GroupNormBackward::group_norm_backward_x`] left.
+    /// `gradients`: dweight and dbias, `channels` each. `sums`: as
+    /// [`GroupNormBackward::group_norm_backward_x`] left them.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.

@@ -39,8 +39,7 @@ fn naive(operands: &[f64], activation: Activation, d: Dims) -> Vec<f64> {
     out
 }
 
-/// What every backend gives for the gradients of x, weight and bias, one behind the other, each added to
-/// `before`.
+/// Every backend's gradients of x, weight and bias, concatenated, each added to `before`.
 fn gradients(
     operands: &[f32],
     before: &[f32],

@@ -1,5 +1,5 @@
-//! Gradients of the adaptive LayerNorm on the CPU. Mean and deviation are computed again: that reads
-//! what the gradient reads anyway.
+//! Gradients of the adaptive LayerNorm on the CPU. Mean and deviation are recomputed from x, which the
+//! gradient reads anyway.
 
 use core::convert::Infallible;
 

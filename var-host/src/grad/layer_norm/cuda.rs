@@ -92,7 +92,7 @@ impl LayerNormBackward for Cuda {
     }
 }
 
-/// Refuses operands whose lengths do not fit.
+/// Panics unless the operands have matching lengths.
 #[track_caller]
 fn check_table(dtable: &Remote, dy: &Remote, part: Part, Dims { rows, channels }: Dims) {
     assert_eq!(dy.len(), rows * channels, "layer_norm's gradient: dy is not rows × channels");

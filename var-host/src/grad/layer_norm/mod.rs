@@ -18,7 +18,7 @@ pub trait LayerNormBackward: LayerNorm {
     /// `x`, `dx`, `dy`: `rows × channels`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -36,7 +36,7 @@ pub trait LayerNormBackward: LayerNorm {
     /// the table, in their order.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -53,7 +53,7 @@ pub trait LayerNormBackward: LayerNorm {
     /// `dtable[n · stride + start + c] += Σᵣ dy[r, c]`, as for the scale.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.

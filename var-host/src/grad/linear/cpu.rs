@@ -1,4 +1,4 @@
-//! Gradients of a linear layer on the CPU: two products that carry on from what is there.
+//! Gradients of a linear layer on the CPU: two accumulating products.
 
 use core::convert::Infallible;
 use core::ops::Range;

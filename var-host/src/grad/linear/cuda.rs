@@ -25,10 +25,10 @@ const MOST_PARTS: usize = 32;
 /// The least depth that is worth a block of its own.
 const SHORTEST_PART: usize = 128;
 
-/// What one more launch costs, in steps of one along the depth.
+/// Cost of one more launch, in steps of one along the depth.
 const LAUNCH_COST: usize = 128;
 
-/// What it costs to write one part of a tile and to read it again, in the same.
+/// Cost of writing one part of a tile and reading it again, in the same unit.
 const PART_COST: usize = 2;
 
 const ADD_PARTS: Kernel = Kernel::new(&LINEAR, "add_parts");

@@ -15,7 +15,7 @@ pub trait LinearBackward: Linear {
     /// `dx`: `rows × inner`. `dy`: `rows × outer`. `weight`: `outer × inner`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -32,7 +32,7 @@ pub trait LinearBackward: Linear {
     /// `dweight`: `outer × inner`. `dy`: `rows × outer`. `x`: `rows × inner`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.

@@ -16,7 +16,7 @@ pub trait MaxPoolBackward: MaxPool {
     /// `x`, `dx`: as the input. `dy`: as the output.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.

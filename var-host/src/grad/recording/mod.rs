@@ -1,9 +1,9 @@
-//! A backend that runs another one's operations and notes what they read and wrote.
+//! A backend that runs another one's operations and records their operands and results.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `of_rows` | operations on rows: what a transformer is made of |
-//! | `of_pictures` | operations on maps: what a VQVAE and its judges are made of |
+//! | `of_rows` | operations on rows: the transformer's |
+//! | `of_pictures` | operations on maps: those of the VQVAE, LPIPS and the discriminator |
 
 mod of_pictures;
 mod of_rows;
@@ -22,7 +22,7 @@ use super::{Mirrored, Recordable};
 
 /// Runs the operations of `B` and writes them on a tape.
 ///
-/// What an operation reads and writes must lie in the values' memory, which must come from an arena
+/// Operands and results must lie in the values' memory, which must come from an arena
 /// that keeps, or in the weights'. Operations that choose tokens ([`NearestCode`](var_kernel::ops::NearestCode), [`Draw`](var_kernel::ops::Draw)) are run
 /// and not noted: no gradient passes through a choice.
 pub struct Recording<'r, B: Device> {
@@ -67,16 +67,16 @@ impl<'a, B: Device> Clone for Recorded<'a, B> {
 impl<'a, B: Device> Copy for Recorded<'a, B> {}
 
 impl<'r, B: Recordable> Recording<'r, B> {
-    /// Records what `backend` does over `values`, the memory of the arena, and `weights`.
+    /// Records the operations of `backend` over `values`, the memory of the arena, and `weights`.
     pub fn new(backend: &'r B, values: &B::Slice, weights: &B::Slice) -> Self {
         let (values, weights) = (Place::of::<B>(values), Place::of::<B>(weights));
         Self { backend, values, weights, tape: RefCell::default() }
     }
 
-    /// What has been noted.
+    /// The recorded tape.
     ///
     /// # Panics
-    /// If an operation wrote over what another had written: the arena does not keep.
+    /// If an operation wrote over another's result: the arena does not keep.
     pub fn into_tape(self) -> Tape {
         let tape = self.tape.into_inner();
         tape.check();
@@ -113,7 +113,7 @@ pub trait Detach: Backend {
     /// The same device without a record.
     type Plain: Backend<Slice = Self::Slice, Error = Self::Error>;
 
-    /// Computes what no gradient passes through.
+    /// The backend for operations without a gradient.
     fn detached(&self) -> &Self::Plain;
 
     /// `out = value`, but out's gradient is `x`'s (the straight-through estimator: Bengio, Léonard and

@@ -76,8 +76,8 @@ impl<B: Recordable> Resize for Recording<'_, B> {
     }
 }
 
-/// The quantizer's step in one changes latents in place, which no tape can take back; who wants gradients
-/// asks for its parts: [`Quantizer::contribution`](var_kernel::model::Quantizer::contribution).
+/// The quantizer's fused step changes latents in place, which no tape can undo; for gradients, use its
+/// parts: [`Quantizer::contribution`](var_kernel::model::Quantizer::contribution).
 impl<B: Recordable> Refine for Recording<'_, B> {
     fn refine_scratch(&self, d: refine::Dims) -> usize {
         self.backend.refine_scratch(d)

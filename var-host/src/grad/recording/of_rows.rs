@@ -150,7 +150,7 @@ impl<B: Recordable> LayerNorm for Recording<'_, B> {
 
 impl<B: Recordable> Linear for Recording<'_, B> {
     /// # Panics
-    /// For an epilogue whose gradient wants the sum before it, which only an arena that keeps has.
+    /// For an epilogue with a gradient in the sum before it, which only an arena that keeps has.
     fn linear(
         &self,
         out: &mut B::Slice,

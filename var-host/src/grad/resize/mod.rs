@@ -8,7 +8,7 @@ mod tests;
 
 use var_kernel::ops::resize::{Dims, Resize};
 
-/// Gradients of resizing: what each input cell gave to the output's comes back.
+/// Gradients of resizing: the transposed resize.
 pub trait ResizeBackward: Resize {
     /// `dx[y, x] += Σ dout[v, u] · weight(v, y) · weight(u, x)`, the weights of
     /// [`Resize::bicubic`] along each axis.
@@ -16,7 +16,7 @@ pub trait ResizeBackward: Resize {
     /// `dx`: `batch × from × from × channels`. `dout`: `batch × to × to × channels`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -30,7 +30,7 @@ pub trait ResizeBackward: Resize {
     /// The same with the weights of [`Resize::area`].
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.

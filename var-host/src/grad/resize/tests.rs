@@ -6,8 +6,8 @@ use var_kernel::ops::resize::{Dims, Resize};
 use super::ResizeBackward;
 use crate::grad::testing::{on_each_backend, on_each_cpu, random};
 
-/// The gradients of both ways to resize, each added to `before`: resizing is linear, what unit vectors
-/// become are the columns of its matrix, and the gradient is its transpose.
+/// The gradients of both ways to resize, each added to `before`: resizing is linear, its matrix has
+/// the resized unit vectors as columns, and the gradient is the transpose.
 fn want(dout: &[f32], before: &[f32], d: Dims) -> [Vec<f64>; 2] {
     let (cells, one) = (d.batch * d.from * d.from, Dims { channels: 1, ..d });
     let mut want = [(); 2].map(|()| before.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());

@@ -10,7 +10,7 @@ use var_kernel::ops::split_qkv::{Dims, Normalisation, SplitQkv};
 
 /// Gradients of [`SplitQkv::split_qkv`] with `start` 0 and `capacity` = `rows`.
 ///
-/// Those of the biases are sums over the rows of `dqkv`, whose only reader this step is.
+/// Those of the biases are sums over the rows of `dqkv`, which no other step reads.
 pub trait SplitQkvBackward: SplitQkv {
     /// Undoes the split. Where vectors are made unit length, with u the unit vector:
     ///
@@ -20,7 +20,7 @@ pub trait SplitQkvBackward: SplitQkv {
     /// `dqkv`, `qkv`: `batch × rows × 3 × width`. `dq`, `dk`, `dv`: `batch × rows × width`.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says or rows were there before.
+    /// If a slice's length disagrees with `d` or rows were there before.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -39,7 +39,7 @@ pub trait SplitQkvBackward: SplitQkv {
     /// `dscale`, `scale`: `heads`. `dq`, `q`: `batch × rows × width`, `q` the forward pass's output.
     ///
     /// # Panics
-    /// If a slice's length is not what `d` says.
+    /// If a slice's length disagrees with `d`.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.

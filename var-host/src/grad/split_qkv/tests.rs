@@ -36,7 +36,7 @@ proptest! {
         batch in 1_usize..3, rows in 1_usize..5, heads in 1_usize..4, head_width in 2_usize..20,
         unit_length: bool, seed: u64,
     ) {
-        // (A head of one number of unit length is a sign: its gradient is 0, and what is computed is rounding.)
+        // (A head of one number of unit length is a sign: its gradient is 0 but for rounding.)
         let d = Dims { batch, rows, heads, head_width, start: 0, capacity: rows };
         let (all, width) = (batch * rows * d.width(), d.width());
         let (qkv, gradient) = (random(3 * all, seed), random(3 * all, !seed));

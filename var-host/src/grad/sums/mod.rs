@@ -1,4 +1,4 @@
-//! Sums over rows: gradients of what is added to every row.
+//! Sums over rows: gradients of biases and tables.
 
 mod cpu;
 #[cfg(feature = "cuda")]

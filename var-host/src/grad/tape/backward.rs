@@ -11,7 +11,7 @@ use crate::grad::span::Span;
 use crate::grad::{TrainBackend, sums};
 
 impl Node {
-    /// Adds the gradients of what it read, given that of what it wrote.
+    /// Accumulates the gradients of its inputs, given that of its output.
     pub(super) fn backward<B: TrainBackend>(
         &self,
         b: &B,
@@ -224,7 +224,7 @@ fn add<B: TrainBackend>(
     }
 }
 
-/// The gradient of what was added to every row, or to every run of rows: `dx += Σᵣ dout[r]`.
+/// The gradient of a bias of every row, or a table of every run of rows: `dx += Σᵣ dout[r]`.
 fn add_rows<B: TrainBackend>(
     b: &B,
     m: &mut Here<'_, '_, B::Slice>,

@@ -1,8 +1,8 @@
-//! What a forward pass did, and the way back.
+//! The tape of a forward pass, and the backward pass.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `node` | one operation: what it read and wrote |
+//! | `node` | one operation: its inputs and outputs |
 //! | `backward` | its gradients |
 //! | `order` | operations so that gradients of weights are complete early |
 //! | `plan` | where the gradients of values lie |
@@ -31,12 +31,12 @@ pub struct Tape {
     turns: Vec<Turn>,
 }
 
-/// A stretch of operations whose results are given away when it is done.
+/// An activation-checkpoint segment: operations with results that are freed at its end.
 #[derive(Clone, Debug)]
 struct Turn {
     /// Its operations.
     nodes: Range<usize>,
-    /// What it writes from this place on is given away.
+    /// Results from this offset on are freed.
     start: usize,
 }
 
@@ -60,7 +60,7 @@ impl Tape {
         self.turns.last_mut().expect("a turn has begun").nodes.end = next;
     }
 
-    /// Refuses a forward pass that wrote over what an operation had written and had not given away.
+    /// Refuses a forward pass that wrote over a result that was not freed.
     pub(super) fn check(&self) {
         let given_away = |number: usize, out: &Span| {
             let turn = self.turns.iter().find(|turn| turn.nodes.contains(&number));
@@ -110,8 +110,8 @@ impl Tape {
         b.conv2d_backward_weight(into, dout, x.of(values), scratch, d)
     }
 
-    /// Adds the gradients of everything that led to the outputs whose gradients are set, last
-    /// operation first.
+    /// The backward pass: accumulates gradients from the outputs with a gradient set, last operation
+    /// first.
     ///
     /// Before, the gradients of values are begun ([`GradientPlan::begin`]) and those of the outputs set;
     /// those of weights are added to.
@@ -120,7 +120,7 @@ impl Tape {
     /// Only the device's own.
     ///
     /// # Panics
-    /// If the memory is not what the tape was recorded over.
+    /// If the memory is not the one the tape was recorded over.
     pub fn backward<B: TrainBackend>(
         &self,
         b: &B,
@@ -171,7 +171,7 @@ impl Tape {
         Ok(())
     }
 
-    /// Computes anew what a turn has given away.
+    /// Recomputes the freed results of a segment.
     fn restore<B: TrainBackend>(
         &self,
         b: &B,

@@ -23,7 +23,7 @@ impl Table {
     }
 }
 
-/// One operation: what it read and wrote.
+/// One operation: its inputs and outputs.
 #[derive(Clone, Debug)]
 pub(crate) enum Node {
     /// Each operand with its factor; also a copy, with one operand.
@@ -150,7 +150,7 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    /// What it wrote whole.
+    /// Outputs written whole.
     pub(super) fn outs(&self) -> &[Span] {
         match self {
             Self::Blend { out, .. }
@@ -177,7 +177,7 @@ impl Node {
         }
     }
 
-    /// What it wrote, whole or a part.
+    /// Outputs, written whole or in part.
     pub(super) fn written(&self) -> &[Span] {
         match self {
             Self::PlaceRows { out, .. } => core::slice::from_ref(out),
@@ -185,7 +185,7 @@ impl Node {
         }
     }
 
-    /// What it read that its gradients are added to those of.
+    /// Inputs that receive a gradient.
     pub(super) fn inputs(&self) -> Vec<Span> {
         match *self {
             Self::Blend { ref operands, .. } => operands.iter().map(|(x, _)| *x).collect(),

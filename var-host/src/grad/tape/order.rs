@@ -1,7 +1,7 @@
-//! Operations in an order on whose way back the gradients of weights are complete early.
+//! An order of operations that completes gradients of weights early in the backward pass.
 //!
-//! What a model computes for all its blocks beforehand, each block reads by itself: as soon as a block's
-//! gradients are there, so can those be of what was computed for it.
+//! A model projects the AdaLN parameters of all blocks beforehand, and each block reads its own: once a
+//! block's gradients are complete, so can be those of its projection.
 
 use core::ops::Range;
 
@@ -17,19 +17,19 @@ struct Unit {
 }
 
 impl Tape {
-    /// Moves operations to right before the first that reads what they wrote. Gradients are the same to
-    /// the bit: every one is added to in the same order.
+    /// Moves operations right before the first reader of their output. Gradients are the same to the bit:
+    /// each is accumulated in the same order.
     pub(in crate::grad) fn postponed(self) -> Self {
         let mut units = self.units();
         let runs = number_runs(&mut units, &self.nodes);
         // Of each run the first unit in the new order that reads or writes it, so far.
         let mut first: Vec<Option<usize>> = vec![None; runs];
-        // Last to first, so that what is new comes at the end or close to it.
+        // Last to first, so that insertions are at the end or close to it.
         let mut order: Vec<usize> = Vec::with_capacity(units.len());
         for number in (0..units.len()).rev() {
             let runs = &units[number].runs;
             let before = |other: &usize| runs.iter().any(|run| first[*run] == Some(*other));
-            // Who is read by nobody stays where it is.
+            // An output without a reader stays in place.
             let place = order.iter().rposition(before).map_or(order.len(), |place| place + 1);
             order.insert(place, number);
             runs.iter().for_each(|run| first[*run] = Some(number));
@@ -65,7 +65,7 @@ fn number_runs(units: &mut [Unit], nodes: &[Node]) -> usize {
     for (number, unit) in units.iter().enumerate() {
         let of_unit = nodes[unit.nodes.clone()].iter();
         let of_unit = of_unit.flat_map(|node| [node.written(), &node.inputs()].concat());
-        // What a turn gives away is nobody else's.
+        // Freed results of a segment have no reader outside of it.
         let others = |span: &Span| unit.turn.as_ref().is_none_or(|turn| !turn.gives_away(span));
         spans.extend(of_unit.filter(others).map(|span| (span, number)));
     }

@@ -19,7 +19,7 @@ pub struct GradientPlan {
     /// By turn and by where they lie among the values.
     pieces: Vec<Piece>,
     turns: Vec<Turn>,
-    /// What begins to be wanted at each moment, the first moment of the backward pass first.
+    /// Gradients by the step of the backward pass that first needs them.
     begins: Vec<(usize, Range<usize>)>,
     /// The moment before the backward pass.
     before: usize,
@@ -172,7 +172,7 @@ impl GradientPlan {
     }
 }
 
-/// The number of the turn that gives away what lies at `span` at a moment.
+/// The number of the segment that frees the value at `span` at a moment.
 fn turn_of(turns: &[Turn], span: Span, moment: usize) -> Option<usize> {
     let inside = |turn: &Turn| turn.nodes.start < moment && moment <= turn.nodes.end;
     turns.iter().position(|turn| inside(turn) && turn.gives_away(&span))
@@ -201,7 +201,7 @@ fn place(pieces: &mut [Piece]) -> usize {
         let piece = &pieces[*number];
         core::cmp::Reverse((piece.first, piece.floats()))
     });
-    // What is wanted now: until when, and where; by place.
+    // Live gradients: until when, and where; by place.
     let mut taken: Vec<(usize, Range<usize>)> = Vec::new();
     let mut floats = 0;
     for number in order {
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_turns_of_a_tape_have_places_of_their_own() {
-        // Two turns from place 32 on, the second reads what the first left before.
+        // Two segments from offset 32 on; the second reads the output of the first.
         let nodes = vec![
             silu(0..16, 32..64),
             silu(32..64, 16..32),

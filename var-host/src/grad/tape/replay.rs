@@ -1,4 +1,4 @@
-//! Operations done again, from the tape: what a turn has given away.
+//! Recomputation of a segment's freed results from the tape.
 
 use var_kernel::memory::Floats;
 use var_kernel::ops::attention::Mask;
@@ -33,7 +33,7 @@ impl<'v, S: Floats + ?Sized, const PIECES: usize> Around<'v, S, PIECES> {
     }
 }
 
-/// One output to write, and what lies around it.
+/// One output to write, and the memory around it.
 fn apart<'v, S: Floats + ?Sized>(
     values: &'v mut S,
     weights: &'v S,
@@ -44,7 +44,7 @@ fn apart<'v, S: Floats + ?Sized>(
     (of_out, Around { pieces: [(0, before), (out.end(), after)], weights })
 }
 
-/// Three outputs to write, in their order, and what lies around them.
+/// Three outputs to write, in their order, and the memory around them.
 fn apart_from_three<'v, S: Floats + ?Sized>(
     values: &'v mut S,
     weights: &'v S,

@@ -8,8 +8,8 @@ mod tests;
 
 use var_kernel::memory::Device;
 
-/// What one step of AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019) is
-/// made of.
+/// Operands of one step of AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization",
+/// 2019).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
     /// Learning rate.
@@ -18,13 +18,13 @@ pub struct AdamW {
     pub beta_1: f64,
     /// Decay of the average square, β₂.
     pub beta_2: f64,
-    /// What keeps the division from zero.
+    /// Epsilon of the divisor.
     pub eps: f64,
     /// Updates with this one, from 1.
     pub step: u64,
 }
 
-/// What an optimizer asks of a device.
+/// The optimizer's operation on a device.
 pub trait Update: Device {
     /// One step for some weights and their `moments`, m and v.
     ///
@@ -68,8 +68,8 @@ pub trait Update: Device {
     ) -> Result<(), Self::Error>;
 }
 
-/// The numbers of one step as a device computes with them, PyTorch's: what corrects the averages is
-/// folded into the rate and the divisor.
+/// The numbers of one step as a device computes with them, PyTorch's: bias correction is folded into
+/// the rate and the divisor.
 #[derive(Clone, Copy)]
 struct Factors {
     /// β₁ and 1 − β₁.
@@ -82,7 +82,7 @@ struct Factors {
     size: f32,
     /// `√(1 − β₂ᵗ)`
     root: f32,
-    /// What keeps the division from zero.
+    /// Epsilon of the divisor.
     eps: f32,
 }
 

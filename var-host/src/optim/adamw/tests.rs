@@ -53,7 +53,7 @@ fn squares_are_added_up() {
     for length in [1, 255, 70_001] {
         let x = random(length, 3);
         let want: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
-        // What comes back is not a run: it is compared in there.
+        // The result is not a run: it is compared in there.
         for got in on_each_backend!([unused: [0.0]], [x], [], |b| {
             let _ = &unused;
             b.sum_of_squares(x).map(|sum| {

@@ -24,7 +24,7 @@ const SHORT_NARROW: Tile =
 /// Sides of a tile of channels that a block turns.
 const TURNED: usize = 32;
 
-/// Along one axis: what the cells of one convolution see of the output's gradient.
+/// Along one axis: the cells of the output's gradient under one convolution.
 #[derive(Clone, Copy)]
 struct Axis {
     /// Neighbours seen.

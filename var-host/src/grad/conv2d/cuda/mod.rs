@@ -32,7 +32,7 @@ impl Tile {
         rows.div_ceil(self.rows) * columns.div_ceil(self.columns)
     }
 
-    /// Whether there are enough to keep a card busy, in whose shared memory it fits.
+    /// Whether there are enough to keep a GPU busy, and they fit its shared memory.
     fn fills(self, rows: usize, columns: usize, card: &Card) -> bool {
         let enough = self.count(rows, columns) >= card.multiprocessors as usize;
         enough && self.shared <= card.shared as usize

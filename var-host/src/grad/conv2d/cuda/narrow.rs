@@ -14,7 +14,7 @@ const PARTS: usize = 256;
 /// Numbers a block sees at least.
 const EACH: usize = 1 << 12;
 
-/// Where a gradient is, and what sums over it are multiplied with.
+/// A gradient's place, and the factor of sums over it.
 pub(super) struct Narrowed {
     /// The numbers.
     pub(super) numbers: u64,

@@ -1,5 +1,5 @@
-//! The gradient of a convolution's weights: a product whose depth are the pixels, cut into parts that
-//! are added in order.
+//! The gradient of a convolution's weights: a product over the pixels, cut into parts that are added
+//! in order (split-k).
 
 use var_kernel::cuda::{Card, Cuda, CudaError, Element, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
@@ -26,7 +26,7 @@ const SHORT_SMALL: Tile = Tile {
 /// Pixels that are worth a part of their own.
 const PIXELS: usize = 256;
 
-/// Pixels of a part are a multiple of this: what a tile takes at a time.
+/// Pixels of a part are a multiple of this, the depth of a tile.
 const TOGETHER: usize = 32;
 
 /// Blocks for each multiprocessor.
@@ -79,7 +79,7 @@ pub(super) fn add(
     cuda.launch(launch, [(dweight, Element::F32)])
 }
 
-/// What the products are computed in, and where x is in it.
+/// Format of the products, and the address of x in it.
 fn operand(cuda: &Cuda, x: &Remote, d: Dims) -> Result<(Element, u64), CudaError> {
     let short = [d.inner, d.outer].iter().all(|channels| channels.is_multiple_of(SHORT_CHANNELS));
     if short && cuda.inner() != Element::F32 {

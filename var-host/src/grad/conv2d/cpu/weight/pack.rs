@@ -1,5 +1,5 @@
-//! Lines of a convolution's input and output with a border of zeros, packed so that what a tap sees
-//! is a run of the input's cells.
+//! Lines of a convolution's input and output with a border of zeros, packed so that the cells of a
+//! tap are a run of the input's.
 
 use core::ops::Range;
 
@@ -60,8 +60,8 @@ impl Grids {
         phase * self.grid_len(lines) + down * self.width + right
     }
 
-    /// Packs what the taps of output cells in `lines` see, into panels of [`LANES`] of `channels`, laid
-    /// out `[cell][channel]`.
+    /// Packs the input cells of all taps of output cells in `lines` into panels of [`LANES`] of
+    /// `channels`, laid out `[cell][channel]`.
     #[inline(always)]
     pub(super) fn pack_input<S: Simd>(
         self,
