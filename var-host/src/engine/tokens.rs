@@ -41,8 +41,8 @@ impl Engine<'_> {
         Ok(image_major(&tokens, pictures.len(), &config.ladder))
     }
 
-    /// What the transformer is given to learn from the tokens of several images, L each: what the
-    /// quantizer makes of the scales before each but the first, `images × cells(scale) × latent`, one
+    /// Teacher-forcing input of several images from their tokens, L each: the quantizer's next input
+    /// of each scale but the first, `images × cells(scale) × latent`, one
     /// scale after the other.
     ///
     /// # Errors

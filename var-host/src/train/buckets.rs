@@ -21,7 +21,7 @@ const MOST_CUTS: usize = 64;
 /// Weights that are added up together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Bucket {
-    /// Where they lie, and what lies between them.
+    /// The range they span, padding included.
     range: Range<usize>,
     /// Their gradients are complete when those of the operations from this one on are.
     complete: usize,
@@ -32,7 +32,7 @@ struct Bucket {
 struct Cut {
     /// The operations from this one on have been.
     number: usize,
-    /// What is complete, the first complete first.
+    /// Complete ranges, in order of completion.
     ranges: Vec<Range<usize>>,
 }
 
@@ -89,7 +89,7 @@ fn buckets(
     floats: usize,
 ) -> Vec<Bucket> {
     let tensors = layout.tensors();
-    // What nobody read has no gradient to wait for.
+    // A tensor without a reader has no gradient to wait for.
     let mut complete = vec![operations; tensors.len()];
     for (range, number) in reads {
         let first = tensors.partition_point(|tensor| tensor.range.end <= range.start);
@@ -176,7 +176,7 @@ mod tests {
             bucket(32..64, 2),
         ];
         assert_eq!(each, want);
-        // At least 40: what is left at the end joins those before.
+        // At least 40: the rest at the end joins the bucket before.
         assert_eq!(plan(&tensors, 9, 40), [bucket(64..160, 5), bucket(0..64, 2)]);
         assert_eq!(plan(&tensors, 9, 1000), [bucket(0..160, 2)]);
     }

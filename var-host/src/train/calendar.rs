@@ -2,7 +2,7 @@
 
 use crate::data::Place;
 
-/// How long a run is, and how often what is due.
+/// Length of a run, and the intervals of its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calendar {
     /// Iterations of the whole run.
@@ -49,8 +49,7 @@ impl Calendar {
         self.is_due(done, self.sample_every)
     }
 
-    /// Whether `done` iterations end the run, or an epoch after which what comes every so many epochs
-    /// is due.
+    /// Whether `done` iterations end the run, or an epoch that an event every so many epochs falls on.
     fn is_due(&self, done: u64, every: u32) -> bool {
         let epoch = done / self.of_epoch;
         let ends_epoch = done.is_multiple_of(self.of_epoch);

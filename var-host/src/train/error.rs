@@ -1,4 +1,4 @@
-//! What ends a training run before its time.
+//! Errors of a training run.
 
 use core::convert::Infallible;
 use std::path::PathBuf;
@@ -54,15 +54,15 @@ pub enum TrainError {
         path: PathBuf,
         /// Which part of it.
         what: &'static str,
-        /// What this run wants.
+        /// The run's value.
         wants: String,
-        /// What there is.
+        /// The value found.
         has: String,
     },
     /// The tokens were made on another ladder, or with another codebook, than is to be trained.
     #[error("{what}: the tokens have {tokens}, the model is to have {model}")]
     Tokens {
-        /// What differs.
+        /// The property that differs.
         what: &'static str,
         /// Of the tokens.
         tokens: String,

@@ -1,4 +1,4 @@
-//! Data → tokens → what a transformer learns from.
+//! Data → tokens → batches for the transformer.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ enum Source<'a> {
     Tokens(TokenBatches<'a>),
 }
 
-/// What one rank has of a batch, in tokens.
+/// One rank's share of a batch, as tokens.
 pub struct Tokens {
     /// Which batch it is.
     pub place: Place,

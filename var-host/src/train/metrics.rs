@@ -19,7 +19,7 @@ pub struct Tally {
     predicted: Vec<f64>,
 }
 
-/// What the sums say.
+/// Averages from the sums.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[expect(non_snake_case, reason = "the names of the log's fields")]
 pub struct Report {
@@ -28,7 +28,7 @@ pub struct Report {
     /// Mean loss over the positions of the last scale; none if it is not learnt yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub L_tail: Option<f64>,
-    /// Share of positions whose most likely token is the target, in %.
+    /// Share of positions with the target as the most likely token, in %.
     pub acc_mean: f64,
     /// The same over the last scale.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,8 +54,8 @@ impl Tally {
         Self { ladder, scales: vec![[0.0; 3]; ladder.scales()], predicted: vec![0.0; codes] }
     }
 
-    /// Adds what `losses` says of some images' `targets`, image by image the positions of the first
-    /// `scales` scales.
+    /// Adds the `losses` of some images' `targets`, image by image the positions of the first `scales`
+    /// scales.
     ///
     /// # Panics
     /// If there are no predictions, or other than whole images of those scales.

@@ -5,8 +5,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`parameters`] | all weights of a network, one behind the other, by name |
-//! | [`initialise`], [`take_over`] | what they are before the first step |
-//! | [`room`], [`home`] | memory of a step; whose memory: the processor's or a card's |
+//! | [`initialise`], [`take_over`] | their initialization: random, or from another model |
+//! | [`room`], [`home`] | memory of a step; on the CPU or a GPU |
 //! | [`transformer`] | loss and gradients of one batch |
 //! | [`quantizer`] | the quantizer's training forward, and how often each code is used |
 //! | [`vqvae`] | one step of the VQVAE |
@@ -15,11 +15,11 @@
 //! | [`buckets`] | gradients that are added up while others are computed |
 //! | [`update`] | clipping, AdamW, the average of weights |
 //! | [`noise`], [`precision`], [`progressive`] | dropout, half precision, coarse scales first |
-//! | [`recipe`] | everything that decides what is learnt |
-//! | [`lessons`] | data → tokens → what is learnt from |
+//! | [`recipe`] | hyperparameters |
+//! | [`lessons`] | data → tokens → batches |
 //! | [`metrics`] | losses and hits, scale by scale |
 //! | [`trainer`] | a step: forward, loss, backward, sum over ranks, update |
-//! | [`state`] | what a checkpoint holds |
+//! | [`state`] | contents of a checkpoint |
 //! | [`calendar`] | when a run saves, validates and shows samples |
 //! | [`fit`] | a run from where it stands to its end |
 //! | [`vae`] | the same for a VQVAE |

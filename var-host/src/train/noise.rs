@@ -1,4 +1,4 @@
-//! What training leaves out at random: classes of images, halves of blocks.
+//! Class dropout and stochastic depth.
 //!
 //! Every number has a place of its own, whatever rank or part of a batch wants it: [`Philox`] with
 //! the run's seed and the counter (image in the global batch, iteration, block, stream).

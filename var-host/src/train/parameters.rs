@@ -42,8 +42,7 @@ impl Tensor {
 }
 
 impl Layout {
-    /// Tensors one behind the other, each at the start of a cache line; what lies between is 0 and
-    /// stays so.
+    /// Concatenated tensors, each at the start of a cache line; the padding is 0 and stays so.
     pub fn new(wanted: Vec<Wanted>) -> Self {
         let mut floats = 0;
         let tensors: Vec<Tensor> = wanted
@@ -68,7 +67,7 @@ impl Layout {
         self.numbers.get(name).map(|number| &self.tensors[*number])
     }
 
-    /// Floats of all tensors and what lies between.
+    /// Floats of all tensors, padding included.
     pub fn floats(&self) -> usize {
         self.floats
     }

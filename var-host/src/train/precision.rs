@@ -7,10 +7,10 @@ use var_kernel::cuda;
 
 use super::parameters::Layout;
 
-/// What the blocks' matrices are computed with (`--fp16`).
+/// Precision of the blocks' matrices (`--fp16`).
 ///
-/// The CPU computes in `f32` whatever is asked for. With 16 bits it computes with matrices rounded
-/// to 16 bits, so that a run shows what they cost in accuracy; activations and gradients stay in
+/// The CPU always computes in `f32`. With 16 bits it computes with matrices rounded to 16 bits, so
+/// that a run shows their cost in accuracy; activations and gradients stay in
 /// `f32`. Embeddings, LayerNorm, softmax, head and loss are never rounded (MODEL.md, section 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Precision {
@@ -31,7 +31,7 @@ impl Precision {
         self != Self::F32
     }
 
-    /// In what a card multiplies.
+    /// Precision of products on a GPU.
     #[cfg(feature = "cuda")]
     pub fn on_card(self) -> cuda::Precision {
         match self {
@@ -41,8 +41,8 @@ impl Precision {
         }
     }
 
-    /// Writes to `computed` what the network computes with: `weights`, the blocks' matrices rounded
-    /// to the nearest number of this precision, halves to even.
+    /// Writes the compute weights to `computed`: `weights` with the blocks' matrices rounded to the
+    /// nearest value of this precision, halves to even.
     ///
     /// # Panics
     /// If a slice is not as long as the layout.

@@ -15,7 +15,7 @@ pub struct Progressive {
     pub rise: f64,
 }
 
-/// What is learnt at an iteration.
+/// Scales and weights of the loss at an iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stage {
     /// How many scales are learnt.

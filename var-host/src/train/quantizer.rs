@@ -1,5 +1,5 @@
-//! The quantizer's training forward (MODEL.md, section 2): tokens without a gradient, what they add
-//! up to with one, and how often each code is used.
+//! The quantizer's training forward (MODEL.md, section 2): tokens without a gradient, their sum with
+//! one, and the usage of each code.
 
 use var_kernel::arena::Arena;
 use var_kernel::memory::{Device, Floats};
@@ -13,19 +13,19 @@ use crate::grad::{Detach, GradientPlan, Span, Sums};
 /// towards the latents: β.
 pub const COMMITMENT: f32 = 0.25;
 
-/// What became of some latents, in an arena that keeps.
+/// Quantized latents, in an arena that keeps.
 pub struct Quantized<'m, S: ?Sized> {
     /// `images · L`, as [`Quantizer::encode`] gives them.
     pub tokens: Vec<u32>,
-    /// What each scale quantized: `images × cells(scale) × latent`.
+    /// Residual quantized by each scale: `images × cells(scale) × latent`.
     pub features: Vec<&'m S>,
     /// The latents as they are after each scale.
     pub sums: Vec<&'m S>,
-    /// The last of the sums, whose gradient passes straight to the latents.
+    /// The last of the sums; its gradient passes straight through to the latents.
     pub out: &'m S,
 }
 
-/// Chooses tokens for `latents`, scale by scale, and adds up what they stand for.
+/// Chooses tokens for `latents`, scale by scale, and adds up their contributions.
 ///
 /// Gradients of the sums reach the codebook and the refinements; none passes through a choice.
 ///
@@ -112,8 +112,8 @@ pub fn mean_squares<B: Backend>(
     sums.iter().map(of_sum).collect()
 }
 
-/// The quantizer's loss: the mean over scales of `β·mse(sum, latents) + mse(sum, latents)`, which
-/// differ in what they move: the first the latents, the second the sums.
+/// The quantizer's loss: the mean over scales of `β·mse(sum, latents) + mse(sum, latents)`, the first
+/// with a gradient for the latents (commitment), the second for the sums.
 ///
 /// `errors`: [`mean_squares`].
 pub fn loss(errors: &[f64]) -> f64 {

@@ -1,4 +1,4 @@
-//! Everything that decides what a transformer learns from its data.
+//! Hyperparameters of the transformer's training.
 
 use super::noise::Noise;
 use super::precision::Precision;
@@ -19,7 +19,7 @@ pub struct Recipe {
     pub clip: f64,
     /// Label smoothing, 0 to 1 (`--ls`).
     pub smoothing: f32,
-    /// What the blocks are computed with (`--fp16`).
+    /// Precision of the blocks (`--fp16`).
     pub precision: Precision,
     /// Coarse scales first, if any are kept back (`--pg`).
     pub progressive: Option<Progressive>,
@@ -37,7 +37,7 @@ impl Recipe {
         base * f64::from(batch) / 256.0
     }
 
-    /// What is learnt at `iteration`.
+    /// Scales and weights of the loss at `iteration`.
     pub fn stage(&self, iteration: u64, ladder: &Ladder) -> Stage {
         match &self.progressive {
             Some(progressive) => progressive.stage(iteration, ladder),

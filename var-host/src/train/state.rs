@@ -1,4 +1,4 @@
-//! What a checkpoint holds besides the model: where the run stands, and the optimizer's state.
+//! Contents of a checkpoint besides the model: progress of the run and the optimizer's state.
 //!
 //! | tensor | holds |
 //! |---|---|
@@ -36,9 +36,9 @@ pub struct Progress {
     pub iterations: u64,
     /// Updates among them that moved the weights.
     pub updates: u64,
-    /// Iterations in a row, up to the last, whose gradients were not finite.
+    /// Iterations in a row, up to the last, with gradients that were not finite.
     pub refused: u32,
-    /// All iterations whose gradients were not finite.
+    /// All iterations with gradients that were not finite.
     pub refused_in_all: u64,
     /// The loss scale and its good steps, in half precision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,8 +73,7 @@ pub fn read<'a, H: Home>(
     })
 }
 
-/// What to write of `trainer`, whose numbers are `numbers`, and of the VQVAE and the class names of
-/// `given`.
+/// Records of `trainer` (its values in `numbers`), of the VQVAE and of the class names of `given`.
 pub fn records<'a, H: Home>(
     trainer: &Trainer<H>,
     numbers: &'a Numbers<'_>,
@@ -99,7 +98,7 @@ pub fn records<'a, H: Home>(
     (records, metadata)
 }
 
-/// With what the trainer itself counts.
+/// With the trainer's own counts.
 fn with_counts<H: Home>(trainer: &Trainer<H>, progress: Progress) -> Progress {
     Progress {
         updates: trainer.optimizer.steps,

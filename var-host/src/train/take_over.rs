@@ -13,7 +13,7 @@ const OF_CLASSES: &str = "class_emb.weight";
 /// it does.
 ///
 /// # Errors
-/// The first size that differs: its name, what is wanted, what the file has.
+/// The first size that differs: its name, the run's value and the file's.
 pub fn take_over(
     weights: &mut [f32],
     layout: &Layout,

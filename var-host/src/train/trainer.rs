@@ -27,7 +27,7 @@ pub struct Lesson {
     pub labels: Vec<u32>,
     /// L tokens of each, one image's after the other.
     pub tokens: Vec<u32>,
-    /// What the quantizer makes of them: [`Engine::teacher_input`](crate::engine::Engine::teacher_input).
+    /// Teacher-forcing input: [`Engine::teacher_input`](crate::engine::Engine::teacher_input).
     pub input: Vec<f32>,
 }
 
@@ -45,18 +45,18 @@ pub struct Trainer<H: Home = OnProcessor> {
     pub average: Option<H::Numbers>,
     /// The optimizer's state.
     pub optimizer: Optimizer<H>,
-    /// What the loss is multiplied by, in half precision.
+    /// Loss scale in half precision.
     pub loss_scale: Option<LossScale>,
-    /// Whether blocks compute anew on the way back what they would have to keep: the same numbers.
+    /// Whether the backward pass recomputes activations of blocks: the same numbers.
     pub recomputes: bool,
-    /// What the network computes with, where that is not the weights.
+    /// Compute weights, where they are not the weights themselves.
     computed: Option<H::Numbers>,
     group: H::Group,
     gradients: H::Numbers,
     buffers: Buffers<H>,
 }
 
-/// What a step did.
+/// Results of a step.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The gradient's norm before clipping; not finite if the weights were left as they were.
@@ -65,7 +65,7 @@ pub struct Step {
     pub rate: f64,
     /// The weight decay.
     pub decay: f64,
-    /// What was learnt.
+    /// Scales and weights of the loss.
     pub stage: Stage,
     /// Losses and hits over all ranks, if they were asked for.
     pub tally: Option<Tally>,
@@ -132,8 +132,8 @@ impl<H: Home> Trainer<H> {
         Ok(H::over_host(&self.group, ranks))
     }
 
-    /// Bytes of everything together: weights, what mirrors them, and working memory for `images` images
-    /// at a time.
+    /// Bytes in all: weights, gradients, optimizer state, and working memory for `images` images at a
+    /// time.
     pub fn memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
         let mirrors =
             4 + usize::from(self.average.is_some()) + usize::from(self.computed.is_some());

@@ -27,7 +27,7 @@ pub struct Batch<'a> {
     pub labels: &'a [u32],
     /// For each image the tokens of the first `scales` scales.
     pub targets: &'a [u32],
-    /// What the quantizer makes of the tokens before each scale:
+    /// Teacher-forcing input from the tokens before each scale:
     /// [`Quantizer::teacher_input`](var_kernel::model::Quantizer::teacher_input), at least of those
     /// scales.
     pub input: &'a [f32],
@@ -37,12 +37,12 @@ pub struct Batch<'a> {
     pub scales: usize,
     /// Label smoothing, 0 to 1.
     pub smoothing: f32,
-    /// Whether blocks give away what they compute, and compute it anew on the way back: the same numbers
-    /// for less memory and more work.
+    /// Whether blocks free their activations and the backward pass recomputes them: the same numbers for
+    /// less memory and more work.
     pub recomputes: bool,
 }
 
-/// What a batch came to.
+/// Losses of a batch.
 #[derive(Clone, Debug)]
 pub struct Losses {
     /// The cross-entropy of each target in nats, image by image, labels smoothed.
@@ -54,7 +54,7 @@ pub struct Losses {
 }
 
 impl Batch<'_> {
-    /// What it takes memory for.
+    /// Sizes that decide its memory.
     pub fn extent(&self) -> Extent {
         let Self { labels, factors, scales, recomputes, .. } = *self;
         Extent { images: labels.len(), scales, factors: factors.is_some(), recomputes }
@@ -68,7 +68,7 @@ impl Losses {
     }
 }
 
-/// What a batch takes memory for.
+/// Sizes of a batch that decide its memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
     /// How many images.
@@ -77,11 +77,11 @@ pub struct Extent {
     pub scales: usize,
     /// Whether there are factors of stochastic depth.
     pub factors: bool,
-    /// Whether blocks give away what they compute.
+    /// Whether blocks free their activations.
     pub recomputes: bool,
 }
 
-/// What a forward pass reads that is no weight, in the arena.
+/// Inputs of a forward pass besides weights, in the arena.
 struct Data<'m, S: ?Sized> {
     input: &'m S,
     factors: Option<&'m S>,
@@ -208,7 +208,7 @@ pub fn needs_to_judge<B: Backend>(b: &B, config: VarConfig, images: usize, scale
     peak.get()
 }
 
-/// What `work` makes of a batch of this extent, for a dry run.
+/// Result of `work` on an empty batch of this extent, for a dry run.
 fn of_nothing<R>(config: VarConfig, extent: Extent, work: impl FnOnce(Batch<'_>) -> R) -> R {
     let Extent { images, scales, factors, recomputes } = extent;
     let length = config.ladder.range(scales - 1).end;
@@ -227,8 +227,8 @@ fn of_nothing<R>(config: VarConfig, extent: Extent, work: impl FnOnce(Batch<'_>)
 /// The losses of `batch`, and their gradient **added** to `weight_gradients`.
 ///
 /// `position_weights`: of the loss at each of the first scales' positions, the same for all images.
-/// `weights`: as `layout` says, what the network computes with. `overlap`: whether sums over ranks begin
-/// meanwhile, and how.
+/// `weights`: the compute weights, as `layout` says. `overlap`: whether and how the all-reduce begins
+/// during the backward pass.
 ///
 /// # Errors
 /// Only the device's own.
@@ -291,7 +291,7 @@ pub fn judge<B: TrainBackend>(
     let transformer = layers.assemble(&mut source).expect("a layout of this model");
     let mut arena = Arena::new(values);
     let data = placed(b, &config, batch, &mut arena)?;
-    // No section: how many classes there are decides what is asked for, and seldom comes again.
+    // No section: the operations depend on the number of classes, which seldom repeats.
     let [losses, logits, plain] = forward(b, &transformer, batch, &data, &mut arena)?;
     read(b, losses, logits, plain, batch, true)
 }

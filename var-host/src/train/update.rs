@@ -15,7 +15,7 @@ pub struct Constants {
     pub beta_1: f64,
     /// β₂.
     pub beta_2: f64,
-    /// What keeps the division from zero.
+    /// Epsilon of the divisor.
     pub eps: f64,
     /// The greatest norm of a gradient; 0 for no clipping.
     pub clip: f64,
@@ -38,7 +38,7 @@ pub struct Optimizer<H: Home = OnProcessor> {
     pub steps: u64,
 }
 
-/// What an update did.
+/// Results of an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Updated {
     /// The gradient's norm before clipping; not finite if the weights were left as they were.

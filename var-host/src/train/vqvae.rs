@@ -25,10 +25,10 @@ pub struct Step {
     /// `images · L`, scale by scale, as
     /// [`Quantizer::encode`](var_kernel::model::Quantizer::encode) gives them.
     pub tokens: Vec<u32>,
-    /// Mean squared difference between the latents and what the tokens so far stand for, scale by
+    /// Mean squared difference between the latents and the sum of the contributions so far, scale by
     /// scale.
     pub errors: Vec<f64>,
-    /// What each scale quantized, `images × cells(scale) × latent`, among the room's values.
+    /// Residual quantized by each scale, `images × cells(scale) × latent`, among the room's values.
     pub features: Vec<Span>,
     /// The latents, among the room's values; a loss on them adds to their gradients, which lie where
     /// the step's plan says, before [`Step::backward`].
@@ -41,7 +41,7 @@ pub struct Step {
     sums: Vec<Span>,
 }
 
-/// Pictures → latents → tokens and what they stand for → pictures.
+/// Pictures → latents → tokens and their sum → pictures.
 struct Passed<'m, S: ?Sized> {
     latents: &'m S,
     quantized: Quantized<'m, S>,
@@ -187,15 +187,15 @@ impl Step {
         self.tape.convolution_weight_gradient(b, self.pictures, values, dpictures, into, scratch)
     }
 
-    /// The gradients of all weights are **added** to `weight_gradients`: those of the loss whose
-    /// gradient was written to [`Step::pictures`], and `quantizer_weight` times those of
+    /// The gradients of all weights are **added** to `weight_gradients`: those of the loss with the
+    /// gradient in [`Step::pictures`], and `quantizer_weight` times those of
     /// [`Step::quantizer_loss`]. `overlap`: whether sums over ranks begin meanwhile, and how.
     ///
     /// # Errors
     /// Only the device's own.
     ///
     /// # Panics
-    /// If the memory is not what the forward pass ran in.
+    /// If the memory is not the forward pass's.
     pub fn backward<B: TrainBackend>(
         &self,
         b: &B,

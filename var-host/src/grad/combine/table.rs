@@ -16,7 +16,7 @@ const BLOCKS: usize = 8;
 
 const ADD_TABLE_PARTS: Kernel = Kernel::new(&COMBINE, "add_table_parts");
 
-/// Launches `kernel`, whose first parameters are `TABLE_PARAMETERS`, for `rows` rows of `width`;
+/// Launches `kernel`, with `TABLE_PARAMETERS` as its first parameters, for `rows` rows of `width`;
 /// `operands` adds the rest of its arguments.
 pub(in crate::grad) fn sum_into_table(
     cuda: &Cuda,

@@ -6,7 +6,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`residuals`] | what each scale of a batch quantizes, and into which codes |
+//! | [`residuals`] | residuals quantized by each scale of a batch, and their codes |
 //! | [`usage`] | how often each code is hit at each scale, averaged over steps |
 //! | [`spread`] | draws the features of a scale towards the codes that are rare there |
 //! | [`average`] | moves codes to the mean of their features: k-means, averaged over steps |

@@ -1,11 +1,11 @@
-//! What each scale of a batch quantizes, and into which codes.
+//! Residuals quantized by each scale of a batch, and their codes.
 
 use var_kernel::memory::{Device, Floats};
 use var_kernel::model::VqvaeConfig;
 
 use crate::train::vqvae::Step;
 
-/// What the scales of a batch quantize, on the host.
+/// Residuals quantized by the scales of a batch, on the host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Residuals {
     /// For each scale `images × cells × latent`.
@@ -20,7 +20,7 @@ impl Residuals {
         Self { features: vec![Vec::new(); scales], tokens: vec![Vec::new(); scales] }
     }
 
-    /// Of a step, whose `values` are those of its room.
+    /// Those of a step; `values`: the values of its room.
     ///
     /// # Errors
     /// Only the device's own.

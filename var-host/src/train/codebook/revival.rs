@@ -22,7 +22,7 @@ pub struct Revival {
 pub struct Revived {
     /// The code.
     pub code: usize,
-    /// The scale whose feature it takes.
+    /// The scale of the feature it takes.
     pub scale: usize,
     /// The feature.
     pub place: Vec<f32>,

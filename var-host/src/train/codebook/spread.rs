@@ -86,7 +86,7 @@ fn mean_distance(residuals: &Residuals, scale: usize, codebook: &[f32], latent: 
     (features.zip(&residuals.tokens[scale]).map(square).sum::<f64>() / rows as f64) as f32
 }
 
-/// What one feature is pulled by.
+/// The pull on one feature.
 struct Pull<'a> {
     gradient: &'a mut [f32],
     feature: &'a [f32],
@@ -113,7 +113,7 @@ impl Kernel for Row<'_> {
         let count = squares.len();
         let scores = &mut scratch[..count];
         let cooled = -1.0 / self.temperature;
-        // Scores −(‖e‖² − 2 z·e) / τ: what all have in common falls out of the softmax.
+        // Scores −(‖e‖² − 2 z·e) / τ: a common term cancels in the softmax.
         let mut top = f32::NEG_INFINITY;
         for (block, scores) in scores.chunks_mut(LANES).enumerate() {
             let range = block * LANES..block * LANES + scores.len();

@@ -6,7 +6,7 @@ use super::Residuals;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Usage {
     codes: usize,
-    /// `scales × codes`: what a checkpoint of the reference calls `quantize.ema_vocab_hit_SV`.
+    /// `scales × codes`: `quantize.ema_vocab_hit_SV` in a checkpoint of the reference.
     pub hits: Vec<f32>,
     /// Features of each scale in a step, all ranks together.
     features: Vec<usize>,

@@ -1,5 +1,5 @@
-//! What the discriminator learns, and what it teaches: hinge losses (Lim and Ye, "Geometric GAN",
-//! 2017) and their gradients.
+//! Losses of discriminator and decoder: hinge losses (Lim and Ye, "Geometric GAN", 2017) and their
+//! gradients.
 
 use core::cell::Cell;
 
@@ -15,14 +15,14 @@ use crate::grad::{
 use crate::train::parameters::Layout;
 use crate::train::room::{Needs, Room, nowhere};
 
-/// What the judgements of some pictures ought to be.
+/// Target of the discriminator's logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
     /// At least 1: `½ · mean max(0, 1 − x)`.
     Real,
     /// At most −1: `½ · mean max(0, 1 + x)`.
     Made,
-    /// High, for who made them: `−mean x`.
+    /// High, for the decoder: `−mean x`.
     Fooled,
 }
 
@@ -59,7 +59,7 @@ struct Judged {
     values: usize,
 }
 
-/// Records the judgement of `pictures`, whose gradient is wanted or not.
+/// Records the discriminator's logits of `pictures`, with a gradient for them or not.
 fn record<B: Recordable>(
     b: &B,
     config: DiscriminatorConfig,
@@ -122,7 +122,7 @@ pub fn learn<B: TrainBackend>(
     pass(b, config, layout, weights, Some(weight_gradients), None, room, pictures, aim)
 }
 
-/// The loss of whoever made `pictures`, `−mean x`; its gradient with respect to them overwrites
+/// The decoder's loss on its `pictures`, `−mean x`; its gradient with respect to them overwrites
 /// `gradient`. The weights stay as they are.
 ///
 /// # Errors

@@ -21,9 +21,9 @@ use crate::model::listing::{Listing, Wanted};
 
 pub use learn::{Aim, learn, mislead, needs};
 
-/// How much of what is negative passes.
+/// Slope of leaky ReLU for negative values.
 const SLOPE: f32 = 0.2;
-/// What keeps group normalisation from dividing by zero.
+/// GroupNorm's epsilon.
 const EPS: f32 = 1e-6;
 /// Channels of a group.
 const GROUP: usize = 8;
@@ -39,7 +39,7 @@ pub struct DiscriminatorConfig {
 }
 
 impl DiscriminatorConfig {
-    /// One whose patches of pictures of `side` leave a map of at least 8 × 8, after at most three
+    /// One with a map of at least 8 × 8 patches for pictures of `side`, after at most three
     /// halvings.
     pub fn for_side(channels: usize, side: usize) -> Self {
         let halvings = (1..=3).rev().find(|n| side >> n >= 8 && side.is_multiple_of(1 << n));

@@ -22,14 +22,14 @@ use outputs::Outputs;
 
 pub use outputs::Line;
 
-/// So many iterations in a row whose gradients are not finite end a run.
+/// So many iterations in a row with gradients that are not finite end a run.
 const MOST_REFUSED: u32 = 30;
 
-/// A run: its data, its folder, and how often what is written.
+/// A run: its data, its folder, and its intervals.
 pub struct Run<'a> {
-    /// What to learn from.
+    /// Training data.
     pub training: &'a DataSet,
-    /// What to judge by, if anything.
+    /// Validation data, if any.
     pub validation: Option<&'a DataSet>,
     /// The VQVAE, and the names of the classes.
     pub given: &'a Weights,
@@ -53,7 +53,7 @@ pub struct Run<'a> {
     pub details_every: u64,
 }
 
-/// Who is told how a run goes.
+/// Receives a run's events.
 pub trait Observer {
     /// The run begins, or goes on, after so many of all its iterations.
     fn begun(&mut self, done: u64, all: u64);
@@ -167,9 +167,9 @@ struct Fit<'a, 'r, 'w, H: Home> {
     observer: &'r mut dyn Observer,
     outputs: Option<Outputs>,
     progress: Progress,
-    /// When what is due.
+    /// Intervals of saving, validation and samples.
     calendar: Calendar,
-    /// What to judge by, once it has been read.
+    /// Validation data, once it has been read.
     judged: Option<Vec<Lesson>>,
     /// When the images that are counted began to be learnt from.
     begun: Instant,
@@ -336,7 +336,7 @@ impl<H: Home> Fit<'_, '_, '_, H> {
             }
         }
         self.observer.validated(done, &report);
-        // What was spent on this is not the next iterations'.
+        // Time spent on this does not count for the next iterations.
         (self.begun, self.images) = (Instant::now(), 0);
         Ok(Some(report))
     }

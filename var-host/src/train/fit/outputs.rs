@@ -1,4 +1,4 @@
-//! What a run writes into its folder: log, checkpoints, sampled pictures.
+//! Outputs of a run: log, checkpoints, sampled pictures.
 
 use core::ops::ControlFlow;
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub struct Line {
     pub wd: f64,
     /// Images a second since the line before.
     pub images_per_s: f64,
-    /// What the loss was multiplied by; 1 but in half precision.
+    /// Loss scale; 1 but in half precision.
     pub loss_scale: f32,
     /// How many scales are learnt.
     pub scales: usize,

@@ -1,7 +1,7 @@
 //! Where a run's numbers live: the processor's memory, or a card's.
 //!
-//! [`Trainer`](super::Trainer) is written once over a [`Home`]. What is particular to one is here: who
-//! owns memory, how numbers get there and back, how weights are rounded, how ranks add up gradients.
+//! [`Trainer`](super::Trainer) is written once over a [`Home`]. Each has its own memory, copies,
+//! rounding of weights and all-reduce of gradients.
 
 #[cfg(feature = "cuda")]
 mod card;
@@ -33,7 +33,7 @@ pub trait Home: 'static {
     type Working: Default;
     /// A way from device to device, if there is one.
     type Group: Default;
-    /// What computes with them.
+    /// The backend that computes with them.
     type Device<'d>: TrainBackend<Slice = Self::Slice, Error: Into<TrainError>> + Update;
     /// Gives the device.
     type Handle<'d>: Deref<Target = Self::Device<'d>>;
@@ -77,8 +77,8 @@ pub trait Home: 'static {
         floats: usize,
     ) -> Result<&'m mut Self::Slice, TrainError>;
 
-    /// Writes to `computed` what the network computes with: `weights`, the blocks' matrices rounded to
-    /// the nearest number of `precision`.
+    /// Writes the compute weights to `computed`: `weights` with the blocks' matrices rounded to the
+    /// nearest value of `precision`.
     ///
     /// # Errors
     /// Only the device's own.

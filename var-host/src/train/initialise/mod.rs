@@ -1,4 +1,4 @@
-//! What weights are before the first step (MODEL.md, section 7).
+//! Weight initialization (MODEL.md, section 7).
 
 use var_kernel::model::VarConfig;
 use var_kernel::sample::random::Philox;

@@ -1,4 +1,4 @@
-//! The discriminator in training, and what its judgement counts.
+//! The discriminator in training, and the weight of its loss.
 
 use var_kernel::model::weights::Maps;
 
@@ -23,7 +23,7 @@ pub struct Critic<H: Home = OnProcessor> {
     /// That of the part under way.
     pub(super) of_part: H::Numbers,
     /// `‖∇ other losses‖ / ‖∇ judgement‖` at the decoder's last convolution in the step before, within
-    /// [`Critic::RATIOS`]: what the judgement is multiplied by (Esser and others, "Taming Transformers
+    /// [`Critic::RATIOS`]: the adaptive weight (Esser and others, "Taming Transformers
     /// for High-Resolution Image Synthesis", 2021, equation 7). Of the step before, so that a batch
     /// comes to the same in any number of parts; 0 until there is one.
     pub ratio: [f32; 1],

@@ -9,7 +9,7 @@ use crate::train::codebook::{Average, Residuals, Revival, Usage, average, usage}
 use crate::train::parameters::Layout;
 use var_kernel::model::VqvaeConfig;
 
-/// A codebook and what mirrors it, on the host: `codes × latent` each.
+/// A codebook, its gradient and its averages, on the host: `codes × latent` each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Codebook {
     /// The codes.
@@ -29,7 +29,7 @@ pub struct Keeper {
     pub range: Range<usize>,
     /// How often each code is hit.
     pub usage: Usage,
-    /// Averages of the codes' features, if it is they who move the codes.
+    /// Averages of the codes' features, if they move the codes (EMA codebook).
     pub average: Option<Average>,
     revival: Option<Revival>,
     /// Codes revived so far.

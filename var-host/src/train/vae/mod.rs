@@ -2,12 +2,12 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`recipe`] | everything that decides what is learnt |
+//! | [`recipe`] | hyperparameters |
 //! | [`pixels`] | absolute and squared differences of pictures |
 //! | [`critic`] | the discriminator in training, and when it counts |
 //! | [`keeper`] | the codebook in training: hits, averages, revival |
 //! | [`trainer`] | a step |
-//! | [`state`] | what a checkpoint holds |
+//! | [`state`] | contents of a checkpoint |
 //! | [`fit`] | a run from where it stands to its end |
 
 pub mod critic;

@@ -1,4 +1,4 @@
-//! What one part of a batch teaches a VQVAE.
+//! Losses and gradients of one microbatch of a VQVAE.
 
 use var_kernel::cpu::Cpu;
 use var_kernel::memory::{Device, Floats};
@@ -16,9 +16,9 @@ use crate::train::home::Home;
 use crate::train::room::Buffers;
 use crate::train::{TrainError, vqvae};
 
-/// What the parts of a batch came to, besides gradients.
+/// Results of the microbatches besides gradients.
 pub(super) struct Learnt {
-    /// What each scale quantized.
+    /// Residuals quantized by each scale.
     pub(super) residuals: Residuals,
     /// Losses times their images: absolute and squared differences, LPIPS, the quantizer's, the
     /// judgement, the discriminator's own.
@@ -128,7 +128,7 @@ impl<H: Home> Trainer<H> {
     }
 }
 
-/// What the discriminator said to a part.
+/// The discriminator's loss on a microbatch.
 struct Judged<'m, S: ?Sized> {
     gradient: &'m S,
     adversarial: f64,

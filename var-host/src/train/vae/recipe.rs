@@ -1,4 +1,4 @@
-//! Everything that decides what a VQVAE learns from its data.
+//! Hyperparameters of the VQVAE's training.
 
 use crate::optim::schedule::Schedule;
 use crate::train::recipe::average_decay;
@@ -14,9 +14,9 @@ pub struct Recipe {
     pub schedule: Schedule,
     /// The greatest norm of a gradient; 0 for no clipping.
     pub clip: f64,
-    /// What each part of the loss counts.
+    /// Weight of each term of the loss.
     pub weights: Weights,
-    /// Who moves the codes.
+    /// Update rule of the codes.
     pub codebook: CodebookRule,
     /// A code is dead, and revived, if it is hit less than so many times as often as an even code; 0
     /// for no revival.
@@ -33,7 +33,7 @@ pub struct Recipe {
     pub seed: u64,
 }
 
-/// What each part of the loss counts.
+/// Weight of each term of the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weights {
     /// Mean absolute difference of pictures in [−1, 1].
@@ -50,7 +50,7 @@ pub struct Weights {
     pub spread: f32,
 }
 
-/// Who moves the codes.
+/// Update rule of the codes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum CodebookRule {
     /// The optimizer, by the quantizer's loss.
@@ -65,7 +65,7 @@ impl Recipe {
         average_decay(self.average, updates)
     }
 
-    /// What the discriminator's judgement counts at `iteration`.
+    /// Weight of the adversarial loss at `iteration`.
     pub fn adversarial(&self, iteration: u64) -> f32 {
         match iteration.checked_sub(self.critic_start) {
             None => 0.0,

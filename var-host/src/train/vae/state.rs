@@ -1,4 +1,4 @@
-//! What a checkpoint holds: the model, and where its training stands.
+//! Contents of a checkpoint: the model, and the progress of its training.
 //!
 //! | tensor | holds |
 //! |---|---|
@@ -45,9 +45,9 @@ pub struct Progress {
     pub counted: u64,
     /// Codes that began anew.
     pub revived: u64,
-    /// Iterations in a row, up to the last, whose gradients were not finite.
+    /// Iterations in a row, up to the last, with gradients that were not finite.
     pub refused: u32,
-    /// All iterations whose gradients were not finite.
+    /// All iterations with gradients that were not finite.
     pub refused_in_all: u64,
     /// The highest PSNR that a validation found, in dB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +55,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// With what `trainer` counts.
+    /// With the counts of `trainer`.
     fn of<H: Home>(&self, trainer: &Trainer<H>) -> Self {
         Self {
             updates: trainer.optimizer.steps,
@@ -105,7 +105,7 @@ enum Flat<'a, H: Home> {
 }
 
 /// The flat tensors of a training, by name; the model itself is not among them, except for the
-/// weights where what is saved is their average.
+/// weights where the file's model is their average.
 fn tensors<H: Home>(trainer: &Trainer<H>) -> Vec<(&'static str, Flat<'_, H>)> {
     let Trainer { optimizer, keeper, critic, weights, average, layout, .. } = trainer;
     let mut all = vec![
@@ -181,7 +181,7 @@ fn set_model<H: Home>(
     Ok(())
 }
 
-/// What to write of `trainer`, whose numbers are `numbers`.
+/// Records of `trainer`, its values in `numbers`.
 pub fn records<'a, H: Home>(
     trainer: &Trainer<H>,
     numbers: &'a Numbers<'_>,

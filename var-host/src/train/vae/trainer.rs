@@ -46,7 +46,7 @@ pub struct Trainer<H: Home = OnProcessor> {
     pub(super) gradients: H::Numbers,
     /// Of the network itself, and of those that judge its pictures.
     pub(super) rooms: [Buffers<H>; 2],
-    /// Originals, what a judgement teaches, and latents' gradients, on the device.
+    /// Originals, gradients of the discriminator's loss, and latents' gradients, on the device.
     pub(super) aside: [H::Working; 4],
     /// Gradients of the decoder's last convolution: of the judgement, and of the other losses.
     pub(super) last: Option<[H::Numbers; 2]>,
@@ -67,7 +67,7 @@ pub struct Losses {
     pub discriminator: f64,
 }
 
-/// What a step did.
+/// Results of a step.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The gradient's norm before clipping; not finite if the weights were left as they were.
@@ -80,7 +80,7 @@ pub struct Step {
     pub losses: Losses,
 }
 
-/// What became of some pictures.
+/// Reconstructed pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reconstructed {
     /// Clamped to [−1, 1].
@@ -92,7 +92,7 @@ pub struct Reconstructed {
 /// Adam's constants for a VQVAE and its discriminator (MODEL.md, section 8).
 pub const CONSTANTS: Constants = Constants { beta_1: 0.5, beta_2: 0.9, eps: 1e-8, clip: 10.0 };
 
-/// The decoder's last convolution, at whose gradients judgement and other losses are compared.
+/// The decoder's last convolution: its gradients give the adaptive weight.
 const LAST: &str = "decoder.conv_out.weight";
 
 impl<H: Home> Trainer<H> {
@@ -177,8 +177,8 @@ impl<H: Home> Trainer<H> {
     /// Learns from this rank's share of a batch, given in parts; with the other ranks, all of which
     /// are at the same iteration. Weights stay as they are if a gradient is not finite.
     ///
-    /// `cpu` does what stays on the host: the care of the codebook. `parts`: pictures in [−1, 1], each
-    /// part the same number of them.
+    /// `cpu` updates the codebook, on the host. `parts`: microbatches of pictures in [−1, 1], all of the
+    /// same size.
     ///
     /// # Errors
     /// If there is too little memory or another rank cannot be reached.
@@ -246,7 +246,7 @@ impl<H: Home> Trainer<H> {
         Ok(Step { norm, rate, decay, losses })
     }
 
-    /// The codebook and what mirrors it.
+    /// The codebook, its gradient and its averages.
     fn codebook(&self, d: &H::Device<'_>) -> Result<Codebook, TrainError> {
         let read = |numbers: &H::Numbers| {
             let mut there = vec![0.0; self.keeper.range.len()];
@@ -299,7 +299,7 @@ impl<H: Home> Trainer<H> {
         Ok(updated.norm)
     }
 
-    /// What the best weights make of pictures.
+    /// Reconstructions of pictures by the best weights.
     ///
     /// # Errors
     /// If there is too little memory.

@@ -1,7 +1,7 @@
 //! The gradient of a convolution's input: a convolution of the output's gradient, its weights turned
 //! around, inner and outer channels exchanged.
 //!
-//! A doubled input's cell is seen through four cells, whose neighbourhoods overlap: with the weights of
+//! A doubled input's cell is seen through four cells with overlapping neighborhoods: with the weights of
 //! the same neighbour added up, it sees 4 × 4 of them. A halved output's cells saw an even row through
 //! two rows of the kernel and an odd one through one: four convolutions, one for each parity.
 

@@ -22,17 +22,17 @@ use crate::train::codebook::Usage;
 use crate::train::{Home, TrainError};
 use outputs::Outputs;
 
-/// So many iterations in a row whose gradients are not finite end a run.
+/// So many iterations in a row with gradients that are not finite end a run.
 const MOST_REFUSED: u32 = 30;
 
 /// Pictures of a grid of reconstructions.
 const SHOWN: usize = 10;
 
-/// A run: its data, its folder, and how often what is written.
+/// A run: its data, its folder, and its intervals.
 pub struct Run<'a> {
-    /// What to learn from, and how it is cut.
+    /// Training data, and its crops.
     pub training: (Arc<Folder>, Views),
-    /// What to judge by, if anything.
+    /// Validation data, if any.
     pub validation: Option<(Arc<Folder>, Views)>,
     /// Threads that read pictures ahead.
     pub workers: usize,
@@ -111,7 +111,7 @@ pub struct Line {
     pub images_per_s: f64,
 }
 
-/// Who is told how a run goes.
+/// Receives a run's events.
 pub trait Observer {
     /// The run begins, or goes on, after so many of all its iterations.
     fn begun(&mut self, done: u64, all: u64);
@@ -134,8 +134,8 @@ pub struct Ended {
     pub checkpoint: PathBuf,
 }
 
-/// Trains `trainer` until the run is done, from its newest checkpoint if it has one; `cpu` does what
-/// stays on the host.
+/// Trains `trainer` until the run is done, from its newest checkpoint if it has one; `cpu` does the
+/// work that stays on the host.
 ///
 /// # Errors
 /// If data, folder or another rank fail, or gradients stay not finite; the last checkpoint is whole
@@ -200,7 +200,7 @@ struct Fit<'a, 'r, 'c, H: Home> {
     observer: &'r mut dyn Observer,
     outputs: Option<Outputs>,
     progress: Progress,
-    /// When what is due.
+    /// Intervals of saving, validation and samples.
     calendar: Calendar,
     /// Pictures of the grid, once they have been read.
     shown: Option<Vec<f32>>,
@@ -227,7 +227,7 @@ impl<H: Home> Fit<'_, '_, '_, H> {
             if calendar.samples(done) {
                 self.show(done)?;
             }
-            // Last: what a run that is killed before this has not written, it writes again.
+            // Last: a run killed before this writes its other outputs again.
             if calendar.saves(done) || ended {
                 self.save()?;
             }
@@ -396,7 +396,7 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         outputs.save(self.progress.iterations, records)
     }
 
-    /// Writes a grid: pictures to judge by, or to learn from, above what becomes of them.
+    /// Writes a grid: pictures of validation, else of training, above their reconstructions.
     fn show(&mut self, done: u64) -> Result<(), TrainError> {
         if self.outputs.is_none() {
             return Ok(());

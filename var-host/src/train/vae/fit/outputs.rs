@@ -1,4 +1,4 @@
-//! What a run writes into its folder: log, checkpoints, grids of reconstructions.
+//! Outputs of a run: log, checkpoints, grids of reconstructions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ impl Outputs {
         Ok(())
     }
 
-    /// Writes `originals` in one row and below them what came back.
+    /// Writes `originals` in one row and their reconstructions below.
     pub(super) fn show(
         &mut self,
         done: u64,

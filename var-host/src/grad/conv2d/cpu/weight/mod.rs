@@ -1,7 +1,7 @@
 //! The gradient of a 3×3 convolution's weights: the output's gradient, turned, times the input, once
 //! for each tap.
 //!
-//! Some lines of both are packed with a border of zeros. What a tap sees is then a part of the packed
+//! Some lines of both are packed with a border of zeros. The cells of a tap are then a part of the packed
 //! input that begins a little later, so that nothing is packed twice for two taps: the sum runs over
 //! the lines' cells and their borders, which add nothing. Each weight's gradient is a chain over the
 //! cells of a chunk of lines, in their order; the chunks, which depend on the sizes alone, are added
