@@ -46,11 +46,11 @@ fn sample(bytes: &[u8]) -> Result<(Vec<u32>, Vec<u8>), ModelFileError> {
 #[test]
 fn kernel_and_host_draw_the_same_bytes_from_files_of_every_precision() {
     let folder = TempDir::new().unwrap();
-    let original = Weights::open(DEFAULT.as_ref(), Hints::default()).unwrap();
+    let original = Weights::open(DEFAULT.as_ref(), &Hints::default()).unwrap();
     for precision in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Q8] {
         let path = folder.path().join("model.safetensors");
         convert(&original, &path, precision, Vec::new(), true, &|_, _| ()).unwrap();
-        let weights = Weights::open(&path, Hints::default()).unwrap();
+        let weights = Weights::open(&path, &Hints::default()).unwrap();
         let mut engine = Engine::new(&weights, 1, Isa::best()).unwrap();
         let settings = Sampling { seed: 7, cfg: 1.5, top_k: 900, top_p: 0.96, more_smooth: false };
         let host = engine.sample(&[Job { index: 3, label: 8 }], settings, None, &mut |_| {
