@@ -45,6 +45,12 @@ impl Ranks {
         Self(vec![Rank::start(&mut command)])
     }
 
+    /// The process of a rank.
+    #[allow(dead_code, reason = "of the test programs that have this file, one sends signals")]
+    pub(crate) fn id(&self, rank: usize) -> u32 {
+        self.0[rank].child.id()
+    }
+
     /// Kills a rank: it cannot say goodbye.
     pub(crate) fn kill(&mut self, rank: usize) {
         self.0[rank].child.kill().expect("a process that runs");

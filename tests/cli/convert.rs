@@ -105,7 +105,7 @@ fn a_checkpoint_of_a_training_run_is_a_model() {
     }
     records.push(Record::borrowed("train.position", Dtype::I64, [1], &[7; 8]));
     let checkpoints = Checkpoints::new(&place.path(""), 2);
-    checkpoints.save(600, records, built_in.metadata().clone()).unwrap();
+    checkpoints.save(600, records, built_in.metadata().clone(), None).unwrap();
     let model = "ckpt-last.safetensors";
     place.var(&["sample", "--seed", "3", "-q", "-o", "built-in.png"]);
     place.var(&["sample", "--seed", "3", "-q", "--model", model, "-o", "trained.png"]);

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::Place;
 use super::train::resume::kill_twenty_times;
+#[cfg(unix)]
+use super::train::signals;
 use super::train::{data, instead, log, timeless_log};
 use crate::launch::Ranks;
 
@@ -93,6 +95,35 @@ fn a_run_leaves_what_it_promises() {
     let sizes = ["--depth", "1", "--width", "64", "--bs", "4", "--iterations", "1"];
     let run = ["train", "--data", "data", "--vae", "run/ckpt-best.safetensors", "--out", "next"];
     place.var(&[&run[..], &sizes].concat());
+}
+
+#[test]
+fn run_that_ends_in_a_streak_of_refused_updates_names_the_way_back() {
+    let place = Place::new();
+    data(&place);
+    let run =
+        ["--iterations", "20", "--save-every", "1", "--keep", "1", "--out", "run", "--wp", "0.5"];
+    let run = [&small(&run)[..], &["--wp0", "1e-40", "--clip", "0", "--val-every", "2"]].concat();
+    let output = place.command(&instead(run, "1e-3", "1e36")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("iterations in a row: go back to run/ckpt-1.safetensors"), "{said}");
+    let back =
+        ["--init-from", "run/ckpt-1.safetensors", "--out", "again", "--iterations", "2", "-q"];
+    place.var(&small(&back));
+}
+
+/// Ended by a signal and started again, it leaves the bytes of a run that was never broken.
+#[cfg(unix)]
+#[test]
+fn signal_leaves_a_checkpoint_from_which_the_run_goes_on() {
+    let place = Place::new();
+    data(&place);
+    let run = |name| small(&["--iterations", "10", "--out", name, "-q"]);
+    place.var(&run("unbroken"));
+    signals::end_after_lines(&place, &run("broken"), "broken", 2, ("INT", 130));
+    place.var(&run("broken"));
+    signals::assert_same_run(&place, "unbroken", "broken");
 }
 
 #[test]

@@ -99,7 +99,10 @@ fn main() -> ExitCode {
     if is_broken_pipe(&error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("var: {error:#}");
+    interrupt::tell(&format!("var: {error:#}"));
+    if let Some(interrupted) = error.downcast_ref::<interrupt::Interrupted>() {
+        return ExitCode::from(interrupted.exit_code());
+    }
     ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::interrupt::tell;
 use crate::plural;
 
 /// Time between two lines where there is no terminal.
@@ -80,8 +81,8 @@ impl Progress {
     /// Something worth a line of its own.
     pub(crate) fn note(&self, text: &str) {
         match &self.shown {
-            Shown::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
-            Shown::Lines => eprintln!("{text}"),
+            Shown::Bar(bar) => bar.suspend(|| tell(text)),
+            Shown::Lines => tell(text),
             Shown::Nothing => {}
         }
     }
@@ -97,8 +98,8 @@ impl Progress {
     /// Something that went wrong and is not the end: no option hides it.
     pub(crate) fn warn(&self, text: &str) {
         match &self.shown {
-            Shown::Bar(bar) => bar.suspend(|| eprintln!("var: {text}")),
-            Shown::Lines | Shown::Nothing => eprintln!("var: {text}"),
+            Shown::Bar(bar) => bar.suspend(|| tell(&format!("var: {text}"))),
+            Shown::Lines | Shown::Nothing => tell(&format!("var: {text}")),
         }
     }
 
@@ -106,7 +107,7 @@ impl Progress {
         if matches!(self.shown, Shown::Lines) && self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
             let done = [self.before, self.done];
-            eprintln!("{}", line(done, self.total, &self.unit, detail, self.begun.elapsed()));
+            tell(&line(done, self.total, &self.unit, detail, self.begun.elapsed()));
         }
     }
 }

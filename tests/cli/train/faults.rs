@@ -40,6 +40,31 @@ fn one_class_will_do() {
 }
 
 #[test]
+fn run_that_ends_in_a_streak_of_refused_updates_names_the_way_back() {
+    let place = Place::new();
+    data(&place);
+    // The first update is tiny, the second makes weights from which no gradient is finite.
+    let run =
+        ["--iterations", "20", "--save-every", "1", "--keep", "1", "--out", "run", "--wp", "5"];
+    let run = [&small(&run)[..], &["--wp0", "1e-40", "--tclip", "0", "--val-every", "2"]].concat();
+    let output = place.command(&instead(run, "0.05", "1e36")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("for 18 iterations in a row: go back to run/ckpt-1.safetensors"),
+        "{said}"
+    );
+    let names = place.names();
+    let kept: Vec<&String> = names.iter().filter(|name| name.contains("ckpt-")).collect();
+    let want = ["run/ckpt-1.safetensors", "run/ckpt-2.safetensors", "run/ckpt-last.safetensors"];
+    assert_eq!(kept, want);
+    // The way that it names.
+    let back =
+        ["--init-from", "run/ckpt-1.safetensors", "--out", "again", "--iterations", "2", "-q"];
+    place.var(&small(&back));
+}
+
+#[test]
 fn gradients_that_are_not_finite_end_a_run_with_its_checkpoint_whole() {
     let place = Place::new();
     data(&place);

@@ -4,6 +4,8 @@ mod data;
 mod faults;
 mod ranks;
 pub(super) mod resume;
+#[cfg(unix)]
+pub(super) mod signals;
 
 use std::fs;
 use std::path::Path;

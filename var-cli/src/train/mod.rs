@@ -26,6 +26,7 @@ use crate::args::every::Every;
 use crate::args::{Given, Session, Usage};
 use crate::extend;
 use crate::identity;
+use crate::interrupt::Interrupted;
 use crate::memory;
 use crate::plural::count;
 use observer::Told;
@@ -135,6 +136,9 @@ impl Start<'_> {
         let ended = fit(&run, &mut trainer, home, engine, ranks, &mut told)?;
         let had_ended = told.had_ended;
         drop(told);
+        if let Some(signal) = ended.signal {
+            return Err(Interrupted { signal, checkpoint: ended.checkpoint }.into());
+        }
         if ranks.rank() == 0 {
             if had_ended {
                 session.say(&extend::advice(

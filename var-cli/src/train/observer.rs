@@ -1,12 +1,12 @@
 //! What is said while a run goes on.
 
-use core::ops::ControlFlow;
 use std::path::Path;
 
 use var_host::train::fit::{Line, Observer};
 use var_host::train::metrics::Report;
 
 use crate::args::Session;
+use crate::interrupt::Training;
 use crate::plural::count;
 use crate::progress::Progress;
 
@@ -14,6 +14,8 @@ use crate::progress::Progress;
 pub(super) struct Told<'s> {
     session: &'s Session,
     progress: Progress,
+    /// Signals wait for a checkpoint.
+    training: Training,
     /// Whether this process speaks for all ranks.
     first: bool,
     last: String,
@@ -24,7 +26,14 @@ pub(super) struct Told<'s> {
 impl<'s> Told<'s> {
     pub(super) fn new(session: &'s Session, iterations: u64, first: bool) -> Self {
         let progress = Progress::new(session.quiet || !first, iterations, "iteration");
-        Self { session, progress, first, last: String::new(), had_ended: false }
+        Self {
+            session,
+            progress,
+            training: Training::begin(),
+            first,
+            last: String::new(),
+            had_ended: false,
+        }
     }
 }
 
@@ -52,12 +61,15 @@ impl Observer for Told<'_> {
         }
     }
 
-    fn iteration(&mut self, _: u64, line: Option<&Line>) -> ControlFlow<()> {
+    fn iteration(&mut self, _: u64, line: Option<&Line>) {
         if let Some(line) = line {
             self.last = format!("{} · {:.1} images/s", losses(&line.report), line.images_per_s);
         }
         self.progress.advance_with(1, &self.last);
-        ControlFlow::Continue(())
+    }
+
+    fn signal(&self) -> Option<u8> {
+        self.training.signal()
     }
 
     fn validated(&mut self, done: u64, report: &Report) {

@@ -22,6 +22,7 @@ use var_host::train::fit::iterations_of_epoch;
 use var_host::train::perceptual::Perceptual;
 use var_host::train::update::Constants;
 use var_host::train::vae::fit::{Run, fit};
+use var_host::train::vae::state;
 use var_host::train::vae::trainer::CONSTANTS;
 use var_host::train::vae::{CodebookRule, Critic, Recipe, Trainer, Weights};
 use var_host::train::{Home, OnProcessor};
@@ -34,6 +35,7 @@ use crate::args::every::Every;
 use crate::args::{Session, Usage};
 use crate::extend;
 use crate::identity;
+use crate::interrupt::Interrupted;
 use crate::memory;
 use crate::plural::count;
 use observer::Told;
@@ -109,6 +111,10 @@ impl Start<'_> {
         };
         let mut trainer = Trainer::<H>::new(&device, config, recipe, perceptual, critic)?;
         options.check_memory(&trainer, &device, ranks.size())?;
+        if let Some(path) = &options.model.init_from {
+            let checkpoint = Checkpoint::open(path)?;
+            state::restore(&mut trainer, &device, &checkpoint, path)?;
+        }
         let writing = &options.writing;
         let run = Run {
             training,
@@ -127,6 +133,9 @@ impl Start<'_> {
         let ended = fit(&run, &mut trainer, &device, &cpu, ranks, &mut told)?;
         let had_ended = told.had_ended;
         drop(told);
+        if let Some(signal) = ended.signal {
+            return Err(Interrupted { signal, checkpoint: ended.checkpoint }.into());
+        }
         if ranks.rank() == 0 {
             if had_ended {
                 session.say(&extend::advice(&options.out, options.is_of_any_length(), ANEW))?;

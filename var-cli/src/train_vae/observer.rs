@@ -1,10 +1,9 @@
 //! What is said while a run goes on.
 
-use core::ops::ControlFlow;
-
 use var_host::train::vae::fit::{Line, Observer, Report};
 
 use crate::args::Session;
+use crate::interrupt::Training;
 use crate::plural::count;
 use crate::progress::Progress;
 
@@ -12,6 +11,8 @@ use crate::progress::Progress;
 pub(super) struct Told<'s> {
     session: &'s Session,
     progress: Progress,
+    /// Signals wait for a checkpoint.
+    training: Training,
     /// Whether this process speaks for all ranks.
     first: bool,
     last: String,
@@ -22,7 +23,14 @@ pub(super) struct Told<'s> {
 impl<'s> Told<'s> {
     pub(super) fn new(session: &'s Session, iterations: u64, first: bool) -> Self {
         let progress = Progress::new(session.quiet || !first, iterations, "iteration");
-        Self { session, progress, first, last: String::new(), had_ended: false }
+        Self {
+            session,
+            progress,
+            training: Training::begin(),
+            first,
+            last: String::new(),
+            had_ended: false,
+        }
     }
 }
 
@@ -45,13 +53,16 @@ impl Observer for Told<'_> {
         }
     }
 
-    fn iteration(&mut self, _: u64, line: Option<&Line>) -> ControlFlow<()> {
+    fn iteration(&mut self, _: u64, line: Option<&Line>) {
         if let Some(line) = line {
             let (psnr, usage, rate) = (line.psnr, usage(&line.usage), line.images_per_s);
             self.last = format!("PSNR {psnr:.2} dB · {usage} · {rate:.1} images/s");
         }
         self.progress.advance_with(1, &self.last);
-        ControlFlow::Continue(())
+    }
+
+    fn signal(&self) -> Option<u8> {
+        self.training.signal()
     }
 
     fn validated(&mut self, done: u64, report: &Report) {

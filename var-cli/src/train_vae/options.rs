@@ -88,6 +88,11 @@ pub(super) enum CodebookName {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
 pub(super) struct ModelSizes {
+    /// Begin with the state of this checkpoint of a run with the same sizes: weights, codebook,
+    /// optimizer, discriminator
+    #[arg(long, value_name = "CHECKPOINT")]
+    #[serde(serialize_with = "record::optional_path")]
+    pub(super) init_from: Option<PathBuf>,
     /// Channels at full resolution, a multiple of 32
     #[arg(long, value_name = "N", default_value_t = 160, value_parser = values::whole(32_u16..=4096))]
     pub(super) ch: u16,
@@ -231,8 +236,17 @@ pub(super) struct Writing {
 }
 
 /// Options that may be others when a run goes on: they decide nothing that is learnt.
-pub(super) const MAY_CHANGE: [&str; 8] =
-    ["data", "lpips", "workers", "save-every", "keep", "val-every", "sample-every", "log-every"];
+pub(super) const MAY_CHANGE: [&str; 9] = [
+    "data",
+    "init-from",
+    "lpips",
+    "workers",
+    "save-every",
+    "keep",
+    "val-every",
+    "sample-every",
+    "log-every",
+];
 
 /// Options that may be others on another rank: places of files, and those of rank 0 alone.
 pub(super) const MAY_DIFFER: [&str; 4] = ["data", "lpips", "workers", "keep"];
@@ -248,6 +262,8 @@ impl Options {
         given.refuse(&["force"], true, anew)?;
         let of_lpips = ["lpips_weight", "lpips_min_side"];
         given.refuse(&of_lpips, losses.lpips.is_none(), "goes with --lpips")?;
+        let taken = self.model.init_from.is_some();
+        given.refuse(&["gain"], taken, "the weights are those of --init-from")?;
         let of_critic = ["disc_start", "disc_warmup", "disc_channels"];
         let weightless = "--disc-weight 0 means no discriminator";
         given.refuse(&of_critic, losses.disc_weight == 0.0, weightless)?;

@@ -8,7 +8,7 @@ use crate::engine::EngineError;
 use crate::model::ModelError;
 use crate::parallel::RanksError;
 use crate::pictures::PictureError;
-use crate::run::RunError;
+use crate::run::{Checkpoints, RunError};
 
 /// Why a run cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -38,14 +38,17 @@ pub enum TrainError {
     Picture(#[from] PictureError),
     /// Gradients have not been finite for many iterations in a row.
     #[error(
-        "iteration {iteration}: gradients have not been finite for {count} iterations in a row; \
-         the weights are as they were before"
+        "iteration {iteration}: gradients have not been finite for {count} iterations in a row: {}",
+        way_back(back)
     )]
     NotFinite {
         /// The last iteration tried.
         iteration: u64,
         /// How many in a row.
         count: u32,
+        /// The newest checkpoint from whose weights gradients were finite; none on other ranks than
+        /// the first.
+        back: Option<PathBuf>,
     },
     /// A checkpoint's state does not belong to this run.
     #[error("{}: {what}: wants {wants}, file has {has}", path.display())]
@@ -69,6 +72,28 @@ pub enum TrainError {
         /// Of the model.
         model: String,
     },
+}
+
+/// How to go on after gradients were not finite.
+fn way_back(back: &Option<PathBuf>) -> String {
+    match back {
+        Some(path) => format!(
+            "go back to {path}, the newest checkpoint from which they were: --init-from {path} with \
+             another --out and a lower learning rate",
+            path = path.display()
+        ),
+        None => "no checkpoint is from before: begin anew with a lower learning rate".to_owned(),
+    }
+}
+
+impl TrainError {
+    /// The error of a run that has done `iterations`, the last `count` of which moved nothing.
+    pub(super) fn not_finite(iterations: u64, count: u32, kept: Option<&Checkpoints>) -> Self {
+        let first = iterations - u64::from(count);
+        // A folder that cannot be read has no checkpoint to name; the gradients are the news.
+        let back = kept.and_then(|kept| kept.newest_before(first).ok().flatten());
+        Self::NotFinite { iteration: iterations - 1, count, back }
+    }
 }
 
 impl From<Infallible> for TrainError {

@@ -20,6 +20,7 @@
 //! | [`metrics`] | losses and hits, scale by scale |
 //! | [`trainer`] | a step: forward, loss, backward, sum over ranks, update |
 //! | [`state`] | contents of a checkpoint |
+//! | `interruption` | an end before the last iteration, on all ranks at once |
 //! | [`calendar`] | when a run saves, validates and shows samples |
 //! | [`fit`] | a run from where it stands to its end |
 //! | [`vae`] | the same for a VQVAE |
@@ -32,6 +33,7 @@ mod error;
 pub mod fit;
 pub mod home;
 pub mod initialise;
+mod interruption;
 pub mod lessons;
 pub mod metrics;
 pub mod noise;

@@ -46,6 +46,9 @@ pub struct Progress {
     /// The lowest loss on the last scale that a validation found, in nats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_tail: Option<f64>,
+    /// Whether a signal broke off the validation that is due.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub unjudged: bool,
 }
 
 /// The numbers of a trainer, for the host to read.

@@ -55,16 +55,18 @@ impl Checkpoints {
         Self { folder: folder.to_path_buf(), keep }
     }
 
-    /// Writes `ckpt-last.safetensors`; the one before stays as `ckpt-ITERATION.safetensors`, and
-    /// older ones than are to be kept are removed. Returns the path.
+    /// Writes `ckpt-last.safetensors`; the one before stays as `ckpt-ITERATION.safetensors`. Returns
+    /// the path. Older ones than are to be kept stay until [`remove_surplus`](Self::remove_surplus).
     ///
     /// `iteration` and a checksum join the `metadata`, as `iteration` and `checksum`. At every moment
     /// the folder holds a whole checkpoint, if it held one before, and the temporary file is on the
     /// disk before it gets its name.
     ///
+    /// In a streak of refused updates, `stuck_since` is the iteration at which it began: a newest
+    /// checkpoint from within the streak gives way to the new one, which has the same weights.
+    ///
     /// # Errors
-    /// If the new checkpoint cannot be written, or an old one not removed. The newest checkpoint
-    /// before is as it was.
+    /// If the new checkpoint cannot be written. The newest checkpoint before is as it was.
     ///
     /// # Panics
     /// If a record gives more or fewer bytes than its shape and type ask for.
@@ -73,12 +75,12 @@ impl Checkpoints {
         iteration: u64,
         records: Vec<Record<'_>>,
         metadata: BTreeMap<String, String>,
+        stuck_since: Option<u64>,
     ) -> Result<PathBuf, RunError> {
         let path = self.folder.join(LAST);
         let file = write_uncommitted(&path, records, with_iteration(metadata, iteration))?;
-        self.keep_last_as_numbered(iteration)?;
+        self.keep_last_as_numbered(iteration, stuck_since)?;
         file.commit()?;
-        self.remove_older_than(iteration)?;
         Ok(path)
     }
 
@@ -152,12 +154,18 @@ impl Checkpoints {
     }
 
     /// Gives the newest checkpoint its second name, `ckpt-ITERATION.safetensors`, unless it is of
-    /// `iteration` like the one that takes its place.
-    fn keep_last_as_numbered(&self, iteration: u64) -> Result<(), RunError> {
+    /// `iteration` like the one that takes its place, or from within the streak of refused updates.
+    fn keep_last_as_numbered(
+        &self,
+        iteration: u64,
+        stuck_since: Option<u64>,
+    ) -> Result<(), RunError> {
         let last = self.folder.join(LAST);
         // Whatever cannot be opened is no checkpoint to be kept: `newest` refused or renamed it.
         let found = Checkpoint::open(&last).ok().and_then(|last| iteration_of(&last));
-        let Some(found) = found.filter(|found| *found != iteration) else { return Ok(()) };
+        let gives_way =
+            |found| found == iteration || stuck_since.is_some_and(|since| found > since);
+        let Some(found) = found.filter(|found| !gives_way(*found)) else { return Ok(()) };
         let kept = self.folder.join(numbered(found));
         let failed = || RunError::io("rename", &last);
         match fs::remove_file(&kept) {
@@ -169,14 +177,35 @@ impl Checkpoints {
         fs::hard_link(&last, &kept).or_else(|_| fs::rename(&last, &kept)).map_err(failed())
     }
 
-    /// Removes the checkpoints older than that of `iteration` which are not to be kept.
-    fn remove_older_than(&self, iteration: u64) -> Result<(), RunError> {
+    /// Removes the checkpoints older than that of `iteration`, the newest, which are not to be kept:
+    /// once an update has shown that its weights can be learnt from.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or a checkpoint not removed.
+    pub fn remove_surplus(&self, iteration: u64) -> Result<(), RunError> {
         let older = self.numbered()?.into_iter().filter(|number| *number < iteration);
         for number in older.skip(self.keep - 1) {
             let path = self.folder.join(numbered(number));
             fs::remove_file(&path).map_err(RunError::io("remove", &path))?;
         }
         Ok(())
+    }
+
+    /// The newest checkpoint of fewer iterations than `iteration`, the best one among them.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn newest_before(&self, iteration: u64) -> Result<Option<PathBuf>, RunError> {
+        let mut found: Vec<(u64, PathBuf)> = Vec::new();
+        for name in [BEST, LAST] {
+            let path = self.folder.join(name);
+            let saved = Checkpoint::open(&path).ok().and_then(|saved| iteration_of(&saved));
+            found.extend(saved.map(|saved| (saved, path)));
+        }
+        let older = self.numbered()?.into_iter();
+        found.extend(older.map(|number| (number, self.folder.join(numbered(number)))));
+        let before = found.into_iter().filter(|(saved, _)| *saved < iteration);
+        Ok(before.max_by_key(|(saved, _)| *saved).map(|(_, path)| path))
     }
 
     /// Iterations of the older checkpoints, the newest first.

@@ -42,7 +42,13 @@ impl Place {
     }
 
     fn save(&self, iteration: u64) {
-        self.checkpoints.save(iteration, records(iteration, 100), BTreeMap::new()).unwrap();
+        self.save_in_streak(iteration, None);
+        self.checkpoints.remove_surplus(iteration).unwrap();
+    }
+
+    fn save_in_streak(&self, iteration: u64, stuck_since: Option<u64>) {
+        let records = records(iteration, 100);
+        self.checkpoints.save(iteration, records, BTreeMap::new(), stuck_since).unwrap();
     }
 
     fn save_all(&self, iterations: &[u64]) {
@@ -99,8 +105,32 @@ fn the_newest_is_found_and_as_many_kept_as_asked() {
         "the best one is not counted"
     );
     let one = Checkpoints::new(place.folder.path(), 1);
-    one.save(130, records(130, 100), BTreeMap::new()).unwrap();
+    one.save(130, records(130, 100), BTreeMap::new(), None).unwrap();
+    one.remove_surplus(130).unwrap();
     assert_eq!(place.names(), [BEST, LAST]);
+}
+
+#[test]
+fn streak_of_refused_updates_rotates_no_checkpoint_out() {
+    let place = Place::new(2);
+    place.save_all(&[5, 10]);
+    // Iteration 15 made weights from which no gradient is finite.
+    place.save_in_streak(15, None);
+    for iteration in [20, 25, 30] {
+        place.save_in_streak(iteration, Some(15));
+    }
+    let kept = ["ckpt-10.safetensors", "ckpt-15.safetensors", "ckpt-5.safetensors", LAST];
+    assert_eq!(place.names(), kept);
+    assert_eq!(place.newest(), (Some(30), vec![]));
+    let before = |iteration| place.checkpoints.newest_before(iteration).unwrap();
+    assert_eq!(before(15), Some(place.path("ckpt-10.safetensors")));
+    assert_eq!(before(100), Some(place.path(LAST)));
+    assert_eq!(before(5), None);
+    place.checkpoints.save_best(4, records(4, 100), BTreeMap::new()).unwrap();
+    assert_eq!(before(5), Some(place.path(BEST)));
+    // Once the streak is over, as many stay as are to be kept.
+    place.save(35);
+    assert_eq!(place.names(), ["ckpt-30.safetensors", BEST, LAST]);
 }
 
 #[test]
@@ -155,7 +185,7 @@ fn all_damaged_is_an_error_each_time() {
 fn metadata_and_iteration_are_kept() {
     let place = Place::new(2);
     let metadata = BTreeMap::from([("config".to_owned(), "{}".to_owned())]);
-    place.checkpoints.save(7, records(7, 1), metadata).unwrap();
+    place.checkpoints.save(7, records(7, 1), metadata, None).unwrap();
     let saved = place.checkpoints.newest(&mut |_| ()).unwrap().unwrap();
     assert_eq!((saved.iteration, saved.path), (7, place.path(LAST)));
     let metadata = saved.checkpoint.metadata();
@@ -197,8 +227,12 @@ fn process_that_saves_until_it_is_killed() {
         if let Some(step) = abort_at {
             saves_until(&checkpoints, iteration, step);
         }
-        match checkpoints.save(iteration, records(iteration, 50_000), BTreeMap::new()) {
-            Ok(_) => println!("saved {iteration}"),
+        let records = records(iteration, 50_000);
+        match checkpoints.save(iteration, records, BTreeMap::new(), None) {
+            Ok(_) => {
+                println!("saved {iteration}");
+                checkpoints.remove_surplus(iteration).unwrap();
+            }
             Err(error) => {
                 println!("error: {}", in_words(&error));
                 return;
@@ -207,7 +241,7 @@ fn process_that_saves_until_it_is_killed() {
     }
 }
 
-/// The steps of [`Checkpoints::save`], and the end of the process after one of them.
+/// The steps of [`Checkpoints::save`] and [`Checkpoints::remove_surplus`], and the end of the process after one of them.
 fn saves_until(checkpoints: &Checkpoints, iteration: u64, last_step: usize) {
     let ends_after = |step| {
         if step == last_step {
@@ -218,11 +252,11 @@ fn saves_until(checkpoints: &Checkpoints, iteration: u64, last_step: usize) {
     let metadata = with_iteration(BTreeMap::new(), iteration);
     let file = write_uncommitted(&path, records(iteration, 100), metadata).unwrap();
     ends_after(0);
-    checkpoints.keep_last_as_numbered(iteration).unwrap();
+    checkpoints.keep_last_as_numbered(iteration, None).unwrap();
     ends_after(1);
     file.commit().unwrap();
     ends_after(2);
-    checkpoints.remove_older_than(iteration).unwrap();
+    checkpoints.remove_surplus(iteration).unwrap();
     ends_after(3);
 }
 

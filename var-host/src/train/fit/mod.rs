@@ -2,7 +2,6 @@
 
 mod outputs;
 
-use core::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use super::lessons::{Batches, DataSet, lessons};
 use super::metrics::{Report, Tally};
 use super::state::{self, Progress};
 use super::trainer::{Lesson, Step};
-use super::{Home, TrainError, Trainer};
+use super::{Home, TrainError, Trainer, interruption};
 use crate::data::Batching;
 use crate::data::{BrokenPicture, Pass, Plan};
 use crate::engine::Engine;
@@ -57,8 +56,11 @@ pub struct Run<'a> {
 pub trait Observer {
     /// The run begins, or goes on, after so many of all its iterations.
     fn begun(&mut self, done: u64, all: u64);
-    /// An iteration is done; `break` ends the run as a checkpoint can resume it.
-    fn iteration(&mut self, done: u64, line: Option<&Line>) -> ControlFlow<()>;
+    /// An iteration is done.
+    fn iteration(&mut self, done: u64, line: Option<&Line>);
+    /// The number of the signal that asks this rank to end the run, if one was received, below 32: all
+    /// ranks end with a checkpoint from which the run can go on.
+    fn signal(&self) -> Option<u8>;
     /// The model was judged after so many iterations.
     fn validated(&mut self, done: u64, report: &Report);
     /// A file was written.
@@ -76,6 +78,8 @@ pub struct Ended {
     pub report: Option<Report>,
     /// The checkpoint of the end.
     pub checkpoint: PathBuf,
+    /// The signal that ended it, if one did.
+    pub signal: Option<u8>,
 }
 
 /// Iterations of an epoch of so many items.
@@ -125,7 +129,6 @@ pub fn fit<H: Home>(
         engine,
         ranks,
         observer,
-        progress,
         calendar: Calendar {
             iterations: run.iterations,
             of_epoch,
@@ -134,6 +137,10 @@ pub fn fit<H: Home>(
             sample_every: run.sample_every,
         },
         judged: None,
+        signal: None,
+        surplus: true,
+        saved: progress.iterations,
+        progress,
         begun: Instant::now(),
         images: 0,
     };
@@ -171,6 +178,12 @@ struct Fit<'a, 'r, 'w, H: Home> {
     calendar: Calendar,
     /// Validation data, once it has been read.
     judged: Option<Vec<Lesson>>,
+    /// The signal that ends the run, on all ranks the same.
+    signal: Option<u8>,
+    /// Whether there may be more checkpoints than are to be kept: until an update has shown that the
+    /// newest, of iteration `saved`, can be learnt from.
+    surplus: bool,
+    saved: u64,
     /// When the images that are counted began to be learnt from.
     begun: Instant,
     images: u64,
@@ -184,36 +197,59 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         let calendar = self.calendar;
         let mut batches =
             self.run.training.batches(&plan, calendar.place(done), calendar.epochs())?;
-        let (mut report, mut saved, mut ended) = (None, done, false);
-        // A run that was killed between its checkpoint and the samples of it owes them still.
-        if done > 0
-            && calendar.samples(done)
-            && self.outputs.as_ref().is_some_and(|outputs| !outputs.has_samples(done))
-        {
+        let mut report = None;
+        // What a signal or a kill left undone after the checkpoint.
+        if self.progress.unjudged {
+            report = self.validate(done)?;
+            self.save()?;
+        }
+        if done > 0 && calendar.samples(done) && !self.is_stuck() && self.lacks_samples(done) {
             self.sample(done)?;
         }
-        while done < self.run.iterations && !ended {
+        while done < self.run.iterations && self.signal.is_none() {
             let lessons = self.lessons(&mut batches)?;
-            ended = self.iteration(done, &lessons)?.is_break();
+            self.iteration(done, &lessons)?;
             done += 1;
-            if calendar.validates(done) {
+            self.signal = interruption::of_any_rank(self.ranks, self.observer.signal())?;
+            if self.is_stuck() && calendar.is_last(done) {
+                return Err(self.not_finite());
+            }
+            if calendar.validates(done) && !self.is_stuck() {
                 report = self.validate(done)?;
             }
-            let sampled = calendar.samples(done);
-            if calendar.saves(done) || ended || sampled {
+            let sampled = calendar.samples(done) && !self.is_stuck();
+            if calendar.saves(done) || self.signal.is_some() || sampled {
                 self.save()?;
-                saved = done;
             }
-            if sampled {
+            if sampled && self.signal.is_none() {
                 self.sample(done)?;
             }
         }
-        debug_assert_eq!(saved, done, "a run ends with a checkpoint");
+        if calendar.is_last(done) && self.progress.refused == 0 {
+            self.remove_surplus()?;
+        }
         Ok(Ended {
             progress: self.progress.clone(),
             report,
             checkpoint: self.run.folder.join("ckpt-last.safetensors"),
+            signal: self.signal,
         })
+    }
+
+    /// Whether the weights make no finite gradients; half precision may still look for its scale.
+    fn is_stuck(&self) -> bool {
+        let searches = self.trainer.loss_scale.is_some_and(|scale| scale.factor >= 1.0);
+        self.progress.refused > 0 && !searches
+    }
+
+    fn not_finite(&self) -> TrainError {
+        let kept = self.outputs.as_ref().map(|outputs| &outputs.checkpoints);
+        TrainError::not_finite(self.progress.iterations, self.progress.refused, kept)
+    }
+
+    /// Whether this rank writes samples and those of an iteration are not there.
+    fn lacks_samples(&self, done: u64) -> bool {
+        self.outputs.as_ref().is_some_and(|outputs| !outputs.has_samples(done))
     }
 
     fn batching(&self, pass: Pass) -> Batching {
@@ -239,7 +275,7 @@ impl<H: Home> Fit<'_, '_, '_, H> {
     }
 
     /// One step, and the line of the log that is due.
-    fn iteration(&mut self, number: u64, parts: &[Lesson]) -> Result<ControlFlow<()>, TrainError> {
+    fn iteration(&mut self, number: u64, parts: &[Lesson]) -> Result<(), TrainError> {
         let due = |every: u64| every > 0 && number.is_multiple_of(every);
         let with_details = due(self.run.details_every);
         let is_last = number + 1 == self.run.iterations;
@@ -251,8 +287,8 @@ impl<H: Home> Fit<'_, '_, '_, H> {
             self.trainer.step(&device, self.ranks, number, parts, with_line)?
         };
         self.images += u64::from(self.trainer.recipe.batch);
-        self.note(number, &step)?;
         self.progress.iterations = number + 1;
+        self.note(number, &step)?;
         let mut line = None;
         if let Some(tally) = &step.tally {
             let rate = self.images as f64 / self.begun.elapsed().as_secs_f64();
@@ -264,14 +300,15 @@ impl<H: Home> Fit<'_, '_, '_, H> {
             }
             line = Some(of_step);
         }
-        Ok(self.observer.iteration(number + 1, line.as_ref()))
+        self.observer.iteration(number + 1, line.as_ref());
+        Ok(())
     }
 
     /// Counts iterations that left the weights as they were; too many in a row are an error.
     fn note(&mut self, iteration: u64, step: &Step) -> Result<(), TrainError> {
         if step.norm.is_finite() {
             self.progress.refused = 0;
-            return Ok(());
+            return self.remove_surplus();
         }
         self.progress.refused += 1;
         self.progress.refused_in_all += 1;
@@ -285,7 +322,7 @@ impl<H: Home> Fit<'_, '_, '_, H> {
                  ({all} so far)"
             ));
         }
-        if count >= MOST_REFUSED { Err(TrainError::NotFinite { iteration, count }) } else { Ok(()) }
+        if count >= MOST_REFUSED { Err(self.not_finite()) } else { Ok(()) }
     }
 
     /// Judges the model by all that there is to judge by; keeps it if it is the best so far.
@@ -307,9 +344,17 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         let mut tally = Tally::new(ladder, codes);
         for lesson in &judged {
             self.ranks.check()?;
+            if self.observer.signal().is_some() {
+                break;
+            }
             self.trainer.judge(&self.home.device(self.engine.cpu()), lesson, &mut tally)?;
         }
         self.judged = Some(judged);
+        self.signal = interruption::of_any_rank(self.ranks, self.observer.signal())?;
+        self.progress.unjudged = self.signal.is_some();
+        if self.progress.unjudged {
+            return Ok(None);
+        }
         tally.sum(self.ranks)?;
         if tally.images() == 0 {
             self.observer.warn("not one picture to validate on can be read");
@@ -317,7 +362,7 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         }
         let report = tally.report();
         let tail = report.L_tail.expect("a validation is over all scales");
-        let best = self.progress.best_tail.is_none_or(|best| tail < best);
+        let best = tail.is_finite() && self.progress.best_tail.is_none_or(|best| tail < best);
         if best {
             self.progress.best_tail = Some(tail);
         }
@@ -345,7 +390,17 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         let Some(outputs) = &mut self.outputs else { return Ok(()) };
         let numbers = state::read(self.trainer, &self.home.device(self.engine.cpu()))?;
         let records = state::records(self.trainer, &numbers, &self.progress, self.run.given);
-        self.observer.wrote(&outputs.save(self.progress.iterations, records)?);
+        let Progress { iterations, refused, .. } = self.progress;
+        let stuck_since = (refused > 0).then(|| iterations - u64::from(refused));
+        self.observer.wrote(&outputs.save(iterations, records, stuck_since)?);
+        (self.surplus, self.saved) = (true, iterations);
+        Ok(())
+    }
+
+    fn remove_surplus(&mut self) -> Result<(), TrainError> {
+        if let (true, Some(outputs)) = (core::mem::take(&mut self.surplus), &self.outputs) {
+            outputs.checkpoints.remove_surplus(self.saved)?;
+        }
         Ok(())
     }
 

@@ -90,7 +90,7 @@ struct Validation<'a> {
 /// The files of a run.
 pub(super) struct Outputs {
     folder: PathBuf,
-    checkpoints: Checkpoints,
+    pub(super) checkpoints: Checkpoints,
     log: Log,
     events: Events,
 }
@@ -178,8 +178,9 @@ impl Outputs {
         &mut self,
         done: u64,
         (records, metadata): Contents<'_>,
+        stuck_since: Option<u64>,
     ) -> Result<PathBuf, TrainError> {
-        Ok(self.checkpoints.save(done, records, metadata)?)
+        Ok(self.checkpoints.save(done, records, metadata, stuck_since)?)
     }
 
     pub(super) fn save_best(

@@ -52,6 +52,9 @@ pub struct Progress {
     /// The highest PSNR that a validation found, in dB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_psnr: Option<f64>,
+    /// Whether a signal broke off the validation that is due.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub unjudged: bool,
 }
 
 impl Progress {

@@ -2,7 +2,6 @@
 
 mod outputs;
 
-use core::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +18,7 @@ use crate::parallel::Ranks;
 use crate::run::Checkpoints;
 use crate::train::calendar::Calendar;
 use crate::train::codebook::Usage;
-use crate::train::{Home, TrainError};
+use crate::train::{Home, TrainError, interruption};
 use outputs::Outputs;
 
 /// So many iterations in a row with gradients that are not finite end a run.
@@ -115,8 +114,11 @@ pub struct Line {
 pub trait Observer {
     /// The run begins, or goes on, after so many of all its iterations.
     fn begun(&mut self, done: u64, all: u64);
-    /// An iteration is done; `break` ends the run as a checkpoint can resume it.
-    fn iteration(&mut self, done: u64, line: Option<&Line>) -> ControlFlow<()>;
+    /// An iteration is done.
+    fn iteration(&mut self, done: u64, line: Option<&Line>);
+    /// The number of the signal that asks this rank to end the run, if one was received, below 32: all
+    /// ranks end with a checkpoint from which the run can go on.
+    fn signal(&self) -> Option<u8>;
     /// The model was judged after so many iterations.
     fn validated(&mut self, done: u64, report: &Report);
     /// Something went wrong that is not the end.
@@ -132,6 +134,8 @@ pub struct Ended {
     pub report: Option<Report>,
     /// The checkpoint of the end.
     pub checkpoint: PathBuf,
+    /// The signal that ended it, if one did.
+    pub signal: Option<u8>,
 }
 
 /// Trains `trainer` until the run is done, from its newest checkpoint if it has one; `cpu` does the
@@ -175,6 +179,7 @@ pub fn fit<'c, H: Home>(
         ranks,
         observer,
         outputs,
+        saved: progress.iterations,
         progress,
         calendar: Calendar {
             iterations: run.iterations,
@@ -184,6 +189,8 @@ pub fn fit<'c, H: Home>(
             sample_every: run.sample_every,
         },
         shown,
+        signal: None,
+        surplus: true,
         begun,
         images,
     };
@@ -204,6 +211,12 @@ struct Fit<'a, 'r, 'c, H: Home> {
     calendar: Calendar,
     /// Pictures of the grid, once they have been read.
     shown: Option<Vec<f32>>,
+    /// The signal that ends the run, on all ranks the same.
+    signal: Option<u8>,
+    /// Whether there may be more checkpoints than are to be kept: until an update has shown that the
+    /// newest, of iteration `saved`, can be learnt from.
+    surplus: bool,
+    saved: u64,
     /// When the images that are counted began to be learnt from.
     begun: Instant,
     images: u64,
@@ -215,25 +228,46 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         self.observer.begun(done, self.run.iterations);
         let calendar = self.calendar;
         let mut batches = self.loader(Pass::Training, calendar.place(done), calendar.epochs())?;
-        let (mut report, mut ended) = (None, false);
-        while done < self.run.iterations && !ended {
+        let mut report = None;
+        // What a signal broke off.
+        if self.progress.unjudged {
+            report = self.validate(done)?;
+            if calendar.samples(done) && !self.progress.unjudged {
+                self.show(done)?;
+            }
+            self.save()?;
+        }
+        while done < self.run.iterations && self.signal.is_none() {
             let batch = batches.next().expect("a run has as many batches as iterations")?;
             self.tell_broken(&batch.broken, "another stands in for it");
-            ended = self.iteration(done, &batch)?.is_break();
+            self.iteration(done, &batch)?;
             done += 1;
-            if calendar.validates(done) {
+            self.signal = interruption::of_any_rank(self.ranks, self.observer.signal())?;
+            let stuck = self.progress.refused > 0;
+            if stuck && calendar.is_last(done) {
+                return Err(self.not_finite());
+            }
+            if calendar.validates(done) && !stuck {
                 report = self.validate(done)?;
             }
-            if calendar.samples(done) {
+            if calendar.samples(done) && !stuck && !self.progress.unjudged {
                 self.show(done)?;
             }
             // Last: a run killed before this writes its other outputs again.
-            if calendar.saves(done) || ended {
+            if calendar.saves(done) || self.signal.is_some() {
                 self.save()?;
             }
         }
+        if calendar.is_last(done) && self.progress.refused == 0 {
+            self.remove_surplus()?;
+        }
         let checkpoint = self.run.folder.join("ckpt-last.safetensors");
-        Ok(Ended { progress: self.progress.clone(), report, checkpoint })
+        Ok(Ended { progress: self.progress.clone(), report, checkpoint, signal: self.signal })
+    }
+
+    fn not_finite(&self) -> TrainError {
+        let kept = self.outputs.as_ref().map(|outputs| &outputs.checkpoints);
+        TrainError::not_finite(self.progress.iterations, self.progress.refused, kept)
     }
 
     /// This rank's share of the batches, from `from` to the epoch before `until`.
@@ -259,12 +293,12 @@ impl<H: Home> Fit<'_, '_, '_, H> {
     }
 
     /// One step, and the line of the log that is due.
-    fn iteration(&mut self, number: u64, batch: &Batch) -> Result<ControlFlow<()>, TrainError> {
+    fn iteration(&mut self, number: u64, batch: &Batch) -> Result<(), TrainError> {
         let parts = self.parts(batch);
         let step = self.trainer.step(self.device, self.cpu, self.ranks, number, &parts)?;
         self.images += u64::from(self.trainer.recipe.batch);
-        self.note(number, &step)?;
         self.progress.iterations = number + 1;
+        self.note(number, &step)?;
         let mut line = None;
         let (every, is_last) = (self.run.log_every, number + 1 == self.run.iterations);
         if every > 0 && (is_last || number.is_multiple_of(every)) {
@@ -276,7 +310,8 @@ impl<H: Home> Fit<'_, '_, '_, H> {
             }
             line = Some(of_step);
         }
-        Ok(self.observer.iteration(number + 1, line.as_ref()))
+        self.observer.iteration(number + 1, line.as_ref());
+        Ok(())
     }
 
     /// A batch's pictures in as many parts as the recipe says.
@@ -315,7 +350,7 @@ impl<H: Home> Fit<'_, '_, '_, H> {
     fn note(&mut self, iteration: u64, step: &Step) -> Result<(), TrainError> {
         if step.norm.is_finite() {
             self.progress.refused = 0;
-            return Ok(());
+            return self.remove_surplus();
         }
         self.progress.refused += 1;
         self.progress.refused_in_all += 1;
@@ -327,7 +362,7 @@ impl<H: Home> Fit<'_, '_, '_, H> {
                  so far)"
             ));
         }
-        if count >= MOST_REFUSED { Err(TrainError::NotFinite { iteration, count }) } else { Ok(()) }
+        if count >= MOST_REFUSED { Err(self.not_finite()) } else { Ok(()) }
     }
 
     /// Judges the model by all that there is to judge by; keeps it if it is the best so far.
@@ -341,6 +376,9 @@ impl<H: Home> Fit<'_, '_, '_, H> {
             let batch = batch?;
             self.tell_broken(&batch.broken, "left out of the validation");
             self.ranks.check()?;
+            if self.observer.signal().is_some() {
+                break;
+            }
             for part in self.parts(&batch) {
                 let came = self.trainer.reconstruct(self.device, &part)?;
                 let count = (part.len() / self.trainer.picture_len()) as f64;
@@ -352,6 +390,11 @@ impl<H: Home> Fit<'_, '_, '_, H> {
                     *sum += hit as f32;
                 }
             }
+        }
+        self.signal = interruption::of_any_rank(self.ranks, self.observer.signal())?;
+        self.progress.unjudged = self.signal.is_some();
+        if self.progress.unjudged {
+            return Ok(None);
         }
         self.ranks.sum_f64(&mut sums)?;
         self.ranks.sum(&mut hits)?;
@@ -371,7 +414,8 @@ impl<H: Home> Fit<'_, '_, '_, H> {
             val_L2: pixels.squared,
             val_use: usage.shares(),
         };
-        let best = self.progress.best_psnr.is_none_or(|best| report.val_psnr > best);
+        let psnr = report.val_psnr;
+        let best = !psnr.is_nan() && self.progress.best_psnr.is_none_or(|best| psnr > best);
         if best {
             self.progress.best_psnr = Some(report.val_psnr);
         }
@@ -393,7 +437,18 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         let names = self.run.training.0.classes();
         let numbers = state::read(self.trainer, self.device)?;
         let records = state::records(self.trainer, &numbers, &self.progress, names);
-        outputs.save(self.progress.iterations, records)
+        let Progress { iterations, refused, .. } = self.progress;
+        let stuck_since = (refused > 0).then(|| iterations - u64::from(refused));
+        outputs.save(iterations, records, stuck_since)?;
+        (self.surplus, self.saved) = (true, iterations);
+        Ok(())
+    }
+
+    fn remove_surplus(&mut self) -> Result<(), TrainError> {
+        if let (true, Some(outputs)) = (core::mem::take(&mut self.surplus), &self.outputs) {
+            outputs.checkpoints.remove_surplus(self.saved)?;
+        }
+        Ok(())
     }
 
     /// Writes a grid: pictures of validation, else of training, above their reconstructions.

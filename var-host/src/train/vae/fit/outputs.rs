@@ -25,7 +25,7 @@ struct Validation<'a> {
 /// The files of a run.
 pub(super) struct Outputs {
     folder: PathBuf,
-    checkpoints: Checkpoints,
+    pub(super) checkpoints: Checkpoints,
     log: Log,
     events: Events,
 }
@@ -95,8 +95,9 @@ impl Outputs {
         &mut self,
         done: u64,
         (records, metadata): Contents<'_>,
+        stuck_since: Option<u64>,
     ) -> Result<(), TrainError> {
-        self.checkpoints.save(done, records, metadata)?;
+        self.checkpoints.save(done, records, metadata, stuck_since)?;
         Ok(())
     }
 
