@@ -183,7 +183,7 @@ mod with_cards {
         }
         crate::cli::train::data(&place);
         for (train, more) in [
-            ("train", &["--depth", "1", "--width", "64", "--fp16", "1"][..]),
+            ("train", &["--vae", "built-in", "--depth", "1", "--width", "64", "--fp16", "1"][..]),
             (
                 "train-vae",
                 &[
@@ -251,6 +251,8 @@ mod with_cards {
         let rank = |fake: &str, out: &str, width: &str| {
             let arguments = [
                 "train",
+                "--vae",
+                "built-in",
                 "--data",
                 "data",
                 "--bs",

@@ -90,7 +90,10 @@ fn own_numbers_of_the_built_in_model_are_no_contradiction() {
     place.var(&["info", "--ladder", "1_2_3_4"]);
     place.refused(&["info", "--ladder", "1_2"], 2, "--ladder goes with --model");
     train::data(&place);
-    let run = ["train", "--data", "data", "--depth", "1", "--width", "16", "--heads", "1", "--bs"];
+    let run = [
+        "train", "--vae", "built-in", "--data", "data", "--depth", "1", "--width", "16", "--heads",
+        "1", "--bs",
+    ];
     let run = [&run[..], &["4", "--iterations", "1", "--pn", "1_2_3_4", "--out", "run"]].concat();
     place.var(&[&run[..], &["--sample-every", "0", "-q"]].concat());
 }
@@ -100,7 +103,10 @@ fn own_numbers_of_the_built_in_model_are_no_contradiction() {
 fn heads_of_a_model_to_begin_with_are_given() {
     let place = Place::new();
     train::data(&place);
-    let sizes = ["train", "--data", "data", "--depth", "1", "--width", "16", "--anorm", "0"];
+    let sizes = [
+        "train", "--vae", "built-in", "--data", "data", "--depth", "1", "--width", "16", "--anorm",
+        "0",
+    ];
     let run = ["--bs", "4", "--iterations", "1", "--sample-every", "0", "--heads", "2", "-q"];
     let run = [&sizes[..], &run].concat();
     place.var(&[&run[..], &["--out", "run"]].concat());

@@ -87,6 +87,12 @@ fn checkpoints_of_one_half_are_told_apart() {
     fs::write(place.path("names.txt"), "cat\ndog\n").unwrap();
     let two = [&names[..], &["--classes-file", "names.txt", "--force"]].concat();
     place.refused(&two, 2, "2 names of classes, the model has 3");
+    // K02: a byte order mark and blank lines are no part of the names.
+    fs::write(place.path("names.txt"), "\u{feff}tench, Tinca tinca\r\n\ndog\r\n fish\n\n").unwrap();
+    place.var(&two);
+    let named = place.var(&["info", "named", "--json"]);
+    let named: Value = serde_json::from_str(&named).unwrap();
+    assert_eq!(named["class_names"], serde_json::json!(["tench, Tinca tinca", "dog", "fish"]));
 }
 
 #[test]

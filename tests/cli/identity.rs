@@ -37,7 +37,7 @@ fn data(place: &Place, root: &str) {
     let source = Picture::open(fixture("pipeline_1.png").as_ref()).unwrap();
     for number in 0..8 {
         let part = ["train", "val"][number / 4];
-        let folder = place.path(root).join(part).join(["ant", "bee"][number % 2]);
+        let folder = place.path(root).join(part).join(["bag", "coat"][number % 2]);
         fs::create_dir_all(&folder).unwrap();
         let picture = crop(&source, 3 * number, number, 32, 32);
         write_png(&folder.join(format!("{number}.png")), &picture, &Default::default(), false)
@@ -161,7 +161,7 @@ fn runs_go_on_with_the_files_they_were_begun_with() {
     place.refused(&run("other", "data"), 1, &format!("--vae: {begun}"));
     data(&place, "data2");
     place.var(&run("built-in", "data2"));
-    fs::rename(place.path("data2/val/bee/5.png"), place.path("data2/val/bee/9.png")).unwrap();
+    fs::rename(place.path("data2/val/coat/5.png"), place.path("data2/val/coat/9.png")).unwrap();
     place.refused(&run("built-in", "data2"), 1, &format!("--data: {begun}"));
 
     // A run of before there were digests.

@@ -2,6 +2,7 @@
 
 mod card;
 mod checkpoints;
+mod classes;
 mod convert;
 mod evaluate;
 mod help;

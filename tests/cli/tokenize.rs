@@ -32,7 +32,8 @@ fn rows(tokens: &[i32]) -> Vec<&[i32]> {
 fn centre_crops_are_what_encode_makes_of_them() {
     let place = Folder::new();
     data(&place, "data");
-    let said = place.var(&["tokenize", "data", "-o", "cache", "--mid-reso", "1"]);
+    let said =
+        place.var(&["tokenize", "--vae", "built-in", "data", "-o", "cache", "--mid-reso", "1"]);
     assert_eq!(said, "cache: 5 pictures of 3 classes, 1 × 30 tokens each\n");
     let files = FILES.map(|file| format!("data/{file}"));
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
@@ -42,7 +43,11 @@ fn centre_crops_are_what_encode_makes_of_them() {
     assert_eq!(cache.labels(), Some(&[0, 0, 0, 1, 2][..]));
     let mapped = MappedTokens::open(&place.path("cache")).unwrap();
     assert_eq!(mapped.classes().unwrap(), ["ant", "bee", "cat"]);
-    place.refused(&["tokenize", "data", "-o", "cache"], 1, "cache: exists already");
+    place.refused(
+        &["tokenize", "--vae", "built-in", "data", "-o", "cache"],
+        1,
+        "cache: exists already",
+    );
     place.var(&["decode", "cache", "-o", "decoded/", "-q"]);
     assert_eq!(place.parameters("decoded/000004.png")["class"], "2");
 }
@@ -51,7 +56,7 @@ fn centre_crops_are_what_encode_makes_of_them() {
 fn variants_follow_each_other() {
     let place = Folder::new();
     data(&place, "data");
-    let options = ["tokenize", "data", "--crops", "3", "--flip", "-q", "-o"];
+    let options = ["tokenize", "--vae", "built-in", "data", "--crops", "3", "--flip", "-q", "-o"];
     let expected = ["cache", "--batch", "1", "--workers", "0"];
     place.var(&[&options[..], &expected].concat());
     for more in [["--batch", "4", "--workers", "3"], ["--batch", "64", "--threads", "1"]] {
@@ -82,13 +87,35 @@ fn variants_follow_each_other() {
 fn a_mirrored_crop_has_the_tokens_of_its_mirror_image() {
     let place = Folder::new();
     data(&place, "data");
-    place.var(&["tokenize", "data", "-o", "cache", "--mid-reso", "1", "--flip", "-q"]);
+    place.var(&[
+        "tokenize",
+        "--vae",
+        "built-in",
+        "data",
+        "-o",
+        "cache",
+        "--mid-reso",
+        "1",
+        "--flip",
+        "-q",
+    ]);
     for file in FILES {
         let picture = mirrored(&place.picture(&format!("data/{file}")));
         let path = place.path("data").join(file);
         write_png(&path, &picture, &Default::default(), true).unwrap();
     }
-    place.var(&["tokenize", "data", "-o", "turned", "--mid-reso", "1", "--flip", "-q"]);
+    place.var(&[
+        "tokenize",
+        "--vae",
+        "built-in",
+        "data",
+        "-o",
+        "turned",
+        "--mid-reso",
+        "1",
+        "--flip",
+        "-q",
+    ]);
     let (cache, turned) = (place.tokens("cache"), place.tokens("turned"));
     for (plain, turned) in rows(cache.tokens()).chunks(2).zip(rows(turned.tokens()).chunks(2)) {
         assert_eq!((plain[0], plain[1]), (turned[1], turned[0]));
@@ -102,29 +129,35 @@ fn train_and_val_share_their_classes() {
     data(&place, "data/train");
     fs::create_dir_all(place.path("data/val/bee")).unwrap();
     fs::copy(place.path("data/train/bee/1.png"), place.path("data/val/bee/9.png")).unwrap();
-    place.var(&["tokenize", "data", "-o", "train", "-q"]);
-    place.var(&["tokenize", "data", "-o", "again", "--split", "train", "-q"]);
-    place.var(&["tokenize", "data/train", "-o", "alone", "-q"]);
+    place.var(&["tokenize", "--vae", "built-in", "data", "-o", "train", "-q"]);
+    place.var(&["tokenize", "--vae", "built-in", "data", "-o", "again", "--split", "train", "-q"]);
+    place.var(&["tokenize", "--vae", "built-in", "data/train", "-o", "alone", "-q"]);
     assert_eq!(place.bytes("train"), place.bytes("again"));
     assert_eq!(place.bytes("train"), place.bytes("alone"));
-    place.var(&["tokenize", "data", "-o", "val", "--split", "val", "-q"]);
+    place.var(&["tokenize", "--vae", "built-in", "data", "-o", "val", "--split", "val", "-q"]);
     let (train, val) = (place.tokens("train"), place.tokens("val"));
     assert_eq!(val.labels(), Some(&[1][..]));
     assert_eq!(rows(val.tokens())[0], rows(train.tokens())[3]);
     fs::rename(place.path("data/val/bee"), place.path("data/val/bees")).unwrap();
     let message = "data/val: no class is called \"bees\", the 3 classes are others";
-    place.refused(&["tokenize", "data", "-o", "new", "--split", "val"], 1, message);
+    place.refused(
+        &["tokenize", "--vae", "built-in", "data", "-o", "new", "--split", "val"],
+        1,
+        message,
+    );
 }
 
 #[test]
 fn broken_pictures_are_left_out() {
     let place = Folder::new();
     data(&place, "data");
-    place.var(&["tokenize", "data", "-o", "whole", "-q"]);
+    place.var(&["tokenize", "--vae", "built-in", "data", "-o", "whole", "-q"]);
     let bytes = place.bytes("data/ant/2.png");
     fs::write(place.path("data/ant/2.png"), &bytes[..bytes.len() / 2]).unwrap();
     fs::write(place.path("data/cat/x.jpg"), "").unwrap();
-    let output = place.command(&["tokenize", "data", "-o", "cache", "--batch", "2"]).output();
+    let output = place
+        .command(&["tokenize", "--vae", "built-in", "data", "-o", "cache", "--batch", "2"])
+        .output();
     let output = output.unwrap();
     let warned = super::faults(&output);
     let said = String::from_utf8(output.stdout).unwrap();
@@ -145,7 +178,7 @@ fn broken_pictures_are_left_out() {
         fs::write(place.path("data").join(file), "").unwrap();
     }
     let message = "data: none of its 6 pictures can be read; the first, data/ant/0.png: is not a";
-    place.refused(&["tokenize", "data", "-o", "new", "-q"], 1, message);
+    place.refused(&["tokenize", "--vae", "built-in", "data", "-o", "new", "-q"], 1, message);
 }
 
 #[test]
@@ -164,10 +197,18 @@ fn what_is_no_data_set_is_refused() {
         (&["data", "--batch", "0"], 2, "0 is not in 1..=4096"),
         (&["data", "--seed", "-1"], 2, "--seed"),
     ] {
-        place.refused(&[&["tokenize", "-o", "out"], options].concat(), code, message);
+        place.refused(
+            &[&["tokenize", "--vae", "built-in", "-o", "out"], options].concat(),
+            code,
+            message,
+        );
     }
-    place.refused(&["tokenize", "data", "-o", "none/out"], 1, "cannot write none/out");
-    place.refused(&["tokenize", "data"], 2, "--output <FILE>");
+    place.refused(
+        &["tokenize", "--vae", "built-in", "data", "-o", "none/out"],
+        1,
+        "cannot write none/out",
+    );
+    place.refused(&["tokenize", "--vae", "built-in", "data"], 2, "--output <FILE>");
 }
 
 #[cfg(unix)]
@@ -184,7 +225,8 @@ fn an_interrupted_run_leaves_nothing() {
     for number in 0..400 {
         fs::write(place.path(&format!("data/bee/more{number}.png")), &picture).unwrap();
     }
-    let options = ["tokenize", "data", "-o", "out/cache", "--crops", "1000", "-q"];
+    let options =
+        ["tokenize", "--vae", "built-in", "data", "-o", "out/cache", "--crops", "1000", "-q"];
     fs::create_dir(place.path("out")).unwrap();
     let mut child = place.command(&options).spawn().unwrap();
     let begun = Instant::now();

@@ -60,6 +60,11 @@ fn a_run_leaves_what_it_promises() {
     data(&place);
     let said = place.var(&small(&["--ep", "4", "--out", "run", "--val-every", "2"]));
     assert!(said.contains("validation: PSNR") && said.contains("8 iterations"), "{said}");
+    assert!(said.contains("training:   data/train: 8 pictures of 2 classes: ant, bee\n"), "{said}");
+    assert!(
+        said.contains("model:      16 codes of width 4, ladder 1_2_8, 32 channels\n"),
+        "{said}"
+    );
     let lines = log(&place, "run");
     let iterations: Vec<_> = lines.iter().filter(|line| line.get("psnr").is_some()).collect();
     assert_eq!(iterations.len(), 8);

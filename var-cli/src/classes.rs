@@ -1,9 +1,11 @@
 //! `--class`: a comma-separated list of numbers, ranges, names, `all`, and −1 for no class.
 
 use anyhow::{Result, bail};
+use unicode_normalization::UnicodeNormalization;
 use var_host::engine::Engine;
 
-use crate::args::Model;
+use crate::args::{Model, Session};
+use crate::imagenet;
 
 /// How many names are offered for one that is unknown.
 const OFFERED: usize = 5;
@@ -17,14 +19,36 @@ pub(crate) struct Classes<'m> {
     names: &'m [String],
 }
 
+/// The labels of a list, and what may not be meant so.
+#[derive(Debug, Default, PartialEq)]
+struct Listed {
+    labels: Vec<u32>,
+    notes: Vec<String>,
+}
+
+/// A part of a list between commas.
+#[derive(Debug, PartialEq)]
+struct Part {
+    text: String,
+    /// In quotes or with a comma in it: a name, whatever it looks like.
+    is_name: bool,
+}
+
 impl<'m> Classes<'m> {
-    /// The classes of a model that has a transformer.
+    /// The classes of a model that has a transformer. Those of a model of 1000 without names are
+    /// ImageNet's, as in all published ones.
     ///
     /// # Errors
     /// If it has none.
-    pub(crate) fn of(engine: &Engine<'_>, model: &'m Model) -> Result<Self> {
+    pub(crate) fn of(engine: &Engine<'_>, model: &'m Model, session: &Session) -> Result<Self> {
         let count = engine.transformer()?.classes;
-        Ok(Self { count, names: &model.weights.class_names })
+        let mut names: &[String] = &model.weights.class_names;
+        if names.is_empty() && count == imagenet::CLASSES {
+            let line = "the model does not name its 1000 classes: they are called as ImageNet's";
+            session.note(&[line.to_owned()]);
+            names = imagenet::names();
+        }
+        Ok(Self { count, names })
     }
 
     /// How many.
@@ -51,30 +75,119 @@ impl<'m> Classes<'m> {
         }
     }
 
+    /// What to call a label in the name of a file: the number, with the name where that is another
+    /// number.
+    pub(crate) fn file_name(self, label: u32) -> String {
+        match self.misleading(label) {
+            _ if label == self.null() => "none".to_owned(),
+            Some(name) => format!("class{label}-{name}"),
+            None => format!("class{label}"),
+        }
+    }
+
+    /// The name of a class, if it is a number other than its own.
+    fn misleading(self, label: u32) -> Option<&'m str> {
+        let name = self.names.get(label as usize)?;
+        let number = name.parse::<u64>().ok()?;
+        (number != u64::from(label)).then_some(name)
+    }
+
     /// The labels that `text`, the value of `option`, names, in its order.
     ///
-    /// -1 and the number of classes are the null class. A name may be any part of a class's name
-    /// that no other class has, in small or capital letters.
-    pub(crate) fn parse(self, option: &str, text: &str) -> Result<Vec<u32>> {
-        let mut labels = Vec::new();
-        for part in text.split(',').map(str::trim) {
-            if part == "all" {
-                labels.extend(0..self.null());
-            } else if part == "-1" {
-                labels.push(self.null());
-            } else if let Some((first, last)) = range(part) {
-                let (first, last) = (self.known(option, first)?, self.known(option, last)?);
-                if first > last {
-                    bail!("{option} {part}: the range's start {first} is above its end {last}");
-                }
-                labels.extend(first..=last);
-            } else if part.parse::<i128>().is_ok() {
-                labels.push(self.known(option, part)?);
-            } else {
-                labels.push(self.named(option, part)?);
-            }
+    /// -1 and the number of classes are the null class; numbers are labels even where classes are
+    /// called by numbers, which is said then. A name is a class's whole name, commas and all, or a
+    /// part of it between commas, or any part of it that no other class has; in small or capital
+    /// letters, with spaces or underscores. Text in quotes is a name.
+    pub(crate) fn parse(self, option: &str, text: &str, session: &Session) -> Result<Vec<u32>> {
+        let Listed { labels, notes } = self.list(option, text)?;
+        if !notes.is_empty() {
+            session.warn(&format!("{option} {text}: {}", notes.join(", ")));
         }
         Ok(labels)
+    }
+
+    fn list(self, option: &str, text: &str) -> Result<Listed> {
+        let parts = split(text);
+        // Only names are looked up.
+        let are_numbers = parts.iter().all(|part| self.is_number(part));
+        let known = if are_numbers { Vec::new() } else { self.known_names() };
+        let mut listed = Listed::default();
+        let mut at = 0;
+        while at < parts.len() {
+            if let Some((label, length)) = self.with_commas(option, &parts[at..], &known)? {
+                listed.labels.push(label);
+                at += length;
+            } else if self.is_number(&parts[at]) {
+                self.numbers(option, &parts[at].text, &mut listed)?;
+                at += 1;
+            } else {
+                listed.labels.push(self.named(option, &parts[at].text, &known)?);
+                at += 1;
+            }
+        }
+        Ok(listed)
+    }
+
+    /// The class whose name is as many parts as possible, at least two, and how many those are.
+    fn with_commas(
+        self,
+        option: &str,
+        parts: &[Part],
+        known: &[Vec<String>],
+    ) -> Result<Option<(u32, usize)>> {
+        let most = known.iter().flatten().map(|name| name.split(',').count()).max();
+        for length in (2..=parts.len().min(most.unwrap_or(1))).rev() {
+            let parts = &parts[..length];
+            if parts.iter().any(|part| part.is_name) || parts.iter().all(|p| self.is_number(p)) {
+                continue;
+            }
+            let texts: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
+            let joined = texts.join(",");
+            let found = self.called(&joined, known);
+            if !found.is_empty() {
+                return Ok(Some((self.only(option, &joined, &found)?, length)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a part stands for labels by their numbers.
+    fn is_number(self, part: &Part) -> bool {
+        let text = part.text.as_str();
+        let is_number = text == "all" || text.parse::<i128>().is_ok() || range(text).is_some();
+        is_number && !part.is_name
+    }
+
+    /// Adds the labels that stand as numbers, ranges or `all`.
+    fn numbers(self, option: &str, text: &str, listed: &mut Listed) -> Result<()> {
+        let (first, last) = match range(text) {
+            _ if text == "all" => (0, self.null()),
+            _ if text == "-1" => (self.null(), self.null() + 1),
+            Some((first, last)) => {
+                let (first, last) = (self.known(option, first)?, self.known(option, last)?);
+                if first > last {
+                    bail!("{option} {text}: the range's start {first} is above its end {last}");
+                }
+                (first, last + 1)
+            }
+            None => {
+                let label = self.known(option, text)?;
+                (label, label + 1)
+            }
+        };
+        listed.labels.extend(first..last);
+        if text != "all" {
+            let misled = (first..last).filter_map(|label| Some((label, self.misleading(label)?)));
+            let called = misled.map(|(label, name)| format!("class {label} is called {name}"));
+            listed.notes.extend(called.take(OFFERED));
+        }
+        let other = self.names.iter().position(|name| name == text);
+        if let Some(other) = other.filter(|other| !(first..last).eq([*other as u32])) {
+            listed
+                .notes
+                .push(format!("the class called {text} is {other}, or \"{text}\" in quotes"));
+        }
+        Ok(())
     }
 
     fn known(self, option: &str, number: &str) -> Result<u32> {
@@ -87,29 +200,68 @@ impl<'m> Classes<'m> {
         }
     }
 
-    fn named(self, option: &str, part: &str) -> Result<u32> {
+    fn named(self, option: &str, part: &str, known: &[Vec<String>]) -> Result<u32> {
         if self.names.is_empty() {
             bail!(
                 "{option} {part}: the model does not name its classes: give numbers 0 to {}",
                 self.last()
             );
         }
-        let wanted = part.to_lowercase();
-        let all: Vec<String> = self.names.iter().map(|name| name.to_lowercase()).collect();
-        if let Some(label) = all.iter().position(|name| *name == wanted) {
-            return Ok(label as u32);
+        let wanted = plain(part);
+        let called = self.called(part, known);
+        if !called.is_empty() {
+            return self.only(option, part, &called);
         }
-        let holds = |label: &usize| !wanted.is_empty() && all[*label].contains(&wanted);
-        let holding: Vec<usize> = (0..all.len()).filter(holds).collect();
-        match holding[..] {
-            [label] => Ok(label as u32),
-            [] => {
-                let mut near: Vec<usize> = (0..all.len()).collect();
-                near.sort_by_key(|label| distance(&wanted, &all[*label]));
-                bail!("{option} {part}: no class is called that; near it: {}", self.offer(&near))
-            }
-            _ => bail!("{option} {part}: several classes are: {}", self.offer(&holding)),
+        let with = |is: &dyn Fn(&str) -> bool| -> Vec<usize> {
+            (0..known.len()).filter(|label| known[*label].iter().any(|name| is(name))).collect()
+        };
+        let mut found = with(&|name| name.split(',').any(|part| part == wanted));
+        if found.is_empty() && !wanted.is_empty() {
+            found = with(&|name| name.contains(&wanted));
         }
+        if !found.is_empty() {
+            return self.only(option, part, &found);
+        }
+        let distance = |name: &String| {
+            let parts = name.split(',').chain([name.as_str()]);
+            parts.map(|part| strsim::levenshtein(&wanted, part)).min().unwrap_or(usize::MAX)
+        };
+        let mut near: Vec<usize> = (0..known.len()).collect();
+        near.sort_by_cached_key(|label| known[*label].iter().map(distance).min());
+        bail!("{option} {part}: no class is called that; near it: {}", self.offer(&near))
+    }
+
+    /// The one class of `found`.
+    fn only(self, option: &str, part: &str, found: &[usize]) -> Result<u32> {
+        match found {
+            [label] => Ok(*label as u32),
+            _ => bail!("{option} {part}: several classes are: {}", self.offer(found)),
+        }
+    }
+
+    /// The classes whose whole name is `name`: letter for letter if there are such.
+    fn called(self, name: &str, known: &[Vec<String>]) -> Vec<usize> {
+        let all = 0..self.names.len();
+        let exactly: Vec<usize> = all.clone().filter(|label| self.names[*label] == name).collect();
+        if !exactly.is_empty() {
+            return exactly;
+        }
+        let wanted = plain(name);
+        all.filter(|label| known[*label].contains(&wanted)).collect()
+    }
+
+    /// The names of each class as they are compared: its own; of an id of ImageNet also the name, and
+    /// the other way around.
+    fn known_names(self) -> Vec<Vec<String>> {
+        let are_imagenets = core::ptr::eq(self.names, imagenet::names());
+        let of = |(label, own): (usize, &String)| {
+            let other = match are_imagenets {
+                true => Some(imagenet::ids()[label].as_str()),
+                false => imagenet::name_of(own),
+            };
+            [Some(own.as_str()), other].into_iter().flatten().map(plain).collect()
+        };
+        self.names.iter().enumerate().map(of).collect()
     }
 
     /// The first few of `labels` with their names.
@@ -134,31 +286,64 @@ fn range(part: &str) -> Option<(&str, &str)> {
     part.split_once('-').filter(|(first, last)| is_number(first) && is_number(last))
 }
 
-/// Letters to put in, take out or change to make one word of the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+/// A name without what may be written in different ways: case, underscores, spaces beside commas,
+/// composed accents.
+fn plain(name: &str) -> String {
+    let parts = name.split(',').map(|part| {
+        let words = part.split(|c: char| c.is_whitespace() || c == '_');
+        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    });
+    parts.collect::<Vec<_>>().join(",").nfc().collect::<String>().to_lowercase()
+}
+
+/// The parts between commas; a comma within quotes or after a backslash is one of a name.
+fn split(text: &str) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        let start = rest.trim_start();
+        if let Some((name, after)) =
+            start.strip_prefix('"').and_then(|quoted| quoted.split_once('"'))
+            && (after.trim_start().is_empty() || after.trim_start().starts_with(','))
+        {
+            parts.push(Part { text: name.to_owned(), is_name: true });
+            match after.trim_start().strip_prefix(',') {
+                Some(after) => rest = after,
+                None => return parts,
+            }
+            continue;
+        }
+        let mut previous = ' ';
+        let end = rest.find(|c: char| {
+            let is_end = c == ',' && previous != '\\';
+            previous = c;
+            is_end
+        });
+        let part = rest[..end.unwrap_or(rest.len())].trim();
+        let escaped = part.contains("\\,");
+        parts.push(Part { text: part.replace("\\,", ","), is_name: escaped });
+        match end {
+            Some(end) => rest = &rest[end + 1..],
+            None => return parts,
         }
     }
-    row[b.len()]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of(names: &[&str], text: &str) -> Result<(Vec<u32>, String), String> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let listed = Classes { count: names.len(), names: &names }.list("--class", text);
+        let listed = listed.map_err(|fault| fault.to_string())?;
+        Ok((listed.labels, listed.notes.join(", ")))
+    }
+
     fn parsed(text: &str) -> Result<Vec<u32>, String> {
-        let names = ["T-shirt", "Trouser", "Ankle boot", "Shirt dress"].map(str::to_owned);
-        Classes { count: 4, names: &names }
-            .parse("--class", text)
-            .map_err(|fault| fault.to_string())
+        let (labels, notes) = of(&["T-shirt", "Trouser", "Ankle boot", "Shirt dress"], text)?;
+        assert_eq!(notes, "");
+        Ok(labels)
     }
 
     #[test]
@@ -167,6 +352,87 @@ mod tests {
         assert_eq!(parsed("0-2, -1,4"), Ok(vec![0, 1, 2, 4, 4]));
         assert_eq!(parsed("all"), Ok(vec![0, 1, 2, 3]));
         assert_eq!(parsed("t-shirt,BOOT,trou"), Ok(vec![0, 2, 1]));
+        assert_eq!(parsed("ankle_boot, \"Trouser\""), Ok(vec![2, 1]));
+    }
+
+    /// D04: numbers are labels, also where folders are called by numbers; that is said.
+    #[test]
+    fn numbers_are_labels_where_classes_are_called_by_numbers() {
+        let mut names: Vec<String> = (0..12).map(|number| number.to_string()).collect();
+        names.sort();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let note = "class 2 is called 10, the class called 2 is 4, or \"2\" in quotes";
+        assert_eq!(of(&names, "2"), Ok((vec![2], note.to_owned())));
+        assert_eq!(of(&names, "\"2\""), Ok((vec![4], String::new())));
+        assert_eq!(of(&names, "0,1"), Ok((vec![0, 1], String::new())));
+        let note = "class 2 is called 10, class 3 is called 11";
+        assert_eq!(of(&names, "1-3"), Ok((vec![1, 2, 3], note.to_owned())));
+        assert_eq!(of(&names, "all"), Ok((Vec::from_iter(0..12), String::new())));
+        let owned: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let classes = Classes { count: 12, names: &owned };
+        let called = [0, 2, 11, 12].map(|label| classes.file_name(label));
+        assert_eq!(called, ["class0", "class2-10", "class11-9", "none"]);
+    }
+
+    /// D04b: a name with a comma is one class, whole, by its parts, escaped or in quotes.
+    #[test]
+    fn names_with_commas_are_one_class() {
+        let names = [
+            "tench, Tinca tinca",
+            "goldfish, Carassius auratus",
+            "great white shark, \
+                     white shark",
+            "tiger shark",
+            "white shark, grey",
+        ];
+        for (text, labels) in [
+            ("tench, Tinca tinca", &[0][..]),
+            ("TENCH,tinca_tinca", &[0]),
+            ("tench", &[0]),
+            ("Tinca tinca", &[0]),
+            ("tench, goldfish", &[0, 1]),
+            ("3, tench, Tinca tinca, goldfish, Carassius auratus, tiger", &[3, 0, 1, 3]),
+            ("great white shark, white shark", &[2]),
+            ("great white shark", &[2]),
+            ("tench\\, Tinca tinca,3", &[0, 3]),
+            ("\"tench, Tinca tinca\", \"goldfish\"", &[0, 1]),
+        ] {
+            assert_eq!(of(&names, text), Ok((labels.to_vec(), String::new())), "{text}");
+        }
+        let fault = of(&names, "white shark").unwrap_err();
+        let several = "--class white shark: several classes are: great white shark, white shark (2), \
+                       white shark, grey (4)";
+        assert_eq!(fault, several);
+    }
+
+    /// D04c: names of several classes are refused with the numbers; of names that differ in case only,
+    /// the one written so is meant.
+    #[test]
+    fn names_of_several_classes_are_refused() {
+        let names = ["crane", "Cardigan", "crane", "cardigan", "all", "-1", "0-3"];
+        let several = "--class crane: several classes are: crane (0), crane (2)";
+        assert_eq!(of(&names, "crane"), Err(several.to_owned()));
+        assert_eq!(of(&names, "cardigan"), Ok((vec![3], String::new())));
+        assert_eq!(of(&names, "Cardigan"), Ok((vec![1], String::new())));
+        let several = "--class CARDIGAN: several classes are: Cardigan (1), cardigan (3)";
+        assert_eq!(of(&names, "CARDIGAN"), Err(several.to_owned()));
+        let note = "the class called -1 is 5, or \"-1\" in quotes";
+        assert_eq!(of(&names, "-1"), Ok((vec![7], note.to_owned())));
+        assert_eq!(of(&names, "\"-1\",\"all\",\"0-3\""), Ok((vec![5, 4, 6], String::new())));
+    }
+
+    /// U07: the 1000 classes of models without names, and ids of ImageNet as names.
+    #[test]
+    fn classes_of_imagenet_have_names_and_ids() {
+        let classes = Classes { count: imagenet::CLASSES, names: imagenet::names() };
+        let list = |text| classes.list("--class", text).map(|listed| listed.labels);
+        let wanted = list("golden retriever, Golden_Retriever, n02099601,207").unwrap();
+        assert_eq!(wanted, [207; 4]);
+        let fault = list("crane").unwrap_err().to_string();
+        assert_eq!(fault, "--class crane: several classes are: crane (134), crane (517)");
+        let fault = list("golden retreiver").unwrap_err().to_string();
+        assert!(fault.contains("near it: golden retriever (207)"), "{fault}");
+        assert_eq!(of(&["n01440764", "n02102040"], "tench"), Ok((vec![0], String::new())));
     }
 
     #[test]
@@ -188,18 +454,10 @@ mod tests {
         assert!(fault("trowser").starts_with(near), "{}", fault("trowser"));
         assert!(fault("").starts_with("--class : no class is called that"));
         let unnamed =
-            Classes { count: 4, names: &[] }.parse("--class", "cat").unwrap_err().to_string();
+            Classes { count: 4, names: &[] }.list("--class", "cat").unwrap_err().to_string();
         assert_eq!(
             unnamed,
             "--class cat: the model does not name its classes: give numbers 0 to 3"
         );
-    }
-
-    #[test]
-    fn distances_are_levenshteins() {
-        for (a, b, expected) in [("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0)] {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-            assert_eq!(distance(b, a), expected, "{b} {a}");
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! `var convert`: checkpoints → one model file.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -30,7 +31,7 @@ pub(crate) struct Options {
     /// Names of the classes, in order
     #[arg(long, value_name = "NAME,NAME,…", value_delimiter = ',')]
     class_names: Vec<String>,
-    /// A text file with the names of the classes, one a line
+    /// A text file with the names of the classes, one a line; blank lines do not count
     #[arg(long, value_name = "FILE", conflicts_with = "class_names")]
     classes_file: Option<PathBuf>,
     /// Instead of a model, the published weights of Inception-v3 (pt_inception-2015-12-05-….pth), for
@@ -62,6 +63,12 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         classless,
         "the model has no transformer, and so no classes",
     )?;
+    let mut seen = HashMap::new();
+    for (number, name) in names.iter().enumerate() {
+        if let Some(other) = seen.insert(name, number) {
+            session.warn(&format!("the classes {other} and {number} are both called {name:?}"));
+        }
+    }
     for line in info::configuration(&model.weights) {
         session.say(&line)?;
     }
@@ -89,7 +96,10 @@ fn class_names(options: &Options, found: &[String]) -> Result<Vec<String>> {
     if let Some(path) = &options.classes_file {
         let text = fs::read_to_string(path)
             .with_context(|| format!("{}: cannot be read", path.display()))?;
-        return Ok(text.lines().map(|line| line.trim().to_owned()).collect());
+        // Editors put a mark before the first line and a blank one after the last.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let names = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        return Ok(names.map(str::to_owned).collect());
     }
     if options.class_names.is_empty() {
         return Ok(found.to_vec());

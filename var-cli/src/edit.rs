@@ -56,10 +56,10 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = options.model.open_whole(session)?;
     let mut engine = session.engine(&model.weights)?;
-    let classes = Classes::of(&engine, &model)?;
+    let classes = Classes::of(&engine, &model, session)?;
     let label = match &options.class {
         None => classes.null(),
-        Some(text) => match classes.parse("--class", text)?[..] {
+        Some(text) => match classes.parse("--class", text, session)?[..] {
             [label] => label,
             ref labels => bail!("--class {text}: wants one class, got {}", labels.len()),
         },

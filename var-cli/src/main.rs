@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`args`] | options that several commands share, and what they mean |
 //! | [`classes`] | `--class`: numbers, ranges and names |
+//! | [`imagenet`] | names of the 1000 classes of published models |
 //! | [`built_in`] | the model that is used when none is given |
 //! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`plot`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`] | one command each |
 //! | [`identity`] | whether two files come from one VQVAE |
 //! | [`output`] | what may be overwritten, and what a picture says of itself |
 //! | [`extend`] | runs that go on for longer than they were begun for |
+//! | [`data_set`] | data sets as commands describe them |
 //! | [`chart`] | curves as SVG and PNG |
 //! | [`memory`], [`progress`], [`plural`], [`interrupt`] | the machine and the terminal |
 #![forbid(unsafe_code)]
@@ -19,12 +21,14 @@ mod built_in;
 mod chart;
 mod classes;
 mod convert;
+mod data_set;
 mod decode;
 mod edit;
 mod encode;
 mod evaluate;
 mod extend;
 mod identity;
+mod imagenet;
 mod info;
 mod interrupt;
 mod memory;

@@ -21,7 +21,7 @@ pub(crate) struct Options {
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// Classes: numbers, ranges 0-9, names or parts of them, `all`, -1 for none; separated by
-    /// commas [default: all, if they are at most 100]
+    /// commas; in quotes within the list, a name whatever it looks like [default: all, if they are at most 100]
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     classes: Option<String>,
     /// Print JSON
@@ -57,9 +57,9 @@ struct ClassScore {
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = options.model.open_whole(session)?;
     let mut engine = session.engine(&model.weights)?;
-    let classes = Classes::of(&engine, &model)?;
+    let classes = Classes::of(&engine, &model, session)?;
     let labels = match &options.classes {
-        Some(text) => classes.parse("--classes", text)?,
+        Some(text) => classes.parse("--classes", text, session)?,
         None if classes.count() <= MOST_UNASKED => (0..classes.null()).collect(),
         None => {
             let count = classes.count();

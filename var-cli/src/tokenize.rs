@@ -12,7 +12,7 @@ use var_host::tokens::TokenWriter;
 use crate::args::values::{self, LARGEST_BATCH};
 use crate::args::{ModelOptions, Session};
 use crate::plural::count;
-use crate::{identity, memory, output};
+use crate::{data_set, identity, memory, output};
 
 /// The batch where none is asked for, if memory allows.
 const DEFAULT_BATCH: usize = 8;
@@ -23,8 +23,8 @@ const DEFAULT_BATCH: usize = 8;
 /// otherwise: where two codes are nearly as close it may choose the other one.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A folder that holds a folder of pictures (PNG, JPEG, WebP) for each class, or train/ and
-    /// val/ of that kind
+    /// A folder that holds a folder of pictures (PNG, JPEG, WebP), at any depth, for each class, or
+    /// train/ and val/ of that kind
     #[arg(value_name = "DATA")]
     data: PathBuf,
     /// The tokens file to write: as `var encode` does, with labels; of each picture all variants,
@@ -70,8 +70,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let middle = "goes with --crops above 1: one crop is always in the middle";
     session.given.refuse(&["seed"], options.crops == 1, middle)?;
     output::check_file(&options.output, session)?;
+    let model = options.model.open_named_vqvae(session)?;
     let folder = Arc::new(options.folder()?);
-    let model = options.model.open_vqvae(session)?;
+    data_set::tell_left_out(&folder, session);
     let mut engine = session.tokenizer(&model.weights)?;
     let config = engine.vqvae()?;
     let views = options.views(config.side());
@@ -127,7 +128,7 @@ impl Options {
             Some(Split::Train) => Folder::open(&train)?,
             Some(Split::Val) => Folder::open_with_classes(&val, &data::class_names(&train)?)?,
             // A class may be called so too, but holds pictures, not folders.
-            None if data::class_names(&train).is_ok() => Folder::open(&train)?,
+            None if data::has_class_folders(&train) => Folder::open(&train)?,
             None => Folder::open(&self.data)?,
         })
     }

@@ -1,12 +1,13 @@
 //! `var validate`: how well a model predicts the tokens of pictures.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
-use var_host::data::{Batching, Crops, Flip, Folder, Pass, Plan, TokenSet, Views};
+use var_host::data::{self, Batching, Crops, Flip, Folder, Pass, Plan, TokenSet, Views};
 use var_host::engine::Engine;
 use var_host::model::weights::transformer_tensors;
 #[cfg(feature = "cuda")]
@@ -22,13 +23,15 @@ use crate::args::values::{self, LARGEST_BATCH};
 use crate::args::{Model, ModelOptions, Session, result};
 use crate::identity;
 use crate::plural::count;
+use crate::{data_set, imagenet};
 
 /// How well a model predicts the tokens of pictures: loss and accuracy
 ///
 /// Pictures are cut in the middle; each position is predicted from the scales before it.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A folder that holds a folder of pictures for each class, or val/ of that kind
+    /// A folder that holds a folder of pictures for each class, called as the model's classes are, or
+    /// val/ of that kind
     #[arg(long, value_name = "DIR", required_unless_present = "tokens", conflicts_with = "tokens")]
     data: Option<PathBuf>,
     /// Their tokens, made by `var tokenize` with the model's VQVAE
@@ -45,6 +48,38 @@ pub(crate) struct Options {
     json: bool,
     #[command(flatten)]
     model: ModelOptions,
+}
+
+/// The names that the classes of data at `path`, which are called `found` there, go by; none if they
+/// can only go by their numbers, of which the user is warned.
+fn names<'m>(
+    model: &'m Model,
+    path: &Path,
+    found: Option<&[String]>,
+    session: &Session,
+) -> Option<Cow<'m, [String]>> {
+    let own = &model.weights.class_names;
+    let Some(found) = found else {
+        session.warn(&format!(
+            "{}: does not name its classes: its labels are taken as the model's numbers",
+            path.display()
+        ));
+        return None;
+    };
+    if !own.is_empty() {
+        return Some(own.into());
+    }
+    let classes = model.weights.transformer.as_ref().map_or(0, |(_, config)| config.classes);
+    if classes == imagenet::CLASSES && imagenet::are_ids(found) {
+        let line = "the model does not name its classes: they go by ImageNet's ids";
+        session.note(&[line.to_owned()]);
+        return Some(Cow::Borrowed(imagenet::ids()));
+    }
+    session.warn(&format!(
+        "the model does not name its classes: those of {} are numbered in the order of their names",
+        path.display()
+    ));
+    None
 }
 
 /// What `--json` prints.
@@ -171,21 +206,26 @@ impl Options {
                 let (path, has) = (path.display(), has.join("_"));
                 bail!("{path}: made on ladder {has}, the model has {}", vqvae.ladder);
             }
-            check(set.classes(), path)?;
             let own = identity::of_vqvae(&model.weights);
             let line = identity::check_tokens(path, set.vqvae(), own)?;
             line.iter().for_each(|line| session.warn(line));
+            let found = set.class_names().map(<[String]>::to_vec);
+            let set = match names(model, path, found.as_deref(), session) {
+                Some(names) => set.with_classes(&names)?,
+                None => set,
+            };
+            check(set.classes(), path)?;
             return Ok(DataSet::Tokens(Arc::new(set)));
         }
         let data = self.data.as_ref().context("--data or --tokens")?;
         let val = data.join("val");
         let path = if val.is_dir() { val } else { data.clone() };
-        let names = &model.weights.class_names;
-        // Where the folders are called as the classes are, a class may be missing.
-        let folder = match Folder::open_with_classes(&path, names) {
-            Ok(folder) if !names.is_empty() => folder,
-            _ => Folder::open(&path)?,
+        let found = data::class_names(&path)?;
+        let folder = match names(model, &path, Some(&found), session) {
+            Some(names) => Folder::open_with_classes(&path, &names)?,
+            None => Folder::open(&path)?,
         };
+        data_set::tell_left_out(&folder, session);
         check(folder.classes().len(), &path)?;
         let views = Views {
             side: vqvae.side(),

@@ -8,10 +8,34 @@ use super::{Place, data, instead, log, small, timeless_log, weights};
 fn tokens_are_as_good_as_pictures() {
     let place = Place::new();
     data(&place);
-    place.var(&["tokenize", "data", "-o", "train.tok", "--mid-reso", "1", "-q"]);
-    place.var(&["tokenize", "data", "--split", "val", "-o", "val.tok", "--mid-reso", "1", "-q"]);
+    place.var(&[
+        "tokenize",
+        "--vae",
+        "built-in",
+        "data",
+        "-o",
+        "train.tok",
+        "--mid-reso",
+        "1",
+        "-q",
+    ]);
+    place.var(&[
+        "tokenize",
+        "--vae",
+        "built-in",
+        "data",
+        "--split",
+        "val",
+        "-o",
+        "val.tok",
+        "--mid-reso",
+        "1",
+        "-q",
+    ]);
     let both = [
         "train",
+        "--vae",
+        "built-in",
         "--depth",
         "1",
         "--width",

@@ -10,10 +10,18 @@ fn what_cannot_be_trained_on_is_refused() {
     data(&place);
     let out = ["--out", "run"];
     place.refused(&["train", "--out", "run"], 2, "--data");
-    place.refused(&[&["train", "--data", "nowhere"], &out[..]].concat(), 1, "nowhere");
+    place.refused(
+        &[&["train", "--vae", "built-in", "--data", "nowhere"], &out[..]].concat(),
+        1,
+        "nowhere",
+    );
     fs::create_dir_all(place.path("empty/train")).unwrap();
     let message = "empty/train: wants a folder for each class, has none";
-    place.refused(&[&["train", "--data", "empty"], &out[..]].concat(), 1, message);
+    place.refused(
+        &[&["train", "--vae", "built-in", "--data", "empty"], &out[..]].concat(),
+        1,
+        message,
+    );
     let more = |options: &[&'static str]| small(&[&out[..], options].concat());
     place.refused(&more(&["--bs", "100", "--ac", "1"]), 2, "cannot be used multiple times");
     let large = instead(more(&[]), "4", "100");
@@ -23,7 +31,10 @@ fn what_cannot_be_trained_on_is_refused() {
     place.refused(&more(&["--heads", "7"]), 2, "--depth, --width, --heads");
     place.refused(&more(&["--pn", "1_2"]), 2, "--pn goes with --vae");
     place.refused(&more(&["--sche", "up"]), 2, "--sche");
-    place.refused(&more(&["--vae", "data"]), 1, "data");
+    place.refused(&instead(more(&[]), "built-in", "data"), 1, "data");
+    // Audit: never the built-in VQVAE unless it is named.
+    let unnamed = ["train", "--data", "data", "--bs", "4", "--out", "run"];
+    place.refused(&unnamed, 2, "give --vae FILE; --vae built-in takes that of the built-in model");
     fs::write(place.path("file"), "").unwrap();
     let options = small(&["--out", "file"]);
     place.refused(&options, 1, "file");

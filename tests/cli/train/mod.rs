@@ -39,8 +39,10 @@ fn pictures(place: &Place, class: impl Fn(usize) -> String) {
 }
 
 /// A small model, and everything that is random switched on.
-const SMALL: [&str; 20] = [
+const SMALL: [&str; 22] = [
     "train",
+    "--vae",
+    "built-in",
     "--data",
     "data",
     "--depth",
@@ -105,6 +107,8 @@ fn eight_images_are_learnt_by_heart() {
     pictures(&place, |number| number.to_string());
     let options = [
         "train",
+        "--vae",
+        "built-in",
         "--data",
         "data",
         "--depth",
@@ -179,6 +183,16 @@ fn a_run_leaves_what_it_promises() {
         "3",
     ]));
     assert!(said.contains("ckpt-last.safetensors: 8 iterations"), "{said}");
+    // Audit 5: what it learns from.
+    for line in [
+        "training:   data/train: 8 pictures of 2 classes: ant, bee\n",
+        "validation: data/val: 4 pictures of 2 classes: ant, bee\n",
+        "pictures:   32 × 32, the shorter side resized to 36, cut anywhere, mirrored every other time\n",
+        "VQVAE:      built-in: 512 codes of width 16, ladder 1_2_3_4, digest ",
+        "model:      depth 2, width 64, 1 heads, 2 classes\n",
+    ] {
+        assert!(said.contains(line), "{line} is not in:\n{said}");
+    }
     let lines = log(&place, "run");
     let iterations: Vec<_> = lines.iter().filter(|line| line.get("L_mean").is_some()).collect();
     assert_eq!(iterations.len(), 8);

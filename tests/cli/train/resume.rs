@@ -112,6 +112,16 @@ fn other_options_are_refused_by_name() {
     place.var(&run("run", &[]));
     let other = instead(run("run", &[]), "0.9", "0.5");
     place.refused(&other, 1, "--ema");
+    // Rare: a class that is called otherwise than at the start.
+    for part in ["train", "val"] {
+        let class = |name| place.path("data").join(part).join(name);
+        fs::rename(class("bee"), class("wasp")).unwrap();
+    }
+    place.refused(&run("run", &[]), 1, "class 1: the run was started with \"bee\", now \"wasp\"");
+    for part in ["train", "val"] {
+        let class = |name| place.path("data").join(part).join(name);
+        fs::rename(class("wasp"), class("bee")).unwrap();
+    }
     fs::remove_file(place.path("data/train/ant/0.png")).unwrap();
     place.refused(&run("run", &[]), 1, "training-items");
 }

@@ -16,7 +16,7 @@ pub(crate) mod values;
 use core::fmt;
 
 pub(crate) use given::Given;
-pub(crate) use model::{Model, ModelOptions};
+pub(crate) use model::{BUILT_IN_VQVAE, Model, ModelOptions};
 pub(crate) use pictures::InceptionOptions;
 pub(crate) use sampling::SamplingOptions;
 pub(crate) use session::{CommonOptions, Session, result};

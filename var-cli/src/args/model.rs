@@ -10,16 +10,20 @@ use var_kernel::model::Ladder;
 use super::{Session, Usage, values};
 use crate::built_in;
 
+/// What takes the built-in VQVAE, for messages.
+pub(crate) const BUILT_IN_VQVAE: &str =
+    "; --vae built-in takes that of the built-in model, which knows 32 × 32 pictures of clothes";
+
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelOptions {
-    /// Model file made by `var convert` [default: the built-in model]
+    /// Model file made by `var convert`, or `built-in` [default: the built-in model]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["var", "vae"])]
     pub(crate) model: Option<PathBuf>,
     /// Checkpoint of the transformer (.pth, .pt, .safetensors) as published or as a trainer saved it
     #[arg(long, value_name = "FILE")]
     pub(crate) var: Option<PathBuf>,
-    /// Checkpoint of the VQVAE
+    /// Checkpoint of the VQVAE, or `built-in`
     #[arg(long, value_name = "FILE")]
     pub(crate) vae: Option<PathBuf>,
     /// Sides of the token maps, where the files do not say: 256, 512, 1024 or 1_2_3_4
@@ -63,13 +67,27 @@ impl ModelOptions {
         Ok(model)
     }
 
+    /// Opens what is named and checks that it has a VQVAE. For what is learnt from: the built-in
+    /// model is taken only where it is named.
+    pub(crate) fn open_named_vqvae(&self, session: &Session) -> Result<Model> {
+        if self.model.is_none() && self.vae.is_none() {
+            return Err(Usage(format!("give --vae FILE or --model FILE{BUILT_IN_VQVAE}")).into());
+        }
+        self.open_vqvae(session)
+    }
+
     /// Opens what is named, or the built-in model, and says what was not plain in the files.
     pub(crate) fn open(&self, session: &Session) -> Result<Model> {
         let Self { model, var, vae, ladder, heads, no_verify, part } = self;
         let files: Vec<&Path> = [model, var, vae].into_iter().flatten().map(|p| &**p).collect();
-        if files.is_empty() {
+        if var.is_some() && vae.as_deref().is_some_and(built_in::is_named) {
+            let text = "--vae built-in goes without --var: no other transformer knows its codes";
+            return Err(Usage(text.to_owned()).into());
+        }
+        if files.iter().all(|file| built_in::is_named(file)) {
             let weights = built_in::open()?;
             self.check_built_in(&weights)?;
+            let weights = if vae.is_some() { built_in::vqvae_of(weights) } else { weights };
             return Ok(Model { weights, name: built_in::NAME.to_owned() });
         }
         let names = files.iter().filter_map(|path| path.file_name());

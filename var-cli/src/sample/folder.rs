@@ -60,10 +60,7 @@ impl<'a> Folder<'a> {
 
     /// Writes the picture of `job`, `suffix` after its name.
     pub(super) fn write(&self, job: Job, suffix: &str, picture: &Picture) -> Result<()> {
-        let name = match self.classes.number(job.label) {
-            -1 => format!("{:06}-none{suffix}.png", job.index),
-            class => format!("{:06}-class{class}{suffix}.png", job.index),
-        };
+        let name = format!("{:06}-{}{suffix}.png", job.index, self.classes.file_name(job.label));
         let path = self.path.join(name);
         output::write_picture(&path, picture, &self.parameters(job), self.session)
     }
@@ -121,7 +118,11 @@ impl<'a> Folder<'a> {
 /// The index in a name that [`Folder::write`] gives without a suffix.
 fn index(name: &str) -> Option<u32> {
     let (index, class) = name.strip_suffix(".png")?.split_once('-')?;
-    let numbered = class.strip_prefix("class").is_some_and(|label| label.parse::<u32>().is_ok());
+    // The number, and where the class is called by another number, that too.
+    let numbers =
+        class.strip_prefix("class").map(|label| label.split_once('-').unwrap_or((label, "0")));
+    let is_number = |text: &str| text.parse::<u64>().is_ok();
+    let numbered = numbers.is_some_and(|(label, name)| is_number(label) && is_number(name));
     (numbered || class == "none").then(|| index.parse().ok())?
 }
 
@@ -133,6 +134,7 @@ mod tests {
     fn pictures_are_known_by_their_names() {
         assert_eq!(index("000012-class3.png"), Some(12));
         assert_eq!(index("000012-none.png"), Some(12));
+        assert_eq!(index("000012-class2-10.png"), Some(12));
         for name in ["000012-class3-scale01.png", "12.png", "a-class1.png", ".000012-class3.png.x"]
         {
             assert_eq!(index(name), None, "{name}");

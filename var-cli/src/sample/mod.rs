@@ -35,7 +35,7 @@ pub(crate) use grid::{Grid, PADDING, columns};
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Classes: numbers, ranges 0-9, names or parts of them, `all`, -1 for none; separated by
-    /// commas [default: random]
+    /// commas; in quotes within the list, a name whatever it looks like [default: random]
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     class: Option<String>,
     /// How many images; the classes are gone through again and again
@@ -104,7 +104,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     }
     let model = options.model.open_whole(session)?;
     let mut engine = session.engine(&model.weights)?;
-    let classes = Classes::of(&engine, &model)?;
+    let classes = Classes::of(&engine, &model, session)?;
     let Plan { jobs, kept } = Plan::new(options, &engine, &model.weights, classes, session)?;
     let reject = options
         .reject

@@ -50,7 +50,7 @@ impl Plan {
             }
         };
         let listed = match &options.class {
-            Some(text) => Some(classes.parse("--class", text)?),
+            Some(text) => Some(classes.parse("--class", text, session)?),
             None if options.per_class.is_some() => Some((0..classes.null()).collect()),
             None => labels_kept,
         };

@@ -53,7 +53,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     // The folder stays locked until the run ends.
     let _lock = match ranks.rank() {
         0 => {
-            opened.warnings.iter().for_each(|warning| session.warn(warning));
+            opened.check_class_names(&options.out)?;
             Some(begin(options, &named, session)?)
         }
         _ => None,
@@ -132,6 +132,9 @@ impl Start<'_> {
             log_every: writing.log_every,
             details_every: writing.details_every,
         };
+        if ranks.rank() == 0 {
+            opened.tell(&config, session)?;
+        }
         let mut told = Told::new(session, run.iterations, ranks.rank() == 0);
         let ended = fit(&run, &mut trainer, home, engine, ranks, &mut told)?;
         let had_ended = told.had_ended;

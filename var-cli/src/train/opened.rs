@@ -5,36 +5,38 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use var_host::checkpoint::Digest;
 use var_host::data::{Crops, Flip, Folder, TokenSet, Views};
 use var_host::model::{Hints, ModelError, Part, Weights};
-use var_host::run::DIGEST;
+use var_host::run::{self, DIGEST};
 use var_host::train::lessons::DataSet;
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 
 use super::Options;
-use super::options::Augmentation;
-use crate::args::{Session, Usage};
+use super::options::{Augmentation, CLASS_NAMES};
+use crate::args::{BUILT_IN_VQVAE, Session, Usage};
 use crate::plural::count;
-use crate::{built_in, identity};
+use crate::{built_in, data_set, identity};
 
 /// Data and VQVAE of a run.
 pub(super) struct Opened {
     /// The VQVAE, with the names of the data's classes.
     pub(super) given: Weights,
     pub(super) vqvae: VqvaeConfig,
+    /// What the VQVAE is called: its file, or `built-in`.
+    pub(super) vae: String,
     pub(super) training: DataSet,
     pub(super) validation: Option<DataSet>,
     pub(super) classes: usize,
-    /// What is worth to be told before the start.
-    pub(super) warnings: Vec<String>,
+    /// What may not be as it was meant.
+    warnings: Vec<String>,
 }
 
 impl Opened {
     /// Opens what is named, and checks that it fits together.
     pub(super) fn open(options: &Options, session: &Session) -> Result<Self> {
-        let mut given = vqvae(options, session)?;
+        let (mut given, vae) = vqvae(options, session)?;
         let Some((_, vqvae)) = given.vqvae else { bail!("the model has no VQVAE: give --vae") };
         let views =
             |crops, flip| Views { side: vqvae.side(), resize: options.data.mid_reso, crops, flip };
@@ -52,7 +54,7 @@ impl Opened {
         };
         let in_tokens = options.data.tokens.as_deref().map(tokens).transpose()?;
         let (mut training, mut classes) = (None, 0);
-        let mut validation = None;
+        let (mut validation, mut warnings) = (None, Vec::new());
         if let Some(set) = in_tokens {
             classes = set.classes();
             given.class_names = set.class_names().unwrap_or_default().to_vec();
@@ -77,6 +79,11 @@ impl Opened {
             }
             if val.is_dir() {
                 let folder = if given.class_names.is_empty() {
+                    warnings.push(format!(
+                        "the tokens to learn from do not name their classes: those of {} are \
+                         numbered in the order of their names",
+                        val.display()
+                    ));
                     Folder::open(&val)?
                 } else {
                     Folder::open_with_classes(&val, &given.class_names)?
@@ -85,7 +92,18 @@ impl Opened {
             }
         }
         if let Some(path) = &options.data.val_tokens {
-            let set = tokens(path)?;
+            let mut set = tokens(path)?;
+            match (given.class_names.is_empty(), set.class_names().is_none()) {
+                (false, false) => set = set.with_classes(&given.class_names)?,
+                (true, true) => {}
+                (training_lacks, _) => {
+                    let lacks = if training_lacks { "to learn from" } else { "to validate on" };
+                    warnings.push(format!(
+                        "{}: classes go by their numbers: the data {lacks} does not name them",
+                        path.display()
+                    ));
+                }
+            }
             if set.classes() > classes {
                 let has = set.classes();
                 let has = count(has, "class");
@@ -94,8 +112,39 @@ impl Opened {
             validation = Some(DataSet::Tokens(Arc::new(set)));
         }
         let training = training.expect("the options ask for --data or --tokens");
-        let warnings = made_by.into_inner();
-        Ok(Self { given, vqvae, training, validation, classes, warnings })
+        warnings.extend(made_by.into_inner());
+        Ok(Self { given, vqvae, vae, training, validation, classes, warnings })
+    }
+
+    /// Says what is learnt from, and of what is left out of it.
+    pub(super) fn tell(&self, config: &VarConfig, session: &Session) -> Result<()> {
+        for set in [Some(&self.training), self.validation.as_ref()].into_iter().flatten() {
+            if let DataSet::Pictures { folder, .. } = set {
+                data_set::tell_left_out(folder, session);
+            }
+        }
+        self.warnings.iter().for_each(|warning| session.warn(warning));
+        session.say(&format!("training:   {}", data_set::either(&self.training)))?;
+        if let Some(validation) = &self.validation {
+            session.say(&format!("validation: {}", data_set::either(validation)))?;
+        }
+        let views = match &self.training {
+            DataSet::Pictures { views, .. } => data_set::views(views),
+            DataSet::Tokens(_) => format!("{0} × {0}, as tokens", self.vqvae.side()),
+        };
+        session.say(&format!("pictures:   {views}"))?;
+        let VqvaeConfig { codes, latent, ladder, .. } = self.vqvae;
+        let [_, identity] = self.given.identities();
+        let digest =
+            identity.map_or(String::new(), |known| format!(", digest {}", known.digest.short()));
+        session.say(&format!(
+            "VQVAE:      {}: {codes} codes of width {latent}, ladder {ladder}{digest}",
+            self.vae
+        ))?;
+        let VarConfig { depth, width, heads, classes, .. } = config;
+        session.say(&format!(
+            "model:      depth {depth}, width {width}, {heads} heads, {classes} classes"
+        ))
     }
 
     /// What the run is tied to besides its options.
@@ -107,7 +156,22 @@ impl Opened {
             ("codes".to_owned(), self.vqvae.codes.into()),
         ]);
         found.extend(self.digests());
+        found.insert(CLASS_NAMES.to_owned(), json!(self.given.class_names));
         found
+    }
+
+    /// Refuses a run in `folder` that was begun with a class of another name.
+    pub(super) fn check_class_names(&self, folder: &Path) -> Result<()> {
+        let begun = run::Options::read(folder)?;
+        let before = begun.as_ref().and_then(|run::Options(was)| was.get(CLASS_NAMES)?.as_array());
+        let names = before.into_iter().flatten().zip(&self.given.class_names).enumerate();
+        for (class, (was, now)) in names {
+            if was != now {
+                let folder = folder.display();
+                bail!("{folder}: class {class}: the run was started with {was}, now {now:?}");
+            }
+        }
+        Ok(())
     }
 
     /// The digests of what is learnt from: of folders that of their listing, of tokens and the VQVAE
@@ -134,22 +198,26 @@ impl Opened {
     }
 }
 
-/// The VQVAE that is named, or the built-in model's.
-fn vqvae(options: &Options, session: &Session) -> Result<Weights> {
+/// The VQVAE that is named, and what to call it.
+fn vqvae(options: &Options, session: &Session) -> Result<(Weights, String)> {
     let pn = options.model.pn;
     let Some(path) = &options.data.vae else {
-        let weights = built_in::open()?;
+        return Err(Usage(format!("give --vae FILE{BUILT_IN_VQVAE}")).into());
+    };
+    let name = path.display().to_string();
+    if built_in::is_named(path) {
+        let weights = built_in::vqvae_of(built_in::open()?);
         let own = weights.vqvae.as_ref().map(|(_, config)| config.ladder);
         if pn.is_some() && pn != own {
-            let text = "--pn goes with --vae: the built-in VQVAE has its own ladder";
+            let text = "--pn goes with --vae FILE: the built-in VQVAE has its own ladder";
             return Err(Usage(text.to_owned()).into());
         }
-        return Ok(Weights { transformer: None, ..weights });
-    };
+        return Ok((weights, name));
+    }
     let hints = Hints { ladder: pn, part: options.data.part.clone(), ..Hints::default() };
     let weights = Weights::open_halves(None, Some(path), &hints)?;
     session.note(&weights.notes);
-    Ok(weights)
+    Ok((weights, name))
 }
 
 fn check_ladder(set: &TokenSet, ladder: &Ladder) -> Result<()> {

@@ -41,7 +41,8 @@ pub(crate) struct Options {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
 pub(super) struct DataOptions {
-    /// A folder with train/CLASS/*, and val/CLASS/* to validate on
+    /// A folder with train/CLASS/* and val/CLASS/* to validate on; a class's pictures may lie at any
+    /// depth
     #[arg(
         long,
         value_name = "DIR",
@@ -54,11 +55,11 @@ pub(super) struct DataOptions {
     #[arg(long, value_name = "FILE")]
     #[serde(serialize_with = "record::optional_path")]
     pub(super) tokens: Option<PathBuf>,
-    /// Tokens to validate on
+    /// Tokens to validate on; their classes are those of the same names
     #[arg(long, value_name = "FILE")]
     #[serde(serialize_with = "record::optional_path")]
     pub(super) val_tokens: Option<PathBuf>,
-    /// The VQVAE: a published checkpoint or a model file [default: that of the built-in model]
+    /// The VQVAE: a published checkpoint, a model file, or `built-in`, that of the built-in model
     #[arg(long, value_name = "FILE")]
     #[serde(serialize_with = "record::optional_path")]
     pub(super) vae: Option<PathBuf>,
@@ -244,8 +245,12 @@ pub(super) struct Writing {
     pub(super) details_every: u64,
 }
 
+/// The names of the classes, in the configuration of a run: compared one by one when it goes on.
+pub(super) const CLASS_NAMES: &str = "class-names";
+
 /// Options that may be others when a run goes on: they decide nothing that is learnt.
-pub(super) const MAY_CHANGE: [&str; 12] = [
+pub(super) const MAY_CHANGE: [&str; 13] = [
+    CLASS_NAMES,
     "data",
     "tokens",
     "val-tokens",

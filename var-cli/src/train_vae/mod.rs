@@ -33,11 +33,9 @@ use var_kernel::ops::nearest_code::Distance;
 
 use crate::args::every::Every;
 use crate::args::{Session, Usage};
-use crate::extend;
-use crate::identity;
 use crate::interrupt::Interrupted;
-use crate::memory;
 use crate::plural::count;
+use crate::{data_set, extend, identity, memory};
 use observer::Told;
 use options::{Augmentation, CodebookName, MAY_CHANGE, MAY_DIFFER};
 
@@ -74,6 +72,26 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         return begun.learn(&OnCard::new(cuda), &*ranks, session, workers);
     }
     begun.learn(&OnProcessor, &*ranks, session, session.workers(options.data.workers, false))
+}
+
+/// Says what is learnt from, and of what is left out of it.
+fn tell(
+    config: &VqvaeConfig,
+    (folder, views): &Set,
+    validation: Option<&Set>,
+    session: &Session,
+) -> Result<()> {
+    data_set::tell_left_out(folder, session);
+    session.say(&format!("training:   {}", data_set::folder(folder)))?;
+    if let Some((folder, _)) = validation {
+        data_set::tell_left_out(folder, session);
+        session.say(&format!("validation: {}", data_set::folder(folder)))?;
+    }
+    session.say(&format!("pictures:   {}", data_set::views(views)))?;
+    let VqvaeConfig { codes, latent, channels, ladder, .. } = config;
+    session.say(&format!(
+        "model:      {codes} codes of width {latent}, ladder {ladder}, {channels} channels"
+    ))
 }
 
 /// A run before its first iteration.
@@ -114,6 +132,9 @@ impl Start<'_> {
         if let Some(path) = &options.model.init_from {
             let checkpoint = Checkpoint::open(path)?;
             state::restore(&mut trainer, &device, &checkpoint, path)?;
+        }
+        if ranks.rank() == 0 {
+            tell(&config, &training, validation.as_ref(), session)?;
         }
         let writing = &options.writing;
         let run = Run {

@@ -44,7 +44,8 @@ pub(crate) struct Options {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
 pub(super) struct DataOptions {
-    /// A folder with train/CLASS/*, and val/CLASS/* to validate on
+    /// A folder with train/CLASS/* and val/CLASS/* to validate on; a class's pictures may lie at any
+    /// depth
     #[arg(long, value_name = "DIR", visible_alias = "data-path")]
     #[serde(serialize_with = "record::path")]
     pub(super) data: PathBuf,

@@ -38,7 +38,11 @@ pub enum DataError {
         path: PathBuf,
     },
     /// A folder is called as no class is.
-    #[error("{}: no class is called {class:?}, the {classes} classes are others", path.display())]
+    #[error(
+        "{}: no class is called {class:?}, the {classes} classes are others{}",
+        path.display(),
+        near.as_ref().map_or(String::new(), |near| format!("; near it: {near:?}"))
+    )]
     UnknownClass {
         /// The folder of the classes.
         path: PathBuf,
@@ -46,6 +50,28 @@ pub enum DataError {
         class: String,
         /// How many classes there are.
         classes: usize,
+        /// The class that may be meant.
+        near: Option<String>,
+    },
+    /// A name is that of several classes.
+    #[error("{}: the classes {} are all called {class:?}", path.display(), list(numbers))]
+    AmbiguousClass {
+        /// The folder or file of the data.
+        path: PathBuf,
+        /// The name.
+        class: String,
+        /// The classes called so.
+        numbers: Vec<usize>,
+    },
+    /// Two folders stand for one class.
+    #[error("{}: two folders are the class {class:?}: that and {other:?}", path.display())]
+    TwoFolders {
+        /// The folder of the classes.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// The folder called differently.
+        other: String,
     },
     /// More pictures than can be numbered.
     #[error("{has} pictures are too many, at most {} can be numbered", u32::MAX)]
@@ -100,4 +126,8 @@ pub enum DataError {
     /// The tokens file is damaged or contradicts itself.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
+}
+
+fn list(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }

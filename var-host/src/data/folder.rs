@@ -1,40 +1,57 @@
 //! A folder of pictures: one folder for each class, the pictures in it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::DataError;
+use super::walk::{self, LeftOut, Walk};
+use super::{ClassNames, DataError};
 
 /// The endings of pictures' names.
 const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
-/// The pictures of a data set, `CLASS/FILE`, numbered class by class.
+/// The pictures of a data set, `CLASS/…/FILE`, numbered class by class.
 ///
-/// Classes and the files of each are in the order of their names' bytes. Of a class's files those
-/// called `.png`, `.jpg`, `.jpeg` or `.webp`, in large or small letters, are pictures; what is in
-/// folders below is not looked at, and names that begin with a dot are passed over. A picture takes
-/// its name's length and 8 bytes of memory.
+/// As in torchvision's `DatasetFolder`, classes are the folders, in the order of their names' bytes;
+/// a class's pictures are all files below its folder called `.png`, `.jpg`, `.jpeg` or `.webp`, in
+/// large or small letters, in the order of their folders' paths and then of their names. Otherwise
+/// than there, folders without a picture are no classes, and names that begin with a dot and folders
+/// of operating systems are passed over: see [`LeftOut`]. A picture takes its path's length and 8
+/// bytes of memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
     path: PathBuf,
     classes: Vec<String>,
+    /// For each class its folder.
+    folders: Vec<String>,
     /// For each class the number of pictures up to its end.
     class_ends: Vec<usize>,
-    /// The names of all pictures, one after the other, and where each ends.
+    /// The paths of all pictures within their classes, one after the other, and where each ends.
     names: String,
     name_ends: Vec<usize>,
+    left_out: LeftOut,
 }
 
-/// The names of the classes in a folder: its folders, sorted.
+/// The names of the classes in a folder: its folders that hold a picture, sorted.
 ///
 /// # Errors
-/// If the folder cannot be read, has no folder in it, or one whose name is not Unicode.
+/// If the folder cannot be read, has no folder or no picture in it, or a name is not Unicode.
 pub fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
-    let classes = sorted_names(path, |entry, _| entry.path().is_dir())?;
+    let mut classes = Vec::new();
+    let (folders, _) = folders(path)?;
+    let count = folders.len();
+    for name in folders {
+        if Walk::new(&path.join(&name))?.has_pictures()? {
+            classes.push(name);
+        }
+    }
     if classes.is_empty() {
-        return Err(DataError::NoClasses { path: path.to_path_buf() });
+        return Err(DataError::NoPictures { path: path.to_path_buf(), classes: count });
     }
     Ok(classes)
+}
+
+/// Whether a folder has folders in it that classes may have.
+pub fn has_class_folders(path: &Path) -> bool {
+    folders(path).is_ok()
 }
 
 /// The pictures in a folder and all folders below it, as paths within it, in the order of their bytes.
@@ -44,58 +61,113 @@ pub fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
 /// # Errors
 /// If a folder cannot be read, or the name of a picture is not Unicode.
 pub fn picture_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let (mut files, mut folders) = (Vec::new(), vec![PathBuf::new()]);
-    while let Some(folder) = folders.pop() {
-        let whole = path.join(&folder);
-        let of = |names: Vec<String>| names.into_iter().map(|name| folder.join(name));
-        files.extend(of(sorted_names(&whole, is_picture)?));
-        folders.extend(of(sorted_names(&whole, |entry, _| entry.path().is_dir())?));
-    }
+    let (files, _) = Walk::new(path)?.pictures()?;
+    let mut files: Vec<PathBuf> = files.into_iter().map(PathBuf::from).collect();
     files.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
     Ok(files)
+}
+
+/// The folders that classes may have, at least one.
+fn folders(path: &Path) -> Result<(Vec<String>, LeftOut), DataError> {
+    let (folders, left_out) = walk::class_folders(path)?;
+    if folders.is_empty() {
+        return Err(DataError::NoClasses { path: path.to_path_buf() });
+    }
+    Ok((folders, left_out))
 }
 
 impl Folder {
     /// The pictures in the folders of `path`, each folder a class.
     ///
     /// # Errors
-    /// Those of [`class_names`], and if there is no picture at all, or one whose name is not Unicode.
+    /// Those of [`class_names`].
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        Self::read(path, class_names(path)?)
+        let (folders, left_out) = folders(path)?;
+        let mut opened = Self::empty(path, left_out);
+        for name in folders.iter() {
+            let (pictures, left_out) = Walk::new(&path.join(name))?.pictures()?;
+            opened.left_out.add(left_out);
+            if pictures.is_empty() {
+                opened.left_out.folders.push(name.clone());
+            } else {
+                opened.push(name.clone(), name.clone(), &pictures);
+            }
+        }
+        opened.finish(folders.len())
     }
 
     /// The pictures in the folders of `path`, with classes numbered as elsewhere: those to validate
     /// on with the class names of those to train on. A class may be missing.
     ///
     /// # Errors
-    /// Those of [`Folder::open`], and if a folder is called as none of `classes` is.
+    /// Those of [`Folder::open`], and if a folder with pictures is called as none of `classes` is.
     pub fn open_with_classes(path: &Path, classes: &[String]) -> Result<Self, DataError> {
-        if let Some(class) = class_names(path)?.into_iter().find(|name| !classes.contains(name)) {
-            let path = path.to_path_buf();
-            return Err(DataError::UnknownClass { path, class, classes: classes.len() });
+        let (folders, left_out) = folders(path)?;
+        let mut opened = Self::empty(path, left_out);
+        let names = ClassNames::new(classes);
+        // For each class its folder: composed and decomposed accents make one name.
+        let mut of_class = vec![None; classes.len()];
+        for name in folders {
+            match names.number(path, &name)? {
+                Some(class) => match of_class[class].replace(name) {
+                    None => {}
+                    Some(other) => {
+                        let (path, class) = (path.to_path_buf(), classes[class].clone());
+                        return Err(DataError::TwoFolders { path, class, other });
+                    }
+                },
+                None if Walk::new(&path.join(&name))?.has_pictures()? => {
+                    return Err(names.unknown(path, &name));
+                }
+                None => opened.left_out.folders.push(name),
+            }
         }
-        Self::read(path, classes.to_vec())
+        for (class, folder) in classes.iter().zip(of_class) {
+            let (pictures, left_out) = match &folder {
+                Some(folder) => Walk::new(&path.join(folder))?.pictures()?,
+                None => Default::default(),
+            };
+            opened.left_out.add(left_out);
+            opened.push(class.clone(), folder.unwrap_or_default(), &pictures);
+        }
+        opened.finish(classes.len())
     }
 
-    fn read(path: &Path, classes: Vec<String>) -> Result<Self, DataError> {
-        let (mut names, mut name_ends, mut class_ends) = (String::new(), Vec::new(), Vec::new());
-        for class in &classes {
-            let folder = path.join(class);
-            if folder.is_dir() {
-                for name in sorted_names(&folder, is_picture)? {
-                    names.push_str(&name);
-                    name_ends.push(names.len());
-                }
-            }
-            class_ends.push(name_ends.len());
+    fn empty(path: &Path, left_out: LeftOut) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            classes: Vec::new(),
+            folders: Vec::new(),
+            class_ends: Vec::new(),
+            names: String::new(),
+            name_ends: Vec::new(),
+            left_out,
         }
-        let path = path.to_path_buf();
-        if name_ends.is_empty() {
-            return Err(DataError::NoPictures { path, classes: classes.len() });
+    }
+
+    fn push(&mut self, class: String, folder: String, pictures: &[String]) {
+        for name in pictures {
+            self.names.push_str(name);
+            self.name_ends.push(self.names.len());
         }
-        names.shrink_to_fit();
-        name_ends.shrink_to_fit();
-        Ok(Self { path, classes, class_ends, names, name_ends })
+        self.class_ends.push(self.name_ends.len());
+        self.classes.push(class);
+        self.folders.push(folder);
+    }
+
+    fn finish(mut self, classes: usize) -> Result<Self, DataError> {
+        if self.name_ends.is_empty() {
+            return Err(DataError::NoPictures { path: self.path, classes });
+        }
+        self.left_out.folders.sort_unstable();
+        self.names.shrink_to_fit();
+        self.name_ends.shrink_to_fit();
+        Ok(self)
+    }
+
+    /// Entries that are not among the pictures.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
     }
 
     /// The folder.
@@ -123,56 +195,28 @@ impl Folder {
         self.class_ends.partition_point(|end| *end <= picture) as u32
     }
 
-    /// Where a picture is within the folder: `CLASS/FILE`.
+    /// Where a picture is within the folder: `CLASS/…/FILE`.
     ///
     /// # Panics
     /// If there are not so many pictures.
     #[track_caller]
     pub fn file(&self, picture: usize) -> PathBuf {
-        let class = &self.classes[self.label(picture) as usize];
+        let folder = &self.folders[self.label(picture) as usize];
         let start = if picture == 0 { 0 } else { self.name_ends[picture - 1] };
-        Path::new(class).join(&self.names[start..self.name_ends[picture]])
+        Path::new(folder).join(&self.names[start..self.name_ends[picture]])
     }
 }
 
-/// The names in a folder that `wanted` takes and that do not begin with a dot, sorted.
-fn sorted_names(
-    folder: &Path,
-    wanted: impl Fn(&fs::DirEntry, &str) -> bool,
-) -> Result<Vec<String>, DataError> {
-    let fault = |source| DataError::Folder { path: folder.to_path_buf(), source };
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fault)? {
-        let entry = entry.map_err(fault)?;
-        let name = entry.file_name();
-        // A name that is not Unicode matters only if the entry does.
-        let known = name.to_string_lossy();
-        if known.starts_with('.') || !wanted(&entry, &known) {
-            continue;
-        }
-        let name = name.into_string().map_err(|_| DataError::Name { path: entry.path() })?;
-        names.push(name);
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-/// Whether an entry is a file, or a link that does not lead elsewhere than to one, called as
-/// pictures are. A link to nothing counts: a picture is missing there.
-fn is_picture(entry: &fs::DirEntry, name: &str) -> bool {
-    let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
-    if !ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
-    {
-        return false;
-    }
-    // Without another question to the system where it tells files from folders in the list itself.
-    entry.file_type().is_ok_and(|kind| kind.is_file())
-        || entry.file_type().is_ok_and(|kind| kind.is_symlink())
-            && fs::metadata(entry.path()).map_or(true, |target| target.is_file())
+/// Whether a file is called as pictures are.
+pub(super) fn is_picture_name(name: &Path) -> bool {
+    let ending = name.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// A folder with these files, empty.
@@ -190,6 +234,15 @@ mod tests {
         result.unwrap_err().to_string().replace(folder.path().to_str().unwrap(), "DATA")
     }
 
+    fn listed(pictures: &Folder) -> Vec<(u32, String)> {
+        let of = |n| (pictures.label(n), pictures.file(n).to_str().unwrap().to_owned());
+        (0..pictures.pictures()).map(of).collect()
+    }
+
+    fn expected(files: &[(u32, &str)]) -> Vec<(u32, String)> {
+        files.iter().map(|(label, file)| (*label, (*file).to_owned())).collect()
+    }
+
     #[test]
     fn pictures_are_numbered_class_by_class() {
         let folder = with_files(&[
@@ -199,17 +252,82 @@ mod tests {
             "dog/notes.txt",
             "dog/png",
             "cat/z.png",
-            "cat/more/x.png",
             ".git/x.png",
-            "emu/README",
             "top.png",
         ]);
         fs::create_dir(folder.path().join("cat/folder.png")).unwrap();
         let pictures = Folder::open(folder.path()).unwrap();
-        assert_eq!(pictures.classes(), ["cat", "dog", "emu"]);
-        let all = (0..pictures.pictures()).map(|n| (pictures.label(n), pictures.file(n)));
-        let expected = [(0, "cat/z.png"), (1, "dog/a.webp"), (1, "dog/b.JPEG")];
-        assert!(all.eq(expected.map(|(label, file)| (label, PathBuf::from(file)))));
+        assert_eq!(pictures.classes(), ["cat", "dog"]);
+        let files = [(0, "cat/z.png"), (1, "dog/a.webp"), (1, "dog/b.JPEG")];
+        assert_eq!(listed(&pictures), expected(&files));
+        let text = "folders without pictures, no classes: .git; 1 picture in no class's folder; \
+                    2 files of other kinds (1 without an ending, 1 .txt); 1 hidden";
+        assert_eq!(pictures.left_out().to_string(), text);
+    }
+
+    /// D01: the layout of tiny-imagenet, and a class with pictures at two depths.
+    #[test]
+    fn folders_below_a_class_are_walked_in_the_order_of_torchvision() {
+        let folder = with_files(&[
+            "n01/images/n01_1.JPEG",
+            "n01/images/n01_0.JPEG",
+            "n01/n01_boxes.txt",
+            "n02/images/n02_0.JPEG",
+            "n02/a/x.png",
+            "n02/a b/y.png",
+            "n02/a/c/z.png",
+            "n02/z.png",
+        ]);
+        let pictures = Folder::open(folder.path()).unwrap();
+        assert_eq!(pictures.classes(), ["n01", "n02"]);
+        // `sorted(os.walk(class))`: a space sorts before a slash.
+        let files = [
+            (0, "n01/images/n01_0.JPEG"),
+            (0, "n01/images/n01_1.JPEG"),
+            (1, "n02/z.png"),
+            (1, "n02/a/x.png"),
+            (1, "n02/a b/y.png"),
+            (1, "n02/a/c/z.png"),
+            (1, "n02/images/n02_0.JPEG"),
+        ];
+        assert_eq!(listed(&pictures), expected(&files));
+        let text = "1 file of other kinds (1 .txt)";
+        assert_eq!(pictures.left_out().to_string(), text);
+    }
+
+    /// D02b: folders of systems and empty ones are no classes, in training and in validation.
+    #[test]
+    fn folders_without_pictures_are_no_classes() {
+        let more = [
+            "cat/1.png",
+            "cat/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg",
+            "cat/.ipynb_checkpoints/1-checkpoint.png",
+            "cat/Thumbs.db",
+            "cat/._1.jpg",
+            "dog/1.png",
+            "__MACOSX/cat/1.png",
+            "@eaDir/1.jpg",
+            ".git/x.png",
+            "bird/notes.txt",
+            "bird/deep/.x.png",
+        ];
+        let train = with_files(&more);
+        let pictures = Folder::open(train.path()).unwrap();
+        assert_eq!(listed(&pictures), expected(&[(0, "cat/1.png"), (1, "dog/1.png")]));
+        let text = "folders without pictures, no classes: .git, @eaDir, __MACOSX, bird; \
+                    2 files of other kinds (1 .db, 1 .txt); 4 hidden";
+        assert_eq!(pictures.left_out().to_string(), text);
+        assert_eq!(class_names(train.path()).unwrap(), ["cat", "dog"]);
+        // The same folders beside the classes to validate on; one class is empty there.
+        let val = with_files(&[&more[..5], &more[6..], &["dog/none.txt"]].concat());
+        let classes = pictures.classes();
+        let pictures = Folder::open_with_classes(val.path(), classes).unwrap();
+        assert_eq!(listed(&pictures), expected(&[(0, "cat/1.png")]));
+        assert_eq!(pictures.left_out().folders, [".git", "@eaDir", "__MACOSX", "bird"]);
+        // Empty in training, but not in validation: that class is unknown.
+        let other = with_files(&["cat/1.png", "bird/1.png"]);
+        let message = "DATA: no class is called \"bird\", the 2 classes are others";
+        assert_eq!(fault(Folder::open_with_classes(other.path(), classes), &other), message);
     }
 
     #[test]
@@ -239,13 +357,37 @@ mod tests {
         let other = with_files(&["bee/3.png", "bees/3.png"]);
         assert_eq!(
             fault(Folder::open_with_classes(other.path(), train.classes()), &other),
-            "DATA: no class is called \"bees\", the 3 classes are others"
+            "DATA: no class is called \"bees\", the 3 classes are others; near it: \"bee\""
         );
+    }
+
+    /// D04: a name with an accent as one character, as macOS unpacks it in two, is one name.
+    #[test]
+    fn composed_and_decomposed_accents_are_one_name() {
+        let val = with_files(&["cafe\u{301}/1.png", "tea/1.png"]);
+        let names = ["caf\u{e9}", "tea"].map(str::to_owned);
+        let pictures = Folder::open_with_classes(val.path(), &names).unwrap();
+        assert_eq!(listed(&pictures), expected(&[(0, "cafe\u{301}/1.png"), (1, "tea/1.png")]));
+        let twice = with_files(&["cafe\u{301}/1.png", "caf\u{e9}/1.png"]);
+        let message = fault(Folder::open_with_classes(twice.path(), &names), &twice);
+        assert!(message.starts_with("DATA: two folders are the class"), "{message}");
+    }
+
+    #[test]
+    fn a_name_of_two_classes_is_refused() {
+        let val = with_files(&["crane/1.png", "tea/1.png"]);
+        let names = ["crane", "tea", "crane"].map(str::to_owned);
+        let message = fault(Folder::open_with_classes(val.path(), &names), &val);
+        assert_eq!(message, "DATA: the classes 0, 2 are all called \"crane\"");
+        // Nothing is to be told apart where no folder is called so.
+        let val = with_files(&["tea/1.png"]);
+        let pictures = Folder::open_with_classes(val.path(), &names).unwrap();
+        assert_eq!(listed(&pictures), expected(&[(1, "tea/1.png")]));
     }
 
     #[test]
     fn folders_that_are_none_are_refused() {
-        let folder = with_files(&["file.png", "empty/a.txt", "empty/b/c.png"]);
+        let folder = with_files(&["file.png", "empty/a.txt", "empty/b/c.gif2"]);
         let empty = folder.path().join("empty");
         let fault = |path: &Path| fault(Folder::open(path), &folder);
         assert_eq!(fault(&folder.path().join("none")), "cannot read the folder DATA/none");
@@ -260,19 +402,29 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_are_followed() {
+    fn links_are_followed_but_not_in_circles() {
         use std::os::unix::fs::symlink;
 
-        let folder = with_files(&["cat/a.png", "elsewhere.png"]);
-        let link = |to: &str, name: &str| symlink(folder.path().join(to), folder.path().join(name));
-        link("elsewhere.png", "cat/b.png").unwrap();
-        link("nowhere.png", "cat/c.png").unwrap();
-        link("cat", "cat/d.png").unwrap();
-        link("cat", "dog").unwrap();
-        let pictures = Folder::open(folder.path()).unwrap();
+        let folder = with_files(&["data/cat/a.png", "elsewhere.png", "pool/p.png", "other/o.png"]);
+        let path = |name: &str| folder.path().join(name);
+        let link = |to: &str, name: &str| symlink(path(to), path(name)).unwrap();
+        link("elsewhere.png", "data/cat/b.png");
+        link("nowhere.png", "data/cat/c.png");
+        link("pool", "data/cat/more");
+        link("data/cat", "data/dog");
+        // To itself, to the folder above the class, and there and back again.
+        link("data/cat", "data/cat/self");
+        symlink("..", path("data/cat/up")).unwrap();
+        link("other", "pool/there");
+        link("pool", "other/back");
+        let pictures = Folder::open(&path("data")).unwrap();
         assert_eq!(pictures.classes(), ["cat", "dog"]);
-        assert_eq!(pictures.pictures(), 6);
-        assert_eq!(pictures.file(5), Path::new("dog/c.png"));
+        let of = |label: u32, class: &str| {
+            let names = ["a.png", "b.png", "c.png", "more/p.png", "more/there/o.png"];
+            names.map(|name| (label, format!("{class}/{name}")))
+        };
+        assert_eq!(listed(&pictures), [of(0, "cat"), of(1, "dog")].concat());
+        assert_eq!(pictures.left_out().cycles, 6);
     }
 
     #[cfg(target_os = "linux")]

@@ -2,7 +2,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `folder` | [`Folder`]: pictures in a folder for each class |
+//! | `folder`, `walk` | [`Folder`]: pictures in a folder for each class |
+//! | `class_names` | [`ClassNames`]: numbers of classes by their names |
 //! | `listing` | the digest of its listing |
 //! | `order`, `plan` | what comes when: the shuffled epoch, batches, ranks |
 //! | `views` | resize, crop, mirror |
@@ -14,6 +15,7 @@
 //! number of threads nor that of ranks changes it, nor whether the run was broken off in between.
 
 mod ahead;
+mod class_names;
 mod error;
 mod folder;
 mod listing;
@@ -23,12 +25,15 @@ mod plan;
 mod random;
 mod token_set;
 mod views;
+mod walk;
 
 pub(crate) use ahead::Ahead;
+pub use class_names::ClassNames;
 pub use error::DataError;
-pub use folder::{Folder, class_names, picture_files};
+pub use folder::{Folder, class_names, has_class_folders, picture_files};
 pub use loader::{Batch, BrokenPicture, Loader};
 pub use order::Order;
 pub use plan::{Batching, Pass, Place, Plan};
 pub use token_set::{TokenBatch, TokenBatches, TokenSet};
 pub use views::{Crops, Draw, Flip, Views};
+pub use walk::LeftOut;

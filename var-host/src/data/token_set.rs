@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::plan::Walk;
 use super::random::{Stream, below, words};
-use super::{DataError, Pass, Place, Plan};
+use super::{ClassNames, DataError, Pass, Place, Plan};
 use crate::checkpoint::Digest;
 use crate::model::Identity;
 use crate::tokens::{MappedTokens, TokenFault, TokenFileError};
@@ -17,6 +17,8 @@ use crate::tokens::{MappedTokens, TokenFault, TokenFileError};
 pub struct TokenSet {
     file: MappedTokens,
     classes: usize,
+    /// The file's classes as they are numbered elsewhere, and the names there.
+    renumbered: Option<(Vec<u32>, Vec<String>)>,
 }
 
 /// What one rank has of a batch.
@@ -47,7 +49,41 @@ impl TokenSet {
         file.verify()?;
         file.check_labels(classes)?;
         file.check(codes)?;
-        Ok(Self { file, classes })
+        Ok(Self { file, classes, renumbered: None })
+    }
+
+    /// The same images with classes numbered as elsewhere: those to validate on with the class names
+    /// of those to train on. A file without names is as it was.
+    ///
+    /// # Errors
+    /// If an image is of a class called as none, or as several, of `classes` are.
+    pub fn with_classes(mut self, classes: &[String]) -> Result<Self, DataError> {
+        let Some(own) = self.file.classes() else { return Ok(self) };
+        let mut occurs = vec![false; own.len()];
+        for label in self.file.labels().into_iter().flatten() {
+            // Not negative: checked when the set was opened.
+            occurs[*label as usize] = true;
+        }
+        let names = ClassNames::new(classes);
+        let mut numbers = Vec::with_capacity(own.len());
+        for (name, occurs) in own.iter().zip(occurs) {
+            let number = if occurs { names.number(self.file.path(), name)? } else { Some(0) };
+            let number = number.ok_or_else(|| names.unknown(self.file.path(), name))?;
+            numbers.push(number as u32);
+        }
+        self.classes = classes.len();
+        self.renumbered = Some((numbers, classes.to_vec()));
+        Ok(self)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// How many images there are of each picture.
+    pub fn variants(&self) -> usize {
+        self.file.variants()
     }
 
     /// The VQVAE that made them, where it is known.
@@ -77,7 +113,10 @@ impl TokenSet {
 
     /// The names of the classes, where the file has them.
     pub fn class_names(&self) -> Option<&[String]> {
-        self.file.classes()
+        match &self.renumbered {
+            Some((_, names)) => Some(names),
+            None => self.file.classes(),
+        }
     }
 
     /// How many tokens an image has, L.
@@ -138,7 +177,9 @@ impl Iterator for TokenBatches<'_> {
             let image = self.set.image(&self.plan, place.epoch, order.item(position));
             // Neither is negative: both were checked when the set was opened.
             batch.tokens.extend(file.row(image).map(|token| token as u32));
-            batch.labels.push(labels[image] as u32);
+            let label = labels[image] as u32;
+            let numbers = self.set.renumbered.as_ref().map(|(numbers, _)| numbers);
+            batch.labels.push(numbers.map_or(label, |numbers| numbers[label as usize]));
         }
         Some(batch)
     }
@@ -203,6 +244,32 @@ mod tests {
             batches.iter().flat_map(|batch| batch.tokens.chunks_exact(5)).collect();
         assert!(tokens.iter().map(|row| (row[0], row[1])).eq((0..7).map(|n| (n, 0))));
         assert_eq!(batches[1].labels.len(), 3);
+    }
+
+    /// V01: the classes of tokens are those of the same names, not of the same numbers.
+    #[test]
+    fn classes_go_by_their_names() {
+        let (_folder, set) = set(6, 1);
+        let names = ["z", "c", "b", "a"].map(str::to_owned);
+        let set = set.with_classes(&names).unwrap();
+        assert_eq!((set.classes(), set.class_names().unwrap()), (4, &names[..]));
+        let plan = Plan::new(6, batching(Pass::Validation, 6)).unwrap();
+        let batch = set.batches(&plan, START, 1).unwrap().next().unwrap();
+        assert_eq!(batch.labels, [3, 2, 1, 3, 2, 1]);
+
+        let fault = |pictures, names: &[&str]| {
+            let (folder, set) = self::set(pictures, 1);
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let set = set.with_classes(&names);
+            set.map(|_| ())
+                .map_err(|fault| fault.to_string().replace(folder.path().to_str().unwrap(), "DATA"))
+        };
+        let unknown = "DATA/tokens: no class is called \"c\", the 2 classes are others";
+        assert_eq!(fault(3, &["b", "a"]), Err(unknown.to_owned()));
+        // No image is of that class.
+        assert_eq!(fault(2, &["b", "a"]), Ok(()));
+        let several = "DATA/tokens: the classes 0, 1 are all called \"a\"";
+        assert_eq!(fault(1, &["a", "a"]), Err(several.to_owned()));
     }
 
     #[test]

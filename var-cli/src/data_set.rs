@@ -1,0 +1,84 @@
+//! Data sets as commands describe them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use var_host::data::{Crops, Flip, Folder, TokenSet, Views};
+use var_host::train::lessons::DataSet;
+
+use crate::args::Session;
+use crate::plural::count;
+
+/// The most classes that are named.
+const NAMED: usize = 5;
+
+/// `DATA: 8 pictures of 2 classes: ant, bee`
+pub(crate) fn folder(folder: &Folder) -> String {
+    text(folder.path(), folder.pictures(), "", folder.classes().len(), folder.classes())
+}
+
+/// `FILE: 8 pictures of 2 classes, 4 variants each: ant, bee`
+pub(crate) fn tokens(set: &TokenSet) -> String {
+    let variants = match set.variants() {
+        1 => String::new(),
+        variants => format!(", {variants} variants each"),
+    };
+    let names = set.class_names().unwrap_or_default();
+    text(set.path(), set.pictures(), &variants, set.classes(), names)
+}
+
+/// What [`folder`] or [`tokens`] says.
+pub(crate) fn either(set: &DataSet) -> String {
+    match set {
+        DataSet::Pictures { folder: pictures, .. } => folder(pictures),
+        DataSet::Tokens(set) => tokens(set),
+    }
+}
+
+fn text(path: &Path, pictures: usize, more: &str, classes: usize, names: &[String]) -> String {
+    let mut named = names[..names.len().min(NAMED)].join(", ");
+    if names.len() > NAMED {
+        named += ", …";
+    }
+    let named = if named.is_empty() { named } else { format!(": {named}") };
+    let pictures = count(pictures, "picture");
+    let classes = count(classes, "class");
+    format!("{}: {pictures} of {classes}{more}{named}", path.display())
+}
+
+/// `32 × 32, the shorter side resized to 36, cut anywhere, mirrored every other time`
+pub(crate) fn views(views: &Views) -> String {
+    let crops = match views.crops {
+        Crops::Centre => "cut in the middle",
+        Crops::Random(_) => "cut anywhere",
+    };
+    let flip = match views.flip {
+        Flip::Never => "",
+        Flip::Random => ", mirrored every other time",
+        Flip::Both => ", also mirrored",
+    };
+    let (side, resized) = (views.side, views.resized_side());
+    format!("{side} × {side}, the shorter side resized to {resized}, {crops}{flip}")
+}
+
+/// Says which entries of a folder are not among its pictures, and warns of a folder too high up.
+pub(crate) fn tell_left_out(folder: &Folder, session: &Session) {
+    let left_out = folder.left_out();
+    if !left_out.is_empty() {
+        let line = format!("{}: left out: {left_out}", folder.path().display());
+        if left_out.is_suspicious() { session.warn(&line) } else { session.note(&[line]) }
+    }
+    if let [class] = folder.classes() {
+        let files = (0..folder.pictures()).map(|picture| folder.file(picture));
+        let parents: BTreeSet<_> =
+            files.filter_map(|file| file.parent().map(Path::to_path_buf)).collect();
+        if parents.len() > 1 {
+            let (path, folders) = (folder.path().join(class), parents.len());
+            session.warn(&format!(
+                "{}: one class, {class:?}, with pictures in {folders} folders: if those are the \
+                 classes, give the folder that holds them",
+                path.display()
+            ));
+        }
+    }
+}
