@@ -36,13 +36,15 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    fn of(request: &Request<'_>) -> Self {
+    fn of(request: &Request<'_>, null: u32) -> Self {
         let Request { labels, cfg, filter, more_smooth, .. } = *request;
+        // Images of the null class have no second sequence.
+        let guided = cfg != 0.0 && labels.iter().any(|label| *label != null);
         let mut classes = labels.to_vec();
         classes.sort_unstable();
         classes.dedup();
         let (images, classes) = (labels.len(), classes.len());
-        Self { images, classes, guided: cfg != 0.0, filter, more_smooth }
+        Self { images, classes, guided, filter, more_smooth }
     }
 }
 
@@ -187,7 +189,7 @@ impl Engine<'_> {
         if request.keep.is_some() {
             return Ok(self.work(Work::Sample { request })?.floats);
         }
-        let extent = Extent::of(request);
+        let extent = Extent::of(request, self.transformer()?.null_class());
         if let Some((_, floats)) = self.planned.iter().find(|(planned, _)| *planned == extent) {
             return Ok(*floats);
         }
@@ -232,9 +234,10 @@ mod tests {
             source: Source::Seed(1),
             keep: None,
         };
-        let of = |labels, cfg| Extent::of(&request(labels, cfg));
+        let of = |labels, cfg| Extent::of(&request(labels, cfg), 10);
         assert_eq!(of(few, 1.5), of(&[7, 2, 7], 4.0), "other labels, another strength");
         assert_ne!(of(few, 1.5), of(few, 0.0), "without guidance");
+        assert_ne!(of(&[10], 1.5), of(&[3], 1.5), "the null class is not guided");
         assert_ne!(of(few, 1.5), of(many, 1.5), "more classes");
         assert_ne!(of(many, 1.5), of(&[1, 2], 1.5), "fewer images");
     }
