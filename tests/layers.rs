@@ -22,7 +22,7 @@ const KERNEL: [&str; 15] = [
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 19] = [
+const HOST: [&str; 20] = [
     "atomic_file",
     "parallel",
     "checkpoint",
@@ -35,6 +35,7 @@ const HOST: [&str; 19] = [
     "lpips",
     "card",
     "engine",
+    "pipeline",
     "inception",
     "evaluate",
     "scaling",

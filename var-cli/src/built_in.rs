@@ -1,21 +1,15 @@
-//! The model in the program itself.
+//! The built-in model, and its name.
 
 use std::path::Path;
 
-use var_host::model::{ModelError, Weights};
+use var_host::model::{self, ModelError, Weights};
 
 /// What it is called in output and in pictures.
 pub(crate) const NAME: &str = "built-in";
 
-/// Bytes aligned as a mapped file is, so that weights are used where they lie.
-#[repr(C, align(64))]
-struct Aligned<Bytes: ?Sized>(Bytes);
-
-static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!("../../fixtures/default.safetensors"));
-
 /// Opens the built-in model.
 pub(crate) fn open() -> Result<Weights, ModelError> {
-    Weights::built_in(&FILE.0)
+    model::built_in()
 }
 
 /// Its VQVAE alone.

@@ -1,4 +1,16 @@
-//! Files, threads and memory for [`var_kernel`].
+//! Visual autoregressive image generation: models from files, sampling, editing, scoring, training and
+//! evaluation over [`var_kernel`].
+//!
+//! ```no_run
+//! use var_host::{Model, SampleOptions};
+//!
+//! let mut model = Model::open("d16.safetensors")?;
+//! let options = SampleOptions { cfg: 4.0, seed: 1, ..Default::default() };
+//! for image in model.sample(&[207, 980], &options)? {
+//!     image.save_png(format!("{}.png", image.index))?;
+//! }
+//! # Ok::<(), var_host::Error>(())
+//! ```
 //!
 //! | module | holds |
 //! |---|---|
@@ -6,6 +18,7 @@
 //! | [`model`] | configuration read off a checkpoint, weights by name, the model file |
 //! | `card` | a model on a graphics card (feature `cuda`) |
 //! | [`engine`] | a model at work: sample, encode, decode, score |
+//! | [`pipeline`] | the front door: [`Model`], its device and options |
 //! | [`inception`] | the network that FID is defined on |
 //! | [`grad`] | gradients: a backend that records, and the way back |
 //! | [`optim`] | how weights move: schedules, AdamW, loss scaling |
@@ -38,11 +51,15 @@ pub mod npz;
 pub mod optim;
 pub mod parallel;
 pub mod pictures;
+pub mod pipeline;
 pub mod pool;
 pub mod run;
 pub mod scaling;
 pub mod tokens;
 pub mod train;
+
+pub use pictures::Picture;
+pub use pipeline::{Device, Error, Image, Model, SampleOptions, Step};
 
 #[cfg(test)]
 #[path = "../../tests/fixture.rs"]

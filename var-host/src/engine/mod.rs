@@ -36,6 +36,16 @@ pub struct Engine<'w> {
     card: Option<card::Loaded>,
 }
 
+/// An engine without its weights: threads, working memory, a GPU's copy of the weights.
+pub(crate) struct Runtime {
+    threads: Threads,
+    isa: Isa,
+    memory: Buffer,
+    planned: Vec<(sampling::Extent, usize)>,
+    #[cfg(feature = "cuda")]
+    card: Option<card::Loaded>,
+}
+
 impl<'w> Engine<'w> {
     /// Computes with `weights` on `threads` threads with the instruction set `isa`.
     ///
@@ -65,6 +75,31 @@ impl<'w> Engine<'w> {
     pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
         let card = card::Loaded::on(cuda, self.weights)?;
         Ok(Self { card: Some(card), planned: Vec::new(), ..self })
+    }
+
+    /// Ends the engine, keeping all that does not borrow the weights.
+    pub(crate) fn into_runtime(self) -> Runtime {
+        Runtime {
+            threads: self.threads,
+            isa: self.isa,
+            memory: self.memory,
+            planned: self.planned,
+            #[cfg(feature = "cuda")]
+            card: self.card,
+        }
+    }
+
+    /// Goes on with `runtime`, which must be of an engine of the same `weights`.
+    pub(crate) fn resume(weights: &'w Weights, runtime: Runtime) -> Self {
+        Self {
+            weights,
+            threads: runtime.threads,
+            isa: runtime.isa,
+            memory: runtime.memory,
+            planned: runtime.planned,
+            #[cfg(feature = "cuda")]
+            card: runtime.card,
+        }
     }
 
     /// The card it computes on, if it does.

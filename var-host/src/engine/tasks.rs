@@ -193,3 +193,26 @@ impl OnModel for Surprise<'_> {
         score::surprise(b, model, self.out, self.tokens, self.label, arena)
     }
 }
+
+/// Logits of an image's tokens, teacher forced.
+pub(super) struct Logits<'s> {
+    pub(super) out: &'s mut [f32],
+    pub(super) tokens: &'s [u32],
+    pub(super) label: u32,
+}
+
+impl OnModel for Logits<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        model: &Model<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let mut arena = arena.scope();
+        let logits = arena.take(self.out.len());
+        score::teacher_forced(b, model, logits, self.tokens, self.label, &mut arena)?;
+        b.download(self.out, logits)
+    }
+}

@@ -42,8 +42,8 @@ impl Engine<'_> {
     }
 
     /// Teacher-forcing input of several images from their tokens, L each: the quantizer's next input
-    /// of each scale but the first, `images × cells(scale) × latent`, one
-    /// scale after the other.
+    /// of each scale but the first, `images × cells(scale) × latent`, one scale
+    /// after the other.
     ///
     /// # Errors
     /// If the model has no VQVAE, the tokens are not its own or not whole images, or there is too
@@ -87,15 +87,32 @@ impl Engine<'_> {
     /// If the model lacks a half, the label has no class, the tokens are not the model's, or there
     /// is too little memory.
     pub fn surprise(&mut self, tokens: &[u32], label: u32) -> Result<Vec<f32>, EngineError> {
-        let classes = self.transformer()?.null_class();
-        if label > classes {
-            return Err(EngineError::Label { has: label, classes });
-        }
+        self.check_label(label)?;
         self.check_tokens(tokens, self.vqvae()?)?;
         let floats = self.work(Work::Surprise)?.floats;
         let mut out = vec![0.0; tokens.len()];
         self.on_model(floats, tasks::Surprise { out: &mut out, tokens, label })?;
         Ok(out)
+    }
+
+    /// The logits of each of an image's L tokens given the tokens of the scales before: `L × codes`.
+    ///
+    /// # Errors
+    /// As [`Engine::surprise`].
+    pub fn logits(&mut self, tokens: &[u32], label: u32) -> Result<Vec<f32>, EngineError> {
+        let config = *self.transformer()?;
+        self.check_label(label)?;
+        self.check_tokens(tokens, self.vqvae()?)?;
+        let mut out = vec![0.0; tokens.len() * config.codes];
+        // The logits lie beside the memory that the likelihood takes.
+        let floats = self.work(Work::Surprise)?.floats;
+        self.on_model(floats, tasks::Logits { out: &mut out, tokens, label })?;
+        Ok(out)
+    }
+
+    fn check_label(&self, label: u32) -> Result<(), EngineError> {
+        let classes = self.transformer()?.null_class();
+        if label > classes { Err(EngineError::Label { has: label, classes }) } else { Ok(()) }
     }
 
     fn check_tokens(&self, tokens: &[u32], config: &VqvaeConfig) -> Result<(), EngineError> {

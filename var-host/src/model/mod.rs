@@ -2,6 +2,7 @@
 //! ([`weights`], [`Part`]), and a file of our own ([`convert`]).
 
 pub mod assemble;
+mod built_in;
 pub mod convert;
 pub mod detect;
 mod error;
@@ -14,6 +15,7 @@ mod part;
 pub mod settings;
 pub mod weights;
 
+pub use built_in::built_in;
 pub use detect::Hints;
 pub use error::ModelError;
 pub use identity::Identity;

@@ -1,0 +1,41 @@
+//! Errors of the pipeline.
+
+use crate::engine::EngineError;
+use crate::model::ModelError;
+use crate::pictures::PictureError;
+
+/// A model that cannot be opened, a picture that cannot be read or written, or a request that cannot be
+/// served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A model file.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A request to the model.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A picture's file.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    /// A picture that cannot be resized to the model's side.
+    #[error("a picture of {width} × {height} cannot be cut to {side} × {side}")]
+    Shape {
+        /// The picture's width.
+        width: usize,
+        /// The picture's height.
+        height: usize,
+        /// The model's side.
+        side: usize,
+    },
+    /// A box without a cell, or all of them.
+    #[error("no cell of the {side} × {side} finest map is drawn anew: the box is too small")]
+    EmptyRegion {
+        /// Side of the finest map.
+        side: usize,
+    },
+    /// The GPU.
+    #[cfg(feature = "cuda")]
+    #[error(transparent)]
+    Gpu(#[from] crate::card::CardError),
+}

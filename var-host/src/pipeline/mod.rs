@@ -1,0 +1,16 @@
+//! A model with its device: sampling, encoding, decoding, editing and scoring in one call each.
+
+mod device;
+mod error;
+mod image;
+mod model;
+mod sample;
+
+pub use device::Device;
+pub use error::Error;
+pub use image::Image;
+pub use model::Model;
+pub use sample::{SampleOptions, Step};
+
+#[cfg(test)]
+mod tests;

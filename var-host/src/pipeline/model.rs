@@ -1,0 +1,211 @@
+//! A model and the device it computes on.
+
+use std::path::Path;
+
+use var_kernel::edit::{self, Painting, Region};
+use var_kernel::model::{VarConfig, VqvaeConfig};
+
+use crate::engine::{Engine, Given, Runtime};
+use crate::model::{self, Hints, Weights};
+use crate::pictures::{Picture, PictureFault, centre_crop, resize_shorter_side};
+
+use super::{Device, Error, Image, SampleOptions};
+
+/// A model in use: weights, threads, working memory.
+///
+/// ```no_run
+/// use var_host::{Model, Picture};
+///
+/// let mut model = Model::from_checkpoints("var_d16.pth", "vae_ch160v4096z32.pth")?;
+/// let photo = Picture::open("photo.jpg".as_ref())?;
+/// let tokens = model.encode(&photo)?;
+/// let nats = model.score(&photo, &[207, 208])?;
+/// # Ok::<(), var_host::Error>(())
+/// ```
+pub struct Model {
+    weights: Weights,
+    device: Device,
+    /// Kept between calls; none before the first one.
+    runtime: Option<Runtime>,
+}
+
+impl Model {
+    /// The model file at `path`, as `var convert` writes it, or a checkpoint of `var train`.
+    ///
+    /// # Errors
+    /// If it cannot be read or holds no model.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Ok(Self::new(Weights::open(path.as_ref(), &Hints::default())?))
+    }
+
+    /// Published checkpoints of a transformer and of a VQVAE, as they are.
+    ///
+    /// # Errors
+    /// If a file cannot be read, holds another half, or the halves do not belong together.
+    pub fn from_checkpoints(var: impl AsRef<Path>, vae: impl AsRef<Path>) -> Result<Self, Error> {
+        let (var, vae) = (Some(var.as_ref()), Some(vae.as_ref()));
+        Ok(Self::new(Weights::open_halves(var, vae, &Hints::default())?))
+    }
+
+    /// The built-in model: 32 × 32 pictures of clothes in ten classes.
+    ///
+    /// ```
+    /// use var_host::{Model, SampleOptions};
+    ///
+    /// let mut model = Model::built_in()?;
+    /// let image = model.sample(&[8], &SampleOptions::default())?.remove(0);
+    /// assert_eq!((image.picture.width(), image.tokens.len()), (32, 30));
+    /// # Ok::<(), var_host::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn built_in() -> Result<Self, Error> {
+        Ok(Self::new(model::built_in()?))
+    }
+
+    /// The model file `bytes`, embedded in the program.
+    ///
+    /// # Errors
+    /// If it holds no model.
+    pub fn from_static(bytes: &'static [u8]) -> Result<Self, Error> {
+        Ok(Self::new(Weights::built_in(bytes)?))
+    }
+
+    /// The model of these weights on the default device.
+    pub fn new(weights: Weights) -> Self {
+        Self { weights, device: Device::default(), runtime: None }
+    }
+
+    /// Computes on `device`.
+    pub fn on(self, device: Device) -> Self {
+        Self { device, runtime: None, ..self }
+    }
+
+    /// The weights.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// Names of the classes; empty where the file has none.
+    pub fn class_names(&self) -> &[String] {
+        &self.weights.class_names
+    }
+
+    /// Tokens of a picture: resized and center-cropped to the model's side, encoded, quantized.
+    ///
+    /// # Errors
+    /// If the model has no VQVAE, or there is too little memory.
+    pub fn encode(&mut self, picture: &Picture) -> Result<Vec<u32>, Error> {
+        let square = self.square(picture)?;
+        self.with_engine(|engine| Ok(engine.encode(&square)?))
+    }
+
+    /// The picture of L tokens.
+    ///
+    /// # Errors
+    /// If the model has no VQVAE, the tokens are not its own, or there is too little memory.
+    pub fn decode(&mut self, tokens: &[u32]) -> Result<Picture, Error> {
+        self.with_engine(|engine| Ok(engine.decode(tokens, None)?))
+    }
+
+    /// A picture encoded and decoded again.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn reconstruct(&mut self, picture: &Picture) -> Result<Picture, Error> {
+        let tokens = self.encode(picture)?;
+        self.decode(&tokens)
+    }
+
+    /// Log-likelihood of a picture under each class of `labels`, in nats.
+    ///
+    /// # Errors
+    /// If the model lacks a half, a label has no class, or there is too little memory.
+    pub fn score(&mut self, picture: &Picture, labels: &[u32]) -> Result<Vec<f64>, Error> {
+        let tokens = self.encode(picture)?;
+        self.with_engine(|engine| {
+            let mut nats = Vec::with_capacity(labels.len());
+            for label in labels {
+                let losses = engine.surprise(&tokens, *label)?;
+                nats.push(-losses.iter().map(|loss| f64::from(*loss)).sum::<f64>());
+            }
+            Ok(nats)
+        })
+    }
+
+    /// Teacher-forced logits of an image's L tokens: `L × codes`.
+    ///
+    /// # Errors
+    /// If the model lacks a half, the label has no class, the tokens are not the model's, or there is
+    /// too little memory.
+    pub fn logits(&mut self, tokens: &[u32], label: u32) -> Result<Vec<f32>, Error> {
+        self.with_engine(|engine| Ok(engine.logits(tokens, label)?))
+    }
+
+    /// Draws the inside or the outside of `region` of a picture anew; `label`: a class, or none for in-
+    /// and out-painting as the paper does it.
+    ///
+    /// # Errors
+    /// If no cell or every cell would be drawn, or as [`Model::sample`].
+    pub fn edit(
+        &mut self,
+        picture: &Picture,
+        region: Region,
+        painting: Painting,
+        label: Option<u32>,
+        options: &SampleOptions,
+    ) -> Result<Image, Error> {
+        let (null, ladder) = self.with_engine(|engine| {
+            let config = engine.transformer()?;
+            Ok((config.null_class(), config.ladder))
+        })?;
+        let mut finest = vec![0.0; ladder.cells(ladder.scales() - 1)];
+        edit::mark(&mut finest, &ladder, region, painting);
+        if !finest.contains(&0.0) {
+            return Err(Error::EmptyRegion { side: ladder.finest() });
+        }
+        let mut cells = vec![false; ladder.length()];
+        edit::spread(&mut cells, &finest, &ladder);
+        let given = Given { tokens: vec![self.encode(picture)?], cells };
+        let label = label.unwrap_or(null);
+        let images =
+            self.draw(&[label], options, Some(&given), |_| core::ops::ControlFlow::Continue(()))?;
+        Ok(images.into_iter().next().expect("one label, one image"))
+    }
+
+    /// Sizes of the transformer, if there is one.
+    pub fn transformer_config(&self) -> Option<&VarConfig> {
+        self.weights.transformer.as_ref().map(|(_, config)| config)
+    }
+
+    /// Sizes of the VQVAE, if there is one.
+    pub fn vqvae_config(&self) -> Option<&VqvaeConfig> {
+        self.weights.vqvae.as_ref().map(|(_, config)| config)
+    }
+
+    /// The picture at the model's side: resized as torchvision does, center-cropped.
+    fn square(&mut self, picture: &Picture) -> Result<Picture, Error> {
+        let side = self.with_engine(|engine| Ok(engine.vqvae()?.side()))?;
+        if (picture.width(), picture.height()) == (side, side) {
+            return Ok(picture.clone());
+        }
+        let (width, height) = (picture.width(), picture.height());
+        let shape = |_: PictureFault| Error::Shape { width, height, side };
+        Ok(centre_crop(&resize_shorter_side(picture, side).map_err(shape)?, side))
+    }
+
+    /// Runs `work` with an engine on the device.
+    pub(super) fn with_engine<R>(
+        &mut self,
+        work: impl FnOnce(&mut Engine<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let mut engine = match self.runtime.take() {
+            Some(runtime) => Engine::resume(&self.weights, runtime),
+            None => self.device.engine(&self.weights)?,
+        };
+        let result = work(&mut engine);
+        self.runtime = Some(engine.into_runtime());
+        result
+    }
+}

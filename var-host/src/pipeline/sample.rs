@@ -1,0 +1,130 @@
+//! Sampling: classes → images.
+
+use core::ops::ControlFlow;
+
+use crate::engine::{Given, Job, Sample, Sampling, ScaleDone};
+use crate::pictures::Picture;
+
+use super::{Error, Image, Model};
+
+/// Settings of sampling; the default are those of the paper's evaluation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampleOptions {
+    /// Classifier-free guidance at the last scale; 0 = none.
+    pub cfg: f32,
+    /// Keep the so many most likely tokens; 0 = all.
+    pub top_k: usize,
+    /// Keep the most likely tokens that reach this probability; 0 = all.
+    pub top_p: f32,
+    /// Mix codes by Gumbel softmax instead of taking the drawn one: smoother pictures.
+    pub more_smooth: bool,
+    /// Seed of the random numbers.
+    pub seed: u64,
+    /// Index of the first image; the next ones count on. An image depends on seed and index alone.
+    pub first_index: u32,
+    /// Images computed together: more memory, less time each, the same bytes.
+    pub batch: usize,
+}
+
+impl Default for SampleOptions {
+    fn default() -> Self {
+        Self {
+            cfg: 1.5,
+            top_k: 900,
+            top_p: 0.96,
+            more_smooth: false,
+            seed: 0,
+            first_index: 0,
+            batch: 4,
+        }
+    }
+}
+
+/// State after a scale, as the callback of [`Model::sample_with`] receives it.
+pub struct Step<'a, 'b> {
+    /// The scale just drawn, from 0.
+    pub scale: usize,
+    /// Number of scales.
+    pub scales: usize,
+    inner: &'a mut ScaleDone<'b>,
+}
+
+impl Step<'_, '_> {
+    /// Indices of the images drawn together.
+    pub fn indices(&self) -> impl Iterator<Item = u32> {
+        self.inner.jobs.iter().map(|job| job.index)
+    }
+
+    /// The picture of image `number` of [`Step::indices`] as it would look if the run ended here.
+    ///
+    /// # Panics
+    /// If there are fewer images.
+    pub fn picture(&mut self, number: usize) -> Picture {
+        assert!(number < self.inner.jobs.len(), "image {number} of {}", self.inner.jobs.len());
+        (self.inner.picture)(number)
+    }
+}
+
+impl Model {
+    /// Draws one image of each class in `labels`; the null class draws without one.
+    ///
+    /// # Errors
+    /// If the model lacks a half, a label has no class, or there is too little memory.
+    pub fn sample(&mut self, labels: &[u32], options: &SampleOptions) -> Result<Vec<Image>, Error> {
+        self.sample_with(labels, options, |_| ControlFlow::Continue(()))
+    }
+
+    /// The same, calling `each` after every scale of every batch; breaking ends the run with the images
+    /// of the batches before.
+    ///
+    /// # Errors
+    /// As [`Model::sample`].
+    ///
+    /// # Panics
+    /// If [`SampleOptions::batch`] is 0.
+    pub fn sample_with(
+        &mut self,
+        labels: &[u32],
+        options: &SampleOptions,
+        each: impl FnMut(&mut Step<'_, '_>) -> ControlFlow<()>,
+    ) -> Result<Vec<Image>, Error> {
+        self.draw(labels, options, None, each)
+    }
+
+    /// Draws images, some of their tokens given.
+    pub(super) fn draw(
+        &mut self,
+        labels: &[u32],
+        options: &SampleOptions,
+        given: Option<&Given>,
+        mut each: impl FnMut(&mut Step<'_, '_>) -> ControlFlow<()>,
+    ) -> Result<Vec<Image>, Error> {
+        assert!(options.batch > 0, "a batch has at least one image");
+        let SampleOptions { cfg, top_k, top_p, more_smooth, seed, first_index, batch } = *options;
+        let sampling = Sampling { seed, cfg, top_k, top_p, more_smooth };
+        let jobs: Vec<Job> = (first_index..)
+            .zip(labels)
+            .map(|(index, label)| Job { index, label: *label })
+            .collect();
+        self.with_engine(|engine| {
+            let mut images = Vec::new();
+            for jobs in jobs.chunks(batch) {
+                let mut on_scale = |mut done: ScaleDone<'_>| {
+                    let (scale, scales) = (done.scale, done.scales);
+                    each(&mut Step { scale, scales, inner: &mut done })
+                };
+                let Some(samples) = engine.sample(jobs, sampling, given, &mut on_scale)? else {
+                    break;
+                };
+                images.extend(samples.into_iter().map(|Sample { job, tokens, picture }| Image {
+                    picture,
+                    tokens,
+                    label: job.label,
+                    index: job.index,
+                    options: *options,
+                }));
+            }
+            Ok(images)
+        })
+    }
+}

@@ -1,0 +1,103 @@
+use core::ops::ControlFlow;
+
+use tempfile::TempDir;
+use var_kernel::cpu::Isa;
+use var_kernel::edit::{Painting, Region};
+
+use super::*;
+use crate::engine::EngineError;
+use crate::pictures::{Picture, read_parameters};
+
+fn model() -> Model {
+    Model::built_in().unwrap()
+}
+
+#[test]
+fn sample_gives_the_same_images_for_any_batch_threads_and_start() {
+    let options = SampleOptions { seed: 5, ..Default::default() };
+    let all = model().sample(&[1, 2, 10], &options).unwrap();
+    assert_eq!(all.iter().map(|image| image.index).collect::<Vec<_>>(), [0, 1, 2]);
+    let mut other = model().on(Device::cpu().threads(1).isa(Isa::portable()));
+    let options = SampleOptions { batch: 1, first_index: 1, ..options };
+    let tail = other.sample(&[2, 10], &options).unwrap();
+    for (all, tail) in all[1..].iter().zip(&tail) {
+        assert_eq!((&all.tokens, &all.picture), (&tail.tokens, &tail.picture));
+    }
+}
+
+#[test]
+fn sample_with_shows_every_scale_and_stops() {
+    let mut seen = Vec::new();
+    let options = SampleOptions { batch: 1, ..Default::default() };
+    let images = model().sample_with(&[3, 4], &options, |step| {
+        let index = step.indices().next();
+        seen.push((index, step.scale, step.picture(0)));
+        if index == Some(1) && step.scale == 1 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    let images = images.unwrap();
+    assert_eq!(images.len(), 1, "the second image was stopped");
+    let steps: Vec<_> = seen.iter().map(|(index, scale, _)| (index.unwrap(), *scale)).collect();
+    assert_eq!(steps, [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]);
+    assert_eq!(seen[3].2, images[0].picture);
+}
+
+#[test]
+fn decode_of_a_samples_tokens_is_its_picture() {
+    let mut model = model();
+    let image = model.sample(&[8], &SampleOptions::default()).unwrap().remove(0);
+    assert_eq!(model.decode(&image.tokens).unwrap(), image.picture);
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.png");
+    image.save_png(&path).unwrap();
+    assert_eq!(Picture::open(&path).unwrap(), image.picture);
+    assert_eq!(read_parameters(&path).unwrap()["class"], "8");
+}
+
+#[test]
+fn score_is_the_logits_log_softmax_at_the_tokens() {
+    let mut model = model();
+    let image = model.sample(&[8], &SampleOptions::default()).unwrap().remove(0);
+    let tokens = model.encode(&image.picture).unwrap();
+    let logits = model.logits(&tokens, 8).unwrap();
+    let codes = logits.len() / tokens.len();
+    let nats: f64 = logits
+        .chunks(codes)
+        .zip(&tokens)
+        .map(|(row, token)| {
+            let sum: f64 = row.iter().map(|logit| f64::from(*logit).exp()).sum();
+            f64::from(row[*token as usize]) - sum.ln()
+        })
+        .sum();
+    let score = model.score(&image.picture, &[8]).unwrap()[0];
+    assert!((score - nats).abs() < 1e-4 * nats.abs(), "{score} {nats}");
+}
+
+#[test]
+fn edit_keeps_the_tokens_outside_of_the_box() {
+    let mut model = model();
+    let image = model.sample(&[8], &SampleOptions::default()).unwrap().remove(0);
+    let before = model.encode(&image.picture).unwrap();
+    let region = Region { top: 0.0, left: 0.0, bottom: 0.5, right: 1.0 };
+    let options = SampleOptions { seed: 9, ..Default::default() };
+    let edited = model.edit(&image.picture, region, Painting::In, Some(1), &options).unwrap();
+    // The finest map is 4 × 4: its lower half is kept.
+    assert_eq!(edited.tokens[22..], before[22..]);
+    assert_ne!(edited.tokens[14..22], before[14..22]);
+    let nothing = Region { bottom: 0.0, ..region };
+    let error = model.edit(&image.picture, nothing, Painting::In, None, &options).unwrap_err();
+    assert!(matches!(error, Error::EmptyRegion { side: 4 }), "{error}");
+}
+
+#[test]
+fn requests_that_cannot_be_served_leave_the_model_usable() {
+    let mut model = model();
+    let error = model.sample(&[11], &SampleOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Engine(EngineError::Label { has: 11, classes: 10 })), "{error}");
+    assert!(model.decode(&[0; 29]).is_err());
+    assert!(model.decode(&[512; 30]).is_err());
+    model.decode(&[0; 30]).unwrap();
+}
