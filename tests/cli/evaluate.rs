@@ -166,7 +166,10 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
     #[cfg(unix)]
     evaluate_on_a_full_disk(&place);
     fs::write(place.path("made/broken.png"), b"no picture").unwrap();
-    refused(&["made", "--reference", "real"], "broken.png: is not a PNG, JPEG or WebP picture");
+    refused(
+        &["made", "--reference", "real"],
+        "broken.png: is not a PNG, JPEG, WebP, BMP, GIF, TIFF or Netpbm",
+    );
 }
 
 /// A limit on the size of files stands for a full disk: of the features', of the archive.

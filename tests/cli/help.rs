@@ -84,9 +84,9 @@ const OPTIONS: [(&str, &[&str]); 18] = [
     ),
     ("train-vae", &["--data", "--out", "--codes", "--lpips", "--disc-weight", "--codebook"]),
     ("validate", &["--data", "--tokens", "--json"]),
-    ("encode", &["<IMAGE>...", "-o"]),
+    ("encode", &["<IMAGE>...", "-o", "--no-exif"]),
     ("decode", &["<TOKENS>", "-o"]),
-    ("reconstruct", &["<IMAGE>...", "-o", "--per-scale", "--json"]),
+    ("reconstruct", &["<IMAGE>...", "-o", "--per-scale", "--no-exif", "--json"]),
     (
         "edit",
         &[
@@ -94,6 +94,7 @@ const OPTIONS: [(&str, &[&str]); 18] = [
             "--box",
             "--mask",
             "--outpaint",
+            "--no-exif",
             "--class",
             "--seed",
             "--cfg",
@@ -105,7 +106,7 @@ const OPTIONS: [(&str, &[&str]); 18] = [
     ("statistics", &["-o", "--inception", "--images", "--side"]),
     ("evaluate", &["--reference", "--inception", "--any-size", "--side", "--json"]),
     ("scaling", &["<RUN>...", "-o", "--json"]),
-    ("score", &["<IMAGE>...", "--classes", "--json"]),
+    ("score", &["<IMAGE>...", "--classes", "--no-exif", "--json"]),
     (
         "tokenize",
         &[

@@ -72,6 +72,97 @@ fn pictures_of_other_sizes_and_kinds_are_taken() {
     assert_eq!(tokens.tokens()[..30], tokens.tokens()[30..]);
 }
 
+/// A PNG file with EXIF's orientation in the chunk eXIf.
+fn with_orientation(png: &[u8], orientation: u8) -> Vec<u8> {
+    let block =
+        [b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(), &[orientation, 0, 0]];
+    let block = [&block.concat()[..], &[0; 4]].concat();
+    let mut exif = (block.len() as u32).to_be_bytes().to_vec();
+    exif.extend(b"eXIf");
+    exif.extend(&block);
+    exif.extend(crc32(&exif[4..]).to_be_bytes());
+    // Behind the signature and the header.
+    [&png[..33], &exif, &png[33..]].concat()
+}
+
+/// PNG's checksum, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
+    })
+}
+
+// "small" of the cases: EXIF's orientation turns single photographs, not data sets.
+#[test]
+fn exif_turns_single_pictures_unless_told_not_to() {
+    let place = Place::new();
+    let stored = Picture::open(fixture("pipeline_3.png").as_ref()).unwrap();
+    let stored = var_host::pictures::crop(&stored, 3, 5, 32, 32);
+    // Orientation 2 is a mirror image.
+    let upright = var_host::pictures::mirrored(&stored);
+    for (name, picture) in [("stored.png", &stored), ("upright.png", &upright)] {
+        write_png(&place.path(name), picture, &Default::default(), false).unwrap();
+    }
+    let turned = with_orientation(&place.bytes("stored.png"), 2);
+    for folder in ["with/a", "without/a"] {
+        fs::create_dir_all(place.path(folder)).unwrap();
+    }
+    fs::write(place.path("with/a/turned.png"), &turned).unwrap();
+    fs::copy(place.path("stored.png"), place.path("without/a/turned.png")).unwrap();
+    fs::write(place.path("turned.png"), &turned).unwrap();
+
+    let pictures = ["encode", "stored.png", "upright.png", "turned.png", "-q", "-o"];
+    place.var(&[&pictures[..], &["applied"]].concat());
+    place.var(&[&pictures[..], &["ignored", "--no-exif"]].concat());
+    let rows = |name: &str| -> Vec<Vec<i32>> {
+        place.tokens(name).tokens().chunks(30).map(<[i32]>::to_vec).collect()
+    };
+    let [of_stored, of_upright, of_turned] = &rows("applied")[..] else { panic!() };
+    assert_ne!(of_stored, of_upright);
+    assert_eq!(of_turned, of_upright);
+    assert_eq!(rows("ignored"), [of_stored, of_upright, of_stored].map(Clone::clone));
+
+    // One number of each command that reads single pictures tells which way it took them.
+    let told = |command: &[&str], image: &str, more: &[&str]| {
+        place.var(&[command, &[image], more].concat()).replace(image, "")
+    };
+    for command in [&["score", "--classes", "3", "--json"][..], &["reconstruct", "--json"]] {
+        let turned = told(command, "turned.png", &[]);
+        assert_eq!(turned, told(command, "upright.png", &[]), "{command:?}");
+        assert_eq!(
+            told(command, "turned.png", &["--no-exif"]),
+            told(command, "stored.png", &[]),
+            "{command:?}"
+        );
+        assert_ne!(turned, told(command, "stored.png", &[]), "{command:?}");
+    }
+    let edited = |image: &str, more: &[&str]| {
+        let edit = ["edit", image, "--box", "0,0,1,0.5", "--seed", "1", "-q", "--force"];
+        place.var(&[&edit, more].concat());
+        place.picture("edited.png")
+    };
+    assert_eq!(edited("turned.png", &[]), edited("upright.png", &[]));
+    assert_eq!(edited("turned.png", &["--no-exif"]), edited("stored.png", &[]));
+    // The mask is turned as the picture is.
+    let half = [[255; 3 * 16], [0; 3 * 16]].concat().repeat(32);
+    let mask = Picture::new(32, 32, half);
+    write_png(&place.path("left.png"), &mask, &Default::default(), false).unwrap();
+    fs::write(place.path("right.png"), with_orientation(&place.bytes("left.png"), 2)).unwrap();
+    let masked = |mask: &str| {
+        let edit = ["edit", "stored.png", "--mask", mask, "--seed", "1", "-q", "--force"];
+        place.var(&edit);
+        place.picture("edited.png")
+    };
+    assert_eq!(masked("left.png"), edited("stored.png", &[]));
+    assert_ne!(masked("right.png"), masked("left.png"));
+
+    for (folder, tokens) in [("with", "with.tokens"), ("without", "without.tokens")] {
+        place.var(&["tokenize", folder, "-o", tokens, "--mid-reso", "1", "-q"]);
+    }
+    assert_eq!(rows("with.tokens"), rows("without.tokens"));
+    assert_eq!(rows("with.tokens")[0], *of_stored);
+}
+
 #[test]
 fn an_edit_keeps_what_it_does_not_make() {
     let place = Place::new();

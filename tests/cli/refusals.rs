@@ -120,7 +120,7 @@ fn pictures_that_cannot_be_read() {
     fs::write(place.path("text.png"), "no picture").unwrap();
     for (image, message) in [
         ("cut.png", "cut.png: damaged PNG"),
-        ("text.png", "text.png: is not a PNG, JPEG or WebP picture"),
+        ("text.png", "text.png: is not a PNG, JPEG, WebP, BMP, GIF, TIFF or Netpbm"),
         ("none.png", "none.png: "),
     ] {
         place.refused(&["encode", image, "-o", "t"], 1, message);

@@ -52,6 +52,47 @@ fn centre_crops_are_what_encode_makes_of_them() {
     assert_eq!(place.parameters("decoded/000004.png")["class"], "2");
 }
 
+/// A 24-bit bitmap.
+fn bmp(picture: &Picture) -> Vec<u8> {
+    let (width, height) = (picture.width(), picture.height());
+    let header = |numbers: [u32; 10]| numbers.map(u32::to_le_bytes).concat();
+    let info = header([40, width as u32, height as u32, 1 | 24 << 16, 0, 0, 0, 0, 0, 0]);
+    let mut file = [&b"BM\0\0\0\0\0\0\0\0\x36\0\0\0"[..], &info].concat();
+    for row in picture.rgb().rchunks(3 * width) {
+        file.extend(row.chunks(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
+        file.extend(&[0; 3][..width % 4]);
+    }
+    file
+}
+
+// D03: bitmaps and Netpbm are read, each known by its content; nothing is left out.
+#[test]
+fn pictures_of_other_formats_are_read() {
+    let place = Folder::new();
+    data(&place, "data");
+    place.var(&["tokenize", "data", "-o", "as_png", "--mid-reso", "1", "-q"]);
+    for file in FILES {
+        let path = place.path("data").join(file);
+        let picture = Picture::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let (width, height) = (picture.width(), picture.height());
+        let (ending, bytes) = match file {
+            "ant/2.png" => {
+                let header = format!("P6 {width} {height} 255\n");
+                ("PPM", [header.as_bytes(), picture.rgb()].concat())
+            }
+            // A bitmap that claims to be a TIFF.
+            "ant/4.png" => ("tif", bmp(&picture)),
+            _ => ("bmp", bmp(&picture)),
+        };
+        fs::write(path.with_extension(ending), bytes).unwrap();
+    }
+    let said = place.var(&["tokenize", "data", "-o", "as_others", "--mid-reso", "1"]);
+    assert_eq!(said, "as_others: 5 pictures of 3 classes, 1 × 30 tokens each\n");
+    let (png, others) = (place.tokens("as_png"), place.tokens("as_others"));
+    assert_eq!((others.tokens(), others.labels()), (png.tokens(), png.labels()));
+}
+
 #[test]
 fn variants_follow_each_other() {
     let place = Folder::new();
@@ -188,7 +229,7 @@ fn what_is_no_data_set_is_refused() {
     fs::write(place.path("data/ant/notes.txt"), "").unwrap();
     for (options, code, message) in [
         (&["none"][..], 1, "cannot read the folder none"),
-        (&["data"], 1, "data: no pictures (png, jpg, jpeg, webp) in its 1 classes"),
+        (&["data"], 1, "data: no pictures (png, jpg, jpeg, webp, bmp, "),
         (&["data/ant"], 1, "data/ant: wants a folder for each class, has none"),
         (&["data", "--split", "val"], 1, "cannot read the folder data/train"),
         (&["data", "--split", "test"], 2, "possible values: train, val"),

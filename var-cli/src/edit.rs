@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::{ArgGroup, Args};
 use var_host::engine::Job;
-use var_host::pictures::{self, Picture};
+use var_host::pictures::Picture;
 use var_kernel::edit::{self, Painting, Region};
 use var_kernel::model::{Ladder, VqvaeConfig};
 
 use crate::args::values::{self, LARGEST_BATCH};
-use crate::args::{ModelOptions, SamplingOptions, Session, Usage};
+use crate::args::{ModelOptions, PhotographOptions, SamplingOptions, Session, Usage};
 use crate::classes::Classes;
 use crate::output;
 use crate::sample::{Drawing, Grid, Kept, batch_size};
@@ -22,14 +22,15 @@ use crate::sample::{Drawing, Grid, Kept, batch_size};
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("part").required(true).args(["region", "mask"]))]
 pub(crate) struct Options {
-    /// The picture (PNG, JPEG, WebP): the shorter side is resized to the model's, the middle cut out
+    /// The picture (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm): turned as EXIF says, the shorter side
+    /// resized to the model's, the middle cut out
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
     /// The part to make anew, as fractions 0 to 1 of the picture's height and width
     #[arg(long = "box", id = "region", value_name = "Y0,X0,Y1,X1", value_parser = values::region)]
     region: Option<Region>,
-    /// A picture that is white where to make anew, black where to keep; resized and cut out as the
-    /// picture is
+    /// A picture that is white where to make anew, black where to keep; turned, resized and cut out
+    /// as the picture is
     #[arg(long, value_name = "FILE")]
     mask: Option<PathBuf>,
     /// Make the rest anew and keep that part
@@ -47,6 +48,8 @@ pub(crate) struct Options {
     /// Also save the token maps in this file
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
+    #[command(flatten)]
+    photograph: PhotographOptions,
     #[command(flatten)]
     sampling: SamplingOptions,
     #[command(flatten)]
@@ -90,7 +93,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         output::check_file(path, session)?;
     }
 
-    let picture = pictures::load_square(&options.image, config.side())?;
+    let picture = options.photograph.load(&options.image, config.side())?;
     let drawing = Drawing {
         sampling: options.sampling.sampling(),
         batch: batch_size(&engine, None, &jobs, options.sampling.cfg)?,
@@ -120,7 +123,7 @@ fn kept_cells(options: &Options, config: &VqvaeConfig) -> Result<Vec<bool>> {
             let painting = if options.outpaint { Painting::Out } else { Painting::In };
             edit::mark(&mut finest, ladder, region, painting);
         }
-        (None, Some(path)) => read_mask(path, config, options.outpaint, &mut finest)?,
+        (None, Some(path)) => read_mask(path, config, options, &mut finest)?,
         (None, None) => unreachable!("clap requires one of the two"),
     }
     check_some_anew(&finest, ladder, options)?;
@@ -129,12 +132,17 @@ fn kept_cells(options: &Options, config: &VqvaeConfig) -> Result<Vec<bool>> {
     Ok(cells)
 }
 
-/// Marks the cells that are at most half white as kept; with `outpaint`, the others.
-fn read_mask(path: &Path, config: &VqvaeConfig, outpaint: bool, finest: &mut [f32]) -> Result<()> {
-    let mask = pictures::load_square(path, config.side())?;
+/// Marks the cells that are at most half white as kept; with `--outpaint`, the others.
+fn read_mask(
+    path: &Path,
+    config: &VqvaeConfig,
+    options: &Options,
+    finest: &mut [f32],
+) -> Result<()> {
+    let mask = options.photograph.load(path, config.side())?;
     for (cell, mark) in finest.iter_mut().enumerate() {
         let is_white = whiteness(&mask, cell, config) > 0.5;
-        *mark = if is_white == outpaint { 1.0 } else { 0.0 };
+        *mark = if is_white == options.outpaint { 1.0 } else { 0.0 };
     }
     Ok(())
 }

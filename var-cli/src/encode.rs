@@ -4,21 +4,23 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use var_host::pictures;
 
-use crate::args::{ModelOptions, Session};
+use crate::args::{ModelOptions, PhotographOptions, Session};
 use crate::output;
 use crate::plural::count;
 
 /// Turn pictures into tokens
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Pictures (PNG, JPEG, WebP): the shorter side is resized to the model's, the middle cut out
+    /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm): turned as EXIF says, the shorter side
+    /// resized to the model's, the middle cut out
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// The tokens file to write: safetensors with `tokens` i32 [N, L]
     #[arg(long, short, value_name = "TOKENS")]
     output: PathBuf,
+    #[command(flatten)]
+    photograph: PhotographOptions,
     #[command(flatten)]
     model: ModelOptions,
 }
@@ -31,7 +33,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let mut progress = session.progress(options.images.len(), "image");
     let mut maps = Vec::new();
     for path in &options.images {
-        maps.push(engine.encode(&pictures::load_square(path, config.side())?)?);
+        maps.push(engine.encode(&options.photograph.load(path, config.side())?)?);
         progress.advance(1);
     }
     drop(progress);

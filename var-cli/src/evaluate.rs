@@ -19,8 +19,9 @@ use crate::progress::Progress;
 /// where that one rounds: FID to about 1e-5 of its value, precision and recall to about 0.003.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A folder of pictures (PNG, JPEG, WebP), or an .npz archive with arr_0; statistics that are stored
-    /// in it are used in place of its pictures'
+    /// A folder of pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm), or an .npz archive with
+    /// arr_0; statistics that are stored in it are used in place of its pictures'; EXIF's orientation
+    /// is not applied
     #[arg(value_name = "DIR|NPZ")]
     samples: PathBuf,
     /// What to compare with: a folder or an archive of pictures, or stored statistics, as `var statistics`

@@ -18,7 +18,8 @@ use crate::{memory, output};
 /// class-conditional models take.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A folder of pictures (PNG, JPEG, WebP) of one size, in folders of their own or not
+    /// A folder of pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm) of one size, in folders of
+    /// their own or not; EXIF's orientation is not applied
     #[arg(value_name = "DIR")]
     pictures: PathBuf,
     /// The archive to write

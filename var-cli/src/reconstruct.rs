@@ -8,9 +8,9 @@ use clap::Args;
 use serde::Serialize;
 use var_host::engine::Engine;
 use var_host::lpips::{Lpips, SHORTEST_SIDE};
-use var_host::pictures::{self, Parameters, Picture};
+use var_host::pictures::{Parameters, Picture};
 
-use crate::args::{ModelOptions, Session, Usage, result};
+use crate::args::{ModelOptions, PhotographOptions, Session, Usage, result};
 use crate::output;
 
 /// Encode and decode pictures, and tell the PSNR, and LPIPS where its weights are given
@@ -19,7 +19,8 @@ use crate::output;
 /// model takes it: resized and cut out.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Pictures (PNG, JPEG, WebP): the shorter side is resized to the model's, the middle cut out
+    /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm): turned as EXIF says, the shorter side
+    /// resized to the model's, the middle cut out
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// A folder for the reconstructions, called as the pictures are; for one, a .png file will do
@@ -34,6 +35,8 @@ pub(crate) struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    photograph: PhotographOptions,
     #[command(flatten)]
     model: ModelOptions,
 }
@@ -82,7 +85,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let mut progress = session.progress(options.images.len(), "image");
     let mut images = Vec::new();
     for (image, stem) in options.images.iter().zip(&stems) {
-        let original = pictures::load_square(image, side)?;
+        let original = options.photograph.load(image, side)?;
         let pictures = reconstruct(&mut engine, &original, options.per_scale)?;
         let psnr: Vec<_> = pictures.iter().map(|picture| psnr(&original, picture)).collect();
         let lpips =

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use var_host::pictures;
 
-use crate::args::{ModelOptions, Session, Usage, result};
+use crate::args::{ModelOptions, PhotographOptions, Session, Usage, result};
 use crate::classes::Classes;
 
 /// Tell how likely pictures are under the model's classes
@@ -17,7 +16,8 @@ use crate::classes::Classes;
 /// token is its negative, divided by the number of tokens and ln 2.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Pictures (PNG, JPEG, WebP): the shorter side is resized to the model's, the middle cut out
+    /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm): turned as EXIF says, the shorter side
+    /// resized to the model's, the middle cut out
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// Classes: numbers, ranges 0-9, names or parts of them, `all`, -1 for none; separated by
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    photograph: PhotographOptions,
     #[command(flatten)]
     model: ModelOptions,
 }
@@ -71,7 +73,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let mut progress = session.progress(options.images.len() * labels.len(), "class");
     let mut reports = Vec::new();
     for image in &options.images {
-        let tokens = engine.encode(&pictures::load_square(image, side)?)?;
+        let tokens = engine.encode(&options.photograph.load(image, side)?)?;
         let mut scores = Vec::new();
         for label in &labels {
             let surprise = engine.surprise(&tokens, *label)?;

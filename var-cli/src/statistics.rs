@@ -19,8 +19,8 @@ use crate::output;
 /// the pictures, for precision and recall.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A folder of pictures (PNG, JPEG, WebP), in folders of their own or not, or an .npz archive
-    /// with arr_0
+    /// A folder of pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm), in folders of their own or
+    /// not, or an .npz archive with arr_0; EXIF's orientation is not applied
     #[arg(value_name = "DIR|NPZ")]
     pictures: PathBuf,
     /// The archive to write

@@ -23,8 +23,8 @@ const DEFAULT_BATCH: usize = 8;
 /// otherwise: where two codes are nearly as close it may choose the other one.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A folder that holds a folder of pictures (PNG, JPEG, WebP), at any depth, for each class, or
-    /// train/ and val/ of that kind
+    /// A folder that holds a folder of pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm), at any
+    /// depth, for each class, or train/ and val/ of that kind; EXIF's orientation is not applied
     #[arg(value_name = "DATA")]
     data: PathBuf,
     /// The tokens file to write: as `var encode` does, with labels; of each picture all variants,

@@ -31,7 +31,7 @@ use crate::{data_set, imagenet};
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// A folder that holds a folder of pictures for each class, called as the model's classes are, or
-    /// val/ of that kind
+    /// val/ of that kind; EXIF's orientation is not applied
     #[arg(long, value_name = "DIR", required_unless_present = "tokens", conflicts_with = "tokens")]
     data: Option<PathBuf>,
     /// Their tokens, made by `var tokenize` with the model's VQVAE

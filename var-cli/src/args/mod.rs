@@ -17,7 +17,7 @@ use core::fmt;
 
 pub(crate) use given::Given;
 pub(crate) use model::{BUILT_IN_VQVAE, Model, ModelOptions};
-pub(crate) use pictures::InceptionOptions;
+pub(crate) use pictures::{InceptionOptions, PhotographOptions};
 pub(crate) use sampling::SamplingOptions;
 pub(crate) use session::{CommonOptions, Session, result};
 

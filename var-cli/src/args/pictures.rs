@@ -5,8 +5,26 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use var_host::inception::Inception;
+use var_host::pictures::{Exif, Picture, load_square};
 
 use super::{Session, Usage, values};
+
+/// How one photograph is read, not a data set.
+#[derive(Debug, Args)]
+pub(crate) struct PhotographOptions {
+    /// Leave pictures as they are stored; without, they are turned upright as EXIF's orientation
+    /// says
+    #[arg(long)]
+    no_exif: bool,
+}
+
+impl PhotographOptions {
+    /// Reads a picture as the model takes it, `side × side`.
+    pub(crate) fn load(&self, path: &Path, side: usize) -> Result<Picture> {
+        let exif = if self.no_exif { Exif::Ignored } else { Exif::Applied };
+        Ok(load_square(path, side, exif)?)
+    }
+}
 
 /// What to get where there are no weights.
 const WHAT_TO_GET: &str = "the weights of Inception-v3 of December 2015 that FID is defined on: \

@@ -42,7 +42,7 @@ pub(crate) struct Options {
 #[command(next_help_heading = "Data")]
 pub(super) struct DataOptions {
     /// A folder with train/CLASS/* and val/CLASS/* to validate on; a class's pictures may lie at any
-    /// depth
+    /// depth; EXIF's orientation is not applied
     #[arg(
         long,
         value_name = "DIR",

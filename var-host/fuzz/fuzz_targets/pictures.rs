@@ -2,10 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use var_host::pictures::Picture;
+use var_host::pictures::{Exif, Picture};
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(picture) = Picture::from_bytes(bytes) {
-        assert_eq!(picture.rgb().len(), 3 * picture.width() * picture.height());
-    }
+    let Ok(stored) = Picture::from_bytes(bytes, Exif::Ignored) else { return };
+    assert_eq!(stored.rgb().len(), 3 * stored.width() * stored.height());
+    let turned = Picture::from_bytes(bytes, Exif::Applied).expect("what was read is read again");
+    assert_eq!(turned.rgb().len(), stored.rgb().len());
 });

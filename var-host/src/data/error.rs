@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::pictures::ENDINGS;
 use crate::tokens::TokenFileError;
 
 /// Why a data set cannot be used.
@@ -24,7 +25,7 @@ pub enum DataError {
         path: PathBuf,
     },
     /// None of the classes has a picture.
-    #[error("{}: no pictures (png, jpg, jpeg, webp) in its {classes} classes", path.display())]
+    #[error("{}: no pictures ({}) in its {classes} classes", path.display(), ENDINGS.join(", "))]
     NoPictures {
         /// The folder of the classes.
         path: PathBuf,

@@ -4,15 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::walk::{self, LeftOut, Walk};
 use super::{ClassNames, DataError};
-
-/// The endings of pictures' names.
-const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+use crate::pictures::ENDINGS;
 
 /// The pictures of a data set, `CLASS/…/FILE`, numbered class by class.
 ///
 /// As in torchvision's `DatasetFolder`, classes are the folders, in the order of their names' bytes;
-/// a class's pictures are all files below its folder called `.png`, `.jpg`, `.jpeg` or `.webp`, in
-/// large or small letters, in the order of their folders' paths and then of their names. Otherwise
+/// a class's pictures are all files below its folder with one of the [`ENDINGS`],
+/// in large or small letters, in the order of their folders' paths and then of their names. Otherwise
 /// than there, folders without a picture are no classes, and names that begin with a dot and folders
 /// of operating systems are passed over: see [`LeftOut`]. A picture takes its path's length and 8
 /// bytes of memory.
@@ -249,6 +247,8 @@ mod tests {
             "dog/b.JPEG",
             "dog/a.webp",
             "dog/.hidden.png",
+            "dog/c.bmp",
+            "dog/d.TIFF",
             "dog/notes.txt",
             "dog/png",
             "cat/z.png",
@@ -258,7 +258,14 @@ mod tests {
         fs::create_dir(folder.path().join("cat/folder.png")).unwrap();
         let pictures = Folder::open(folder.path()).unwrap();
         assert_eq!(pictures.classes(), ["cat", "dog"]);
-        let files = [(0, "cat/z.png"), (1, "dog/a.webp"), (1, "dog/b.JPEG")];
+        // D03: other formats than PNG, JPEG and WebP are pictures too.
+        let files = [
+            (0, "cat/z.png"),
+            (1, "dog/a.webp"),
+            (1, "dog/b.JPEG"),
+            (1, "dog/c.bmp"),
+            (1, "dog/d.TIFF"),
+        ];
         assert_eq!(listed(&pictures), expected(&files));
         let text = "folders without pictures, no classes: .git; 1 picture in no class's folder; \
                     2 files of other kinds (1 without an ending, 1 .txt); 1 hidden";
@@ -392,7 +399,8 @@ mod tests {
         let fault = |path: &Path| fault(Folder::open(path), &folder);
         assert_eq!(fault(&folder.path().join("none")), "cannot read the folder DATA/none");
         assert_eq!(fault(&folder.path().join("file.png")), "cannot read the folder DATA/file.png");
-        let message = "DATA: no pictures (png, jpg, jpeg, webp) in its 1 classes";
+        let message = "DATA: no pictures (png, jpg, jpeg, webp, bmp, gif, tif, tiff, ppm, pgm, pbm, pnm) \
+                       in its 1 classes";
         assert_eq!(fault(folder.path()), message);
         assert_eq!(
             fault(&empty.join("b")),

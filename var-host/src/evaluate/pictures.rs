@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use super::EvaluateError;
 use crate::data::{Ahead, picture_files};
 use crate::npz::{Element, Npz};
-use crate::pictures::{Picture, load_square};
+use crate::pictures::{Exif, Picture, load_square};
 
 /// Pictures read ahead.
 const AHEAD: usize = 32;
@@ -116,7 +116,7 @@ impl Pictures {
         let open = move |file: PathBuf| {
             let path = root.join(file);
             if let Some(side) = side {
-                return Ok(load_square(&path, side)?);
+                return Ok(load_square(&path, side, Exif::Ignored)?);
             }
             let picture = Picture::open(&path)?;
             let has = (picture.width(), picture.height());

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::{Picture, PictureError, PictureFault, resize};
+use super::{Exif, Picture, PictureError, PictureFault, resize};
 
-/// Reads a picture as the model takes it: `side × side`.
+/// Reads a picture as the model takes it: `side × side`, turned where `exif` says so.
 ///
 /// The shorter side is resized to `side`, then the middle is cut out. A picture already
 /// `side × side` is taken as it is.
@@ -14,9 +14,9 @@ use super::{Picture, PictureError, PictureFault, resize};
 ///
 /// # Errors
 /// Those of [`Picture::open`], and if the resized picture is too large.
-pub fn load_square(path: &Path, side: usize) -> Result<Picture, PictureError> {
+pub fn load_square(path: &Path, side: usize, exif: Exif) -> Result<Picture, PictureError> {
     assert!(side > 0, "load_square: side is zero");
-    let resized = resize_shorter_side(&Picture::open(path)?, side);
+    let resized = resize_shorter_side(&Picture::open_with(path, exif)?, side);
     Ok(centre_crop(&resized.map_err(|fault| fault.of(path))?, side))
 }
 
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn square_of_the_right_side_is_taken_as_it_is() {
         let path = fixtures::path("pipeline_3.png");
-        assert_eq!(load_square(&path, 72).unwrap(), Picture::open(&path).unwrap());
+        assert_eq!(load_square(&path, 72, Exif::Applied).unwrap(), Picture::open(&path).unwrap());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use zune_jpeg::errors::DecodeErrors;
+use libjpeg_turbo_rs::JpegError;
 
 use crate::atomic_file::AtomicFileError;
 
@@ -28,7 +28,9 @@ pub enum PictureFault {
     #[error("exists already and is not overwritten")]
     Exists,
     /// The content begins as none of the known formats does.
-    #[error("is not a PNG, JPEG or WebP picture: begins with bytes {start:02x?}")]
+    #[error(
+        "is not a PNG, JPEG, WebP, BMP, GIF, TIFF or Netpbm picture: begins with bytes {start:02x?}"
+    )]
     UnknownFormat {
         /// The first bytes, at most 12.
         start: Vec<u8>,
@@ -55,11 +57,30 @@ pub enum PictureFault {
     #[error("damaged PNG: {0}")]
     Png(#[from] png::DecodingError),
     /// The JPEG data are damaged or cut short.
-    #[error("damaged JPEG: {0:?}")]
-    Jpeg(DecodeErrors),
+    #[error("damaged JPEG: {0}")]
+    Jpeg(#[from] JpegError),
+    /// The GIF data are damaged or cut short.
+    #[error("damaged GIF: {0}")]
+    Gif(#[from] gif::DecodingError),
     /// The WebP data are damaged or cut short.
     #[error("damaged WebP: {0}")]
     WebP(#[from] image_webp::DecodingError),
+    /// The data contradict their format, or end before the picture does.
+    #[error("damaged {format}: {fault}")]
+    Damaged {
+        /// The format's name.
+        format: &'static str,
+        /// What is wrong.
+        fault: String,
+    },
+    /// The format allows it, but it is not read here.
+    #[error("{format} with {feature} is not supported")]
+    Unsupported {
+        /// The format's name.
+        format: &'static str,
+        /// Name of the layout or coding.
+        feature: String,
+    },
     /// The encoder refused.
     #[error("cannot be written as PNG: {0}")]
     Encode(#[from] png::EncodingError),
@@ -69,12 +90,6 @@ pub enum PictureFault {
         /// The keyword.
         keyword: String,
     },
-}
-
-impl From<DecodeErrors> for PictureFault {
-    fn from(fault: DecodeErrors) -> Self {
-        Self::Jpeg(fault)
-    }
 }
 
 impl From<AtomicFileError> for PictureFault {

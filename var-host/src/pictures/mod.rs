@@ -1,4 +1,4 @@
-//! Pictures: read from PNG, JPEG and WebP, resized as Pillow does, written as PNG.
+//! Pictures: read from PNG, JPEG, WebP, BMP, GIF, TIFF and Netpbm, resized as Pillow does, written as PNG.
 //!
 //! Everything is 8-bit RGB, row-major with the three channels together (height × width × 3),
 //! which is also the layout of the model's images (NHWC).
@@ -12,6 +12,7 @@ mod resize;
 mod values;
 
 pub use crop::{centre_crop, crop, load_square, mirrored, resize_shorter_side};
+pub use decode::Exif;
 pub use encode::{Parameters, png_bytes, read_parameters, write_png};
 pub use error::{PictureError, PictureFault};
 pub use grid::grid;
@@ -19,6 +20,11 @@ pub use resize::resize;
 
 /// The most pixels a picture may have; larger ones are refused before memory is taken for them.
 pub const PIXEL_LIMIT: u64 = 1 << 28;
+
+/// The endings of picture files' names, in large or small letters: those that torchvision's folders
+/// know, and those of the other formats that are read. The content, not the name, tells the format.
+pub const ENDINGS: [&str; 12] =
+    ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "pbm", "pnm"];
 
 /// An 8-bit RGB picture.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -117,7 +117,11 @@ fn the_next_that_can_be_read_stands_in() {
     assert_eq!(told, [2, 0, 0, 0]);
     let broken = &batches[0].broken[1];
     assert_eq!(broken.path, folder.path().join("class1/002.png"));
-    assert!(broken.reason.starts_with("is not a PNG, JPEG or WebP picture"), "{}", broken.reason);
+    assert!(
+        broken.reason.starts_with("is not a PNG, JPEG, WebP, BMP, GIF, TIFF or Netpbm picture"),
+        "{}",
+        broken.reason
+    );
     // Three at two positions, cut by the random numbers of each.
     assert_ne!(batches[0].views[1], batches[0].views[2]);
 }
@@ -150,7 +154,7 @@ fn nothing_but_broken_pictures_is_an_error() {
             let path = folder.path().display().to_string();
             let fault = fault.replace(&path, "DATA");
             let expected = "DATA: none of its 5 pictures can be read; the first, \
-                            DATA/class0/000.png: is not a PNG, JPEG or WebP picture";
+                            DATA/class0/000.png: is not a PNG, JPEG, WebP, BMP, GIF, TIFF or Netpbm picture";
             assert!(fault.starts_with(expected), "{fault}");
         }
     }
