@@ -1,7 +1,7 @@
 //! What may be overwritten, and what a picture says of itself.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -128,7 +128,15 @@ impl ChartFormat {
 
 /// Whether an SVG file says that it was drawn by this program.
 fn is_our_svg(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|bytes| bytes.ends_with(chart::MADE_BY.as_bytes()))
+    let length = chart::MADE_BY.len();
+    let end = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-(length as i64)))?;
+        let mut end = vec![0; length];
+        file.read_exact(&mut end)?;
+        Ok(end)
+    };
+    end().is_ok_and(|end| end == chart::MADE_BY.as_bytes())
 }
 
 /// Whether `path` names a folder, there already or by a slash at its end; else it must be a .png file.

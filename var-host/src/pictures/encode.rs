@@ -1,8 +1,8 @@
 //! PNG files with the parameters that made them as text.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{Cursor, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, Write};
 use std::path::Path;
 
 use super::{Picture, PictureError, PictureFault, check_size};
@@ -59,35 +59,53 @@ pub fn png_bytes(picture: &Picture, parameters: &Parameters) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
-/// Reads the texts of a PNG file; of a keyword that is there twice, the last.
+/// The most bytes that all texts of a PNG file may take together, unpacked.
+const TEXT_LIMIT: usize = 16 << 20;
+
+/// Reads the texts before the pixels of a PNG file, where [`write_png`] has them; of a keyword that is
+/// there twice, the last. The pixels are not read.
 ///
 /// # Errors
-/// If the file cannot be read, or is no PNG or a damaged one.
+/// If the file cannot be read, is no PNG or a damaged one, or has more than 16 MiB of texts.
 pub fn read_parameters(path: &Path) -> Result<Parameters, PictureError> {
-    let bytes = fs::read(path).map_err(|fault| PictureFault::Io(fault).of(path))?;
-    parameters_from_bytes(&bytes).map_err(|fault| fault.of(path))
+    let file = File::open(path).map_err(|fault| PictureFault::Io(fault).of(path))?;
+    parameters_from(BufReader::new(file)).map_err(|fault| fault.of(path))
 }
 
-fn parameters_from_bytes(bytes: &[u8]) -> Result<Parameters, PictureFault> {
-    let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info()?;
-    // Text may follow the pixels.
-    reader.finish()?;
-    let info = reader.info();
-    let mut parameters = Parameters::new();
+fn parameters_from(source: impl BufRead + Seek) -> Result<Parameters, PictureFault> {
+    let mut decoder = png::Decoder::new(source);
+    decoder.set_ignore_iccp_chunk(true);
+    let reader = decoder.read_info()?;
+    let (info, mut parameters, mut left) = (reader.info(), Parameters::new(), TEXT_LIMIT);
+    let too_long = PictureFault::TextTooLong { limit: TEXT_LIMIT };
     for chunk in &info.uncompressed_latin1_text {
+        let Some(rest) = left.checked_sub(chunk.text.len()) else { return Err(too_long) };
+        left = rest;
         parameters.insert(chunk.keyword.clone(), chunk.text.clone());
     }
     for chunk in &info.compressed_latin1_text {
-        parameters.insert(chunk.keyword.clone(), chunk.get_text()?);
+        let mut chunk = chunk.clone();
+        chunk.decompress_text_with_limit(left)?;
+        let text = chunk.get_text()?;
+        let Some(rest) = left.checked_sub(text.len()) else { return Err(too_long) };
+        left = rest;
+        parameters.insert(chunk.keyword, text);
     }
     for chunk in &info.utf8_text {
-        parameters.insert(chunk.keyword.clone(), chunk.get_text()?);
+        let mut chunk = chunk.clone();
+        chunk.decompress_text_with_limit(left)?;
+        let text = chunk.get_text()?;
+        let Some(rest) = left.checked_sub(text.len()) else { return Err(too_long) };
+        left = rest;
+        parameters.insert(chunk.keyword, text);
     }
     Ok(parameters)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -118,6 +136,32 @@ mod tests {
         }
     }
 
+    /// A picture with a text that is packed.
+    fn packed(keyword: &str, text: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.add_ztxt_chunk(keyword.to_owned(), text.to_owned()).unwrap();
+        encoder.write_header().unwrap().write_image_data(&[1, 2, 3]).unwrap();
+        bytes
+    }
+
+    // Audit 11: a text of 4 MB that unpacks to 4 GB.
+    #[test]
+    fn texts_that_unpack_to_more_than_the_limit_are_refused() {
+        let short = parameters_from(Cursor::new(packed("seed", "7"))).unwrap();
+        assert_eq!(short["seed"], "7");
+        let bomb = packed("command", &"0".repeat(TEXT_LIMIT + 1));
+        assert!(bomb.len() < 1 << 20);
+        let fault = parameters_from(Cursor::new(&bomb)).unwrap_err().to_string();
+        assert!(fault.contains("decompress"), "{fault}");
+        let half = "0".repeat(TEXT_LIMIT / 2 + 1);
+        let both = [("a", half.clone()), ("b", half)].map(|(key, text)| (key.to_owned(), text));
+        let both = png_bytes(&Picture::filled(1, 1, [0; 3]), &both.into()).unwrap();
+        let fault = parameters_from(Cursor::new(&both)).unwrap_err().to_string();
+        assert_eq!(fault, "has texts of more than 16777216 bytes");
+    }
+
     proptest! {
         #[test]
         fn pixels_and_parameters_come_back(
@@ -129,7 +173,7 @@ mod tests {
             let picture = Picture::new(w, h, (0..w * h * 3).map(step).collect());
             let bytes = png_bytes(&picture, &parameters).unwrap();
             prop_assert_eq!(Picture::from_bytes(&bytes, Exif::Ignored).unwrap(), picture);
-            prop_assert_eq!(parameters_from_bytes(&bytes).unwrap(), parameters);
+            prop_assert_eq!(parameters_from(Cursor::new(&bytes)).unwrap(), parameters);
         }
     }
 }

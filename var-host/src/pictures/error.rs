@@ -81,6 +81,12 @@ pub enum PictureFault {
         /// Name of the layout or coding.
         feature: String,
     },
+    /// The texts of a PNG file are longer than any that are written here.
+    #[error("has texts of more than {limit} bytes")]
+    TextTooLong {
+        /// The most bytes.
+        limit: usize,
+    },
     /// The encoder refused.
     #[error("cannot be written as PNG: {0}")]
     Encode(#[from] png::EncodingError),
