@@ -177,7 +177,7 @@ fn processes_share_the_work() {
         let mut command = place.command(&run);
         let status = command.env("RANK", rank).env("WORLD_SIZE", "3").status().unwrap();
         assert!(status.success(), "rank {rank}");
-        let made = place.names().len() - 1;
+        let made = place.names().len() - 3;
         assert_eq!(made, [4, 7, 10][rank.parse::<usize>().unwrap()], "after rank {rank}");
     }
     place.var(&[&REFERENCE[..], &["-o", "out/"]].concat());
@@ -216,7 +216,7 @@ fn every_image_of_every_class_is_another() {
         let same = pictures[..index].iter().position(|other| other == picture);
         assert_eq!(same, None, "image {index} is that image again");
     }
-    assert_eq!(place.names().len(), 1 + 60);
+    assert_eq!(place.names().len(), 3 + 60);
 }
 
 /// R01b: what a launcher left in the environment cuts no work without a word.
@@ -285,12 +285,59 @@ fn two_runs_settings_do_not_mix_in_a_folder() {
     ] {
         place.refused_by(&mut rank("1", options), 1, message);
     }
-    assert_eq!(place.names().len(), 1 + 2);
+    assert_eq!(place.names().len(), 3 + 2);
     // Those of a longer run count too.
     place.var(&["sample", "--class", "3", "--count", "6", "-q", "-o", "shared/"]);
     fs::remove_file(place.path("shared/000000-class3.png")).unwrap();
     let shorter = ["sample", "--class", "3", "--count", "1", "--top-k", "5", "-q", "-o", "shared/"];
     place.refused(&shorter, 1, "was made with top_k 900, wanted is 5");
+}
+
+// S02: another model of the same file name and, as far as pictures go, of the same sizes.
+#[test]
+fn folders_know_their_model_by_its_digest() {
+    let place = Place::new();
+    let run = ["sample", "--model", "model", "--class", "3", "--count", "2", "-q", "-o", "out/"];
+    place.var(&["convert", "--model", &fixture("default.safetensors"), "-o", "model", "-q"]);
+    place.var(&run);
+    let made = place.parameters("out/000000-class3.png");
+    assert_eq!((made["model_digest"].len(), made["vae_digest"].len()), (64, 64));
+    let convert = ["convert", "--model", &fixture("default.safetensors"), "-o", "model", "--force"];
+    place.var(&[&convert[..], &["--dtype", "bf16", "-q"]].concat());
+    place.refused(&run, 1, "(the same weights in another precision)");
+    let other = fixture("fashion_reference.safetensors");
+    place.var(&["convert", "--model", &other, "-o", "model", "--force", "-q"]);
+    let refused = "out/000000-class3.png: was made with model_digest ";
+    place.refused(&run, 1, refused);
+    fs::remove_file(place.path("out/000000-class3.png")).unwrap();
+    fs::remove_file(place.path("out/000001-class3.png")).unwrap();
+    place.refused(&run, 1, "out/: was made with model_digest ");
+    place.var(&[&run[..], &["--force"]].concat());
+    assert_ne!(place.parameters("out/000000-class3.png")["model_digest"], made["model_digest"]);
+
+    // Audit 1 (b): nothing of a run before is packed.
+    place.var(&["sample", "--class", "5", "--count", "1", "-q", "-o", "out/", "--force"]);
+    place.var(&["pack", "out", "-o", "one.npz", "-q"]);
+    fs::copy(place.path("out/000000-class5.png"), place.path("out/copy.png")).unwrap();
+    place.refused(&["pack", "out", "-o", "two.npz"], 1, "copy.png: is not of the run that");
+    place.var(&["pack", "out", "-o", "two.npz", "--any-run", "-q"]);
+    // A folder of before there were manifests and digests.
+    fs::create_dir(place.path("old")).unwrap();
+    let mut old = place.parameters("out/000000-class5.png");
+    old.retain(|key, _| {
+        !key.contains("digest") && !["heads", "ladder", "precision"].contains(&&**key)
+    });
+    let picture = place.picture("out/000000-class5.png");
+    pictures::write_png(&place.path("old/000000-class5.png"), &picture, &old, false).unwrap();
+    let run = ["sample", "--class", "5", "--count", "2", "-o", "old"];
+    let output = place.command(&run).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("old: 1 of the 1 image there do not say by a digest"), "{said}");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "old: 1 image made, 1 was there already\n"
+    );
 }
 
 #[test]
@@ -404,5 +451,5 @@ fn every_scale_has_its_picture() {
         assert!(steps.windows(2).all(|pair| pair[0] != pair[1]), "{name}");
         assert_eq!(steps[3], place.picture(&format!("out/{name}.png")));
     }
-    assert_eq!(place.names().len(), 2 + 8 + 2);
+    assert_eq!(place.names().len(), 2 + 8 + 2 + 4);
 }

@@ -37,7 +37,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         config.codes,
         session,
     )?;
-    let mut shared = output::parameters("decode", &model.name);
+    let mut shared = output::parameters("decode", &model);
     shared.insert("tokens".to_owned(), output::file_name(&options.tokens));
     let parameters = |index: usize| {
         let mut parameters: Parameters = shared.clone();

@@ -76,7 +76,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let jobs: Vec<Job> =
         (0..options.count).map(|index| Job { index: index.into(), label }).collect();
     options.sampling.check(&jobs, classes, session)?;
-    let mut parameters = output::parameters("edit", &model.name);
+    let mut parameters = output::parameters("edit", &model);
     options.sampling.note(&mut parameters);
     parameters.insert("image".to_owned(), output::file_name(&options.image));
     parameters.insert("outpaint".to_owned(), options.outpaint.to_string());

@@ -12,6 +12,7 @@ use var_host::pictures::Picture;
 use crate::args::{InceptionOptions, Session, result};
 use crate::plural::count;
 use crate::progress::Progress;
+use crate::run_folder::check_one_run;
 
 /// Tell FID, sFID, Inception Score, precision and recall of samples
 ///
@@ -28,6 +29,9 @@ pub(crate) struct Options {
     /// makes them: mu and sigma, and mu_s and sigma_s, without which there is no sFID
     #[arg(long, value_name = "DIR|NPZ")]
     reference: PathBuf,
+    /// Take pictures of several runs of `var` together
+    #[arg(long)]
+    any_run: bool,
     /// Compare even where the reference's pictures have another resolution
     #[arg(long)]
     any_size: bool,
@@ -54,6 +58,9 @@ struct Report<'a> {
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let weights = options.inception.open()?;
     let side = options.inception.side(&[&options.samples, &options.reference], session)?;
+    if !options.any_run {
+        check_one_run(&options.samples, session)?;
+    }
     let samples = EvaluationSet::open(&options.samples, side)?;
     let reference = EvaluationSet::open(&options.reference, side)?;
     if !options.any_size {

@@ -8,6 +8,7 @@
 //! | [`built_in`] | the model that is used when none is given |
 //! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`plot`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`] | one command each |
 //! | [`identity`] | whether two files come from one VQVAE |
+//! | [`run_folder`] | a folder of pictures that one run made |
 //! | [`output`] | what may be overwritten, and what a picture says of itself |
 //! | [`extend`] | runs that go on for longer than they were begun for |
 //! | [`data_set`] | data sets as commands describe them |
@@ -38,6 +39,7 @@ mod plot;
 mod plural;
 mod progress;
 mod reconstruct;
+mod run_folder;
 mod sample;
 mod scaling;
 mod score;

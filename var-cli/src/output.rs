@@ -6,22 +6,36 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use var_host::atomic_file::AtomicFile;
-use var_host::model::Weights;
+use var_host::model::{Identity, Weights};
 use var_host::pictures::{self, Parameters, Picture};
 use var_host::tokens::TokenFile;
 use var_kernel::model::Ladder;
 
-use crate::args::{Session, Usage};
+use crate::args::{Model, Session, Usage};
 use crate::chart::{self, Figure};
 use crate::identity;
 
 /// The parameter that says a picture was made by this program, and which command made it.
 const MADE_BY: [&str; 2] = ["Software", "command"];
 
-/// The parameters that all pictures of a command have.
-pub(crate) fn parameters(command: &str, model: &str) -> Parameters {
+/// The parameters that all pictures of a command have: which model made them, too.
+pub(crate) fn parameters(command: &str, model: &Model) -> Parameters {
     let mut parameters = made_by(command);
-    parameters.insert("model".to_owned(), model.to_owned());
+    let mut note = |key: &str, text: String| parameters.insert(key.to_owned(), text);
+    note("model", model.name.clone());
+    if let Some((_, config)) = &model.weights.transformer {
+        note("heads", config.heads.to_string());
+    }
+    if let Some((_, config)) = &model.weights.vqvae {
+        note("ladder", config.ladder.to_string());
+    }
+    for (half, identity) in ["model", "vae"].iter().zip(model.weights.identities()) {
+        let Some(Identity { digest, source }) = identity else { continue };
+        note(&format!("{half}_digest"), digest.to_string());
+        if source != digest {
+            note(&format!("{half}_source"), source.to_string());
+        }
+    }
     parameters
 }
 

@@ -10,6 +10,7 @@ use var_host::npz::{Element, NpzWriter};
 
 use crate::args::{Session, values};
 use crate::plural::count;
+use crate::run_folder::check_one_run;
 use crate::{memory, output};
 
 /// Pack a folder of pictures into one .npz archive
@@ -29,10 +30,16 @@ pub(crate) struct Options {
     /// [default: they are of one size]
     #[arg(long, value_name = "PIXELS", value_parser = values::whole(1_u16..=16384))]
     side: Option<u16>,
+    /// Pack pictures of several runs of `var` together
+    #[arg(long)]
+    any_run: bool,
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     output::check_file(&options.output, session)?;
+    if !options.any_run {
+        check_one_run(&options.pictures, session)?;
+    }
     let pictures = Pictures::open(&options.pictures, options.side.map(usize::from))?;
     let (images, (width, height)) = (pictures.count(), pictures.size());
     let mut writer = NpzWriter::create(&options.output, session.force)?;

@@ -64,7 +64,7 @@ struct Reconstruction {
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = options.model.open_vqvae(session)?;
     let mut engine = session.engine(&model.weights)?;
-    let parameters = output::parameters("reconstruct", &model.name);
+    let parameters = output::parameters("reconstruct", &model);
     let (scales, side) = (engine.vqvae()?.ladder.scales(), engine.vqvae()?.side());
     let lpips = options.lpips.as_deref().map(Lpips::open).transpose()?;
     if lpips.is_some() && side < SHORTEST_SIDE {

@@ -11,9 +11,8 @@ use var_host::pictures::{self, Parameters, Picture};
 use crate::args::Session;
 use crate::classes::Classes;
 use crate::output;
-
-/// Parameters that only some pictures of the command have.
-const OPTIONAL: [&str; 4] = ["from", "scales", "reject", "reject_by"];
+use crate::plural::count;
+use crate::run_folder::{self, Lock, Manifest, difference, is_of_unknown_model};
 
 /// The folder, and what all its pictures have in common.
 pub(super) struct Folder<'a> {
@@ -21,98 +20,116 @@ pub(super) struct Folder<'a> {
     shared: Parameters,
     classes: Classes<'a>,
     session: &'a Session,
+    /// Held while pictures are written.
+    _lock: Lock,
 }
 
 impl<'a> Folder<'a> {
-    /// Makes the folder at `path`, unless it is there, for the pictures of `command`.
-    pub(super) fn new(
-        path: &'a Path,
-        shared: Parameters,
-        classes: Classes<'a>,
-        session: &'a Session,
-    ) -> Result<Self> {
-        output::make_folder(path)?;
-        Ok(Self { path, shared, classes, session })
-    }
-
-    /// Those of `own` whose pictures are not there yet; `all` are the jobs of every process of the run.
+    /// Begins to fill the folder at `path`, which is made if it is not there, with pictures of the jobs
+    /// `all` of every process of the run: of each one for every suffix of its name.
     ///
     /// # Errors
     /// If any picture of this command is there that other settings made, and nothing is to be
-    /// overwritten.
-    pub(super) fn missing(&self, all: &[Job], own: &[Job]) -> Result<Vec<Job>> {
+    /// overwritten; if another process fills the folder with others.
+    pub(super) fn begin(
+        path: &'a Path,
+        shared: Parameters,
+        classes: Classes<'a>,
+        all: &[Job],
+        suffixes: Vec<String>,
+        session: &'a Session,
+    ) -> Result<Self> {
+        let names = all.iter().flat_map(|job| suffixes.iter().map(|end| name(classes, *job, end)));
+        let wanted = Manifest { settings: shared.clone(), files: names.collect() };
+        let adopt = || adopt(path, &shared, classes, all, session);
+        let _lock = run_folder::begin(path, &wanted, adopt, session)?;
+        Ok(Self { path, shared, classes, session, _lock })
+    }
+
+    /// Those of `own` whose pictures are not there yet.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub(super) fn missing(&self, own: &[Job]) -> Result<Vec<Job>> {
         if self.session.force {
             return Ok(own.to_vec());
         }
-        let there = self.there()?;
-        let jobs: HashMap<u32, Job> = all.iter().map(|job| (job.index, *job)).collect();
-        let mut sorted: Vec<_> = there.iter().collect();
-        sorted.sort_unstable();
-        for (index, path) in sorted {
-            match jobs.get(index) {
-                Some(job) => self.check_same(path, &self.parameters(*job))?,
-                // Of a longer run: its settings must be the same all the same.
-                None => self.check_same(path, &self.shared)?,
-            }
-        }
+        let there = there(self.path)?;
         Ok(own.iter().filter(|job| !there.contains_key(&job.index)).copied().collect())
     }
 
     /// Writes the picture of `job`, `suffix` after its name.
     pub(super) fn write(&self, job: Job, suffix: &str, picture: &Picture) -> Result<()> {
-        let name = format!("{:06}-{}{suffix}.png", job.index, self.classes.file_name(job.label));
-        let path = self.path.join(name);
-        output::write_picture(&path, picture, &self.parameters(job), self.session)
+        let path = self.path.join(name(self.classes, job, suffix));
+        output::write_picture(
+            &path,
+            picture,
+            &parameters(&self.shared, self.classes, job),
+            self.session,
+        )
     }
+}
 
-    fn parameters(&self, job: Job) -> Parameters {
-        let mut parameters = self.shared.clone();
-        parameters.insert("index".to_owned(), job.index.to_string());
-        parameters.insert("class".to_owned(), self.classes.number(job.label).to_string());
-        parameters.insert("class_name".to_owned(), self.classes.name(job.label));
-        parameters
-    }
+/// The file of a picture.
+fn name(classes: Classes<'_>, job: Job, suffix: &str) -> String {
+    format!("{:06}-{}{suffix}.png", job.index, classes.file_name(job.label))
+}
 
-    /// Pictures in the folder by their index.
-    fn there(&self) -> Result<HashMap<u32, PathBuf>> {
-        let unreadable = || format!("{}: cannot be read", self.path.display());
-        let mut there = HashMap::new();
-        for entry in fs::read_dir(self.path).with_context(unreadable)? {
-            let path = entry.with_context(unreadable)?.path();
-            if let Some(index) = path.file_name().and_then(|name| index(name.to_str()?)) {
-                there.insert(index, path);
-            }
-        }
-        Ok(there)
-    }
+fn parameters(shared: &Parameters, classes: Classes<'_>, job: Job) -> Parameters {
+    let mut parameters = shared.clone();
+    parameters.insert("index".to_owned(), job.index.to_string());
+    parameters.insert("class".to_owned(), classes.number(job.label).to_string());
+    parameters.insert("class_name".to_owned(), classes.name(job.label));
+    parameters
+}
 
-    /// Refuses a picture that other settings made than those `wanted`.
-    fn check_same(&self, path: &Path, wanted: &Parameters) -> Result<()> {
+/// The pictures in the folder, which must be those of `all` or of a longer run with the same settings.
+fn adopt(
+    folder: &Path,
+    shared: &Parameters,
+    classes: Classes<'_>,
+    all: &[Job],
+    session: &Session,
+) -> Result<Vec<String>> {
+    let there = there(folder)?;
+    let jobs: HashMap<u32, Job> = all.iter().map(|job| (job.index, *job)).collect();
+    let mut sorted: Vec<_> = there.iter().collect();
+    sorted.sort_unstable();
+    let mut unknown = 0;
+    for (index, path) in &sorted {
         let found = pictures::read_parameters(path)?;
-        for (option, wants) in wanted {
-            let has = found.get(option).map_or("nothing", |has| has);
-            if has != wants {
-                bail!(
-                    "{}: was made with {option} {has}, wanted is {wants}; take another folder, \
-                     or --force to overwrite",
-                    path.display()
-                );
-            }
+        unknown += usize::from(is_of_unknown_model(&found));
+        let wanted = match jobs.get(index) {
+            Some(job) => parameters(shared, classes, *job),
+            // Of a longer run: its settings must be the same all the same.
+            None => shared.clone(),
+        };
+        if let Some(differs) = difference(&found, &wanted) {
+            let path = path.display();
+            bail!("{path}: {differs}; take another folder, or --force to overwrite");
         }
-        // An option that only some runs have, as --reject.
-        let more = OPTIONAL
-            .iter()
-            .find(|option| found.contains_key(**option) && !wanted.contains_key(**option));
-        if let Some(option) = more {
-            bail!(
-                "{}: was made with {option} {}, wanted is without; take another folder, or --force \
-                 to overwrite",
-                path.display(),
-                found[*option]
-            );
-        }
-        Ok(())
     }
+    if unknown > 0 {
+        let (folder, of) = (folder.display(), count(sorted.len(), "image"));
+        session.warn(&format!(
+            "{folder}: {unknown} of the {of} there do not say by a digest which model made them: that it \
+             is this one is not known"
+        ));
+    }
+    Ok(sorted.into_iter().map(|(_, path)| output::file_name(path)).collect())
+}
+
+/// Pictures in the folder by their index.
+fn there(folder: &Path) -> Result<HashMap<u32, PathBuf>> {
+    let unreadable = || format!("{}: cannot be read", folder.display());
+    let mut there = HashMap::new();
+    for entry in fs::read_dir(folder).with_context(unreadable)? {
+        let path = entry.with_context(unreadable)?.path();
+        if let Some(index) = path.file_name().and_then(|name| index(name.to_str()?)) {
+            there.insert(index, path);
+        }
+    }
+    Ok(there)
 }
 
 /// The index in a name that [`Folder::write`] gives without a suffix.

@@ -113,7 +113,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     options.sampling.check(&jobs, classes, session)?;
     let all = jobs.clone();
     let jobs = Share::from(&launch).part(jobs);
-    let shared = parameters(options, &model);
+    let mut shared = parameters(options, &model);
+    shared.insert("precision".to_owned(), precision(&engine));
     if let Some(path) = &options.tokens {
         output::check_file(path, session)?;
     }
@@ -126,11 +127,12 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let steps = options.progressive.as_deref().map(|path| {
         let mut shared = shared.clone();
         shared.insert("command".to_owned(), "sample --progressive".to_owned());
-        Folder::new(path, shared, classes, session)
+        let suffixes = (0..engine.vqvae()?.ladder.scales()).map(suffix).collect();
+        Folder::begin(path, shared, classes, &all, suffixes, session)
     });
     let steps = steps.transpose()?;
     let each_scale = |job: Job, scale: usize, picture: &Picture| match &steps {
-        Some(folder) => folder.write(job, &format!("-scale{scale:02}"), picture),
+        Some(folder) => folder.write(job, &suffix(scale), picture),
         None => Ok(()),
     };
     let drawing = Drawing {
@@ -151,8 +153,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         }
     };
     if into_folder {
-        let folder = Folder::new(&options.output, shared, classes, session)?;
-        let mut missing = folder.missing(&all, &jobs)?;
+        let plain = vec![String::new()];
+        let folder = Folder::begin(&options.output, shared, classes, &all, plain, session)?;
+        let mut missing = folder.missing(&jobs)?;
         if options.tokens.is_some() {
             missing.clone_from(&jobs);
         }
@@ -186,12 +189,27 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     Ok(())
 }
 
+/// What follows the name of a picture as it looks after a scale.
+fn suffix(scale: usize) -> String {
+    format!("-scale{scale:02}")
+}
+
+/// What products are computed in.
+fn precision(engine: &Engine<'_>) -> String {
+    #[cfg(feature = "cuda")]
+    if let Some(card) = engine.card() {
+        return format!("{:?}", card.cuda().precision()).to_lowercase();
+    }
+    let _ = engine;
+    "f32".to_owned()
+}
+
 /// What takes the images of a run, in order.
 type Each<'a> = &'a mut dyn FnMut(Sample) -> Result<()>;
 
 /// What all pictures of the run say of themselves.
 fn parameters(options: &Options, model: &Model) -> Parameters {
-    let mut parameters = output::parameters("sample", &model.name);
+    let mut parameters = output::parameters("sample", model);
     options.sampling.note(&mut parameters);
     if let (Some(file), Some(scales)) = (&options.from, options.scales) {
         parameters.insert("from".to_owned(), output::file_name(file));

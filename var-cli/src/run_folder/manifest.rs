@@ -1,0 +1,115 @@
+//! `manifest.json`: the settings of a run and the pictures that it makes.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use var_host::atomic_file::AtomicFile;
+use var_host::checkpoint::Digest;
+use var_host::pictures::Parameters;
+
+/// The file.
+pub(crate) const FILE: &str = "manifest.json";
+/// Longer ones are none of ours: a million pictures take 30 MB.
+const LONGEST: u64 = 1 << 28;
+
+/// Parameters that only some pictures of a command have.
+const OPTIONAL: [&str; 4] = ["from", "scales", "reject", "reject_by"];
+/// Parameters that pictures of before have not: nothing is known of them.
+const LATER: [&str; 7] =
+    ["model_digest", "model_source", "vae_digest", "vae_source", "ladder", "heads", "precision"];
+
+/// What a folder of pictures holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// What all pictures say of themselves.
+    pub(crate) settings: Parameters,
+    /// The names of the pictures, of all ranks, made or to be made.
+    pub(crate) files: BTreeSet<String>,
+}
+
+impl Manifest {
+    /// The manifest in `folder`, if there is one.
+    pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(FILE);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.with_context(|| format!("{}: cannot be read", path.display()))?,
+        };
+        let mut text = Vec::new();
+        let read = file.take(LONGEST + 1).read_to_end(&mut text);
+        read.with_context(|| format!("{}: cannot be read", path.display()))?;
+        if text.len() as u64 > LONGEST {
+            bail!("{}: has more than {LONGEST} bytes", path.display());
+        }
+        let manifest: Self = serde_json::from_slice(&text)
+            .with_context(|| format!("{}: is no manifest of pictures of var", path.display()))?;
+        // What is listed is removed by --force: nothing outside of the folder.
+        let is_name =
+            |file: &String| Path::new(file).file_name().is_some_and(|name| name == file.as_str());
+        if let Some(file) = manifest.files.iter().find(|file| !is_name(file)) {
+            bail!("{}: {file:?} is no name of a picture", path.display());
+        }
+        Ok(Some(manifest))
+    }
+
+    /// Writes it into `folder`.
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(FILE);
+        let mut file = AtomicFile::create(&path, true)?;
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        file.write_all(text.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(file.commit()?)
+    }
+}
+
+/// In words, the first parameter by which pictures that were `found` differ from those `wanted`;
+/// digests that pictures of before have not are passed over.
+pub(crate) fn difference(found: &Parameters, wanted: &Parameters) -> Option<String> {
+    // A digest says which model it was where even the names are the same.
+    let first = |option: &str| !option.ends_with("_digest");
+    let mut options: Vec<_> = wanted.iter().collect();
+    options.sort_by_key(|(option, _)| first(option));
+    for (option, wants) in options {
+        match found.get(option) {
+            Some(has) if has == wants => {}
+            None if LATER.contains(&option.as_str()) => {}
+            Some(has) => {
+                let (shown, wanted_shown) = (shown(has), shown(wants));
+                let note = precision_note(option, found, wanted);
+                return Some(format!(
+                    "was made with {option} {shown}, wanted is {wanted_shown}{note}"
+                ));
+            }
+            None => return Some(format!("was made with {option} nothing, wanted is {wants}")),
+        }
+    }
+    let more = |option: &&&str| found.contains_key(**option) && !wanted.contains_key(**option);
+    let option = OPTIONAL.iter().find(more)?;
+    Some(format!("was made with {option} {}, wanted is without", found[*option]))
+}
+
+/// Whether nothing is known of the model that made pictures which were `found`.
+pub(crate) fn is_of_unknown_model(found: &Parameters) -> bool {
+    !found.contains_key("vae_digest")
+}
+
+/// A value, digests in their short form.
+fn shown(value: &str) -> String {
+    value.parse().map_or(value.to_owned(), |digest: Digest| digest.short())
+}
+
+/// Says where two models are the same weights.
+fn precision_note(option: &str, found: &Parameters, wanted: &Parameters) -> &'static str {
+    let Some(half) = option.strip_suffix("_digest") else { return "" };
+    let source = |of: &Parameters| {
+        let source = of.get(&format!("{half}_source")).or_else(|| of.get(option));
+        source.cloned()
+    };
+    if source(found) == source(wanted) { " (the same weights in another precision)" } else { "" }
+}

@@ -1,0 +1,104 @@
+//! A folder of pictures that one run made: `manifest.json` says by which settings and which they are,
+//! `.lock` that a process writes into it now.
+//!
+//! Processes of the same settings and the same pictures, as the ranks of one job, write together. A
+//! manifest changes only while no other process writes.
+
+mod lock;
+mod manifest;
+mod one_run;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::args::Session;
+use crate::output;
+
+pub(crate) use lock::Lock;
+pub(crate) use manifest::{Manifest, difference, is_of_unknown_model};
+pub(crate) use one_run::check_one_run;
+
+/// Begins to write the pictures of `wanted` into `folder`, which is made if it is not there.
+///
+/// `adopt` names the pictures there that the settings of `wanted` made, or refuses others. With
+/// `--force` it is not asked: what an earlier manifest lists is removed, and nothing else.
+///
+/// # Errors
+/// If other settings made what is there, or another process writes other pictures; the folder is as it
+/// was then.
+pub(crate) fn begin(
+    folder: &Path,
+    wanted: &Manifest,
+    adopt: impl FnOnce() -> Result<Vec<String>>,
+    session: &Session,
+) -> Result<Lock> {
+    output::make_folder(folder)?;
+    let mut lock = Lock::open(folder, session)?;
+    let prepared = || -> Result<()> {
+        // Before the manifest: it names the picture that differs.
+        let adopted = if session.force { Vec::new() } else { adopt()? };
+        if lock.is_alone() { prepare(folder, wanted, adopted, session) } else { Ok(()) }
+    };
+    if let Err(fault) = prepared() {
+        return Err(lock.give_up(fault));
+    }
+    lock.share()?;
+    let place = folder.display();
+    let Some(there) = Manifest::read(folder)? else {
+        bail!("{place}: another process took its manifest away");
+    };
+    if let Some(differs) = difference(&there.settings, &wanted.settings) {
+        bail!("{place}: another process is writing into this folder: it {differs}");
+    }
+    if !wanted.files.is_subset(&there.files) {
+        bail!("{place}: another process is writing other pictures into this folder");
+    }
+    Ok(lock)
+}
+
+/// Writes the manifest while no other process writes.
+fn prepare(
+    folder: &Path,
+    wanted: &Manifest,
+    adopted: Vec<String>,
+    session: &Session,
+) -> Result<()> {
+    let earlier = Manifest::read(folder)?;
+    let mut files = wanted.files.clone();
+    if session.force {
+        if let Some(earlier) = &earlier {
+            let is_same = earlier.settings == wanted.settings;
+            // Pictures of the same run may be another rank's.
+            let kept = if is_same { &wanted.files } else { &BTreeSet::new() };
+            earlier.files.difference(kept).try_for_each(|file| remove(folder, file))?;
+        }
+    } else {
+        if let Some(earlier) = &earlier {
+            if let Some(differs) = difference(&earlier.settings, &wanted.settings) {
+                let place = folder.display();
+                bail!("{place}: {differs}; take another folder, or --force to overwrite");
+            }
+            files.extend(earlier.files.iter().filter(|file| folder.join(file).exists()).cloned());
+        }
+        files.extend(adopted);
+    }
+    let manifest = Manifest { settings: wanted.settings.clone(), files };
+    if earlier.as_ref() == Some(&manifest) { Ok(()) } else { manifest.write(folder) }
+}
+
+fn remove(folder: &Path, file: &str) -> Result<()> {
+    let path = folder.join(file);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{}: cannot be removed", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! Whether all pictures of a folder come from one run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use var_host::data::picture_files;
+use var_host::pictures::{Parameters, read_parameters};
+
+use super::lock;
+use super::manifest::{Manifest, difference};
+use crate::args::Session;
+use crate::plural::count;
+
+/// Parameters in which the pictures of one run differ.
+const OF_EACH: [&str; 4] = ["index", "class", "class_name", "image"];
+
+/// Refuses a folder whose pictures several runs of `var` made, or into which a process writes now; does
+/// nothing for a file. Returns the settings of the run, if `var` made the pictures.
+pub(crate) fn check_one_run(folder: &Path, session: &Session) -> Result<Option<Parameters>> {
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let files = picture_files(folder)?;
+    let mut manifests: BTreeMap<PathBuf, Option<Manifest>> = BTreeMap::new();
+    let mut first: Option<(PathBuf, Option<Parameters>)> = None;
+    for file in &files {
+        let below = file.parent().unwrap_or(Path::new("")).to_path_buf();
+        if !manifests.contains_key(&below) {
+            manifests.insert(below.clone(), manifest(&folder.join(&below), session)?);
+        }
+        let path = folder.join(file);
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if let Some(Some(manifest)) = manifests.get(&below)
+            && !manifest.files.contains(&*name)
+        {
+            bail!(
+                "{}: is not of the run that the folder's manifest.json tells of{WAY_ON}",
+                path.display()
+            );
+        }
+        let found = settings(&path);
+        let Some((other, settings)) = &first else {
+            first = Some((path, found));
+            continue;
+        };
+        let differs = match (settings, &found) {
+            (Some(settings), Some(found)) => {
+                difference(found, settings).or_else(|| difference(settings, found))
+            }
+            (None, None) => None,
+            _ => Some("only one of the two was made by var".to_owned()),
+        };
+        if let Some(differs) = differs {
+            bail!("{}: {differs} as {} is{WAY_ON}", path.display(), other.display());
+        }
+    }
+    Ok(first.and_then(|(_, settings)| settings))
+}
+
+/// How to get on.
+const WAY_ON: &str = ": give each run a folder of its own, or take them together by --any-run";
+
+/// The manifest of one folder.
+fn manifest(folder: &Path, session: &Session) -> Result<Option<Manifest>> {
+    if lock::is_held(folder) {
+        bail!("{}: a process is still writing pictures into this folder", folder.display());
+    }
+    let manifest = Manifest::read(folder)?;
+    if let Some(manifest) = &manifest {
+        let missing = manifest.files.iter().filter(|file| !folder.join(file).exists()).count();
+        if missing > 0 {
+            let of = count(manifest.files.len(), "picture");
+            let folder = folder.display();
+            session.warn(&format!("{folder}: {missing} of the {of} of its run are not there"));
+        }
+    }
+    Ok(manifest)
+}
+
+/// What a picture has in common with the others of its run, if `var` made it.
+fn settings(path: &Path) -> Option<Parameters> {
+    let mut settings = read_parameters(path).ok()?;
+    if settings.get("Software").is_none_or(|software| software != "var") {
+        return None;
+    }
+    settings.retain(|option, _| !OF_EACH.contains(&option.as_str()));
+    Some(settings)
+}
