@@ -37,7 +37,7 @@ fn stops(signal: &str, code: i32) {
     let mut child = command.spawn().unwrap();
     let begun = Instant::now();
     let there = || fs::read_dir(place.path("out")).map_or(0, Iterator::count);
-    while there() < 5 {
+    while there() < 8 {
         assert!(begun.elapsed() < Duration::from_secs(60), "nothing is written");
         thread::sleep(Duration::from_millis(20));
     }
