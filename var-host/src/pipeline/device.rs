@@ -61,7 +61,8 @@ impl Device {
         let engine = Engine::new(weights, threads, self.isa.unwrap_or_else(Isa::best))?;
         #[cfg(feature = "cuda")]
         if let Some(chosen) = self.gpu {
-            return Ok(engine.on_card(card::open(chosen, |_| ())?)?);
+            let gpu = card::open(chosen, |_| ()).map_err(card::CardError::from)?;
+            return Ok(engine.on_card(gpu)?);
         }
         Ok(engine)
     }
