@@ -14,6 +14,10 @@ typedef long long i64;
 // The shared memory a launch asks for.
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
 
+// Memory at an address as a T, which begins at a multiple of its bytes.
+template <class T>
+__device__ __forceinline__ T& access(void* at) { return *reinterpret_cast<T*>(at); }
+
 // Half precision → single, exact.
 __device__ __forceinline__ float f16_to_f32(u16 bits) {
     float x;

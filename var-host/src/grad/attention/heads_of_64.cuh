@@ -85,10 +85,9 @@ __device__ __forceinline__ void add_own_rows(
         if (row >= rows) continue;
 #pragma unroll
         for (int n = 0; n < 8; n++) {
-            float2* to = reinterpret_cast<float2*>(out + (u64)row * width + n * 8 + lane % 4 * 2);
-            float2 sum = *to;
-            sum.x = fmaf(sums[n][half * 2], factor, sum.x), sum.y = fmaf(sums[n][half * 2 + 1], factor, sum.y);
-            *to = sum;
+            float2& sum = access<float2>(out + (u64)row * width + n * 8 + lane % 4 * 2);
+            sum = make_float2(
+                fmaf(sums[n][half * 2], factor, sum.x), fmaf(sums[n][half * 2 + 1], factor, sum.y));
         }
     }
 }

@@ -73,11 +73,11 @@ struct Parts {
 };
 
 __device__ __forceinline__ void store_pair(float* to, float a, float b, bool together) {
-    if (together) *reinterpret_cast<float2*>(to) = make_float2(a, b);
+    if (together) access<float2>(to) = make_float2(a, b);
     else to[0] = a, to[1] = b;
 }
 __device__ __forceinline__ void store_pair(Short* to, float a, float b, bool together) {
-    if (together) *reinterpret_cast<u32*>(to) = pack_short(a, b);
+    if (together) access<u32>(to) = pack_short(a, b);
     else to[0] = narrow(a), to[1] = narrow(b);
 }
 
@@ -144,9 +144,9 @@ struct PartSums {
                 if (column + 1 < columns) put(column + 1, second);
                 return;
             }
-            float2* pair = reinterpret_cast<float2*>(to + column);
-            if (adds) first += pair->x, second += pair->y;
-            *pair = make_float2(first, second);
+            float2& pair = access<float2>(to + column);
+            if (adds) first += pair.x, second += pair.y;
+            pair = make_float2(first, second);
         }
     };
     __device__ __forceinline__ Row row(u32 row) const {

@@ -238,7 +238,7 @@ KERNEL(128) void attention_64_short(PARAMETERS(Short)) {
 #pragma unroll
         for (int n = 0; n < WIDTH / 8; n++) {
             u32 pair = pack_short(sums[n][half * 2] * share, sums[n][half * 2 + 1] * share);
-            *reinterpret_cast<u32*>(out + (u64)row * width + n * 8 + t * 2) = pair;
+            access<u32>(out + (u64)row * width + n * 8 + t * 2) = pair;
         }
     }
 }

@@ -230,6 +230,30 @@ fn tf32_rounds_factors_only() {
     }
 }
 
+/// Where two sums cannot be stored together, each is stored by itself.
+#[cfg(feature = "cuda")]
+#[test]
+fn linear_writes_to_a_run_at_an_odd_word() {
+    use crate::memory::Floats;
+
+    let d = Dims { rows: 40, inner: 64, outer: 66 };
+    let (x, weight) = (coarse(d.rows * d.inner, 1), coarse(d.outer * d.inner, 2));
+    for bench in crate::cuda::testing::cards().iter() {
+        let x = bench.put(&x);
+        let weight = bench.matrix(Matrix::F32(&weight), &[d.outer, d.inner]);
+        let linear = |start: usize| {
+            let length = d.rows * d.outer;
+            let mut memory = bench.nans(start + length);
+            let out = memory.range_mut(start..start + length);
+            let (weight, epilogue) = (weight.view(), Epilogue::None);
+            let done = bench.cuda.linear(out, &x, weight, None, epilogue, d);
+            done.unwrap_or_else(|error| panic!("{}: {error}", bench.name));
+            bench.read(&memory)[start..].to_vec()
+        };
+        assert_eq!(linear(1), linear(2), "{}", bench.name);
+    }
+}
+
 /// A second opinion, from a library that shares no code with this one.
 #[test]
 fn the_crate_gemm_agrees() {

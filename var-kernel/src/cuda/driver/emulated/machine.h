@@ -403,6 +403,11 @@ inline void machine_load_matrices(u32 (&out)[4], const void* row, bool transpose
 inline void load_matrices(u32 (&out)[4], const void* row) { machine_load_matrices(out, row, false, 9); }
 inline void load_matrices_transposed(u32 (&out)[4], const void* row) { machine_load_matrices(out, row, true, 10); }
 
+template <class T> inline T& access(void* at) {
+    if ((u64)at % sizeof(T) != 0) machine::fault = "an access does not begin at a multiple of its bytes";
+    return *(T*)at;
+}
+
 inline void copy_16_async(void* to, const void* from, bool valid) {
     if ((u64)to % 16 != 0 || (u64)from % 16 != 0) machine::fault = "a copy does not begin at a multiple of 16 bytes";
     memset(to, 0xff, 16);
