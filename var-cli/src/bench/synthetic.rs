@@ -4,12 +4,14 @@
 //! activations the size a trained model's have. Model `d16` has the weights of the golden numbers.
 
 use core::f64::consts::LN_2;
+use core::num::NonZero;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process;
+use std::thread;
 
 use anyhow::Result;
 use var_host::checkpoint::quantize::{self, BLOCK, Precision, SCALE_SUFFIX};
@@ -196,8 +198,23 @@ fn weights(name: &str, shape: &[usize]) -> Vec<f32> {
         let uniform = (hash >> 40) as f32 / 16_777_216.0;
         (2.0 * uniform - 1.0) * width + centre
     };
-    (0..shape.iter().product::<usize>() as u64).map(number).collect()
+    let mut numbers = vec![0.0; shape.iter().product()];
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let each = numbers.len().div_ceil(threads).max(WORTH_A_THREAD);
+    thread::scope(|scope| {
+        for (part, numbers) in numbers.chunks_mut(each).enumerate() {
+            scope.spawn(move || {
+                for (i, x) in numbers.iter_mut().enumerate() {
+                    *x = number((part * each + i) as u64);
+                }
+            });
+        }
+    });
+    numbers
 }
+
+/// Numbers that are worth a thread of their own.
+const WORTH_A_THREAD: usize = 1 << 18;
 
 /// FNV-1a, 64 bits.
 fn fnv1a(bytes: &[u8]) -> u64 {
