@@ -270,7 +270,7 @@ mod with_cards {
             ];
             command(&place, folder.path(), fake, &arguments)
         };
-        let limit = core::time::Duration::from_secs(60);
+        let limit = core::time::Duration::from_secs(120);
         // Without NCCL, and with it under the name that the wheel and run-time packages install.
         let over_host = Ranks::start([0, 1].map(|_| rank("pair", "over-host", "64")));
         for output in over_host.wait(limit) {

@@ -1,45 +1,71 @@
 #!/usr/bin/env bash
-# Everything a graphics card must show, in one call, on a machine that has neither Rust nor a network.
+# What a graphics card must show, on a machine that has neither Rust nor a network and is lent for minutes.
 #
-#   tests/cuda/check.sh pack FOLDER     where Rust is: builds, and puts all that is wanted into FOLDER
-#   FOLDER/check.sh [RESULTS]           where the card is: checks, then times; results into RESULTS
+#   tests/cuda/check.sh pack FOLDER          where Rust is: everything into FOLDER/card.tar.xz, at most 40 MiB
+#   bash FOLDER/check.sh 1 [RESULTS]         where the card is, in the repository: right, then d16 and PyTorch
+#   bash FOLDER/check.sh 2 [RESULTS]         d30, d36, training, gradients, sanitizers
 #
-# Every step runs, whatever becomes of the others; the summary names each, and the exit code is 1 if one failed.
-# What the machine lacks is named as left out. STEPS="unit models" runs these alone; LIMIT is each step's
-# seconds.
+# Each call ends within nine minutes (TOTAL seconds). Every step has a limit of its own and runs whatever becomes of
+# the others; the exit code is 1 if one failed. After each step RESULTS (else $OUT) holds all there is, in four files:
+# summary.txt, logs.tgz, compare.json, profile.csv.
+#
+# The golden files are the repository's: only fixtures/fashion_reference* and fixtures/training are not wanted there.
+# `pack` compiles the kernels for sm_90 too, so that no minute of the card's goes to that; the card's machine must
+# have NVRTC all the same, for what the archive lacks. REFERENCE names a clone of the PyTorch reference to pack.
 set -uo pipefail
 
+MOST_MIB=40
+
 pack() {
-    local folder=$1 root
-    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
     set -e
-    mkdir -p "$folder/lib" "$folder/work/var-cli"
+    local folder=$1 root stage nvrtc library
+    mkdir -p "$folder"
     folder=$(cd "$folder" && pwd)
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+    stage=$(mktemp -d)
     cd "$root"
-    cargo build --release -p var-cli --features cuda
-    cp target/release/var "$folder/var"
-    # A test's program, by the name cargo says it has.
-    program() {
-        "$@" --no-run --message-format=json |
-            sed -n 's/.*"profile":{[^}]*"test":true.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
-    }
-    cp "$(program cargo test -p var-kernel --lib --features cuda)" "$folder/unit"
-    # With emulated cards, which VAR_CARDS=real leaves out.
-    cp "$(program cargo test -p var-cli --test integration --features emulator)" "$folder/models"
-    cp "$(program cargo test -p var-host --lib --features emulator)" "$folder/host"
-    cp tests/cuda/compare.py "$folder/compare.py"
-    cp -r fixtures "$folder/work/fixtures"
-    cp tests/cuda/check.sh "$folder/check.sh"
+    # For a rehearsal PROFILE=dev packs what tests build anyway; CARGO may have options.
+    local cargo=${CARGO:-cargo} profile=${PROFILE:-release}
+    $cargo build --profile "$profile" --workspace --bin var --features emulator
+    cp "target/${profile/#dev/debug}/var" "$stage/var"
+    # The tests' programs, by the names cargo says they have; with emulated cards, which VAR_CARDS=real leaves out.
+    $cargo test --workspace --features emulator --lib --test integration --no-run --message-format=json \
+        >"$stage/built"
+    program() { sed -n "s|.*\"executable\":\"\([^\"]*/$1-[0-9a-f]*\)\".*|\1|p" "$stage/built" | tail -n 1; }
+    cp "$(program var_kernel)" "$stage/unit"
+    cp "$(program var_host)" "$stage/host"
+    cp "$(program integration)" "$stage/models"
+    rm "$stage/built"
     # Without symbols they are a tenth as large.
-    strip "$folder/var" "$folder/unit" "$folder/models" "$folder/host"
-    # NVRTC, which the card's machine may lack: one wheel, 140 MB; NVRTC=0 leaves it out.
-    if [ "${NVRTC:-1}" != 0 ]; then
-        local venv=target/nvrtc
-        [ -d "$venv" ] || python3 -m venv "$venv"
-        "$venv/bin/pip" install --quiet nvidia-cuda-nvrtc
-        find "$venv" -name 'libnvrtc*.so*' -not -name '*alt*' -exec cp -L {} "$folder/lib/" \;
+    strip "$stage/var" "$stage/unit" "$stage/host" "$stage/models"
+    mkdir "$stage/cubins"
+    nvrtc=${NVRTC:-target/nvrtc/newest}
+    library=$(find "$nvrtc" -name 'libnvrtc.so*' | head -n 1)
+    if [ -z "$library" ]; then
+        python3 -m venv target/nvrtc
+        target/nvrtc/bin/pip install --quiet --no-deps --target "$nvrtc" nvidia-cuda-nvrtc
+        library=$(find "$nvrtc" -name 'libnvrtc.so*' | head -n 1)
     fi
-    du -sh "$folder"
+    for program in unit host; do
+        LD_LIBRARY_PATH=$(dirname "$(realpath "$library")") VAR_COMPILE_INTO=$stage/cubins \
+            "$stage/$program" kernels_are_compiled_into_a_folder --ignored
+    done
+    "$stage/var" sample --device cpu --class 0-9 --seed 0 --quiet --tokens "$stage/cpu.tokens" -o "$stage/cpu.png"
+    cp tests/cuda/compare.py "$stage"
+    if [ -n "${REFERENCE:-}" ]; then
+        mkdir "$stage/reference"
+        cp -r "$REFERENCE"/{models,dist.py,utils} "$stage/reference"
+    fi
+    tar -C "$stage" -c . | xz -9 -T 2 >"$folder/card.tar.xz"
+    cp tests/cuda/check.sh "$folder/check.sh"
+    du -sh "$stage"/* | sort -rh
+    rm -rf "$stage"
+    local bytes tree
+    bytes=$(stat -c %s "$folder/card.tar.xz")
+    tree=$(git ls-files -z | xargs -0 du -cb | tail -n 1 | cut -f 1)
+    printf 'card.tar.xz: %s MiB; with the %s MiB of tracked files: %s MiB\n' \
+        $((bytes >> 20)) $((tree >> 20)) $(((bytes + tree) >> 20))
+    [ "$bytes" -le $((MOST_MIB << 20)) ] || { echo "more than $MOST_MIB MiB"; exit 1; }
 }
 
 if [ "${1:-}" = pack ]; then
@@ -47,118 +73,163 @@ if [ "${1:-}" = pack ]; then
     exit
 fi
 
+call=${1:?1 or 2: which call}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-results=${1:-${OUT:-$here/results}}
+results=${2:-${OUT:-$here/results}}
+total=${TOTAL:-520}
 mkdir -p "$results"
 results=$(cd "$results" && pwd)
-export LD_LIBRARY_PATH="$here/lib:${LD_LIBRARY_PATH:-}" VAR_REQUIRE=cuda,nvrtc
-export VAR_CARDS=real VAR_CUBINS="$results/cubins" CARGO_MANIFEST_DIR="$here/work/var-cli"
-limit=${LIMIT:-300}
-# Libraries that PyTorch brings, where the system has none: cuBLASLt, NCCL.
-if command -v python3 >/dev/null; then
-    brought=$(python3 -c 'import glob, site; print(":".join(glob.glob(site.getsitepackages()[0] + "/nvidia/*/lib")))')
-    LD_LIBRARY_PATH="$LD_LIBRARY_PATH:$brought"
-fi
+repository=$PWD
+work=$(mktemp -d)
+logs=$work/logs
+mkdir "$logs"
+trap 'rm -rf "$work"' EXIT
+tar -C "$work" -xJf "$here/card.tar.xz" || exit 1
+export RUST_BACKTRACE=0 VAR_REQUIRE=cuda,nvrtc VAR_CARDS=real VAR_CUBINS=$work/cubins CARGO_MANIFEST_DIR=$repository/var-cli
+# Libraries that PyTorch brings, where the system has none: NVRTC, cuBLASLt, NCCL.
+brought=$(python3 -c 'import glob, site; print(":".join(glob.glob(site.getsitepackages()[0] + "/nvidia/*/lib")))' 2>/dev/null)
+export LD_LIBRARY_PATH=${LIBRARIES:+$LIBRARIES:}${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$brought
+# Sizes that a rehearsal makes smaller.
+d16=${D16:-16} d30=${D30:-30} many=${MANY:-64} device=${COMPARE_DEVICE:-cuda}
 failed=0
-summary=$results/summary.txt
-: >"$summary"
+touch "$results/profile.csv"
+cd "$work"
 
-say() { printf '%s\n' "$*" | tee -a "$summary"; }
+say() { printf '%s\n' "$*" | tee -a "$results/summary.txt"; }
 
-# step NAME COMMAND...: runs it, its output into RESULTS/NAME.txt.
+# step NAME LIMIT COMMAND...: runs it, its output into logs/NAME.txt, for LIMIT seconds or what is left of the call.
 step() {
-    local name=$1 begin=$SECONDS code
-    shift
+    local name=$1 limit=$2 begin=$SECONDS code left
+    shift 2
     case " ${STEPS:-$name} " in *" $name "*) ;; *) return 0 ;; esac
+    left=$((total - SECONDS))
+    if [ "$left" -lt 5 ]; then
+        say "left out  $name: the call's $total s are over"
+        return 0
+    fi
+    [ "$limit" -lt "$left" ] || limit=$left
     if [ "$(type -t "$1")" = function ]; then
-        ("$@") >"$results/$name.txt" 2>&1
+        export -f "$1"
+        timeout -k 5 "$limit" bash -c "$*" >"$logs/$name.txt" 2>&1
     else
-        timeout "$limit" "$@" >"$results/$name.txt" 2>&1
+        timeout -k 5 "$limit" "$@" >"$logs/$name.txt" 2>&1
     fi
     code=$?
     if [ "$code" = 0 ]; then
         say "passed  $name ($((SECONDS - begin)) s)"
     else
         failed=1
-        say "FAILED  $name (code $code, $((SECONDS - begin)) s): $(grep -v '^ *$' "$results/$name.txt" | tail -n 1)"
+        say "FAILED  $name (code $code, $((SECONDS - begin)) of $limit s)"
+        { grep -m 5 -A 2 -E 'panicked at|^error:|^var: ' "$logs/$name.txt" || tail -n 3 "$logs/$name.txt"; } |
+            cut -c 1-300 | sed 's/^/        /' | tee -a "$results/summary.txt"
     fi
+    tar -C "$work" -czf "$results/logs.tgz" logs
     return 0
 }
 
-left_out() { say "left out: $*"; }
+# Lines of a step's output that are results.
+show() { grep -h -E "$2" "$logs/$1.txt" 2>/dev/null | cut -c 1-200 | tee -a "$results/summary.txt"; return 0; }
 
-if nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used --format=csv >"$results/card.txt" 2>&1; then
-    say "$(tail -n 1 "$results/card.txt")"
-else
-    left_out "the card's name: nvidia-smi does not answer"
-fi
+machine() {
+    nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used --format=csv,noheader
+    python3 -c 'import torch; print("PyTorch", torch.__version__, torch.version.cuda, torch.backends.cudnn.version())'
+    for library in nvrtc cublasLt nccl cudnn; do
+        find ${LD_LIBRARY_PATH//:/ } /usr/lib /usr/local/cuda* -name "lib$library.so.*" 2>/dev/null | head -n 1
+    done
+    true
+}
 
-# Right: every operation against its oracle and its naive twin, at the published models' sizes too; whole models
-# against the processor and the golden files; the same bytes from run to run.
-step unit "$here/unit" cuda:: ops:: --test-threads 1
-step models "$here/models" cards:: --nocapture
-# Gradients against finite differences, training and evaluation against the processor.
-step gradients "$here/host" grad:: optim:: train:: inception:: --skip compiled --test-threads 1
-step training "$here/models" on_cards --nocapture
-cd "$results"
+# tokens NAME=VALUE PRECISION: the processor's, or how many bytes of them differ.
+tokens() {
+    env "$1" ./var sample --device cuda --precision "$2" --class 0-9 --seed 0 --batch 2 --quiet --force \
+        --tokens card.tokens -o card.png || return 1
+    if cmp -s cpu.tokens card.tokens; then
+        echo "tokens $1 $2: the processor's"
+    else
+        echo "tokens $1 $2: $(cmp -l cpu.tokens card.tokens | wc -l) of $(stat -c %s cpu.tokens) bytes differ"
+        # Roundings of TF32 and 16 bits may turn a draw; those of singles hardly ever do.
+        [ "$2" != f32 ]
+    fi
+}
+
 same_bytes() {
     for turn in 1 2; do
-        "$here/var" sample --device cuda --count 32 --batch 16 --seed 7 -o "turn-$turn.png" --force || return 1
+        ./var sample --device cuda --count 32 --batch 16 --seed 7 -o "turn-$turn.png" --force || return 1
     done
     cmp turn-1.png turn-2.png
 }
-step same-bytes same_bytes
-one_picture_in_each_precision() {
-    "$here/var" sample --device cpu --class 0-9 --seed 0 --quiet --force --tokens cpu.tokens -o cpu.png || return 1
+
+# bench NAME LIMIT OPTIONS...: scale by scale, with each kernel's time; then whole images without a wait.
+bench() {
+    local name=$1 limit=$2
+    shift 2
+    step "$name" "$limit" ./var bench --device cuda "$@"
+    show "$name" 'batch|peak of|whole image|card has'
+    awk -v name="$name" '/ × .* ms / {print name "," $1 "," $2 "," $4 "," $6}' "$logs/$name.txt" 2>/dev/null \
+        >>"$results/profile.csv"
+    step "$name-whole" "$limit" ./var bench --device cuda --whole "$@"
+    show "$name-whole" 'whole image'
+}
+
+# compare LIMIT CASE: beside the reference code, in turn.
+compare() {
+    if [ ! -d reference ] || ! command -v python3 >/dev/null; then
+        say "left out  compare $2: the archive has no reference, or there is no python3"
+        return 0
+    fi
+    step "compare-$2" "$1" python3 compare.py --var ./var --reference reference --device "$device" --case "$2" \
+        --limit $(($1 / 2)) -o "$results/compare.json"
+    show "compare-$2" 'times the reference'
+}
+
+if [ "$call" = 1 ]; then
+    step machine 20 machine
+    show machine .
+    step tokens-f32-no-graphs 40 tokens VAR_GRAPHS=0 f32
+    show tokens-f32-no-graphs ^tokens
     for precision in f32 tf32 f16 bf16; do
-        "$here/var" sample --device cuda --precision "$precision" --class 0-9 --seed 0 --quiet --force \
-            --tokens "$precision.tokens" -o "$precision.png" || return 1
-        if cmp -s cpu.tokens "$precision.tokens"; then
-            echo "$precision: the processor's tokens"
+        step "tokens-$precision" 40 tokens VAR_GRAPHS=1 "$precision"
+        show "tokens-$precision" ^tokens
+    done
+    step same-bytes 30 same_bytes
+    bench d16-batch-1 30 --depth "$d16" --dtype f16 --batch 1 --runs 5
+    bench "d16-batch-$many" 40 --depth "$d16" --dtype f16 --batch "$many" --runs 3
+    for name in ${CASES_1:-d16-batch-1 d16-batch-64}; do compare 90 "$name"; done
+    VAR_SIZES=awkward step unit-awkward 120 ./unit cuda:: ops:: --skip compiled --skip nvidia:: --nocapture
+    step models 90 ./models cards:: --nocapture
+    show models 'off by'
+    export VAR_PRODUCTS=own
+    bench "own-d16-batch-$many" 30 --depth "$d16" --dtype f16 --batch "$many" --runs 3
+    unset VAR_PRODUCTS
+    step unit-published 300 ./unit ops::twins --skip compiled --nocapture
+else
+    for size in "$d30 1" "$d30 $many"; do
+        read -r depth batch <<<"$size"
+        bench "d30-batch-$batch" 60 --depth "$depth" --dtype f16 --batch "$batch" --runs 3
+        VAR_PRODUCTS=own step "own-d30-batch-$batch" 60 ./var bench --device cuda --whole --depth "$depth" --dtype f16 \
+            --batch "$batch" --runs 3
+        show "own-d30-batch-$batch" 'whole image'
+    done
+    for name in ${CASES_2:-train-d16 d30-batch-1 d30-batch-64 d36-512-batch-8}; do compare 110 "$name"; done
+    # Gradients against finite differences, training and evaluation against the processor.
+    step gradients 120 ./host grad:: optim:: train:: inception:: --skip compiled --nocapture
+    step training 90 ./models on_cards --nocapture
+    show training 'off by'
+    if command -v ncu >/dev/null; then
+        step kernels-alone 60 ncu --clock-control none --metrics gpu__time_duration.sum --csv --log-file "$logs/ncu.csv" \
+            ./var bench --device cuda --whole --depth "$d16" --dtype f16 --batch 1 --runs 1
+    else
+        say "left out  kernels-alone: no ncu on this machine"
+    fi
+    # Races and reads past the end, at sizes a sanitizer can bear.
+    for tool in memcheck racecheck; do
+        if command -v compute-sanitizer >/dev/null; then
+            VAR_SIZES=awkward step "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+                ./unit ops::twins ops::draw ops::nearest_code ops::combine
         else
-            echo "$precision: other tokens than the processor's"
-            # Roundings of TF32 and 16 bits may turn a draw; those of singles hardly ever do.
-            [ "$precision" = f32 ] && return 1
+            say "left out  $tool: no compute-sanitizer on this machine"
         fi
     done
-    return 0
-}
-step precisions one_picture_in_each_precision
-
-# Clean: races and reads past the end, at sizes a sanitizer can bear.
-if command -v compute-sanitizer >/dev/null; then
-    for tool in memcheck racecheck; do
-        VAR_SIZES=awkward step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 \
-            "$here/unit" ops::twins ops::draw ops::nearest_code ops::combine --test-threads 1
-    done
-else
-    left_out "memcheck, racecheck: no compute-sanitizer on this machine"
 fi
-
-# Fast: per scale, per kernel, share of the measured peak.
-step bench-built-in "$here/var" bench --device cuda --json
-for precision in f32 tf32; do
-    step "bench-d16-batch-64-$precision" "$here/var" bench --device cuda --precision "$precision" --depth 16 --dtype f32 --batch 64
-done
-for size in "16 1" "16 64" "30 1" "30 64"; do
-    read -r depth batch <<<"$size"
-    step "bench-d$depth-batch-$batch" "$here/var" bench --device cuda --depth "$depth" --dtype f16 --batch "$batch" --runs 5
-done
-# The same products by the kernels here alone.
-for size in "16 64" "30 1" "30 64"; do
-    read -r depth batch <<<"$size"
-    VAR_PRODUCTS=own step "bench-own-d$depth-batch-$batch" \
-        "$here/var" bench --device cuda --depth "$depth" --dtype f16 --batch "$batch" --runs 5
-done
-grep -H -E 'whole image|batch|peak of' "$results"/bench-*.txt 2>/dev/null | sed "s|$results/||" >>"$summary"
-
-# Against the reference code, of which REFERENCE names a clone.
-if [ -n "${REFERENCE:-}" ] && command -v python3 >/dev/null; then
-    LIMIT=1800 limit=1800 step compare python3 "$here/compare.py" --var "$here/var" --reference "$REFERENCE" \
-        -o "$results/compare.json"
-    grep -h "the reference's speed" "$results/compare.txt" >>"$summary" 2>/dev/null
-else
-    left_out "the comparison with the reference code: REFERENCE names no clone of it, or there is no python3"
-fi
-
+say "call $call: $SECONDS s"
 exit "$failed"

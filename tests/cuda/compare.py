@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """var against the PyTorch reference, in turn, on the machine at hand: latency, images a second, memory, training.
 
-  compare.py --var VAR --reference FOLDER [--device cuda] [--case NAME ...] [--runs N] [-o FILE.json]
+  compare.py --var VAR --reference FOLDER [--device cuda] [--case NAME ...] [--runs N] [--limit SECONDS] [-o FILE.json]
 
 FOLDER is a clone of the public reference code; it is read, never written. Both compute with made-up weights of the
 published sizes in half precision (the reference under autocast, as its own sampling does), guidance 1.5, top-k 900,
-top-p 0.96, the picture included. Every row's ratio is of medians of runs in the same minute. With --device cpu, and
-small cases, it shows that the script itself works.
+top-p 0.96, the picture included. Every row's ratio is of medians of runs in the same minute. Each side of a case has
+--limit seconds; after each case its row is in the file, beside those of earlier calls. With --device cpu, and small
+cases, it shows that the script itself works.
 """
 import argparse
+import contextlib
+import gc
 import json
 import os
+import signal
 import statistics
 import struct
 import subprocess
@@ -24,8 +28,8 @@ LADDERS = {"256": (1, 2, 3, 4, 5, 6, 8, 10, 13, 16), "512": (1, 2, 3, 4, 6, 9, 1
 # name: depth, batch, ladder, images a second (else latency), target ratio
 SAMPLING = {
     "d16-batch-1": (16, 1, "256", 6.0),
-    "d30-batch-1": (30, 1, "256", 4.0),
     "d16-batch-64": (16, 64, "256", 2.0),
+    "d30-batch-1": (30, 1, "256", 4.0),
     "d30-batch-64": (30, 64, "256", 1.6),
     "d36-512-batch-8": (36, 8, "512", 1.8),
     "tiny": (2, 2, "tiny", 0.0),
@@ -61,6 +65,30 @@ def build(models, device, depth, ladder):
         # Left as allocated by the reference, which expects a checkpoint.
         torch.nn.init.normal_(parameter, std=0.02)
     return vae, var
+
+
+@contextlib.contextmanager
+def within(seconds):
+    """Raises TimeoutError in what takes longer."""
+
+    def over(*_):
+        raise TimeoutError(f"the reference takes more than {seconds} s")
+
+    signal.signal(signal.SIGALRM, over)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def free_memory(device):
+    """Gives back what PyTorch keeps for itself: var's process wants it next."""
+    import torch
+
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
 
 
 class Clock:
@@ -108,13 +136,17 @@ def sample_reference(models, arguments, depth, batch, ladder):
     return statistics.median(clock.seconds(once) for _ in range(arguments.runs)), clock.peak()
 
 
+def run_var(arguments, command):
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=arguments.limit)
+
+
 def sample_var(arguments, depth, batch, ladder):
     command = [arguments.var, "bench", "--json", "--quiet", "--device", arguments.device, "--depth", str(depth), "--dtype", "f16"]
-    command += ["--batch", str(batch), "--cfg", "1.5", "--runs", str(arguments.runs)]
+    command += ["--batch", str(batch), "--cfg", "1.5", "--runs", str(arguments.runs), "--whole"]
     if ladder != "256":
         sides = LADDERS[ladder]
         command += ["--ladder", "_".join(map(str, sides))]
-    report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    report = json.loads(run_var(arguments, command).stdout)
     whole = next(stage for stage in report["stages"] if stage["stage"] == "whole image")
     return whole["seconds"], report
 
@@ -172,19 +204,24 @@ def train_var(arguments, depth, batch, ladder, folder, vae_file):
         place = os.path.join(folder, "data", "train", str(number % 10))
         os.makedirs(place, exist_ok=True)
         png(os.path.join(place, f"{number}.png"), side, number)
-    out = os.path.join(folder, "run")
+    # A line of the log each `runs` iterations, the first ones left out: graphs are made in them.
+    iterations = 2 * arguments.runs + 1
     command = [arguments.var, "train", "--device", arguments.device, "--data", os.path.join(folder, "data"), "-q"]
     command += ["--vae", vae_file, "--pn", "_".join(map(str, LADDERS[ladder])), "--depth", str(depth)]
-    command += ["--bs", str(batch), "--fp16", "2", "--iterations", str(4 + arguments.runs), "--log-every", "1"]
-    # Blocks compute anew what would not fit a card of 80 GB.
-    command += ["--save-every", "100000", "--mid-reso", "1", "--recompute", "--out", out]
-    if arguments.device == "cuda":
-        command += ["--precision", "bf16"]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    command += ["--bs", str(batch), "--fp16", "2", "--iterations", str(iterations), "--log-every", str(arguments.runs)]
+    command += ["--save-every", "100000", "--mid-reso", "1"]
+    # Blocks compute anew what does not fit the card.
+    for recomputes in [False, True]:
+        out = os.path.join(folder, f"run-{recomputes}")
+        try:
+            run_var(arguments, command + ["--out", out] + ["--recompute"] * recomputes)
+            break
+        except subprocess.CalledProcessError as error:
+            if recomputes or "memory" not in error.stderr:
+                raise
     with open(os.path.join(out, "log.jsonl")) as file:
         lines = [json.loads(line) for line in file]
-    speeds = [line["images_per_s"] for line in lines if "images_per_s" in line]
-    return statistics.median(speeds[-arguments.runs :])
+    return [line["images_per_s"] for line in lines if "images_per_s" in line][-1], recomputes
 
 
 def main():
@@ -194,18 +231,23 @@ def main():
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--case", action="append", choices=[*SAMPLING, *TRAINING])
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--limit", type=int, default=300)
     parser.add_argument("-o", "--output")
     arguments = parser.parse_args()
     models = load_reference(arguments.reference)
     cases = arguments.case or [name for name in [*SAMPLING, *TRAINING] if "tiny" not in name]
     rows, failed = [], False
+    if arguments.output and os.path.exists(arguments.output):
+        with open(arguments.output) as file:
+            rows = [row for row in json.load(file) if row["case"] not in cases]
     for case in cases:
         row = {"case": case}
         try:
             if case in SAMPLING:
                 depth, batch, ladder, target = SAMPLING[case]
                 seconds, report = sample_var(arguments, depth, batch, ladder)
-                theirs, peak = sample_reference(models, arguments, depth, batch, ladder)
+                with within(arguments.limit):
+                    theirs, peak = sample_reference(models, arguments, depth, batch, ladder)
                 row.update(var_s=seconds, reference_s=theirs, ratio=theirs / seconds, target=target)
                 row.update(device=report["device"], reference_peak_bytes=peak, peak_gflops=report["peak_gflops"])
                 row.update(stages=report["stages"], kernels=report["kernels"][:12])
@@ -213,9 +255,12 @@ def main():
                 depth, batch, ladder, target = TRAINING[case]
                 with tempfile.TemporaryDirectory() as folder:
                     vae_file = os.path.join(folder, "vae.pth")
-                    theirs, peak, weights = train_reference(models, arguments, depth, batch, ladder, vae_file)
-                    ours = train_var(arguments, depth, batch, ladder, folder, vae_file)
+                    with within(arguments.limit):
+                        theirs, peak, weights = train_reference(models, arguments, depth, batch, ladder, vae_file)
+                    free_memory(arguments.device)
+                    ours, recomputes = train_var(arguments, depth, batch, ladder, folder, vae_file)
                 row.update(var_images_per_s=ours, reference_images_per_s=theirs, ratio=ours / theirs, target=target)
+                row.update(recomputes=recomputes)
                 # Forward and backward of the transformer alone, by 6 operations a weight and token.
                 tokens = sum(side * side for side in LADDERS[ladder])
                 flops = 6 * weights * tokens * ours
@@ -225,13 +270,17 @@ def main():
         except subprocess.CalledProcessError as error:
             failed, row["error"] = True, error.stderr.strip()
             print(f"{case}: FAILED: {error.stderr.strip()}", flush=True)
+        except subprocess.TimeoutExpired:
+            failed, row["error"] = True, f"var takes more than {arguments.limit} s"
+            print(f"{case}: FAILED: {row['error']}", flush=True)
         except Exception as error:  # One case that does not fit the card must not cost the others.
             failed, row["error"] = True, repr(error)
             print(f"{case}: FAILED: {error!r}", flush=True)
         rows.append(row)
-    if arguments.output:
-        with open(arguments.output, "w") as file:
-            json.dump(rows, file, indent=1)
+        free_memory(arguments.device)
+        if arguments.output:
+            with open(arguments.output, "w") as file:
+                json.dump(rows, file, indent=1)
     sys.exit(1 if failed else 0)
 
 

@@ -8,9 +8,6 @@ use var_kernel::cuda::{Compiler, Cubins, cubins};
 
 use crate::atomic_file::AtomicFile;
 
-/// Bytes of the sum at the end of each file.
-const SUM: usize = 8;
-
 /// A folder of compiled kernels.
 #[derive(Clone, Debug)]
 pub struct Folder(PathBuf);
@@ -42,10 +39,7 @@ impl Cubins for Folder {
 
     /// None if it is missing or damaged: the driver does not check a cubin.
     fn load(&self, name: &str, by: Compiler) -> Option<Vec<u8>> {
-        let mut bytes = fs::read(self.0.join(cubins::file_name(name, by))).ok()?;
-        let end = bytes.len().checked_sub(SUM)?;
-        let sum = bytes.split_off(end);
-        (sum == sum_of(&bytes)).then_some(bytes)
+        cubins::read(&fs::read(self.0.join(cubins::file_name(name, by))).ok()?)
     }
 
     fn store(&self, name: &str, by: Compiler, cubin: &[u8]) {
@@ -53,19 +47,12 @@ impl Cubins for Folder {
             fs::create_dir_all(&self.0).ok()?;
             let path = self.0.join(cubins::file_name(name, by));
             let mut file = AtomicFile::create(path, true).ok()?;
-            std::io::Write::write_all(&mut file, cubin).ok()?;
-            std::io::Write::write_all(&mut file, &sum_of(cubin)).ok()?;
+            std::io::Write::write_all(&mut file, &cubins::written(cubin)).ok()?;
             file.commit().ok()
         };
         // A cubin that cannot be stored is compiled again next time.
         let _ = write();
     }
-}
-
-/// FNV-1a, 64 bits.
-fn sum_of(bytes: &[u8]) -> [u8; SUM] {
-    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix).to_le_bytes()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Every kernel of a gradient, and the optimizer's, compiles for the cards it is for.
 
-use var_kernel::cuda::testing::{assert_compiles, assert_tiles_compile};
+use var_kernel::cuda::testing::{assert_compiles, assert_tiles_compile, compile_into};
 
 use super::texts::TEXTS;
 
@@ -12,4 +12,10 @@ fn every_kernel_compiles_for_every_card() {
 #[test]
 fn tiles_fit_a_card_as_often_as_they_say() {
     assert_tiles_compile(&TEXTS);
+}
+
+#[test]
+#[ignore = "a tool: compiles into the folder that VAR_COMPILE_INTO names"]
+fn kernels_are_compiled_into_a_folder() {
+    compile_into(&TEXTS);
 }

@@ -30,9 +30,37 @@ pub fn compiler_of(file: &str, name: &str) -> Option<Compiler> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// Bytes of the sum at the end of a file.
+const SUM: usize = 8;
+
+/// What a file holds: the machine code, and a sum by which damage is noticed.
+pub fn written(cubin: &[u8]) -> Vec<u8> {
+    [cubin, &sum_of(cubin)].concat()
+}
+
+/// The machine code of a file; none if it is damaged, since a driver trusts what it is given.
+pub fn read(file: &[u8]) -> Option<Vec<u8>> {
+    let (cubin, sum) = file.split_at(file.len().checked_sub(SUM)?);
+    (sum == sum_of(cubin)).then(|| cubin.to_vec())
+}
+
+/// FNV-1a, 64 bits.
+fn sum_of(bytes: &[u8]) -> [u8; SUM] {
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix).to_le_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn damage_is_noticed() {
+        let mut file = written(b"machine code");
+        assert_eq!(read(&file).unwrap(), b"machine code");
+        file[3] ^= 1;
+        assert_eq!((read(&file), read(b"short")), (None, None));
+    }
 
     #[test]
     fn a_file_names_its_compiler() {

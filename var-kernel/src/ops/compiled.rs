@@ -4,7 +4,7 @@ use std::format;
 
 use super::TEXTS;
 use crate::cuda::driver::compile;
-use crate::cuda::testing::{assert_compiles, assert_tiles_compile, has_nvrtc};
+use crate::cuda::testing::{assert_compiles, assert_tiles_compile, compile_into, has_nvrtc};
 use crate::cuda::text::Text;
 use crate::cuda::{CudaError, FORMATS, PICTURES, Precision, peak};
 
@@ -17,6 +17,13 @@ fn every_kernel_compiles_for_every_card() {
 #[test]
 fn tiles_fit_a_card_as_often_as_they_say() {
     assert_tiles_compile(&TEXTS);
+}
+
+#[test]
+#[ignore = "a tool: compiles into the folder that VAR_COMPILE_INTO names"]
+fn kernels_are_compiled_into_a_folder() {
+    compile_into(&TEXTS);
+    compile_into(&[&FORMATS, &PICTURES, &peak::TEXT]);
 }
 
 /// Linear layers and convolutions have another text for TF32, all else the one for `f32`.

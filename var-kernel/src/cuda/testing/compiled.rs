@@ -4,12 +4,13 @@
 
 use core::num::NonZero;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use std::path::PathBuf;
 use std::vec::Vec;
-use std::{env, eprintln, println, thread};
+use std::{env, eprintln, fs, println, thread};
 
-use crate::cuda::Precision;
 use crate::cuda::driver::compile;
 use crate::cuda::text::Text;
+use crate::cuda::{Precision, cubins};
 
 /// The oldest card, and the one for which it is tuned.
 const CAPABILITIES: [(u32, u32); 2] = [(8, 0), (9, 0)];
@@ -67,6 +68,28 @@ pub fn assert_tiles_compile(texts: &[&'static Text]) {
     let tiles = texts.iter().filter(|text| text.multiplies_singles() || text.has_attention());
     let jobs: Vec<Job> = tiles.map(|text| (*text, Precision::F16, CAPABILITIES[1])).collect();
     assert_jobs_compile(&jobs);
+}
+
+/// Compiles every kernel of `texts`, in each precision that has its own, for the card it is tuned for, into the
+/// folder that `VAR_COMPILE_INTO` names, as `VAR_CUBINS` finds them: for a machine that has the card, where the
+/// minute of compiling is dear.
+///
+/// # Panics
+/// Without the variable; if NVRTC is not here, a text does not compile, or a file cannot be written.
+pub fn compile_into(texts: &[&'static Text]) {
+    let folder = PathBuf::from(env::var_os("VAR_COMPILE_INTO").expect("VAR_COMPILE_INTO"));
+    let version = compile::version().expect("NVRTC is here");
+    let capability = CAPABILITIES[1];
+    let mut jobs = Vec::new();
+    for text in texts {
+        jobs.extend(precisions(text).map(|precision| (*text, precision)));
+    }
+    on_all_cores(&jobs, |(text, precision)| {
+        let cubin = compile::cubin(text, *precision, capability).expect("it compiles");
+        let name = compile::name(text, *precision, capability);
+        let path = folder.join(cubins::file_name(&name, version));
+        fs::write(path, cubins::written(&cubin)).expect("the folder can be written");
+    });
 }
 
 /// The precisions in which a text is another.

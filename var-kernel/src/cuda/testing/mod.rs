@@ -5,13 +5,12 @@
 
 mod compiled;
 
-use core::cell::RefCell;
 use std::boxed::Box;
 use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::string::String;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::vec;
 use std::vec::Vec;
 use std::{env, eprintln, fs};
@@ -20,7 +19,7 @@ pub use super::driver::recording::{Launched, Recording};
 #[cfg(test)]
 pub(crate) use compiled::has_nvrtc;
 pub(crate) use compiled::{SHARED_OF_BLOCK, shared_of};
-pub use compiled::{assert_compiles, assert_tiles_compile};
+pub use compiled::{assert_compiles, assert_tiles_compile, compile_into};
 
 use super::{
     Compiler, Cubins, Cuda, CudaError, Matrix, Memory, Options, Precision, Products, Remote, cubins,
@@ -98,39 +97,81 @@ pub fn recorded(precision: Precision, bytes: u64, products: Products) -> (Cuda, 
     (cuda, card)
 }
 
-/// Every card there is, in each precision, opened once.
-pub fn cards() -> Rc<Vec<Bench>> {
-    std::thread_local! {
-        static CARDS: RefCell<Option<Rc<Vec<Bench>>>> = const { RefCell::new(None) };
-    }
-    CARDS.with(|cards| Rc::clone(cards.borrow_mut().get_or_insert_with(|| Rc::new(open()))))
+/// The cards under test. A real one is opened once for the process, and is one thread's at a time; the emulated
+/// ones are each thread's own.
+pub struct Cards {
+    real: MutexGuard<'static, Vec<Bench>>,
+    emulated: Rc<Vec<Bench>>,
 }
 
-/// Opens every card there is, in each precision; a real one in half precision once more with its library for
-/// products, if it has one. Of the emulated ones that of `bf16` has one: what is here for products is the
-/// same text as for `f16`.
+impl Cards {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Bench> {
+        self.real.iter().chain(self.emulated.iter())
+    }
+}
+
+/// Every card there is, in each precision.
+///
+/// A thread that holds them must not ask for them again.
+pub fn cards() -> Cards {
+    static REAL: LazyLock<Mutex<Vec<Bench>>> = LazyLock::new(|| Mutex::new(open_real()));
+    std::thread_local! {
+        static EMULATED: Rc<Vec<Bench>> = Rc::new(open_emulated());
+    }
+    let real = REAL.lock().unwrap_or_else(|poisoned| {
+        // A test failed in the middle of something: the cards are opened anew.
+        REAL.clear_poison();
+        let mut real = poisoned.into_inner();
+        *real = open_real();
+        real
+    });
+    Cards { real, emulated: EMULATED.with(Rc::clone) }
+}
+
+/// Opens every card there is, in each precision.
 pub fn open() -> Vec<Bench> {
+    open_real().into_iter().chain(open_emulated()).collect()
+}
+
+/// Opens the machine's card in each precision; in half precision once more with its library for products, if it
+/// has one.
+fn open_real() -> Vec<Bench> {
     let mut found = Vec::new();
     for precision in PRECISIONS {
-        let real = |products| {
+        let open = |products| {
             let cubins = Some(Box::new(InMemory) as Box<dyn Cubins>);
             Cuda::open(Options { precision, products, cubins, ..Options::default() })
         };
-        add(&mut found, "cuda", precision, real(Products::Own));
+        add(&mut found, "cuda", precision, open(Products::Own));
         if precision == Precision::F16
-            && let Ok(cuda) = real(Products::Library)
+            && let Ok(cuda) = open(Products::Library)
             && cuda.library().is_some()
         {
             add(&mut found, "cuda", precision, Ok(cuda));
         }
-        #[cfg(feature = "emulator")]
-        if !env::var("VAR_CARDS").is_ok_and(|cards| cards == "real") {
+    }
+    found
+}
+
+/// Opens an emulated card in each precision. That of `bf16` has a library: what is here for products is the same
+/// text as for `f16`.
+#[cfg(feature = "emulator")]
+fn open_emulated() -> Vec<Bench> {
+    let mut found = Vec::new();
+    if !env::var("VAR_CARDS").is_ok_and(|cards| cards == "real") {
+        for precision in PRECISIONS {
             let library = precision == Precision::Bf16;
             let products = if library { Products::Library } else { Products::Own };
             add(&mut found, "emulated", precision, Cuda::emulated(precision, true, products));
         }
     }
     found
+}
+
+#[cfg(not(feature = "emulator"))]
+fn open_emulated() -> Vec<Bench> {
+    Vec::new()
 }
 
 fn add(found: &mut Vec<Bench>, kind: &str, precision: Precision, card: Result<Cuda, CudaError>) {
@@ -167,9 +208,6 @@ struct InMemory;
 
 static COMPILED: Mutex<Option<HashMap<String, Vec<u8>>>> = Mutex::new(None);
 
-/// Bytes of the sum at the end of a file of that folder.
-const SUM: usize = 8;
-
 impl Cubins for InMemory {
     fn versions(&self, name: &str) -> Vec<Compiler> {
         let compiled = COMPILED.lock().unwrap();
@@ -185,9 +223,7 @@ impl Cubins for InMemory {
         if let Some(cubin) = COMPILED.lock().unwrap().as_ref().and_then(|kept| kept.get(&file)) {
             return Some(cubin.clone());
         }
-        let mut bytes = fs::read(Path::new(&env::var_os("VAR_CUBINS")?).join(file)).ok()?;
-        bytes.truncate(bytes.len().checked_sub(SUM)?);
-        Some(bytes)
+        cubins::read(&fs::read(Path::new(&env::var_os("VAR_CUBINS")?).join(file)).ok()?)
     }
 
     fn store(&self, name: &str, by: Compiler, cubin: &[u8]) {
