@@ -70,7 +70,7 @@ impl Checkpoint {
     /// there is none.
     pub fn verify(&self) -> Result<(), FormatError> {
         let written = self.metadata().get(KEY).ok_or(FormatError::NoChecksum)?;
-        compare(self.backing.bytes(), written)
+        compare(self.only_source().ok_or(FormatError::NoChecksum)?, written)
     }
 
     /// Whether the file has a checksum, which [holds](Self::verify): files of others have none.
@@ -81,7 +81,7 @@ impl Checkpoint {
     /// has a digest, as files of ours have it beside a checksum, but none.
     pub fn verify_if_ours(&self) -> Result<bool, FormatError> {
         let metadata = self.metadata();
-        verify_if_ours(self.backing.bytes(), |key| metadata.get(key))
+        verify_if_ours(self.only_source().unwrap_or_default(), |key| metadata.get(key))
     }
 }
 

@@ -3,6 +3,7 @@
 use core::ops::Range;
 use std::sync::OnceLock;
 
+use crate::checkpoint::float8::Float8;
 use crate::checkpoint::{Dtype, Tensor};
 
 /// Bytes aligned for every element type.
@@ -14,8 +15,12 @@ pub(super) struct AlignedBytes {
 /// A strided view into a file, checked to lie inside it.
 pub(super) struct Entry {
     dtype: Dtype,
+    /// The type in the file, where it is one of eight bits that is read as `dtype`.
+    float8: Option<Float8>,
     shape: Vec<usize>,
     place: Place,
+    /// Which of a checkpoint's sources the place is in.
+    source: usize,
     /// The elements in order, made on first use where the file's own bytes do not serve.
     gathered: OnceLock<AlignedBytes>,
 }
@@ -42,7 +47,7 @@ impl AlignedBytes {
         &bytemuck::cast_slice(&self.words)[..self.length]
     }
 
-    fn as_mut_slice(&mut self) -> &mut [u8] {
+    pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut bytemuck::cast_slice_mut(&mut self.words)[..self.length]
     }
 }
@@ -50,7 +55,26 @@ impl AlignedBytes {
 impl Entry {
     /// A tensor whose elements follow each other; `bytes` must fit shape and type.
     pub(super) fn contiguous(dtype: Dtype, shape: Vec<usize>, bytes: Range<usize>) -> Self {
-        Self { dtype, shape, place: Place::Contiguous(bytes), gathered: OnceLock::new() }
+        Self::new(dtype, shape, Place::Contiguous(bytes))
+    }
+
+    fn new(dtype: Dtype, shape: Vec<usize>, place: Place) -> Self {
+        Self { dtype, float8: None, shape, place, source: 0, gathered: OnceLock::new() }
+    }
+
+    /// The same bytes, which must be those of [`Dtype::U8`], read as `float8`.
+    pub(super) fn of_float8(self, float8: Float8) -> Self {
+        Self { dtype: Dtype::F16, float8: Some(float8), ..self }
+    }
+
+    /// The same in another source.
+    pub(super) fn in_source(self, source: usize) -> Self {
+        Self { source, ..self }
+    }
+
+    /// Which of a checkpoint's sources it lies in.
+    pub(super) fn source(&self) -> usize {
+        self.source
     }
 
     /// A view of `shape` and `strides` (in elements) from byte `start` on.
@@ -69,7 +93,7 @@ impl Entry {
         } else {
             Place::Strided { start, strides }
         };
-        Self { dtype, shape, place, gathered: OnceLock::new() }
+        Self::new(dtype, shape, place)
     }
 
     pub(super) fn dtype(&self) -> Dtype {
@@ -98,6 +122,9 @@ impl Entry {
     }
 
     fn borrow<'a>(&self, file: &'a [u8]) -> Option<&'a [u8]> {
+        if self.float8.is_some() {
+            return None;
+        }
         let Place::Contiguous(range) = &self.place else { return None };
         let bytes = &file[range.clone()];
         let aligned = bytes.as_ptr().addr().is_multiple_of(self.dtype.size());
@@ -105,14 +132,20 @@ impl Entry {
     }
 
     fn gather(&self, file: &[u8]) -> AlignedBytes {
-        match &self.place {
+        let dtype = if self.float8.is_some() { Dtype::U8 } else { self.dtype };
+        let gathered = match &self.place {
             Place::Contiguous(range) => AlignedBytes::copy_of(&file[range.clone()]),
             Place::Strided { start, strides } => {
-                let mut gathered = AlignedBytes::zeroed(self.size());
+                let length = self.shape.iter().product::<usize>() * dtype.size();
+                let mut gathered = AlignedBytes::zeroed(length);
                 let source = &file[*start..];
-                gather_strided(gathered.as_mut_slice(), source, &self.shape, strides, self.dtype);
+                gather_strided(gathered.as_mut_slice(), source, &self.shape, strides, dtype);
                 gathered
             }
+        };
+        match self.float8 {
+            Some(float8) => float8.widened(gathered.as_slice()),
+            None => gathered,
         }
     }
 }

@@ -8,8 +8,6 @@ use safetensors::SafeTensorError;
 use thiserror::Error;
 use zip::result::ZipError;
 
-use crate::checkpoint::Dtype;
-
 /// Why [`Checkpoint::open`](crate::checkpoint::Checkpoint::open) failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -44,6 +42,28 @@ pub enum FormatError {
         /// The first bytes, at most eight.
         start: FirstBytes,
     },
+    /// The file is of another kind that people take for a checkpoint.
+    #[error("not a checkpoint but {what}: {advice}")]
+    OtherKind {
+        /// The kind of file.
+        what: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A folder, an index or a shard is not all of one checkpoint.
+    #[error("{fault}")]
+    Shards {
+        /// What is wrong.
+        fault: String,
+    },
+    /// The safetensors header is longer than any model's.
+    #[error("safetensors header of {has} bytes, the limit is {limit}")]
+    HeaderLimit {
+        /// Its length.
+        has: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// The safetensors header is damaged, or does not fit the file's length.
     #[error("damaged or truncated safetensors file")]
     Safetensors {
@@ -69,14 +89,6 @@ pub enum FormatError {
         /// That of the bytes there are.
         computed: String,
     },
-    /// A tensor's element type has no place in these models.
-    #[error("{tensor}: element type {dtype} is not supported")]
-    UnsupportedDtype {
-        /// The tensor.
-        tensor: String,
-        /// The element type as the format spells it.
-        dtype: String,
-    },
     /// The zip archive around a PyTorch checkpoint is damaged or cut short.
     #[error("damaged or truncated PyTorch file (zip archive)")]
     Zip {
@@ -89,8 +101,8 @@ pub enum FormatError {
         /// The end of the entry's name.
         entry: &'static str,
     },
-    /// The zip archive has an entry that is compressed or encrypted; PyTorch stores them plain.
-    #[error("zip entry `{entry}` is not stored plainly ({method})")]
+    /// The zip archive has an encrypted entry, or one compressed by another method than deflation.
+    #[error("zip entry `{entry}` is neither stored plainly nor deflated ({method})")]
     CompressedEntry {
         /// The entry.
         entry: String,
@@ -127,12 +139,6 @@ pub enum FormatError {
     /// The file holds something else than a dictionary.
     #[error("the PyTorch file holds no dictionary of tensors")]
     NoDictionary,
-    /// A dictionary has a key that cannot be part of a tensor's name.
-    #[error("a dictionary under `{under}` has a key that is neither text nor a number")]
-    Key {
-        /// Name of the dictionary, empty for the outermost.
-        under: String,
-    },
     /// Two tensors have one name.
     #[error("{tensor}: two tensors of this name")]
     DuplicateName {
@@ -208,7 +214,10 @@ pub enum PickleError {
         opcode: u8,
     },
     /// The stream asks for a class or a function that is not on the list of harmless ones.
-    #[error("it refers to `{name}`, which is not on the list of types a checkpoint may hold")]
+    #[error(
+        "it refers to `{name}`, which is not on the list of types a checkpoint may hold: \
+         torch.save(model.state_dict(), …) makes a file of tensors alone"
+    )]
     Forbidden {
         /// Module and name.
         name: String,
@@ -256,12 +265,8 @@ impl fmt::Display for FirstBytes {
 }
 
 impl FormatError {
-    pub(super) fn unsupported_dtype(tensor: &str, dtype: safetensors::Dtype) -> Self {
-        Self::UnsupportedDtype { tensor: tensor.to_owned(), dtype: dtype.to_string() }
-    }
-
     /// Bytes of `count` elements, for messages: saturates.
-    pub(super) fn bytes(count: usize, dtype: Dtype) -> u64 {
-        (count as u64).saturating_mul(dtype.size() as u64)
+    pub(super) fn bytes(count: usize, size: usize) -> u64 {
+        (count as u64).saturating_mul(size as u64)
     }
 }

@@ -10,10 +10,13 @@ pub(crate) mod checksum;
 pub mod digest;
 mod entry;
 mod error;
+mod float8;
+mod kinds;
 mod mmap;
 pub mod quantize;
 mod safetensors;
 mod save;
+mod shards;
 mod tensor;
 mod torch;
 
@@ -41,7 +44,8 @@ compile_error!("tensors are borrowed from little-endian files as they are");
 /// `trainer.var_wo_ddp.head.weight`. Elements are borrowed from the file where they lie in order
 /// and aligned, and copied into order on first use elsewhere.
 pub struct Checkpoint {
-    backing: Backing,
+    /// The file; what was inflated of it; the files of other shards.
+    sources: Vec<Backing>,
     format: Format,
     contents: Contents,
 }
@@ -75,9 +79,14 @@ enum Backing {
 }
 
 /// What a reader finds in a file.
+#[derive(Default)]
 struct Contents {
     tensors: BTreeMap<String, Entry>,
+    /// Tensors that are there and cannot be read, and what they are.
+    unreadable: BTreeMap<String, String>,
     metadata: BTreeMap<String, String>,
+    /// The compressed entries of the file, written out; the second source.
+    inflated: Option<AlignedBytes>,
 }
 
 impl Checkpoint {
@@ -123,7 +132,7 @@ impl Checkpoint {
 
     /// Bytes of the file.
     pub fn file_size(&self) -> usize {
-        self.backing.bytes().len()
+        self.sources.iter().map(|source| source.bytes().len()).sum()
     }
 
     /// The tensors in order of their names.
@@ -151,7 +160,13 @@ impl Checkpoint {
     /// Elements that are strided or misaligned in the file are copied once, on the first call,
     /// and kept; the limit on what all of them take together was checked when the file was opened.
     pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
-        Some(self.contents.tensors.get(name)?.tensor(self.backing.bytes()))
+        let entry = self.contents.tensors.get(name)?;
+        Some(entry.tensor(self.sources[entry.source()].bytes()))
+    }
+
+    /// Tensors that are there and cannot be read, such as sparse ones, and what they are.
+    pub fn unreadable(&self) -> &BTreeMap<String, String> {
+        &self.contents.unreadable
     }
 
     /// The `__metadata__` of a safetensors file; the plain values (text, numbers, truth values)
@@ -160,19 +175,33 @@ impl Checkpoint {
         &self.contents.metadata
     }
 
+    /// The file, if it is only one and nothing in it is compressed.
+    fn only_source(&self) -> Option<&[u8]> {
+        match &self.sources[..] {
+            [file] => Some(file.bytes()),
+            _ => None,
+        }
+    }
+
     fn read(backing: Backing) -> Result<Self, FormatError> {
         let file = backing.bytes();
-        let (format, contents) = if torch::zip::detect(file) {
+        let (format, mut contents) = if torch::zip::detect(file) {
             (Format::TorchZip, torch::zip::read(file)?)
         } else if torch::legacy::detect(file) {
             (Format::TorchLegacy, torch::legacy::read(file)?)
+        } else if safetensors::has_header(file) {
+            (Format::Safetensors, safetensors::read(file)?)
+        } else if let Some(other) = kinds::named(file) {
+            return Err(other);
         } else if safetensors::detect(file) {
             (Format::Safetensors, safetensors::read(file)?)
         } else {
             return Err(FormatError::Unrecognised { start: FirstBytes::of(file) });
         };
-        contents.check_expansion(file)?;
-        Ok(Self { backing, format, contents })
+        let mut sources = vec![backing];
+        sources.extend(contents.inflated.take().map(Backing::Owned));
+        contents.check_expansion(&sources)?;
+        Ok(Self { sources, format, contents })
     }
 }
 
@@ -208,12 +237,13 @@ impl Contents {
     ///
     /// An honest file may need a copy of every tensor (misaligned legacy storages), some of them
     /// twice (tied weights), and small broadcast buffers.
-    fn check_expansion(&self, file: &[u8]) -> Result<(), FormatError> {
+    fn check_expansion(&self, sources: &[Backing]) -> Result<(), FormatError> {
         const FREE: u64 = 16 << 20;
-        let limit = 2 * file.len() as u64 + FREE;
+        let length: usize = sources.iter().map(|source| source.bytes().len()).sum();
+        let limit = 2 * length as u64 + FREE;
         let mut needs = 0_u64;
         for (name, entry) in &self.tensors {
-            if entry.needs_gathering(file) {
+            if entry.needs_gathering(sources[entry.source()].bytes()) {
                 needs = needs.saturating_add(entry.size() as u64);
             }
             if needs > limit {

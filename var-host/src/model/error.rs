@@ -121,6 +121,16 @@ pub enum ModelError {
         /// The tensor.
         tensor: String,
     },
+    /// A tensor the model needs is in the file in a form that is not read.
+    #[error("{file}: {tensor}: {kind} is not supported")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// What it is.
+        kind: String,
+    },
     /// A tensor has another shape than the rest of the file asks for.
     #[error("{file}: {tensor}: wants {wants:?}, file has {has:?}")]
     Shape {

@@ -109,9 +109,10 @@ impl Part {
         let nested = |other: &String| other.len() > prefix.len() && other.starts_with(&prefix);
         let others: Vec<String> = prefixes.filter(nested).collect();
         let (mut names, mut losses) = (BTreeMap::new(), BTreeMap::new());
-        for tensor in checkpoint.tensors() {
-            let Some(rest) = tensor.name.strip_prefix(prefix.as_str()) else { continue };
-            let is_of_another = others.iter().any(|other| tensor.name.starts_with(other.as_str()));
+        let unreadable = checkpoint.unreadable().keys().map(String::as_str);
+        for full in checkpoint.tensors().map(|tensor| tensor.name).chain(unreadable) {
+            let Some(rest) = full.strip_prefix(prefix.as_str()) else { continue };
+            let is_of_another = others.iter().any(|other| full.starts_with(other.as_str()));
             if is_of_another || names::is_of_optimizer(rest) {
                 continue;
             }
@@ -121,7 +122,7 @@ impl Part {
                 *losses.entry(first.to_owned()).or_default() += 1;
                 continue;
             }
-            let full = tensor.name.to_owned();
+            let full = full.to_owned();
             if let Some(second) = names.insert(name, full.clone()) {
                 return Err(ModelError::SameTensor {
                     file: file.to_owned(),
@@ -181,6 +182,15 @@ impl Part {
         found.unwrap_or_else(|| format!("{}{name}", self.prefix))
     }
 
+    /// Why the tensor `name` cannot be had.
+    pub(super) fn absent(&self, name: &str) -> ModelError {
+        let (file, tensor) = (self.file.clone(), self.full_name(name));
+        match self.checkpoint.unreadable().get(&tensor) {
+            Some(kind) => ModelError::Unreadable { file, tensor, kind: kind.clone() },
+            None => ModelError::Missing { file, tensor },
+        }
+    }
+
     /// How many of `{before}0{after}`, `{before}1{after}`, … there are, one after the other.
     pub(super) fn count(&self, before: &str, after: &str) -> usize {
         (0..).take_while(|number| self.contains(&format!("{before}{number}{after}"))).count()
@@ -190,9 +200,7 @@ impl Part {
     pub(super) fn dims<const N: usize>(&self, name: &str) -> Result<[usize; N], ModelError> {
         let full = self.full_name(name);
         let info = self.checkpoint.info(&full);
-        let Some(info) = info else {
-            return Err(ModelError::Missing { file: self.file.clone(), tensor: full });
-        };
+        let Some(info) = info else { return Err(self.absent(name)) };
         info.shape.try_into().map_err(|_| ModelError::Rank {
             file: self.file.clone(),
             tensor: full,
@@ -224,8 +232,8 @@ impl Part {
         let mut widened = HashMap::new();
         for wanted in wanted {
             let (file, name) = (|| self.file.clone(), self.full_name(&wanted.name));
-            let Some(tensor) = self.checkpoint.tensor(&name) else {
-                return Err(ModelError::Missing { file: file(), tensor: name });
+            let Some(tensor) = self.tensor(&wanted.name) else {
+                return Err(self.absent(&wanted.name));
             };
             if tensor.shape != wanted.shape {
                 let (wants, has) = (wanted.shape.clone(), tensor.shape.to_vec());
@@ -299,7 +307,7 @@ impl Part {
         let (file, scales_name) = (self.file.clone(), format!("{name}{SCALE_SUFFIX}"));
         let tensor_name = self.full_name(&scales_name);
         let Some(scales) = self.tensor(&scales_name) else {
-            return Err(ModelError::Missing { file, tensor: tensor_name });
+            return Err(self.absent(&scales_name));
         };
         let columns = tensor.shape.last().copied().unwrap_or(0);
         let wants = vec![tensor.len() / columns.max(1), columns / Q8_BLOCK];

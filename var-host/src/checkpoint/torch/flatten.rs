@@ -19,6 +19,8 @@ const NAME_COST: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Flat {
     pub(super) tensors: BTreeMap<String, usize>,
+    /// Tensors that cannot be read, and their kinds.
+    pub(super) unreadable: BTreeMap<String, String>,
     pub(super) plain: BTreeMap<String, String>,
     cost: usize,
 }
@@ -51,14 +53,15 @@ impl Flat {
         match value {
             Value::Dict(dict) => {
                 for &(key, value) in heap.dict(dict) {
-                    let under = self.push_key(name, key)?;
+                    // Keys that are no part of a name, such as tuples, are no weights' keys.
+                    let Some(under) = self.push_key(name, key)? else { continue };
                     self.add(name, value, depth + 1, heap)?;
                     name.truncate(under);
                 }
             }
             Value::Sequence(sequence) => {
                 for (i, &value) in heap.sequence(sequence).iter().enumerate() {
-                    let under = self.push_key(name, Value::Int(i as i64))?;
+                    let Some(under) = self.push_key(name, Value::Int(i as i64))? else { continue };
                     self.add(name, value, depth + 1, heap)?;
                     name.truncate(under);
                 }
@@ -67,6 +70,9 @@ impl Flat {
                 if self.tensors.insert(name.clone(), view).is_some() {
                     return Err(FormatError::DuplicateName { tensor: name.clone() });
                 }
+            }
+            Value::Unreadable(kind) => {
+                self.unreadable.insert(name.clone(), kind.to_owned());
             }
             Value::Text(text) => self.add_plain(name, text.to_owned()),
             Value::Bool(truth) => self.add_plain(name, truth.to_string()),
@@ -82,15 +88,16 @@ impl Flat {
         self.plain.insert(name.to_owned(), value);
     }
 
-    /// Appends `.key` to `name` and returns how long it was.
-    fn push_key(&self, name: &mut String, key: Value<'_>) -> Result<usize, FormatError> {
+    /// Appends `.key` to `name` and returns how long it was; nothing if the key is no part of a name.
+    fn push_key(&self, name: &mut String, key: Value<'_>) -> Result<Option<usize>, FormatError> {
         let under = name.len();
         let key: &str = match key {
             Value::Text(text) => text,
             Value::Int(number) => &number.to_string(),
             Value::Float(number) => &number.to_string(),
             Value::Bool(truth) => &truth.to_string(),
-            _ => return Err(FormatError::Key { under: name.clone() }),
+            Value::None => "None",
+            _ => return Ok(None),
         };
         if self.cost + name.len() + key.len() > NAMES_LIMIT {
             return Err(FormatError::Limit { what: "the length of all names", limit: NAMES_LIMIT });
@@ -99,6 +106,6 @@ impl Flat {
             name.push('.');
         }
         name.push_str(key);
-        Ok(under)
+        Ok(Some(under))
     }
 }

@@ -1,7 +1,7 @@
 //! The classes and functions a checkpoint may refer to, and what building with them gives.
 
-use crate::checkpoint::Dtype;
-use crate::checkpoint::torch::value::{Heap, HeapFull, Storage, Value, View};
+use crate::checkpoint::torch::harmless::is_harmless;
+use crate::checkpoint::torch::value::{Element, Heap, HeapFull, Storage, Value, View};
 
 /// Most dimensions of a tensor; models have four.
 const RANK_LIMIT: usize = 8;
@@ -9,11 +9,21 @@ const RANK_LIMIT: usize = 8;
 /// A class or a function on the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Global {
-    OrderedDict,
+    /// A dictionary, of whatever class.
+    Dict,
+    /// A list, of whatever class.
+    List,
     Size,
     RebuildTensor,
+    /// The same of bytes, with their type.
+    RebuildTypedTensor,
     RebuildParameter,
-    Storage(Dtype),
+    /// A tensor of a class of its own, by another function of this list.
+    RebuildAsType,
+    /// Makes a tensor that cannot be read, of this kind.
+    Unreadable(&'static str),
+    Storage(Element),
+    Element(Element),
     /// Makes a value that is no tensor and holds none; the value is passed over.
     Skipped,
 }
@@ -35,26 +45,39 @@ impl Global {
     /// The entry of the list for `module.name`, if there is one.
     pub(super) fn find(module: &str, name: &str) -> Option<Self> {
         Some(match (module, name) {
-            ("collections", "OrderedDict") => Self::OrderedDict,
+            ("collections", "OrderedDict" | "defaultdict" | "Counter")
+            | ("builtins" | "__builtin__", "dict")
+            | ("easydict", "EasyDict")
+            | ("yacs.config", "CfgNode") => Self::Dict,
+            ("collections", "deque") | ("builtins" | "__builtin__", "list" | "tuple") => Self::List,
             ("torch", "Size") => Self::Size,
-            ("torch._utils", "_rebuild_tensor_v2") => Self::RebuildTensor,
-            ("torch._utils", "_rebuild_parameter") => Self::RebuildParameter,
-            ("torch", "DoubleStorage") => Self::Storage(Dtype::F64),
-            ("torch", "FloatStorage") => Self::Storage(Dtype::F32),
-            ("torch", "HalfStorage") => Self::Storage(Dtype::F16),
-            ("torch", "BFloat16Storage") => Self::Storage(Dtype::Bf16),
-            ("torch", "LongStorage") => Self::Storage(Dtype::I64),
-            ("torch", "IntStorage") => Self::Storage(Dtype::I32),
-            ("torch", "ShortStorage") => Self::Storage(Dtype::I16),
-            ("torch", "CharStorage") => Self::Storage(Dtype::I8),
-            ("torch", "ByteStorage") => Self::Storage(Dtype::U8),
-            ("torch", "BoolStorage") => Self::Storage(Dtype::Bool),
-            // What a trainer's settings and statistics may hold beside plain values.
-            ("torch", "device" | "float64" | "float32" | "float16" | "bfloat16") => Self::Skipped,
-            ("builtins" | "__builtin__", "set" | "frozenset" | "bytearray") => Self::Skipped,
-            ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Self::Skipped,
-            ("numpy", "dtype") => Self::Skipped,
-            ("_codecs", "encode") => Self::Skipped,
+            ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Self::RebuildTensor,
+            ("torch._utils", "_rebuild_tensor_v3") => Self::RebuildTypedTensor,
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
+                Self::RebuildParameter
+            }
+            ("torch._tensor", "_rebuild_from_type_v2") => Self::RebuildAsType,
+            ("torch._utils", "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor") => {
+                Self::Unreadable("a sparse tensor")
+            }
+            ("torch._utils", "_rebuild_qtensor") => Self::Unreadable("a quantized tensor"),
+            ("torch._utils", "_rebuild_nested_tensor") => Self::Unreadable("a nested tensor"),
+            ("torch._utils", "_rebuild_meta_tensor_no_storage") => {
+                Self::Unreadable("a tensor of the device meta, without elements")
+            }
+            (
+                "torch._utils",
+                "_rebuild_device_tensor_from_numpy"
+                | "_rebuild_device_tensor_from_cpu_tensor"
+                | "_rebuild_xla_tensor",
+            ) => Self::Unreadable("a tensor of another device"),
+            ("torch" | "torch.storage", name) if Element::of_storage(name).is_some() => {
+                Self::Storage(Element::of_storage(name)?)
+            }
+            ("torch", name) if Element::named(name).is_some() => {
+                Self::Element(Element::named(name)?)
+            }
+            _ if is_harmless(module, name) => Self::Skipped,
             _ => return None,
         })
     }
@@ -68,15 +91,45 @@ impl Global {
         let first = heap.sequence(sequence).first().copied();
         match (self, first) {
             (Self::Skipped, _) => Ok(Value::Skipped),
-            (Self::OrderedDict, None) => Ok(heap.new_dict()?),
-            (Self::OrderedDict, Some(Value::Sequence(pairs))) => ordered_dict(pairs, heap),
+            (Self::Unreadable(kind), _) => Ok(Value::Unreadable(kind)),
+            (Self::Dict, Some(Value::Dict(dict))) => Ok(Value::Dict(dict)),
+            (Self::Dict, Some(Value::Sequence(pairs))) => dict_of_pairs(pairs, heap),
+            // What a defaultdict makes new values by.
+            (Self::Dict, None | Some(Value::Global(_) | Value::None)) => Ok(heap.new_dict()?),
+            (Self::List, Some(Value::Sequence(items))) => {
+                let items = heap.sequence(items).to_vec();
+                Ok(heap.new_sequence(&items)?)
+            }
+            (Self::List, _) => Ok(heap.new_sequence(&[])?),
             (Self::Size, Some(Value::Sequence(dimensions))) => Ok(Value::Sequence(dimensions)),
-            (Self::RebuildTensor, Some(Value::Storage(storage))) => tensor(storage, sequence, heap),
-            (Self::RebuildParameter, Some(Value::Tensor(tensor))) => Ok(Value::Tensor(tensor)),
-            (Self::OrderedDict, _) => Err(Refusal::Wants("a list of pairs for an OrderedDict")),
+            (Self::RebuildTensor, Some(Value::Storage(storage))) => {
+                tensor(storage, heap.storage(storage).element, sequence, heap)
+            }
+            (Self::RebuildTypedTensor, Some(Value::Storage(storage))) => {
+                let [_, _, _, _, _, _, Value::Global(Global::Element(element)), ..] =
+                    *heap.sequence(sequence)
+                else {
+                    return Err(Refusal::Wants("an element type for a tensor"));
+                };
+                tensor(storage, element, sequence, heap)
+            }
+            (Self::RebuildParameter, Some(tensor @ (Value::Tensor(_) | Value::Unreadable(_)))) => {
+                Ok(tensor)
+            }
+            (Self::RebuildAsType, Some(Value::Global(global))) if global != self => {
+                let [_, _, Value::Sequence(arguments), ..] = *heap.sequence(sequence) else {
+                    return Err(Refusal::Wants("a type and arguments for a tensor"));
+                };
+                global.build(arguments, heap)
+            }
+            (Self::Dict, _) => Err(Refusal::Wants("a list of pairs for a dictionary")),
             (Self::Size, _) => Err(Refusal::Wants("a tuple for a torch.Size")),
-            (Self::RebuildTensor, _) => Err(Refusal::Wants("a storage for a tensor")),
+            (Self::RebuildTensor | Self::RebuildTypedTensor, _) => {
+                Err(Refusal::Wants("a storage for a tensor"))
+            }
             (Self::RebuildParameter, _) => Err(Refusal::Wants("a tensor for a parameter")),
+            (Self::RebuildAsType, _) => Err(Refusal::Wants("a function for a tensor")),
+            (Self::Element(_), _) => Err(Refusal::Wants("an element type, which is not called")),
             (Self::Storage(_), _) => Err(Refusal::Wants("a storage to be referred to, not made")),
         }
     }
@@ -90,15 +143,15 @@ pub(super) fn persistent_storage<'a>(
 ) -> Result<Value<'a>, Refusal> {
     const WANTS: Refusal = Refusal::Wants("a persistent identifier of a storage");
     let Value::Sequence(identifier) = identifier else { return Err(WANTS) };
-    let (dtype, key, whole, part) = match *heap.sequence(identifier) {
+    let (element, key, whole, part) = match *heap.sequence(identifier) {
         [
             Value::Text("storage"),
-            Value::Global(Global::Storage(dtype)),
+            Value::Global(Global::Storage(element)),
             Value::Text(key),
             _,
             Value::Int(whole),
             ref part @ ..,
-        ] => (dtype, key, whole, part.first().copied()),
+        ] => (element, key, whole, part.first().copied()),
         _ => return Err(WANTS),
     };
     let whole = usize::try_from(whole).map_err(|_| WANTS)?;
@@ -118,11 +171,11 @@ pub(super) fn persistent_storage<'a>(
         },
         Some(_) => return Err(WANTS),
     };
-    Ok(heap.new_storage(Storage { dtype, key, start, count, whole })?)
+    Ok(heap.new_storage(Storage { element, key, start, count, whole })?)
 }
 
-fn ordered_dict<'a>(pairs: usize, heap: &mut Heap<'a>) -> Result<Value<'a>, Refusal> {
-    const WANTS: Refusal = Refusal::Wants("a list of pairs for an OrderedDict");
+fn dict_of_pairs<'a>(pairs: usize, heap: &mut Heap<'a>) -> Result<Value<'a>, Refusal> {
+    const WANTS: Refusal = Refusal::Wants("a list of pairs for a dictionary");
     let made = heap.new_dict()?;
     let Value::Dict(dict) = made else { return Err(WANTS) };
     for i in 0..heap.sequence(pairs).len() {
@@ -134,7 +187,12 @@ fn ordered_dict<'a>(pairs: usize, heap: &mut Heap<'a>) -> Result<Value<'a>, Refu
 }
 
 /// `_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks, …)`.
-fn tensor<'a>(storage: usize, arguments: usize, heap: &mut Heap<'a>) -> Result<Value<'a>, Refusal> {
+fn tensor<'a>(
+    storage: usize,
+    element: Element,
+    arguments: usize,
+    heap: &mut Heap<'a>,
+) -> Result<Value<'a>, Refusal> {
     const WANTS: Refusal =
         Refusal::Wants("offset, shape and strides of a tensor, not negative, at most 8 of each");
     let [_, Value::Int(offset), Value::Sequence(shape), Value::Sequence(strides), ..] =
@@ -155,6 +213,7 @@ fn tensor<'a>(storage: usize, arguments: usize, heap: &mut Heap<'a>) -> Result<V
     };
     let view = View {
         storage,
+        element,
         offset: usize::try_from(offset).map_err(|_| WANTS)?,
         shape: lengths(shape)?,
         strides: lengths(strides)?,

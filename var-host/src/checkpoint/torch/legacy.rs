@@ -64,25 +64,24 @@ fn storage_places<'a>(
     let Value::Sequence(keys) = keys else {
         return Err(FormatError::Legacy { part: "list of storage keys", wants: "a list" });
     };
-    let dtypes: HashMap<_, _> = heap.storages().iter().map(|s| (s.key, s.dtype)).collect();
+    let sizes: HashMap<_, _> = heap.storages().iter().map(|s| (s.key, s.element.size())).collect();
     let mut places = StoragePlaces::new();
     for &key in heap.sequence(keys) {
         let Value::Text(key) = key else {
             return Err(FormatError::Legacy { part: "storage key", wants: "text" });
         };
-        let Some(dtype) = dtypes.get(key) else {
+        let Some(size) = sizes.get(key) else {
             return Err(FormatError::Legacy { part: "storage key", wants: "one that is used" });
         };
         let Some(count) = file[at..].first_chunk::<8>() else {
-            places.insert(key, file.len()..file.len());
+            places.insert(key, (0, file.len()..file.len()));
             continue;
         };
         let start = at + 8;
-        let length = usize::try_from(u64::from_le_bytes(*count))
-            .unwrap_or(usize::MAX)
-            .saturating_mul(dtype.size());
+        let length =
+            usize::try_from(u64::from_le_bytes(*count)).unwrap_or(usize::MAX).saturating_mul(*size);
         at = start.saturating_add(length).min(file.len());
-        places.insert(key, start..at);
+        places.insert(key, (0, start.min(at)..at));
     }
     Ok(places)
 }

@@ -6,6 +6,7 @@
 
 mod flatten;
 mod global;
+mod harmless;
 pub(super) mod legacy;
 mod pickle;
 mod value;

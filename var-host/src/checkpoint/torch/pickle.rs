@@ -70,9 +70,14 @@ impl<'a> Machine<'a, '_> {
                 let value = self.number(opcode)?;
                 self.push(value)?;
             }
-            b'X' | 0x8c | 0x8d | b'U' | b'T' => {
+            b'X' | 0x8c | 0x8d => {
                 let text = self.text(opcode)?;
                 self.push(Value::Text(text))?;
+            }
+            // A string of Python 2: text or bytes.
+            b'U' | b'T' => {
+                let bytes = self.sized(opcode)?;
+                self.push(core::str::from_utf8(bytes).map_or(Value::Skipped, Value::Text))?;
             }
             b'C' | b'B' | 0x8e | 0x96 => {
                 self.sized(opcode)?;
@@ -88,6 +93,11 @@ impl<'a> Machine<'a, '_> {
                 self.push(Value::Global(global))?;
             }
             b'R' | 0x81 => self.reduce()?,
+            // NEWOBJ_EX: keyword arguments besides.
+            0x92 => {
+                self.pop()?;
+                self.reduce()?;
+            }
             b'b' => self.build()?,
             b'Q' => {
                 let identifier = self.pop()?;
@@ -222,7 +232,9 @@ impl<'a> Machine<'a, '_> {
     fn build(&mut self) -> Result<()> {
         self.pop()?;
         match self.top()? {
-            Value::Dict(_) | Value::Tensor(_) | Value::Skipped => Ok(()),
+            Value::Dict(_) | Value::Tensor(_) | Value::Unreadable(_) | Value::Skipped => Ok(()),
+            // A deque of a class of its own.
+            Value::Sequence(_) => Ok(()),
             _ => Err(self.operand("a dictionary or a tensor to give a state to")),
         }
     }
@@ -232,13 +244,16 @@ impl<'a> Machine<'a, '_> {
             Value::Sequence(sequence) => {
                 self.heap.append(sequence, values).map_err(|full| self.full(full))
             }
+            Value::Skipped => Ok(()),
             _ => Err(self.operand("a list to append to")),
         }
     }
 
     fn set_items(&mut self, pairs: &[Value<'a>]) -> Result<()> {
-        let Value::Dict(dict) = self.top()? else {
-            return Err(self.operand("a dictionary to fill"));
+        let dict = match self.top()? {
+            Value::Dict(dict) => dict,
+            Value::Skipped => return Ok(()),
+            _ => return Err(self.operand("a dictionary to fill")),
         };
         let (pairs, []) = pairs.as_chunks::<2>() else {
             return Err(self.operand("a value for every key"));

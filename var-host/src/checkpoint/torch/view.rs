@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::checkpoint::entry::Entry;
 use crate::checkpoint::torch::flatten::Flat;
-use crate::checkpoint::torch::value::{Heap, Storage, View};
-use crate::checkpoint::{Contents, FormatError};
+use crate::checkpoint::torch::value::{Element, Heap, Storage, View};
+use crate::checkpoint::{Contents, Dtype, FormatError};
 
-/// Where in the file the bytes under each storage key lie.
-pub(super) type StoragePlaces<'a> = HashMap<&'a str, Range<usize>>;
+/// Where the bytes under each storage key lie: in which source, the file or what was inflated of it,
+/// and where there.
+pub(super) type StoragePlaces<'a> = HashMap<&'a str, (usize, Range<usize>)>;
 
 /// Places every tensor of `flat` in the file.
 ///
@@ -22,50 +23,63 @@ pub(super) fn place_all(
     heap: &Heap<'_>,
     places: &StoragePlaces<'_>,
 ) -> Result<Contents, FormatError> {
-    let mut tensors = BTreeMap::new();
+    let (mut tensors, mut unreadable) = (BTreeMap::new(), flat.unreadable);
     for (name, view) in flat.tensors {
         let view = heap.view(view);
-        let entry = place(&name, view, heap.storage(view.storage), places)?;
-        tensors.insert(name, entry);
+        match place(&name, view, heap.storage(view.storage), places)? {
+            Ok(entry) => drop(tensors.insert(name, entry)),
+            Err(kind) => drop(unreadable.insert(name, kind)),
+        }
     }
-    Ok(Contents { tensors, metadata: flat.plain })
+    Ok(Contents { tensors, unreadable, metadata: flat.plain, inflated: None })
 }
 
+/// The tensor in its place, or of what element type that cannot be read it is.
 fn place(
     tensor: &str,
     view: &View,
     storage: &Storage<'_>,
     places: &StoragePlaces<'_>,
-) -> Result<Entry, FormatError> {
-    let Some(place) = places.get(storage.key) else {
+) -> Result<Result<Entry, String>, FormatError> {
+    let Some((source, place)) = places.get(storage.key) else {
         return Err(FormatError::MissingStorage {
             tensor: tensor.to_owned(),
             storage: storage.key.to_owned(),
         });
     };
-    let size = storage.dtype.size();
-    if storage.whole > place.len() / size {
+    let (stored, size) = (storage.element.size(), view.element.size());
+    if storage.whole > place.len() / stored {
         return Err(FormatError::ShortStorage {
             tensor: tensor.to_owned(),
             storage: storage.key.to_owned(),
-            needs: FormatError::bytes(storage.whole, storage.dtype),
+            needs: FormatError::bytes(storage.whole, stored),
             has: place.len() as u64,
         });
     }
-    let needs = reach(view);
-    if needs.is_none_or(|needs| needs > storage.count) {
+    let (needs, has) = (reach(view), storage.count * stored / size);
+    if needs.is_none_or(|needs| needs > has) {
         return Err(FormatError::ViewBounds {
             tensor: tensor.to_owned(),
             needs: needs.map_or(u64::MAX, |needs| needs as u64),
-            has: storage.count as u64,
+            has: has as u64,
         });
     }
-    if product(&view.shape).and_then(|count| count.checked_mul(size)).is_none() {
+    // Eight bits are read as sixteen.
+    if product(&view.shape).and_then(|count| count.checked_mul(size.max(2))).is_none() {
         let limit = usize::MAX as u64;
         return Err(FormatError::Expansion { tensor: tensor.to_owned(), needs: u64::MAX, limit });
     }
-    let start = place.start + (storage.start + view.offset) * size;
-    Ok(Entry::strided(storage.dtype, view.shape.clone(), start, view.strides.clone()))
+    let start = place.start + storage.start * stored + view.offset * size;
+    let entry = |dtype| {
+        let (shape, strides) = (view.shape.clone(), view.strides.clone());
+        Entry::strided(dtype, shape, start, strides).in_source(*source)
+    };
+    Ok(match view.element {
+        Element::Known(dtype) => Ok(entry(dtype)),
+        Element::Float8(float8) => Ok(entry(Dtype::U8).of_float8(float8)),
+        Element::Other(name, _) => Err(format!("element type {name}")),
+        Element::Untyped => Err("bytes without an element type".to_owned()),
+    })
 }
 
 /// One more than the last element of the storage that `view` touches; its offset if it is empty.

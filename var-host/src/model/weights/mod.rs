@@ -38,7 +38,7 @@ impl Weights {
     /// # Errors
     /// If it cannot be read or holds neither half, or what it holds is no model.
     pub fn open(path: &Path, hints: &Hints) -> Result<Self, ModelError> {
-        Self::of(Checkpoint::open(path)?, path.display().to_string(), hints)
+        Self::of(Checkpoint::open_whole(path)?, path.display().to_string(), hints)
     }
 
     /// The model file embedded in the program.
@@ -62,7 +62,7 @@ impl Weights {
     ) -> Result<Self, ModelError> {
         let open = |path: &Path, half: usize| {
             let file = path.display().to_string();
-            let checkpoint = Arc::new(Checkpoint::open(path)?);
+            let checkpoint = Arc::new(Checkpoint::open_whole(path)?);
             let verified = verify(&checkpoint, &file, hints)?;
             match Part::find(&checkpoint, &file, half, hints.part.as_deref())? {
                 Some(found) => Ok(found.verified(verified)),
