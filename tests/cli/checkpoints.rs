@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use var_host::checkpoint::{Checkpoint, Record, save};
+use var_host::checkpoint::{Checkpoint, Dtype, Record, save};
 use var_host::pictures::{Picture, crop, write_png};
 
 use super::{Place, fixture, train};
@@ -121,4 +121,72 @@ fn heads_of_a_model_to_begin_with_are_given() {
     let name = "blocks.0.attn.mat_qkv.weight";
     let saved = saved.tensor(&format!("var.{name}")).unwrap().to_f32();
     assert_eq!(saved, first.tensor(name).unwrap().to_f32());
+}
+
+/// C03, C02d: shards are read by their folder; what is no checkpoint is named.
+#[test]
+fn shards_and_files_of_other_kinds_are_told() {
+    let place = Place::new();
+    fs::create_dir(place.path("sharded")).unwrap();
+    let source = fixture("default.safetensors");
+    for (file, part) in
+        [("m-00001-of-00002.safetensors", "var."), ("m-00002-of-00002.safetensors", "vae.")]
+    {
+        let of_part = |name: &str| name.starts_with(part).then(|| name.to_owned());
+        write(&place, &format!("sharded/{file}"), &source, of_part);
+    }
+    let ladder = ["--ladder", "1_2_3_4", "--seed", "3", "-q"];
+    place.var(&[&["sample", "--model", "sharded", "-o", "a.png"], &ladder[..]].concat());
+    let halves = ["--var", "sharded/m-00001-of-00002.safetensors", "--vae", "sharded"];
+    place.var(&[&["sample", "-o", "b.png"], &halves[..], &ladder].concat());
+    place.var(&["sample", "--seed", "3", "-q", "-o", "c.png"]);
+    let built_in = place.picture("c.png");
+    assert!(place.picture("a.png") == built_in && place.picture("b.png") == built_in);
+    fs::remove_file(place.path("sharded/m-00002-of-00002.safetensors")).unwrap();
+    let missing = "1 of 2 shards are missing: m-00002-of-00002.safetensors";
+    place.refused(&["sample", "--model", "sharded"], 1, missing);
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 99\n";
+    fs::write(place.path("vae.pth"), pointer).unwrap();
+    let named = "vae.pth: not a checkpoint but a Git LFS pointer to a file of 99 bytes: fetch";
+    place.refused(&["reconstruct", "x.png", "--vae", "vae.pth", "-o", "o/"], 1, named);
+}
+
+/// Audit 4: weights that are finite and overflow are refused where it shows, by the tensor.
+#[test]
+fn overflowing_weights_are_named() {
+    let place = Place::new();
+    let source = Checkpoint::open(fixture("default.safetensors")).unwrap();
+    // Each is small enough to be a weight, and together they overflow.
+    let write = |name: &str, of: &[&str]| {
+        let records = source.tensors().map(|tensor| {
+            let found = source.tensor(tensor.name).unwrap();
+            let count = found.shape.iter().product::<usize>();
+            if !of.iter().any(|end| tensor.name.ends_with(end)) {
+                return Record::borrowed(tensor.name, found.dtype, found.shape, found.bytes);
+            }
+            let bytes = 9e8_f32.to_le_bytes().repeat(count);
+            let shape = found.shape.to_vec();
+            let bytes: Box<dyn FnOnce() -> _> = Box::new(move || Ok(bytes.into()));
+            Record { name: tensor.name.to_owned(), dtype: Dtype::F32, shape, bytes }
+        });
+        save(place.path(name), records, source.metadata(), false).unwrap();
+    };
+    write(
+        "var",
+        &[
+            "var.blocks.3.ada_lin.1.weight",
+            "blocks.3.ffn.fc1.weight",
+            "blocks.3.ffn.fc2.weight",
+            "var.class_emb.weight",
+        ],
+    );
+    // A path without a norm: two convolutions that halve the sides, after a block.
+    let path = ["downsample.conv.weight", "block.0.norm2.weight", "block.0.conv2.weight"];
+    write("vae", &path);
+    let picture = fixture("pipeline_0.png");
+    let score = ["score", &picture, "--model", "var", "--classes", "0"];
+    let message = "a token's likelihood is not finite: var: the weights overflow, the greatest is 9e8 in var.";
+    place.refused(&score, 1, message);
+    let encode = ["encode", &picture, "--model", "vae", "-o", "t"];
+    place.refused(&encode, 1, "a picture's latent is not finite: vae: the weights overflow");
 }

@@ -176,7 +176,7 @@ fn models_that_are_damaged() {
         ("empty", "empty: not a checkpoint"),
         ("garbled", "garbled: damaged or truncated safetensors file"),
         ("none", "cannot read none"),
-        (".", "cannot read ."),
+        (".", "a folder without a checkpoint"),
     ] {
         place.refused(&["sample", "--model", model], 1, message);
         place.refused(&["info", model], 1, message);

@@ -64,6 +64,13 @@ impl ModelOptions {
         if model.weights.vqvae.is_none() {
             bail!("{}: has no VQVAE: give --vae too", model.name);
         }
+        // What only shows or converts a model takes any weights; what computes does not.
+        if let Some((part, _)) = &model.weights.vqvae {
+            part.check_sizes()?;
+        }
+        if let Some((part, _)) = &model.weights.transformer {
+            part.check_sizes()?;
+        }
         Ok(model)
     }
 

@@ -49,6 +49,20 @@ pub enum EngineError {
         /// Rows of the codebook.
         codes: usize,
     },
+    /// What was computed is infinite or not a number, though the weights are finite.
+    #[error(
+        "{what} is not finite: {file}: the weights overflow, the greatest is {value:e} in {tensor}"
+    )]
+    NotFinite {
+        /// What was computed.
+        what: &'static str,
+        /// The file.
+        file: String,
+        /// The tensor with the greatest weight.
+        tensor: String,
+        /// That weight.
+        value: f32,
+    },
     /// The card cannot be used, or failed.
     #[cfg(feature = "cuda")]
     #[error(transparent)]

@@ -95,20 +95,24 @@ pub(super) struct Encoding<'s> {
 }
 
 impl OnVqvae for Encoding<'_> {
-    type Output = ();
+    /// Whether the latents are finite, of which the tokens are.
+    type Output = bool;
 
     fn run<B: Backend>(
         self,
         b: &B,
         vqvae: &Vqvae<'_, '_, B>,
         arena: &mut Arena<'_, B::Slice>,
-    ) -> Result<(), B::Error> {
+    ) -> Result<bool, B::Error> {
         let mut arena = arena.scope();
         let pictures = arena.take(self.samples.len());
         b.upload_pictures(pictures, self.samples)?;
         let latent = arena.take(vqvae.quantizer.latent_len(self.pictures));
         b.section(&mut || vqvae.encode(b, latent, pictures, &mut arena))?;
-        vqvae.quantizer.encode(b, self.tokens, latent, &mut arena)
+        vqvae.quantizer.encode(b, self.tokens, latent, &mut arena)?;
+        let mut values = vec![0.0; vqvae.quantizer.latent_len(self.pictures)];
+        b.download(&mut values, latent)?;
+        Ok(values.iter().all(|value| value.is_finite()))
     }
 }
 

@@ -37,7 +37,9 @@ impl Engine<'_> {
         let floats = self.work(Work::Encode { pictures: pictures.len() })?.floats;
         let (count, samples) = (pictures.len(), &samples);
         let task = tasks::Encoding { pictures: count, samples, tokens: &mut tokens };
-        self.on_vqvae(floats, task)?;
+        if !self.on_vqvae(floats, task)? {
+            return Err(self.not_finite("a picture's latent"));
+        }
         Ok(image_major(&tokens, pictures.len(), &config.ladder))
     }
 
@@ -92,7 +94,23 @@ impl Engine<'_> {
         let floats = self.work(Work::Surprise)?.floats;
         let mut out = vec![0.0; tokens.len()];
         self.on_model(floats, tasks::Surprise { out: &mut out, tokens, label })?;
-        Ok(out)
+        match out.iter().all(|nats| nats.is_finite()) {
+            true => Ok(out),
+            false => Err(self.not_finite("a token's likelihood")),
+        }
+    }
+
+    /// The error for `what`, with the weight that most likely made it.
+    fn not_finite(&self, what: &'static str) -> EngineError {
+        let var = self.weights.transformer.as_ref().map(|(part, _)| part);
+        let parts = var.into_iter().chain(self.weights.vqvae.as_ref().map(|(part, _)| part));
+        let largest = parts.filter_map(|part| {
+            let (tensor, value) = part.largest_weight()?;
+            Some((part.file().to_owned(), tensor, value))
+        });
+        let largest = largest.max_by(|(.., a), (.., b)| a.abs().total_cmp(&b.abs()));
+        let (file, tensor, value) = largest.expect("a model has weights");
+        EngineError::NotFinite { what, file, tensor, value }
     }
 
     /// The logits of each of an image's L tokens given the tokens of the scales before: `L × codes`.

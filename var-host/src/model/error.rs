@@ -187,6 +187,20 @@ pub enum ModelError {
         /// The element.
         value: f32,
     },
+    /// A weight is far above any trained one: what is computed with it overflows.
+    #[error(
+        "{file}: {tensor}: element {index} is {value:e}, more than 1e9: damaged, or it has diverged"
+    )]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// Row-major index of the element.
+        index: usize,
+        /// The element.
+        value: f32,
+    },
     /// A variance is negative.
     #[error("{file}: {tensor}: element {index} is {value}, a variance")]
     Negative {

@@ -33,6 +33,8 @@ pub struct Part {
     /// Tensors wanted as `f32` that the file holds in another type.
     pub(super) widened: HashMap<String, Vec<f32>>,
     pub(super) identity: OnceLock<Identity>,
+    /// The first weight above [`LARGEST_WEIGHT`]: tensor, element and value.
+    large: Option<(String, usize, f32)>,
     /// The training losses beside it: the first segment of their names and how many there are.
     losses: BTreeMap<String, usize>,
 }
@@ -141,6 +143,7 @@ impl Part {
             wanted: Vec::new(),
             widened: HashMap::new(),
             identity: OnceLock::new(),
+            large: None,
             losses,
         })
     }
@@ -191,6 +194,25 @@ impl Part {
         }
     }
 
+    /// Checks that no weight is so large that what is computed with it overflows.
+    ///
+    /// # Errors
+    /// [`ModelError::TooLarge`] with the first that is.
+    pub fn check_sizes(&self) -> Result<(), ModelError> {
+        let Some((tensor, index, value)) = self.large.clone() else { return Ok(()) };
+        Err(ModelError::TooLarge { file: self.file.clone(), tensor, index, value })
+    }
+
+    /// The weight of the greatest size: the tensor's name in the file, and its value.
+    pub(crate) fn largest_weight(&self) -> Option<(String, f32)> {
+        let largest = self.wanted.iter().filter_map(|name| {
+            let values = self.tensor(name)?.to_f32();
+            let value = values.into_iter().max_by(|a, b| a.abs().total_cmp(&b.abs()))?;
+            Some((self.full_name(name), value))
+        });
+        largest.max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs()))
+    }
+
     /// How many of `{before}0{after}`, `{before}1{after}`, … there are, one after the other.
     pub(super) fn count(&self, before: &str, after: &str) -> usize {
         (0..).take_while(|number| self.contains(&format!("{before}{number}{after}"))).count()
@@ -229,7 +251,7 @@ impl Part {
     /// Checks that the file holds what is `wanted` and nothing else, all finite; widens what is
     /// wanted as `f32`.
     pub(super) fn prepare(&mut self, wanted: &[Wanted]) -> Result<(), ModelError> {
-        let mut widened = HashMap::new();
+        let (mut widened, mut large) = (HashMap::new(), None);
         for wanted in wanted {
             let (file, name) = (|| self.file.clone(), self.full_name(&wanted.name));
             let Some(tensor) = self.tensor(&wanted.name) else {
@@ -247,8 +269,12 @@ impl Part {
                     Matrix::F32(&narrowed)
                 }
             };
-            if let Some((index, value)) = not_finite(numbers) {
-                return Err(ModelError::NotFinite { file: file(), tensor: name, index, value });
+            if let Some((index, value)) = too_large(numbers) {
+                let (file, tensor) = (file(), name);
+                if !value.is_finite() {
+                    return Err(ModelError::NotFinite { file, tensor, index, value });
+                }
+                large.get_or_insert((tensor, index, value));
             }
             let as_it_is = matches!(numbers, Matrix::F32(_)) || wanted.matrix;
             if tensor.dtype == Dtype::F64 || !as_it_is {
@@ -259,6 +285,7 @@ impl Part {
         self.refuse_unknown(wanted)?;
         self.wanted = wanted.iter().map(|wanted| wanted.name.clone()).collect();
         self.widened = widened;
+        self.large = large;
         Ok(())
     }
 
@@ -319,11 +346,20 @@ impl Part {
     }
 }
 
-/// The first element that is infinite or not a number.
-fn not_finite(numbers: Matrix<'_>) -> Option<(usize, f32)> {
+/// Weights of trained models are below 1e4; the square of a row of greater ones than this, which every
+/// norm takes, is no longer finite in `f32`.
+const LARGEST_WEIGHT: f32 = 1e9;
+
+/// The first element that is not a number, infinite, or above [`LARGEST_WEIGHT`]; of these one that is
+/// not finite, if there is any.
+fn too_large(numbers: Matrix<'_>) -> Option<(usize, f32)> {
     // A first look at blocks, without a branch for each number, keeps this at the speed of memory.
-    fn search<T: Copy>(numbers: &[T], to_f32: impl Fn(T) -> f32) -> Option<(usize, f32)> {
-        let bad = |x: T| !to_f32(x).is_finite();
+    fn search<T: Copy>(
+        numbers: &[T],
+        limit: f32,
+        to_f32: impl Fn(T) -> f32,
+    ) -> Option<(usize, f32)> {
+        let bad = |x: T| to_f32(x).abs() > limit || to_f32(x).is_nan();
         let block = 4096;
         let (number, _) = numbers
             .chunks(block)
@@ -332,12 +368,14 @@ fn not_finite(numbers: Matrix<'_>) -> Option<(usize, f32)> {
         let index = number * block + numbers[number * block..].iter().position(|x| bad(*x))?;
         Some((index, to_f32(numbers[index])))
     }
-    match numbers {
-        Matrix::F32(numbers) => search(numbers, |x| x),
-        Matrix::F16(numbers) => search(numbers, finite_f16),
-        Matrix::Bf16(numbers) => search(numbers, half::bf16::to_f32),
-        Matrix::Q8 { scales, .. } => search(scales, finite_f16),
-    }
+    let search = |limit| match numbers {
+        Matrix::F32(numbers) => search(numbers, limit, |x| x),
+        Matrix::F16(numbers) => search(numbers, limit, finite_f16),
+        Matrix::Bf16(numbers) => search(numbers, limit, half::bf16::to_f32),
+        Matrix::Q8 { scales, .. } => search(scales, limit, finite_f16),
+    };
+    let first = search(LARGEST_WEIGHT)?;
+    Some(search(f32::MAX).unwrap_or(first))
 }
 
 /// A half-precision number's class without the cost of widening it.

@@ -170,6 +170,23 @@ fn shapes_types_and_values_that_do_not_fit_are_named() {
         with((byte, vec![12, 12], vec![0; 144])),
         format!("file: {name}: wants floating-point numbers, file has U8")
     );
+    // Audit 4: what overflows is told from what is no number.
+    let single = |values: [f32; 2]| {
+        let (var, vae) = configs();
+        let mut bytes = vec![0; 576];
+        bytes[28..32].copy_from_slice(&values[0].to_le_bytes());
+        bytes[40..44].copy_from_slice(&values[1].to_le_bytes());
+        let mut tensors = tensors(var, vae);
+        tensors.insert(name.to_owned(), (safetensors::Dtype::F32, vec![12, 12], bytes));
+        open(&tensors, Hints::default())
+    };
+    let sizes = |values| single(values).unwrap().transformer.unwrap().0.check_sizes();
+    assert!(sizes([1e9, -1e9]).is_ok());
+    assert_eq!(
+        sizes([-3e38, 2e9]).unwrap_err().to_string(),
+        format!("file: {name}: element 7 is -3e38, more than 1e9: damaged, or it has diverged")
+    );
+    assert_eq!(message(single([2e9, f32::NAN])), format!("file: {name}: element 10 is NaN"));
     let mut bytes = vec![0; 288];
     bytes[14..16].copy_from_slice(&f16::NAN.to_le_bytes());
     assert_eq!(with((half, vec![12, 12], bytes)), format!("file: {name}: element 7 is NaN"));
