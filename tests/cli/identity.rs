@@ -92,6 +92,11 @@ fn tokens_of_another_vqvae_are_refused() {
     place.refused(&[&["decode", "train.tok", "-o", "pictures/"], &model[..]].concat(), 1, refused);
     let from = ["sample", "--from", "train.tok", "--scales", "2"];
     place.refused(&[&from, &model[..]].concat(), 1, refused);
+    // A transformer that has learnt the codes of another VQVAE.
+    place.var(&["convert", "--model", &built_in, "-o", "whole", "-q"]);
+    let halves = ["sample", "--var", "whole", "--vae", "other"];
+    place.refused(&halves, 1, "whole: its transformer goes with VQVAE ");
+    place.var(&["sample", "--var", "whole", "--vae", &built_in, "--count", "1", "-q"]);
     // Where the VQVAE is the same all is taken, from whatever file it comes.
     place.var(&["decode", "train.tok", "--vae", "other", "--ladder", "1_2_3_4", "-o", "d/", "-q"]);
     place.var(&[&["validate", "--tokens", "own.tok"], &model[..]].concat());

@@ -16,7 +16,8 @@ use crate::{memory, output};
 /// Pack a folder of pictures into one .npz archive
 ///
 /// `arr_0`, bytes of N × height × width × 3, in the order of the pictures' names: what evaluators of
-/// class-conditional models take.
+/// class-conditional models take. The archive's comment has the settings of the run that made them and
+/// the digest of its model, as JSON.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// A folder of pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm) of one size, in folders of
@@ -37,9 +38,10 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     output::check_file(&options.output, session)?;
-    if !options.any_run {
-        check_one_run(&options.pictures, session)?;
-    }
+    let run = match options.any_run {
+        true => None,
+        false => check_one_run(&options.pictures, session)?,
+    };
     let pictures = Pictures::open(&options.pictures, options.side.map(usize::from))?;
     let (images, (width, height)) = (pictures.count(), pictures.size());
     let mut writer = NpzWriter::create(&options.output, session.force)?;
@@ -50,6 +52,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         progress.advance(1);
     }
     drop(progress);
+    if let Some(settings) = run {
+        writer.comment(&serde_json::to_string(&settings)?)?;
+    }
     writer.finish()?;
     let size = fs::metadata(&options.output).map_or(0, |found| found.len());
     let (path, size) = (options.output.display(), memory::text(size));

@@ -77,7 +77,8 @@ pub(crate) struct Options {
     reject: Option<u32>,
     /// Keep the candidate of the highest score in this file instead: lines of index,score; candidate c
     /// of image i has index i·N + c, and is image i·N + c of a run with N times as many --per-class
-    /// and without --reject
+    /// and without --reject. A line `# seed 3` in it says that the candidates were made with seed 3; so
+    /// too the other parameters that pictures keep, as model_digest: what differs is refused
     #[arg(long, value_name = "FILE", requires = "reject")]
     reject_scores: Option<PathBuf>,
     #[command(flatten)]
@@ -115,6 +116,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let jobs = Share::from(&launch).part(jobs);
     let mut shared = parameters(options, &model);
     shared.insert("precision".to_owned(), precision(&engine));
+    if let Some(reject) = &reject {
+        reject.check(&shared)?;
+    }
     if let Some(path) = &options.tokens {
         output::check_file(path, session)?;
     }

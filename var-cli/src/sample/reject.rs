@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use var_host::engine::{Engine, Job, Sample};
+use var_host::pictures::Parameters;
 
 use super::Drawing;
 use crate::args::values::MOST_IMAGES;
 use crate::args::{Session, Usage};
+use crate::run_folder::difference;
 
 /// How candidates are made and judged.
 ///
@@ -19,13 +21,17 @@ pub(super) struct Reject {
     candidates: u32,
     /// A candidate's score by its index, where a file gives them.
     scores: Option<HashMap<u32, f64>>,
+    /// What the file says of the run that made the candidates.
+    of_run: Parameters,
+    file: PathBuf,
 }
 
 impl Reject {
     /// Keeps the best of `candidates`, by the scores in a file or by the model's own likelihood.
     ///
     /// The file has a line for each candidate: its index and its score, with a comma or space between;
-    /// a heading and lines that begin with # are passed over.
+    /// a heading and lines that begin with # are passed over, but `# seed 3` says that the candidates
+    /// were made with seed 3, and so any other parameter of a picture.
     pub(super) fn new(candidates: u32, images: usize, scores: Option<&Path>) -> Result<Self> {
         if images as u64 * u64::from(candidates) > u64::from(MOST_IMAGES) {
             let text = format!(
@@ -39,7 +45,22 @@ impl Reject {
             );
             return Err(Usage(text).into());
         }
-        Ok(Self { candidates, scores: scores.map(read_scores).transpose()? })
+        let file = scores.unwrap_or(Path::new("")).to_path_buf();
+        let (scores, of_run) = scores.map(read_scores).transpose()?.unzip();
+        Ok(Self { candidates, scores, of_run: of_run.unwrap_or_default(), file })
+    }
+
+    /// Refuses scores of candidates that were made otherwise than this run makes them, by `wanted`.
+    pub(super) fn check(&self, wanted: &Parameters) -> Result<()> {
+        let known = wanted.iter().filter(|(option, _)| self.of_run.contains_key(*option));
+        let known = known.map(|(option, text)| (option.clone(), text.clone())).collect();
+        match difference(&self.of_run, &known) {
+            Some(differs) => {
+                let differs = differs.replacen("was made", "were made", 1);
+                bail!("--reject-scores {}: its candidates {differs}", self.file.display())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Candidates of each image.
@@ -59,6 +80,13 @@ impl Reject {
         if let Some(scores) = &self.scores {
             let best = jobs.iter().map(|job| self.best_by(scores, *job));
             let best = best.collect::<Result<Vec<Job>>>()?;
+            if !self.of_run.contains_key("model_digest") {
+                session.warn(&format!(
+                    "{}: which model made the candidates of these scores is not known: a line \
+                     `# model_digest …`, as their pictures have it, would say",
+                    self.file.display()
+                ));
+            }
             let mut numbers = jobs.iter();
             return drawing.draw(engine, &best, session, &mut |sample| {
                 let job = *numbers.next().expect("a sample for each job");
@@ -127,18 +155,27 @@ fn likelihood(engine: &mut Engine<'_>, sample: &Sample) -> Result<f64> {
     Ok(if sample.job.label == null { own } else { own - nats(null)? })
 }
 
-fn read_scores(path: &Path) -> Result<HashMap<u32, f64>> {
+/// Scores, and the parameters in the comments.
+type Scores = (HashMap<u32, f64>, Parameters);
+
+fn read_scores(path: &Path) -> Result<Scores> {
     let name = path.display();
     let text = fs::read_to_string(path).with_context(|| format!("{name}: cannot be read"))?;
     parse_scores(&text).with_context(|| name.to_string())
 }
 
-fn parse_scores(text: &str) -> Result<HashMap<u32, f64>> {
-    let mut scores = HashMap::new();
+fn parse_scores(text: &str) -> Result<Scores> {
+    let (mut scores, mut of_run) = (HashMap::new(), Parameters::new());
     for (number, line) in text.lines().enumerate() {
         let fields: Vec<&str> =
             line.split([',', ' ', '\t', ';']).filter(|field| !field.is_empty()).collect();
-        if line.trim().is_empty() || line.starts_with('#') {
+        if let Some(comment) = line.strip_prefix('#') {
+            if let [option, value] = comment.split_whitespace().collect::<Vec<_>>()[..] {
+                of_run.insert(option.to_owned(), value.to_owned());
+            }
+            continue;
+        }
+        if line.trim().is_empty() {
             continue;
         }
         let parsed = match fields[..] {
@@ -156,7 +193,7 @@ fn parse_scores(text: &str) -> Result<HashMap<u32, f64>> {
             _ => bail!("line {}: wants an index and a score, has {line:?}", number + 1),
         }
     }
-    Ok(scores)
+    Ok((scores, of_run))
 }
 
 #[cfg(test)]
@@ -165,7 +202,9 @@ mod tests {
 
     #[test]
     fn scores_are_read_as_tables_are_written() {
-        let scores = parse_scores("index,score\n0,0.5\n\n# a note\n7 -1e3\n8\t0.25\n").unwrap();
+        let text = "index,score\n0,0.5\n\n# a long note\n# seed 3\n7 -1e3\n8\t0.25\n";
+        let (scores, of_run) = parse_scores(text).unwrap();
+        assert_eq!(of_run, Parameters::from([("seed".to_owned(), "3".to_owned())]));
         assert_eq!(scores, HashMap::from([(0, 0.5), (7, -1e3), (8, 0.25)]));
         let fault = |text: &str| parse_scores(text).unwrap_err().to_string();
         assert_eq!(fault("1,2\n1,3"), "line 2: a second score of candidate 1");
@@ -175,9 +214,31 @@ mod tests {
     }
 
     #[test]
+    fn scores_of_other_candidates_are_refused() {
+        let named = |text: &str| {
+            let pairs = text.split(' ').filter_map(|pair| pair.split_once('='));
+            pairs.map(|(key, text)| (key.to_owned(), text.to_owned())).collect::<Parameters>()
+        };
+        let reject = |of_run: &str| {
+            let (scores, file) = (Some(HashMap::new()), PathBuf::from("s.csv"));
+            Reject { candidates: 3, scores, of_run: named(of_run), file }
+        };
+        let wanted = named("model_digest=abc seed=0 reject=3");
+        reject("note=this").check(&wanted).unwrap();
+        reject("model_digest=abc seed=0 note=this").check(&wanted).unwrap();
+        let fault = |of_run: &str| reject(of_run).check(&wanted).unwrap_err().to_string();
+        assert_eq!(
+            fault("model_digest=xyz seed=1"),
+            "--reject-scores s.csv: its candidates were made with model_digest xyz, wanted is abc"
+        );
+        assert!(fault("seed=1").ends_with("were made with seed 1, wanted is 0"));
+    }
+
+    #[test]
     fn the_best_candidate_is_the_first_of_the_highest_score() {
         let scores = Some(HashMap::from([(6, 0.1), (7, 0.9), (8, 0.9)]));
-        let reject = Reject { candidates: 3, scores };
+        let (of_run, file) = (Parameters::new(), PathBuf::new());
+        let reject = Reject { candidates: 3, scores, of_run, file };
         let job = Job { index: 2, label: 5 };
         let best = reject.best_by(reject.scores.as_ref().unwrap(), job).unwrap();
         assert_eq!(best, Job { index: 7, label: 5 });

@@ -264,6 +264,21 @@ pub enum ModelError {
         /// The VQVAE's number.
         vqvae: usize,
     },
+    /// The transformer has learnt the codes of another VQVAE.
+    #[error(
+        "{file}: its transformer goes with VQVAE {own}, {vae} is {given}: give that file as --vae too, \
+         or convert the transformer alone, which then goes with any"
+    )]
+    OtherVqvae {
+        /// The transformer's file.
+        file: String,
+        /// Digest of its VQVAE.
+        own: String,
+        /// The VQVAE's file.
+        vae: String,
+        /// Its digest.
+        given: String,
+    },
     /// The configuration in a model file's metadata cannot be read.
     #[error("{file}: the configuration in its metadata")]
     Metadata {

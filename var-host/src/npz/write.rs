@@ -89,6 +89,14 @@ impl NpzWriter {
         Ok(())
     }
 
+    /// Keeps `text`, of at most 65 535 bytes, as the archive's comment: readers of arrays pass it over.
+    ///
+    /// # Errors
+    /// If it is longer.
+    pub fn comment(&mut self, text: &str) -> Result<(), NpzError> {
+        self.zip.set_comment(text).map_err(|error| self.fault(error.into()))
+    }
+
     /// Writes the list of arrays and gives the file its name.
     ///
     /// # Panics

@@ -13,7 +13,7 @@ use super::detect::{self, Hints};
 use super::listing::{Listing, Wanted};
 use super::part::{Found, MARKS, PREFIXES};
 use super::settings::{Settings, VaeSettings};
-use super::{ModelError, Part, family, mask};
+use super::{Identity, ModelError, Part, family, mask};
 use crate::checkpoint::Checkpoint;
 
 /// A transformer, a VQVAE or both, with their configurations.
@@ -71,7 +71,30 @@ impl Weights {
         };
         let var = var.map(|path| open(path, 0)).transpose()?;
         let vae = vae.map(|path| open(path, 1)).transpose()?;
-        Self::new(var, vae, hints)
+        let weights = Self::new(var, vae, hints)?;
+        weights.check_together()?;
+        Ok(weights)
+    }
+
+    /// Refuses a VQVAE that is not the one in the transformer's own file, as checkpoints of a training
+    /// run have it: the transformer has learnt the other's codes.
+    fn check_together(&self) -> Result<(), ModelError> {
+        let (Some((var, _)), Some((vae, _))) = (&self.transformer, &self.vqvae) else {
+            return Ok(());
+        };
+        let metadata = var.checkpoint().metadata();
+        // A digest that cannot be read says nothing.
+        let Ok(Some(own)) = Identity::of_vqvae_in(|key| metadata.get(key)) else { return Ok(()) };
+        let given = vae.identity();
+        if own.has_source_of(&given) {
+            return Ok(());
+        }
+        Err(ModelError::OtherVqvae {
+            file: var.file().to_owned(),
+            own: own.digest.short(),
+            vae: vae.file().to_owned(),
+            given: given.digest.short(),
+        })
     }
 
     /// What is in an open checkpoint, called `file` in messages.
