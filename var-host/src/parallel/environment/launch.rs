@@ -166,9 +166,12 @@ impl Launch {
         Ok(Self { launcher, rank, size, local_rank, local_size, variables })
     }
 
-    /// Refuses a launcher of several processes that says otherwise than `RANK` and `WORLD_SIZE`.
+    /// Refuses a launcher of several processes that says otherwise than `RANK` and `WORLD_SIZE`. It may
+    /// have started one process on each machine, which then started the ranks.
     fn check_same(&self, launcher: &Self) -> Result<(), EnvironmentError> {
-        if launcher.size == 1 || (launcher.rank, launcher.size) == (self.rank, self.size) {
+        let of_each = self.size / launcher.size;
+        let nested = self.size % launcher.size == 0 && self.rank / of_each == launcher.rank;
+        if launcher.size == 1 || nested {
             return Ok(());
         }
         Err(EnvironmentError::Contradiction {

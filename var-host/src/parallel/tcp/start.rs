@@ -79,6 +79,14 @@ fn receive_all(
         RanksError::Listen { rank: 0, address, source }
     };
     let listener = listen(meeting).map_err(fault)?;
+    let ip = listener.local_addr().map_err(fault)?.ip();
+    if ip.is_loopback() && !meeting.is_loopback() {
+        let host = &meeting.host;
+        note(&format!(
+            "{host} is {ip} on this machine: no rank of another machine can reach it; MASTER_ADDR may \
+             name an address that they can"
+        ));
+    }
     let mut lobby = Lobby::new(meeting.key(), 0, size, listener, note).map_err(fault)?;
     let came = lobby.wait_for(Purpose::Signals, start, meeting.patience);
     let answer = match &came {

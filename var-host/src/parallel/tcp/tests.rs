@@ -230,6 +230,19 @@ fn a_crowd_of_silent_strangers_delays_a_rank_by_seconds_at_most() {
     assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
 }
 
+/// A machine's own name is often 127.0.1.1 in its list of hosts.
+#[test]
+fn a_name_that_is_a_loopback_address_is_told() {
+    // The same address, to the system alone.
+    let meeting = Meeting { host: "127.1".to_owned(), ..meeting(1) };
+    let lines = Mutex::new(Vec::new());
+    let note = |line: &str| lines.lock().unwrap().push(line.to_owned());
+    assert!(meet_with_lines(0, 2, &meeting, &note).is_err());
+    let lines = lines.into_inner().unwrap();
+    let told = "127.1 is 127.0.0.1 on this machine: no rank of another machine can reach it";
+    assert!(lines.len() == 1 && lines[0].starts_with(told), "{lines:?}");
+}
+
 /// After the start nobody listens any more.
 #[test]
 fn the_port_is_closed_once_all_have_come() {
