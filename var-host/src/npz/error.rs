@@ -30,6 +30,9 @@ pub enum NpzFault {
     /// No zip file, or a damaged one.
     #[error("is no .npz archive, or a damaged one: {0}")]
     Zip(ZipError),
+    /// An array without an archive around it.
+    #[error("is a single array (.npy), wants an archive of named arrays, as numpy.savez makes it")]
+    SingleArray,
     /// An array is not there.
     #[error("has no array {array}; it has {}", if has.is_empty() { "none" } else { has })]
     Missing {

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read};
 
-/// What every array begins with.
-const MAGIC: &[u8] = b"\x93NUMPY";
+/// The first bytes of every array.
+pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Headers longer than this are refused, as NumPy itself does unless told otherwise.
 const LONGEST: usize = 10_000;
@@ -57,6 +57,25 @@ impl Header {
     /// The little-endian element type, if it is one of those read here.
     pub fn element(&self) -> Option<Element> {
         [Element::U8, Element::F32, Element::F64].into_iter().find(|e| e.descr() == self.descr)
+    }
+
+    /// Bytes of an element and whether the greatest comes first, if elements are floats.
+    pub(super) fn float(&self) -> Option<(usize, bool)> {
+        let (order, kind) = self.descr.split_at_checked(1)?;
+        let size = match kind {
+            "f2" => 2,
+            "f4" => 4,
+            "f8" => 8,
+            _ => return None,
+        };
+        Some((
+            size,
+            match order {
+                "<" => false,
+                ">" => true,
+                _ => return None,
+            },
+        ))
     }
 
     /// Reads a header, and its own length.

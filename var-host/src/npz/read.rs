@@ -1,13 +1,15 @@
 //! Reading arrays out of an archive, a part at a time.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use half::f16;
 use zip::ZipArchive;
 use zip::read::ZipFile;
 use zip::result::ZipError;
 
+use super::header::MAGIC;
 use super::{Element, Header, NpzError, NpzFault};
 
 /// What the reader of the file takes from it at a time.
@@ -39,7 +41,13 @@ impl Npz {
     /// If it cannot be read or is no archive.
     pub fn open(path: &Path) -> Result<Self, NpzError> {
         let open = || -> Result<_, NpzFault> {
-            let file = File::open(path)?;
+            let mut file = File::open(path)?;
+            let mut start = Vec::new();
+            (&mut file).take(MAGIC.len() as u64).read_to_end(&mut start)?;
+            if start == MAGIC {
+                return Err(NpzFault::SingleArray);
+            }
+            file.rewind()?;
             Ok(ZipArchive::new(BufReader::with_capacity(BUFFER, file))?)
         };
         let archive = open().map_err(|fault| fault.of(path))?;
@@ -62,21 +70,99 @@ impl Npz {
     /// If it is not there, or its header is damaged, of another element type, in Fortran order, or
     /// promises another number of elements than there are.
     pub fn elements(&mut self, array: &str) -> Result<Elements<'_>, NpzError> {
+        self.check_there(array)?;
         let Self { path, archive } = self;
-        if archive.index_for_name(&member(array)).is_none() {
-            let names = archive.file_names().filter_map(Result::ok);
-            let names = names.map(|name| name.trim_end_matches(".npy").to_owned());
-            let has = names.collect::<Vec<_>>().join(", ");
-            return Err(NpzFault::Missing { array: array.to_owned(), has }.of(path));
-        }
-        Self::member(archive, path, array).map_err(|fault| fault.of(path))
+        stream(archive, path, array).map_err(|fault| fault.of(path))
     }
 
-    fn member<'a>(
-        archive: &'a mut ZipArchive<BufReader<File>>,
-        path: &'a Path,
-        array: &str,
-    ) -> Result<Elements<'a>, NpzFault> {
+    /// The array called `array`, whole, in double precision, and its shape: floats of 2, 4 or 8 bytes in
+    /// either order of bytes; a matrix in either order of rows and columns.
+    ///
+    /// # Errors
+    /// If it is not there, its header is damaged or promises another number of elements than there are,
+    /// it holds no floats or more than a covariance of 16 384 features, or its bytes are damaged.
+    pub fn floats(&mut self, array: &str) -> Result<(Vec<usize>, Vec<f64>), NpzError> {
+        self.check_there(array)?;
+        let Self { path, archive } = self;
+        whole(archive, array).map_err(|fault| fault.of(path))
+    }
+
+    fn check_there(&self, array: &str) -> Result<(), NpzError> {
+        if self.contains(array) {
+            return Ok(());
+        }
+        let names = self.archive.file_names().filter_map(Result::ok);
+        let names = names.map(|name| name.trim_end_matches(".npy").to_owned());
+        let has = names.collect::<Vec<_>>().join(", ");
+        Err(NpzFault::Missing { array: array.to_owned(), has }.of(&self.path))
+    }
+}
+
+type Archive = ZipArchive<BufReader<File>>;
+
+/// The elements of an array, for reading a part at a time.
+fn stream<'a>(
+    archive: &'a mut Archive,
+    path: &'a Path,
+    array: &str,
+) -> Result<Elements<'a>, NpzFault> {
+    let stored = Stored::open(archive, array)?;
+    let Some(element) = stored.header.element() else {
+        let wants = "unsigned bytes, or little-endian floats of 4 or 8 bytes";
+        return Err(stored.other_element(wants));
+    };
+    if stored.header.fortran_order && stored.header.shape.len() > 1 {
+        return Err(NpzFault::FortranOrder { array: stored.array });
+    }
+    let length = stored.check_length(element.size())?;
+    let Stored { array, header, member, .. } = stored;
+    Ok(Elements { path, array, header, member, length })
+}
+
+/// The shape and the floats of an array.
+fn whole(archive: &mut Archive, array: &str) -> Result<(Vec<usize>, Vec<f64>), NpzFault> {
+    let mut stored = Stored::open(archive, array)?;
+    let Some((size, swapped)) = stored.header.float() else {
+        return Err(stored.other_element("floats of 2, 4 or 8 bytes"));
+    };
+    let shape = stored.header.shape.clone();
+    if stored.header.fortran_order && shape.len() > 2 {
+        return Err(NpzFault::FortranOrder { array: stored.array });
+    }
+    let length = stored.check_length(size)?;
+    if length > LARGEST_WHOLE {
+        let wants = format!("at most {LARGEST_WHOLE} bytes");
+        return Err(NpzFault::Shape { array: stored.array, has: shape, wants });
+    }
+    let mut bytes = vec![0; length as usize];
+    stored.member.read_exact(&mut bytes)?;
+    // The checksum is compared when the end is read.
+    let more = stored.member.read(&mut [0])? as u64;
+    if more > 0 {
+        let (wants, has) = (length, length + more);
+        return Err(NpzFault::Length { array: stored.array, shape, wants, has });
+    }
+    let values = decode(&bytes, size, swapped);
+    Ok(match shape[..] {
+        [rows, columns] if stored.header.fortran_order => {
+            let at = |i: usize| values[i % columns * rows + i / columns];
+            (shape, (0..values.len()).map(at).collect())
+        }
+        _ => (shape, values),
+    })
+}
+
+/// A member of an archive, its header read.
+struct Stored<'a> {
+    array: String,
+    header: Header,
+    member: ZipFile<'a, BufReader<File>>,
+    /// Bytes that follow the header.
+    has: u64,
+}
+
+impl<'a> Stored<'a> {
+    fn open(archive: &'a mut ZipArchive<BufReader<File>>, array: &str) -> Result<Self, NpzFault> {
         let array = array.to_owned();
         let mut member = archive.by_name(&member(&array)).map_err(|error| match error {
             ZipError::UnsupportedArchive(_) => NpzFault::Zip(error),
@@ -84,59 +170,42 @@ impl Npz {
         })?;
         let (header, header_length) = Header::read(&mut member)?
             .map_err(|why| NpzFault::Header { array: array.clone(), why })?;
-        let Some(element) = header.element() else {
-            let wants = "unsigned bytes, or little-endian floats of 4 or 8 bytes";
-            return Err(NpzFault::Element { array, has: header.descr, wants });
-        };
-        if header.fortran_order && header.shape.len() > 1 {
-            return Err(NpzFault::FortranOrder { array });
-        }
-        let length = header.count().and_then(|count| count.checked_mul(element.size() as u64));
         let has = member.size().saturating_sub(header_length as u64);
-        match length {
-            Some(length) if length == has => Ok(Elements { path, array, header, member, length }),
-            _ => {
-                let wants = length.unwrap_or(u64::MAX);
-                Err(NpzFault::Length { array, shape: header.shape, wants, has })
-            }
-        }
+        Ok(Self { array, header, member, has })
     }
 
-    /// The array called `array`, whole, in double precision, and its shape.
-    ///
-    /// # Errors
-    /// Those of [`Npz::elements`], if it holds bytes or more than a covariance of 16 384 features, or
-    /// if its bytes are damaged.
-    pub fn floats(&mut self, array: &str) -> Result<(Vec<usize>, Vec<f64>), NpzError> {
-        let mut elements = self.elements(array)?;
-        let (shape, length) = (elements.header.shape.clone(), elements.length);
-        let element = elements.element();
-        if element == Element::U8 {
-            let (has, wants) = (elements.header.descr.clone(), "little-endian floats");
-            return Err(elements.fault(NpzFault::Element { array: array.to_owned(), has, wants }));
-        }
-        if length > LARGEST_WHOLE {
-            let wants = format!("at most {LARGEST_WHOLE} bytes");
-            return Err(elements.fault(NpzFault::Shape {
-                array: array.to_owned(),
-                has: shape,
-                wants,
-            }));
-        }
-        let mut bytes = vec![0; length as usize];
-        elements.read(&mut bytes)?;
-        elements.finish()?;
-        let values = match element {
-            Element::F32 => bytes
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|bytes| f64::from(f32::from_le_bytes(*bytes)))
-                .collect(),
-            _ => bytes.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
-        };
-        Ok((shape, values))
+    /// The fault of elements that are of another type.
+    fn other_element(self, wants: &'static str) -> NpzFault {
+        NpzFault::Element { array: self.array, has: self.header.descr, wants }
     }
+
+    /// Bytes by the shape, which must be those there are.
+    fn check_length(&self, size: usize) -> Result<u64, NpzFault> {
+        let length = self.header.count().and_then(|count| count.checked_mul(size as u64));
+        match length {
+            Some(length) if length == self.has => Ok(length),
+            _ => Err(NpzFault::Length {
+                array: self.array.clone(),
+                shape: self.header.shape.clone(),
+                wants: length.unwrap_or(u64::MAX),
+                has: self.has,
+            }),
+        }
+    }
+}
+
+/// Floats of `size` bytes, which are `swapped` where the greatest comes first.
+fn decode(bytes: &[u8], size: usize, swapped: bool) -> Vec<f64> {
+    let bits = |element: &[u8]| {
+        let push = |bits: u64, byte: &u8| bits << 8 | u64::from(*byte);
+        if swapped { element.iter().fold(0, push) } else { element.iter().rev().fold(0, push) }
+    };
+    let value = |bits: u64| match size {
+        2 => f16::from_bits(bits as u16).to_f64(),
+        4 => f32::from_bits(bits as u32).into(),
+        _ => f64::from_bits(bits),
+    };
+    bytes.chunks_exact(size).map(bits).map(value).collect()
 }
 
 impl Elements<'_> {

@@ -72,6 +72,53 @@ fn compressed_archives_are_read() {
     assert_eq!((shape, floats[499]), (vec![500], 499.0));
 }
 
+/// An array with another text in its header, as long as the one there.
+fn changed(array: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let header = String::from_utf8_lossy(&array[10..128]).replace(from, to);
+    assert_eq!(header.len(), 118);
+    [&array[..10], header.as_bytes(), &array[128..]].concat()
+}
+
+/// N01: statistics as other machines and other programs store them.
+#[test]
+fn floats_are_read_in_every_order_and_width() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    let values = [[0.5_f64, -1.25, 3.0], [1024.0, 0.0, -0.0]];
+    let rows = values.concat();
+    let columns = Vec::from_iter((0..6).map(|i| values[i % 2][i / 2]));
+    let array = |descr: &str, fortran: bool, elements: Vec<u8>| {
+        let header = [Header::bytes(Element::F32, &[2, 3]), elements].concat();
+        let header = changed(&header, "'<f4'", &format!("'{descr}'"));
+        if fortran { changed(&header, "False", "True ") } else { header }
+    };
+    let bytes = |values: &[f64], size: usize, swapped: bool| -> Vec<u8> {
+        let element = |value: &f64| {
+            let mut bytes = match size {
+                2 => half::f16::from_f64(*value).to_le_bytes().to_vec(),
+                4 => (*value as f32).to_le_bytes().to_vec(),
+                _ => value.to_le_bytes().to_vec(),
+            };
+            if swapped {
+                bytes.reverse();
+            }
+            bytes
+        };
+        values.iter().flat_map(element).collect()
+    };
+    for size in [2, 4, 8] {
+        for (order, swapped) in [("<", false), (">", true)] {
+            for (fortran, elements) in [(false, &rows), (true, &columns)] {
+                let descr = format!("{order}f{size}");
+                let member = array(&descr, fortran, bytes(elements, size, swapped));
+                archive(&path, &[("mu.npy", &member)], CompressionMethod::Deflated);
+                let read = Npz::open(&path).unwrap().floats("mu").unwrap();
+                assert_eq!(read, (vec![2, 3], rows.clone()), "{descr}, {fortran}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_not_finished_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -91,8 +138,10 @@ fn damaged_archives_are_told() {
     };
     let stored = |members: &[(&str, &[u8])]| archive(&path, members, CompressionMethod::Stored);
 
-    fs::write(&path, b"\x93NUMPY not a zip").unwrap();
+    fs::write(&path, b"\x93NUMPZ not a zip").unwrap();
     assert!(fault(&path, "mu").starts_with("FILE: is no .npz archive"), "{}", fault(&path, "mu"));
+    fs::write(&path, floats(&[1], 1)).unwrap();
+    assert!(fault(&path, "mu").starts_with("FILE: is a single array (.npy)"));
     stored(&[("a.npy", &floats(&[1], 1)), ("b.npy", b"")]);
     assert_eq!(fault(&path, "mu"), "FILE: has no array mu; it has a, b");
     assert_eq!(fault(&path, "b"), "FILE: b: its header is none of NumPy's: cut short");
@@ -103,12 +152,22 @@ fn damaged_archives_are_told() {
     stored(&[("mu.npy", &[Header::bytes(Element::U8, &[1]), vec![7]].concat())]);
     assert_eq!(
         fault(&path, "mu"),
-        "FILE: mu: its elements are \"|u1\", wants little-endian floats"
+        "FILE: mu: its elements are \"|u1\", wants floats of 2, 4 or 8 bytes"
     );
-    let text = floats(&[2, 2], 4);
-    let fortran = String::from_utf8_lossy(&text[10..128]).replace("False", "True ");
-    stored(&[("mu.npy", &[&text[..10], fortran.as_bytes(), &text[128..]].concat())]);
+    let fortran = changed(&floats(&[2, 1, 2], 4), "False", "True ");
+    stored(&[("mu.npy", &fortran)]);
     assert!(fault(&path, "mu").contains("columns first"), "{}", fault(&path, "mu"));
+    let images = Npz::open(&path).unwrap().elements("mu").err().unwrap().to_string();
+    assert!(images.contains("columns first"), "{images}");
+    for descr in ["|O", "<i8", ">U3", "<c8", "|V4"] {
+        stored(&[(
+            "mu.npy",
+            &changed(&floats(&[4], 4), "'<f4'", &format!("{:5}", format!("'{descr}'"))),
+        )]);
+        let wants =
+            format!("FILE: mu: its elements are {descr:?}, wants floats of 2, 4 or 8 bytes");
+        assert_eq!(fault(&path, "mu"), wants);
+    }
 
     // A flipped bit in the elements.
     stored(&[("mu.npy", &floats(&[4], 4))]);
