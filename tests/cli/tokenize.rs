@@ -97,7 +97,19 @@ fn pictures_of_other_formats_are_read() {
 fn variants_follow_each_other() {
     let place = Folder::new();
     data(&place, "data");
-    let options = ["tokenize", "--vae", "built-in", "data", "--crops", "3", "--flip", "-q", "-o"];
+    let options = [
+        "tokenize",
+        "--vae",
+        "built-in",
+        "data",
+        "--mid-reso",
+        "1.125",
+        "--crops",
+        "3",
+        "--flip",
+        "-q",
+        "-o",
+    ];
     let expected = ["cache", "--batch", "1", "--workers", "0"];
     place.var(&[&options[..], &expected].concat());
     for more in [["--batch", "4", "--workers", "3"], ["--batch", "64", "--threads", "1"]] {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use var_host::data::{Crops, Flip, Folder, TokenSet, Views};
+use var_host::data::{Crops, Draw, Flip, Folder, TokenSet, Views};
+use var_host::pictures::{Cut, Picture, PictureError};
 use var_host::train::lessons::DataSet;
 
 use crate::args::Session;
@@ -59,6 +60,25 @@ pub(crate) fn views(views: &Views) -> String {
     };
     let (side, resized) = (views.side, views.resized_side());
     format!("{side} × {side}, the shorter side resized to {resized}, {crops}{flip}")
+}
+
+/// How many times the model's side the shorter side is resized to: as asked for, else as it was when the
+/// model learnt, else as the published training has it.
+pub(crate) fn mid_reso(asked: Option<f64>, cut: Option<Cut>) -> f64 {
+    asked.or(cut.map(|cut| cut.mid_reso)).unwrap_or(1.125)
+}
+
+/// The middle of a picture whose shorter side is resized to `mid_reso` times `side` before.
+pub(crate) fn middle(
+    picture: &Picture,
+    side: usize,
+    mid_reso: f64,
+    path: &Path,
+) -> Result<Picture, PictureError> {
+    let views = Views { side, resize: mid_reso, crops: Crops::Centre, flip: Flip::Never };
+    let cut = views.cut(picture, Draw { seed: 0, epoch: 0, position: 0 });
+    let fault = |fault| PictureError { path: path.to_path_buf(), fault };
+    Ok(cut.map_err(fault)?.swap_remove(0))
 }
 
 /// Says which entries of a folder are not among its pictures, and warns of a folder too high up.

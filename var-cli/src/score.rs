@@ -3,12 +3,13 @@
 use core::f64::consts::LN_2;
 use std::path::PathBuf;
 
+use crate::args::values;
+use crate::args::{ModelOptions, PhotographOptions, Session, Usage, result};
+use crate::classes::Classes;
+use crate::data_set;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-
-use crate::args::{ModelOptions, PhotographOptions, Session, Usage, result};
-use crate::classes::Classes;
 
 /// Tell how likely pictures are under the model's classes
 ///
@@ -24,6 +25,10 @@ pub(crate) struct Options {
     /// commas; in quotes within the list, a name whatever it looks like [default: all, if they are at most 100]
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     classes: Option<String>,
+    /// Before the cut, the shorter side is resized to so many times the model's [default: as the
+    /// model's file says that its pictures were, else 1]
+    #[arg(long, value_name = "RATIO", value_parser = values::resize)]
+    mid_reso: Option<f64>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -70,10 +75,13 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         }
     };
     let side = engine.vqvae()?.side();
+    let learnt = model.weights.cut.map(|cut| cut.mid_reso);
+    let mid_reso = options.mid_reso.or(learnt).unwrap_or(1.0);
     let mut progress = session.progress(options.images.len() * labels.len(), "class");
     let mut reports = Vec::new();
     for image in &options.images {
-        let tokens = engine.encode(&options.photograph.load(image, side)?)?;
+        let picture = options.photograph.open(image)?;
+        let tokens = engine.encode(&data_set::middle(&picture, side, mid_reso, image)?)?;
         let mut scores = Vec::new();
         for label in &labels {
             let surprise = engine.surprise(&tokens, *label)?;

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use var_host::data::{self, Batching, Crops, Flip, Folder, Loader, Pass, Place, Plan, Views};
 use var_host::engine::Engine;
+use var_host::pictures::Cut;
 use var_host::tokens::TokenWriter;
 
 use crate::args::values::{self, LARGEST_BATCH};
@@ -41,9 +42,10 @@ pub(crate) struct Options {
     /// Also each crop mirrored left to right
     #[arg(long)]
     flip: bool,
-    /// Before that, the shorter side is resized to so many times the model's
-    #[arg(long, value_name = "RATIO", default_value_t = 1.125, value_parser = values::resize)]
-    mid_reso: f64,
+    /// Before that, the shorter side is resized to so many times the model's [default: as the model's
+    /// file says that its pictures were, else 1.125]
+    #[arg(long, value_name = "RATIO", value_parser = values::resize)]
+    mid_reso: Option<f64>,
     /// Seed of the crops, if they are more than one
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = values::whole(0..=u64::MAX))]
     seed: u64,
@@ -75,7 +77,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     data_set::tell_left_out(&folder, session);
     let mut engine = session.tokenizer(&model.weights)?;
     let config = engine.vqvae()?;
-    let views = options.views(config.side());
+    let views = options.views(config.side(), model.weights.cut);
     let variants = views.per_picture();
     let batch = options.batch_size(&engine, variants * folder.pictures())?;
     let workers = session.workers(options.workers, engine.is_on_card());
@@ -88,6 +90,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         folder.classes().to_vec(),
         folder.pictures(),
         Some(identity::of_vqvae(&model.weights)),
+        Some(Cut::from(&views)),
     )?;
 
     let mut progress = session.progress(folder.pictures(), "picture");
@@ -133,10 +136,11 @@ impl Options {
         })
     }
 
-    fn views(&self, side: usize) -> Views {
+    fn views(&self, side: usize, cut: Option<Cut>) -> Views {
         let crops = if self.crops == 1 { Crops::Centre } else { Crops::Random(self.crops) };
         let flip = if self.flip { Flip::Both } else { Flip::Never };
-        Views { side, resize: self.mid_reso, crops, flip }
+        let resize = data_set::mid_reso(self.mid_reso, cut);
+        Views { side, resize, crops, flip }
     }
 
     /// Reads each picture once, as many at a time as make up a batch of views.

@@ -37,9 +37,10 @@ pub(crate) struct Options {
     /// Their tokens, made by `var tokenize` with the model's VQVAE
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
-    /// Before the cut, the shorter side is resized to so many times the model's
-    #[arg(long, value_name = "RATIO", default_value_t = 1.125, value_parser = values::resize)]
-    mid_reso: f64,
+    /// Before the cut, the shorter side is resized to so many times the model's [default: as the
+    /// model's file says that its pictures were, else 1.125]
+    #[arg(long, value_name = "RATIO", value_parser = values::resize)]
+    mid_reso: Option<f64>,
     /// Images that go through the model together; the numbers do not depend on it
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = values::whole(1_u16..=LARGEST_BATCH))]
     batch: u16,
@@ -229,7 +230,7 @@ impl Options {
         check(folder.classes().len(), &path)?;
         let views = Views {
             side: vqvae.side(),
-            resize: self.mid_reso,
+            resize: data_set::mid_reso(self.mid_reso, model.weights.cut),
             crops: Crops::Centre,
             flip: Flip::Never,
         };

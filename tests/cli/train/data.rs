@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use super::{Place, data, instead, log, small, timeless_log, weights};
 
 #[test]
@@ -56,6 +58,20 @@ fn tokens_are_as_good_as_pictures() {
     place.var(&[&both[..], &tokens].concat());
     assert_eq!(timeless_log(&place, "pictures"), timeless_log(&place, "tokens"));
     assert!(weights(&place, "pictures", "var.") == weights(&place, "tokens", "var."));
+    // Audit 6: how pictures were cut goes from tokens to the model, and from there to other commands.
+    let model = ["--model", "tokens/ckpt-last.safetensors", "-q"];
+    let validated = place.var(&[&["validate", "--data", "data", "--json"], &model[..]].concat());
+    let validated: Value = serde_json::from_str(&validated).unwrap();
+    let lines = log(&place, "tokens");
+    let last = lines.iter().rev().find(|line| line.get("val_L_mean").is_some()).unwrap();
+    assert_eq!(validated["L_mean"], last["val_L_mean"]);
+    place.var(&[&["tokenize", "data", "-o", "again.tok"], &model[..]].concat());
+    assert_eq!(place.tokens("again.tok").tokens(), place.tokens("train.tok").tokens());
+    let score = |more: &[&'static str]| {
+        place.var(&[&["score", "data/val/ant/0.png", "--json"], more, &model].concat())
+    };
+    assert_eq!(score(&[]), score(&["--mid-reso", "1"]));
+    assert_ne!(score(&[]), score(&["--mid-reso", "1.5"]));
 }
 
 #[test]

@@ -21,8 +21,16 @@ pub(crate) struct PhotographOptions {
 impl PhotographOptions {
     /// Reads a picture as the model takes it, `side × side`.
     pub(crate) fn load(&self, path: &Path, side: usize) -> Result<Picture> {
-        let exif = if self.no_exif { Exif::Ignored } else { Exif::Applied };
-        Ok(load_square(path, side, exif)?)
+        Ok(load_square(path, side, self.exif())?)
+    }
+
+    /// Reads a picture in its own size.
+    pub(crate) fn open(&self, path: &Path) -> Result<Picture> {
+        Ok(Picture::open_with(path, self.exif())?)
+    }
+
+    fn exif(&self) -> Exif {
+        if self.no_exif { Exif::Ignored } else { Exif::Applied }
     }
 }
 

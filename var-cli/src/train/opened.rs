@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use var_host::checkpoint::Digest;
 use var_host::data::{Crops, Flip, Folder, TokenSet, Views};
 use var_host::model::{Hints, ModelError, Part, Weights};
+use var_host::pictures::Cut;
 use var_host::run::{self, DIGEST};
 use var_host::train::lessons::DataSet;
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
@@ -38,8 +39,6 @@ impl Opened {
     pub(super) fn open(options: &Options, session: &Session) -> Result<Self> {
         let (mut given, vae) = vqvae(options, session)?;
         let Some((_, vqvae)) = given.vqvae else { bail!("the model has no VQVAE: give --vae") };
-        let views =
-            |crops, flip| Views { side: vqvae.side(), resize: options.data.mid_reso, crops, flip };
         let pictures = |folder: Folder, views| DataSet::Pictures {
             folder: Arc::new(folder),
             views,
@@ -53,6 +52,15 @@ impl Opened {
             Ok(set)
         };
         let in_tokens = options.data.tokens.as_deref().map(tokens).transpose()?;
+        // Pictures to validate on are cut as those were that tokens were made of.
+        let cut = in_tokens.as_ref().and_then(TokenSet::cut);
+        let mid_reso = options.data.mid_reso;
+        let resize = match cut {
+            Some(cut) if !session.given.has("mid_reso") => cut.mid_reso,
+            _ => mid_reso,
+        };
+        let views = |crops, flip| Views { side: vqvae.side(), resize, crops, flip };
+        given.cut = cut;
         let (mut training, mut classes) = (None, 0);
         let (mut validation, mut warnings) = (None, Vec::new());
         if let Some(set) = in_tokens {
@@ -71,6 +79,7 @@ impl Opened {
                     Augmentation::Center => Crops::Centre,
                 };
                 let flip = if options.data.hflip { Flip::Random } else { Flip::Never };
+                given.cut = Some(Cut::from(&views(crops, flip)));
                 training = Some(pictures(folder, views(crops, flip)));
             }
             if matches!(training, Some(DataSet::Tokens(_))) && !val.is_dir() {
@@ -93,6 +102,14 @@ impl Opened {
         }
         if let Some(path) = &options.data.val_tokens {
             let mut set = tokens(path)?;
+            if let (Some(own), Some(to_learn)) = (set.cut(), given.cut)
+                && own.mid_reso != to_learn.mid_reso
+            {
+                let (path, own, to_learn) = (path.display(), own.mid_reso, to_learn.mid_reso);
+                warnings.push(format!(
+                    "{path}: made with --mid-reso {own}, the data to learn from with {to_learn}"
+                ));
+            }
             match (given.class_names.is_empty(), set.class_names().is_none()) {
                 (false, false) => set = set.with_classes(&given.class_names)?,
                 (true, true) => {}

@@ -7,6 +7,7 @@ use super::random::{Stream, below, words};
 use super::{ClassNames, DataError, Pass, Place, Plan};
 use crate::checkpoint::Digest;
 use crate::model::Identity;
+use crate::pictures::Cut;
 use crate::tokens::{MappedTokens, TokenFault, TokenFileError};
 
 /// The tokens and labels of a data set's pictures.
@@ -74,6 +75,11 @@ impl TokenSet {
         self.classes = classes.len();
         self.renumbered = Some((numbers, classes.to_vec()));
         Ok(self)
+    }
+
+    /// How the pictures were cut, where it is known.
+    pub fn cut(&self) -> Option<Cut> {
+        self.file.cut()
     }
 
     /// The file.
@@ -200,9 +206,17 @@ mod tests {
         let path = folder.path().join("tokens");
         let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
         let most = pictures as usize;
-        let mut writer =
-            TokenWriter::create(&path, false, vec![1, 2], variants as usize, classes, most, None)
-                .unwrap();
+        let mut writer = TokenWriter::create(
+            &path,
+            false,
+            vec![1, 2],
+            variants as usize,
+            classes,
+            most,
+            None,
+            None,
+        )
+        .unwrap();
         for picture in 0..pictures {
             let row = |variant| vec![picture, variant, 0, 0, 0];
             writer.push(picture % 3, &(0..variants).map(row).collect::<Vec<_>>()).unwrap();

@@ -1,7 +1,9 @@
 //! What the model sees of a picture: resized, cut out, mirrored.
 
 use super::random::{Stream, below, words};
-use crate::pictures::{Picture, PictureFault, centre_crop, crop, mirrored, resize_shorter_side};
+use crate::pictures::{
+    Crop, Cut, Picture, PictureFault, centre_crop, crop, mirrored, resize_shorter_side,
+};
 
 /// Where a picture is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,16 @@ pub struct Draw {
     pub epoch: u32,
     /// The position in the epoch.
     pub position: u32,
+}
+
+impl From<&Views> for Cut {
+    fn from(views: &Views) -> Self {
+        let crop = match views.crops {
+            Crops::Centre => Crop::Center,
+            Crops::Random(_) => Crop::Random,
+        };
+        Self { mid_reso: views.resize, crop }
+    }
 }
 
 impl Views {

@@ -61,7 +61,8 @@ pub fn sources(weights: &Weights) -> impl Iterator<Item = (String, String)> + us
 /// What a model file of `weights` holds, matrices in `precision`, and its metadata.
 pub fn records(weights: &Weights, precision: Precision) -> (Vec<Record<'_>>, Settings) {
     let class_names = weights.class_names.clone();
-    let (mut records, mut settings) = (Vec::new(), Settings { class_names, ..Settings::default() });
+    let settings = Settings { class_names, cut: weights.cut, ..Settings::default() };
+    let (mut records, mut settings) = (Vec::new(), settings);
     if let Some((part, config)) = &weights.transformer {
         records.extend(part.converted(PREFIXES[0], transformer_tensors(*config), precision));
         settings.var = Some(VarSettings::from(config));

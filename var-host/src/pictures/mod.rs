@@ -4,6 +4,7 @@
 //! which is also the layout of the model's images (NHWC).
 
 mod crop;
+mod cut;
 mod decode;
 mod encode;
 mod error;
@@ -12,6 +13,7 @@ mod resize;
 mod values;
 
 pub use crop::{centre_crop, crop, load_square, mirrored, resize_shorter_side};
+pub use cut::{Crop, Cut};
 pub use decode::Exif;
 pub use encode::{Parameters, png_bytes, read_parameters, write_png};
 pub use error::{PictureError, PictureFault};

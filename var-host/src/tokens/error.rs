@@ -45,6 +45,12 @@ pub enum TokenFault {
         /// The tensor.
         tensor: &'static str,
     },
+    /// How pictures were cut is told otherwise than by this program.
+    #[error("cut: wants mid_reso and crop as a JSON object, file has {has:?}")]
+    Cut {
+        /// The file's.
+        has: String,
+    },
     /// The metadata have no `ladder`.
     #[error("metadata: no `ladder`")]
     NoLadder,

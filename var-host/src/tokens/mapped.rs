@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{TokenFault, TokenFileError, check_range, parse_ladder};
 use crate::checkpoint::{Checkpoint, CheckpointError, Digest, Dtype, Tensor, digest};
 use crate::model::Identity;
+use crate::pictures::Cut;
 
 /// The token maps of N images in a file; of each picture `variants` images, one after the other.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub struct MappedTokens {
     variants: usize,
     labels: Option<Vec<i32>>,
     classes: Option<Vec<String>>,
+    cut: Option<Cut>,
     vqvae: Option<Identity>,
 }
 
@@ -47,6 +49,7 @@ impl MappedTokens {
         }
         let variants = variants(metadata, images)?;
         let classes = classes(metadata)?;
+        let cut = cut(metadata)?;
         let vqvae = Identity::of_vqvae_in(|key| metadata.get(key))?;
         let labels = match tensor(&file, "labels", 1)? {
             Some(labels) if labels.shape[0] != images => {
@@ -61,7 +64,7 @@ impl MappedTokens {
                 return Err(TokenFault::LabelOfVariant { index, wants, has: labels[variant] });
             }
         }
-        Ok(Self { path, file, ladder, length, images, variants, labels, classes, vqvae })
+        Ok(Self { path, file, ladder, length, images, variants, labels, classes, cut, vqvae })
     }
 
     /// Compares the file with its checksum, if it has one. Reads the whole file.
@@ -146,6 +149,11 @@ impl MappedTokens {
         self.labels.as_deref()
     }
 
+    /// How the pictures were cut, where it is known.
+    pub fn cut(&self) -> Option<Cut> {
+        self.cut
+    }
+
     /// The names of the classes, where they are known.
     pub fn classes(&self) -> Option<&[String]> {
         self.classes.as_deref()
@@ -205,6 +213,13 @@ fn variants(metadata: &BTreeMap<String, String>, images: usize) -> Result<usize,
         Ok(variants @ 1..) if images.is_multiple_of(variants) => Ok(variants),
         _ => Err(TokenFault::Variants { images, has: text.clone() }),
     }
+}
+
+fn cut(metadata: &BTreeMap<String, String>) -> Result<Option<Cut>, TokenFault> {
+    let parse = |text: &String| {
+        serde_json::from_str(text).map_err(|_| TokenFault::Cut { has: text.clone() })
+    };
+    metadata.get("cut").map(parse).transpose()
 }
 
 fn classes(metadata: &BTreeMap<String, String>) -> Result<Option<Vec<String>>, TokenFault> {
@@ -312,7 +327,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("tokens");
             let classes = vec!["a".to_owned()];
-            let mut writer = TokenWriter::create(&path, false, vec![1, 2], 2, classes, 3, None).unwrap();
+            let mut writer = TokenWriter::create(&path, false, vec![1, 2], 2, classes, 3, None, None).unwrap();
             for _ in 0..3 {
                 writer.push(0, &[vec![1; 5], vec![2; 5]]).unwrap();
             }

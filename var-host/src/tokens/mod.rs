@@ -7,7 +7,7 @@
 //!
 //! Made of a data set, the metadata also have `variants`, how many images (crops, mirrored or not)
 //! there are of each picture, one after the other; and `classes`, the names of the classes as a
-//! JSON list. Such a file may be larger than memory: [`TokenWriter`] writes it picture by picture,
+//! JSON list; and `cut`, how the pictures were cut. Such a file may be larger than memory: [`TokenWriter`] writes it picture by picture,
 //! [`MappedTokens`] reads what is asked for.
 
 mod error;

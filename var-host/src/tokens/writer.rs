@@ -11,6 +11,7 @@ use super::{TokenFault, TokenFileError, ladder_length, ladder_text};
 use crate::atomic_file::AtomicFile;
 use crate::checkpoint::checksum::{self, Crc};
 use crate::model::Identity;
+use crate::pictures::Cut;
 
 /// Writes a tokens file of many pictures, under a temporary name until it is whole.
 ///
@@ -21,6 +22,7 @@ pub struct TokenWriter {
     variants: usize,
     classes: Vec<String>,
     vqvae: Option<Identity>,
+    cut: Option<Cut>,
     /// Of the bytes after the header.
     crc: Crc,
     /// Bytes reserved for the header: those of one for the most pictures.
@@ -33,7 +35,7 @@ pub struct TokenWriter {
 
 impl TokenWriter {
     /// Begins a file for at most `most` pictures of the classes called `classes`, with `variants`
-    /// images of each, made by the VQVAE `vqvae` if it is known.
+    /// images of each, made by the VQVAE `vqvae` of pictures cut so, if these are known.
     ///
     /// # Panics
     /// If a side of the ladder is zero or there is none, or there are no variants.
@@ -49,6 +51,7 @@ impl TokenWriter {
         classes: Vec<String>,
         most: usize,
         vqvae: Option<Identity>,
+        cut: Option<Cut>,
     ) -> Result<Self, TokenFileError> {
         assert!(ladder_length(&ladder).is_some(), "token writer: the ladder has no or zero sides");
         assert!(variants > 0, "token writer: no variants");
@@ -57,7 +60,7 @@ impl TokenWriter {
         let (labels, row) = (Vec::new(), Vec::new());
         let crc = Crc::default();
         let mut writer =
-            Self { file, ladder, variants, classes, vqvae, crc, header: 0, most, labels, row };
+            Self { file, ladder, variants, classes, vqvae, cut, crc, header: 0, most, labels, row };
         let header = writer.header(most);
         writer.header = header.len();
         writer.write(&header)?;
@@ -124,6 +127,7 @@ impl TokenWriter {
             ("variants", self.variants.to_string()),
             ("classes", json!(self.classes).to_string()),
         ]);
+        metadata.extend(self.cut.map(|cut| ("cut", json!(cut).to_string())));
         metadata.extend(self.vqvae.iter().flat_map(Identity::as_vqvae));
         let text = json!({
             "__metadata__": metadata,
@@ -163,6 +167,7 @@ mod tests {
     use super::super::{MappedTokens, TokenFile};
     use super::*;
     use crate::checkpoint::{Checkpoint, Digest};
+    use crate::pictures::Crop;
 
     proptest! {
         #[test]
@@ -172,13 +177,14 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("tokens");
             let classes = vec!["a \"b\"".to_owned(), "c".to_owned()];
+            let cut = (variants > 1).then_some(Cut { mid_reso: 1.125, crop: Crop::Random });
             // A hundred and one pictures more have more digits.
             let most = pictures + missing * 101;
             let digest = |name: &[u8]| Digest::of_bytes(name);
             let vqvae = Identity { digest: digest(b"f16"), source: digest(b"f32") };
             let vqvae = (seed % 2 == 0).then_some(vqvae);
             let mut writer =
-                TokenWriter::create(&path, false, vec![1, 2], variants, classes.clone(), most, vqvae)
+                TokenWriter::create(&path, false, vec![1, 2], variants, classes.clone(), most, vqvae, cut)
                     .unwrap();
             let token = |n: usize| (n as u32).wrapping_mul(u32::from(seed)) % 1000;
             for picture in 0..pictures {
@@ -202,6 +208,7 @@ mod tests {
             prop_assert!(Checkpoint::open(&path).unwrap().verify().is_ok());
             prop_assert_eq!((mapped.images(), mapped.variants()), (images, variants));
             prop_assert_eq!(mapped.classes(), Some(&classes[..]));
+            prop_assert_eq!(mapped.cut(), cut);
             prop_assert_eq!(mapped.labels(), expected.labels());
             let rows: Vec<i32> = (0..images).flat_map(|image| mapped.row(image)).collect();
             prop_assert_eq!(&rows[..], expected.tokens());
@@ -213,7 +220,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
         let mut writer =
-            TokenWriter::create(&path, false, vec![1], 1, Vec::new(), 9, None).unwrap();
+            TokenWriter::create(&path, false, vec![1], 1, Vec::new(), 9, None, None).unwrap();
         writer.push(0, &[vec![7]]).unwrap();
         drop(writer);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -36,6 +36,16 @@ pub enum TrainError {
     /// Sampled pictures cannot be written.
     #[error(transparent)]
     Picture(#[from] PictureError),
+    /// The tokens of pictures to validate on cannot be kept in a temporary file.
+    #[error(
+        "cannot keep the tokens of pictures to validate on in a temporary file, after {images}"
+    )]
+    Kept {
+        /// Images that are kept.
+        images: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Gradients have not been finite for many iterations in a row.
     #[error(
         "iteration {iteration}: gradients have not been finite for {count} iterations in a row: {}",

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::TrainError;
 use super::trainer::Lesson;
-use crate::data::{
-    BrokenPicture, Folder, Loader, Pass, Place, Plan, TokenBatches, TokenSet, Views,
-};
+use crate::data::{BrokenPicture, Folder, Loader, Place, Plan, TokenBatches, TokenSet, Views};
 use crate::engine::Engine;
 
 /// Pictures that go through the VQVAE together.
@@ -80,27 +78,6 @@ impl DataSet {
             Self::Tokens(set) => Source::Tokens(set.batches(plan, from, until)?),
         };
         Ok(Batches { source })
-    }
-
-    /// All of one rank's items as tokens, in one batch; for validation.
-    ///
-    /// # Errors
-    /// As [`Batches::next`].
-    ///
-    /// # Panics
-    /// If `plan` is not of a validation.
-    pub fn all(&self, plan: &Plan, engine: &mut Engine<'_>) -> Result<Tokens, TrainError> {
-        assert_eq!(plan.batching().pass, Pass::Validation, "a walk over every item once");
-        let place = Place { epoch: 0, batch: 0 };
-        let mut batches = self.batches(plan, place, 1)?;
-        let (labels, tokens, broken) = Default::default();
-        let mut all = Tokens { place, labels, tokens, broken };
-        while let Some(batch) = batches.next(engine)? {
-            all.labels.extend(batch.labels);
-            all.tokens.extend(batch.tokens);
-            all.broken.extend(batch.broken);
-        }
-        Ok(all)
     }
 }
 

@@ -17,6 +17,7 @@
 //! | [`noise`], [`precision`], [`progressive`] | dropout, half precision, coarse scales first |
 //! | [`recipe`] | hyperparameters |
 //! | [`lessons`] | data → tokens → batches |
+//! | [`validation`] | data to validate on, walked again and again |
 //! | [`metrics`] | losses and hits, scale by scale |
 //! | [`trainer`] | a step: forward, loss, backward, sum over ranks, update |
 //! | [`state`] | contents of a checkpoint |
@@ -52,6 +53,7 @@ pub mod trainer;
 pub mod transformer;
 pub mod update;
 pub mod vae;
+pub mod validation;
 pub mod vqvae;
 
 pub use error::TrainError;

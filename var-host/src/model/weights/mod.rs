@@ -15,6 +15,7 @@ use super::part::{Found, MARKS, PREFIXES};
 use super::settings::{Settings, VaeSettings};
 use super::{Identity, ModelError, Part, family, mask};
 use crate::checkpoint::Checkpoint;
+use crate::pictures::Cut;
 
 /// A transformer, a VQVAE or both, with their configurations.
 pub struct Weights {
@@ -24,6 +25,9 @@ pub struct Weights {
     pub vqvae: Option<(Part, VqvaeConfig)>,
     /// Names of the classes, where the file has them.
     pub class_names: Vec<String>,
+    /// How the pictures were cut that the transformer learnt from, or the VQVAE alone, where the file
+    /// says.
+    pub cut: Option<Cut>,
     /// Whether the number of heads is only the published rule (width / 64), for the user to know.
     pub heads_assumed: bool,
     /// Whether the VQVAE's ladder is only the published one, for the user to know.
@@ -129,11 +133,13 @@ impl Weights {
         };
         let of_var = settings(&var)?.unwrap_or_default();
         let of_vae = settings(&vae)?.unwrap_or_default();
+        let cut = if var.is_some() { of_var.cut } else { of_vae.cut };
         let class_names = if var.is_some() { of_var.class_names } else { of_vae.class_names };
         let mut weights = Self {
             transformer: None,
             vqvae: None,
             class_names,
+            cut,
             heads_assumed: false,
             ladder_assumed: false,
             notes: Vec::new(),

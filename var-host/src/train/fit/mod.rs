@@ -10,6 +10,7 @@ use super::lessons::{Batches, DataSet, lessons};
 use super::metrics::{Report, Tally};
 use super::state::{self, Progress};
 use super::trainer::{Lesson, Step};
+use super::validation::{Judged, Validation};
 use super::{Home, TrainError, Trainer, interruption};
 use crate::data::Batching;
 use crate::data::{BrokenPicture, Pass, Plan};
@@ -176,8 +177,8 @@ struct Fit<'a, 'r, 'w, H: Home> {
     progress: Progress,
     /// Intervals of saving, validation and samples.
     calendar: Calendar,
-    /// Validation data, once it has been read.
-    judged: Option<Vec<Lesson>>,
+    /// Validation data, once a walk over it was begun.
+    judged: Option<Validation<'r>>,
     /// The signal that ends the run, on all ranks the same.
     signal: Option<u8>,
     /// Whether there may be more checkpoints than are to be kept: until an update has shown that the
@@ -328,26 +329,26 @@ impl<H: Home> Fit<'_, '_, '_, H> {
     /// Judges the model by all that there is to judge by; keeps it if it is the best so far.
     fn validate(&mut self, done: u64) -> Result<Option<Report>, TrainError> {
         let Some(set) = self.run.validation else { return Ok(None) };
-        let judged = match self.judged.take() {
+        let mut judged = match self.judged.take() {
             Some(judged) => judged,
             None => {
                 let plan = Plan::new(set.items(), self.batching(Pass::Validation))?;
-                let all = set.all(&plan, self.engine)?;
-                self.tell_broken(&all.broken, "left out of the validation");
                 let recipe = &self.trainer.recipe;
                 let share = recipe.batch as usize / self.ranks.size();
-                let images = share.div_ceil(recipe.parts as usize);
-                lessons(self.engine, &all.labels, &all.tokens, images)?
+                Validation::new(set, plan, share.div_ceil(recipe.parts as usize))
             }
         };
         let (ladder, codes) = (self.trainer.config.ladder, self.trainer.config.codes);
         let mut tally = Tally::new(ladder, codes);
-        for lesson in &judged {
-            self.ranks.check()?;
-            if self.observer.signal().is_some() {
-                break;
+        judged.begin()?;
+        while self.observer.signal().is_none()
+            && let Some(Judged { lessons, broken }) = judged.next(self.engine)?
+        {
+            self.tell_broken(&broken, "left out of the validation");
+            for lesson in &lessons {
+                self.ranks.check()?;
+                self.trainer.judge(&self.home.device(self.engine.cpu()), lesson, &mut tally)?;
             }
-            self.trainer.judge(&self.home.device(self.engine.cpu()), lesson, &mut tally)?;
         }
         self.judged = Some(judged);
         self.signal = interruption::of_any_rank(self.ranks, self.observer.signal())?;

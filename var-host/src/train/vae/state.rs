@@ -24,6 +24,7 @@ use super::{Critic, Trainer};
 use crate::checkpoint::{Checkpoint, Dtype, Record};
 use crate::model::settings::{self, Settings, VaeSettings};
 use crate::parallel::Ranks;
+use crate::pictures::Cut;
 use crate::train::{Home, Layout, TrainError};
 
 /// The key of a [`Progress`] in the metadata.
@@ -190,9 +191,10 @@ pub fn records<'a, H: Home>(
     numbers: &'a Numbers<'_>,
     progress: &Progress,
     class_names: &[String],
+    cut: Option<Cut>,
 ) -> (Vec<Record<'a>>, BTreeMap<String, String>) {
     let vae = Some(VaeSettings::from(&trainer.config));
-    let settings = Settings { var: None, vae, class_names: class_names.to_vec() };
+    let settings = Settings { var: None, vae, class_names: class_names.to_vec(), cut };
     let progress = progress.of(trainer);
     let json = |value: Result<String, serde_json::Error>| value.expect("plain numbers and text");
     let metadata = BTreeMap::from([

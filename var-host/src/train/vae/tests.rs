@@ -200,7 +200,8 @@ fn a_checkpoint_goes_on_to_the_same_bits() {
             let progress = Progress { iterations: 4, ..Progress::default() };
             {
                 let (numbers, names) = (state::read(&unbroken, cpu).unwrap(), ["a".to_owned()]);
-                let (records, metadata) = state::records(&unbroken, &numbers, &progress, &names);
+                let (records, metadata) =
+                    state::records(&unbroken, &numbers, &progress, &names, None);
                 save(&path, records, &metadata, true).unwrap();
             }
             train(&mut unbroken, cpu, &Single, &pictures, 1, 4..7);
@@ -229,7 +230,7 @@ fn another_models_checkpoint_is_refused() {
         let config = VqvaeConfig { codes: 17, ..CONFIG() };
         let other = Trainer::<OnProcessor>::new(cpu, config, recipe, None, None).unwrap();
         let numbers = state::read(&other, cpu).unwrap();
-        let (records, metadata) = state::records(&other, &numbers, &Progress::default(), &[]);
+        let (records, metadata) = state::records(&other, &numbers, &Progress::default(), &[], None);
         save(&path, records, &metadata, true).unwrap();
         let mut own = trainer(cpu, recipe);
         let checkpoint = Checkpoint::open(&path).unwrap();
@@ -270,7 +271,7 @@ fn a_card_learns_what_the_processor_does() {
             // A checkpoint of the card goes on here.
             let numbers = state::read(&there, cuda).unwrap();
             let progress = Progress { iterations: 4, ..Progress::default() };
-            let (records, metadata) = state::records(&there, &numbers, &progress, &[]);
+            let (records, metadata) = state::records(&there, &numbers, &progress, &[], None);
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a.safetensors");
             save(&path, records, &metadata, true).unwrap();

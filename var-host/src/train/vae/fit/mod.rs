@@ -422,9 +422,10 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         if let Some(outputs) = &mut self.outputs {
             outputs.validated(done - 1, (done - 1) / self.calendar.of_epoch, &report)?;
             if best {
-                let names = self.run.training.0.classes();
+                let (folder, views) = &self.run.training;
+                let (names, cut) = (folder.classes(), Some(views.into()));
                 let numbers = state::read(self.trainer, self.device)?;
-                let records = state::records(self.trainer, &numbers, &self.progress, names);
+                let records = state::records(self.trainer, &numbers, &self.progress, names, cut);
                 outputs.save_best(done, records)?;
             }
         }
@@ -434,9 +435,10 @@ impl<H: Home> Fit<'_, '_, '_, H> {
 
     fn save(&mut self) -> Result<(), TrainError> {
         let Some(outputs) = &mut self.outputs else { return Ok(()) };
-        let names = self.run.training.0.classes();
+        let (folder, views) = &self.run.training;
+        let (names, cut) = (folder.classes(), Some(views.into()));
         let numbers = state::read(self.trainer, self.device)?;
-        let records = state::records(self.trainer, &numbers, &self.progress, names);
+        let records = state::records(self.trainer, &numbers, &self.progress, names, cut);
         let Progress { iterations, refused, .. } = self.progress;
         let stuck_since = (refused > 0).then(|| iterations - u64::from(refused));
         outputs.save(iterations, records, stuck_since)?;
