@@ -157,7 +157,17 @@ fn exif_turns_single_pictures_unless_told_not_to() {
     assert_ne!(masked("right.png"), masked("left.png"));
 
     for (folder, tokens) in [("with", "with.tokens"), ("without", "without.tokens")] {
-        place.var(&["tokenize", folder, "-o", tokens, "--mid-reso", "1", "-q"]);
+        place.var(&[
+            "tokenize",
+            "--vae",
+            "built-in",
+            folder,
+            "-o",
+            tokens,
+            "--mid-reso",
+            "1",
+            "-q",
+        ]);
     }
     assert_eq!(rows("with.tokens"), rows("without.tokens"));
     assert_eq!(rows("with.tokens")[0], *of_stored);

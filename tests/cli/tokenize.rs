@@ -70,7 +70,7 @@ fn bmp(picture: &Picture) -> Vec<u8> {
 fn pictures_of_other_formats_are_read() {
     let place = Folder::new();
     data(&place, "data");
-    place.var(&["tokenize", "data", "-o", "as_png", "--mid-reso", "1", "-q"]);
+    place.var(&["tokenize", "--vae", "built-in", "data", "-o", "as_png", "--mid-reso", "1", "-q"]);
     for file in FILES {
         let path = place.path("data").join(file);
         let picture = Picture::open(&path).unwrap();
@@ -87,7 +87,8 @@ fn pictures_of_other_formats_are_read() {
         };
         fs::write(path.with_extension(ending), bytes).unwrap();
     }
-    let said = place.var(&["tokenize", "data", "-o", "as_others", "--mid-reso", "1"]);
+    let said =
+        place.var(&["tokenize", "--vae", "built-in", "data", "-o", "as_others", "--mid-reso", "1"]);
     assert_eq!(said, "as_others: 5 pictures of 3 classes, 1 × 30 tokens each\n");
     let (png, others) = (place.tokens("as_png"), place.tokens("as_others"));
     assert_eq!((others.tokens(), others.labels()), (png.tokens(), png.labels()));
