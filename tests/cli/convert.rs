@@ -170,5 +170,16 @@ fn bench_measures_every_stage() {
     let gflop = |stage: &Value| stage["gflop"].as_f64().unwrap();
     let scales: f64 = report["scales"].as_array().unwrap().iter().map(gflop).sum();
     assert!((scales - gflop(&report["stages"][1])).abs() < 1e-9);
+
+    // Whole images alone: no wait tells the scales apart.
+    let alone = place.var(&["bench", "--whole", "--json", "--runs", "1", "--threads", "1", "-q"]);
+    let alone: Value = serde_json::from_str(&alone).unwrap();
+    let [encode, whole] = &alone["stages"].as_array().unwrap()[..] else { panic!("{alone}") };
+    assert_eq!([&encode["stage"], &whole["stage"]], ["encode", "whole image"]);
+    assert_eq!(gflop(whole), gflop(&report["stages"][3]));
+    assert_eq!(
+        (&alone["scales"], &alone["scale_0_gb_per_s"]),
+        (&Value::Array(vec![]), &Value::Null)
+    );
     assert!(place.names().is_empty());
 }
