@@ -6,10 +6,10 @@
 //!
 //! The kernel allocates nothing: this program lends it all memory, and only it touches files.
 
-use std::error::Error;
+use core::error::Error;
+use core::mem::MaybeUninit;
+use core::ops::ControlFlow;
 use std::fs;
-use std::mem::MaybeUninit;
-use std::ops::ControlFlow;
 
 use var_kernel::arena::Arena;
 use var_kernel::cpu::{Cpu, Inline, Isa, SCRATCH_FLOATS};

@@ -1,6 +1,6 @@
 //! The digest of a folder's listing: cheap where the pictures themselves would take a day to read.
 
-use std::fmt::Write;
+use core::fmt::Write;
 use std::fs;
 
 use super::Folder;

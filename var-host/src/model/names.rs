@@ -55,7 +55,7 @@ pub(super) fn is_of_optimizer(name: &str) -> bool {
             let before = segment.strip_suffix(*word);
             before.is_some_and(|before| before.is_empty() || before.ends_with('_'))
         };
-        OPTIMIZERS.iter().any(|word| is(word)) || MOMENTS.contains(&segment)
+        OPTIMIZERS.iter().any(is) || MOMENTS.contains(&segment)
     })
 }
 
