@@ -9,7 +9,7 @@ use super::Place;
 use super::train::resume::kill_twenty_times;
 #[cfg(unix)]
 use super::train::signals;
-use super::train::{data, instead, log, timeless_log};
+use super::train::{assert_best, data, instead, log, timeless_log};
 use crate::launch::Ranks;
 
 /// A small VQVAE for pictures of 32 × 32, with a discriminator and all that is random.
@@ -90,6 +90,8 @@ fn a_run_leaves_what_it_promises() {
     }
     assert!(names.iter().any(|name| name.starts_with("run/events.out.tfevents.")), "{names:?}");
     assert_eq!(place.parameters("run/reconstructions-0000008.png")["command"], "train-vae");
+
+    assert_best(&place, "run", "val_psnr", |value, best| value > best);
 
     // The checkpoint is a model, and one to train on.
     let model = ["--model", "run/ckpt-last.safetensors", "--json"];

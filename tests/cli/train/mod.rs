@@ -88,6 +88,20 @@ pub(super) fn timeless_log(place: &Place, run: &str) -> Vec<Value> {
     lines
 }
 
+/// Fails unless `ckpt-best` is of the iteration with the best value of the log, the first of equals.
+#[track_caller]
+pub(super) fn assert_best(place: &Place, run: &str, key: &str, better: fn(f64, f64) -> bool) {
+    let mut best: Option<(f64, u64)> = None;
+    for line in log(place, run) {
+        let Some(value) = line[key].as_f64() else { continue };
+        if best.is_none_or(|(best, _)| better(value, best)) {
+            best = Some((value, line["iter"].as_u64().unwrap() + 1));
+        }
+    }
+    let saved = Checkpoint::open(place.path(run).join("ckpt-best.safetensors")).unwrap();
+    assert_eq!(saved.metadata()["iteration"], best.unwrap().1.to_string());
+}
+
 /// All tensors of a run's last checkpoint that begin with `prefix`, one after the other.
 fn weights(place: &Place, run: &str, prefix: &str) -> Vec<f32> {
     let checkpoint = Checkpoint::open(place.path(run).join("ckpt-last.safetensors")).unwrap();
@@ -226,6 +240,7 @@ fn a_run_leaves_what_it_promises() {
         });
         assert!(has, "{name} is in {names:?}");
     }
+    assert_best(&place, "run", "val_L_tail", |value, best| value < best);
     // The checkpoint is a model.
     place.var(&["sample", "--model", "run/ckpt-last.safetensors", "--class", "bee", "-o", "a.png"]);
     let printed = place.var(&[

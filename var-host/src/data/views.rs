@@ -162,6 +162,17 @@ mod tests {
     }
 
     #[test]
+    fn rows_and_columns_of_a_crop_are_drawn_apart() {
+        let mut corners = std::collections::BTreeSet::new();
+        for position in 0..500 {
+            let views = Views { resize: 1.5, ..VIEWS };
+            let view = &views.cut(&chart(12, 12), draw(position)).unwrap()[0];
+            corners.insert((view.rgb()[0], view.rgb()[1]));
+        }
+        assert_eq!(corners.len(), 25, "{corners:?}");
+    }
+
+    #[test]
     fn both_mirrorings_follow_each_other() {
         let views = Views { crops: Crops::Random(3), flip: Flip::Both, ..VIEWS };
         let cut = views.cut(&chart(12, 9), draw(0)).unwrap();

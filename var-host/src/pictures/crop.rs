@@ -106,6 +106,13 @@ mod tests {
     }
 
     #[test]
+    fn middle_of_an_odd_rest_is_rounded_to_even_in_both_directions() {
+        let rgb = (0..11).flat_map(|y| (0..11).flat_map(move |x| [x, y, 0])).collect();
+        let middle = centre_crop(&Picture::new(11, 11, rgb), 8);
+        assert_eq!(middle.rgb()[..2], [2, 2]);
+    }
+
+    #[test]
     fn square_of_the_right_side_is_taken_as_it_is() {
         let path = fixtures::path("pipeline_3.png");
         assert_eq!(load_square(&path, 72, Exif::Applied).unwrap(), Picture::open(&path).unwrap());

@@ -156,6 +156,14 @@ mod tests {
     }
 
     #[test]
+    fn code_counts_as_predicted_from_a_thousandth_of_the_even_number_on() {
+        let mut tally = Tally::new(Ladder::new(&[1]).expect("a ladder"), 4);
+        // 8000 positions: 2 are a thousandth of 2000, which is not more.
+        tally.predicted = vec![7995.0, 3.0, 2.0, 0.0];
+        assert_eq!(tally.details().codes_predicted, 50.0);
+    }
+
+    #[test]
     fn a_scale_that_is_not_learnt_has_no_tail() {
         let ladder = Ladder::new(&[1, 2]).expect("a ladder");
         let mut tally = Tally::new(ladder, 8);

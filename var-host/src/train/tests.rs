@@ -14,7 +14,7 @@ use crate::grad::testing::random;
 use crate::model::{Hints, Weights};
 use crate::optim::LossScale;
 use crate::optim::schedule::{Decay, Schedule};
-use crate::parallel::Single;
+use crate::parallel::{Ranks, Single};
 use crate::pool::Threads;
 
 fn config() -> VarConfig {
@@ -223,4 +223,93 @@ fn labels_lose_their_class_by_a_stream_of_their_own() {
     let halves = kept.chunks_exact(6).flat_map(|row| &row[..2]);
     let bits = halves.fold(0_u64, |bits, factor| bits << 1 | u64::from(*factor > 0.0));
     assert_eq!(bits, 281_474_970_771_519);
+}
+
+/// The parts of a batch, of two images each.
+fn halves() -> [Lesson; 2] {
+    let (whole, latent) = (lesson(), config().latent);
+    let length = config().ladder.length();
+    // The input is scale by scale; behind the first there is one scale, image by image.
+    let input = (length - 1) * latent;
+    [0, 1].map(|half| Lesson {
+        labels: whole.labels[2 * half..][..2].to_vec(),
+        tokens: whole.tokens[2 * half * length..][..2 * length].to_vec(),
+        input: whole.input[2 * half * input..][..2 * input].to_vec(),
+    })
+}
+
+/// AdamW's first moments after one step from the first weights: a tenth of the clipped gradient.
+fn moments(cpu: &Cpu<'_>, recipe: Recipe, ranks: &dyn Ranks, parts: &[Lesson]) -> Vec<f32> {
+    let mut trainer = trainer(cpu, recipe);
+    trainer.step(cpu, ranks, 0, parts, false).unwrap();
+    trainer.optimizer.m
+}
+
+#[track_caller]
+fn assert_near(got: &[f32], want: &[f32], share: f32) {
+    let largest = want.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+    let apart = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(largest > 0.0 && apart <= share * largest, "{apart} of {largest}");
+}
+
+#[test]
+fn parts_and_ranks_learn_what_the_whole_batch_teaches() {
+    let recipe = Recipe { clip: 0.0, ..recipe() };
+    with_cpu(|cpu| {
+        let whole = moments(cpu, recipe, &Single, &[lesson()]);
+        let parts = Recipe { parts: 2, ..recipe };
+        assert_near(&moments(cpu, parts, &Single, &halves()), &whole, 1e-5);
+        let of_ranks: Vec<Vec<f32>> = std::thread::scope(|scope| {
+            let ranks = crate::parallel::Threads::new(2).into_iter().zip(halves());
+            let of_rank = |(rank, half): (crate::parallel::Threads, Lesson)| {
+                scope.spawn(move || with_cpu(|cpu| moments(cpu, recipe, &rank, &[half])))
+            };
+            let all: Vec<_> = ranks.map(of_rank).collect();
+            all.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(of_ranks[0] == of_ranks[1], "ranks part ways");
+        assert_near(&of_ranks[0], &whole, 1e-5);
+    });
+}
+
+#[test]
+fn loss_scale_leaves_the_gradient_as_it_is() {
+    let recipe = Recipe { clip: 0.0, ..recipe() };
+    with_cpu(|cpu| {
+        let single = moments(cpu, recipe, &Single, &[lesson()]);
+        let half = Recipe { precision: Precision::F16, ..recipe };
+        assert_near(&moments(cpu, half, &Single, &[lesson()]), &single, 2e-2);
+    });
+}
+
+#[test]
+fn images_without_their_class_teach_the_null_class() {
+    let noise = Noise { classes: 1.0, depth: 0.0 };
+    with_cpu(|cpu| {
+        let m = moments(cpu, Recipe { noise, ..recipe() }, &Single, &[lesson()]);
+        let (layout, _) = trainer::initial(&config(), 0, Initialisation::default());
+        let rows = &m[layout.tensor("class_emb.weight").unwrap().range.clone()];
+        let moved: Vec<bool> =
+            rows.chunks_exact(config().width).map(|row| row.iter().any(|x| *x != 0.0)).collect();
+        assert_eq!(moved, [false, false, false, true]);
+    });
+}
+
+#[test]
+fn recipe_decides_rate_decay_clipping_and_smoothing_of_a_step() {
+    let recipe = Recipe { clip: 0.25, ..recipe() };
+    let schedule = Schedule { weight_decay_end: 0.5, ..recipe.schedule };
+    let recipe = Recipe { schedule, ..recipe };
+    with_cpu(|cpu| {
+        let mut trainer = trainer(cpu, recipe);
+        assert_eq!(trainer.optimizer.constants.clip, 0.25);
+        for iteration in 0..3 {
+            let Step { rate, decay, .. } = step(&mut trainer, cpu, iteration, &lesson());
+            assert_eq!(rate, schedule.learning_rate(iteration));
+            assert_eq!(decay, schedule.weight_decay(iteration));
+        }
+        let plain = moments(cpu, recipe, &Single, &[lesson()]);
+        let smooth = Recipe { smoothing: 0.5, ..recipe };
+        assert!(moments(cpu, smooth, &Single, &[lesson()]) != plain, "smoothing is ignored");
+    });
 }

@@ -105,7 +105,8 @@ mod tests {
     fn a_code_without_features_stays() {
         let mut codebook = vec![1.0, 2.0];
         let mut average = Average::new(&codebook, 1, 0.9);
-        for _ in 0..300 {
+        // Long enough for its average count to become 0.
+        for _ in 0..2000 {
             average.step(&mut codebook, &[1.0, 0.0, 1.0, 0.0]);
         }
         assert!((codebook[1] - 2.0).abs() < 1e-4, "{codebook:?}");

@@ -175,3 +175,16 @@ fn pass<B: TrainBackend>(
     }
     Ok(loss)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Aim;
+
+    #[test]
+    fn hinge_loss_ends_at_its_margins() {
+        let of = |aim: Aim, x| aim.of(x);
+        assert_eq!([of(Aim::Real, 0.5), of(Aim::Real, 1.5)], [(0.25, -0.5), (0.0, 0.0)]);
+        assert_eq!([of(Aim::Made, -0.5), of(Aim::Made, -1.5)], [(0.25, 0.5), (0.0, 0.0)]);
+        assert_eq!([of(Aim::Fooled, 2.0), of(Aim::Fooled, -2.0)], [(-2.0, -1.0), (2.0, -1.0)]);
+    }
+}

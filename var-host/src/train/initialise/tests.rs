@@ -128,6 +128,13 @@ fn transformer_weights_depend_on_the_seed_and_their_tensor() {
     for (got, want) in got.iter().zip([0.064_111_02, -0.018_518_459, 0.151_693_84_f32]) {
         assert!((got - want).abs() < 1e-7, "{got}, want {want}");
     }
+    // Behind the gates' two rows, standard normal numbers times 0.5 / √64.
+    let shared = drawn(&self::config(true), with, 0);
+    for (got, want) in
+        tensor(&shared, "blocks.0.ada_gss")[128..].iter().zip([0.015_964_437, 0.010_660_081_f32])
+    {
+        assert!((got - want).abs() < 1e-7, "{got}, want {want}");
+    }
 }
 
 #[test]

@@ -67,3 +67,30 @@ impl<H: Home> Critic<H> {
 pub(super) fn maps(images: usize, side: usize) -> Maps {
     Maps { batch: images, height: side, width: side }
 }
+
+#[cfg(test)]
+mod tests {
+    use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
+
+    use super::*;
+    use crate::pool::Threads;
+    use crate::train::vae::trainer::CONSTANTS;
+
+    #[test]
+    fn ratio_of_gradients_is_kept_within_its_bounds() {
+        let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
+        let cpu = Cpu::new(Isa::best(), &threads);
+        let config = DiscriminatorConfig { channels: 8, halvings: 1 };
+        let mut critic = Critic::<OnProcessor>::new(&cpu, config, CONSTANTS, 1).unwrap();
+        for (norms, want) in [
+            ([3.0, 2.0 - 1e-4], 1.5),
+            ([1e-9, 1.0], 0.015),
+            ([1e9, 1.0], 1e4),
+            // What is not a number changes nothing.
+            ([f64::NAN, 1.0], 1e4),
+        ] {
+            critic.note_ratio(norms[0], norms[1]);
+            assert!((critic.ratio[0] - want).abs() <= 1e-6 * want, "{norms:?}: {:?}", critic.ratio);
+        }
+    }
+}

@@ -76,3 +76,46 @@ impl Recipe {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::schedule::Decay;
+
+    #[test]
+    fn discriminator_gains_its_weight_over_the_warm_up() {
+        let schedule = Schedule {
+            decay: Decay::Cosine,
+            peak: 1.0,
+            start: 0.0,
+            end: 0.0,
+            warmup: 0,
+            iterations: 9,
+            weight_decay: 0.0,
+            weight_decay_end: 0.0,
+        };
+        let recipe = Recipe {
+            batch: 1,
+            parts: 1,
+            schedule,
+            clip: 0.0,
+            weights: Weights {
+                absolute: 0.0,
+                squared: 1.0,
+                perceptual: 0.0,
+                quantizer: 1.0,
+                adversarial: 0.5,
+                spread: 0.0,
+            },
+            codebook: CodebookRule::Gradient,
+            revive: 0.0,
+            gain: 1.0,
+            average: 0.0,
+            critic_start: 2,
+            critic_warmup: 3,
+            seed: 0,
+        };
+        let weights = [0, 1, 2, 3, 4, 5, 6].map(|iteration| recipe.adversarial(iteration));
+        assert_eq!(weights, [0.0, 0.0, 0.125, 0.25, 0.375, 0.5, 0.5]);
+    }
+}
