@@ -80,7 +80,7 @@ fn the_law_of_runs_is_found_and_drawn() {
     place.refused(&[&runs[..], &["-o", "plot.jpg"]].concat(), 2, message);
 }
 
-/// The README's table and picture are what the command makes of the runs in the fixtures.
+/// The table and picture of var-host's README are the command's output for the runs in the fixtures.
 #[test]
 fn the_readme_tells_the_law_of_our_own_runs() {
     let place = Place::new();
@@ -88,7 +88,7 @@ fn the_readme_tells_the_law_of_our_own_runs() {
     let runs: Vec<&str> = runs.iter().map(String::as_str).collect();
     let arguments = [&["scaling", "-o", "scaling.svg", "--json"], &runs[..]].concat();
     let report: Value = serde_json::from_str(&place.var(&arguments)).unwrap();
-    let readme = fs::read_to_string(fixture("../README.md")).unwrap();
+    let readme = fs::read_to_string(fixture("../var-host/README.md")).unwrap();
     let number = |value: &Value| value.as_f64().unwrap();
     for run in report["runs"].as_array().unwrap() {
         let measures: Vec<String> = run["measures"]
@@ -99,7 +99,7 @@ fn the_readme_tells_the_law_of_our_own_runs() {
             .collect();
         let millions = number(&run["parameters"]) / 1e6;
         let row = format!("| d{} | {millions:.3} | {} |", run["depth"], measures.join(" | "));
-        assert!(readme.contains(&row), "the README has no {row}");
+        assert!(readme.contains(&row), "var-host/README.md has no {row}");
     }
     for (law, name) in report["laws"].as_array().unwrap().iter().zip([
         "loss, all scales",
@@ -113,9 +113,9 @@ fn the_readme_tells_the_law_of_our_own_runs() {
             "| {name} | {alpha:.2e} | {beta:.4} | {low:.4} to {high:.4} | {:.3} |",
             number(&law["correlation"])
         );
-        assert!(readme.contains(&row), "the README has no {row}");
+        assert!(readme.contains(&row), "var-host/README.md has no {row}");
     }
-    assert!(readme.contains("<img src=\"fixtures/scaling/scaling.svg\""));
+    assert!(readme.contains("<img src=\"../fixtures/scaling/scaling.svg\""));
     assert!(place.bytes("scaling.svg") == fs::read(fixture("scaling/scaling.svg")).unwrap());
 }
 
