@@ -8,6 +8,7 @@ mod evaluate;
 mod help;
 mod identity;
 mod interrupted;
+mod options;
 mod pictures;
 mod plot;
 mod reference;

@@ -56,8 +56,8 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    let weights = options.inception.open()?;
     let side = options.inception.side(&[&options.samples, &options.reference], session)?;
+    let weights = options.inception.open()?;
     if !options.any_run {
         check_one_run(&options.samples, session)?;
     }

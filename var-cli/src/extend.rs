@@ -19,15 +19,21 @@ pub(crate) fn may_change(always: &[&'static str], is_of_any_length: bool) -> Vec
     [always, length].concat()
 }
 
-/// How to go on after the run in `folder`, which has done all its iterations; `anew`: with a new run.
-pub(crate) fn advice(folder: &Path, is_of_any_length: bool, anew: &str) -> String {
-    let how = if is_of_any_length { "more --ep or --iterations lengthen it" } else { anew };
+/// How to go on after the run in `folder`, which has done all its iterations.
+pub(crate) fn advice(folder: &Path, is_of_any_length: bool) -> String {
+    let longer = "more --ep or --iterations lengthen it".to_owned();
+    let how = if is_of_any_length { longer } else { anew(folder) };
     format!("{}: had ended already: {how}", folder.display())
 }
 
-/// Says at an `error` of beginning the run in `folder` how to go on, if it is about the run's length;
-/// `anew`: with a new run.
-pub(crate) fn explain(error: RunError, folder: &Path, anew: &str) -> Error {
+/// How a new run goes on where the run in `folder` has ended.
+fn anew(folder: &Path) -> String {
+    let last = folder.join("ckpt-last.safetensors");
+    format!("a new run goes on from its weights, with --init-from {}", last.display())
+}
+
+/// Says at an `error` of beginning the run in `folder` how to go on, if it is about the run's length.
+pub(crate) fn explain(error: RunError, folder: &Path) -> Error {
     let is_length = match &error {
         RunError::OtherOptions { differences, .. } => {
             differences.iter().all(|difference| LENGTH.contains(&&*difference.option))
@@ -37,7 +43,7 @@ pub(crate) fn explain(error: RunError, folder: &Path, anew: &str) -> Error {
     let error = Error::from(error);
     let place = format!("--out {}", folder.display());
     error.context(match is_length {
-        true => format!("{place}: its learning rates depend on its length: {anew}"),
+        true => format!("{place}: its learning rates depend on its length: {}", anew(folder)),
         false => place,
     })
 }

@@ -25,6 +25,8 @@ mod convert;
 mod data_set;
 mod decode;
 mod edit;
+#[cfg(test)]
+mod effects;
 mod encode;
 mod evaluate;
 mod extend;
@@ -131,6 +133,11 @@ fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<(Arguments, Given)
 
 fn run(arguments: &Arguments, given: Given) -> anyhow::Result<()> {
     interrupt::install()?;
+    dispatch(arguments, given)
+}
+
+/// Runs the command that was chosen.
+fn dispatch(arguments: &Arguments, given: Given) -> anyhow::Result<()> {
     let session = arguments.common.session(given)?;
     if arguments.command.does_whole_work() {
         session.warn_of_whole_work();

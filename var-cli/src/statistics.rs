@@ -35,9 +35,9 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     output::check_file(&options.output, session)?;
+    let side = options.inception.side(&[&options.pictures], session)?;
     let weights = options.inception.open()?;
-    let pictures =
-        Pictures::open(&options.pictures, options.inception.side(&[&options.pictures], session)?)?;
+    let pictures = Pictures::open(&options.pictures, side)?;
     let (count, (width, height)) = (pictures.count(), pictures.size());
     if count < FEWEST {
         return Err(too_few(&options.pictures, count));

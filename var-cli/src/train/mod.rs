@@ -31,9 +31,9 @@ use crate::memory;
 use crate::plural::count;
 use observer::Told;
 use opened::Opened;
-use options::{MAY_CHANGE, MAY_DIFFER};
+use options::MAY_DIFFER;
 
-pub(crate) use options::Options;
+pub(crate) use options::{MAY_CHANGE, Options};
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     options.check(&session.given)?;
@@ -144,11 +144,7 @@ impl Start<'_> {
         }
         if ranks.rank() == 0 {
             if had_ended {
-                session.say(&extend::advice(
-                    &options.out,
-                    options.is_of_any_length(),
-                    &options.anew(),
-                ))?;
+                session.say(&extend::advice(&options.out, options.is_of_any_length()))?;
             }
             if let Some(report) = ended.report {
                 session.say(&observer::validation(&report))?;
@@ -165,7 +161,7 @@ fn begin(options: &Options, named: &Map<String, Value>, session: &Session) -> Re
     let may_change = extend::may_change(&MAY_CHANGE, options.is_of_any_length());
     identity::tell_unknown_digests(&options.out, named, session)?;
     run::begin(&options.out, named, &may_change)
-        .map_err(|error| extend::explain(error, &options.out, &options.anew()))
+        .map_err(|error| extend::explain(error, &options.out))
 }
 
 /// Refuses progressive training in which no scale comes later.

@@ -20,6 +20,9 @@ use crate::args::{BUILT_IN_VQVAE, Session, Usage};
 use crate::plural::count;
 use crate::{built_in, data_set, identity};
 
+/// The file of the VQVAE that the published trainer takes from the folder it is run in.
+const PUBLISHED_VQVAE: &str = "vae_ch160v4096z32.pth";
+
 /// Data and VQVAE of a run.
 pub(super) struct Opened {
     /// The VQVAE, with the names of the data's classes.
@@ -218,8 +221,16 @@ impl Opened {
 /// The VQVAE that is named, and what to call it.
 fn vqvae(options: &Options, session: &Session) -> Result<(Weights, String)> {
     let pn = options.model.pn;
-    let Some(path) = &options.data.vae else {
-        return Err(Usage(format!("give --vae FILE{BUILT_IN_VQVAE}")).into());
+    let published = Path::new(PUBLISHED_VQVAE);
+    let path = match &options.data.vae {
+        Some(path) => path,
+        // Where the published trainer looks for it.
+        None if published.is_file() => published,
+        None => {
+            let default = format!("the default is {PUBLISHED_VQVAE} in this folder");
+            let text = format!("give --vae FILE{BUILT_IN_VQVAE}; {default}");
+            return Err(Usage(text).into());
+        }
     };
     let name = path.display().to_string();
     if built_in::is_named(path) {

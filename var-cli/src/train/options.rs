@@ -60,6 +60,7 @@ pub(super) struct DataOptions {
     #[serde(serialize_with = "record::optional_path")]
     pub(super) val_tokens: Option<PathBuf>,
     /// The VQVAE: a published checkpoint, a model file, or `built-in`, that of the built-in model
+    /// [default: vae_ch160v4096z32.pth, if it is in the folder that var is run in]
     #[arg(long, value_name = "FILE")]
     #[serde(serialize_with = "record::optional_path")]
     pub(super) vae: Option<PathBuf>,
@@ -249,7 +250,7 @@ pub(super) struct Writing {
 pub(super) const CLASS_NAMES: &str = "class-names";
 
 /// Options that may be others when a run goes on: they decide nothing that is learnt.
-pub(super) const MAY_CHANGE: [&str; 13] = [
+pub(crate) const MAY_CHANGE: [&str; 13] = [
     CLASS_NAMES,
     "data",
     "tokens",
@@ -301,12 +302,6 @@ impl Options {
         let learning = &self.learning;
         let steady_decay = learning.twde == 0.0 || learning.twde == learning.twd;
         learning.wpe == 1.0 && learning.wp > 0.0 && steady_decay && learning.pg == 0.0
-    }
-
-    /// How a new run goes on where this one has ended.
-    pub(super) fn anew(&self) -> String {
-        let last = self.out.join("ckpt-last.safetensors");
-        format!("a new run goes on from its weights, with --init-from {}", last.display())
     }
 
     /// The options by their names, with what the data and the VQVAE turned out to be.

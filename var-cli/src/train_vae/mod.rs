@@ -37,12 +37,9 @@ use crate::interrupt::Interrupted;
 use crate::plural::count;
 use crate::{data_set, extend, identity, memory};
 use observer::Told;
-use options::{Augmentation, CodebookName, MAY_CHANGE, MAY_DIFFER};
+use options::{Augmentation, CodebookName, MAY_DIFFER};
 
-pub(crate) use options::Options;
-
-/// How a run is made that is longer than one whose rates depend on its length.
-const ANEW: &str = "a longer run begins anew, in another folder";
+pub(crate) use options::{MAY_CHANGE, Options};
 
 /// A folder of pictures, and how they are cut.
 type Set = (Arc<Folder>, Views);
@@ -58,7 +55,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     run::check_ranks_agree(&*ranks, &named, &MAY_DIFFER)?;
     let of_epoch = iterations_of_epoch(training.0.pictures(), options.learning.bs, &*ranks)?;
     let recipe = options.recipe(of_epoch, ranks.size())?;
-    let perceptual = options.perceptual(&config, session)?;
+    let perceptual = options.perceptual(&config)?;
     // The folder stays locked until the run ends.
     let _lock = match ranks.rank() {
         0 => Some(options.begin(&named, session)?),
@@ -159,7 +156,7 @@ impl Start<'_> {
         }
         if ranks.rank() == 0 {
             if had_ended {
-                session.say(&extend::advice(&options.out, options.is_of_any_length(), ANEW))?;
+                session.say(&extend::advice(&options.out, options.is_of_any_length()))?;
             }
             if let Some(report) = ended.report {
                 session.say(&observer::validation(&report))?;
@@ -294,12 +291,11 @@ impl Options {
     fn begin(&self, named: &Map<String, Value>, session: &Session) -> Result<Begun> {
         let may_change = extend::may_change(&MAY_CHANGE, self.is_of_any_length());
         identity::tell_unknown_digests(&self.out, named, session)?;
-        run::begin(&self.out, named, &may_change)
-            .map_err(|error| extend::explain(error, &self.out, ANEW))
+        run::begin(&self.out, named, &may_change).map_err(|error| extend::explain(error, &self.out))
     }
 
     /// LPIPS, if its weights are given and the pictures are large enough.
-    fn perceptual(&self, config: &VqvaeConfig, session: &Session) -> Result<Option<Perceptual>> {
+    fn perceptual(&self, config: &VqvaeConfig) -> Result<Option<Perceptual>> {
         let losses = &self.losses;
         let Some(path) = &losses.lpips else { return Ok(None) };
         let (side, least) = (config.side(), usize::from(losses.lpips_min_side));
@@ -309,11 +305,11 @@ impl Options {
             );
         }
         if side < least {
-            session.warn(&format!(
-                "--lpips: no part of the loss: the model's pictures have sides of {side}, \
+            let text = format!(
+                "--lpips: would be no part of the loss: the model's pictures have sides of {side}, \
                  --lpips-min-side is {least}"
-            ));
-            return Ok(None);
+            );
+            return Err(Usage(text).into());
         }
         Ok(Some(Perceptual::new(&Lpips::open(path)?)))
     }

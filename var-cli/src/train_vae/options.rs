@@ -136,7 +136,7 @@ pub(super) struct Losses {
     /// Weight of LPIPS
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = values::not_negative)]
     pub(super) lpips_weight: f64,
-    /// Pictures of shorter sides are learnt without LPIPS, whose network was made for larger ones
+    /// With pictures of shorter sides --lpips is refused: its network was made for larger ones
     #[arg(long, value_name = "N", default_value_t = 48, value_parser = values::whole(0..=u16::MAX))]
     pub(super) lpips_min_side: u16,
     /// Weight of the quantizer's loss
@@ -237,7 +237,7 @@ pub(super) struct Writing {
 }
 
 /// Options that may be others when a run goes on: they decide nothing that is learnt.
-pub(super) const MAY_CHANGE: [&str; 9] = [
+pub(crate) const MAY_CHANGE: [&str; 9] = [
     "data",
     "init-from",
     "lpips",

@@ -25,7 +25,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::atomic_file::AtomicFile;
-use crate::checkpoint::{self, Record, checksum};
+use crate::checkpoint::{self, Checkpoint, FormatError, Record, checksum};
 use crate::model::Identity;
 
 pub use error::{TokenFault, TokenFileError};
@@ -79,7 +79,8 @@ impl TokenFile {
     /// # Errors
     /// As [`TokenFile::open`], without the file's name.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TokenFault> {
-        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let (_, header) =
+            SafeTensors::read_metadata(bytes).map_err(|error| unreadable(bytes, error))?;
         let text = header.metadata().as_ref().and_then(|metadata| metadata.get("ladder"));
         let text = text.ok_or(TokenFault::NoLadder)?;
         let (ladder, length) =
@@ -187,6 +188,14 @@ impl TokenFile {
     /// The VQVAE that made them, where it is known.
     pub fn vqvae(&self) -> Option<Identity> {
         self.vqvae
+    }
+}
+
+/// Why `bytes` are no safetensors file: the kind of file that they are instead, if it is known.
+fn unreadable(bytes: &[u8], error: SafeTensorError) -> TokenFault {
+    match Checkpoint::from_bytes(bytes) {
+        Err(FormatError::Safetensors { .. }) | Ok(_) => error.into(),
+        Err(kind) => kind.into(),
     }
 }
 
