@@ -47,7 +47,7 @@ fn wrapped_models_are_the_plain_one() {
 #[test]
 fn average_beside_a_model_is_chosen_by_name() {
     let head =
-        |value: f32| vec![f16::from_f32(value); 7].iter().flat_map(|x| x.to_le_bytes()).collect();
+        |value: f32| [f16::from_f32(value); 7].iter().flat_map(|x| x.to_le_bytes()).collect();
     let mut both = Tensors::new();
     for (prefix, value) in [("model", 1.0), ("ema", 2.0), ("optimizer.m", 3.0)] {
         for (name, mut tensor) in renamed(str::to_owned) {
