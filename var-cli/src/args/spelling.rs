@@ -6,8 +6,8 @@
 //! | `--hflip=True`, `--hflip False` | `--hflip`, nothing |
 //! | `--tfast=1`, an option of the published trainer without effect here | nothing, and one line that says so |
 
+use core::iter::Peekable;
 use std::ffi::OsString;
-use std::iter::Peekable;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command};

@@ -170,7 +170,8 @@ impl Launch {
     /// have started one process on each machine, which then started the ranks.
     fn check_same(&self, launcher: &Self) -> Result<(), EnvironmentError> {
         let of_each = self.size / launcher.size;
-        let nested = self.size % launcher.size == 0 && self.rank / of_each == launcher.rank;
+        let nested =
+            self.size.is_multiple_of(launcher.size) && self.rank / of_each == launcher.rank;
         if launcher.size == 1 || nested {
             return Ok(());
         }
