@@ -27,7 +27,7 @@ const FILES: [&str; 2] = ["tiny.safetensors", "tiny_shared_adaln.safetensors"];
 /// Words of working memory on a card: enough for the small models.
 const WORDS: usize = 16 << 20;
 
-/// What a model computes.
+/// A model's outputs.
 struct Computed {
     /// Logits with tokens forced, of both images.
     logits: Vec<f32>,
@@ -110,7 +110,7 @@ fn compute<B: Backend>(
 
     let mut drawn = Vec::new();
     for run in 0..runs {
-        // Twice with the seed 5: the second time a card replays what it noted the first time.
+        // Twice with the seed 5: the second time a GPU replays its graphs.
         let seed = [5, 5, 6][run % 3];
         let request = Request {
             labels: &labels,

@@ -1,5 +1,5 @@
-//! What the published models ask of a card, told by a card that computes nothing: every launch is one
-//! that cards can take, and there are no more of them than the blocks call for.
+//! Launches of the published models on a GPU that computes nothing: every launch is within the limits of
+//! GPUs, and there are no more of them than the blocks need.
 
 use core::ops::ControlFlow;
 use std::collections::{BTreeMap, HashMap};
@@ -156,7 +156,7 @@ fn published_models_ask_for_what_cards_have() {
                 assert!(count <= most, "{what}: {count} launches at scale {}", scale + 1);
             }
             if precision == Precision::F16 {
-                // Heads of 64 and depths of 64 are what tensor cores are for.
+                // Heads of 64 and depths of 64 use tensor cores.
                 let slow: Vec<_> =
                     kernels.keys().filter(|name| name.starts_with("attention_1")).collect();
                 assert!(slow.is_empty(), "{what}: {slow:?}");
@@ -167,14 +167,14 @@ fn published_models_ask_for_what_cards_have() {
     }
 }
 
-/// What is bound by arithmetic goes to the library, what is bound by reading weights does not.
+/// Products bound by arithmetic go to the library, those bound by reading weights do not.
 #[test]
 fn large_products_of_the_blocks_are_the_librarys() {
     for (depth, batch, least, most) in [(16, 1, 0.0, 0.3), (16, 64, 0.9, 1.1), (30, 64, 0.9, 1.1)] {
         let (_, multiplied) = sampled(depth, "256", batch, Precision::F16, Products::Library);
         let multiply_adds = |shape: &Shape| (shape.rows * shape.columns * shape.depth) as f64;
         let of_library: f64 = multiplied.iter().map(multiply_adds).sum();
-        // Of every token, with and without its class: queries, keys, values, what attention gives, and the
+        // Of every token, with and without its class: queries, keys, values, attention's output, and the
         // hidden layer. The head comes on top.
         let (width, tokens) = (64 * depth, 2 * batch * sizes(depth, "256").0.ladder.length());
         let of_blocks = (depth * tokens * 12 * width * width) as f64;

@@ -14,7 +14,7 @@ pub(crate) struct Ranks(Vec<Rank>);
 
 struct Rank {
     child: Child,
-    /// Threads that read what it prints, lest it waits for a reader.
+    /// Threads that read its output, lest it waits for a reader.
     stdout: JoinHandle<Vec<u8>>,
     stderr: JoinHandle<Vec<u8>>,
 }
@@ -107,7 +107,7 @@ fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// Takes away what a launcher of the tests themselves may have set.
+/// Removes variables set by a launcher of the tests themselves.
 pub(crate) fn without_launcher(command: &mut Command) {
     for name in environment::NAMES {
         command.env_remove(name);

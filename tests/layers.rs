@@ -45,8 +45,7 @@ const HOST: [&str; 20] = [
     "train",
 ];
 
-/// What of the machine below an operation's random draws and its contract need of each other:
-/// `sample` asks `cpu` for vectors, and the tests of both borrow the operations' test bench.
+/// The one exception: the tests of `sample` and `cpu` borrow the operations' test bench.
 const TEST_BENCH: &str = "crate::ops::testing";
 
 #[test]

@@ -31,7 +31,7 @@ mod cached_equals_whole;
 #[cfg(feature = "emulator")]
 mod cards;
 
-/// What the published models ask of a card: launches it can take, memory it has.
+/// Launches and memory of the published models on a GPU.
 #[cfg(feature = "emulator")]
 mod cards_geometry;
 
@@ -41,7 +41,7 @@ mod reproducible;
 /// A model file read by the kernel alone = the same through var-host.
 mod model_file;
 
-/// Event files = what TensorBoard reads.
+/// Event files = the files that TensorBoard reads.
 mod tensorboard;
 
 /// Imports go one way.

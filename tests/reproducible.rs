@@ -10,7 +10,7 @@ use var_kernel::sample::{Filter, Source};
 
 use crate::support::{Golden, GoldenModel, with_cpu, working_memory};
 
-/// What a run gives: tokens of each image, picture of each image.
+/// Output of a run: tokens of each image, picture of each image.
 type Run = (Vec<u32>, Vec<f32>);
 
 fn request<'a>(labels: &'a [u32], indices: &'a [u32]) -> Request<'a> {
@@ -170,7 +170,7 @@ fn a_run_goes_on_from_the_first_scales_of_another() {
         for scales in 1..=ladder.scales() {
             let end = ladder.range(scales - 1).end;
             let cells: Vec<bool> = (0..ladder.length()).map(|cell| cell < end).collect();
-            // What lies behind the given scales must not matter.
+            // Tokens behind the given scales must not matter.
             let mut tokens = whole.0.clone();
             tokens[2 * end..].fill(0);
             let keep = Some(Keep { tokens: &tokens, cells: &cells });

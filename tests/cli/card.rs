@@ -3,7 +3,7 @@
 
 use super::Place;
 
-/// What wants a card says so where the build has none.
+/// Options for GPUs are refused by name where the build has none.
 #[cfg(not(feature = "cuda"))]
 #[test]
 fn a_build_without_cards_says_so() {
@@ -64,7 +64,7 @@ mod with_cards {
         }
     }
 
-    /// `var` where only what lies in `folder` stands for a driver.
+    /// `var` with the fake driver in `folder`.
     fn command(place: &Place, folder: &Path, fake: &str, arguments: &[&str]) -> Command {
         let mut command = place.command(arguments);
         command.env("LD_LIBRARY_PATH", folder).env("VAR_FAKE_CARD", fake);
@@ -307,7 +307,7 @@ mod with_cards {
         assert!(faults[1].contains("unspecified launch failure"), "{faults:?}");
     }
 
-    /// The host's side of a whole run: what is loaded, captured and launched, and that all is given back.
+    /// The host's side of a whole run: modules, captures and launches, and that everything is freed.
     #[test]
     fn a_run_replays_graphs_and_leaves_nothing_behind() {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());

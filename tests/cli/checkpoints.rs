@@ -55,7 +55,7 @@ fn vqvae_alone_is_taken_by_every_command() {
     with(&["tokenize", "data", "-o", "all"]);
     assert_eq!(place.tokens("all").ladder().last(), Some(&16));
     with(&["convert", "-o", "converted"]);
-    // What nobody said stays open.
+    // Settings that no one gave stay open.
     assert!(place.var(&["info", "converted"]).contains("(the published one"));
     with(&["decode", "tokens", "-o", "decoded/"]);
 }
@@ -98,7 +98,7 @@ fn own_numbers_of_the_built_in_model_are_no_contradiction() {
     place.var(&[&run[..], &["--sample-every", "0", "-q"]].concat());
 }
 
-/// Audit 10: `--heads` says what a model to begin with leaves open.
+/// Audit 10: `--heads` sets the heads that `--init-from`'s model leaves open.
 #[test]
 fn heads_of_a_model_to_begin_with_are_given() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! Classes: which folders are, and what they are called.
+//! Class folders and class names.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn file(place: &Place, path: &str) {
     fs::write(path, "x").unwrap();
 }
 
-/// Runs `var`, which must succeed; what it printed, and what it said beside that.
+/// Runs `var`, which must succeed; its stdout and stderr.
 #[track_caller]
 fn outputs(place: &Place, arguments: &[&str]) -> (String, String) {
     let output = place.command(arguments).output().unwrap();

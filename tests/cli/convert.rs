@@ -8,7 +8,7 @@ use var_host::run::Checkpoints;
 
 use super::{Place, fixture};
 
-/// What follows the header of a safetensors file.
+/// The data of a safetensors file, without its header.
 fn tensors(file: &[u8]) -> &[u8] {
     let length = u64::from_le_bytes(*file.first_chunk().unwrap());
     &file[8 + length as usize..]

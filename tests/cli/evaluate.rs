@@ -152,7 +152,7 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
     let names: Vec<&str> = text.lines().map(|line| line.split("  ").next().unwrap()).collect();
     assert_eq!(names, ["Inception Score", "FID", "sFID", "precision", "recall"]);
 
-    // What stands in the way is said before the work.
+    // Faults are reported before the work.
     let refused = |arguments: &[&str], message: &str| {
         let all = [&["evaluate"], arguments, &["--inception", "weights", "-q"]].concat();
         place.refused(&all, 1, message);
@@ -199,7 +199,8 @@ fn evaluate_on_a_full_disk(place: &Place) {
     }
 }
 
-/// N03: `mu` and `sigma` are all that other tools store. Audit 8: what is no covariance is refused.
+/// N03: `mu` and `sigma` are all that other tools store. Audit 8: a matrix that is no covariance is
+/// refused.
 fn statistics_for_fid_alone(place: &Place, complete: &Value) {
     let mut stored = Npz::open(&place.path("ref.npz")).unwrap();
     let [mu, sigma] = ["mu", "sigma"].map(|array| stored.floats(array).unwrap());

@@ -50,7 +50,7 @@ fn tokenize(place: &Place, model: &str, split: &str, output: &str) {
     place.var(&options);
 }
 
-/// Runs `var`, which must succeed, and returns what it said beside its results.
+/// Runs `var`, which must succeed, and returns its stderr.
 fn said(place: &Place, arguments: &[&str]) -> String {
     let Output { status, stderr, .. } = place.command(arguments).output().unwrap();
     let said = String::from_utf8(stderr).unwrap();
@@ -127,7 +127,7 @@ fn tokens_of_another_precision_or_of_unknown_origin_are_told_of() {
     assert!(line.starts_with("var: old.tok: which VQVAE made these tokens is not known"), "{line}");
 }
 
-// Audit 4: what is learnt from is exchanged before a run goes on.
+// Audit 2: inputs are exchanged before a run goes on.
 #[test]
 fn runs_go_on_with_the_files_they_were_begun_with() {
     let place = Place::new();

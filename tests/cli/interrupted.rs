@@ -57,7 +57,7 @@ fn stops(signal: &str, code: i32) {
         assert!(name.ends_with(".png"), "{name} is left");
         place.picture(name);
     }
-    // What is there is kept.
+    // Existing images are kept.
     let count = names.len().to_string();
     let said = place.var(&["sample", "--count", &count, "-o", "out/"]);
     assert_eq!(said, format!("out/: 0 images made, {count} were there already\n"));

@@ -45,7 +45,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// `var` in this folder, without what the environment says of ranks.
+    /// `var` in this folder, without the environment's ranks.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_var"));
         command.args(arguments).current_dir(self.0.path());
@@ -53,7 +53,7 @@ impl Place {
         command
     }
 
-    /// Runs `var`, which must succeed, and returns what it printed.
+    /// Runs `var`, which must succeed, and returns its stdout.
     #[track_caller]
     pub(crate) fn var(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().unwrap();

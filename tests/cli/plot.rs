@@ -37,7 +37,7 @@ fn runs_become_one_chart() {
     let chart = place.picture("chart.png");
     assert_eq!((chart.width(), chart.height()), (1920, 1244));
     assert_eq!(place.parameters("chart.png")["command"], "plot");
-    // What it drew itself it draws anew.
+    // It overwrites its own charts.
     for name in ["chart.svg", "chart.png"] {
         let before = place.bytes(name);
         place.var(&["plot", "first", "--keys", "lr", "-q", "-o", name]);

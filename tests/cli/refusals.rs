@@ -1,4 +1,4 @@
-//! What `var` refuses: exit code, message, and nothing written.
+//! Refusals of `var`: exit code, message, and nothing written.
 
 use std::fs;
 use std::path::Path;

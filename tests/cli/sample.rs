@@ -195,12 +195,12 @@ fn processes_share_the_work() {
     place.refused_by(&mut command, 2, "RANK is 3 in the environment, WORLD_SIZE 3");
 }
 
-/// What is evaluated: so many of every class, each with random numbers of its own.
+/// Samples for evaluation: so many of every class, each with random numbers of its own.
 #[test]
 fn every_image_of_every_class_is_another() {
     let place = Place::new();
     let run = ["sample", "--per-class", "6", "--class", "all", "-o", "made/"];
-    // One of two processes, of which the other never ran; then one alone makes what is missing.
+    // One of two processes, of which the other never ran; then one alone makes the missing images.
     let mut command = place.command(&run);
     let half = command.env("RANK", "1").env("WORLD_SIZE", "2").output().unwrap();
     let share = "rank 1 of 2, from RANK and WORLD_SIZE: makes 30 of 60 images\n";
@@ -220,7 +220,7 @@ fn every_image_of_every_class_is_another() {
     assert_eq!(place.names().len(), 3 + 60);
 }
 
-/// R01b: what a launcher left in the environment cuts no work without a word.
+/// R01b: a launcher's stale environment cuts no work silently.
 #[test]
 fn sample_says_which_share_of_the_images_it_makes() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! `var scaling`: runs by formula, our own runs, and what is no run.
+//! `var scaling`: runs by formula, our own runs, and folders without a run.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Place, fixture};
 
-/// A finished run of `depth` blocks whose loss follows a law, scattered a little.
+/// A finished run of `depth` blocks with a loss that follows a law, scattered a little.
 fn write_run(place: &Place, depth: u64, scatter: f64) {
     let folder = place.path(&format!("d{depth}"));
     fs::create_dir(&folder).unwrap();
@@ -69,7 +69,7 @@ fn the_law_of_runs_is_found_and_drawn() {
 
     let text = place.var(&runs);
     assert_eq!(text.lines().count(), 1 + 4 + 4, "{text}");
-    // What it drew itself it draws anew, as a picture too.
+    // It overwrites its own charts, as a picture too.
     place.var(&[&runs[..4], &["-o", "plot.svg"]].concat());
     assert_ne!(place.bytes("plot.svg"), svg.into_bytes());
     place.var(&[&runs[..], &["-o", "plot.png"]].concat());

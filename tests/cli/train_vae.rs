@@ -188,8 +188,8 @@ fn two_ranks_are_one_of_twice_the_share() {
         let [a, b] = [alone, together].map(|line| line.as_object().unwrap());
         assert!(a.keys().eq(b.keys()));
         // AdamW makes steps of full length of the rounding errors of gradients that should be 0, those
-        // of a bias before a group norm say: what comes before the first step is the same, what
-        // comes after is so as far as such steps let it.
+        // of a bias before a group norm say: values before the first step are the same, later ones
+        // as far as such steps let them.
         let limit = if a["iter"] == 0 && a.contains_key("L2") { 1e-6 } else { 1e-2 };
         let known = |key: &&String| !["images_per_s", "use", "val_use"].contains(&key.as_str());
         for key in a.keys().filter(known) {

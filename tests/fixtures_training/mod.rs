@@ -17,7 +17,7 @@ use var_kernel::model::{Ladder, VarConfig};
 
 use crate::support::{Golden, GoldenModel, assert_close, assert_near, scale_major, with_cpu};
 
-/// The tiny model's weights, and what it learns from.
+/// The tiny model's weights and training data.
 struct Lesson {
     config: VarConfig,
     layout: Layout,
@@ -129,7 +129,7 @@ impl Lesson {
         (losses, gradients.into_owned())
     }
 
-    /// What the quantizer makes of the tokens of some images, scale by scale.
+    /// Teacher-forcing input of some images, scale by scale.
     fn input_of(&self, images: core::ops::Range<usize>) -> Vec<f32> {
         let VarConfig { ladder, latent, .. } = self.config;
         let (count, all) = (images.len(), ladder.length());

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 
 type Test = fn(Box<dyn Ranks>);
 
-/// What must go wrong in the right way.
+/// Expected failures.
 const ERRORS: [(&str, Test); 3] = [
     ("lengths_must_agree", |ranks| suite::lengths_must_agree(&*ranks)),
     ("calls_must_agree", |ranks| suite::calls_must_agree(&*ranks)),

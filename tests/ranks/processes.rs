@@ -12,7 +12,7 @@ use var_host::parallel::{self, Launch, Ranks, RanksError};
 use crate::launch;
 use crate::{ERRORS, suite, trial};
 
-/// The variable that names what this process is to do as a rank.
+/// The variable that names this process's role as a rank.
 const ROLE: &str = "VAR_TEST_ROLE";
 
 /// Longer than anything here may take on a busy machine.
@@ -134,7 +134,7 @@ fn mpirun_succeeds(size: usize, name: &str) {
     assert!(output.status.success(), "{size} ranks, {name}: {faults}");
 }
 
-/// What mpirun says of ranks in a role; it and they end with their variables as mpirun set them.
+/// Output of mpirun with ranks in a role, with their variables as mpirun set them.
 #[track_caller]
 fn mpirun(size: usize, name: &str) -> Output {
     let mut command = Command::new("mpirun");

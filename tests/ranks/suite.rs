@@ -1,4 +1,4 @@
-//! What must hold of ranks of every kind, run on each rank of a group.
+//! Properties of ranks of every kind, run on each rank of a group.
 
 use core::time::Duration;
 use std::thread;
@@ -18,14 +18,14 @@ pub(crate) fn all(ranks: &dyn Ranks) {
     ranks.check().unwrap();
 }
 
-/// Lengths about the number of ranks, what fits into one message, a chunk, several.
+/// Lengths near the number of ranks, one message, a chunk, several chunks.
 fn lengths(size: usize) -> Vec<usize> {
     let mut lengths = vec![0, 1, 2, 3, size - 1, size, size + 1, 1000, 2048, 2049, 4097];
     lengths.extend([65_536 * size, 65_536 * size + 1, 200_003]);
     lengths
 }
 
-/// Values whose sum depends on the order: of many magnitudes, of both signs, and zeros of both.
+/// Values with a sum that depends on the order: of many magnitudes, of both signs, and zeros of both.
 fn value(rank: usize, index: usize) -> f64 {
     let bits = ((index as u64) << 8 | rank as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let bits = (bits ^ bits >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -177,7 +177,7 @@ pub(crate) fn calls_must_agree(ranks: &dyn Ranks) {
     }
 }
 
-/// Whoever waits for a rank that has left is told so. The last rank leaves after the first call. A
+/// A rank that waits for one that has left is told so. The last rank leaves after the first call. A
 /// third may hear of it first from the second, or that the second has left over it: they all end.
 pub(crate) fn leaving_is_noticed(ranks: Box<dyn Ranks>) {
     ranks.barrier().unwrap();

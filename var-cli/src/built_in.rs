@@ -4,7 +4,7 @@ use std::path::Path;
 
 use var_host::model::{self, ModelError, Weights};
 
-/// What it is called in output and in pictures.
+/// Its name in output and in pictures.
 pub(crate) const NAME: &str = "built-in";
 
 /// Opens the built-in model.

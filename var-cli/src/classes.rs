@@ -19,7 +19,7 @@ pub(crate) struct Classes<'m> {
     names: &'m [String],
 }
 
-/// The labels of a list, and what may not be meant so.
+/// The labels of a list, and warnings about them.
 #[derive(Debug, Default, PartialEq)]
 struct Listed {
     labels: Vec<u32>,
@@ -66,7 +66,7 @@ impl<'m> Classes<'m> {
         if label == self.null() { -1 } else { label as i32 }
     }
 
-    /// What to call a label.
+    /// The name of a label.
     pub(crate) fn name(self, label: u32) -> String {
         match self.names.get(label as usize) {
             _ if label == self.null() => "none".to_owned(),
@@ -75,8 +75,7 @@ impl<'m> Classes<'m> {
         }
     }
 
-    /// What to call a label in the name of a file: the number, with the name where that is another
-    /// number.
+    /// A label in the name of a file: the number, with the name where that is another number.
     pub(crate) fn file_name(self, label: u32) -> String {
         match self.misleading(label) {
             _ if label == self.null() => "none".to_owned(),
@@ -128,7 +127,7 @@ impl<'m> Classes<'m> {
         Ok(listed)
     }
 
-    /// The class whose name is as many parts as possible, at least two, and how many those are.
+    /// The class with a name of as many parts as possible, at least two, and their number.
     fn with_commas(
         self,
         option: &str,
@@ -239,7 +238,7 @@ impl<'m> Classes<'m> {
         }
     }
 
-    /// The classes whose whole name is `name`: letter for letter if there are such.
+    /// The classes with the whole name `name`: letter for letter if there are such.
     fn called(self, name: &str, known: &[Vec<String>]) -> Vec<usize> {
         let all = 0..self.names.len();
         let exactly: Vec<usize> = all.clone().filter(|label| self.names[*label] == name).collect();
@@ -286,8 +285,8 @@ fn range(part: &str) -> Option<(&str, &str)> {
     part.split_once('-').filter(|(first, last)| is_number(first) && is_number(last))
 }
 
-/// A name without what may be written in different ways: case, underscores, spaces beside commas,
-/// composed accents.
+/// A name without differences of spelling: case, underscores, spaces beside commas, composed
+/// accents.
 fn plain(name: &str) -> String {
     let parts = name.split(',').map(|part| {
         let words = part.split(|c: char| c.is_whitespace() || c == '_');

@@ -28,7 +28,7 @@ pub(crate) fn tokens(set: &TokenSet) -> String {
     text(set.path(), set.pictures(), &variants, set.classes(), names)
 }
 
-/// What [`folder`] or [`tokens`] says.
+/// The line of [`folder`] or [`tokens`].
 pub(crate) fn either(set: &DataSet) -> String {
     match set {
         DataSet::Pictures { folder: pictures, .. } => folder(pictures),

@@ -17,7 +17,7 @@ use crate::sample::{Drawing, Grid, Kept, batch_size};
 
 /// Make a part of a picture anew
 ///
-/// What is kept is kept as tokens: the picture goes through the VQVAE, so that it changes a little
+/// The kept part is kept as tokens: the picture goes through the VQVAE, so that it changes a little
 /// everywhere.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("part").required(true).args(["region", "mask"]))]
@@ -36,7 +36,7 @@ pub(crate) struct Options {
     /// Make the rest anew and keep that part
     #[arg(long)]
     outpaint: bool,
-    /// What to make: a class by number or name [default: none]
+    /// Class to draw, by number or name [default: none]
     #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
     class: Option<String>,
     /// How many versions, in one picture

@@ -25,7 +25,7 @@ pub(crate) struct Options {
     /// is not applied
     #[arg(value_name = "DIR|NPZ")]
     samples: PathBuf,
-    /// What to compare with: a folder or an archive of pictures, or stored statistics, as `var statistics`
+    /// Reference: a folder or an archive of pictures, or stored statistics, as `var statistics`
     /// makes them: mu and sigma, and mu_s and sigma_s, without which there is no sFID
     #[arg(long, value_name = "DIR|NPZ")]
     reference: PathBuf,

@@ -1,4 +1,4 @@
-//! `var info`: what a model is, and what it takes.
+//! `var info`: a model's configuration and cost.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::args::{ModelOptions, Session, result};
 use crate::memory;
 use crate::plural::count;
 
-/// Show a model's configuration, size, and what it takes to run
+/// Show a model's configuration, size and cost
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Model file [default: the built-in model]
@@ -31,7 +31,7 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// Batches whose memory is told.
+/// Batches for which memory is printed.
 const BATCHES: [usize; 4] = [1, 2, 4, 8];
 
 #[derive(Serialize)]
@@ -45,7 +45,7 @@ struct Report {
     transformer_digest: Option<String>,
     vqvae: Option<VaeSettings>,
     vqvae_digest: Option<String>,
-    /// Of what the VQVAE was converted from, its own where it was not.
+    /// Digest of the VQVAE's source before conversion, its own where there was none.
     vqvae_source: Option<String>,
     ladder_assumed: bool,
     picture_side: Option<usize>,
@@ -63,7 +63,7 @@ struct Parameters {
     total: usize,
 }
 
-/// What sampling takes.
+/// Cost of sampling.
 #[derive(Serialize)]
 struct Takes {
     /// With guidance, decoding included.
@@ -86,7 +86,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         }
     };
     let weights = &model.weights;
-    // What is told here does not depend on where it is computed.
+    // The figures do not depend on the device.
     let engine = session.engine_on_cpu(weights)?;
     let (file_bytes, dtypes) = files(weights);
     if options.verify {
@@ -124,7 +124,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     }
 }
 
-/// Refuses files without a checksum, and those whose tensors have other digests than they say.
+/// Refuses files without a checksum, and those with other digests than their tensors have.
 fn verify(weights: &Weights) -> Result<()> {
     for part in parts(weights) {
         if !part.is_verified() {

@@ -2,14 +2,14 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`args`] | options that several commands share, and what they mean |
+//! | [`args`] | options that several commands share |
 //! | [`classes`] | `--class`: numbers, ranges and names |
 //! | [`imagenet`] | names of the 1000 classes of published models |
 //! | [`built_in`] | the model that is used when none is given |
 //! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`plot`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`] | one command each |
 //! | [`identity`] | whether two files come from one VQVAE |
 //! | [`run_folder`] | a folder of pictures that one run made |
-//! | [`output`] | what may be overwritten, and what a picture says of itself |
+//! | [`output`] | overwriting, and the parameters in a picture |
 //! | [`extend`] | runs that go on for longer than they were begun for |
 //! | [`data_set`] | data sets as commands describe them |
 //! | [`chart`] | curves as SVG and PNG |

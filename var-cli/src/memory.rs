@@ -56,7 +56,7 @@ pub(crate) fn of_sampling(
         keep: None,
     };
     let takes = engine.work(Work::Sample { request: &request })?;
-    // Besides what the kernel works in: pictures as samples, of all together, then each by itself.
+    // Besides the kernel's memory: pictures as samples, of all together, then each by itself.
     let picture = 3 * engine.vqvae()?.side().pow(2) as u64;
     Ok((4 * takes.floats as u64 + batch as u64 * picture * 2, takes))
 }
@@ -64,7 +64,7 @@ pub(crate) fn of_sampling(
 /// Bytes of working memory that encoding so many pictures together takes.
 pub(crate) fn of_encoding(engine: &Engine<'_>, pictures: usize) -> Result<u64> {
     let takes = engine.work(Work::Encode { pictures })?;
-    // Besides what the kernel works in: pictures as samples, each by itself, then all together.
+    // Besides the kernel's memory: pictures as samples, each by itself, then all together.
     let picture = 3 * engine.vqvae()?.side().pow(2) as u64;
     Ok(4 * takes.floats as u64 + pictures as u64 * picture * 2)
 }
@@ -89,7 +89,7 @@ pub(crate) fn check(engine: &Engine<'_>, batch: usize, wants: u64) -> Result<()>
 
 /// Refuses to learn from `batch` images in `parts` parts where there is not the memory: `working` bytes
 /// of a card that has `free` left and holds the weights already, or else `all` bytes of this machine,
-/// whose memory counts when it is touched. `or` is what else would help.
+/// where memory counts when it is touched. `or` is further advice.
 pub(crate) fn check_training(
     batch: u32,
     parts: u32,

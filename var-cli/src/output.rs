@@ -1,4 +1,4 @@
-//! What may be overwritten, and what a picture says of itself.
+//! Overwriting, and the parameters in a picture.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};

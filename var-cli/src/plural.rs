@@ -2,12 +2,12 @@
 
 use core::fmt::Display;
 
-/// A number of what `noun` names.
+/// A number and its noun.
 pub(crate) fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, one: &str) -> String {
     format!("{number} {}", noun(number, one))
 }
 
-/// What a number of what `one` names is called.
+/// Singular or plural of the noun `one`.
 pub(crate) fn noun<N: PartialEq + From<u8>>(number: N, one: &str) -> String {
     match one {
         _ if number == N::from(1) => one.to_owned(),

@@ -17,7 +17,7 @@ pub(crate) struct Progress {
     shown: Shown,
     total: u64,
     done: u64,
-    /// What was done before: it counts for no rate.
+    /// Items done before, which count for no rate.
     before: u64,
     unit: String,
     begun: Instant,

@@ -165,7 +165,7 @@ impl Options {
         Ok(Loader::start(folder, plan, views, workers, start, 1)?)
     }
 
-    /// The batch asked for, if memory allows it; else one that takes at most half of what is left.
+    /// The batch asked for, if memory allows it; else one that takes at most half of the rest.
     fn batch_size(&self, engine: &Engine<'_>, most: usize) -> Result<usize> {
         let batch = match self.batch {
             Some(batch) => most.min(batch.into()),

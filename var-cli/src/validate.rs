@@ -83,7 +83,7 @@ fn names<'m>(
     None
 }
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Printed {
     images: u64,

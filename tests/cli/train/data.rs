@@ -1,4 +1,4 @@
-//! What a run learns from: pictures, tokens, another model's weights.
+//! Inputs of a run: pictures, tokens, another model's weights.
 
 use std::fs;
 

@@ -79,7 +79,7 @@ pub(super) fn log(place: &Place, run: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The same without what tells of the clock.
+/// The same without times.
 pub(super) fn timeless_log(place: &Place, run: &str) -> Vec<Value> {
     let mut lines = log(place, run);
     for line in &mut lines {
@@ -195,7 +195,7 @@ fn a_run_leaves_what_it_promises() {
         "3",
     ]));
     assert!(said.contains("ckpt-last.safetensors: 8 iterations"), "{said}");
-    // Audit 5: what it learns from.
+    // Audit 5: the inputs of the run.
     for line in [
         "training:   data/train: 8 pictures of 2 classes: ant, bee\n",
         "validation: data/val: 4 pictures of 2 classes: ant, bee\n",

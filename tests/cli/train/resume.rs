@@ -32,7 +32,7 @@ fn spawn(command: &mut Command) -> std::process::Child {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Starts a command, whose whole run takes `whole`, until it has been killed (or has ended) twenty times
+/// Starts a command of duration `whole` until it has been killed (or has ended) twenty times
 /// and then ended by itself within `patience`.
 ///
 /// Each lives for 0 to 0.4 of the whole run's time: some die at the start, some while writing, and none

@@ -20,7 +20,7 @@ use super::values::{DeviceName, PrecisionName};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "no card can be asked for"))]
 pub(crate) struct Device {
-    /// What was asked for; none for a card if one answers.
+    /// The device asked for; none for a GPU if one answers.
     asked: Option<DeviceName>,
     precision: Option<PrecisionName>,
     /// Whether no launcher counts.
@@ -28,7 +28,7 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// What the options mean.
+    /// The device of the options.
     pub(crate) fn new(
         asked: Option<DeviceName>,
         precision: Option<PrecisionName>,
@@ -138,7 +138,7 @@ impl Device {
         Ok(engine)
     }
 
-    /// What products are computed in on a card.
+    /// Precision of products on a GPU.
     #[cfg(feature = "cuda")]
     pub(crate) fn precision(self) -> Precision {
         match self.precision {
@@ -150,7 +150,7 @@ impl Device {
     }
 }
 
-/// Says what goes on otherwise than it should.
+/// Prints a warning.
 #[cfg(feature = "cuda")]
 fn warn(text: &str) {
     eprintln!("var: {text}");

@@ -4,7 +4,7 @@ use var_host::parallel::Launch;
 
 use super::Usage;
 
-/// What the environment says, or one process `alone`.
+/// The launch of the environment, or one process `alone`.
 pub(super) fn read(alone: bool) -> Result<Launch, Usage> {
     if alone {
         return Ok(Launch::ALONE);

@@ -1,5 +1,4 @@
-//! Options that several commands share, and what they mean. Options of one command are with that
-//! command.
+//! Options that several commands share. Options of one command are with that command.
 
 mod device;
 pub(crate) mod every;

@@ -10,7 +10,7 @@ use var_kernel::model::Ladder;
 use super::{Session, Usage, values};
 use crate::built_in;
 
-/// What takes the built-in VQVAE, for messages.
+/// The option that takes the built-in VQVAE, for messages.
 pub(crate) const BUILT_IN_VQVAE: &str =
     "; --vae built-in takes that of the built-in model, which knows 32 × 32 pictures of clothes";
 
@@ -41,7 +41,7 @@ pub(crate) struct ModelOptions {
     pub(crate) part: Option<String>,
 }
 
-/// A model and what to call it.
+/// A model and its name in output.
 pub(crate) struct Model {
     pub(crate) weights: Weights,
     /// Names of its files without folders, or `built-in`.
@@ -49,7 +49,7 @@ pub(crate) struct Model {
 }
 
 impl ModelOptions {
-    /// Opens what is named, or the built-in model, and checks that it has both halves.
+    /// Opens the files named, or the built-in model, and checks that it has both halves.
     pub(crate) fn open_whole(&self, session: &Session) -> Result<Model> {
         let model = self.open_vqvae(session)?;
         if model.weights.transformer.is_none() {
@@ -58,7 +58,7 @@ impl ModelOptions {
         Ok(model)
     }
 
-    /// Opens what is named, or the built-in model, and checks that it has a VQVAE.
+    /// Opens the files named, or the built-in model, and checks that it has a VQVAE.
     pub(crate) fn open_vqvae(&self, session: &Session) -> Result<Model> {
         let model = self.open(session)?;
         if model.weights.vqvae.is_none() {
@@ -74,8 +74,8 @@ impl ModelOptions {
         Ok(model)
     }
 
-    /// Opens what is named and checks that it has a VQVAE. For what is learnt from: the built-in
-    /// model is taken only where it is named.
+    /// Opens the files named and checks that there is a VQVAE. For training data: the built-in model is
+    /// taken only where it is named.
     pub(crate) fn open_named_vqvae(&self, session: &Session) -> Result<Model> {
         if self.model.is_none() && self.vae.is_none() {
             return Err(Usage(format!("give --vae FILE or --model FILE{BUILT_IN_VQVAE}")).into());
@@ -83,7 +83,7 @@ impl ModelOptions {
         self.open_vqvae(session)
     }
 
-    /// Opens what is named, or the built-in model, and says what was not plain in the files.
+    /// Opens the files named, or the built-in model, and prints the notes on the files.
     pub(crate) fn open(&self, session: &Session) -> Result<Model> {
         let Self { model, var, vae, ladder, heads, no_verify, part } = self;
         let files: Vec<&Path> = [model, var, vae].into_iter().flatten().map(|p| &**p).collect();

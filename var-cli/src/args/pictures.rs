@@ -34,7 +34,7 @@ impl PhotographOptions {
     }
 }
 
-/// What to get where there are no weights.
+/// Advice where there are no weights.
 const WHAT_TO_GET: &str = "the weights of Inception-v3 of December 2015 that FID is defined on: \
      pt_inception-2015-12-05-6726825d.pth, a release file of the project pytorch-fid, as it is or \
      made smaller and faster to open by `var convert --inception FILE -o OUT`";
@@ -75,7 +75,7 @@ impl InceptionOptions {
     }
 }
 
-/// Opens weights, and says what to get where there are none.
+/// Opens weights, with advice where there are none.
 fn open(path: &Path) -> Result<Inception> {
     let weights = Inception::open(path);
     if path.exists() {

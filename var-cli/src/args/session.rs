@@ -1,4 +1,4 @@
-//! Options of every command: threads, instruction set, device, what may be said and overwritten.
+//! Options of every command: threads, instruction set, device, output.
 
 use core::num::NonZero;
 use std::io::Write;
@@ -30,9 +30,9 @@ pub(crate) struct CommonOptions {
     /// else cpu]
     #[arg(long, global = true, value_parser = values::device)]
     device: Option<values::DeviceName>,
-    /// What products are computed in on a card [default: f16; tf32 to turn pictures into tokens for training;
-    /// f32 to train, validate and evaluate, where --fp16 says what a transformer learns in, and with tf32 its
-    /// f32 is tf32]; the processor computes in f32
+    /// Precision of products on a GPU [default: f16; tf32 to tokenize pictures for training; f32 to train,
+    /// validate and evaluate, where --fp16 sets the transformer's precision, and with tf32 its f32 is tf32];
+    /// the CPU computes in f32
     #[arg(long, global = true, value_enum)]
     precision: Option<values::PrecisionName>,
     /// Overwrite files that are there already
@@ -55,7 +55,7 @@ enum IsaName {
     Neon,
 }
 
-/// What the common options mean on this machine.
+/// The common options, resolved for this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) threads: usize,
@@ -106,7 +106,7 @@ impl Session {
 
     /// Says so where a launcher started several processes of a command that does not share its work.
     pub(crate) fn warn_of_whole_work(&self) {
-        // What contradicts itself is nothing to this command.
+        // A contradictory environment does not matter to this command.
         if let Some(share) = self.launch().ok().and_then(|launch| launch.share()) {
             let whole = "this command does not share its work, each process does all of it";
             self.warn(&format!("{share}: {whole}"));
@@ -163,7 +163,7 @@ impl Session {
         Progress::new(self.quiet, total as u64, unit)
     }
 
-    /// Says what may surprise: no option hides it.
+    /// Prints a warning, whatever the options.
     pub(crate) fn warn(&self, text: &str) {
         eprintln!("var: {text}");
     }
@@ -175,7 +175,7 @@ impl Session {
         }
     }
 
-    /// Says what was done, unless asked to be quiet.
+    /// Prints an announcement, unless asked to be quiet.
     pub(crate) fn say(&self, line: &str) -> Result<()> {
         if self.quiet { Ok(()) } else { result(line) }
     }

@@ -26,8 +26,8 @@ pub(crate) struct Spelled {
     switches: Vec<String>,
 }
 
-/// Lets every option of `command` take a number below 0, so that the option's own parser says what is
-/// wrong with it.
+/// Lets every option of `command` take a number below 0, so that the option's own parser names the
+/// fault.
 pub(crate) fn with_negative_numbers(command: Command) -> Command {
     let option = |arg: &Arg| !arg.is_positional() && arg.get_action().takes_values();
     command
@@ -71,7 +71,7 @@ pub(crate) fn spelled(
 }
 
 impl Spelled {
-    /// Takes the option `name` with the `value` behind its `=`, or what it takes of the arguments that
+    /// Takes the option `name` with the `value` behind its `=`, or with values among the arguments that
     /// `follow`.
     fn option(
         &mut self,

@@ -32,7 +32,7 @@ impl fmt::Display for DeviceName {
     }
 }
 
-/// What products are computed in on a card.
+/// Precision of products on a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PrecisionName {
     F32,
@@ -193,7 +193,7 @@ pub(crate) fn resize(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Share of what was before in a running average.
+/// Decay of a running average.
 pub(crate) fn smoothing(text: &str) -> Result<f64, String> {
     let share: f64 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;
     // With 1 nothing new would ever count; NaN is in no range.

@@ -74,7 +74,7 @@ pub(super) fn times(
     })
 }
 
-/// What is sampled.
+/// The sampling request.
 fn request(engine: &Engine<'_>, options: &Options) -> Result<(Vec<Job>, Sampling)> {
     let classes = engine.transformer()?.classes as u32;
     let job = |index: u32| Job { index, label: index % classes };
@@ -83,7 +83,7 @@ fn request(engine: &Engine<'_>, options: &Options) -> Result<(Vec<Job>, Sampling
     Ok(((0..options.batch.into()).map(job).collect(), sampling))
 }
 
-/// What a card does only at first: kernels are compiled, then noted as graphs.
+/// First runs on a GPU: kernels are compiled, then captured as graphs.
 #[cfg(feature = "cuda")]
 fn warm_up(
     engine: &mut Engine<'_>,

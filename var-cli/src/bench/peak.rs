@@ -15,7 +15,7 @@ const LONG_ENOUGH: Duration = Duration::from_millis(200);
 /// How often it is repeated; the best counts.
 const REPETITIONS: usize = 3;
 
-/// What the device can do at most.
+/// Peak rates of the device.
 #[derive(Clone, Copy)]
 pub(super) struct Peak {
     /// Billions of operations a second, a fused multiply-add being two.

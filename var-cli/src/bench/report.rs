@@ -1,4 +1,4 @@
-//! What was measured, for people and as JSON.
+//! Measurements as text and as JSON.
 
 use core::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) struct Report {
     batch: u16,
     cfg: f32,
     runs: u16,
-    /// What computed: the processor's instruction set and threads, or the card and its precision.
+    /// The device: the CPU's instruction set and threads, or the GPU and its precision.
     device: String,
     peak_gflops: f64,
     /// Of a card's memory.
@@ -33,7 +33,7 @@ pub(super) struct Report {
     scales: Vec<Stage>,
     /// On a card: each kernel of sampling the batch, the longest first.
     kernels: Vec<Share>,
-    /// Matrices of the transformer as stored: what scale 0 must read.
+    /// Bytes of the transformer's matrices as stored, which scale 0 must read.
     transformer_bytes: u64,
     /// These bytes over the time of scale 0, if it was timed.
     scale_0_gb_per_s: Option<f64>,
@@ -42,7 +42,7 @@ pub(super) struct Report {
     file_bytes: u64,
 }
 
-/// What a kernel takes of sampling a batch.
+/// A kernel's share of sampling a batch.
 #[derive(Serialize)]
 struct Share {
     kernel: String,
@@ -160,7 +160,7 @@ impl Report {
     }
 }
 
-/// What computes, for people.
+/// The device as text.
 fn device(engine: &Engine<'_>, session: &Session) -> String {
     #[cfg(feature = "cuda")]
     if let Some(card) = engine.card() {

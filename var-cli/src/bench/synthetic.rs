@@ -40,7 +40,7 @@ pub(super) struct Temporary(PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // What cannot be removed is left to the system, whose temporary folder it lies in.
+        // A file that cannot be removed is left to the system: it lies in the temporary folder.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -108,7 +108,7 @@ pub(super) fn write(sizes: Sizes, dtype: DtypeName, session: &Session) -> Result
     Ok(Temporary(path))
 }
 
-/// Opens what [`write()`] has written.
+/// Opens a file of [`write()`].
 pub(super) fn open(file: &Temporary, sizes: Sizes, dtype: DtypeName) -> Result<Model> {
     let hints = Hints { ladder: Some(sizes.transformer.ladder), ..Hints::default() };
     let weights = Weights::open(&file.0, &hints)?;

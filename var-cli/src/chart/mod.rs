@@ -14,7 +14,7 @@ use var_host::pictures::{self, Picture};
 
 use raster::Raster;
 
-/// What the end of an SVG file says of who made it.
+/// Signature at the end of an SVG file.
 pub(crate) const MADE_BY: &str = "<!-- drawn by var -->\n";
 
 /// Width and height of a panel in pixels of the finished chart.
@@ -31,7 +31,7 @@ const OVERSAMPLING: u32 = 2;
 /// A whole chart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Figure {
-    /// What colours and marks mean in all panels.
+    /// Legend of colors and marks of all panels.
     pub(crate) legend: Vec<Entry>,
     /// Laid out in rows.
     pub(crate) panels: Vec<Panel>,
@@ -46,11 +46,11 @@ pub(crate) struct Panel {
     pub(crate) x_label: String,
     /// Whether x, and whether y, is on a logarithmic scale; points that are not positive are left out.
     pub(crate) logarithmic: [bool; 2],
-    /// What colours mean in this panel: short names, which share a line with the title.
+    /// Legend of this panel: short names, which share a line with the title.
     pub(crate) legend: Vec<Entry>,
     /// Drawn in this order.
     pub(crate) curves: Vec<Curve>,
-    /// What is written beside points.
+    /// Labels beside points.
     pub(crate) notes: Vec<Note>,
 }
 
@@ -134,7 +134,7 @@ impl Figure {
     }
 }
 
-/// What `plotters` says went wrong, without its types.
+/// The error of `plotters`, without its types.
 fn failed(error: impl core::error::Error) -> anyhow::Error {
     anyhow!("the chart cannot be drawn: {error}")
 }

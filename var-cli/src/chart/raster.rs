@@ -1,5 +1,5 @@
-//! `plotters` on pixels, with what its own backend draws badly drawn better: thick curves, whose sharp
-//! bends it lets run out into spikes, and text, which it sets too high.
+//! `plotters` on pixels, with corrections of its own backend: thick curves, where it draws spikes at
+//! sharp bends, and text, which it sets too high.
 
 use plotters::prelude::BitMapBackend;
 use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyle};

@@ -17,8 +17,8 @@ use run::Run;
 
 /// Draw the curves of training runs
 ///
-/// A panel for each number that the logs hold, a curve in it for each run; what was measured in
-/// validation (`val_…`) is drawn as circles in the panel of its namesake.
+/// A panel for each number that the logs hold, a curve in it for each run; validation values
+/// (`val_…`) are drawn as circles in the panel of their namesake.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Folders of training runs, or their log.jsonl

@@ -7,14 +7,14 @@ use anyhow::{Result, bail};
 use super::run::Run;
 use crate::chart::{Curve, Entry, Figure, Panel, Style};
 
-/// What is drawn if nothing is asked for, in this order, as far as it is there.
+/// Keys drawn by default, in this order, as far as they are there.
 const USUAL: [&str; 9] =
     ["L_mean", "L_tail", "acc_mean", "acc_tail", "loss", "rec", "psnr", "usage", "lr"];
-/// What is not drawn unless asked for, where nothing usual is there.
+/// Keys not drawn by default.
 const BOOKKEEPING: [&str; 2] = ["iter", "epoch"];
-/// What is set and not measured, and so never averaged.
+/// Keys that are set and not measured, and so never averaged.
 const SET: [&str; 3] = ["lr", "wd", "loss_scale"];
-/// What names of numbers measured in validation begin with.
+/// Prefix of keys of validation.
 const VALIDATION: &str = "val_";
 /// The most panels of a chart.
 const MOST_PANELS: usize = 40;
@@ -80,7 +80,7 @@ fn chosen(known: &BTreeSet<&str>, keys: &[String]) -> Result<Vec<String>> {
     Ok(stems.into_iter().map(str::to_owned).collect())
 }
 
-/// What a key stands for: itself, if it is there or was measured in validation, else all that begin
+/// Expansion of a key: itself, if it is there or was measured in validation, else all keys that begin
 /// with it and a dot, in the order of their numbers.
 fn members(known: &BTreeSet<&str>, key: &str) -> Vec<String> {
     let there = |key: &str| known.contains(key) || known.contains(&*format!("{VALIDATION}{key}"));
@@ -96,7 +96,7 @@ fn members(known: &BTreeSet<&str>, key: &str) -> Vec<String> {
     below
 }
 
-/// What follows `key` and a dot in a name.
+/// The part of a name after `key` and a dot.
 fn suffix<'n>(name: &'n str, key: &str) -> Option<&'n str> {
     name.strip_prefix(key)?.strip_prefix('.')
 }

@@ -41,7 +41,7 @@ impl Run {
     }
 }
 
-/// Adds what is a number in `value`; a number that is not finite is null in JSON and leaves a gap.
+/// Adds the numbers in `value`; a number that is not finite is null in JSON and leaves a gap.
 fn add(numbers: &mut BTreeMap<String, Vec<[f64; 2]>>, name: String, iteration: f64, value: &Value) {
     match value {
         Value::Number(number) => {

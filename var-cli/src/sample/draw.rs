@@ -21,7 +21,7 @@ pub(crate) struct Kept {
     pub(crate) cells: Vec<bool>,
 }
 
-/// What takes a picture as it looks after a scale.
+/// Callback with a picture after a scale.
 type EachScale<'a> = &'a dyn Fn(Job, usize, &Picture) -> Result<()>;
 
 /// How images are drawn.
@@ -45,7 +45,7 @@ impl Drawing<'_> {
         self.draw_with(engine, jobs, &mut session.progress(jobs.len(), "image"), each)
     }
 
-    /// [`Drawing::draw`] as part of what `progress` tells of.
+    /// [`Drawing::draw`] as part of a longer `progress`.
     pub(crate) fn draw_with(
         &self,
         engine: &mut Engine<'_>,
@@ -104,7 +104,7 @@ impl Kept {
     }
 }
 
-/// The batch asked for, if memory allows it; else one that takes at most half of what is left.
+/// The batch asked for, if memory allows it; else one that takes at most half of the rest.
 pub(crate) fn batch_size(
     engine: &Engine<'_>,
     wanted: Option<u16>,

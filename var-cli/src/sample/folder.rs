@@ -14,7 +14,7 @@ use crate::output;
 use crate::plural::count;
 use crate::run_folder::{self, Lock, Manifest, difference, is_of_unknown_model};
 
-/// The folder, and what all its pictures have in common.
+/// The folder, and the parameters common to its pictures.
 pub(super) struct Folder<'a> {
     path: &'a Path,
     shared: Parameters,

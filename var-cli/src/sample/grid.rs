@@ -13,7 +13,7 @@ use crate::plural::count;
 
 /// White pixels between neighbours.
 pub(crate) const PADDING: usize = 2;
-/// The most rows whose classes are told.
+/// The most rows with classes printed.
 const ROWS_TOLD: usize = 16;
 
 /// A picture of pictures.
@@ -65,7 +65,7 @@ impl<'a> Grid<'a> {
         Ok(Self { path, columns, labels, parameters, classes })
     }
 
-    /// Writes `pictures`, one for each job, and says what is where.
+    /// Writes `pictures`, one for each job, and prints their places.
     pub(crate) fn write(&self, pictures: &[Picture], session: &Session) -> Result<()> {
         let whole = pictures::grid(pictures, self.columns, PADDING)?;
         output::write_picture(self.path, &whole, &self.parameters, session)?;

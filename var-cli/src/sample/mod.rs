@@ -71,8 +71,8 @@ pub(crate) struct Options {
     /// How many scales to take from --from
     #[arg(long, value_name = "K", requires = "from", value_parser = values::whole(1..=usize::MAX))]
     scales: Option<usize>,
-    /// Rejection sampling: draw N candidates for each image and keep the one whose tokens are likeliest
-    /// under its class, next to under no class, as the model itself scores them
+    /// Rejection sampling: draw N candidates for each image and keep the one with the greatest
+    /// log-likelihood ratio between its class and no class, as the model itself scores them
     #[arg(long, value_name = "N", conflicts_with_all = ["from", "progressive"], value_parser = values::whole(1_u32..=10_000))]
     reject: Option<u32>,
     /// Keep the candidate of the highest score in this file instead: lines of index,score; candidate c
@@ -208,10 +208,10 @@ fn precision(engine: &Engine<'_>) -> String {
     "f32".to_owned()
 }
 
-/// What takes the images of a run, in order.
+/// Callback with the images of a run, in order.
 type Each<'a> = &'a mut dyn FnMut(Sample) -> Result<()>;
 
-/// What all pictures of the run say of themselves.
+/// Parameters of all pictures of the run.
 fn parameters(options: &Options, model: &Model) -> Parameters {
     let mut parameters = output::parameters("sample", model);
     options.sampling.note(&mut parameters);

@@ -1,4 +1,4 @@
-//! Which images are to be made: a number and a class for each, and what is given of them.
+//! The images of a run: a number and a class for each, and their given tokens.
 
 use anyhow::{Context, Result, bail};
 use var_host::engine::{Engine, Job};
@@ -21,7 +21,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// What `options` ask of a model of these classes.
+    /// The plan of `options` for a model of these classes.
     pub(super) fn new(
         options: &Options,
         engine: &Engine<'_>,

@@ -143,8 +143,8 @@ impl Reject {
     }
 }
 
-/// How much likelier a sample's tokens are under its class than under none, in nats: what they say of
-/// the class, not how plain a picture they make. Of a sample without a class, how likely they are.
+/// Log-likelihood ratio of a sample's tokens between its class and none, in nats: it measures the class,
+/// not how plain the picture is. Of a sample without a class, their log-likelihood.
 fn likelihood(engine: &mut Engine<'_>, sample: &Sample) -> Result<f64> {
     let null = engine.transformer()?.null_class();
     let mut nats = |label: u32| -> Result<f64> {

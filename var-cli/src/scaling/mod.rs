@@ -77,7 +77,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     print(&report)
 }
 
-/// What a measure is called.
+/// The name of a measure.
 fn title(measure: Measure) -> &'static str {
     match measure {
         Measure::Loss => "loss, all scales",

@@ -1,4 +1,4 @@
-//! What is said while a run goes on.
+//! Progress lines of a run.
 
 use std::path::Path;
 

@@ -28,17 +28,17 @@ pub(super) struct Opened {
     /// The VQVAE, with the names of the data's classes.
     pub(super) given: Weights,
     pub(super) vqvae: VqvaeConfig,
-    /// What the VQVAE is called: its file, or `built-in`.
+    /// The VQVAE's name: its file, or `built-in`.
     pub(super) vae: String,
     pub(super) training: DataSet,
     pub(super) validation: Option<DataSet>,
     pub(super) classes: usize,
-    /// What may not be as it was meant.
+    /// Warnings about the inputs.
     warnings: Vec<String>,
 }
 
 impl Opened {
-    /// Opens what is named, and checks that it fits together.
+    /// Opens the files named, and checks that they fit together.
     pub(super) fn open(options: &Options, session: &Session) -> Result<Self> {
         let (mut given, vae) = vqvae(options, session)?;
         let Some((_, vqvae)) = given.vqvae else { bail!("the model has no VQVAE: give --vae") };
@@ -136,7 +136,7 @@ impl Opened {
         Ok(Self { given, vqvae, vae, training, validation, classes, warnings })
     }
 
-    /// Says what is learnt from, and of what is left out of it.
+    /// Prints the training data, and anything left out of it.
     pub(super) fn tell(&self, config: &VarConfig, session: &Session) -> Result<()> {
         for set in [Some(&self.training), self.validation.as_ref()].into_iter().flatten() {
             if let DataSet::Pictures { folder, .. } = set {
@@ -167,7 +167,7 @@ impl Opened {
         ))
     }
 
-    /// What the run is tied to besides its options.
+    /// Settings of the run besides its options.
     pub(super) fn found(&self) -> Map<String, Value> {
         let items = |set: &DataSet| Value::from(set.items());
         let mut found = Map::from_iter([
@@ -194,8 +194,8 @@ impl Opened {
         Ok(())
     }
 
-    /// The digests of what is learnt from: of folders that of their listing, of tokens and the VQVAE
-    /// that of their tensors.
+    /// Digests of the inputs: of folders that of their listing, of tokens and the VQVAE that of their
+    /// tensors.
     fn digests(&self) -> Map<String, Value> {
         let (mut digests, mut listings) = (Map::new(), String::new());
         let mut note = |option: &str, digest: Digest| {
@@ -218,7 +218,7 @@ impl Opened {
     }
 }
 
-/// The VQVAE that is named, and what to call it.
+/// The VQVAE named, and its name in output.
 fn vqvae(options: &Options, session: &Session) -> Result<(Weights, String)> {
     let pn = options.model.pn;
     let published = Path::new(PUBLISHED_VQVAE);

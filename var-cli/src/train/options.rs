@@ -155,8 +155,8 @@ pub(super) struct Learning {
     /// Parts that a rank's share of them is learnt in, one after the other: less memory
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::whole(1_u32..=u32::MAX))]
     pub(super) ac: u32,
-    /// Compute what blocks hold anew on the way back instead of keeping it: the same numbers, a fraction of
-    /// the memory, about a quarter more work
+    /// Activation checkpointing: recompute activations of blocks in the backward pass: the same numbers, a
+    /// fraction of the memory, about a quarter more work
     #[arg(long)]
     #[serde(skip)]
     pub(super) recompute: bool,
@@ -266,8 +266,8 @@ pub(crate) const MAY_CHANGE: [&str; 13] = [
     "details-every",
 ];
 
-/// Options that may be others on another rank: places of files, whose contents are compared, and
-/// those of rank 0 alone.
+/// Options that may differ between ranks: places of files, since contents are compared, and those of
+/// rank 0 alone.
 pub(super) const MAY_DIFFER: [&str; 7] =
     ["data", "tokens", "val-tokens", "vae", "init-from", "workers", "keep"];
 
@@ -297,14 +297,14 @@ impl Options {
         given.refuse(&["sche"], bent && other, &bends)
     }
 
-    /// Whether what is learnt is the same however long the run is, so that it may be lengthened.
+    /// Whether the weights at an iteration do not depend on the run's length, so that it may be lengthened.
     pub(super) fn is_of_any_length(&self) -> bool {
         let learning = &self.learning;
         let steady_decay = learning.twde == 0.0 || learning.twde == learning.twd;
         learning.wpe == 1.0 && learning.wp > 0.0 && steady_decay && learning.pg == 0.0
     }
 
-    /// The options by their names, with what the data and the VQVAE turned out to be.
+    /// The options by their names, with properties of the data and the VQVAE.
     pub(super) fn by_name(&self, found: Map<String, Value>) -> Map<String, Value> {
         record::by_name(self, found)
     }

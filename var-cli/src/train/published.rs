@@ -1,6 +1,6 @@
 //! Options of the published trainer (`train.py`) that decide nothing here. Command lines written for
-//! it work as they stand: these are taken, with a line that says so, unless their value asks for what
-//! this trainer does not do.
+//! it work as they stand: these are taken, with a line that says so, unless their value asks for
+//! something this trainer does not do.
 
 /// An option, the values it may have, and the reason why it decides nothing.
 struct PassedOver {
@@ -49,7 +49,7 @@ pub(crate) fn is_option(name: &str) -> bool {
 /// The reason why the option `name` decides nothing.
 ///
 /// # Errors
-/// If `value` asks for what this trainer does not do.
+/// If `value` asks for something this trainer does not do.
 ///
 /// # Panics
 /// If there is no such option.

@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     begun.learn(&OnProcessor, &*ranks, session, session.workers(options.data.workers, false))
 }
 
-/// Says what is learnt from, and of what is left out of it.
+/// Prints the training data, and anything left out of it.
 fn tell(
     config: &VqvaeConfig,
     (folder, views): &Set,
@@ -269,7 +269,7 @@ impl Options {
         })
     }
 
-    /// The options by their names, with what the data turned out to be.
+    /// The options by their names, with properties of the data.
     fn named(&self, training: &Set, validation: Option<&Set>) -> Result<Map<String, Value>> {
         let items = |set: &Set| Value::from(set.0.pictures());
         let mut found = Map::from_iter([

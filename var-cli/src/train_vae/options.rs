@@ -75,7 +75,7 @@ pub(super) enum Augmentation {
     Center,
 }
 
-/// Who moves the codes.
+/// Update rule of the codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum CodebookName {
@@ -109,8 +109,8 @@ pub(super) struct ModelSizes {
     /// Codes
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = values::whole(1_u32..=1 << 20))]
     pub(super) codes: u32,
-    /// Sides of the token maps: 256, 512, 1024 or 1_2_3_4; pictures have sides of the last times what
-    /// --ch-mult halves
+    /// Sides of the token maps: 256, 512, 1024 or 1_2_3_4; pictures have the last side times the
+    /// downsampling of --ch-mult
     #[arg(long, value_name = "LADDER", default_value = "256", value_parser = values::ladder)]
     #[serde(serialize_with = "record::as_text")]
     pub(super) pn: Ladder,
@@ -197,7 +197,7 @@ pub(super) struct Learning {
     /// (1 + n) / (10 + n), so that the first, random weights are soon forgotten; 0 = no average
     #[arg(long, value_name = "X", default_value_t = 0.9999, value_parser = values::below_1)]
     pub(super) ema: f32,
-    /// Who moves the codes
+    /// Update rule of the codes
     #[arg(long, value_enum, default_value_t = CodebookName::Ema)]
     pub(super) codebook: CodebookName,
     /// Decay of the averages that move the codes
@@ -273,7 +273,7 @@ impl Options {
         given.refuse(&["wp0"], learning.wp == 0.0, "--wp 0 means no warm-up")
     }
 
-    /// Whether what is learnt is the same however long the run is, so that it may be lengthened.
+    /// Whether the weights at an iteration do not depend on the run's length, so that it may be lengthened.
     pub(super) fn is_of_any_length(&self) -> bool {
         let (losses, learning) = (&self.losses, &self.learning);
         let from_the_start = losses.disc_start == 0.0 && losses.disc_warmup == 0.0;
@@ -281,7 +281,7 @@ impl Options {
         learning.wpe == 1.0 && learning.wp == 0.0 && steady_critic
     }
 
-    /// The options by their names, with what the data turned out to be.
+    /// The options by their names, with properties of the data.
     pub(super) fn by_name(&self, mut found: Map<String, Value>) -> Map<String, Value> {
         found.insert("with-lpips".to_owned(), self.losses.lpips.is_some().into());
         record::by_name(self, found)

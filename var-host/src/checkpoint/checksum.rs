@@ -14,7 +14,7 @@ use super::{Checkpoint, FormatError};
 /// The key in the metadata.
 pub(crate) const KEY: &str = "checksum";
 
-/// What stands for the digits while the checksum is computed.
+/// Placeholder of the digits while the checksum is computed.
 pub(crate) const OPEN: &str = "0000000000000000";
 
 /// A checksum in the making.
@@ -66,7 +66,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`FormatError::Checksum`] if the file is not what was written; [`FormatError::NoChecksum`] if
+    /// [`FormatError::Checksum`] if the file has changed since; [`FormatError::NoChecksum`] if
     /// there is none.
     pub fn verify(&self) -> Result<(), FormatError> {
         let written = self.metadata().get(KEY).ok_or(FormatError::NoChecksum)?;
@@ -77,7 +77,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`FormatError::Checksum`] if the file is not what was written, [`FormatError::NoChecksum`] if it
+    /// [`FormatError::Checksum`] if the file has changed since, [`FormatError::NoChecksum`] if it
     /// has a digest, as files of ours have it beside a checksum, but none.
     pub fn verify_if_ours(&self) -> Result<bool, FormatError> {
         let metadata = self.metadata();
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::{Dtype, Record, write_uncommitted};
 
-    /// A small file whose metadata tries to look like a checksum.
+    /// A small file with metadata that looks like a checksum.
     fn file() -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checked");

@@ -53,7 +53,7 @@ impl AlignedBytes {
 }
 
 impl Entry {
-    /// A tensor whose elements follow each other; `bytes` must fit shape and type.
+    /// A contiguous tensor; `bytes` must fit shape and type.
     pub(super) fn contiguous(dtype: Dtype, shape: Vec<usize>, bytes: Range<usize>) -> Self {
         Self::new(dtype, shape, Place::Contiguous(bytes))
     }

@@ -1,4 +1,4 @@
-//! Why a checkpoint could not be read, by what is wrong with the file.
+//! Errors of reading a checkpoint, by the fault of the file.
 
 use core::fmt;
 use std::io;
@@ -17,20 +17,20 @@ pub enum CheckpointError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file was read, and what it holds is wrong.
+    /// The file was read, and its content is wrong.
     #[error("{}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         source: FormatError,
     },
 }
 
-/// What is wrong with the bytes of a checkpoint.
+/// A fault in the bytes of a checkpoint.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FormatError {
@@ -67,7 +67,7 @@ pub enum FormatError {
     /// The safetensors header is damaged, or does not fit the file's length.
     #[error("damaged or truncated safetensors file")]
     Safetensors {
-        /// What the parser said.
+        /// The parser's error.
         source: SafeTensorError,
     },
     /// The safetensors header describes more or fewer bytes than follow it.
@@ -81,7 +81,7 @@ pub enum FormatError {
     /// There is no checksum to verify the file by.
     #[error("its metadata has no checksum")]
     NoChecksum,
-    /// The file is not what was written.
+    /// The file has changed since it was written.
     #[error("damaged: its checksum is {computed}, not {written} as was written")]
     Checksum {
         /// The checksum in the metadata.
@@ -92,7 +92,7 @@ pub enum FormatError {
     /// The zip archive around a PyTorch checkpoint is damaged or cut short.
     #[error("damaged or truncated PyTorch file (zip archive)")]
     Zip {
-        /// What the parser said.
+        /// The parser's error.
         source: ZipError,
     },
     /// The zip archive lacks an entry that every PyTorch checkpoint has.
@@ -122,18 +122,18 @@ pub enum FormatError {
     /// The file was written on a big-endian machine.
     #[error("byte order is `{found}`, only `little` is supported")]
     ByteOrder {
-        /// What the file says.
+        /// The file's value.
         found: String,
     },
     /// The pickled description of the tensors is refused.
     #[error("pickle refused")]
     Pickle(#[from] PickleError),
-    /// A part of a legacy PyTorch file is not what it must be.
+    /// A part of a legacy PyTorch file has the wrong kind.
     #[error("legacy PyTorch file: {part} is not {wants}")]
     Legacy {
         /// The part.
         part: &'static str,
-        /// What it must be.
+        /// The right kind.
         wants: &'static str,
     },
     /// The file holds something else than a dictionary.
@@ -148,7 +148,7 @@ pub enum FormatError {
     /// Dictionaries are nested deeper or hold more names than a model's ever do.
     #[error("{what} exceeds the limit of {limit}")]
     Limit {
-        /// What there is too much of.
+        /// The quantity above its limit.
         what: &'static str,
         /// The limit.
         limit: usize,
@@ -227,7 +227,7 @@ pub enum PickleError {
     Operand {
         /// Where the instruction begins.
         at: usize,
-        /// What it needs.
+        /// The requirement.
         wants: &'static str,
     },
     /// The stream holds more than any checkpoint does.
@@ -235,7 +235,7 @@ pub enum PickleError {
     Limit {
         /// Where the instruction begins.
         at: usize,
-        /// What there is too much of.
+        /// The quantity above its limit.
         what: &'static str,
         /// The limit.
         limit: usize,

@@ -61,7 +61,7 @@ pub enum Format {
     TorchLegacy,
 }
 
-/// What is known of a tensor without touching its elements.
+/// A tensor's dtype and shape, known without touching its elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TensorInfo<'a> {
     /// Full name.
@@ -78,7 +78,7 @@ enum Backing {
     Owned(AlignedBytes),
 }
 
-/// What a reader finds in a file.
+/// Contents of a file.
 #[derive(Default)]
 struct Contents {
     tensors: BTreeMap<String, Entry>,
@@ -90,7 +90,7 @@ struct Contents {
 }
 
 impl Checkpoint {
-    /// Maps the file at `path` and reads what it holds.
+    /// Maps the file at `path` and reads its header.
     ///
     /// The elements are not read, and the checksums of zip entries are not verified: opening a
     /// file of 8 GB takes milliseconds. The file must not be changed in place while it is open.
@@ -144,7 +144,7 @@ impl Checkpoint {
         })
     }
 
-    /// What is known of the tensor called `name`.
+    /// Dtype and shape of the tensor called `name`.
     pub fn info(&self, name: &str) -> Option<TensorInfo<'_>> {
         let (name, entry) = self.contents.tensors.get_key_value(name)?;
         Some(TensorInfo { name, dtype: entry.dtype(), shape: entry.shape() })
@@ -158,7 +158,7 @@ impl Checkpoint {
     /// The tensor called `name`.
     ///
     /// Elements that are strided or misaligned in the file are copied once, on the first call,
-    /// and kept; the limit on what all of them take together was checked when the file was opened.
+    /// and kept; the limit on their total size was checked when the file was opened.
     pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
         let entry = self.contents.tensors.get(name)?;
         Some(entry.tensor(self.sources[entry.source()].bytes()))
@@ -233,7 +233,7 @@ impl Backing {
 }
 
 impl Contents {
-    /// Refuses files whose copied tensors would take far more memory than the file is long.
+    /// Refuses files with copied tensors that would take far more memory than the file is long.
     ///
     /// An honest file may need a copy of every tensor (misaligned legacy storages), some of them
     /// twice (tied weights), and small broadcast buffers.

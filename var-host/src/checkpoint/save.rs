@@ -47,7 +47,7 @@ pub enum SaveError {
 }
 
 impl<'a> Record<'a> {
-    /// A tensor whose bytes are at hand.
+    /// A tensor with its bytes at hand.
     pub fn borrowed(
         name: impl Into<String>,
         dtype: Dtype,

@@ -211,7 +211,7 @@ proptest! {
     }
 }
 
-/// The published crate reads what `save` writes.
+/// The published crate reads the files of `save`.
 #[test]
 fn saved_file_passes_the_published_validation() {
     let folder = tempfile::tempdir().unwrap();

@@ -142,7 +142,7 @@ impl<T, R> Shared<T, R> {
             let number = state.handed_over + state.begun.len() as u64;
             state.begun.push_back(None);
             drop(state);
-            // What a panic leaves half-done is the work's, and the panic is passed on to its owner.
+            // State half-done by a panic is the work's, and the panic is passed on to its owner.
             let result = panic::catch_unwind(AssertUnwindSafe(|| (self.work)(task)));
             state = self.lock();
             // A task is handed over only when it is done, so this one is still there.

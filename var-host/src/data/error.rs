@@ -1,4 +1,4 @@
-//! What can be wrong with a data set, or with how it is to be dealt out.
+//! Errors of data sets and of their division into batches.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub enum DataError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A folder that should hold a folder for each class holds none.
@@ -113,7 +113,7 @@ pub enum DataError {
         pictures: u32,
         /// The one found first.
         first: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The threads that read pictures cannot be started.
@@ -121,7 +121,7 @@ pub enum DataError {
     Threads {
         /// How many were asked for.
         workers: usize,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The tokens file is damaged or contradicts itself.

@@ -54,7 +54,7 @@ pub fn has_class_folders(path: &Path) -> bool {
 
 /// The pictures in a folder and all folders below it, as paths within it, in the order of their bytes.
 ///
-/// What counts as a picture is as for [`Folder`].
+/// Pictures are those of [`Folder`].
 ///
 /// # Errors
 /// If a folder cannot be read, or the name of a picture is not Unicode.

@@ -5,13 +5,13 @@
 //! | `folder`, `walk` | [`Folder`]: pictures in a folder for each class |
 //! | `class_names` | [`ClassNames`]: numbers of classes by their names |
 //! | `listing` | the digest of its listing |
-//! | `order`, `plan` | what comes when: the shuffled epoch, batches, ranks |
+//! | `order`, `plan` | order of pictures: the shuffled epoch, batches, ranks |
 //! | `views` | resize, crop, mirror |
 //! | `loader`, `ahead` | [`Loader`]: threads that read pictures ahead |
 //! | `token_set` | [`TokenSet`]: the same from a tokens file |
 //! | `random` | the random numbers of all of these |
 //!
-//! What is in a batch is a function of the seed, the epoch and the position in it: neither the
+//! A batch is a function of the seed, the epoch and the position in it: neither the
 //! number of threads nor that of ranks changes it, nor whether the run was broken off in between.
 
 mod ahead;

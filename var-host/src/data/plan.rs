@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{DataError, Order};
 
-/// What a walk over a data set is for.
+/// Purpose of a pass over a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
     /// All batches of an epoch are of one size: its last items, too few for a batch, are dropped.
@@ -18,7 +18,7 @@ pub enum Pass {
 /// How a data set is dealt out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batching {
-    /// What it is for.
+    /// Its purpose.
     pub pass: Pass,
     /// Items in a batch, of all ranks together.
     pub batch: u32,
@@ -45,7 +45,7 @@ pub struct Place {
 ///
 /// Each global batch is the next [`batch`](Batching::batch) positions of the epoch, and a rank has
 /// the contiguous part of it that its number says: `R` ranks of `n` items see, in the order of
-/// their numbers, what one rank of `R · n` sees.
+/// their numbers, the items of one rank of `R · n`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     items: u32,
@@ -176,7 +176,7 @@ pub(super) struct Walk {
     /// The batch to begin next.
     next: Place,
     until: u32,
-    /// The batch under way, what is left of it, and the order of its epoch.
+    /// The batch under way, the rest of it, and the order of its epoch.
     current: Option<(Place, Range<u32>, Arc<Order>)>,
 }
 

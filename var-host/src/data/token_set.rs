@@ -22,7 +22,7 @@ pub struct TokenSet {
     renumbered: Option<(Vec<u32>, Vec<String>)>,
 }
 
-/// What one rank has of a batch.
+/// One rank's share of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenBatch {
     /// Which batch it is.

@@ -1,4 +1,4 @@
-//! What the model sees of a picture: resized, cut out, mirrored.
+//! Augmentation: a picture resized, cropped, mirrored.
 
 use super::random::{Stream, below, words};
 use crate::pictures::{
@@ -14,7 +14,7 @@ pub enum Crops {
     Random(u32),
 }
 
-/// Whether what is cut out is mirrored left to right.
+/// Whether the crop is mirrored left to right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flip {
     /// As it is.
@@ -25,10 +25,10 @@ pub enum Flip {
     Both,
 }
 
-/// What is made of a picture.
+/// Augmentation of a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Views {
-    /// Side of what is cut out.
+    /// Side of the crop.
     pub side: usize,
     /// Before, the shorter side is resized to so many times that, rounded; at least 1.
     pub resize: f64,

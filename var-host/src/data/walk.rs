@@ -32,7 +32,7 @@ pub struct LeftOut {
     pub files: BTreeMap<String, usize>,
     /// Pictures beside the classes' folders, in none of them.
     pub loose: usize,
-    /// Files and folders whose names begin with a dot, and folders of systems.
+    /// Files and folders with names that begin with a dot, and folders of systems.
     pub hidden: usize,
     /// Links to a folder that they are in.
     pub cycles: usize,

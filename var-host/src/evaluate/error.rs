@@ -1,4 +1,4 @@
-//! What stands in the way of an evaluation.
+//! Errors of an evaluation.
 
 use std::io;
 use std::path::PathBuf;
@@ -154,7 +154,7 @@ pub enum EvaluateError {
         /// The shape of Inception's features.
         wants: Vec<usize>,
     },
-    /// A mean or covariance holds infinities or what is not a number.
+    /// A mean or covariance holds infinities or NaN.
     #[error("a mean or covariance is not finite")]
     StatisticsNotFinite,
     /// Two sets of features that have several widths.
@@ -183,12 +183,12 @@ pub enum EvaluateError {
         pictures: usize,
         /// Bytes so far.
         bytes: u64,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// What is most likely wrong with an array of pictures.
+/// The likeliest fault of an array of pictures.
 fn hint(descr: &str, shape: &[usize]) -> &'static str {
     match (descr, shape) {
         ("|u1", [_, 3, _, _]) => ": channels come last",

@@ -10,8 +10,8 @@ pub(super) const NEGATIVE: f64 = 1e-4;
 /// `‖m₁ − m₂‖² + tr C₁ + tr C₂ − 2 tr √(C₁C₂)` (Dowson and Landau, "The Fréchet distance between
 /// multivariate normal distributions", 1982).
 ///
-/// Under the root, both covariances have `offset` added to their diagonals: 0, or 1e-6 for what the
-/// public evaluator falls back to where its root of the product is not finite.
+/// Under the root, both covariances have `offset` added to their diagonals: 0, or 1e-6, as in the
+/// public evaluator where its root of the product is not finite.
 ///
 /// The trace of the root is the sum of singular values of `R₁ᵀR₂`, where `RᵢRᵢᵀ = Cᵢ` come from
 /// eigenvalues. Directions without variance are left out of the `Rᵢ`, so singular covariances (fewer
@@ -75,7 +75,7 @@ fn root(statistics: &Statistics, offset: f64) -> Result<Mat<f64>, EvaluateError>
     if least < -NEGATIVE * greatest.abs() || greatest < 0.0 {
         return Err(EvaluateError::NotCovariance { least, greatest });
     }
-    // What rounding alone may leave of a zero.
+    // A zero but for rounding.
     let smallest = greatest * width as f64 * f64::EPSILON;
     let first = (0..width).find(|i| values[*i] > smallest).unwrap_or(width);
     let column = |i: usize, j: usize| vectors[(i, first + j)] * values[first + j].sqrt();

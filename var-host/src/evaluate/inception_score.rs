@@ -1,6 +1,6 @@
 //! The Inception Score (Salimans and others, "Improved Techniques for Training GANs", 2016).
 
-/// Pictures whose mean is compared with each of them.
+/// Pictures of a split: their mean is compared with each of them.
 pub const SPLIT: usize = 5000;
 
 /// The score of rows of logits, in one pass.

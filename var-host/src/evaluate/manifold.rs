@@ -13,7 +13,7 @@ use super::{EvaluateError, Rows};
 /// A point's manifold reaches to its so manieth neighbour.
 pub const NEIGHBOURS: usize = 3;
 
-/// Rows whose distances are computed together: two such blocks of features and one of distances are
+/// Rows of a block of distances: two such blocks of features and one of distances are
 /// in memory.
 const BLOCK: usize = 1024;
 
@@ -75,7 +75,7 @@ impl Manifold {
     }
 }
 
-/// Points whose lengths are computed together.
+/// Points of a block of lengths.
 const NORMS: usize = 32;
 
 /// How much of two sets of points lies within each other's manifold; a point on the edge is within.

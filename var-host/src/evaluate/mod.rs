@@ -5,7 +5,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `pictures` | [`Pictures`]: a folder or an archive, one picture in memory at a time |
-//! | `observe` | [`Observer`]: pictures → what is known of a set: [`Observations`] |
+//! | `observe` | [`Observer`]: pictures → features and statistics of a set: [`Observations`] |
 //! | `moments` | mean and covariance in one pass |
 //! | `frechet` | the Fréchet distance of two Gaussians |
 //! | `inception_score` | the Inception Score |
@@ -14,7 +14,7 @@
 //! | `set` | samples or a reference: images, statistics or both: [`EvaluationSet`] |
 //! | `stored` | statistics in archives |
 //!
-//! Only what is kept of a set grows with it: the features of every picture, in a temporary file.
+//! Only the features of every picture grow with the set, in a temporary file.
 
 mod error;
 mod frechet;
@@ -48,7 +48,7 @@ pub const ENOUGH: usize = 2048;
 /// Samples under which there is no covariance.
 pub const FEWEST: usize = 2;
 
-/// The metrics, each if what it needs is known.
+/// The metrics, each if its inputs are known.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Metrics {
     /// Fréchet distance of the pooled features; smaller is better.

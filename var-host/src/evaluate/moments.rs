@@ -23,7 +23,7 @@ const HELD: [usize; 2] = [4, 32];
 pub struct Moments {
     width: usize,
     count: usize,
-    /// What is subtracted of every row before it is squared, so that little cancels: the first row.
+    /// The first row, subtracted from every row before it is squared, so that little cancels.
     origin: Vec<f64>,
     /// Rows that have not been added yet, their origin subtracted.
     pending: Vec<f64>,
@@ -87,7 +87,7 @@ impl Moments {
         }
         let (x, isa) = (&pending[..], cpu.isa());
         cpu.for_each_tile(products, *width, ROWS, COLUMNS, |tile, _| {
-            // What lies below the diagonal is above it too.
+            // The covariance is symmetric.
             if tile.columns.end > tile.rows.start {
                 isa.run(AddProducts { tile, x, width: *width });
             }

@@ -1,4 +1,4 @@
-//! Pictures → what is known of a set.
+//! Pictures → features and statistics of a set.
 
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
 
@@ -11,7 +11,7 @@ use crate::pool::Threads;
 /// Pictures that go through the network together: its weights are packed once for so many.
 const BATCH: usize = 16;
 
-/// What is known of a set of pictures.
+/// Features and statistics of a set of pictures.
 #[derive(Debug)]
 pub struct Observations {
     /// Of the pooled features.
@@ -26,7 +26,7 @@ pub struct Observations {
     seen: usize,
 }
 
-/// What of a set is wanted.
+/// Parts of the observations to compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// Everything.

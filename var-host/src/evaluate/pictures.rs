@@ -97,7 +97,7 @@ impl Pictures {
         self.size
     }
 
-    /// Reads them, in order, ahead of whoever asks.
+    /// Reads them, in order, ahead of the consumer.
     ///
     /// # Errors
     /// If the system refuses a thread.
@@ -155,7 +155,7 @@ pub(super) const IMAGES: &str = "arr_0";
 
 type Boxed = Box<dyn Iterator<Item = Result<Picture, EvaluateError>> + Send>;
 
-/// What a thread sends, then how it ended.
+/// A thread's messages, then its result.
 struct FromThread {
     receiver: Receiver<Result<Picture, EvaluateError>>,
     thread: Option<JoinHandle<Result<(), EvaluateError>>>,

@@ -64,7 +64,7 @@ impl EvaluationSet {
         self.pictures.as_ref().map_or(0, Pictures::count)
     }
 
-    /// Refuses a reference whose images have another resolution than these samples.
+    /// Refuses a reference of another resolution than these samples.
     ///
     /// # Errors
     /// If the sizes differ.

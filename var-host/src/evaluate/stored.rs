@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::npz::Element;
 
-    /// What is said of an archive with these arrays.
+    /// The error of an archive with these arrays.
     fn fault(arrays: &[(&str, &[usize], &[f64])]) -> String {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("s.npz");

@@ -52,13 +52,13 @@ pub fn convert(
     Ok(save(path, records, &metadata, overwrite)?)
 }
 
-/// What the halves of a file converted from `weights` come from, for its metadata.
+/// Source digests of the halves of a file converted from `weights`, for its metadata.
 pub fn sources(weights: &Weights) -> impl Iterator<Item = (String, String)> + use<> {
     let named = SOURCES.into_iter().zip(weights.identities());
     named.filter_map(|(key, known)| Some((key.to_owned(), known?.source.to_string())))
 }
 
-/// What a model file of `weights` holds, matrices in `precision`, and its metadata.
+/// Records of a model file of `weights`, matrices in `precision`, and its metadata.
 pub fn records(weights: &Weights, precision: Precision) -> (Vec<Record<'_>>, Settings) {
     let class_names = weights.class_names.clone();
     let settings = Settings { class_names, cut: weights.cut, ..Settings::default() };
@@ -80,7 +80,7 @@ pub(super) fn is_table(name: &str) -> bool {
     matches!(name, "class_emb.weight" | "pos_1LC")
 }
 
-/// The precision a tensor is stored in, in a file whose matrices are stored in `precision`.
+/// The precision of a tensor in a file with matrices in `precision`.
 pub fn of_tensor(wanted: &Wanted, precision: Precision) -> Precision {
     let is_table = is_table(&wanted.name);
     match precision {
@@ -92,7 +92,7 @@ pub fn of_tensor(wanted: &Wanted, precision: Precision) -> Precision {
 }
 
 impl Part {
-    /// What stores the `wanted` tensors under `prefix`.
+    /// Records of the `wanted` tensors under `prefix`.
     fn converted<'a>(
         &'a self,
         prefix: &str,

@@ -7,7 +7,7 @@ use var_kernel::ops::nearest_code::Distance;
 use super::settings::VarSettings;
 use super::{ModelError, Part};
 
-/// What the user says of files: for what they leave open, and never against them.
+/// The user's settings where the files leave them open, and never against them.
 #[derive(Clone, Debug, Default)]
 pub struct Hints {
     /// The ladder, where there is no `lvl_1L`.

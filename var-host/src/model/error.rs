@@ -1,4 +1,4 @@
-//! What can be wrong with a model's files.
+//! Errors of a model's files.
 
 use var_kernel::model::{ConfigError, Ladder};
 
@@ -11,7 +11,7 @@ pub enum ModelError {
     /// The file cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The file is not what was written.
+    /// The file has changed since it was written.
     #[error("{file}")]
     Damaged {
         /// The file.
@@ -52,7 +52,7 @@ pub enum ModelError {
         asked: String,
         /// The files.
         file: String,
-        /// What they have.
+        /// Their parts.
         parts: String,
     },
     /// Two tensors of a file are the same one of the model.
@@ -87,16 +87,16 @@ pub enum ModelError {
         /// The first entry that differs.
         found: String,
     },
-    /// What was asked for is not what the file says.
+    /// An option contradicts the file.
     #[error("{file}: {what} {found}, not {asked} as asked for")]
     NotAsAsked {
         /// The file.
         file: String,
         /// Heads or ladder.
         what: &'static str,
-        /// What the file says.
+        /// The file's value.
         found: String,
-        /// What was asked for.
+        /// The option's value.
         asked: String,
     },
     /// The transformer's file and the VQVAE's say different ladders.
@@ -218,7 +218,7 @@ pub enum ModelError {
     Config {
         /// The file.
         file: String,
-        /// What does not fit.
+        /// The fault.
         source: ConfigError,
     },
     /// The scales of positions in `lvl_1L` are not a ladder.
@@ -239,9 +239,9 @@ pub enum ModelError {
     NoLadder {
         /// The file.
         file: String,
-        /// How many there are of what there is to count by.
+        /// The count found.
         length: usize,
-        /// What that is: cells or scales.
+        /// The unit of the count: cells or scales.
         of: &'static str,
     },
     /// The ladder that was given is not the file's.
@@ -287,7 +287,7 @@ pub enum ModelError {
         /// Why.
         source: serde_json::Error,
     },
-    /// The configuration in a model file's metadata is not what its tensors say.
+    /// The configuration in a model file's metadata contradicts its tensors.
     #[error("{file}: its metadata says {what} {metadata}, its tensors say {tensors}")]
     MetadataDiffers {
         /// The file.

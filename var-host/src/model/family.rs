@@ -80,7 +80,7 @@ const TOKENIZERS: [Relative; 3] = [
     },
 ];
 
-/// Refuses a file whose tensors under `prefix` are a relative's transformer, `half` 0, or tokenizer,
+/// Refuses a file with tensors under `prefix` of a relative's transformer, `half` 0, or tokenizer,
 /// `half` 1.
 ///
 /// # Errors

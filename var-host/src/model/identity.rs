@@ -1,4 +1,4 @@
-//! What a half of a model is known by.
+//! Digests of a model's halves.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use crate::checkpoint::digest::{self, NoDigest, PARTS};
 use crate::checkpoint::quantize::SCALE_SUFFIX;
 use crate::checkpoint::{Digest, Dtype, Tensor};
 
-/// Keys in a model file's metadata of the digests of what its halves were converted from.
+/// Keys in a model file's metadata of the source digests of its halves.
 pub(super) const SOURCES: [&str; 2] = ["var_source", "vae_source"];
 
-/// The digest of a half of a model, and that of what it was converted from.
+/// The digest of a half of a model, and that of its source before conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Of its tensors as a model file of ours stores them: vectors in `f32`, matrices and tables as
@@ -28,7 +28,7 @@ impl Identity {
         Self { digest, source: digest }
     }
 
-    /// What metadata say of the VQVAE: the keys `vae_digest` and `vae_source`.
+    /// The VQVAE's identity in metadata: the keys `vae_digest` and `vae_source`.
     ///
     /// # Errors
     /// If one is there that is no digest.
@@ -65,7 +65,7 @@ impl Part {
         self.verified
     }
 
-    /// The digest of this half: from the metadata of a file of ours whose checksum holds, else
+    /// The digest of this half: from the metadata of a file of ours with a valid checksum, else
     /// computed on the first call. The same in every file and under every prefix.
     pub fn identity(&self) -> Identity {
         *self.identity.get_or_init(|| {

@@ -7,7 +7,7 @@ use var_kernel::dry::{Dry, DryMatrix, Lengths};
 use var_kernel::model::weights::Source;
 use var_kernel::ops::Backend;
 
-/// What a model wants of one tensor.
+/// One tensor of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Its name, without the prefix of its part.
@@ -18,10 +18,10 @@ pub struct Wanted {
     pub matrix: bool,
 }
 
-/// A source without weights that notes what it is asked for.
+/// A source without weights that records the tensors it is asked for.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// What was asked for, in order.
+    /// The tensors asked for, in order.
     pub wanted: Vec<Wanted>,
 }
 

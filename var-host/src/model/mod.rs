@@ -1,4 +1,4 @@
-//! A model from files: what it is ([`detect`]), its weights where the kernel can use them
+//! A model from files: its configuration ([`detect`]), its weights where the kernel can use them
 //! ([`weights`], [`Part`]), and a file of our own ([`convert`]).
 
 pub mod assemble;

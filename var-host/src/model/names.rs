@@ -48,7 +48,7 @@ pub(super) fn prefix<'n>(name: &'n str, mark: &str) -> Option<&'n str> {
     Some(&name[..length])
 }
 
-/// Whether `name`, or what has it as a prefix, belongs to an optimizer.
+/// Whether `name`, as a tensor or a prefix, belongs to an optimizer.
 pub(super) fn is_of_optimizer(name: &str) -> bool {
     name.split('.').any(|segment| {
         let is = |word: &&str| {

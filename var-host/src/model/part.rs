@@ -100,7 +100,7 @@ impl Part {
         Ok(Some(Found { part, was_asked_for }))
     }
 
-    /// The half number `half` under `prefix`, without what belongs to other parts or to training.
+    /// The half number `half` under `prefix`, without tensors of other parts or of training.
     fn new(
         checkpoint: &Arc<Checkpoint>,
         file: &str,
@@ -248,8 +248,8 @@ impl Part {
         ModelError::Config { file: self.file.clone(), source }
     }
 
-    /// Checks that the file holds what is `wanted` and nothing else, all finite; widens what is
-    /// wanted as `f32`.
+    /// Checks that the file holds the `wanted` tensors and nothing else, all finite; widens those
+    /// that are used as `f32`.
     pub(super) fn prepare(&mut self, wanted: &[Wanted]) -> Result<(), ModelError> {
         let (mut widened, mut large) = (HashMap::new(), None);
         for wanted in wanted {

@@ -1,4 +1,4 @@
-//! What a model file's metadata says that its tensors cannot.
+//! The configuration in a model file's metadata.
 
 use std::collections::BTreeMap;
 
@@ -96,7 +96,7 @@ impl Differs {
 }
 
 impl VarSettings {
-    /// Holds what the metadata says against `found`, which the tensors say.
+    /// Compares the metadata with `found`, the configuration read off the tensors.
     ///
     /// # Errors
     /// The first number that differs.
@@ -114,7 +114,7 @@ impl VarSettings {
 }
 
 impl VaeSettings {
-    /// Holds what the metadata says against `found`, which the tensors say. The ladder, the way codes are
+    /// Compares the metadata with `found`, read off the tensors. The ladder, the way codes are
     /// found and the share of a refinement's convolution are in no tensor; but without refinements there
     /// is no share.
     ///

@@ -1,4 +1,4 @@
-//! What can be wrong with an archive of arrays, and in which file.
+//! Errors of archives of arrays.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::atomic_file::AtomicFileError;
 pub struct NpzError {
     /// The file read or written.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: NpzFault,
 }
 
-/// What is wrong with an archive.
+/// A fault of an archive.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NpzFault {
@@ -46,7 +46,7 @@ pub enum NpzFault {
     Header {
         /// The array.
         array: String,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
     /// An element type that is not read here.
@@ -56,7 +56,7 @@ pub enum NpzFault {
         array: String,
         /// NumPy's name of the type.
         has: String,
-        /// What is wanted.
+        /// The expected type.
         wants: &'static str,
     },
     /// Columns first.
@@ -65,14 +65,14 @@ pub enum NpzFault {
         /// The array.
         array: String,
     },
-    /// The header's shape is not what is wanted.
+    /// The header has another shape.
     #[error("{array}: has shape {has:?}, wants {wants}")]
     Shape {
         /// The array.
         array: String,
         /// The shape.
         has: Vec<usize>,
-        /// What is wanted.
+        /// The expected shape.
         wants: String,
     },
     /// The header promises more or fewer elements than follow.

@@ -11,7 +11,7 @@ const LONGEST: usize = 10_000;
 /// The header's length is padded to a multiple of this with everything before it.
 const ALIGNMENT: usize = 64;
 
-/// What a header says.
+/// Contents of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// NumPy's name of the element type, such as `|u1` or `<f4`.
@@ -81,7 +81,7 @@ impl Header {
     /// Reads a header, and its own length.
     ///
     /// # Errors
-    /// The reader's, or what is wrong with the header.
+    /// The reader's, or the fault of the header.
     pub(super) fn read(from: &mut impl Read) -> io::Result<Result<(Self, usize), &'static str>> {
         let mut start = [0; 8];
         if let Err(error) = from.read_exact(&mut start) {

@@ -12,7 +12,7 @@ use zip::result::ZipError;
 use super::header::MAGIC;
 use super::{Element, Header, NpzError, NpzFault};
 
-/// What the reader of the file takes from it at a time.
+/// Bytes read from the file at a time.
 const BUFFER: usize = 1 << 18;
 
 /// The largest array that is read whole: a covariance of 16 384 features in double precision.

@@ -117,7 +117,7 @@ impl NpzWriter {
         self.zip.write_all(bytes).map_err(|error| self.fault(error.into()))
     }
 
-    /// Gives the file up: what the zip writer does after a fault goes nowhere.
+    /// Abandons the file: the zip writer's output after a fault is dropped.
     fn fault(&self, fault: NpzFault) -> NpzError {
         *self.file.borrow_mut() = None;
         fault.of(&self.path)

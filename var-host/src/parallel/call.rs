@@ -1,4 +1,4 @@
-//! What ranks do together: one call on each of them.
+//! Collectives: one call on each rank.
 
 use core::fmt;
 
@@ -27,7 +27,7 @@ pub enum Operation {
     Barrier = 4,
 }
 
-/// What precedes the values of a call, in bytes.
+/// Bytes of a call's header before its values.
 pub(super) const HEADER: usize = 24;
 
 impl Call {

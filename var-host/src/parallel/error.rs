@@ -1,4 +1,4 @@
-//! What can go wrong between ranks.
+//! Errors between ranks.
 
 use core::fmt;
 use core::time::Duration;
@@ -27,15 +27,15 @@ pub enum RanksError {
     Mismatch {
         /// The other rank.
         rank: usize,
-        /// What it calls.
+        /// Its call.
         theirs: Call,
-        /// What this rank calls.
+        /// This rank's call.
         own: Call,
     },
     /// A thread cannot be started.
     #[error("cannot start a thread for the ranks")]
     Thread {
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A rank cannot listen for others.
@@ -45,7 +45,7 @@ pub enum RanksError {
         rank: usize,
         /// The machine and its ports.
         address: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Not all ranks have come.
@@ -71,7 +71,7 @@ pub enum RanksError {
         rank: usize,
         /// Where it should be.
         address: String,
-        /// What came instead.
+        /// The reason.
         reason: String,
     },
     /// MPI and the launcher do not know each other.
@@ -80,11 +80,11 @@ pub enum RanksError {
          is the launcher of another MPI than this program?"
     )]
     Mpi {
-        /// What the launcher says.
+        /// The launcher's number.
         rank: usize,
         /// The same.
         size: usize,
-        /// What MPI says.
+        /// MPI's number.
         mpi_rank: usize,
         /// The same.
         mpi_size: usize,
@@ -97,7 +97,7 @@ pub enum RanksError {
     Refused {
         /// The other rank.
         rank: usize,
-        /// What it says.
+        /// Its reason.
         reason: String,
     },
 }
@@ -135,7 +135,7 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// What an error on a connection says of the rank at its other end.
+    /// The failure of the rank at the other end of a connection with this error.
     pub(super) fn broken(error: &io::Error) -> Self {
         Self::Broken(match error.kind() {
             io::ErrorKind::UnexpectedEof => "its connection closed".to_owned(),

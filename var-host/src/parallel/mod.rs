@@ -6,7 +6,7 @@
 //! | `tcp` | [`Tcp`]: ranks over TCP |
 //! | `mpi` | `Mpi`: ranks of MPI, with the feature of that name |
 //! | `threads` | [`Threads`]: threads of one process as ranks |
-//! | `call`, `error` | what ranks do together, and what can go wrong |
+//! | `call`, `error` | collectives, and their errors |
 //! | `gather` | [`gather`]: the bytes of all ranks on each |
 
 mod call;
@@ -112,8 +112,8 @@ impl Ranks for Single {
     }
 }
 
-/// The ranks that a launcher started (torchrun, SLURM, Open MPI, MPICH). `note` prints a line: what
-/// keeps strangers out, and those that were turned away.
+/// The ranks that a launcher started (torchrun, SLURM, Open MPI, MPICH). `note` prints a line: the
+/// kind of secret, and each stranger that was turned away.
 ///
 /// Ranks that `mpirun` starts are MPI's in a build with the feature `mpi`; all others, and those of
 /// `mpirun` in a build without, meet over TCP as [`Meeting`] says.

@@ -1,8 +1,8 @@
 //! Ranks of MPI.
 //!
-//! Before each call the ranks tell each other what they call. They wait for that in their own way,
-//! with pauses, and notice who has left; what MPI itself waits for then is under way everywhere. A
-//! rank that is killed is the launcher's to notice, which ends the others.
+//! Before each call the ranks send each other its header. They wait for headers with pauses and notice
+//! ranks that have left; the collective that MPI itself waits for then is under way everywhere. A rank
+//! that is killed is the launcher's to notice, which ends the others.
 
 use core::cell::{Cell, RefCell};
 use core::ops::AddAssign;
@@ -41,10 +41,10 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes broadcast at a time: MPI counts them in 31 bits.
 const PIECE: usize = 64 << 20;
 
-/// What a rank sends that leaves: the head of no call.
+/// The message of a leaving rank: the header of no call.
 const GOODBYE: [u8; HEADER] = [0; HEADER];
 
-/// Room for what was sent and is not received yet: a few heads to each rank.
+/// Room for messages sent and not received yet: a few headers to each rank.
 const BUFFER_PER_RANK: usize = 4 << 10;
 
 impl Mpi {
@@ -113,8 +113,8 @@ impl Mpi {
         }
     }
 
-    /// Waits for what a rank sends: first as a call about to come would want it, then with pauses
-    /// that leave the core to others.
+    /// Waits for a rank's message: spinning first, for a call about to come, then with pauses that
+    /// leave the core to others.
     fn receive(&self, rank: usize) -> [u8; HEADER] {
         const HASTY: u32 = 1000;
         const PAUSE: Duration = Duration::from_micros(200);
@@ -161,7 +161,7 @@ impl Mpi {
     }
 }
 
-/// What can be summed.
+/// Element types of sums.
 trait Number: Pod + AddAssign + Equivalence {}
 impl Number for f32 {}
 impl Number for f64 {}

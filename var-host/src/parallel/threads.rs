@@ -19,17 +19,17 @@ pub struct Threads {
     table: Arc<Table>,
 }
 
-/// What each thread brought to a call, in the order of ranks.
+/// Each thread's contribution to a call, in the order of ranks.
 type Brought = Vec<(Call, Vec<u8>)>;
 
-/// Where each thread lays down what it brings, and takes what the others brought.
+/// The exchange of contributions between threads.
 struct Table {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 struct State {
-    /// What has come for this call.
+    /// Contributions to this call so far.
     brought: Vec<Option<(Call, Vec<u8>)>>,
     /// All that came for the call before.
     complete: Arc<Vec<(Call, Vec<u8>)>>,
@@ -58,7 +58,7 @@ impl Threads {
         (0..size).map(handle).collect()
     }
 
-    /// Brings `bytes` to a call that all ranks make; returns what all of them brought.
+    /// Contributes `bytes` to a call of all ranks; returns all contributions.
     fn exchange(
         &self,
         operation: Operation,

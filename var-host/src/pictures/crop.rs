@@ -52,7 +52,7 @@ pub fn centre_crop(picture: &Picture, side: usize) -> Picture {
     crop(picture, half_to_even(height - side), half_to_even(width - side), side, side)
 }
 
-/// The `height × width` pixels whose first row is `top` and whose first column is `left`.
+/// The `height × width` pixels from row `top` and column `left` on.
 ///
 /// # Panics
 /// If the box is empty or reaches beyond the picture.

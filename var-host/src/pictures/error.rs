@@ -1,4 +1,4 @@
-//! What can be wrong with a picture, and in which file.
+//! Errors of pictures and their files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::atomic_file::AtomicFileError;
 pub struct PictureError {
     /// The file read or written.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: PictureFault,
 }
 
-/// What is wrong with a picture, whether it came from a file or from memory.
+/// A fault of a picture, from a file or from memory.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PictureFault {
@@ -70,7 +70,7 @@ pub enum PictureFault {
     Damaged {
         /// The format's name.
         format: &'static str,
-        /// What is wrong.
+        /// The fault.
         fault: String,
     },
     /// The format allows it, but it is not read here.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Picture;
 
-/// One picture and what the training pipeline makes of it.
+/// One picture, and its output of the training pipeline.
 pub(super) struct Case {
     pub(super) name: String,
     pub(super) source: Picture,

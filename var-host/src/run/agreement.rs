@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use crate::parallel::Threads;
 
-    /// What each rank says, given these options.
+    /// Each rank's result for these options.
     fn outcomes(options: &[Value]) -> Vec<Result<(), String>> {
         thread::scope(|scope| {
             let threads =

@@ -1,4 +1,4 @@
-//! Why a run cannot begin, go on, or write what it must.
+//! Errors of a run's folder.
 
 use core::fmt;
 use std::io;
@@ -13,18 +13,18 @@ use crate::checkpoint::{Digest, SaveError};
 use crate::parallel::RanksError;
 use crate::pictures::PictureFault;
 
-/// What can be wrong with the folder of a run.
+/// A fault of a run's folder.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// A file or folder cannot be read, made or changed.
     #[error("cannot {what} {}", path.display())]
     Io {
-        /// What was to be done: `read`, `write`, …
+        /// The action: `read`, `write`, …
         what: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A checkpoint cannot be written; the one before is as it was.
@@ -51,7 +51,7 @@ pub enum RunError {
     AllDamaged {
         /// The folder.
         folder: PathBuf,
-        /// What is wrong with each, its name first.
+        /// The fault of each, its name first.
         faults: Vec<String>,
     },
     /// There are checkpoints, but not the options they were made with.
@@ -67,7 +67,7 @@ pub enum RunError {
     Options {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// The run was started with other options.
@@ -96,19 +96,19 @@ pub enum RunError {
         path: PathBuf,
         /// The line, from 1 on.
         line: usize,
-        /// What the parser said.
+        /// The parser's error.
         source: serde_json::Error,
     },
 }
 
-/// An option that is not what it was.
+/// An option that has changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// Its name, without dashes.
     pub option: String,
-    /// What the run was started with.
+    /// The value the run was started with.
     pub was: Option<Value>,
-    /// What it is now.
+    /// The value now.
     pub now: Option<Value>,
 }
 
@@ -185,7 +185,7 @@ impl fmt::Display for RankDifferences<'_> {
 }
 
 impl RunError {
-    /// What makes the system's error one of these.
+    /// Wraps the system's error.
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { what, path, source }

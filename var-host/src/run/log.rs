@@ -26,7 +26,7 @@ pub struct Log(Appended);
 impl Log {
     /// Opens the log in `folder` to go on at iteration `resume_at`, the first that will be logged.
     ///
-    /// Lines of that iteration and later ones are dropped, and so is what a killed process or a
+    /// Lines of that iteration and later ones are dropped, and so is a partial line that a killed process or a
     /// machine that lost power left at the end: the file is replaced by one without them.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ const FILE: &str = "config.json";
 /// The file that is locked while a process trains in the folder.
 const LOCK: &str = "lock";
 
-/// The end of the names under which the options hold digests of what files hold.
+/// Suffix of the names of options that are digests of files.
 pub const DIGEST: &str = "-digest";
 
 /// The options of a run by their names, as `config.json` holds them.
@@ -65,7 +65,7 @@ impl Options {
 /// # Errors
 /// [`RunError::Locked`] if another process trains in the folder; [`RunError::OtherOptions`] with all
 /// that differ; [`RunError::NoOptions`] if there are checkpoints and no options; if a file cannot be
-/// read or written. What there was is unchanged then.
+/// read or written. The folder is unchanged then.
 pub fn begin(
     folder: &Path,
     options: &Map<String, Value>,
@@ -116,13 +116,13 @@ fn a_checkpoint(folder: &Path) -> Result<Option<String>, RunError> {
     Ok(names.into_iter().min())
 }
 
-/// What differs between two sets of options, but for those that `may_change`.
+/// Differences between two sets of options, but for those that `may_change`.
 pub(super) fn differences(
     was: &Map<String, Value>,
     now: &Map<String, Value>,
     may_change: &[&str],
 ) -> Vec<Difference> {
-    // Through text as the file was: what is printed and read again may differ in the last bit.
+    // Through text as the file was: a number printed and read again may differ in the last bit.
     let now = serde_json::to_string(now).and_then(|text| serde_json::from_str(&text));
     let now: Map<String, Value> = now.expect("a map of plain values");
     let names: BTreeSet<&String> = was.keys().chain(now.keys()).collect();
@@ -135,7 +135,7 @@ pub(super) fn differences(
     pairs.filter(|pair| !is_same(&pair.was, &pair.now)).collect()
 }
 
-/// Whether two values are the same; 1 is 1.0, and what an older version wrote in f32 is its f64.
+/// Whether two values are the same; 1 is 1.0, and an older version's f32 is its f64.
 fn is_same(was: &Option<Value>, now: &Option<Value>) -> bool {
     let number = |value: &Option<Value>| value.as_ref().and_then(Value::as_f64);
     let (Some(a), Some(b)) = (number(was), number(now)) else { return was == now };

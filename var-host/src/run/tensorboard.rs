@@ -126,7 +126,7 @@ enum Wire {
 }
 
 impl Message {
-    /// An integer; zero is what a missing one is read as, and is not written.
+    /// An integer; zero is the default of a missing one, and is not written.
     fn integer(self, field: u32, value: u64) -> Self {
         if value == 0 { self } else { self.key(field, Wire::Varint).varint(value) }
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a tokens file, and in which file.
+//! Errors of tokens files.
 
 use core::ops::Range;
 use std::io;
@@ -16,11 +16,11 @@ use crate::checkpoint::digest::NoDigest;
 pub struct TokenFileError {
     /// The file read or written.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: TokenFault,
 }
 
-/// What is wrong with a tokens file.
+/// A fault of a tokens file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenFault {

@@ -8,7 +8,7 @@
 //! Made of a data set, the metadata also have `variants`, how many images (crops, mirrored or not)
 //! there are of each picture, one after the other; and `classes`, the names of the classes as a
 //! JSON list; and `cut`, how the pictures were cut. Such a file may be larger than memory: [`TokenWriter`] writes it picture by picture,
-//! [`MappedTokens`] reads what is asked for.
+//! [`MappedTokens`] reads single pictures.
 
 mod error;
 mod mapped;
@@ -199,7 +199,7 @@ fn unreadable(bytes: &[u8], error: SafeTensorError) -> TokenFault {
     }
 }
 
-/// The sum of the squares; `None` without sides, with a zero side, or past what can be counted.
+/// The sum of the squares; `None` without sides, with a zero side, or on overflow.
 fn ladder_length(ladder: &[u32]) -> Option<usize> {
     let square = |&side: &u32| (side > 0).then(|| u64::from(side) * u64::from(side));
     let sum = ladder.iter().try_fold(0_u64, |sum, side| sum.checked_add(square(side)?))?;

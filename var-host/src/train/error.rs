@@ -56,8 +56,8 @@ pub enum TrainError {
         iteration: u64,
         /// How many in a row.
         count: u32,
-        /// The newest checkpoint from whose weights gradients were finite; none on other ranks than
-        /// the first.
+        /// The newest checkpoint with finite gradients after it; none on other ranks than the
+        /// first.
         back: Option<PathBuf>,
     },
     /// A checkpoint's state does not belong to this run.

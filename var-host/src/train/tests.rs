@@ -1,4 +1,4 @@
-//! A small transformer in training: its average, its ranks' random numbers, what a checkpoint keeps.
+//! A small transformer in training: its average, its ranks' random numbers, its checkpoints.
 
 use std::path::Path;
 

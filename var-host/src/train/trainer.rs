@@ -118,7 +118,7 @@ impl<H: Home> Trainer<H> {
         })
     }
 
-    /// Lets the devices of all ranks find each other, before the first step; returns what to warn of if they
+    /// Lets the devices of all ranks find each other, before the first step; returns a warning if they
     /// could but do not.
     ///
     /// # Errors

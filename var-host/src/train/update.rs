@@ -96,7 +96,7 @@ impl<H: Home> Optimizer<H> {
         let clipped = if clip > 0.0 { (clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
         let factor = (clipped / f64::from(loss_scale)) as f32;
         let step = AdamW { rate, beta_1, beta_2, eps, step: self.steps };
-        // What changes from step to step travels as mail: a card makes a graph of it.
+        // Values that change from step to step are graph parameters, so that the graph stays valid.
         d.section(&mut || {
             layout.tensors().iter().try_for_each(|tensor| {
                 let range = tensor.range.clone();

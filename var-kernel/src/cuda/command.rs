@@ -1,4 +1,4 @@
-//! What a card is asked to do, as data: noted, compared, issued one by one or as a graph.
+//! Commands to a GPU as data: recorded, compared, launched one by one or as a graph.
 
 use super::library::Product;
 use super::text::Kernel;
@@ -30,7 +30,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// What computes, if it computes.
+    /// The kernel, if it is one.
     pub(crate) fn kernel(&self) -> Option<&'static str> {
         match self {
             Self::Launch(launch) => Some(launch.kernel.name),
@@ -49,7 +49,7 @@ pub struct Launch {
     pub(crate) grid: [u32; 3],
     /// Threads of a block.
     pub(crate) threads: u32,
-    /// Bytes of shared memory a block wants beside what its text declares.
+    /// Dynamic shared memory of a block, in bytes.
     pub(crate) shared: u32,
     arguments: [u64; MOST_ARGUMENTS],
     count: usize,

@@ -1,7 +1,7 @@
 //! In which format the numbers of each run are.
 //!
 //! A run is as long as its numbers would be as `f32`. Inside a block, operations leave 16-bit numbers
-//! in the first half of a run instead; whoever reads the run asks here.
+//! in the first half of a run instead; readers of the run ask here.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ struct Run {
 }
 
 impl Contents {
-    /// What lies in the run that begins at `address`.
+    /// Format of the run that begins at `address`.
     ///
     /// # Panics
     /// If a run of short numbers begins before and reaches over it: they do not lie where a part of it
@@ -40,7 +40,7 @@ impl Contents {
             return;
         }
         let end = address + bytes;
-        // What begins before may reach in: no two overlap, so only the last such run can.
+        // A run that begins before may reach in: no two overlap, so only the last such run can.
         let before = self.0.range(..address).next_back();
         if let Some((start, run)) = before
             && run.end > address

@@ -8,17 +8,17 @@ pub type Compiler = (i32, i32);
 
 /// Compiled kernels kept from one run to the next, by name and by the compiler that made them.
 pub trait Cubins: Send + Sync {
-    /// By which compilers what was stored under `name` was made.
+    /// Compilers of the cubins stored under `name`.
     fn versions(&self, name: &str) -> Vec<Compiler>;
 
-    /// What was stored under `name`, made by this compiler.
+    /// The cubin stored under `name` by this compiler.
     fn load(&self, name: &str, by: Compiler) -> Option<Vec<u8>>;
 
-    /// Stores under `name`; what cannot be stored is compiled again next time.
+    /// Stores a cubin under `name`; if that fails, it is compiled again next time.
     fn store(&self, name: &str, by: Compiler, cubin: &[u8]);
 }
 
-/// The file for what is stored under `name`: `NAME-nvrtc13.0.cubin`.
+/// The file of the cubin `name`: `NAME-nvrtc13.0.cubin`.
 pub fn file_name(name: &str, (major, minor): Compiler) -> String {
     std::format!("{name}-nvrtc{major}.{minor}.cubin")
 }

@@ -15,14 +15,14 @@ pub enum Element {
     Bf16,
 }
 
-/// What products of activations and weights are computed in; sums, statistics, the residual stream and
-/// logits are `f32` with each.
+/// Precision of products of activations and weights; sums, statistics, the residual stream and logits are
+/// `f32` with each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// Single precision everywhere: as accurate as the CPU.
     F32,
-    /// `f32` everywhere but in linear layers and convolutions, whose factors are rounded to TF32 (ten bits
-    /// of mantissa) on the way to tensor cores.
+    /// `f32` everywhere, but factors of linear layers and convolutions are rounded to TF32 (ten bits of
+    /// mantissa) on the way to tensor cores.
     Tf32,
     /// Half precision on tensor cores.
     F16,

@@ -1,9 +1,9 @@
-//! What can go wrong with a graphics card.
+//! Errors of GPUs.
 
 use core::fmt;
 use std::string::String;
 
-/// Why a card cannot be used, or what it refused.
+/// A GPU that cannot be used, or a command it refused.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum CudaError {
@@ -18,7 +18,7 @@ pub enum CudaError {
         /// How many there are.
         found: u32,
     },
-    /// The driver is older than what this program is built for.
+    /// The driver is older than this program requires.
     OldDriver {
         /// The CUDA version the driver serves, as 1000 · major + 10 · minor.
         has: u32,
@@ -49,7 +49,7 @@ pub enum CudaError {
     Compile {
         /// The text's name.
         text: &'static str,
-        /// What it said.
+        /// Its log.
         log: String,
     },
     /// The card has not as much memory.
@@ -65,21 +65,21 @@ pub enum CudaError {
     Launch {
         /// The kernel.
         kernel: &'static str,
-        /// What the driver said.
+        /// The driver's error.
         reason: String,
     },
     /// The card failed while computing: a fault in a kernel, or the card was lost.
     Failed {
         /// The last kernel that was started before this showed; the fault lies there or before.
         after: &'static str,
-        /// What the driver said.
+        /// The driver's error.
         reason: String,
     },
     /// A call of the driver failed for a reason of its own.
     Driver {
-        /// What was being done.
+        /// The action.
         doing: &'static str,
-        /// What the driver said.
+        /// The driver's error.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Cards that add up what each of them has: the gradients of ranks.
+//! All-reduce over GPUs: the gradients of ranks.
 
 use std::boxed::Box;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ impl Group {
         nccl::is_present()
     }
 
-    /// What a new group is known by: made by one member, told to the others.
+    /// A new group's identity: made by one member, told to the others.
     ///
     /// # Errors
     /// If NCCL is not there or fails.
@@ -45,8 +45,8 @@ impl Group {
         Ok(Self { member: driver.join(identity, rank, size)?, _driver: driver })
     }
 
-    /// Begins to add up `run`, which is as long on every card, after all that was asked of this one before
-    /// and while it does what is asked later; every card begins the same sums in the same order. Until
+    /// Begins an all-reduce of `run`, as long on every GPU, after all commands before and beside all later
+    /// ones; every GPU begins the same sums in the same order. Until
     /// [`Group::end_sums`] the run's numbers are unspecified.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Group {
         self.member.is_done()
     }
 
-    /// Lets what is asked of the card from now on find all sums that were begun.
+    /// Lets later commands wait for all sums that were begun.
     ///
     /// # Errors
     /// Only the card's own.

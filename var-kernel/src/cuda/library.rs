@@ -1,9 +1,9 @@
-//! Matrix products by NVIDIA's library, cuBLASLt: which ones, as data, and what they are worth.
+//! Matrix products by NVIDIA's library, cuBLASLt: their descriptions, and the choice of products for it.
 //!
 //! Its kernels use instructions that the ones here do not (Hopper's `wgmma`), so large products on tensor
 //! cores are theirs. They know nothing of gates and residuals, which then take a kernel more. Small
-//! products, bound by the bytes of their weights, stay here; so does everything in `f32`, whose sums have
-//! the processor's order.
+//! products, bound by the bytes of their weights, stay here; so does everything in `f32`, with sums in the
+//! CPU's order.
 
 use super::Cuda;
 use super::command::{Command, bytes};
@@ -11,7 +11,7 @@ use super::element::{Element, Precision};
 use super::error::CudaError;
 use crate::remote::Remote;
 
-/// Who computes large matrix products on tensor cores.
+/// Provider of large matrix products on tensor cores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Products {
     /// cuBLASLt where it is on this machine, else the kernels here.
@@ -34,7 +34,7 @@ pub struct Shape {
     pub rows: usize,
     /// Rows of `right`, columns of `out`.
     pub columns: usize,
-    /// What is summed over.
+    /// The inner dimension.
     pub depth: usize,
     /// Whether `left` lies turned, `depth × rows`.
     pub left_turned: bool,
@@ -44,11 +44,11 @@ pub struct Shape {
     pub operands: Element,
     /// The format of `out`.
     pub out: Element,
-    /// What is done to a sum before it is written.
+    /// Epilogue of a sum.
     pub finish: Finish,
 }
 
-/// What is done to a sum before it is written.
+/// Epilogue of a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Finish {
     /// Nothing.
@@ -59,7 +59,7 @@ pub enum Finish {
     Gelu,
     /// A bias is added, then GELU.
     BiasGelu,
-    /// The sum is added to what `out` holds.
+    /// The sum is accumulated in `out`.
     Adds,
 }
 

@@ -13,8 +13,8 @@ use crate::remote::Remote;
 
 /// A weight matrix on a card.
 ///
-/// A convolution's `outer × inner × 3 × 3` weights are stored `outer × 3 × 3 × inner`, so that what lies
-/// side by side in a picture lies side by side here.
+/// A convolution's `outer × inner × 3 × 3` weights are stored `outer × 3 × 3 × inner`, channels last as
+/// feature maps.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
     pub(crate) numbers: &'a Remote,

@@ -2,13 +2,13 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`element`] | the formats numbers have on a card, and what products are computed in |
+//! | [`element`] | formats of values on a GPU, and the precision of products |
 //! | [`memory`] | memory of a card, owned |
 //! | [`matrix`] | weights as a card stores them |
 //! | `pictures` | samples of 8 bits to numbers and back |
-//! | [`peak`] | what a card can do at most, and what its kernels took |
+//! | [`peak`] | peak rates of a GPU, and times of its kernels |
 //! | [`group`] | cards of several processes that add up their numbers |
-//! | [`mod@error`] | what can go wrong |
+//! | [`mod@error`] | errors |
 //! | `text`, `command`, `queue` | kernels as text, orders to the card, their way there |
 //! | [`cubins`] | compiled kernels, kept |
 //! | `contents`, `operands` | in which format the numbers of each run are; how others get another |
@@ -17,7 +17,7 @@
 //! | `driver` | an NVIDIA driver; for tests a recorder and an emulator |
 //!
 //! Kernels are CUDA C++ beside the operation they compute (`ops/*/kernel.cu`), compiled by NVRTC for the
-//! card at hand when first wanted. One stream: what is asked for first is done first. Sums have one
+//! card at hand when first wanted. One stream: commands run in order. Sums have one
 //! order, so the same card gives the same bytes from run to run for the same sizes.
 //!
 //! With [`Precision::F32`] everything is `f32`; with [`Precision::Tf32`] too, but factors of linear layers
@@ -80,11 +80,11 @@ pub use crate::remote::Remote;
 pub struct Options {
     /// Which card, counted from 0.
     pub number: u32,
-    /// What products are computed in.
+    /// Precision of products.
     pub precision: Precision,
     /// Whether work that repeats becomes a graph.
     pub graphs: bool,
-    /// Who computes large products.
+    /// Provider of large products.
     pub products: Products,
     /// Compiled kernels kept from one run to the next, if any.
     pub cubins: Option<Box<dyn Cubins>>,
@@ -154,12 +154,12 @@ impl Cuda {
         Ok(Self { driver, precision, contents, queue, scratch, kept: RefCell::default() })
     }
 
-    /// What the card is.
+    /// Properties of the GPU.
     pub fn card(&self) -> &Card {
         self.driver.card()
     }
 
-    /// What products are computed in.
+    /// Precision of products.
     pub fn precision(&self) -> Precision {
         self.precision
     }
@@ -178,7 +178,7 @@ impl Cuda {
     /// If the card has not as much.
     pub fn memory(&self, words: usize) -> Result<Memory, CudaError> {
         let memory = Memory::new(Arc::clone(&self.driver), words)?;
-        // What memory that lay here before held is gone.
+        // The contents of memory at this address before are gone.
         self.note(memory.address(), bytes(&memory).max(WORD), Element::F32);
         Ok(memory)
     }
@@ -326,7 +326,7 @@ impl Device for Cuda {
             Ok(()) => queue.end(),
             Err(error) => {
                 queue.forget();
-                // What the section converted has not been.
+                // Conversions of the section have not run.
                 self.kept.borrow_mut().of = None;
                 Err(error)
             }

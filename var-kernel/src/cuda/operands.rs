@@ -107,7 +107,7 @@ fn conversion(to: u64, wanted: Element, from: u64, has: Element, numbers: usize)
 }
 
 pub(crate) static FORMATS: Text = Text::new("formats", include_str!("formats.cu"));
-/// What a block converts.
+/// Values converted by a block.
 const NUMBERS_OF_A_BLOCK: usize = 1024;
 const NARROW: Kernel = Kernel::new(&FORMATS, "narrow_run");
 const WIDEN: Kernel = Kernel::new(&FORMATS, "widen_run");

@@ -1,4 +1,4 @@
-//! What a card can do at most, measured: multiply-adds on registers, bytes copied.
+//! Peak rates of a GPU, measured: multiply-adds on registers, bytes copied.
 
 use std::vec::Vec;
 
@@ -121,8 +121,8 @@ impl Cuda {
 
     /// Begins to time every kernel.
     ///
-    /// Until [`Cuda::end_profile`] kernels run one by one, so what one waits for the host is counted as its
-    /// own.
+    /// Until [`Cuda::end_profile`] kernels run one by one, so a kernel's time includes its wait for the
+    /// host.
     ///
     /// # Errors
     /// Only the card's own.

@@ -46,7 +46,7 @@ pub(super) struct Queue {
     profile: Option<Vec<(&'static str, Mark)>>,
 }
 
-/// What a section asked for.
+/// The commands of a section.
 #[derive(Default)]
 struct Section {
     commands: Vec<Command>,
@@ -83,7 +83,7 @@ impl Queue {
 
     /// Asks for a command, now or with its section.
     ///
-    /// Who calls has checked the lengths of the runs whose addresses are in it.
+    /// The caller has checked the lengths of the runs at its addresses.
     pub(super) fn ask(&mut self, command: Command) -> Result<(), CudaError> {
         match &mut self.section {
             Some(section) => {
@@ -141,7 +141,7 @@ impl Queue {
                 }
                 let place = self.next_mail;
                 self.next_mail = (place + bytes.len()).next_multiple_of(MAIL_ALIGNED);
-                // In the order of the stream: kernels that read what was there before come first.
+                // In the order of the stream: kernels that read the old contents come first.
                 self.driver.upload(self.mailbox.address() + place as u64, bytes)?;
                 place
             }
@@ -178,7 +178,7 @@ impl Queue {
         if let Some(seen) = found {
             seen.used = self.clock;
             if seen.graph.is_none() {
-                // SAFETY: as in `ask`; memory whose address is in a graph may be freed, but then the
+                // SAFETY: as in `ask`; memory with its address in a graph may be freed, but then the
                 // graph is found only for commands that name memory allocated anew at that place.
                 let graph = unsafe {
                     self.driver.capture(&seen.commands, self.mailbox.address(), mail.len())

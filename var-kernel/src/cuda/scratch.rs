@@ -1,4 +1,4 @@
-//! Scratch memory: what lies between two kernels of one operation.
+//! Scratch memory between two kernels of one operation.
 
 use std::vec::Vec;
 
@@ -6,7 +6,7 @@ use super::{Cuda, CudaError, Memory};
 use crate::memory::Floats;
 use crate::remote::WORD;
 
-/// Memory for what lies between two kernels of one operation.
+/// Memory for values between two kernels of one operation.
 #[derive(Default)]
 pub(super) struct Scratch {
     current: Option<Memory>,
@@ -22,7 +22,7 @@ pub(super) const SCRATCH_STEP: usize = 1 << 22;
 const SCRATCH_ALIGNED: usize = 64;
 
 impl Cuda {
-    /// Begins an operation's use of scratch memory: what the last one took is free again.
+    /// Begins an operation's use of scratch memory: that of the last one is free again.
     pub fn fresh_scratch(&self) {
         self.scratch.borrow_mut().taken = 0;
     }
@@ -34,7 +34,7 @@ impl Cuda {
         let has = scratch.current.as_ref().map_or(0, |memory| memory.len());
         if has < needed {
             let memory = self.memory(needed.next_multiple_of(SCRATCH_STEP))?;
-            // What was taken for this operation stays where it is.
+            // Scratch of this operation stays where it is.
             scratch.taken = 0;
             if let Some(small) = scratch.current.replace(memory) {
                 scratch.outgrown.push(small);

@@ -4,7 +4,7 @@ use std::string::String;
 
 use super::element::Precision;
 
-/// What every text begins with.
+/// Start of every source text.
 const COMMON: &str = include_str!("common.cuh");
 
 /// Tiles of matrix products in singles and on tensor cores, to share.
@@ -36,7 +36,7 @@ pub(crate) const INSTRUCTIONS: &str = include_str!("instructions.cuh");
 pub struct Text {
     /// The operation's name.
     pub(crate) name: &'static str,
-    /// What lies between [`COMMON`] and the kernels.
+    /// Texts between [`COMMON`] and the kernels.
     shared: &'static [&'static str],
     kernels: &'static str,
 }
@@ -51,8 +51,8 @@ impl Text {
     ///
     /// # Safety
     ///
-    /// Its kernels must stay inside the runs they are launched with, which whoever launches them has
-    /// checked to be as long as the sizes among their arguments say: memory of a card has no other
+    /// Its kernels must stay inside the runs they are launched with, which the launching operation has
+    /// checked to be as long as the sizes among their arguments say: memory of a GPU has no other
     /// guard.
     #[allow(unsafe_code, reason = "what is promised is about a card's memory")]
     pub const unsafe fn of_another_crate(name: &'static str, kernels: &'static str) -> Self {
@@ -75,7 +75,7 @@ impl Text {
         self.kernels.contains("attention_64")
     }
 
-    /// Whether it has numbers of 16 bits, whose format it is compiled for.
+    /// Whether it has 16-bit values, and is compiled for their format.
     pub(crate) fn has_shorts(&self) -> bool {
         let mut parts = self.shared.iter().chain([&self.kernels]);
         parts.any(|part| part.contains("Short") || part.contains("short"))
@@ -125,7 +125,7 @@ impl Text {
         self.bounds(name)?.split(", ").nth(1).map_or(Some(1), |number| number.parse().ok())
     }
 
-    /// What `KERNEL` is given for the kernel `name`.
+    /// Value of the macro `KERNEL` for the kernel `name`.
     #[cfg(any(test, feature = "emulator"))]
     fn bounds(&self, name: &str) -> Option<&'static str> {
         let start = self.kernels.find(&std::format!(") void {name}("))?;

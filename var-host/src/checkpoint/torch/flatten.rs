@@ -8,11 +8,11 @@ use crate::checkpoint::torch::value::{Heap, Value};
 /// Deepest nesting; a trainer's checkpoint has five levels.
 const DEPTH_LIMIT: usize = 32;
 
-/// Limit on what all names together cost. A pickle of a few bytes can share one dictionary among
+/// Limit on the cost of all names together. A pickle of a few bytes can share one dictionary among
 /// many, and those among many again; its names would then fill any memory.
 const NAMES_LIMIT: usize = 64 << 20;
 
-/// What a name costs besides its bytes.
+/// Cost of a name besides its bytes.
 const NAME_COST: usize = 64;
 
 /// Tensors (indices of views in the heap) and plain values, by full name.

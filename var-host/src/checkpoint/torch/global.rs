@@ -1,4 +1,4 @@
-//! The classes and functions a checkpoint may refer to, and what building with them gives.
+//! The classes and functions a checkpoint may refer to, and the values built with them.
 
 use crate::checkpoint::torch::harmless::is_harmless;
 use crate::checkpoint::torch::value::{Element, Heap, HeapFull, Storage, Value, View};
@@ -82,7 +82,7 @@ impl Global {
         })
     }
 
-    /// What calling this with the arguments in `sequence` would give.
+    /// The value of a call with the arguments in `sequence`.
     pub(super) fn build<'a>(
         self,
         sequence: usize,

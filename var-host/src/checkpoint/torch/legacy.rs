@@ -53,7 +53,7 @@ fn check_byte_order(system: Value<'_>, heap: &Heap<'_>) -> Result<(), FormatErro
     if big { Err(FormatError::ByteOrder { found: "big".to_owned() }) } else { Ok(()) }
 }
 
-/// Storages that the file is too short for get what there is of them: the check of the tensors
+/// Storages that the file is too short for get the bytes there are: the check of the tensors
 /// then names one that lacks bytes.
 fn storage_places<'a>(
     file: &[u8],

@@ -56,7 +56,7 @@ impl<'a> Machine<'a, '_> {
         let opcode = self.byte()?;
         match opcode {
             b'.' => return self.pop().map(Some),
-            // PROTO and FRAME: the instructions say for themselves what they are.
+            // PROTO and FRAME: the other instructions are self-delimiting.
             0x80 => self.take(1).map(drop)?,
             0x95 => self.take(8).map(drop)?,
             b'(' => self.mark()?,

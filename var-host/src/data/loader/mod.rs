@@ -14,7 +14,7 @@ use crate::pictures::Picture;
 ///
 /// A picture that cannot be read is replaced by the next one in the epoch's order that can, with
 /// that one's label, cut by the random numbers of the position; in validation it is left out.
-/// What is in a batch depends on the seed, the place and the files alone, not on the number of
+/// A batch depends on the seed, the place and the files alone, not on the number of
 /// threads or on where the run began.
 ///
 /// The iterator ends after its last epoch, or after an error.
@@ -29,7 +29,7 @@ pub struct Loader {
     ended: bool,
 }
 
-/// What one rank has of a batch.
+/// One rank's share of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Which batch it is.
@@ -49,7 +49,7 @@ pub struct Batch {
 pub struct BrokenPicture {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The fault.
     pub reason: String,
 }
 
@@ -177,7 +177,7 @@ impl Drop for Loader {
     }
 }
 
-/// What was found at a position.
+/// The picture found at a position.
 struct Found {
     /// The pictures that cannot be read, in the order they were come upon.
     broken: Vec<u32>,
@@ -185,7 +185,7 @@ struct Found {
     picture: Option<(u32, Vec<Picture>)>,
 }
 
-/// What all threads share.
+/// State shared by all threads.
 struct Reader {
     folder: Arc<Folder>,
     plan: Plan,
@@ -197,7 +197,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// The picture at a position, or what stands in for it.
+    /// The picture at a position, or its substitute.
     fn read(&self, step: &Step) -> Found {
         let Step { place, position, order } = step;
         let items = self.plan.items();

@@ -211,7 +211,7 @@ proptest! {
             load(&folder, batching, workers, from, 3).unwrap()
         };
         let whole = of(0, 1, 0, START);
-        // Also what is told of broken pictures, and when.
+        // Also the warnings of broken pictures, and their order.
         prop_assert_eq!(&of(0, 1, workers, START), &whole);
         let seen = |batches: &[Batch]| -> Vec<_> {
             let seen = |b: &Batch| (b.place, b.views.clone(), b.labels.clone(), b.pictures.clone());

@@ -32,7 +32,7 @@ pub struct Weights {
     pub heads_assumed: bool,
     /// Whether the VQVAE's ladder is only the published one, for the user to know.
     pub ladder_assumed: bool,
-    /// What else the user should know of how the files were read, a line each.
+    /// Notes to the user on how the files were read, a line each.
     pub notes: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ impl Weights {
     /// The model file at `path`.
     ///
     /// # Errors
-    /// If it cannot be read or holds neither half, or what it holds is no model.
+    /// If it cannot be read, holds neither half, or is no model.
     pub fn open(path: &Path, hints: &Hints) -> Result<Self, ModelError> {
         Self::of(Checkpoint::open_whole(path)?, path.display().to_string(), hints)
     }
@@ -101,10 +101,10 @@ impl Weights {
         })
     }
 
-    /// What is in an open checkpoint, called `file` in messages.
+    /// The model in an open checkpoint, called `file` in messages.
     ///
     /// # Errors
-    /// If it holds neither half, or what it holds is no model.
+    /// If it holds neither half, or is no model.
     pub fn of(checkpoint: Checkpoint, file: String, hints: &Hints) -> Result<Self, ModelError> {
         let checkpoint = Arc::new(checkpoint);
         let verified = verify(&checkpoint, &file, hints)?;

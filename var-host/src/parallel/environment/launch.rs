@@ -38,7 +38,7 @@ impl Launch {
         variables: ["", ""],
     };
 
-    /// What the environment says.
+    /// The launch read from the environment.
     ///
     /// # Errors
     /// If a variable is no number, one of a pair is missing, a rank is not below the size, ranks set by

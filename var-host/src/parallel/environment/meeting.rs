@@ -6,9 +6,9 @@ use core::time::Duration;
 use super::variables::{EnvironmentError, Variables};
 use super::{Launch, Launcher, Secret, hosts};
 
-/// Where rank 0 listens, and what the ranks of a job know of each other beforehand.
+/// Rendezvous: rank 0's address, and the facts that all ranks of a job have beforehand.
 ///
-/// | what | is |
+/// | item | value |
 /// |---|---|
 /// | machine | `MASTER_ADDR`; else 127.0.0.1 if the launcher has all ranks on this machine; else the first of SLURM's list; else 127.0.0.1 |
 /// | port | `MASTER_PORT`, or one of the eight after it where torchrun's own agent listens on it; else one of eight from 16384 to 32767, by the name of the job; 29500 if it has none |
@@ -31,13 +31,13 @@ pub struct Meeting {
 
 const HERE: &str = "127.0.0.1";
 
-/// What torchrun takes if it is told nothing.
+/// torchrun's default.
 const DEFAULT_PORT: u16 = 29500;
 
 /// Ports tried where the port is not given: somebody else may be at the first.
 const PORTS: u16 = 8;
 
-/// Below the ports systems give to whoever asks for any.
+/// Below the systems' ephemeral ports.
 const FIRST_PORT: u16 = 16384;
 const LAST_PORT: u16 = 32767;
 
@@ -58,7 +58,7 @@ impl Meeting {
         }
     }
 
-    /// What the environment says.
+    /// The rendezvous read from the environment.
     ///
     /// # Errors
     /// If a variable is not of its kind, or nobody says where rank 0 is.
@@ -141,7 +141,7 @@ fn host(launch: &Launch, variables: &Variables) -> Result<String, EnvironmentErr
 }
 
 fn ports(job: &str, variables: &Variables) -> Result<Vec<u16>, EnvironmentError> {
-    // torchrun says so with Python's True; then its store is what listens on the port.
+    // torchrun says so with Python's True; then its store listens on the port.
     let taken = variables.text("TORCHELASTIC_USE_AGENT_STORE") == Some("True");
     let most = usize::from(if taken { u16::MAX - PORTS } else { u16::MAX });
     Ok(match variables.number_within("MASTER_PORT", 1, most)? {
@@ -158,7 +158,7 @@ fn ports_by_name(job: &str) -> Vec<u16> {
     (start..start + PORTS).collect()
 }
 
-/// What all ranks of the job, and only they, have in their environment.
+/// A name that all ranks of the job, and only they, have in their environment.
 fn job(launcher: Launcher, variables: &Variables) -> String {
     let of_launcher: &[&str] = match launcher {
         Launcher::Torchrun => &["TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT"],

@@ -1,4 +1,4 @@
-//! The variables launchers set, and what is wrong with them.
+//! The variables launchers set, and their faults.
 
 use std::collections::HashMap;
 use std::env;

@@ -16,13 +16,13 @@ use bytemuck::{Pod, cast_slice, cast_slice_mut};
 
 use super::super::call::{Call, HEADER};
 
-/// What can be summed.
+/// Element types of sums.
 pub(super) trait Number: Pod + AddAssign + Send + Sync {}
 impl Number for f32 {}
 impl Number for f64 {}
 
 /// Bytes to one rank that are sent without a thread: so many fit into the buffers of a connection
-/// whoever reads them when.
+/// even if nothing reads them yet.
 const SMALL: usize = 8 << 10;
 
 /// Values added up at a time, and sent on at once: few enough to be in a core's cache.
@@ -214,7 +214,7 @@ impl Calls {
         self.peers.iter().try_for_each(|peer| peer.receive_header(call).map(drop))
     }
 
-    /// Ends what this rank sends and waits for.
+    /// Ends this rank's sends and receives.
     fn shut(&self) {
         for peer in &self.peers {
             let _ = peer.stream.shutdown(Shutdown::Both);
@@ -222,8 +222,8 @@ impl Calls {
     }
 }
 
-/// Threads of one call that send. The first fault among them, or of whoever started them, ends the
-/// work of all.
+/// Sending threads of one call. The first fault among them, or of the thread that started them, ends
+/// the work of all.
 struct Senders<'a> {
     calls: &'a Calls,
     first: Mutex<Option<Fault>>,

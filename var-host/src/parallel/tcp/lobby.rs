@@ -43,7 +43,7 @@ pub(super) struct Lobby<'a> {
     strangers: Strangers<'a>,
 }
 
-/// What has come of a rank.
+/// State of a rank's connections.
 #[derive(Default)]
 pub(super) struct Guest {
     pub(super) signals: Option<Channel>,

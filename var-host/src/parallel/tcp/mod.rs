@@ -29,7 +29,7 @@ use super::error::{Loss, RanksError};
 use calls::{Calls, Fault};
 use watch::{Rhythm, Watch};
 
-/// Ranks over TCP: any machines whose ports can reach each other.
+/// Ranks over TCP: any machines that can reach each other's ports.
 pub struct Tcp {
     calls: Calls,
     watch: Watch,

@@ -19,7 +19,7 @@ use super::visit::{self, Host};
 use super::watch::Line;
 use super::wire::{Answer, Channel, Hello, Purpose};
 
-/// How much longer the others wait for rank 0's word than rank 0 for them: it knows who is missing.
+/// Extra time that the others wait for rank 0, which can name the missing ranks.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The two connections to another rank.

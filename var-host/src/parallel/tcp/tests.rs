@@ -33,7 +33,7 @@ fn meet_with_lines(
     Tcp::meet_as(rank, size, meeting, Rhythm::default(), note)
 }
 
-/// What becomes of each of `ranks` (their number, of how many) that come to a meeting.
+/// Outcome of each of `ranks` (their number, of how many) at a rendezvous.
 fn outcomes(meeting: &Meeting, ranks: &[(usize, usize)]) -> Vec<Result<(), String>> {
     thread::scope(|scope| {
         let come = |&(rank, size)| {
@@ -47,7 +47,7 @@ fn outcomes(meeting: &Meeting, ranks: &[(usize, usize)]) -> Vec<Result<(), Strin
     })
 }
 
-/// A connection to whoever listens for the ranks.
+/// A connection to the rank that listens.
 fn visitor(meeting: &Meeting) -> TcpStream {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(20) {

@@ -1,6 +1,6 @@
-//! Who is still there: signs of life between all ranks, beside the calls.
+//! Heartbeats between all ranks, beside the calls.
 //!
-//! A process that is killed closes its connections, and whoever reads from it learns so at once. A
+//! A process that is killed closes its connections, and its readers learn so at once. A
 //! machine that loses power or its network closes nothing; it is lost when nothing has come from it
 //! for a while. Either way the first rank to notice tells the others, and on each the connections of
 //! calls are shut, which ends a wait for values that will not come.
@@ -27,7 +27,7 @@ impl Default for Rhythm {
     }
 }
 
-/// How long a broken connection waits for news of who is the cause: it may be broken because the
+/// How long a broken connection waits for news of the cause: it may be broken because the
 /// rank at its other end has lost a third one.
 const NEWS: Duration = Duration::from_secs(1);
 
@@ -82,7 +82,7 @@ impl Watch {
         Ok(watch)
     }
 
-    /// What is known of losses.
+    /// An error if a rank is known to be lost.
     pub(super) fn check(&self) -> Result<(), RanksError> {
         match self.check_none_left() {
             Err(RanksError::Lost { loss: Loss::Left, .. }) => Ok(()),
@@ -90,7 +90,7 @@ impl Watch {
         }
     }
 
-    /// What is known of losses and of ranks that left.
+    /// An error if a rank is known to be lost or has left.
     pub(super) fn check_none_left(&self) -> Result<(), RanksError> {
         match self.0.lock().first.clone() {
             Some((rank, loss)) => Err(RanksError::Lost { rank, loss }),
@@ -122,10 +122,10 @@ impl Drop for Watch {
             state.first.as_ref().filter(|(_, loss)| is_news(loss)).map(|(rank, _)| *rank)
         };
         self.0.changed.notify_all();
-        // Whoever is no more there needs no goodbye. The connections are closed when their readers
-        // have ended: closed before, what others have not read yet could be lost to them.
+        // A lost rank needs no goodbye. The connections are closed when their readers have ended:
+        // closed before, unread data could be lost to the others.
         for Line { signals, calls, .. } in &self.0.lines {
-            // Whoever found the loss may not have come to tell of it; after the goodbye nobody listens.
+            // The rank that found the loss may not have told of it; after the goodbye nobody listens.
             if let Some(lost) = lost {
                 let _ = wire::write_signal(signals, Signal::Lost(lost));
             }

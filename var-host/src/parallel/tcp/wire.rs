@@ -36,7 +36,7 @@ pub(super) struct Hello {
     pub(super) port: u16,
 }
 
-/// What a connection is for. Two ranks have one of each.
+/// Purpose of a connection. Two ranks have one of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Purpose {
     /// Signs of life, and news of losses.
@@ -216,7 +216,7 @@ fn invalid(fault: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, fault)
 }
 
-/// What is sent besides the calls, at any time.
+/// Messages besides the calls, at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
     /// The sender lives.

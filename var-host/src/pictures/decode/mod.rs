@@ -3,8 +3,8 @@
 //! The rules are those of Pillow's `convert("RGB")`, which the published training used:
 //! alpha and transparent colors are dropped, not composited; palettes are looked up; gray is
 //! repeated; 16-bit gray saturates at 255; embedded color profiles are not applied; of an animation
-//! the first frame is taken. Damaged files are refused, also those whose rest Pillow fills with
-//! gray. Each format's module tells its own rules.
+//! the first frame is taken. Damaged files are refused, also where Pillow fills the rest with gray.
+//! Each format's module tells its own rules.
 
 use std::fs;
 use std::path::Path;

@@ -6,7 +6,7 @@ use super::drop_alpha;
 use crate::pictures::{PIXEL_LIMIT, Picture, PictureFault, check_size};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Picture, PictureFault> {
-    // The decoder does not miss what is cut off behind the pixels, as libwebp does.
+    // Unlike libwebp, the decoder does not notice a file cut off behind the pixels.
     let length = bytes[4..].first_chunk().map_or(0, |length| u32::from_le_bytes(*length));
     if bytes.len() - 8 < length as usize {
         let fault = "it is cut short".to_owned();

@@ -12,14 +12,14 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Record, write_uncommitted};
 
 /// The newest checkpoint.
 pub const LAST: &str = "ckpt-last.safetensors";
-/// The one whose validation was best.
+/// The one with the best validation.
 pub const BEST: &str = "ckpt-best.safetensors";
 
 /// The key of the iteration in a checkpoint's metadata.
 const ITERATION: &str = "iteration";
-/// What is before and after the iteration in the name of an older checkpoint.
+/// Text before and after the iteration in the name of an older checkpoint.
 const NUMBERED: [&str; 2] = ["ckpt-", ".safetensors"];
-/// What is appended to the name of a damaged checkpoint that is set aside.
+/// Suffix of the name of a damaged checkpoint that is set aside.
 const DAMAGED: &str = ".damaged";
 
 /// The checkpoints in one folder.
@@ -32,7 +32,7 @@ pub struct Checkpoints {
     keep: usize,
 }
 
-/// A checkpoint whose checksum holds.
+/// A checkpoint with a valid checksum.
 #[derive(Debug)]
 pub struct Saved {
     /// Its tensors and metadata.
@@ -102,7 +102,7 @@ impl Checkpoints {
         Ok(path)
     }
 
-    /// The newest checkpoint whose checksum holds, `None` if there are no checkpoints.
+    /// The newest checkpoint with a valid checksum, `None` if there are no checkpoints.
     ///
     /// `warn` is told of each newer one that is damaged. It is set aside under a name that ends in
     /// `.damaged`, so that it is not counted among those to be kept.
@@ -243,7 +243,7 @@ fn iteration_of(checkpoint: &Checkpoint) -> Option<u64> {
     checkpoint.metadata().get(ITERATION)?.parse().ok()
 }
 
-/// A whole checkpoint, of the iteration its name says; or what is wrong with it.
+/// A whole checkpoint, of the iteration its name says; or its fault.
 fn read(path: &Path, named: Option<u64>) -> Result<Saved, String> {
     let checkpoint = Checkpoint::open(path).map_err(|error| match error {
         CheckpointError::Io { source, .. } => source.to_string(),
@@ -257,7 +257,7 @@ fn read(path: &Path, named: Option<u64>) -> Result<Saved, String> {
     }
 }
 
-/// An error and what it comes from, in one line.
+/// An error and its sources in one line.
 fn in_words(error: &dyn Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", in_words(source)),

@@ -9,7 +9,7 @@ use super::*;
 use crate::checkpoint::Dtype;
 use crate::run::{Begun, begin};
 
-/// A folder, and checkpoints in it whose tensor says of which iteration they are.
+/// A folder of checkpoints with a tensor that holds their iteration.
 struct Place {
     folder: TempDir,
     checkpoints: Checkpoints,
@@ -207,7 +207,7 @@ fn a_target_that_cannot_be_written_is_named_and_the_old_one_stays() {
     assert_eq!(place.newest(), (Some(1), vec![]));
 }
 
-// What follows ends processes. They are this test program again, with the folder and the point to
+// The next tests kill processes. They are this test program again, with the folder and the point to
 // die at in the environment.
 
 const FOLDER: &str = "VAR_TEST_CHECKPOINTS";

@@ -199,7 +199,7 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         let mut batches =
             self.run.training.batches(&plan, calendar.place(done), calendar.epochs())?;
         let mut report = None;
-        // What a signal or a kill left undone after the checkpoint.
+        // Outputs that a signal or a kill left undone after the checkpoint.
         if self.progress.unjudged {
             report = self.validate(done)?;
             self.save()?;

@@ -15,7 +15,7 @@ use crate::cuda::text::{INSTRUCTIONS, Text};
 
 /// Whether NVRTC is on this machine.
 pub(crate) fn is_present() -> bool {
-    // SAFETY: opens and closes the library, whose initialisation has no conditions.
+    // SAFETY: opens and closes the library; its initialization has no conditions.
     unsafe { sys::is_culib_present() }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn cubin(
     compile(text, precision, capability, None).map(|(cubin, _)| cubin)
 }
 
-/// The same, and what the compiler says of registers, stack and spills.
+/// The same, and the compiler's report of registers, stack and spills.
 #[cfg(any(test, feature = "emulator"))]
 pub(crate) fn cubin_and_report(
     text: &'static Text,
@@ -66,7 +66,7 @@ pub(crate) fn cubin_and_report(
     compile(text, precision, capability, Some("--ptxas-options=-v"))
 }
 
-/// The machine code, and what the compiler said.
+/// The machine code, and the compiler's log.
 fn compile(
     text: &'static Text,
     precision: Precision,
@@ -121,8 +121,8 @@ unsafe fn read(program: sys::nvrtcProgram) -> Result<Vec<u8>, result::NvrtcError
 /// Whether the library compiles for such cards.
 fn knows((major, minor): (u32, u32)) -> Result<bool, result::NvrtcError> {
     let mut count: c_int = 0;
-    // SAFETY: the library is there, which whoever calls has found; both places are ours, the second as
-    // long as the library says.
+    // SAFETY: the library is there, as the caller has found; both places are ours, the second as long
+    // as the library says.
     let known = unsafe {
         sys::nvrtcGetNumSupportedArchs(&mut count).result()?;
         let mut known: Vec<c_int> = vec![0; count.max(0) as usize];

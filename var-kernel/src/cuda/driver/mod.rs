@@ -1,4 +1,4 @@
-//! What a backend asks of the machine below it; an NVIDIA driver, or something that stands in for it.
+//! The driver interface of the CUDA backend: NVIDIA's driver, or a substitute in tests.
 #![allow(unsafe_code)]
 
 pub(crate) mod compile;
@@ -16,11 +16,11 @@ use super::error::CudaError;
 use super::library::Shape;
 use super::text::Kernel;
 
-/// Memory, copies and commands of one card, in one stream: what is asked for first is done first.
+/// Memory, copies and commands of one GPU, in one stream: commands run in order.
 ///
 /// Addresses are the card's; 0 is none.
 pub(crate) trait Driver: Send + Sync {
-    /// What the card is.
+    /// Properties of the GPU.
     fn card(&self) -> &Card;
 
     /// New memory, contents unspecified, aligned to 256 bytes.
@@ -64,13 +64,13 @@ pub(crate) trait Driver: Send + Sync {
     /// Milliseconds from `begin` to `end` of two marks of this stream, which must have been passed.
     fn elapsed(&self, begin: Mark, end: Mark) -> Result<f32, CudaError>;
 
-    /// Gives back what all marks so far took.
+    /// Frees the events of all marks so far.
     fn forget_marks(&self);
 
     /// A mark in the stream.
     fn mark(&self) -> Result<Mark, CudaError>;
 
-    /// Compiles or loads what `kernel` needs.
+    /// Compiles or loads the module of `kernel`.
     fn prepare(&self, kernel: Kernel) -> Result<(), CudaError>;
 
     /// Whether there is a library that is the best for products of this shape: [`Command::Multiply`].
@@ -89,13 +89,13 @@ pub(crate) trait Driver: Send + Sync {
     }
 }
 
-/// What a group of cards is known by.
+/// Identity of a group of GPUs (NCCL's unique id).
 pub type Identity = [u8; 128];
 
 /// A card's membership in a group of cards.
 pub(crate) trait Group: Send {
-    /// Begins to add up runs of `floats`, one on each card, when all that was asked of the card before is
-    /// done; what is asked of it later does not wait for the sum.
+    /// Begins an all-reduce of runs of `floats`, one on each GPU, after all commands before; later
+    /// commands do not wait for the sum.
     ///
     /// # Safety
     ///
@@ -105,7 +105,7 @@ pub(crate) trait Group: Send {
     /// Whether all sums that were begun are there.
     fn is_done(&mut self) -> Result<bool, CudaError>;
 
-    /// Lets what is asked of the card from now on wait for all sums that were begun.
+    /// Lets later commands wait for all sums that were begun.
     fn end_sums(&mut self) -> Result<(), CudaError>;
 }
 
@@ -115,11 +115,11 @@ pub(crate) trait Graph: Send {
     fn launch(&mut self, mail: &[u8]) -> Result<(), CudaError>;
 }
 
-/// A place in the stream whose time can be told.
+/// A place in the stream with a time (an event).
 #[derive(Clone, Copy, Debug)]
 pub struct Mark(pub(crate) u64);
 
-/// What a card is.
+/// Properties of a GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
     /// Its name.

@@ -1,4 +1,4 @@
-//! A card that only remembers what it was asked: for tests of what is asked.
+//! A GPU that only records its commands, for tests of launches.
 
 use std::boxed::Box;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use crate::cuda::error::CudaError;
 use crate::cuda::library::{Products, Shape};
 use crate::cuda::text::Kernel;
 
-/// What a card was asked for.
+/// A recorded command.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are commands")]
 pub(crate) enum Asked {
@@ -35,11 +35,11 @@ pub struct Launched {
     pub grid: [u32; 3],
     /// Threads of a block.
     pub threads: u32,
-    /// Bytes of shared memory of a block, beside what its text declares.
+    /// Dynamic shared memory of a block, in bytes.
     pub shared: u32,
 }
 
-/// The card; clones share what they remember.
+/// The GPU; clones share their record.
 #[derive(Clone)]
 pub struct Recording {
     card: Card,
@@ -85,7 +85,7 @@ impl Recording {
         *self.left.lock().unwrap()
     }
 
-    /// What was asked since the last call.
+    /// The commands since the last call.
     pub(crate) fn take(&self) -> Vec<Asked> {
         core::mem::take(&mut *self.asked.lock().unwrap())
     }

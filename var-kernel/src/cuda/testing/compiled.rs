@@ -1,4 +1,4 @@
-//! Whether kernels compile for the cards they are for, and what they take of them.
+//! Whether kernels compile for their GPUs, and their registers and shared memory.
 //!
 //! Wants NVRTC; no card.
 
@@ -44,8 +44,8 @@ pub(crate) fn has_nvrtc() -> bool {
     false
 }
 
-/// Fails unless every kernel of `texts` compiles, in each precision that has its own, and fits the cards' registers;
-/// prints what each takes. Without NVRTC, only if `VAR_REQUIRE` names `nvrtc`.
+/// Fails unless every kernel of `texts` compiles, in each precision that has its own, and fits the GPUs'
+/// registers; prints the usage of each. Without NVRTC, only if `VAR_REQUIRE` names `nvrtc`.
 ///
 /// # Panics
 /// If one does not.

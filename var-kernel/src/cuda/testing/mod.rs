@@ -60,7 +60,7 @@ impl Bench {
         self.put(&vec![f32::from_bits(u32::MAX); length])
     }
 
-    /// What lies in `run`.
+    /// The values of `run`.
     pub fn read(&self, run: &Remote) -> Vec<f32> {
         let mut values = vec![0.0; run.len()];
         self.cuda.download(&mut values, run).unwrap();
@@ -89,8 +89,8 @@ impl Stored {
     }
 }
 
-/// A card that computes nothing and has so many bytes of memory, and what it remembers of what it was
-/// asked; work never becomes a graph.
+/// A GPU that computes nothing and has so many bytes of memory, and its record; work never becomes a
+/// graph.
 pub fn recorded(precision: Precision, bytes: u64, products: Products) -> (Cuda, Recording) {
     let card = Recording::with_memory(bytes, products);
     let cuda = Cuda::on(Arc::new(card.clone()), precision, false).expect("it has room for mail");

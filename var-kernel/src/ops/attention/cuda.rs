@@ -22,8 +22,8 @@ const QUERIES_64: usize = 64;
 const ACCESS: u64 = 16;
 
 impl Attention for Cuda {
-    /// `q`, `k` and `v` are in the format of activations inside a block, as `split_qkv` leaves them, and
-    /// so is what comes out; `k` and `v` may be [`kept_len`](crate::memory::Device::kept_len) long.
+    /// `q`, `k`, `v` and `out` are in the format of activations inside a block, as `split_qkv` leaves
+    /// them; `k` and `v` may be [`kept_len`](crate::memory::Device::kept_len) long.
     fn attention(
         &self,
         out: &mut Remote,

@@ -50,7 +50,7 @@ impl Combine for Cuda {
         })
     }
 
-    /// What comes out is in the format of activations inside a block.
+    /// The output is in the format of activations inside a block.
     fn gelu(&self, out: &mut Remote, x: &Remote) -> Result<(), CudaError> {
         let length = out.len();
         assert_eq!(length, x.len(), "gelu: lengths differ");

@@ -1,4 +1,4 @@
-//! conv2d on a card: a product whose rows are gathered from the picture.
+//! conv2d on a GPU: a product with rows gathered from the picture (implicit GEMM).
 
 use super::{Conv2d, Dims, Grid};
 use crate::cuda::command::Launch;
@@ -43,7 +43,7 @@ impl Tile {
         pixels.div_ceil(self.pixels) * channels.div_ceil(self.channels)
     }
 
-    /// Whether there are enough to keep a card busy, in whose shared memory it fits.
+    /// Whether there are enough to keep a GPU busy, and they fit its shared memory.
     pub(crate) fn fills(self, pixels: usize, channels: usize, card: &Card) -> bool {
         let enough = self.count(pixels, channels) >= card.multiprocessors as usize;
         enough && self.shared <= card.shared as usize
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(of(256, 160, false), "conv2d_128x64");
         assert_eq!(of(16, 32, false), "conv2d_32x32");
 
-        // Cards for graphics have less shared memory; what is left fits them.
+        // Consumer GPUs have less shared memory; the remaining tiles fit it.
         let d = Dims {
             batch: 1,
             height: 256,

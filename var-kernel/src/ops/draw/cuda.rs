@@ -15,7 +15,7 @@ const DRAW: Kernel = Kernel::new(&TEXT, "draw");
 
 const THREADS: u32 = 256;
 
-/// Codes whose logits a block keeps in shared memory (64 KiB): four blocks of them fit a multiprocessor.
+/// Most codes with logits in a block's shared memory (64 KiB): four such blocks fit a multiprocessor.
 const MOST_SHARED: usize = 1 << 14;
 
 impl Draw for Cuda {

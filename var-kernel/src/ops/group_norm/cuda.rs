@@ -26,7 +26,7 @@ const CHUNK: usize = 64;
 const MOST_CHUNKS: usize = 1024;
 
 impl GroupNorm for Cuda {
-    /// What comes out is in the format of activations inside a block.
+    /// The output is in the format of activations inside a block.
     fn group_norm(
         &self,
         out: &mut Remote,

@@ -20,7 +20,7 @@ const THREADS: u32 = 256;
 const FOUR: u64 = 16;
 
 impl LayerNorm for Cuda {
-    /// What comes out is in the format of activations inside a block.
+    /// The output is in the format of activations inside a block.
     fn layer_norm(
         &self,
         out: &mut Remote,

@@ -94,7 +94,7 @@ impl Tile {
 }
 
 impl Linear for Cuda {
-    /// After [`Epilogue::Gelu`] what comes out is in the format of activations inside a block.
+    /// After [`Epilogue::Gelu`] the output is in the format of activations inside a block.
     fn linear(
         &self,
         out: &mut Remote,
@@ -152,7 +152,7 @@ impl Linear for Cuda {
     }
 }
 
-/// The product as the library would compute it; what else is done to the sums takes a kernel more.
+/// The product as the library would compute it; another epilogue takes a kernel more.
 fn by_library(d: Dims, operands: Element, epilogue: Epilogue<'_, Remote>) -> Shape {
     let gelu = matches!(epilogue, Epilogue::Gelu);
     Shape {
@@ -177,7 +177,7 @@ impl Cuda {
         epilogue: Epilogue<'_, Remote>,
         d: Dims,
     ) -> Result<(), CudaError> {
-        // The library's own bias and GELU take a bias in the format of what comes out.
+        // The library's own bias and GELU take a bias in the output's format.
         let fused = match (epilogue, bias) {
             (Epilogue::Gelu | Epilogue::None, None) => return self.multiply(out, product),
             (Epilogue::Gelu, Some(bias)) => Some((Finish::BiasGelu, bias)),
@@ -200,7 +200,7 @@ impl Cuda {
     }
 }
 
-/// Adds what is done to the sums.
+/// Adds the epilogue.
 fn finish(
     launch: Launch,
     bias: Option<&Remote>,

@@ -33,7 +33,7 @@ const SHORT_NARROW: Tile = Tile {
     shared: (128 + 32) * 128 * 4,
 };
 
-/// The best tile for `pixels` × `outer` sums on a card, in whose shared memory it must fit.
+/// The best tile for `pixels` × `outer` sums that fits the GPU's shared memory.
 fn tile(pixels: usize, outer: usize, short: bool, card: &Card) -> Tile {
     let fills = |tile: Tile| tile.fills(pixels, outer, card);
     match (short, outer) {

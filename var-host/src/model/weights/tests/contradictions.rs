@@ -1,4 +1,4 @@
-//! What the metadata, the user and the tensors say must agree.
+//! Metadata, options and tensors must agree.
 
 use super::*;
 use crate::model::settings::{VaeSettings, VarSettings};
@@ -9,7 +9,7 @@ fn settings() -> Settings {
     Settings { var, vae, ..Settings::default() }
 }
 
-/// What the model of [`configs`] is refused with when its metadata is changed.
+/// The error of the model of [`configs`] with changed metadata.
 fn refused_metadata(change: impl Fn(&mut VarSettings, &mut VaeSettings)) -> String {
     let (var, vae) = configs();
     let mut settings = settings();

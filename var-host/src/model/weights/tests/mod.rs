@@ -71,7 +71,7 @@ fn open(tensors: &HashMap<String, Tensor>, hints: Hints) -> Result<Weights, Mode
     open_with(tensors, None, hints)
 }
 
-/// Opens a file of these tensors whose metadata has this configuration.
+/// Opens a file of these tensors with this configuration in its metadata.
 fn open_with(
     tensors: &HashMap<String, Tensor>,
     settings: Option<&Settings>,
@@ -101,7 +101,7 @@ fn message(opened: Result<Weights, ModelError>) -> String {
     }
 }
 
-/// What the model of [`configs`] is refused with after `damage`.
+/// The error of the model of [`configs`] after `damage`.
 fn refusal(damage: impl FnOnce(&mut HashMap<String, Tensor>)) -> String {
     let (var, vae) = configs();
     let mut tensors = tensors(var, vae);

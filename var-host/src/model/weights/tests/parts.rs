@@ -19,7 +19,7 @@ fn vector(value: f32) -> Tensor {
     (safetensors::Dtype::F32, vec![1], value.to_le_bytes().to_vec())
 }
 
-/// C01b: what wrappers put into names is taken out wherever it stands.
+/// C01b: wrappers' parts of names are taken out wherever they stand.
 #[test]
 fn wrapped_models_are_the_plain_one() {
     let (var, vae) = configs();

@@ -1,5 +1,5 @@
-//! JPEG: 8-bit baseline, extended and progressive, by a port of libjpeg-turbo, whose pixels are
-//! Pillow's to the bit.
+//! JPEG: 8-bit baseline, extended and progressive, by a port of libjpeg-turbo: Pillow's pixels to the
+//! bit.
 //!
 //! Refused by name: 12-bit samples, lossless and hierarchical frames, progressive arithmetic coding,
 //! two components, components of one name, and luma coarser than chroma. Four components are CMYK as
@@ -124,7 +124,7 @@ impl Frame {
         }
     }
 
-    /// Refuses a sequential picture whose scans are neither one of all components nor one of each.
+    /// Refuses a sequential picture with scans that are neither one of all components nor one of each.
     fn check_scans(&self, segments: &[Segment<'_>]) -> Result<(), PictureFault> {
         let all = self.sampling.len();
         let scans = segments.iter().filter(|segment| segment.marker == START_OF_SCAN);

@@ -229,7 +229,7 @@ impl<H: Home> Fit<'_, '_, '_, H> {
         let calendar = self.calendar;
         let mut batches = self.loader(Pass::Training, calendar.place(done), calendar.epochs())?;
         let mut report = None;
-        // What a signal broke off.
+        // Outputs that a signal broke off.
         if self.progress.unjudged {
             report = self.validate(done)?;
             if calendar.samples(done) && !self.progress.unjudged {

@@ -1,6 +1,6 @@
 //! Kernels compiled for the processor by g++ and run thread by thread: for tests without a card.
 //!
-//! See `machine.h` beside this file for what it finds and what not.
+//! `machine.h` beside this file lists the faults it finds.
 #![allow(unsafe_code)]
 
 mod multiply;
@@ -34,7 +34,7 @@ use crate::cuda::text::{Kernel, Text};
 /// CUDA's builtins and the kernels' instructions on the processor.
 const MACHINE: &str = include_str!("machine.h");
 
-/// What ends a text: the list of its kernels, and the ways in.
+/// End of a source text: the list of its kernels, and the entry points.
 const WAYS_IN: &str = r#"
 extern "C" const char* emulate(const char* name, const u32* grid, u32 threads, u32 shared, const u64* arguments, u32 count, u64 seed) {
     return machine::launch(entries, name, grid, threads, shared, arguments, count, seed);
@@ -154,8 +154,8 @@ impl Emulated {
         }
         let wrong = self.with_library(launch.kernel.text, |library| {
             let _alone = lock(&ONE_AT_A_TIME);
-            // SAFETY: the function is the one that `WAYS_IN` defines; what the arguments' addresses
-            // point at is promised by the caller of `issue`.
+            // SAFETY: the function is the one that `WAYS_IN` defines; the caller of `issue` vouches
+            // for the memory behind the arguments' addresses.
             unsafe {
                 let emulate = library.get::<Emulate>(c"emulate").expect("every text has it");
                 let wrong = emulate(
@@ -226,13 +226,13 @@ impl Driver for Emulated {
     }
 
     fn upload(&self, to: u64, from: &[u8]) -> Result<(), CudaError> {
-        // SAFETY: the caller has checked the length of what `to` points at.
+        // SAFETY: the caller has checked the length of the memory at `to`.
         unsafe { pointer(to).copy_from_nonoverlapping(from.as_ptr(), from.len()) };
         Ok(())
     }
 
     fn download(&self, to: &mut [u8], from: u64) -> Result<(), CudaError> {
-        // SAFETY: the caller has checked the length of what `from` points at.
+        // SAFETY: the caller has checked the length of the memory at `from`.
         unsafe { to.as_mut_ptr().copy_from_nonoverlapping(pointer(from), to.len()) };
         Ok(())
     }
@@ -241,12 +241,12 @@ impl Driver for Emulated {
         match command {
             Command::Launch(launch) => self.launch(launch),
             Command::Multiply(product) => {
-                // SAFETY: the caller promises what the addresses point at.
+                // SAFETY: the caller vouches for the memory behind the addresses.
                 unsafe { multiply::multiply(product) };
                 Ok(())
             }
             Command::Copy { to, from, bytes } => {
-                // SAFETY: the caller promises what the addresses point at.
+                // SAFETY: the caller vouches for the memory behind the addresses.
                 unsafe { pointer(*to).copy_from(pointer(*from), *bytes as usize) };
                 Ok(())
             }

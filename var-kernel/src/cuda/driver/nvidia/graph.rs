@@ -55,7 +55,7 @@ impl NvidiaGraph {
                     .map_err(call(noting))?;
             }
             for command in commands {
-                // SAFETY: the caller promises what `issue` wants.
+                // SAFETY: the caller fulfils the conditions of `issue`.
                 unsafe { card.issue(command)? };
             }
             Ok(())
@@ -110,7 +110,7 @@ impl Graph for NvidiaGraph {
 
 impl Drop for NvidiaGraph {
     fn drop(&mut self) {
-        // SAFETY: both were made for this value; the driver keeps what is under way until it is done,
+        // SAFETY: both were made for this value; the driver keeps work under way until it is done,
         // but the envelope must outlast it.
         unsafe {
             let _ = result::ctx::set_current(self.context);

@@ -41,7 +41,7 @@ pub(crate) struct Nvidia {
     device: sys::CUdevice,
     context: sys::CUcontext,
     stream: sys::CUstream,
-    /// What products are computed in, for which texts are compiled.
+    /// Precision of products, for which sources are compiled.
     precision: Precision,
     cubins: Option<Box<dyn Cubins>>,
     products: Products,
@@ -69,7 +69,7 @@ struct Function {
 // SAFETY: handles of the driver may be used from any thread that has made the context its own, which
 // every call here does first.
 unsafe impl Send for Nvidia {}
-// SAFETY: the driver's calls may be made from several threads at once; what changes here is locked.
+// SAFETY: the driver's calls may be made from several threads at once; mutable state is locked.
 unsafe impl Sync for Nvidia {}
 
 impl Nvidia {
@@ -92,7 +92,7 @@ impl Nvidia {
         self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// What an error that shows while waiting means.
+    /// Meaning of an error that shows while waiting.
     fn failed(&self, error: DriverError) -> CudaError {
         CudaError::Failed { after: self.loaded().last, reason: reason(error) }
     }
@@ -119,9 +119,9 @@ impl Nvidia {
             .map(|word| ptr::from_ref(word).cast_mut().cast::<c_void>())
             .collect();
         let [x, y, z] = launch.grid;
-        // SAFETY: the function is loaded; each argument points at a word whose low bytes are the
-        // argument, which the driver copies; what the addresses among them point at is promised by
-        // the caller of `Driver::issue`.
+        // SAFETY: the function is loaded; each argument points at a word with the argument in its low
+        // bytes, which the driver copies; the caller of `Driver::issue` vouches for the memory behind
+        // the addresses among them.
         unsafe {
             result::launch_kernel(
                 function.handle,
@@ -143,7 +143,7 @@ impl Driver for Nvidia {
 
     fn allocate(&self, bytes: u64) -> Result<u64, CudaError> {
         self.enter()?;
-        // SAFETY: the memory is unset; whoever reads it has written it first.
+        // SAFETY: the memory is unset; every reader has written it first.
         match unsafe { result::malloc_sync(bytes as usize) } {
             Ok(address) => Ok(address),
             Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
@@ -157,7 +157,7 @@ impl Driver for Nvidia {
     fn free(&self, address: u64) {
         if self.wait().is_ok() {
             // SAFETY: the address comes from `malloc_sync`, is freed once, and nothing under way uses it.
-            // What cannot be freed is lost with the card.
+            // Memory that cannot be freed is lost with the GPU.
             let _ = unsafe { result::free_sync(address) };
         }
     }
@@ -171,7 +171,7 @@ impl Driver for Nvidia {
     fn upload(&self, to: u64, from: &[u8]) -> Result<(), CudaError> {
         self.enter()?;
         // SAFETY: `from` is ordinary memory, which the driver has copied before it returns; the caller
-        // has checked the length of what `to` points at.
+        // has checked the length of the memory at `to`.
         unsafe { result::memcpy_htod_async(to, from, self.stream) }
             .map_err(|error| self.failed(error))
     }
@@ -193,11 +193,11 @@ impl Driver for Nvidia {
             Command::Multiply(product) => {
                 self.loaded().last = "cuBLASLt";
                 let library = self.products().expect("a library is asked only if it is there");
-                // SAFETY: the caller promises what the addresses point at.
+                // SAFETY: the caller vouches for the memory behind the addresses.
                 unsafe { library.multiply(product) }
             }
             Command::Copy { to, from, bytes } => {
-                // SAFETY: the caller promises what the addresses point at.
+                // SAFETY: the caller vouches for the memory behind the addresses.
                 unsafe { result::memcpy_dtod_async(*to, *from, *bytes as usize, self.stream) }
                     .map_err(|error| self.failed(error))
             }
@@ -218,7 +218,7 @@ impl Driver for Nvidia {
             }
         }
         let envelope = Envelope::new(mail)?;
-        // SAFETY: the caller promises what `issue` wants; the mailbox is as long as the mail.
+        // SAFETY: the caller fulfils the conditions of `issue`; the mailbox is as long as the mail.
         unsafe { NvidiaGraph::capture(self, commands, mailbox, envelope) }
     }
 
@@ -292,7 +292,7 @@ impl Drop for Nvidia {
         drop(self.library.take());
         let loaded = core::mem::take(&mut *self.loaded());
         // SAFETY: all of these were made by this value, nothing is under way, and nothing of it is used
-        // afterwards. What cannot be destroyed goes with the process.
+        // afterwards. Objects that cannot be destroyed go with the process.
         unsafe {
             for event in loaded.events {
                 let _ = result::event::destroy(event);

@@ -70,6 +70,6 @@ impl Nvidia {
 }
 
 fn load(cubin: &[u8]) -> Result<sys::CUmodule, DriverError> {
-    // SAFETY: the driver copies the image, whose header says how long it is.
+    // SAFETY: the driver copies the image; its header holds its length.
     unsafe { result::module::load_data(cubin.as_ptr().cast::<c_void>()) }
 }

@@ -66,7 +66,7 @@ pub(crate) fn is_present() -> bool {
     library().is_some()
 }
 
-/// What a group is known by, made by one of its members.
+/// A new group's identity, made by one of its members.
 pub(crate) fn identity() -> Result<Identity, CudaError> {
     let library = library().ok_or(CudaError::NoNccl)?;
     let mut identity = nccl::ncclUniqueId { internal: [0; 128] };
@@ -119,7 +119,7 @@ impl Member {
         Ok(Self { library, communicator, context, of_card, stream, before, after })
     }
 
-    /// Lets the stream `later` wait for what was asked for in `earlier` so far.
+    /// Lets the stream `later` wait for the commands in `earlier` so far.
     fn order(
         &self,
         earlier: sys::CUstream,
@@ -127,8 +127,8 @@ impl Member {
         later: sys::CUstream,
     ) -> Result<(), CudaError> {
         let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
-        // SAFETY: streams and event live as long as this value or longer. A wait is for what the event
-        // stood for when it was asked for: the event may be used again at once.
+        // SAFETY: streams and event live as long as this value or longer. A wait is for the event's work at
+        // the time of the call: the event may be used again at once.
         unsafe {
             result::event::record(event, earlier)
                 .and_then(|()| result::stream::wait_event(later, event, flags))
@@ -180,8 +180,8 @@ impl Drop for Member {
     fn drop(&mut self) {
         let done = self.enter().is_ok() && self.is_done().is_ok_and(|done| done);
         // SAFETY: communicator, stream and events are ours and are given up once. A communicator that others
-        // may have left waiting is aborted, which does not wait for them; what cannot be given up goes with
-        // the process.
+        // may have left waiting is aborted, which does not wait for them; objects that cannot be destroyed go
+        // with the process.
         unsafe {
             let _ = if done {
                 (self.library.comm_destroy)(self.communicator)
@@ -195,7 +195,7 @@ impl Drop for Member {
     }
 }
 
-/// What the library says went wrong.
+/// The library's error.
 fn check(
     library: &Library,
     doing: &'static str,

@@ -1,4 +1,4 @@
-//! Opening a card: what is missing, too old or taken is named.
+//! Opening a GPU: a missing, old or busy part is named.
 #![allow(unsafe_code)]
 
 use core::ffi::c_int;
@@ -15,7 +15,7 @@ use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
 use crate::cuda::library::Products;
 
-/// The oldest driver whose calls are all there.
+/// The oldest driver that has all calls.
 const OLDEST_DRIVER: u32 = 12_080;
 
 /// The oldest card with the instructions the kernels use.
@@ -29,7 +29,7 @@ impl Nvidia {
         products: Products,
         cubins: Option<Box<dyn Cubins>>,
     ) -> Result<Self, CudaError> {
-        // SAFETY: opens and closes the library, whose initialisation has no conditions.
+        // SAFETY: opens and closes the library; its initialization has no conditions.
         if !unsafe { sys::is_culib_present() } {
             return Err(CudaError::NoDriver);
         }

@@ -1,4 +1,4 @@
-//! What is asked of NVIDIA's driver where it refuses, or its card is lost.
+//! NVIDIA's driver where it refuses, or its GPU is lost.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::vec;
@@ -16,7 +16,7 @@ fn draw_is_launched_with_any_number_of_codes() {
     if !under_fakes(module_path!(), "draw_is_launched_with_any_number_of_codes", "") {
         return;
     }
-    // 11 201 to 12 288 codes: with what the kernel declares more than 48 KiB, without it less.
+    // 11 201 to 12 288 codes: with the kernel's static memory more than 48 KiB, without it less.
     let cuda = Cuda::open(Options::default()).unwrap();
     for codes in [64, 11_200, 11_201, 12_288, 12_289, 16_384] {
         let d = Dims { images: 1, positions: 1, codes };

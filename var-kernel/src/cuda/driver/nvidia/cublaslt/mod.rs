@@ -19,7 +19,7 @@ use crate::cuda::element::Element;
 use crate::cuda::error::CudaError;
 use crate::cuda::library::{ALIGNED, Finish, Product, Shape};
 
-/// The oldest version whose structures are these, 12.0.
+/// The oldest version with these structures, 12.0.
 const OLDEST: usize = 120_000;
 
 /// The library on a card.
@@ -41,20 +41,20 @@ struct Plan {
 }
 
 // SAFETY: handle, descriptions and layouts may be used from any thread that has made the context its own;
-// what is changed is behind the lock.
+// mutable state is behind the lock.
 unsafe impl Send for Library {}
 // SAFETY: as above.
 unsafe impl Sync for Library {}
 
 impl Library {
     /// The library, if it is on this machine, new enough, and has the memory it wants, for a card of this
-    /// compute capability whose context is this thread's.
+    /// compute capability with its context on this thread.
     pub(super) fn open(
         context: sys::CUcontext,
         stream: sys::CUstream,
         capability: (u32, u32),
     ) -> Option<Self> {
-        // SAFETY: opens and closes the library, whose initialisation has no conditions; it is asked for its
+        // SAFETY: opens and closes the library, its initialization has no conditions; it is asked for its
         // version only if it is there.
         if unsafe { !lt::is_culib_present() || lt::cublasLtGetVersion() < OLDEST } {
             return None;
@@ -109,8 +109,8 @@ impl Library {
         let place = |address: u64| ptr::with_exposed_provenance::<c_void>(address as usize);
         let (one, beta) = (1.0_f32, f32::from(product.shape.finish == Finish::Adds));
         // SAFETY: the context is the card's; handle, description and layouts live as long as this value; the
-        // caller promises what the addresses point at; the workspace is used by this stream alone, whose
-        // work is done in order. The library has read both factors when it returns.
+        // caller vouches for the memory behind the addresses; the workspace is used by this stream alone,
+        // in order. The library has read both factors when it returns.
         unsafe {
             driver::ctx::set_current(self.context).map_err(call("using the card"))?;
             if let Some(bias) = product.bias {
@@ -151,7 +151,7 @@ impl Library {
             Element::F16 => lt::cudaDataType_t::CUDA_R_16F,
             Element::Bf16 => lt::cudaDataType_t::CUDA_R_16BF,
         };
-        // By columns, what has rows of `length` numbers is `length` high.
+        // In column-major order, a matrix with rows of `length` numbers is `length` high.
         let layout = |element, length: usize, count: usize| {
             let (element, high, wide) = (numbers(element), length as u64, count as u64);
             result::create_matrix_layout(element, high, wide, length as i64).map(Layout)
@@ -258,7 +258,7 @@ impl Drop for Layout {
     }
 }
 
-/// What the choice among the library's ways is bound to.
+/// Constraints of the library's heuristic.
 struct Preference(lt::cublasLtMatmulPreference_t);
 
 impl Preference {
@@ -285,12 +285,12 @@ impl Drop for Preference {
     }
 }
 
-/// Bytes of the library's working memory: what its vendor recommends, 32 MiB from Hopper on, before 4.
+/// Bytes of the library's workspace, as its vendor recommends: 32 MiB from Hopper on, before 4.
 fn workspace_bytes((major, _): (u32, u32)) -> usize {
     if major >= 9 { 32 << 20 } else { 4 << 20 }
 }
 
-/// What the library says went wrong.
+/// The library's error.
 fn refused(error: CublasError) -> CudaError {
     // SAFETY: the library is there; it returns a text that ends with a NUL and is never freed.
     let text = unsafe { CStr::from_ptr(lt::cublasLtGetStatusString(error.0)) };

@@ -1,5 +1,5 @@
-//! Products by a fake of the library that computes what its documentation says, under a fake driver whose
-//! memory is the processor's.
+//! Products by a fake of the library that computes as its documentation says, under a fake driver with
+//! host memory.
 
 use std::vec;
 use std::vec::Vec;
@@ -21,7 +21,7 @@ fn put(cuda: &Cuda, values: &[f32], element: Element) -> Memory {
     cuda.upload_matrix(Matrix::F32(values), &[values.len()], element).unwrap()
 }
 
-/// What lies on the card as `element`.
+/// Values on the GPU stored as `element`.
 fn read(cuda: &Cuda, run: &Memory, numbers: usize, element: Element) -> Vec<f32> {
     let mut words = vec![0; run.len()];
     cuda.download_tokens(&mut words, run).unwrap();
