@@ -17,7 +17,6 @@ use std::sync::Mutex;
 use std::thread;
 
 use super::{Checkpoint, Dtype, Tensor};
-use crate::model::BUFFERS;
 
 /// Key in the metadata and prefix of the tensors of each part of a model file that has a digest.
 pub const PARTS: [(&str, &str); 2] = [("var_digest", "var."), ("vae_digest", "vae.")];
@@ -25,6 +24,9 @@ pub const PARTS: [(&str, &str); 2] = [("var_digest", "var."), ("vae_digest", "va
 /// Stands for the digits while the tensors are written.
 pub(super) const OPEN: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
+/// Suffixes of buffers: tensors that a checkpoint may hold and no forward pass reads.
+const BUFFERS: [&str; 4] =
+    ["lvl_1L", "attn_bias_for_masking", ".attn.zero_k_bias", "quantize.ema_vocab_hit_SV"];
 /// Digits of the short form.
 const SHORT: usize = 12;
 /// Fewest bytes that are worth threads of their own.
@@ -128,7 +130,7 @@ impl Checkpoint {
 
 /// Whether a tensor of a part, its prefix left out, is a buffer that no forward pass reads: it is not
 /// in the digest.
-pub(super) fn is_buffer(name: &str) -> bool {
+pub(crate) fn is_buffer(name: &str) -> bool {
     BUFFERS.iter().any(|end| name.ends_with(end))
 }
 

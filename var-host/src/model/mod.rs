@@ -20,6 +20,5 @@ pub use detect::Hints;
 pub use error::ModelError;
 pub use identity::Identity;
 pub use names::TRAINING;
-pub(crate) use part::BUFFERS;
 pub use part::Part;
 pub use weights::Weights;

@@ -12,8 +12,8 @@ use var_kernel::model::weights::Source;
 
 use super::listing::Wanted;
 use super::names::{self, Match};
-use super::{Identity, ModelError, family, mask};
-use crate::checkpoint::digest::PARTS;
+use super::{Identity, ModelError, family};
+use crate::checkpoint::digest::{PARTS, is_buffer};
 use crate::checkpoint::quantize::SCALE_SUFFIX;
 use crate::checkpoint::{Checkpoint, Dtype, Tensor};
 
@@ -45,10 +45,6 @@ pub(super) const MARKS: [(&str, &str); 2] =
 
 /// Prefixes of the two in a model file.
 pub(super) const PREFIXES: [&str; 2] = [PARTS[0].1, PARTS[1].1];
-
-/// Ends of tensors that a checkpoint may hold and no forward pass wants.
-pub(crate) const BUFFERS: [&str; 4] =
-    ["lvl_1L", mask::MASK, ".attn.zero_k_bias", "quantize.ema_vocab_hit_SV"];
 
 /// First segments of names that losses have beside a VQVAE while it is trained.
 const LOSSES: [&str; 6] =
@@ -294,7 +290,7 @@ impl Part {
         let known: HashSet<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
         for (name, full) in &self.names {
             let scales = name.strip_suffix(SCALE_SUFFIX).is_some_and(|name| known.contains(name));
-            let buffer = BUFFERS.iter().any(|end| name.ends_with(end));
+            let buffer = is_buffer(name);
             if known.contains(name.as_str()) || scales || buffer {
                 continue;
             }
