@@ -81,7 +81,7 @@ fn model_files_cut_short_or_changed_are_refused() {
     assert_eq!(renamed("var.head.bias", "var.head.bios"), "tensor var.head.bias is missing");
     assert_eq!(
         renamed("\\\"width\\\":256", "\\\"width\\\":128"),
-        "tensor var.blocks.0.attn.scale_mul_1H11 has another shape or format"
+        "tensor var.blocks.0.ada_lin.1.bias has another shape or format"
     );
     assert_eq!(
         renamed("\\\"heads\\\":4", "\\\"heads\\\":3"),

@@ -163,7 +163,7 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
     evaluate_any_size(&place);
     fs::create_dir(place.path("one")).unwrap();
     fs::copy(place.path("made/000000-class0.png"), place.path("one/a.png")).unwrap();
-    let message = "one: 1 pictures: a covariance wants at least 2";
+    let message = "one: 1 picture: a covariance wants at least 2";
     refused(&["one", "--reference", "real"], message);
     refused(&["real", "--reference", "one"], message);
     refused(&["made", "--reference", "weights"], "weights: is no .npz archive");

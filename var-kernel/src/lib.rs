@@ -40,7 +40,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `examples/sample.rs` is the same as a program, `tests/no_std` one without std or a C library.
+//! `examples/model_file.rs` is the same as a program, `tests/no_std` one without std or a C library.
 //!
 //! # Modules
 //!

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::fs;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Instant;
 
@@ -103,18 +103,23 @@ fn signal_that_the_caller_had_ignored_stays_ignored() {
 fn second_signal_ends_a_run_at_once() {
     let place = Place::new();
     data(&place);
-    // A pipe that nobody writes to: the iteration that reads it never ends.
-    let pipe = place.path("data/train/ant/0.png");
-    fs::remove_file(&pipe).unwrap();
+    let run = ["--iterations", "100000", "--out", "run", "-q", "--no-shuffle", "--workers", "0"];
+    let mut child = place.command(&small(&run)).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_lines(&place, "run", 1);
+    // A pipe without a writer in the place of a picture: the iteration that reads it never ends.
+    let pipe = place.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let run = small(&["--iterations", "2", "--out", "run", "-q", "--no-shuffle", "--workers", "0"]);
-    let mut child = place.command(&run).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let start = Instant::now();
-    while !place.path("run/log.jsonl").exists() {
-        assert!(start.elapsed() < LIMIT, "it does not begin");
-        thread::sleep(Duration::from_millis(5));
+    fs::rename(&pipe, place.path("data/train/ant/0.png")).unwrap();
+    let (start, mut before) = (Instant::now(), 0);
+    loop {
+        let now = place.bytes("run/log.jsonl").len();
+        if now == before {
+            break;
+        }
+        assert!(start.elapsed() < LIMIT, "it goes on without the picture");
+        before = now;
+        thread::sleep(Duration::from_secs(1));
     }
-    thread::sleep(Duration::from_millis(200));
     send("INT", child.id());
     thread::sleep(Duration::from_millis(300));
     assert!(child.try_wait().unwrap().is_none(), "the first signal ended it");

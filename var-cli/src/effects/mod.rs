@@ -125,10 +125,13 @@ fn check_defaults(runs: &Runs, command: &str, with: &str, skip: &[&str]) {
         let default: Vec<_> =
             arg.get_default_values().iter().filter_map(|value| value.to_str()).collect();
         match arg.get_long() {
-            Some(name) if arg.get_action().takes_values() && !default.is_empty() => {
-                if !skip.contains(&name) && !runs.have(with, name) {
-                    typed = format!("{typed} --{name}={}", default.join(","));
-                }
+            Some(name)
+                if arg.get_action().takes_values()
+                    && !default.is_empty()
+                    && !skip.contains(&name)
+                    && !runs.have(with, name) =>
+            {
+                typed = format!("{typed} --{name}={}", default.join(","));
             }
             _ => {}
         }

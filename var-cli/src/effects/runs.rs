@@ -1,6 +1,6 @@
 //! Tiny runs within this process, each combination of options once.
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs;
@@ -122,7 +122,7 @@ impl Runs {
                 Record::borrowed(name.as_str(), tensor.dtype, tensor.shape, tensor.bytes)
             })
             .collect();
-        save(&self.path(to), records, &BTreeMap::new(), true).unwrap();
+        save(self.path(to), records, &BTreeMap::new(), true).unwrap();
     }
 
     fn line(&self, more: &str) -> String {

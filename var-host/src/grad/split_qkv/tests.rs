@@ -110,7 +110,7 @@ fn gradient_of_a_scale_beyond_ln_100_is_0() {
         .flat_map(|s| [s * 0.128, s * -0.096])
         .chain([0.0; 12])
         .collect();
-    for got in on_each_backend!([dqkv: vec![0.0; 18]], [dq, zeros, qkv, scale], [], |b| {
+    for got in on_each_backend!([dqkv: [0.0; 18]], [dq, zeros, qkv, scale], [], |b| {
         let normalisation = Normalisation::UnitLength { scale };
         b.split_qkv_backward(dqkv, [dq, zeros, zeros], qkv, Some(zeros), normalisation, d)
     }) {
@@ -118,7 +118,7 @@ fn gradient_of_a_scale_beyond_ln_100_is_0() {
     }
     let q = [below, 100.0, 100.0].map(|s| [(0.6 * s) as f32, (0.8 * s) as f32]);
     let q = q.as_flattened().to_vec();
-    for got in on_each_backend!([dscale: vec![0.0; 3]], [dq, q, scale], [], |b| {
+    for got in on_each_backend!([dscale: [0.0; 3]], [dq, q, scale], [], |b| {
         b.split_qkv_backward_scale(dscale, dq, q, scale, d)
     }) {
         got.assert_close(&[0.6 * below, 0.0, 0.0], 1e-5);

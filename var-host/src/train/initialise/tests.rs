@@ -60,8 +60,7 @@ fn deviations(name: &str, length: usize, with: Initialisation) -> Vec<(usize, f6
         below if below < 0.0 => 1.0 / (3.0 * WIDTH as f64).sqrt(),
         given => given,
     };
-    let [head, modulation, gates] =
-        [with.head, with.modulation, with.gates].map(|factor| f64::from(factor));
+    let [head, modulation, gates] = [with.head, with.modulation, with.gates].map(f64::from);
     let (of_gates, of_shared_gates) = (2 * WIDTH * WIDTH, 2 * WIDTH);
     if name.ends_with("bias") || name.contains("scale_mul") {
         vec![(length, 0.0)]
