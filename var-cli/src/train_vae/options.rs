@@ -256,7 +256,7 @@ impl Options {
     /// Refuses options that were typed and decide nothing beside the others.
     ///
     /// # Errors
-    /// [`Usage`] that names the option.
+    /// `Usage` that names the option.
     pub(super) fn check(&self, given: &Given) -> Result<()> {
         let (losses, learning) = (&self.losses, &self.learning);
         let anew = "--out goes on with the run that is there; another folder begins a new one";

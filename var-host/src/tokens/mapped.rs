@@ -70,7 +70,7 @@ impl MappedTokens {
     /// Compares the file with its checksum, if it has one. Reads the whole file.
     ///
     /// # Errors
-    /// [`FormatError::Checksum`] if it has changed since it was written.
+    /// [`FormatError::Checksum`](crate::checkpoint::FormatError::Checksum) if it has changed since it was written.
     pub fn verify(&self) -> Result<(), TokenFileError> {
         let verified = self.file.verify_if_ours();
         verified.map(|_| ()).map_err(|fault| TokenFault::Format(fault).of(&self.path))
