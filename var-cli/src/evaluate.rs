@@ -71,12 +71,11 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let (sample_images, reference_images) = (samples.count(), reference.count());
     let mut observer = session.observer(&weights)?;
     let mut progress = session.progress(sample_images + reference_images, "image");
-    for set in [&samples, &reference].into_iter().filter(|set| set.statistics.is_none()) {
-        if set.count() < FEWEST {
-            return Err(too_few(&set.path, set.count()));
-        }
-        warn_of_few(&progress, &set.path, set.count());
+    let observed = || [&samples, &reference].into_iter().filter(|set| set.statistics.is_none());
+    if let Some(set) = observed().find(|set| set.count() < FEWEST) {
+        return Err(too_few(&set.path, set.count()));
     }
+    observed().for_each(|set| warn_of_few(&progress, &set.path, set.count()));
     let begun = Instant::now();
     let mut each = |_: usize, _: &Picture| -> Result<()> {
         progress.advance(1);

@@ -135,6 +135,7 @@ impl Cuda {
         Self::on(Arc::new(driver), precision, graphs)
     }
 
+    #[cfg(any(test, feature = "emulator"))]
     pub(crate) fn on(
         driver: Arc<dyn Driver>,
         precision: Precision,

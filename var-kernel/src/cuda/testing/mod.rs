@@ -18,6 +18,7 @@ use std::{env, eprintln, fs};
 pub use super::driver::recording::{Launched, Recording};
 #[cfg(test)]
 pub(crate) use compiled::has_nvrtc;
+#[cfg(feature = "emulator")]
 pub(crate) use compiled::{SHARED_OF_BLOCK, shared_of};
 pub use compiled::{assert_compiles, assert_tiles_compile, compile_into};
 
