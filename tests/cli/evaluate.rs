@@ -176,8 +176,9 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
     #[cfg(unix)]
     evaluate_on_a_full_disk(&place);
     fs::write(place.path("made/broken.png"), b"no picture").unwrap();
+    refused(&["made", "--reference", "real"], "broken.png: is not of the run");
     refused(
-        &["made", "--reference", "real"],
+        &["made", "--any-run", "--reference", "real"],
         "broken.png: is not a PNG, JPEG, WebP, BMP, GIF, TIFF or Netpbm",
     );
 }
