@@ -8,7 +8,7 @@ use var_host::model::assemble::{self, TransformerLayers, VqvaeLayers};
 use var_host::model::listing::Wanted;
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_kernel::arena::Arena;
-use var_kernel::cuda::library::Shape;
+use var_kernel::cuda::gemm::Shape;
 use var_kernel::cuda::testing::{Launched, recorded};
 use var_kernel::cuda::{Cuda, Element, Precision, Products};
 use var_kernel::generate::{Progress, Request, generate};

@@ -3,14 +3,9 @@
 use core::ops::Range;
 use std::sync::OnceLock;
 
+use crate::checkpoint::aligned::AlignedBytes;
 use crate::checkpoint::float8::Float8;
 use crate::checkpoint::{Dtype, Tensor};
-
-/// Bytes aligned for every element type.
-pub(super) struct AlignedBytes {
-    words: Vec<u64>,
-    length: usize,
-}
 
 /// A strided view into a file, checked to lie inside it.
 pub(super) struct Entry {
@@ -30,26 +25,6 @@ enum Place {
     Contiguous(Range<usize>),
     /// Element `i` of dimension `d` lies `i * strides[d]` elements after `start` (in bytes).
     Strided { start: usize, strides: Vec<usize> },
-}
-
-impl AlignedBytes {
-    pub(super) fn zeroed(length: usize) -> Self {
-        Self { words: vec![0; length.div_ceil(8)], length }
-    }
-
-    pub(super) fn copy_of(bytes: &[u8]) -> Self {
-        let mut copy = Self::zeroed(bytes.len());
-        copy.as_mut_slice().copy_from_slice(bytes);
-        copy
-    }
-
-    pub(super) fn as_slice(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.length]
-    }
-
-    pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.words)[..self.length]
-    }
 }
 
 impl Entry {

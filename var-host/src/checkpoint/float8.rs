@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::entry::AlignedBytes;
+use super::aligned::AlignedBytes;
 
 /// A floating-point type of eight bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,9 @@
 //! checksum, which [`Checkpoint::verify`] compares with the bytes there are, and a [`Digest`] of each
 //! half of a model.
 
+mod aligned;
 pub(crate) mod checksum;
+mod contents;
 pub mod digest;
 mod entry;
 mod error;
@@ -14,6 +16,7 @@ mod float8;
 mod kinds;
 mod mmap;
 pub mod quantize;
+mod record;
 mod safetensors;
 mod save;
 mod shards;
@@ -28,11 +31,13 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
-use crate::checkpoint::entry::{AlignedBytes, Entry};
+use crate::checkpoint::aligned::AlignedBytes;
+use crate::checkpoint::contents::Contents;
 
 pub use crate::checkpoint::digest::Digest;
 pub use crate::checkpoint::error::{CheckpointError, FirstBytes, FormatError, PickleError};
-pub use crate::checkpoint::save::{Record, SaveError, save, to_bytes, write_uncommitted};
+pub use crate::checkpoint::record::Record;
+pub use crate::checkpoint::save::{SaveError, save, to_bytes, write_uncommitted};
 pub use crate::checkpoint::tensor::{Dtype, Tensor};
 
 #[cfg(target_endian = "big")]
@@ -76,17 +81,6 @@ enum Backing {
     Mapped(Mmap),
     Static(&'static [u8]),
     Owned(AlignedBytes),
-}
-
-/// Contents of a file.
-#[derive(Default)]
-struct Contents {
-    tensors: BTreeMap<String, Entry>,
-    /// Tensors that are there and cannot be read, and what they are.
-    unreadable: BTreeMap<String, String>,
-    metadata: BTreeMap<String, String>,
-    /// The compressed entries of the file, written out; the second source.
-    inflated: Option<AlignedBytes>,
 }
 
 impl Checkpoint {

@@ -9,9 +9,10 @@ use std::borrow::Cow;
 
 use bytemuck::NoUninit;
 use half::{bf16, f16};
-use thiserror::Error;
 
 use crate::checkpoint::{Dtype, Record, Tensor};
+
+pub use crate::checkpoint::record::QuantizeError;
 
 /// Values that share one scale.
 pub const BLOCK: usize = var_kernel::cpu::matrix::Q8_BLOCK;
@@ -30,34 +31,6 @@ pub enum Precision {
     Bf16,
     /// 8-bit integers with a half-precision scale for every [`BLOCK`] of them.
     Q8,
-}
-
-/// A value that the target type cannot hold.
-#[derive(Debug, Error, PartialEq)]
-#[non_exhaustive]
-pub enum QuantizeError {
-    /// Infinite or not a number.
-    #[error("{tensor}: element {index} is {value}")]
-    NotFinite {
-        /// The tensor.
-        tensor: String,
-        /// Index of the element in row-major order.
-        index: usize,
-        /// The value.
-        value: f32,
-    },
-    /// Beyond the largest finite value of the target type.
-    #[error("{tensor}: element {index} is {value}, which does not fit {target}")]
-    TooLarge {
-        /// The tensor.
-        tensor: String,
-        /// Index of the element in row-major order.
-        index: usize,
-        /// The value.
-        value: f32,
-        /// The target type.
-        target: &'static str,
-    },
 }
 
 /// Integers and scales of a matrix in q8.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use safetensors::SafeTensorError;
 use safetensors::tensor::Metadata;
 
+use crate::checkpoint::contents::Contents;
 use crate::checkpoint::entry::Entry;
 use crate::checkpoint::float8::Float8;
-use crate::checkpoint::{Contents, Dtype, FormatError};
+use crate::checkpoint::{Dtype, FormatError};
 
 /// Bytes before the header: its length as a little-endian integer.
 const LENGTH: usize = 8;

@@ -13,20 +13,7 @@ use crate::atomic_file::{AtomicFile, AtomicFileError};
 use crate::checkpoint::Dtype;
 use crate::checkpoint::checksum::{self, Crc};
 use crate::checkpoint::digest::{self, TensorDigests};
-use crate::checkpoint::quantize::QuantizeError;
-
-/// A tensor to be written.
-pub struct Record<'a> {
-    /// Full name.
-    pub name: String,
-    /// Element type in the file.
-    pub dtype: Dtype,
-    /// Dimensions, outermost first.
-    pub shape: Vec<usize>,
-    /// Makes the elements, `product(shape) * dtype.size()` little-endian bytes; called once, when
-    /// their turn comes.
-    pub bytes: Box<dyn FnOnce() -> Result<Cow<'a, [u8]>, QuantizeError> + 'a>,
-}
+use crate::checkpoint::record::{QuantizeError, Record};
 
 /// Why a checkpoint could not be written.
 #[derive(Debug, Error)]

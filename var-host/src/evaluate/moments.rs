@@ -2,7 +2,7 @@
 
 use var_kernel::cpu::Cpu;
 use var_kernel::cpu::simd::{Kernel, Simd};
-use var_kernel::cpu::workers::Tile;
+use var_kernel::cpu::tiles::Tile;
 
 use super::EvaluateError;
 

@@ -1,6 +1,6 @@
 //! Commands to a GPU as data: recorded, compared, launched one by one or as a graph.
 
-use super::library::Product;
+use super::gemm::Product;
 use super::text::Kernel;
 use crate::memory::Floats;
 use crate::remote::Remote;

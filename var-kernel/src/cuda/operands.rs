@@ -1,22 +1,53 @@
-//! Runs in the format an operation wants, converted where they are in another.
-
-use core::ops::Range;
+//! Scratch memory of an operation, and its operands in the format it wants.
 
 use super::command::{Launch, bytes};
-use super::scratch::SCRATCH_STEP;
+use super::conversion_cache::Kept;
+use super::scratch::{SCRATCH_ALIGNED, SCRATCH_STEP};
 use super::text::{Kernel, Text};
-use super::{Cuda, CudaError, Element, Memory, Remote};
+use super::{Cuda, CudaError, Element, Remote};
 use crate::memory::Floats;
-
-/// A converted copy of a run that the next operation may want too.
-#[derive(Default)]
-pub(super) struct Kept {
-    pub(super) memory: Option<Memory>,
-    /// The bytes it was made of, and its format; none once they were overwritten.
-    pub(super) of: Option<(Range<u64>, Element)>,
-}
+use crate::remote::WORD;
 
 impl Cuda {
+    /// Begins an operation's use of scratch memory: that of the last one is free again.
+    pub fn fresh_scratch(&self) {
+        self.scratch.borrow_mut().taken = 0;
+    }
+
+    /// `words` words of scratch memory, good for the operation at hand.
+    pub fn scratch(&self, words: usize) -> Result<u64, CudaError> {
+        let mut scratch = self.scratch.borrow_mut();
+        let needed = scratch.taken + words.next_multiple_of(SCRATCH_ALIGNED);
+        let has = scratch.current.as_ref().map_or(0, |memory| memory.len());
+        if has < needed {
+            let memory = self.memory(needed.next_multiple_of(SCRATCH_STEP))?;
+            // Scratch of this operation stays where it is.
+            scratch.taken = 0;
+            if let Some(small) = scratch.current.replace(memory) {
+                scratch.outgrown.push(small);
+            }
+        }
+        let start = scratch.taken;
+        scratch.taken += words.next_multiple_of(SCRATCH_ALIGNED);
+        let memory = scratch.current.as_ref().expect("it was made above");
+        Ok(memory.address() + WORD * start as u64)
+    }
+
+    /// Reads words of the scratch memory of the operation at hand, at an address in it.
+    ///
+    /// # Panics
+    /// If they are not all in it; also within a [`Device::section`](crate::memory::Device::section).
+    pub fn download_scratch(&self, to: &mut [u32], from: u64) -> Result<(), CudaError> {
+        let scratch = self.scratch.borrow();
+        let current = scratch
+            .current
+            .as_deref()
+            .map_or(0..0, |run| run.address()..run.address() + WORD * scratch.taken as u64);
+        let end = from + WORD * to.len() as u64;
+        assert!(current.start <= from && end <= current.end, "these words are not scratch memory");
+        self.download_bytes(bytemuck::cast_slice_mut(to), from)
+    }
+
     /// Writes the numbers of `x` to `out`, a run as long, as `element`.
     ///
     /// # Errors

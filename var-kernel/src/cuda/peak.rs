@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use super::command::{Command, Launch};
-use super::library::{Finish, Product, Shape};
+use super::gemm::{Finish, Product, Shape};
 use super::text::{Kernel, Text};
 use super::{Cuda, CudaError, Element, Precision};
 use crate::memory::Device;

@@ -36,6 +36,7 @@ pub mod leaky_relu;
 pub mod linear;
 pub mod max_pool;
 pub mod nearest_code;
+mod operand;
 pub mod pool;
 pub mod rectangular_conv2d;
 pub mod refine;
@@ -56,13 +57,12 @@ pub use leaky_relu::LeakyRelu;
 pub use linear::Linear;
 pub use max_pool::MaxPool;
 pub use nearest_code::NearestCode;
+pub use operand::{Channels, PerRow};
 pub use pool::Pool;
 pub use rectangular_conv2d::RectangularConv2d;
 pub use refine::Refine;
 pub use resize::Resize;
 pub use split_qkv::SplitQkv;
-
-use crate::memory::Floats;
 
 /// All operations of a model, as a backend must provide them. ([`RectangularConv2d`] and [`Pool`] are
 /// for networks that look at its pictures.)
@@ -102,84 +102,6 @@ impl<B> Backend for B where
 pub trait JudgeBackend: Backend + FeatureDistance + LeakyRelu + MaxPool {}
 
 impl<B> JudgeBackend for B where B: Backend + FeatureDistance + LeakyRelu + MaxPool {}
-
-/// A row of numbers for each row of a matrix, out of a wider table: the part of the adaptive
-/// LayerNorm's projection that scales, shifts or gates.
-///
-/// The value for row r, channel c is `table[start + (r / rows) · stride + c]`: `rows` neighbouring
-/// rows share one row of the table.
-#[derive(Debug)]
-pub struct PerRow<'a, S: ?Sized> {
-    /// The table.
-    pub table: &'a S,
-    /// Where the part begins in a row of the table.
-    pub start: usize,
-    /// Width of a row of the table.
-    pub stride: usize,
-    /// Rows of the matrix that share one row of the table.
-    pub rows: usize,
-}
-
-// Derived, it would want the slice itself to be `Copy`.
-impl<S: ?Sized> Clone for PerRow<'_, S> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<S: ?Sized> Copy for PerRow<'_, S> {}
-
-impl<S: Floats + ?Sized> PerRow<'_, S> {
-    /// Refuses a table too short for `rows` rows of `width`.
-    #[track_caller]
-    pub fn check(&self, rows: usize, width: usize) {
-        assert!(self.rows > 0, "a row of the table must serve at least one row");
-        assert!(self.start + width <= self.stride, "the part reaches over its row of the table");
-        let wanted = rows.div_ceil(self.rows) * self.stride;
-        assert!(self.table.len() >= wanted, "table: {} floats, {wanted} wanted", self.table.len());
-    }
-}
-
-impl<'a> PerRow<'a, [f32]> {
-    /// The values for row `row`.
-    #[inline(always)]
-    pub fn row(&self, row: usize, width: usize) -> &'a [f32] {
-        let start = self.start + row / self.rows * self.stride;
-        &self.table[start..start + width]
-    }
-}
-
-/// Which of the channels that lie side by side in a cell an operation writes: those from `first` on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Channels {
-    /// The first that is written.
-    pub first: usize,
-    /// How many a cell has.
-    pub of: usize,
-}
-
-impl Channels {
-    /// All of them.
-    pub fn all(channels: usize) -> Self {
-        Self { first: 0, of: channels }
-    }
-
-    /// Refuses to write more channels than there are.
-    #[track_caller]
-    pub(crate) fn check(self, count: usize) {
-        let Self { first, of } = self;
-        assert!(first + count <= of, "channels {first}..{} of {of}", first + count);
-    }
-}
-
-#[cfg(feature = "cuda")]
-impl PerRow<'_, crate::cuda::Remote> {
-    /// Adds this to a kernel's arguments: address, start, stride, rows.
-    #[track_caller]
-    pub fn add_to(self, launch: crate::cuda::Launch) -> crate::cuda::Launch {
-        launch.run(self.table).size(self.start).size(self.stride).size(self.rows)
-    }
-}
 
 /// The kernels of all operations.
 #[cfg(all(test, feature = "cuda"))]

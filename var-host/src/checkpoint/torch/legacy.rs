@@ -4,11 +4,12 @@
 
 use std::collections::HashMap;
 
+use crate::checkpoint::contents::Contents;
 use crate::checkpoint::torch::flatten::flatten;
 use crate::checkpoint::torch::pickle;
 use crate::checkpoint::torch::value::{Heap, Value};
 use crate::checkpoint::torch::view::{StoragePlaces, place_all};
-use crate::checkpoint::{Contents, FormatError, PickleError};
+use crate::checkpoint::{FormatError, PickleError};
 
 /// 0x1950a86a20f9469cfc6c as a pickled integer.
 const MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use crate::checkpoint::PickleError;
-use crate::checkpoint::torch::global::{Global, Refusal, persistent_storage};
+use crate::checkpoint::torch::build::{Refusal, persistent_storage};
+use crate::checkpoint::torch::global::Global;
 use crate::checkpoint::torch::value::{HEAP_LIMIT, Heap, HeapFull, Value};
 
 /// Deepest stack and most marks: writers flush containers every thousand entries.

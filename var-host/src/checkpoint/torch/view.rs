@@ -3,10 +3,12 @@
 use core::ops::Range;
 use std::collections::{BTreeMap, HashMap};
 
+use crate::checkpoint::contents::Contents;
 use crate::checkpoint::entry::Entry;
+use crate::checkpoint::torch::element::Element;
 use crate::checkpoint::torch::flatten::Flat;
-use crate::checkpoint::torch::value::{Element, Heap, Storage, View};
-use crate::checkpoint::{Contents, Dtype, FormatError};
+use crate::checkpoint::torch::value::{Heap, Storage, View};
+use crate::checkpoint::{Dtype, FormatError};
 
 /// Where the bytes under each storage key lie: in which source, the file or what was inflated of it,
 /// and where there.

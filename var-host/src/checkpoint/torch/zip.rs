@@ -7,13 +7,14 @@ use std::io::{self, Cursor, Read};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::checkpoint::entry::AlignedBytes;
+use crate::checkpoint::aligned::AlignedBytes;
 
+use crate::checkpoint::FormatError;
+use crate::checkpoint::contents::Contents;
 use crate::checkpoint::torch::flatten::flatten;
 use crate::checkpoint::torch::pickle;
 use crate::checkpoint::torch::value::Heap;
 use crate::checkpoint::torch::view::{StoragePlaces, place_all};
-use crate::checkpoint::{Contents, FormatError};
 
 /// Whether `file` begins like a zip archive.
 pub(in crate::checkpoint) fn detect(file: &[u8]) -> bool {

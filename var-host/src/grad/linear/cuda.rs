@@ -1,7 +1,7 @@
 //! Gradients of a linear layer on a card: products of operands as they lie, on tensor cores (16-bit) or in
 //! singles.
 
-use var_kernel::cuda::library::{Finish, Product, Shape};
+use var_kernel::cuda::gemm::{Finish, Product, Shape};
 use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Matrix, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::linear::Dims;

@@ -6,6 +6,7 @@
 //! | `backward` | its gradients |
 //! | `order` | operations so that gradients of weights are complete early |
 //! | `plan` | where the gradients of values lie |
+//! | `turn` | an activation-checkpoint segment |
 //! | `replay` | the operation itself, once more |
 
 mod backward;
@@ -13,6 +14,7 @@ mod node;
 mod order;
 mod plan;
 mod replay;
+mod turn;
 
 use core::ops::Range;
 
@@ -23,28 +25,13 @@ use super::memory::{Here, Memory};
 use super::span::{Region, Span};
 pub(super) use node::{Node, Table};
 pub use plan::GradientPlan;
+use turn::Turn;
 
 /// The operations of a forward pass, in their order.
 #[derive(Debug, Default)]
 pub struct Tape {
     pub(super) nodes: Vec<Node>,
     turns: Vec<Turn>,
-}
-
-/// An activation-checkpoint segment: operations with results that are freed at its end.
-#[derive(Clone, Debug)]
-struct Turn {
-    /// Its operations.
-    nodes: Range<usize>,
-    /// Results from this offset on are freed.
-    start: usize,
-}
-
-impl Turn {
-    /// Whether a turn's result is given away.
-    fn gives_away(&self, out: &Span) -> bool {
-        out.region == Region::Values && out.start >= self.start
-    }
 }
 
 impl Tape {
@@ -72,6 +59,13 @@ impl Tape {
         for turn in &self.turns {
             check_apart(self.nodes[turn.nodes.clone()].iter().flat_map(Node::outs).copied());
         }
+    }
+
+    /// Plans where gradients lie. Those of `given` are written before the backward pass, those of
+    /// `wanted` are read after it. Values before the place `data` are data: no gradient is wanted for
+    /// them.
+    pub fn plan(&self, data: usize, given: &[Span], wanted: &[Span]) -> GradientPlan {
+        GradientPlan::new(&self.nodes, &self.turns, data, given, wanted)
     }
 
     /// Floats of scratch memory that [`Tape::backward`] wants.

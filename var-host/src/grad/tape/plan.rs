@@ -9,7 +9,8 @@ use core::ops::Range;
 use var_kernel::arena::ALIGNMENT;
 use var_kernel::memory::Floats;
 
-use super::{Tape, Turn};
+use super::node::Node;
+use super::turn::Turn;
 use crate::grad::Sums;
 use crate::grad::span::{Region, Span};
 
@@ -57,23 +58,27 @@ impl Piece {
     }
 }
 
-impl Tape {
-    /// Plans where gradients lie. Those of `given` are written before the backward pass, those of
-    /// `wanted` are read after it. Values before the place `data` are data: no gradient is wanted for
-    /// them.
-    pub fn plan(&self, data: usize, given: &[Span], wanted: &[Span]) -> GradientPlan {
-        let before = self.nodes.len() + 1;
+impl GradientPlan {
+    /// As [`Tape::plan`](super::Tape::plan), of a tape's operations and segments.
+    pub(super) fn new(
+        nodes: &[Node],
+        turns: &[Turn],
+        data: usize,
+        given: &[Span],
+        wanted: &[Span],
+    ) -> Self {
+        let before = nodes.len() + 1;
         let mut pieces = Vec::new();
         let mut touch = |span: &Span, moment: usize| {
             if span.region == Region::Values && span.start >= data && span.length > 0 {
-                let turn = turn_of(&self.turns, *span, moment);
+                let turn = turn_of(turns, *span, moment);
                 let values = span.start..span.end();
                 pieces.push(Piece { turn, values, first: moment, last: moment, place: 0 });
             }
         };
         given.iter().for_each(|span| touch(span, before));
         wanted.iter().for_each(|span| touch(span, 0));
-        for (number, node) in self.nodes.iter().enumerate() {
+        for (number, node) in nodes.iter().enumerate() {
             let written = node.written().iter();
             written.chain(&node.inputs()).for_each(|span| touch(span, number + 1));
         }
@@ -91,11 +96,9 @@ impl Tape {
             }
             touch
         });
-        GradientPlan { pieces, turns: self.turns.clone(), begins, before, data, floats }
+        Self { pieces, turns: turns.to_vec(), begins, before, data, floats }
     }
-}
 
-impl GradientPlan {
     /// Floats of memory that all gradients of values take.
     pub fn floats(&self) -> usize {
         self.floats
@@ -227,7 +230,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::grad::tape::Node;
+    use crate::grad::tape::Tape;
 
     fn span(range: Range<usize>) -> Span {
         Span { region: Region::Values, start: range.start, length: range.len() }

@@ -20,7 +20,7 @@ pub use tile::{Start, multiply, multiply_apart};
 use core::ops::Range;
 
 use super::simd::{LANES, Simd};
-use super::workers::Tile;
+use super::tiles::Tile;
 
 /// Where the elements of a product go.
 pub trait Output {

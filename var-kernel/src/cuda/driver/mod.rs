@@ -13,7 +13,7 @@ use std::string::String;
 
 use super::command::Command;
 use super::error::CudaError;
-use super::library::Shape;
+use super::gemm::Shape;
 use super::text::Kernel;
 
 /// Memory, copies and commands of one GPU, in one stream: commands run in order.

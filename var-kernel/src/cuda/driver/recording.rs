@@ -7,7 +7,7 @@ use std::vec::Vec;
 use super::{Card, Driver, Graph, Mark};
 use crate::cuda::command::{Command, Launch};
 use crate::cuda::error::CudaError;
-use crate::cuda::library::{Products, Shape};
+use crate::cuda::gemm::{Products, Shape};
 use crate::cuda::text::Kernel;
 
 /// A recorded command.

@@ -1,6 +1,5 @@
 //! One block: attention and feed-forward network, each scaled, shifted and gated by the condition.
 
-use super::EPS;
 use crate::arena::Arena;
 use crate::memory::{Device, Floats};
 use crate::model::config::VarConfig;
@@ -9,6 +8,9 @@ use crate::ops::attention::{self, Mask};
 use crate::ops::linear::Epilogue;
 use crate::ops::split_qkv::{self, Normalisation};
 use crate::ops::{Backend, PerRow, layer_norm};
+
+/// LayerNorm's epsilon.
+pub(crate) const EPS: f32 = 1e-6;
 
 /// Parts of a block's modulation, in the order of its projection.
 #[derive(Clone, Copy)]

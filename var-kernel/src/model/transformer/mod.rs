@@ -5,6 +5,7 @@
 
 pub mod block;
 pub mod condition;
+mod project;
 mod shared;
 
 use crate::arena::Arena;
@@ -16,11 +17,9 @@ use crate::ops::combine::PlaceDims;
 use crate::ops::linear::Epilogue;
 use crate::ops::{Backend, layer_norm};
 
+use block::EPS;
 pub use block::{Block, Pass};
 pub use condition::Conditions;
-
-/// LayerNorm's epsilon.
-pub(crate) const EPS: f32 = 1e-6;
 
 /// A transformer's weights, and its forward pass.
 ///

@@ -1,5 +1,6 @@
 //! The VQVAE: picture ↔ latent ↔ tokens.
 
+mod norm;
 pub mod res_block;
 pub mod spatial_attention;
 pub mod stage;
@@ -11,12 +12,10 @@ use crate::model::quantizer::Quantizer;
 use crate::model::weights::{Convolution, Maps, Source};
 use crate::ops::Backend;
 use crate::ops::conv2d::Grid;
-use crate::ops::group_norm::{self, Activation};
+use crate::ops::group_norm::Activation;
 
-pub use stage::Stage;
-
-/// GroupNorm's epsilon.
-pub(crate) const EPS: f32 = 1e-6;
+use norm::Norm;
+pub use stage::{Stage, Which};
 
 /// Channels of a picture.
 pub const COLOURS: usize = 3;
@@ -43,15 +42,6 @@ pub struct Half<'l, 'w, B: Device> {
     conv_out: Convolution<'w, B>,
     /// Between the networks and the quantizer, on the latent side.
     quantizer_conv: Convolution<'w, B>,
-}
-
-/// Which of the two networks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// Picture → latent.
-    Encoder,
-    /// Latent → picture.
-    Decoder,
 }
 
 impl<'l, 'w, B: Device> Half<'l, 'w, B> {
@@ -193,44 +183,5 @@ impl<B: Backend> Vqvae<'_, '_, B> {
         let conv = &self.decoder.quantizer_conv;
         conv.forward(b, raw, latents, None, Grid::Same, maps, &mut arena)?;
         self.decoder.forward(b, pictures, raw, maps, &mut arena)
-    }
-}
-
-/// A group normalisation's weights.
-pub(crate) struct Norm<'a, B: Device> {
-    weight: &'a B::Slice,
-    bias: &'a B::Slice,
-}
-
-impl<'a, B: Device> Norm<'a, B> {
-    /// `name.weight` and `name.bias` of `channels`.
-    pub(crate) fn bind<W: Source<'a, B>>(
-        source: &mut W,
-        name: core::fmt::Arguments<'_>,
-        channels: usize,
-    ) -> Result<Self, W::Error> {
-        let weight = source.vector(format_args!("{name}.weight"), &[channels])?;
-        let bias = source.vector(format_args!("{name}.bias"), &[channels])?;
-        Ok(Self { weight, bias })
-    }
-}
-
-impl<B: Backend> Norm<'_, B> {
-    /// `out = activation(group_norm(x))`
-    pub(crate) fn forward(
-        &self,
-        b: &B,
-        out: &mut B::Slice,
-        x: &B::Slice,
-        activation: Activation,
-        maps: Maps,
-    ) -> Result<(), B::Error> {
-        let d = group_norm::Dims {
-            batch: maps.batch,
-            positions: maps.height * maps.width,
-            channels: self.weight.len(),
-            groups: VqvaeConfig::GROUPS,
-        };
-        b.group_norm(out, x, self.weight, self.bias, EPS, activation, d)
     }
 }

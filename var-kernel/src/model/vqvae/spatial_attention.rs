@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::Norm;
+use super::norm::Norm;
 use crate::arena::Arena;
 use crate::memory::{Device, Floats};
 use crate::model::weights::{Convolution, Maps, Source};

@@ -2,7 +2,6 @@
 
 use core::fmt;
 
-use super::Which;
 use super::res_block::ResBlock;
 use super::spatial_attention::SpatialAttention;
 use crate::arena::Arena;
@@ -11,6 +10,15 @@ use crate::model::config::VqvaeConfig;
 use crate::model::weights::{Convolution, Maps, Source};
 use crate::ops::Backend;
 use crate::ops::conv2d::Grid;
+
+/// Which of the two networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Picture → latent.
+    Encoder,
+    /// Latent → picture.
+    Decoder,
+}
 
 /// One step of an encoder or decoder.
 pub enum Stage<'a, B: Device> {

@@ -16,7 +16,7 @@ use crate::cpu::matmul::{
     pack_right_transposed,
 };
 use crate::cpu::simd::{Kernel, LANES, Simd};
-use crate::cpu::workers::Tile;
+use crate::cpu::tiles::Tile;
 use crate::cpu::{Cpu, SCRATCH_FLOATS, math};
 
 /// Keys between two updates of the running maximum. Another number would give other bits.

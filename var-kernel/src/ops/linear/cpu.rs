@@ -10,7 +10,7 @@ use super::{Dims, Epilogue, Linear};
 use crate::cpu::matmul::product::{self, Operands, Size};
 use crate::cpu::matmul::{Output, RowMajor, RowMajorQ8, Start, pack_left, pack_right_transposed};
 use crate::cpu::simd::{Kernel, LANES, Simd};
-use crate::cpu::workers::Tile;
+use crate::cpu::tiles::Tile;
 use crate::cpu::{Cpu, Matrix, math};
 
 impl Linear for Cpu<'_> {

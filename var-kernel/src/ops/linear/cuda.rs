@@ -2,7 +2,7 @@
 
 use super::{Dims, Epilogue, Linear};
 use crate::cuda::command::Launch;
-use crate::cuda::library::{Finish, Product, Shape};
+use crate::cuda::gemm::{Finish, Product, Shape};
 use crate::cuda::text::{Kernel, PRODUCT, Text};
 use crate::cuda::{Card, Cuda, CudaError, Element, Matrix, Remote};
 use crate::memory::Floats;

@@ -7,7 +7,7 @@ use super::Dims;
 use crate::cpu::Matrix;
 use crate::cpu::matmul::{Numbers, RowMajor, RowMajorQ8};
 use crate::cpu::simd::{Kernel, LANES, Simd};
-use crate::cpu::workers::Tile;
+use crate::cpu::tiles::Tile;
 
 /// More rows than this are packed.
 pub(super) const MOST_ROWS: usize = 4;

@@ -6,7 +6,7 @@ use core::ops::Range;
 use super::{Dims, Pool};
 use crate::cpu::Cpu;
 use crate::cpu::simd::{Kernel, LANES, Simd};
-use crate::cpu::workers::Tile;
+use crate::cpu::tiles::Tile;
 
 impl Pool for Cpu<'_> {
     fn max_pool(&self, out: &mut [f32], x: &[f32], d: Dims) -> Result<(), Infallible> {

@@ -9,7 +9,7 @@ use var_kernel::cuda::{Card, Cuda, CudaError, Element, Kernel, Launch, Matrix, R
 use var_kernel::ops::conv2d::{Dims, Grid};
 
 use super::narrow::{Narrowed, narrowed};
-use super::{ACCESS, SHORT_CHANNELS, Tile};
+use super::tile::{ACCESS, SHORT_CHANNELS, Tile};
 use crate::grad::texts::CONV2D;
 
 const SINGLE_LARGE: Tile = Tile { kernel: "input_128x64", rows: 128, columns: 64, shared: 0 };

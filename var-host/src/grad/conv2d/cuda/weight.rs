@@ -6,7 +6,7 @@ use var_kernel::memory::Floats;
 use var_kernel::ops::conv2d::{Dims, Grid};
 
 use super::narrow::{Narrowed, narrowed};
-use super::{ACCESS, SHORT_CHANNELS, Tile};
+use super::tile::{ACCESS, SHORT_CHANNELS, Tile};
 use crate::grad::texts::CONV2D;
 
 const SINGLE: Tile = Tile { kernel: "weight_64x64", rows: 64, columns: 64, shared: 0 };

@@ -5,7 +5,7 @@
 
 mod multiply;
 
-use core::ffi::{CStr, c_char, c_void};
+use core::ffi::{CStr, c_char};
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::boxed::Box;
@@ -23,11 +23,12 @@ use std::vec::Vec;
 
 use libloading::Library;
 
+use self::multiply::pointer;
 use super::{Card, Driver, Graph, Mark};
 use crate::cuda::command::{Command, Launch};
 use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
-use crate::cuda::library::{Products, Shape};
+use crate::cuda::gemm::{Products, Shape};
 use crate::cuda::testing::{SHARED_OF_BLOCK, shared_of};
 use crate::cuda::text::{Kernel, Text};
 
@@ -321,11 +322,6 @@ impl Graph for EmulatedGraph {
         }
         Ok(())
     }
-}
-
-/// The host's memory at an address of the emulated card's.
-fn pointer(address: u64) -> *mut u8 {
-    ptr::with_exposed_provenance_mut::<c_void>(address as usize).cast()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,11 +1,13 @@
 //! The library's products as plain loops.
 #![allow(unsafe_code)]
 
+use core::ffi::c_void;
+use core::ptr;
+
 use half::{bf16, f16};
 
-use super::pointer;
 use crate::cuda::element::Element;
-use crate::cuda::library::{Finish, Product, Shape};
+use crate::cuda::gemm::{Finish, Product, Shape};
 
 /// Computes one product: each sum is one chain of fused multiply-adds in order of k.
 ///
@@ -35,6 +37,11 @@ pub(super) unsafe fn multiply(product: &Product) {
             unsafe { write(out, i, shape.out, finished) };
         }
     }
+}
+
+/// The host's memory at an address of the emulated card's.
+pub(super) fn pointer(address: u64) -> *mut u8 {
+    ptr::with_exposed_provenance_mut::<c_void>(address as usize).cast()
 }
 
 /// Number `i` of a run.

@@ -7,7 +7,7 @@ use std::boxed::Box;
 use cudarc::driver::result;
 use cudarc::driver::sys;
 
-use super::{Nvidia, call};
+use super::fault::call;
 use crate::cuda::command::Command;
 use crate::cuda::driver::{Driver, Graph};
 use crate::cuda::error::CudaError;
@@ -34,7 +34,9 @@ impl NvidiaGraph {
     ///
     /// As [`Driver::capture`].
     pub(super) unsafe fn capture(
-        card: &Nvidia,
+        card: &dyn Driver,
+        stream: sys::CUstream,
+        context: sys::CUcontext,
         commands: &[Command],
         mailbox: u64,
         envelope: Envelope,
@@ -43,7 +45,7 @@ impl NvidiaGraph {
         // SAFETY: the stream is ours. Thread-local: calls of other threads are none of this graph's.
         unsafe {
             result::stream::begin_capture(
-                card.stream,
+                stream,
                 sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL,
             )
         }
@@ -51,7 +53,7 @@ impl NvidiaGraph {
         let noted = (|| {
             if envelope.length > 0 {
                 // SAFETY: the envelope lives as long as the graph; the mailbox is as long as the mail.
-                unsafe { result::memcpy_htod_async(mailbox, envelope.bytes(), card.stream) }
+                unsafe { result::memcpy_htod_async(mailbox, envelope.bytes(), stream) }
                     .map_err(call(noting))?;
             }
             for command in commands {
@@ -61,7 +63,7 @@ impl NvidiaGraph {
             Ok(())
         })();
         // SAFETY: the capture began above; it must end whatever happened in between.
-        let graph = unsafe { result::stream::end_capture(card.stream) };
+        let graph = unsafe { result::stream::end_capture(stream) };
         if let Err(error) = noted {
             if let Ok(graph) = graph
                 && !graph.is_null()
@@ -86,7 +88,6 @@ impl NvidiaGraph {
                 return Err(call(making)(error));
             }
         };
-        let (context, stream) = (card.context, card.stream);
         Ok(Box::new(Self { executable, envelope, event, under_way: false, context, stream }))
     }
 }

@@ -4,6 +4,7 @@
 mod cublaslt;
 #[cfg(test)]
 mod fakes;
+mod fault;
 mod graph;
 mod modules;
 pub(crate) mod nccl;
@@ -15,7 +16,7 @@ use core::ffi::{c_int, c_void};
 use core::ptr;
 use std::boxed::Box;
 use std::collections::HashMap;
-use std::string::{String, ToString};
+use std::string::String;
 use std::sync::{Mutex, OnceLock};
 use std::vec::Vec;
 
@@ -23,13 +24,14 @@ use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
 use self::cublaslt::Library;
+use self::fault::{call, reason};
 use self::graph::{Envelope, NvidiaGraph};
 use super::{Card, Driver, Graph, Group, Identity, Mark};
 use crate::cuda::command::{Command, Launch};
 use crate::cuda::cubins::Cubins;
 use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
-use crate::cuda::library::{Products, Shape};
+use crate::cuda::gemm::{Products, Shape};
 use crate::cuda::text::Kernel;
 
 /// Shared memory, declared and dynamic together, that a block may have without a function's attribute.
@@ -219,7 +221,9 @@ impl Driver for Nvidia {
         }
         let envelope = Envelope::new(mail)?;
         // SAFETY: the caller fulfils the conditions of `issue`; the mailbox is as long as the mail.
-        unsafe { NvidiaGraph::capture(self, commands, mailbox, envelope) }
+        unsafe {
+            NvidiaGraph::capture(self, self.stream, self.context, commands, mailbox, envelope)
+        }
     }
 
     fn wait(&self) -> Result<(), CudaError> {
@@ -278,7 +282,8 @@ impl Driver for Nvidia {
         rank: usize,
         size: usize,
     ) -> Result<Box<dyn Group>, CudaError> {
-        Ok(Box::new(nccl::Member::join(self, identity, rank, size)?))
+        self.enter()?;
+        Ok(Box::new(nccl::Member::join(self.context, self.stream, identity, rank, size)?))
     }
 }
 
@@ -303,16 +308,5 @@ impl Drop for Nvidia {
             let _ = result::stream::destroy(self.stream);
             let _ = result::primary_ctx::release(self.device);
         }
-    }
-}
-
-fn call(doing: &'static str) -> impl Fn(DriverError) -> CudaError {
-    move |error| CudaError::Driver { doing, reason: reason(error) }
-}
-
-fn reason(error: DriverError) -> String {
-    match error.error_string() {
-        Ok(text) => text.to_string_lossy().to_string(),
-        Err(_) => std::format!("error {}", error.0 as u32),
     }
 }

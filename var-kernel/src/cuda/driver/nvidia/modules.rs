@@ -7,7 +7,8 @@ use std::ffi::CString;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
-use super::{Function, Nvidia, USUAL_SHARED, call, reason};
+use super::fault::{call, reason};
+use super::{Function, Nvidia, USUAL_SHARED};
 use crate::cuda::driver::compile;
 use crate::cuda::error::CudaError;
 use crate::cuda::text::{Kernel, Text};

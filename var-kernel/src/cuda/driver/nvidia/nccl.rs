@@ -12,7 +12,7 @@ use cudarc::driver::result;
 use cudarc::driver::sys;
 use cudarc::nccl::sys as nccl;
 
-use super::{Nvidia, call};
+use super::fault::call;
 use crate::cuda::driver::{Group, Identity};
 use crate::cuda::error::CudaError;
 
@@ -97,13 +97,13 @@ unsafe impl Send for Member {}
 impl Member {
     /// Joins `size` members; returns when all have.
     pub(super) fn join(
-        card: &Nvidia,
+        context: sys::CUcontext,
+        of_card: sys::CUstream,
         identity: &Identity,
         rank: usize,
         size: usize,
     ) -> Result<Self, CudaError> {
         let library = library().ok_or(CudaError::NoNccl)?;
-        card.enter()?;
         let identity = nccl::ncclUniqueId { internal: identity.map(|byte| byte as c_char) };
         let making = "making a stream";
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
@@ -115,7 +115,6 @@ impl Member {
         // SAFETY: the card's context is this thread's, the place is ours.
         let joined = unsafe { (library.comm_init_rank)(&mut communicator, size, identity, rank) };
         check(library, "joining a group of cards", joined)?;
-        let (context, of_card) = (card.context, card.stream);
         Ok(Self { library, communicator, context, of_card, stream, before, after })
     }
 

@@ -8,12 +8,13 @@ use std::sync::{Mutex, OnceLock};
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
-use super::{Nvidia, call};
+use super::Nvidia;
+use super::fault::call;
 use crate::cuda::cubins::Cubins;
 use crate::cuda::driver::Card;
 use crate::cuda::element::Precision;
 use crate::cuda::error::CudaError;
-use crate::cuda::library::Products;
+use crate::cuda::gemm::Products;
 
 /// The oldest driver that has all calls.
 const OLDEST_DRIVER: u32 = 12_080;

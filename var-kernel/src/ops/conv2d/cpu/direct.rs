@@ -7,7 +7,7 @@ use super::geometry::{Finish, Geometry};
 use super::weights::{Rows, widen};
 use crate::cpu::matmul::{Numbers, Start, left_len, multiply, pack_left, right_len};
 use crate::cpu::simd::{Kernel, LANES, Simd};
-use crate::cpu::workers::Tile;
+use crate::cpu::tiles::Tile;
 use crate::cpu::{Cpu, Matrix};
 
 /// Output cells of a task: a multiple of every instruction set's tile.

@@ -12,13 +12,10 @@ mod pack;
 use var_kernel::cpu::Cpu;
 use var_kernel::cpu::matmul::{Start, Strided, multiply_apart};
 use var_kernel::cpu::simd::{Kernel, LANES, Simd};
-use var_kernel::cpu::workers::Tile;
+use var_kernel::cpu::tiles::Tile;
 use var_kernel::ops::conv2d::Dims;
 
-use self::pack::Grids;
-
-/// Side of the kernel.
-const SIDE: usize = 3;
+use self::pack::{Grids, SIDE};
 
 /// Taps of the kernel.
 const TAPS: usize = SIDE * SIDE;

@@ -6,7 +6,8 @@ use core::ops::Range;
 use var_kernel::cpu::simd::{LANES, Simd};
 use var_kernel::ops::conv2d::{Dims, Grid};
 
-use super::SIDE;
+/// Side of the kernel.
+pub(super) const SIDE: usize = 3;
 
 /// How lines are packed: those of all pictures one behind the other, with a line of zeros between two
 /// pictures and a cell of zeros between two lines.

@@ -14,10 +14,10 @@ use cudarc::cublaslt::result::CublasError;
 use cudarc::cublaslt::{result, sys as lt};
 use cudarc::driver::{result as driver, sys};
 
-use super::call;
+use super::fault::call;
 use crate::cuda::element::Element;
 use crate::cuda::error::CudaError;
-use crate::cuda::library::{ALIGNED, Finish, Product, Shape};
+use crate::cuda::gemm::{ALIGNED, Finish, Product, Shape};
 
 /// The oldest version with these structures, 12.0.
 const OLDEST: usize = 120_000;

@@ -7,7 +7,7 @@ use std::vec::Vec;
 use crate::cpu::Matrix;
 use crate::cuda::driver::nvidia::fakes::under_fakes;
 use crate::cuda::element::{Element, Precision};
-use crate::cuda::library::{Finish, Product, Products, Shape};
+use crate::cuda::gemm::{Finish, Product, Products, Shape};
 use crate::cuda::{Cuda, Memory, Options};
 use crate::memory::{Device, Floats};
 use crate::ops::testing::{assert_close, coarse};

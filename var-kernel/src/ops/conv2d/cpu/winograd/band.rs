@@ -3,11 +3,11 @@
 use core::ops::Range;
 
 use super::factors::{prefetch, weight_factors};
+use super::plan::{BLOCK, COLUMNS, GROUP, Plan, SKEW};
 use super::transforms::{POINTS, PRODUCTS, SIDE, to_output};
-use super::{BLOCK, COLUMNS, GROUP, Plan, SKEW};
 use crate::cpu::matmul::{Start, Strided, multiply};
 use crate::cpu::simd::{Kernel, LANES, Simd};
-use crate::cpu::workers::Tile;
+use crate::cpu::tiles::Tile;
 use crate::ops::conv2d::cpu::geometry::Finish;
 use crate::ops::conv2d::cpu::weights::Rows;
 

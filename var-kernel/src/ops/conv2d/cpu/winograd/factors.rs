@@ -1,10 +1,10 @@
 //! Weights and input tiles to factors, packed as the products read them.
 
+use super::plan::{COLUMNS, GROUP, Plan, SKEW};
 use super::transforms::{POINTS, PRODUCTS, SIDE, of_filter, of_input};
-use super::{COLUMNS, GROUP, Plan, SKEW};
 use crate::cpu::matmul::{RowMajor, pack_left};
 use crate::cpu::simd::{Kernel, LANES, Simd};
-use crate::cpu::workers::Tile;
+use crate::cpu::tiles::Tile;
 use crate::ops::conv2d::cpu::geometry::Geometry;
 use crate::ops::conv2d::cpu::weights::{Rows, widen};
 

@@ -10,38 +10,17 @@
 
 mod band;
 mod factors;
+mod plan;
 mod transforms;
 
 use self::band::Band;
 use self::factors::{TransformInput, TransformWeights};
+use self::plan::{COLUMNS, GROUP, Plan};
 use self::transforms::{PRODUCTS, SIDE};
 use super::geometry::{Finish, Geometry};
 use super::weights::Rows;
 use crate::cpu::simd::LANES;
 use crate::cpu::{Cpu, Matrix};
-
-/// Tiles that are transformed together: a multiple of every instruction set's tile of a product.
-const GROUP: usize = 12;
-
-/// Tiles that a task multiplies at a time with its share of the weights.
-const BLOCK: usize = 64;
-
-/// Output channels of a task's products at a time.
-const COLUMNS: usize = 2 * LANES;
-
-/// The most input channels of one packed block of a product.
-const DEPTH: usize = 160;
-
-/// Floats of a slab's input factors (4 MiB): a part of the cache that the cores share.
-const SLAB: usize = 1 << 20;
-
-/// Floats of the weights' factors (32 MiB) above which making them again costs less than fetching
-/// them from memory.
-const KEPT: usize = 1 << 23;
-
-/// Rows of factors are kept from lying a power of two apart, where they would push each other out
-/// of the cache.
-const SKEW: usize = LANES;
 
 /// Whether convolutions of these sizes are computed this way.
 ///
@@ -52,67 +31,6 @@ pub(super) fn serves(g: Geometry) -> bool {
         && g.inner.is_multiple_of(LANES)
         && g.outer.is_multiple_of(LANES)
         && g.out_grid[0] * g.out_grid[1] >= 256
-}
-
-/// How the work is cut up.
-#[derive(Clone, Copy)]
-struct Plan {
-    g: Geometry,
-    /// Tiles across a picture.
-    across: usize,
-    /// Rows of tiles of all pictures.
-    rows: usize,
-    /// Rows of tiles of a band: a task's.
-    band: usize,
-    /// Bands of a slab.
-    slab: usize,
-    /// Input channels of a packed block; the last block is filled up with zeros.
-    depth: usize,
-    /// Packed blocks of the input channels.
-    blocks: usize,
-    /// Whether the weights' factors are made once, before everything else.
-    kept: bool,
-}
-
-impl Plan {
-    fn of(g: Geometry) -> Self {
-        let [height, width] = g.out_grid;
-        let (across, rows) = (width.div_ceil(SIDE), g.batch * height.div_ceil(SIDE));
-        let blocks = g.inner.div_ceil(DEPTH);
-        let depth = g.inner.div_ceil(blocks).next_multiple_of(LANES);
-        let kept = across * rows > BLOCK && PRODUCTS * g.inner * g.outer <= KEPT;
-        let band = (BLOCK / across).clamp(1, rows.max(1));
-        let groups = (band * across).div_ceil(GROUP);
-        let bands = rows.div_ceil(band).max(1);
-        let slab = (SLAB / (PRODUCTS * groups * GROUP * depth * blocks)).clamp(1, bands);
-        Self { g, across, rows, band, slab, depth, blocks, kept }
-    }
-
-    /// Rows of factors of one band, or of one pair of panels of weights: the products of each block.
-    fn factor_rows(self) -> usize {
-        self.blocks * PRODUCTS
-    }
-
-    /// Width of a row of a band's input factors: its tiles in whole groups, packed.
-    fn input_width(self) -> usize {
-        (self.band * self.across).next_multiple_of(GROUP) * self.depth
-    }
-
-    /// Width of a row of weight factors: two packed panels.
-    fn weight_width(self) -> usize {
-        COLUMNS * self.depth
-    }
-
-    /// Floats of the slab's input factors.
-    fn input_len(self) -> usize {
-        self.slab * self.factor_rows() * self.input_width()
-    }
-
-    /// Floats of the weights' factors that are made before everything else.
-    fn weight_len(self) -> usize {
-        let pairs = if self.kept { self.g.outer.div_ceil(COLUMNS) } else { 0 };
-        pairs * self.factor_rows() * self.weight_width()
-    }
 }
 
 /// Floats of scratch memory: a slab's input factors and the weights' factors.

@@ -1,0 +1,168 @@
+//! Imports go one way: a module uses only modules above it in its crate's map, and no file imports,
+//! by whatever way, from a file that imports from it.
+
+mod graph;
+mod source;
+
+use std::path::Path;
+
+use graph::{Graph, Modules, circles};
+
+/// Modules of the kernel, those that others are built on first.
+const KERNEL: [&str; 15] = [
+    "memory",
+    "storage",
+    "arena",
+    "image",
+    "remote",
+    "cpu",
+    "cuda",
+    "sample",
+    "ops",
+    "dry",
+    "model",
+    "edit",
+    "score",
+    "generate",
+    "workspace",
+];
+
+/// Modules of the host, likewise.
+const HOST: [&str; 20] = [
+    "atomic_file",
+    "parallel",
+    "checkpoint",
+    "pictures",
+    "npz",
+    "pool",
+    "model",
+    "tokens",
+    "data",
+    "lpips",
+    "card",
+    "engine",
+    "pipeline",
+    "inception",
+    "evaluate",
+    "scaling",
+    "grad",
+    "optim",
+    "run",
+    "train",
+];
+
+/// Arrows of the host that are part of a circle of files and are still to be turned: each a file and one it
+/// imports from. Nothing may be added.
+const KNOWN_OF_HOST: [(&str, &str); 28] = [
+    ("data/walk.rs", "data/folder.rs"),
+    ("engine/sampling.rs", "engine/mod.rs"),
+    ("engine/sampling.rs", "engine/tasks.rs"),
+    ("engine/tasks.rs", "engine/sampling.rs"),
+    ("engine/tokens.rs", "engine/mod.rs"),
+    ("engine/work.rs", "engine/mod.rs"),
+    ("evaluate/moments.rs", "evaluate/mod.rs"),
+    ("evaluate/set.rs", "evaluate/stored.rs"),
+    ("inception/network.rs", "inception/card.rs"),
+    ("model/identity.rs", "model/convert.rs"),
+    ("model/identity.rs", "model/weights/mod.rs"),
+    ("model/part.rs", "model/identity.rs"),
+    ("model/weights/mod.rs", "model/detect.rs"),
+    ("model/weights/mod.rs", "model/mask.rs"),
+    ("parallel/mpi.rs", "parallel/mod.rs"),
+    ("parallel/tcp/mod.rs", "parallel/mod.rs"),
+    ("pictures/decode/png/chunks.rs", "pictures/decode/png/mod.rs"),
+    ("pictures/decode/png/mod.rs", "pictures/decode/mod.rs"),
+    ("pictures/decode/pnm.rs", "pictures/decode/mod.rs"),
+    ("pictures/decode/tiff/chunks.rs", "pictures/decode/tiff/mod.rs"),
+    ("pictures/decode/tiff/mod.rs", "pictures/decode/mod.rs"),
+    ("pictures/decode/webp.rs", "pictures/decode/mod.rs"),
+    ("pipeline/sample.rs", "pipeline/image.rs"),
+    ("pipeline/sample.rs", "pipeline/model.rs"),
+    ("run/settings.rs", "run/error.rs"),
+    ("train/fit/outputs.rs", "train/fit/mod.rs"),
+    ("train/vae/fit/outputs.rs", "train/vae/fit/mod.rs"),
+    ("train/vae/trainer.rs", "train/vae/part.rs"),
+];
+
+/// Arrows of the binary, likewise.
+const KNOWN_OF_BINARY: [(&str, &str); 5] = [
+    ("bench/measure.rs", "bench/mod.rs"),
+    ("bench/report.rs", "bench/mod.rs"),
+    ("chart/draw.rs", "chart/mod.rs"),
+    ("sample/plan.rs", "sample/mod.rs"),
+    ("scaling/chart.rs", "scaling/mod.rs"),
+];
+
+/// An exception to the order of modules: the tests of `sample` and `cpu` borrow the operations' test bench.
+/// Files of tests (`tests.rs`, `testing.rs`) may use any module.
+const TEST_BENCH: &str = "ops/testing.rs";
+
+#[test]
+fn the_kernel_imports_one_way() {
+    assert_one_way("var-kernel/src", &KERNEL, &[]);
+}
+
+#[test]
+fn the_host_imports_one_way() {
+    assert_one_way("var-host/src", &HOST, &KNOWN_OF_HOST);
+}
+
+#[test]
+fn the_binary_imports_one_way() {
+    assert_no_circles(graph_of("var-cli/src"), &KNOWN_OF_BINARY);
+}
+
+fn graph_of(root: &str) -> Graph {
+    let root = crate::fixture::root().join(root);
+    let mut files = Vec::new();
+    rust_files(&root, "", &mut files);
+    Modules::read(&root, &files).graph()
+}
+
+fn assert_one_way(root: &str, layers: &[&str], known: &[(&str, &str)]) {
+    let graph = graph_of(root);
+    let rank = |file: &str| {
+        let module = file.split('/').next().map(|name| name.trim_end_matches(".rs"));
+        let rank = layers.iter().position(|layer| Some(*layer) == module);
+        assert!(rank.is_some() || module == Some("lib"), "{file} is in no layer of the list");
+        rank
+    };
+    let mut seen = 0;
+    for (from, to) in graph.iter().flat_map(|(from, to)| to.iter().map(move |to| (from, to))) {
+        let tests = ["tests", "testing"].iter().any(|name| from.contains(name));
+        if let (Some(above), Some(below)) = (rank(to), rank(from))
+            && !tests
+            && to != TEST_BENCH
+        {
+            seen += 1;
+            assert!(above <= below, "{from} uses {to}, a layer above it");
+        }
+    }
+    assert!(seen > 100, "{seen} imports were found: is the layout another?");
+    assert_no_circles(graph, known);
+}
+
+fn assert_no_circles(mut graph: Graph, known: &[(&str, &str)]) {
+    for (from, to) in known {
+        let arrows = graph.get_mut(*from).unwrap_or_else(|| panic!("there is no {from}"));
+        assert!(arrows.remove(*to), "{from} imports no more from {to}: take it off the list");
+    }
+    let circles: Vec<String> = circles(&graph)
+        .iter()
+        .map(|circle| format!("{} > {}", circle.join(" > "), circle[0]))
+        .collect();
+    assert!(circles.is_empty(), "{} circles of files:\n{}", circles.len(), circles.join("\n"));
+}
+
+/// The sources under `root`, named by their paths in it.
+fn rust_files(root: &Path, folder: &str, files: &mut Vec<String>) {
+    for entry in std::fs::read_dir(root.join(folder)).expect("a folder") {
+        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+        if root.join(&path).is_dir() {
+            rust_files(root, &path, files);
+        } else if path.ends_with(".rs") {
+            files.push(path);
+        }
+    }
+}

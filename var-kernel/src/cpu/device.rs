@@ -1,0 +1,71 @@
+//! The CPU as a device.
+
+use core::convert::Infallible;
+
+use super::isa::Isa;
+use super::matrix::Matrix;
+use super::workers::Workers;
+use crate::image;
+use crate::memory::Device;
+
+/// The CPU with one instruction set and the caller's threads.
+///
+/// Results are the same bytes for every [`Isa`] and every number of threads.
+#[derive(Clone, Copy)]
+pub struct Cpu<'w> {
+    pub(crate) isa: Isa,
+    pub(crate) workers: &'w dyn Workers,
+}
+
+impl<'w> Cpu<'w> {
+    /// Computes with `isa` on `workers`.
+    pub fn new(isa: Isa, workers: &'w dyn Workers) -> Self {
+        Self { isa, workers }
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+}
+
+impl Device for Cpu<'_> {
+    type Slice = [f32];
+    type Tokens = [u32];
+    type Matrix<'a> = Matrix<'a>;
+    type Error = Infallible;
+
+    fn upload(&self, to: &mut [f32], from: &[f32]) -> Result<(), Infallible> {
+        to.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn download(&self, to: &mut [f32], from: &[f32]) -> Result<(), Infallible> {
+        to.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn upload_pictures(&self, to: &mut [f32], from: &[u8]) -> Result<(), Infallible> {
+        image::from_bytes(to, from);
+        Ok(())
+    }
+
+    fn download_pictures(&self, to: &mut [u8], from: &[f32]) -> Result<(), Infallible> {
+        image::to_bytes(to, from);
+        Ok(())
+    }
+
+    fn tokens_in(run: &mut [f32]) -> &mut [u32] {
+        bytemuck::cast_slice_mut(run)
+    }
+
+    fn upload_tokens(&self, to: &mut [u32], from: &[u32]) -> Result<(), Infallible> {
+        to.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn download_tokens(&self, to: &mut [u32], from: &[u32]) -> Result<(), Infallible> {
+        to.copy_from_slice(from);
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! The tiling of a Winograd convolution: groups, bands, slabs.
+
+use super::transforms::{PRODUCTS, SIDE};
+use crate::cpu::simd::LANES;
+use crate::ops::conv2d::cpu::geometry::Geometry;
+
+/// Tiles that are transformed together: a multiple of every instruction set's tile of a product.
+pub(super) const GROUP: usize = 12;
+
+/// Tiles that a task multiplies at a time with its share of the weights.
+pub(super) const BLOCK: usize = 64;
+
+/// Output channels of a task's products at a time.
+pub(super) const COLUMNS: usize = 2 * LANES;
+
+/// The most input channels of one packed block of a product.
+pub(super) const DEPTH: usize = 160;
+
+/// Floats of a slab's input factors (4 MiB): a part of the cache that the cores share.
+pub(super) const SLAB: usize = 1 << 20;
+
+/// Floats of the weights' factors (32 MiB) above which making them again costs less than fetching
+/// them from memory.
+pub(super) const KEPT: usize = 1 << 23;
+
+/// Rows of factors are kept from lying a power of two apart, where they would push each other out
+/// of the cache.
+pub(super) const SKEW: usize = LANES;
+
+/// How the work is cut up.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) g: Geometry,
+    /// Tiles across a picture.
+    pub(super) across: usize,
+    /// Rows of tiles of all pictures.
+    pub(super) rows: usize,
+    /// Rows of tiles of a band: a task's.
+    pub(super) band: usize,
+    /// Bands of a slab.
+    pub(super) slab: usize,
+    /// Input channels of a packed block; the last block is filled up with zeros.
+    pub(super) depth: usize,
+    /// Packed blocks of the input channels.
+    pub(super) blocks: usize,
+    /// Whether the weights' factors are made once, before everything else.
+    pub(super) kept: bool,
+}
+
+impl Plan {
+    pub(super) fn of(g: Geometry) -> Self {
+        let [height, width] = g.out_grid;
+        let (across, rows) = (width.div_ceil(SIDE), g.batch * height.div_ceil(SIDE));
+        let blocks = g.inner.div_ceil(DEPTH);
+        let depth = g.inner.div_ceil(blocks).next_multiple_of(LANES);
+        let kept = across * rows > BLOCK && PRODUCTS * g.inner * g.outer <= KEPT;
+        let band = (BLOCK / across).clamp(1, rows.max(1));
+        let groups = (band * across).div_ceil(GROUP);
+        let bands = rows.div_ceil(band).max(1);
+        let slab = (SLAB / (PRODUCTS * groups * GROUP * depth * blocks)).clamp(1, bands);
+        Self { g, across, rows, band, slab, depth, blocks, kept }
+    }
+
+    /// Rows of factors of one band, or of one pair of panels of weights: the products of each block.
+    pub(super) fn factor_rows(self) -> usize {
+        self.blocks * PRODUCTS
+    }
+
+    /// Width of a row of a band's input factors: its tiles in whole groups, packed.
+    pub(super) fn input_width(self) -> usize {
+        (self.band * self.across).next_multiple_of(GROUP) * self.depth
+    }
+
+    /// Width of a row of weight factors: two packed panels.
+    pub(super) fn weight_width(self) -> usize {
+        COLUMNS * self.depth
+    }
+
+    /// Floats of the slab's input factors.
+    pub(super) fn input_len(self) -> usize {
+        self.slab * self.factor_rows() * self.input_width()
+    }
+
+    /// Floats of the weights' factors that are made before everything else.
+    pub(super) fn weight_len(self) -> usize {
+        let pairs = if self.kept { self.g.outer.div_ceil(COLUMNS) } else { 0 };
+        pairs * self.factor_rows() * self.weight_width()
+    }
+}
