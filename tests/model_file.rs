@@ -15,7 +15,8 @@ use var_kernel::model::{Model, ModelFile, ModelFileError};
 use var_kernel::storage::Storage;
 use var_kernel::workspace::workspace_len;
 
-const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/default.safetensors");
+const DEFAULT: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../var-host/src/model/default.safetensors");
 
 /// Tokens and picture of one image, by the kernel alone with exactly the memory it asks for.
 fn sample(bytes: &[u8]) -> Result<(Vec<u32>, Vec<u8>), ModelFileError> {

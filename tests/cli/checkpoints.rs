@@ -6,7 +6,7 @@ use std::fs;
 use var_host::checkpoint::{Checkpoint, Dtype, Record, save};
 use var_host::pictures::{Picture, crop, write_png};
 
-use super::{Place, fixture, train};
+use super::{Place, built_in_file, fixture, train};
 
 /// Writes the tensors of `source` that `rename` gives a name under that name, without metadata.
 fn write(place: &Place, name: &str, source: &str, rename: impl Fn(&str) -> Option<String>) {
@@ -23,7 +23,7 @@ fn write(place: &Place, name: &str, source: &str, rename: impl Fn(&str) -> Optio
 fn vqvae_alone_is_taken_by_every_command() {
     let place = Place::new();
     let of_vqvae = |name: &str| name.strip_prefix("vae.").map(str::to_owned);
-    write(&place, "vae.safetensors", &fixture("default.safetensors"), of_vqvae);
+    write(&place, "vae.safetensors", &built_in_file(), of_vqvae);
     let source = Picture::open(fixture("pipeline_0.png").as_ref()).unwrap();
     fs::create_dir_all(place.path("data/a")).unwrap();
     let picture = crop(&source, 0, 0, 64, 64);
@@ -65,7 +65,7 @@ fn vqvae_alone_is_taken_by_every_command() {
 fn part_of_a_checkpoint_is_chosen() {
     let place = Place::new();
     let both = |name: &str| ["model", "ema"].map(|part| format!("{part}.{name}"));
-    let source = Checkpoint::open(fixture("default.safetensors")).unwrap();
+    let source = Checkpoint::open(built_in_file()).unwrap();
     let names: Vec<_> = source
         .tensors()
         .flat_map(|tensor| both(tensor.name).map(|name| (name, tensor.name)))
@@ -128,7 +128,7 @@ fn heads_of_a_model_to_begin_with_are_given() {
 fn shards_and_files_of_other_kinds_are_told() {
     let place = Place::new();
     fs::create_dir(place.path("sharded")).unwrap();
-    let source = fixture("default.safetensors");
+    let source = built_in_file();
     for (file, part) in
         [("m-00001-of-00002.safetensors", "var."), ("m-00002-of-00002.safetensors", "vae.")]
     {
@@ -155,7 +155,7 @@ fn shards_and_files_of_other_kinds_are_told() {
 #[test]
 fn overflowing_weights_are_named() {
     let place = Place::new();
-    let source = Checkpoint::open(fixture("default.safetensors")).unwrap();
+    let source = Checkpoint::open(built_in_file()).unwrap();
     // Each is small enough to be a weight, and together they overflow.
     let write = |name: &str, of: &[&str]| {
         let records = source.tensors().map(|tensor| {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use var_host::checkpoint::{Checkpoint, Dtype, Record};
 use var_host::run::Checkpoints;
 
-use super::{Place, fixture};
+use super::{Place, built_in_file, fixture};
 
 /// The data of a safetensors file, without its header.
 fn tensors(file: &[u8]) -> &[u8] {
@@ -17,7 +17,7 @@ fn tensors(file: &[u8]) -> &[u8] {
 #[test]
 fn every_dtype_makes_a_model_file() {
     let place = Place::new();
-    let built_in = fixture("default.safetensors");
+    let built_in = built_in_file();
     let mut sizes = Vec::new();
     for dtype in ["f32", "f16", "bf16", "q8"] {
         place.var(&["convert", "--model", &built_in, "--dtype", dtype, "-o", dtype, "-q"]);
@@ -98,7 +98,7 @@ fn checkpoints_of_one_half_are_told_apart() {
 #[test]
 fn a_checkpoint_of_a_training_run_is_a_model() {
     let place = Place::new();
-    let built_in = Checkpoint::open(fixture("default.safetensors")).unwrap();
+    let built_in = Checkpoint::open(built_in_file()).unwrap();
     let names = built_in.tensors().map(|tensor| tensor.name.to_owned()).collect::<Vec<_>>();
     let mut records = Vec::new();
     // The optimizer's state has the names of the weights it belongs to.
@@ -117,7 +117,7 @@ fn a_checkpoint_of_a_training_run_is_a_model() {
     place.var(&["sample", "--seed", "3", "-q", "--model", model, "-o", "trained.png"]);
     assert_eq!(place.picture("trained.png"), place.picture("built-in.png"));
     place.var(&["convert", "--model", model, "--dtype", "f16", "-o", "converted"]);
-    let built_in = fs::read(fixture("default.safetensors")).unwrap();
+    let built_in = fs::read(built_in_file()).unwrap();
     assert_eq!(tensors(&place.bytes("converted")), tensors(&built_in));
     place.var(&["info", model]);
 }
@@ -126,7 +126,7 @@ fn a_checkpoint_of_a_training_run_is_a_model() {
 #[test]
 fn damaged_model_files_are_refused() {
     let place = Place::new();
-    place.var(&["convert", "--model", &fixture("default.safetensors"), "-o", "model", "-q"]);
+    place.var(&["convert", "--model", &built_in_file(), "-o", "model", "-q"]);
     let said = place.var(&["info", "--verify", "model"]);
     assert!(said.ends_with("verified: every tensor is the one that was written\n"), "{said}");
     let digest = |said: &str, of: &str| {

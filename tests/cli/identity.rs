@@ -8,11 +8,11 @@ use var_host::checkpoint::{Checkpoint, Record, save};
 use var_host::pictures::{Picture, crop, write_png};
 use var_host::tokens::TokenFile;
 
-use super::{Place, fixture};
+use super::{Place, built_in_file, fixture};
 
 /// The built-in model.
 fn built_in() -> String {
-    fixture("default.safetensors")
+    built_in_file()
 }
 
 /// Writes the built-in model with the rows of its codebook in reverse: another VQVAE of its sizes.

@@ -134,6 +134,12 @@ pub(crate) fn fixture(name: &str) -> String {
     path.canonicalize().unwrap().to_str().unwrap().to_owned()
 }
 
+/// The file of the built-in model.
+pub(crate) fn built_in_file() -> String {
+    let path = crate::fixture::root().join("var-host/src/model/default.safetensors");
+    path.canonicalize().unwrap().to_str().unwrap().to_owned()
+}
+
 /// Instruction sets of this machine.
 pub(crate) fn isas() -> Vec<&'static str> {
     var_kernel::cpu::Isa::all().map(var_kernel::cpu::Isa::name).collect()

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::train::data;
-use super::{Place, fixture};
+use super::{Place, built_in_file, fixture};
 
 /// The published training lines, with `var train` for `train.py`: the VQVAE is taken from the folder, as
 /// there, and the run is in `local_output`.
@@ -11,7 +11,7 @@ use super::{Place, fixture};
 fn published_training_line_works_as_it_stands() {
     let place = Place::new();
     data(&place);
-    fs::copy(fixture("default.safetensors"), place.path("vae_ch160v4096z32.pth")).unwrap();
+    fs::copy(built_in_file(), place.path("vae_ch160v4096z32.pth")).unwrap();
     let line = "train --depth=1 --bs=4 --ep=1 --fp16=1 --alng=1e-3 --wpe=0.1 --data_path=data --tfast=1 \
                 --opt=adamw --hflip=True --saln=1 --anorm=True --sample_every=0 -q";
     let line: Vec<&str> = line.split_whitespace().collect();

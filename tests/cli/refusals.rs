@@ -5,11 +5,11 @@ use std::path::Path;
 
 use var_host::checkpoint::{Checkpoint, Dtype, Record, save};
 
-use super::{Place, fixture};
+use super::{Place, built_in_file, fixture};
 
 /// Writes the built-in model's file to `path`, its tensors changed by `change`.
 fn altered(path: &Path, change: impl Fn(&mut Vec<Record<'_>>)) {
-    let checkpoint = Checkpoint::open(fixture("default.safetensors")).unwrap();
+    let checkpoint = Checkpoint::open(built_in_file()).unwrap();
     let tensors: Vec<_> = checkpoint
         .tensors()
         .map(|info| (info.name, checkpoint.tensor(info.name).unwrap()))
@@ -150,10 +150,7 @@ fn token_files_of_another_kind() {
         "above: tokens[7]: wants 0..512, file has 512",
     );
     let labelled = var_host::tokens::TokenFile::new(vec![1, 2, 3, 4], vec![0; 30], Some(vec![10]));
-    let model = var_host::model::Weights::open(
-        fixture("default.safetensors").as_ref(),
-        &Default::default(),
-    );
+    let model = var_host::model::Weights::open(built_in_file().as_ref(), &Default::default());
     let labelled = labelled.made_by(model.unwrap().identities()[1].unwrap());
     labelled.save(&place.path("labelled"), false).unwrap();
     let message = "labelled: labels[0]: wants -1..10, file has 10";
@@ -163,7 +160,7 @@ fn token_files_of_another_kind() {
 #[test]
 fn models_that_are_damaged() {
     let place = Place::new();
-    let whole = fs::read(fixture("default.safetensors")).unwrap();
+    let whole = fs::read(built_in_file()).unwrap();
     fs::write(place.path("cut"), &whole[..whole.len() - 1]).unwrap();
     fs::write(place.path("short"), &whole[..7]).unwrap();
     fs::write(place.path("empty"), "").unwrap();
@@ -224,6 +221,6 @@ fn models_that_do_not_fit_together() {
     ] {
         place.refused(&["sample", "--model", model], 1, message);
     }
-    let wrong = ["sample", "--model", &fixture("default.safetensors"), "--ladder", "1_2_3_5"];
+    let wrong = ["sample", "--model", &built_in_file(), "--ladder", "1_2_3_5"];
     place.refused(&wrong, 1, "ladder 1_2_3_4, not 1_2_3_5 as asked for");
 }

@@ -6,7 +6,7 @@ use std::fs;
 use safetensors::SafeTensors;
 use var_host::pictures;
 
-use super::{Place, REFERENCE, fixture, isas};
+use super::{Place, REFERENCE, built_in_file, fixture, isas};
 
 /// Names of the files `sample -o out/` writes for classes 0 to 9.
 fn names() -> Vec<String> {
@@ -280,7 +280,7 @@ fn two_runs_settings_do_not_mix_in_a_folder() {
         (&["--class", "4"], "was made with class 3, wanted is 4"),
         (&["--class", "3", "--reject", "2"], "was made with reject nothing, wanted is 2"),
         (
-            &["--class", "3", "--model", &fixture("default.safetensors")],
+            &["--class", "3", "--model", &built_in_file()],
             "was made with model built-in, wanted is default.safetensors",
         ),
     ] {
@@ -299,11 +299,11 @@ fn two_runs_settings_do_not_mix_in_a_folder() {
 fn folders_know_their_model_by_its_digest() {
     let place = Place::new();
     let run = ["sample", "--model", "model", "--class", "3", "--count", "2", "-q", "-o", "out/"];
-    place.var(&["convert", "--model", &fixture("default.safetensors"), "-o", "model", "-q"]);
+    place.var(&["convert", "--model", &built_in_file(), "-o", "model", "-q"]);
     place.var(&run);
     let made = place.parameters("out/000000-class3.png");
     assert_eq!((made["model_digest"].len(), made["vae_digest"].len()), (64, 64));
-    let convert = ["convert", "--model", &fixture("default.safetensors"), "-o", "model", "--force"];
+    let convert = ["convert", "--model", &built_in_file(), "-o", "model", "--force"];
     place.var(&[&convert[..], &["--dtype", "bf16", "-q"]].concat());
     place.refused(&run, 1, "(the same weights in another precision)");
     let other = fixture("fashion_reference.safetensors");
@@ -357,7 +357,7 @@ fn rejection_keeps_the_best_candidate() {
     assert_eq!((&*parameters["reject"], &*parameters["reject_by"]), ("3", "likelihood"));
 
     // How much likelier under its class than under none.
-    let path = fixture("default.safetensors");
+    let path = built_in_file();
     let weights = Weights::open(path.as_ref(), &Hints::default()).unwrap();
     let mut engine = Engine::new(&weights, 1, Isa::best()).unwrap();
     let (all, best) = (place.tokens("all.tokens"), place.tokens("best.tokens"));

@@ -7,7 +7,7 @@ use crate::pictures::{Crop, Cut};
 #[repr(C, align(64))]
 struct Aligned<Bytes: ?Sized>(Bytes);
 
-static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../fixtures/default.safetensors"));
+static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!("default.safetensors"));
 
 /// Opens the built-in model: 32 × 32 pictures of clothes in ten classes.
 ///

@@ -216,7 +216,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let set = set(folder.path());
         let weights =
-            Weights::open(Path::new("../fixtures/default.safetensors"), &Hints::default()).unwrap();
+            Weights::open(Path::new("src/model/default.safetensors"), &Hints::default()).unwrap();
         let mut engine = Engine::new(&weights, 1, Isa::best()).unwrap();
         let mut validation = Validation::new(&set, plan(10), 1);
         validation.begin().unwrap();
