@@ -21,7 +21,7 @@ mod fixtures_vqvae_training;
 /// Zero-shot edits = golden files.
 mod fixtures_edit;
 
-/// VAR-d16 and its VQVAE at full size = golden files (with `VAR_FULL_SIZE=1`: 3 GB of memory).
+/// VAR-d16 and its VQVAE at full size = golden files (ignored by default: 3 GB of memory).
 mod full_size;
 
 /// Scale by scale over a cache = one pass under a mask.
