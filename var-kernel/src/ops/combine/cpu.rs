@@ -121,7 +121,13 @@ impl Combine for Cpu<'_> {
         width: usize,
     ) -> Result<(), Infallible> {
         check_codes(out.len(), codebook.len(), tokens.len(), width);
-        self.embedding(out, codebook, tokens, width)
+        for (row, token) in out.chunks_exact_mut(width).zip(tokens) {
+            match codebook.chunks_exact(width).nth(*token as usize) {
+                Some(code) => row.copy_from_slice(code),
+                None => row.fill(f32::NAN),
+            }
+        }
+        Ok(())
     }
 
     fn keep_tokens(

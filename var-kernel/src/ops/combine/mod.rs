@@ -139,11 +139,10 @@ pub trait Combine: Device {
     ) -> Result<(), Self::Error>;
 
     /// Looks tokens' codes up: `out[r] = codebook[tokens[r]]`, rows of `width`; as
-    /// [`Combine::embedding`], of tokens on the device.
+    /// [`Combine::embedding`], of tokens on the device; NaN for a token past the end.
     ///
     /// # Panics
-    /// If `out` is not `tokens.len() × width` or the codebook is not whole rows; on the CPU, if a token
-    /// is past its end.
+    /// If `out` is not `tokens.len() × width` or the codebook is not whole rows.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.

@@ -119,6 +119,19 @@ proptest! {
     }
 
     #[test]
+    fn codes_of_a_token_past_the_end_are_nan(width in 1_usize..20, past in 7_u32..) {
+        let codebook = random(7 * width, 1);
+        for got in on_each_backend!([codes: 2 * width, run: 2], [codebook], |b| {
+            let tokens = tokens_in(b, run);
+            let uploaded = b.upload_tokens(tokens, &[past, 6]);
+            uploaded.and_then(|()| b.codes(codes, codebook, tokens, width))
+        }) {
+            prop_assert!(got.values[..width].iter().all(|value| value.is_nan()));
+            prop_assert_eq!(&got.values[width..2 * width], &codebook[6 * width..]);
+        }
+    }
+
+    #[test]
     fn embedding_copies_rows(width in 1_usize..20, indices in prop::collection::vec(0_u32..7, 1..9)) {
         let table = random(7 * width, 1);
         for got in on_each_backend!([out: indices.len() * width], [table], |b| {

@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use super::{Dims, Draw, Mixture, Settings};
+use super::{Dims, Draw, Mixture, NO_TOKEN, Settings};
 use crate::cpu::simd::{Kernel, LANES, Simd};
 use crate::cpu::{Cpu, Isa};
 use crate::sample::random::Philox;
@@ -35,7 +35,7 @@ impl Draw for Cpu<'_> {
         if let Some(Mixture { out, codebook, ratio }) = mixture {
             self.for_each_run(out, codebook.len() / d.codes, |row, out, scratch| {
                 let cell = cell(row);
-                let weights = cell.filtered(isa, scratch);
+                let Some(weights) = cell.filtered(isa, scratch) else { return out.fill(f32::NAN) };
                 gumbel::soften(isa, weights, ratio, |code| cell.noise(code));
                 isa.run(Mix { out, weights, codebook });
             });
@@ -55,15 +55,19 @@ struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// The logits after guidance and filter, in `scratch`.
-    fn filtered<'s>(&self, isa: Isa, scratch: &'s mut [f32]) -> &'s mut [f32] {
+    /// The logits after guidance and filter, in `scratch`; none where one is not finite.
+    fn filtered<'s>(&self, isa: Isa, scratch: &'s mut [f32]) -> Option<&'s mut [f32]> {
         let (logits, work) = scratch.split_at_mut(self.logits.len());
         logits.copy_from_slice(self.logits);
         if let Some(unconditional) = self.unconditional {
             guidance::guide(logits, unconditional, self.settings.guidance);
         }
+        // Without a branch for each logit, so that it is vectorized.
+        if !logits.iter().fold(true, |finite, logit| finite & logit.is_finite()) {
+            return None;
+        }
         filter(isa, logits, self.settings.filter, work);
-        logits
+        Some(logits)
     }
 
     /// The three numbers a random number is found by.
@@ -73,7 +77,7 @@ impl Cell<'_> {
 
     /// The token.
     fn draw(&self, isa: Isa, scratch: &mut [f32]) -> u32 {
-        let logits = self.filtered(isa, scratch);
+        let Some(logits) = self.filtered(isa, scratch) else { return NO_TOKEN };
         let (image, scale, position) = self.counter();
         let u = match self.settings.source {
             Source::Greedy => return categorical::greedy(logits) as u32,

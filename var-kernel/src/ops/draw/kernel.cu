@@ -220,14 +220,23 @@ KERNEL(THREADS) void draw(
     u64 cell = blockIdx.x;
     float* x = work ? work + cell * codes : (float*)shared;
     logits += cell * codes;
+    bool strange = false;
     for (u32 i = threadIdx.x; i < codes; i += THREADS) {
         float logit = logits[i];
         if (unconditional)
             logit = __fsub_rn(
                 __fmul_rn(__fadd_rn(1.0f, guidance), logit), __fmul_rn(guidance, unconditional[cell * codes + i]));
         x[i] = logit;
+        strange |= !(fabsf(logit) < INFINITE);
     }
-    __syncthreads();
+    // NO_TOKEN, and a mixture of NaN, where a logit is infinite or not a number.
+    if (__syncthreads_or(strange)) {
+        if (threadIdx.x == 0) tokens[cell] = ~0u;
+        if (mixture)
+            for (u32 i = threadIdx.x; i < width; i += THREADS)
+                mixture[cell * width + i] = __uint_as_float(0x7fffffff);
+        return;
+    }
     if (top_k > 0 && top_k < codes) keep_most_likely(x, codes, top_k, row);
     if (top_p > 0.0f) keep_nucleus(x, codes, top_p, row);
 

@@ -13,6 +13,9 @@ use crate::sample::{Filter, Source};
 /// The largest codebook: two rows of its logits fill one thread's scratch memory.
 pub const MOST_CODES: usize = SCRATCH_FLOATS / 2;
 
+/// Token of a cell with a logit that is infinite or not a number.
+pub const NO_TOKEN: u32 = u32::MAX;
+
 /// Sizes of a [`Draw::draw`].
 #[derive(Clone, Copy, Debug)]
 pub struct Dims {
@@ -51,7 +54,8 @@ pub struct Mixture<'a, S: ?Sized> {
 
 /// Drawing tokens.
 pub trait Draw: Device {
-    /// Draws one token for each cell.
+    /// Draws one token for each cell; [`NO_TOKEN`] where a logit, after guidance, is infinite or not a
+    /// number.
     ///
     /// `logits`: `images × positions × codes`. `unconditional`: likewise, where there is
     /// guidance. `tokens`: `images × positions`. With a `mixture`, each cell also gets

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Dims, Draw, Mixture, Settings};
+use super::{Dims, Draw, Mixture, NO_TOKEN, Settings};
 use crate::ops::testing::{on_each_backend, random, tokens_in};
 use crate::sample::random::Philox;
 use crate::sample::{Filter, Source, gumbel};
@@ -100,6 +100,35 @@ fn a_mixture_follows_its_formula() {
     }) {
         got.part(0..6 * width).assert_as_close(&want, 2e-5);
     }
+}
+
+#[test]
+fn a_cell_with_a_logit_that_is_not_finite_has_no_token() {
+    let (width, codebook) = (5, random(37 * 5, 2));
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut logits = random(6 * 37, 1);
+        (logits[36], logits[4 * 37 + 2]) = (bad, bad);
+        for (source, filter) in [
+            (Source::Greedy, Filter { top_k: 0, top_p: 0.0 }),
+            (Source::Seed(3), Filter { top_k: 9, top_p: 0.9 }),
+        ] {
+            let settings = Settings { filter, ..settings(source) };
+            let drawn = tokens(&logits, None, &settings, D);
+            let none: Vec<usize> = (0..6).filter(|row| drawn[*row] == NO_TOKEN).collect();
+            assert_eq!(none, [0, 4], "{bad}");
+            for got in on_each_backend!([out: 6 * width, drawn: 6], [logits, codebook], |b| {
+                let mixture = Mixture { out, codebook, ratio: 0.5 };
+                b.draw(tokens_in(b, drawn), Some(mixture), logits, None, &settings, D)
+            }) {
+                let finite = got.values[..6 * width].chunks(width).map(|row| row[0].is_finite());
+                assert!(finite.eq([false, true, true, true, false, true]), "{bad}: {}", got.name);
+            }
+        }
+    }
+    // Guidance of finite logits may overflow.
+    let huge = vec![f32::MAX; 6 * 37];
+    let settings = Settings { guidance: 1.0, ..settings(Source::Greedy) };
+    assert_eq!(tokens(&huge, Some(&huge), &settings, D), [NO_TOKEN; 6]);
 }
 
 proptest! {
