@@ -21,6 +21,8 @@ const ITERATION: &str = "iteration";
 const NUMBERED: [&str; 2] = ["ckpt-", ".safetensors"];
 /// Suffix of the name of a damaged checkpoint that is set aside.
 const DAMAGED: &str = ".damaged";
+/// Suffix of the name of a checkpoint that is set aside because the run goes on from an earlier one.
+const NEWER: &str = ".newer";
 
 /// The checkpoints in one folder.
 ///
@@ -105,7 +107,9 @@ impl Checkpoints {
     /// The newest checkpoint with a valid checksum, `None` if there are no checkpoints.
     ///
     /// `warn` is told of each newer one that is damaged. It is set aside under a name that ends in
-    /// `.damaged`, so that it is not counted among those to be kept.
+    /// `.damaged`, so that it is not counted among those to be kept. Where `ckpt-last` is older than
+    /// others, since somebody took the run back, those get names that end in `.newer`: should `ckpt-last`
+    /// be damaged later, they are not what the run goes on from.
     ///
     /// # Errors
     /// [`RunError::AllDamaged`] if there are checkpoints and none is whole; if the folder cannot be
@@ -124,6 +128,9 @@ impl Checkpoints {
             match read(&path, *iteration) {
                 Ok(saved) => {
                     self.set_aside(&faults, name, warn)?;
+                    if iteration.is_none() {
+                        self.set_newer_aside(saved.iteration, warn)?;
+                    }
                     return Ok(Some(saved));
                 }
                 Err(fault) => faults.push((name.clone(), fault)),
@@ -153,6 +160,25 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Renames the numbered checkpoints of more iterations than `iteration`, that of `ckpt-last`.
+    fn set_newer_aside(
+        &self,
+        iteration: u64,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<(), RunError> {
+        for newer in self.numbered()?.into_iter().filter(|number| *number > iteration) {
+            let path = self.folder.join(numbered(newer));
+            let aside = format!("{}{NEWER}", numbered(newer));
+            fs::rename(&path, self.folder.join(&aside)).map_err(RunError::io("rename", &path))?;
+            warn(format!(
+                "{}: is newer than {LAST}, of iteration {iteration}; renamed to {aside}, going on with \
+                 {LAST}",
+                path.display()
+            ));
+        }
+        Ok(())
+    }
+
     /// Gives the newest checkpoint its second name, `ckpt-ITERATION.safetensors`, unless it is of
     /// `iteration` like the one that takes its place, or from within the streak of refused updates.
     fn keep_last_as_numbered(
@@ -178,7 +204,7 @@ impl Checkpoints {
     }
 
     /// Removes the checkpoints older than that of `iteration`, the newest, which are not to be kept:
-    /// once an update has shown that its weights can be learnt from.
+    /// once an update has shown that its weights can be learnt from. Newer ones stay and are not counted.
     ///
     /// # Errors
     /// If the folder cannot be read or a checkpoint not removed.

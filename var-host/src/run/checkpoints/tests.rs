@@ -133,6 +133,39 @@ fn streak_of_refused_updates_rotates_no_checkpoint_out() {
     assert_eq!(place.names(), ["ckpt-30.safetensors", BEST, LAST]);
 }
 
+/// A run that was taken back by hand: `ckpt-last` is an older one again.
+#[test]
+fn checkpoints_newer_than_the_last_are_set_aside() {
+    let place = Place::new(3);
+    place.save_all(&[10, 20, 30]);
+    fs::copy(place.path("ckpt-10.safetensors"), place.path(LAST)).unwrap();
+    let (iteration, warnings) = place.newest();
+    assert_eq!(iteration, Some(10));
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    let line = "ckpt-20.safetensors: is newer than ckpt-last.safetensors, of iteration 10; renamed to \
+                ckpt-20.safetensors.newer, going on with ckpt-last.safetensors";
+    assert!(warning.ends_with(line), "{warning}");
+    assert_eq!(place.newest(), (Some(10), vec![]), "told of once");
+    // The other run's checkpoint is neither counted nor removed, nor what a damaged one gives way to.
+    place.save_all(&[11, 12, 13]);
+    let kept = ["ckpt-11.safetensors", "ckpt-12.safetensors", "ckpt-20.safetensors.newer", LAST];
+    assert_eq!(place.names(), kept);
+    place.flip_a_bit(LAST);
+    assert_eq!(place.newest().0, Some(12));
+}
+
+#[test]
+fn remove_surplus_keeps_and_does_not_count_newer_checkpoints() {
+    let place = Place::new(2);
+    for iteration in [10, 20, 30, 40] {
+        place.save_in_streak(iteration, None);
+    }
+    place.checkpoints.remove_surplus(25).unwrap();
+    assert_eq!(place.names(), ["ckpt-20.safetensors", "ckpt-30.safetensors", LAST]);
+    Checkpoints::new(place.folder.path(), 1).remove_surplus(30).unwrap();
+    assert_eq!(place.names(), ["ckpt-30.safetensors", LAST]);
+}
+
 #[test]
 fn a_damaged_one_gives_way_to_the_one_before_with_a_warning() {
     let place = Place::new(3);
