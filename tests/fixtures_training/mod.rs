@@ -301,6 +301,28 @@ fn progressive_training_learns_the_first_scales() {
     });
 }
 
+/// A gradient as small as eps halves a step: of `torch.optim.AdamW(eps=1e-8)`, the reference's, the first
+/// moves by `rate · g / (g + 1e-8)`.
+#[test]
+fn eps_decides_the_step_of_tiny_gradients() {
+    let lesson = Lesson::new();
+    for constants in [Constants::TRANSFORMER, var_host::train::vae::trainer::CONSTANTS] {
+        for gradient in [1e-8_f64, 1e-7, -1e-6] {
+            let mut optimizer = Optimizer::on_processor(&lesson.layout, constants);
+            let mut weights = vec![0.0; lesson.layout.floats()];
+            let gradients = vec![gradient as f32; weights.len()];
+            with_cpu(1, Isa::best(), |cpu| {
+                optimizer
+                    .update(cpu, &lesson.layout, &mut weights, &gradients, 1.0, 1.0, 0.0)
+                    .expect("it is on the processor");
+            });
+            let want = -gradient / (gradient.abs() + 1e-8);
+            let near = |weight: &f32| (f64::from(*weight) - want).abs() < 1e-3 * want.abs();
+            assert!(weights.iter().all(near), "{gradient:e}: {}, want {want}", weights[0]);
+        }
+    }
+}
+
 #[test]
 fn thirty_steps_are_the_references() {
     let (lesson, golden) = (Lesson::new(), Golden::open("adamw_trajectory.safetensors"));
