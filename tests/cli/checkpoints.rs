@@ -157,11 +157,11 @@ fn overflowing_weights_are_named() {
     let place = Place::new();
     let source = Checkpoint::open(built_in_file()).unwrap();
     // Each is small enough to be a weight, and together they overflow.
-    let write = |name: &str, of: &[&str]| {
+    let write = |name: &str, of: &dyn Fn(&str) -> bool| {
         let records = source.tensors().map(|tensor| {
             let found = source.tensor(tensor.name).unwrap();
             let count = found.shape.iter().product::<usize>();
-            if !of.iter().any(|end| tensor.name.ends_with(end)) {
+            if !of(tensor.name) {
                 return Record::borrowed(tensor.name, found.dtype, found.shape, found.bytes);
             }
             let bytes = 9e8_f32.to_le_bytes().repeat(count);
@@ -171,22 +171,104 @@ fn overflowing_weights_are_named() {
         });
         save(place.path(name), records, source.metadata(), false).unwrap();
     };
-    write(
-        "var",
-        &[
-            "var.blocks.3.ada_lin.1.weight",
-            "blocks.3.ffn.fc1.weight",
-            "blocks.3.ffn.fc2.weight",
-            "var.class_emb.weight",
-        ],
-    );
+    let ends = |ends: &'static [&'static str]| {
+        move |name: &str| ends.iter().any(|end| name.ends_with(end))
+    };
+    let var = ends(&[
+        "var.blocks.3.ada_lin.1.weight",
+        "blocks.3.ffn.fc1.weight",
+        "blocks.3.ffn.fc2.weight",
+        "var.class_emb.weight",
+    ]);
+    write("var", &var);
     // A path without a norm: two convolutions that halve the sides, after a block.
-    let path = ["downsample.conv.weight", "block.0.norm2.weight", "block.0.conv2.weight"];
-    write("vae", &path);
+    write(
+        "vae",
+        &ends(&["downsample.conv.weight", "block.0.norm2.weight", "block.0.conv2.weight"]),
+    );
+    // Convolutions of the decoder that follow one another without a norm.
+    let path =
+        ends(&["upsample.conv.weight", "norm2.weight", "conv2.weight", "nin_shortcut.weight"]);
+    let decoder = |name: &str| name.starts_with("vae.decoder.up.") && path(name);
+    write("decoder", &decoder);
     let picture = fixture("pipeline_0.png");
+    let overflow = |what: &str, file: &str| {
+        format!("{what} is not finite: {file}: the weights overflow, the greatest is 9e8 in ")
+    };
     let score = ["score", &picture, "--model", "var", "--classes", "0"];
-    let message = "a token's likelihood is not finite: var: the weights overflow, the greatest is 9e8 in var.";
-    place.refused(&score, 1, message);
+    place.refused(&score, 1, &(overflow("a token's likelihood", "var") + "var."));
+    let logit = overflow("a logit", "var");
+    for more in [&["--seed=1"][..], &["--cfg=0"], &["--more-smooth"], &["--class=-1"]] {
+        let sample = ["sample", "--model", "var", "--count", "1"];
+        place.refused(&[&sample[..], more].concat(), 1, &logit);
+    }
+    let edit = ["edit", &picture, "--model", "var", "--box", "0,0,0.5,1", "-o", "edited.png"];
+    place.refused(&edit, 1, &logit);
+    fs::create_dir_all(place.path("data/bag")).unwrap();
+    fs::copy(&picture, place.path("data/bag/0.png")).unwrap();
+    let validate = ["validate", "--model", "var", "--data", "data"];
+    place.refused(&validate, 1, &overflow("the loss", "var"));
+    place.refused(&[&validate[..], &["--json"]].concat(), 1, &overflow("the loss", "var"));
+
     let encode = ["encode", &picture, "--model", "vae", "-o", "t"];
-    place.refused(&encode, 1, "a picture's latent is not finite: vae: the weights overflow");
+    place.refused(&encode, 1, &overflow("a picture's latent", "vae"));
+    let reconstruct = ["reconstruct", &picture, "--model", "vae", "-o", "r.png"];
+    place.refused(&reconstruct, 1, &overflow("a picture's latent", "vae"));
+
+    let image = overflow("an image", "decoder");
+    place.refused(&["sample", "--model", "decoder", "--count", "1"], 1, &image);
+    place.refused(&["reconstruct", &picture, "--model", "decoder", "-o", "r.png"], 1, &image);
+    place.var(&["encode", &picture, "--model", "decoder", "-o", "tokens", "-q"]);
+    place.refused(&["decode", "tokens", "--model", "decoder", "-o", "d.png"], 1, &image);
+    let sample = ["sample", "--model", "decoder", "--count", "1", "--progressive", "steps"];
+    let output = place.command(&sample).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let left = |folder: &str| match fs::read_dir(place.path(folder)) {
+        Ok(entries) => entries
+            .filter(|entry| {
+                entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "png")
+            })
+            .count(),
+        Err(_) => 0,
+    };
+    assert_eq!(left("steps"), 0, "pictures of an overflow");
+
+    // As a library.
+    let open = |name: &str| var_host::Model::open(place.path(name)).unwrap();
+    let fault = open("var").sample(&[8], &Default::default()).unwrap_err().to_string();
+    assert!(fault.contains("a logit is not finite") && fault.contains("9e8 in var."), "{fault}");
+    let fault = open("var").logits(&[0; 30], 8).unwrap_err().to_string();
+    assert!(fault.contains("a logit is not finite"), "{fault}");
+    let fault = open("decoder").decode(&[0; 30]).unwrap_err().to_string();
+    assert!(fault.contains("an image is not finite"), "{fault}");
+}
+
+/// Audit 4: weights that no trained model has are refused by every command that opens a model.
+#[test]
+fn weights_too_large_for_a_model_are_named_by_every_command() {
+    let place = Place::new();
+    let source = Checkpoint::open(fixture("default.safetensors")).unwrap();
+    let records = source.tensors().map(|tensor| {
+        let found = source.tensor(tensor.name).unwrap();
+        if tensor.name != "var.head.bias" {
+            return Record::borrowed(tensor.name, found.dtype, found.shape, found.bytes);
+        }
+        let bytes = 2e9_f32.to_le_bytes().repeat(found.shape.iter().product());
+        let shape = found.shape.to_vec();
+        let bytes: Box<dyn FnOnce() -> _> = Box::new(move || Ok(bytes.into()));
+        Record { name: tensor.name.to_owned(), dtype: Dtype::F32, shape, bytes }
+    });
+    save(place.path("model"), records, source.metadata(), false).unwrap();
+    let message =
+        "model: var.head.bias: element 0 is 2e9, more than 1e9: damaged, or it has diverged";
+    for line in [
+        &["info", "model"][..],
+        &["convert", "--model", "model", "-o", "other"],
+        &["sample", "--model", "model"],
+        &["bench", "--model", "model"],
+    ] {
+        place.refused(line, 1, message);
+    }
+    let fault = var_host::Model::open(place.path("model")).err().unwrap().to_string();
+    assert!(fault.contains("var.head.bias: element 0 is 2e9"), "{fault}");
 }

@@ -151,3 +151,60 @@ fn sample_says_what_a_number_is_called() {
     let again = place.var(&sample);
     assert!(again.contains("0 images made, 4 were there already"), "{again}");
 }
+
+/// D04: folders called by numbers, as those of ImageNetV2, are the classes of these numbers where a model
+/// does not name its classes; in training they are numbered in the order of their names, which is told.
+#[test]
+fn folders_called_by_numbers_are_the_classes_of_their_numbers() {
+    let place = Place::new();
+    for class in 0..12 {
+        picture(&place, &format!("numbers/{class}/0.png"), class);
+        picture(&place, &format!("padded/{class:03}/0.png"), class);
+    }
+    place.var(&["sample", "--class", "0-3", "--tokens", "unnamed", "-q", "-o", "a.png"]);
+    let run = ["train", "--vae", "built-in", "--depth", "1", "--width", "64", "--bs", "4"];
+    let run = [&run[..], &["--iterations", "1", "--sample-every", "0"]].concat();
+    let unnamed = ["--out", "run", "--tokens", "unnamed", "--classes", "12", "-q"];
+    place.var(&[&run[..], &unnamed].concat());
+    let model = ["--model", "run/ckpt-last.safetensors"];
+    let validate = |data: &[&str]| {
+        let options = [&["validate", "--json"], data, &model].concat();
+        let (report, said) = outputs(&place, &options);
+        (serde_json::from_str::<Value>(&report).unwrap()["L_mean"].as_f64().unwrap(), said)
+    };
+    let (loss, said) = validate(&["--data", "numbers", "--mid-reso", "1"]);
+    assert!(said.contains("those of numbers are called by numbers, which are taken as"), "{said}");
+    // As each picture under the class of its number.
+    let mut nats = 0.0;
+    for class in 0..12 {
+        let (image, class) = (format!("numbers/{class}/0.png"), class.to_string());
+        let score = ["score", &image, "--classes", &class, "--json", "--mid-reso", "1", "-q"];
+        let scored: Value =
+            serde_json::from_str(&place.var(&[&score[..], &model].concat())).unwrap();
+        nats -= scored[0]["most_likely"]["log_likelihood_nats"].as_f64().unwrap();
+    }
+    assert!((loss - nats / (12.0 * 30.0)).abs() < 1e-4, "{loss} {nats}");
+    assert_eq!(validate(&["--data", "padded", "--mid-reso", "1"]).0, loss);
+    // Tokens have the order of the names, and the names.
+    let tokenize = [&TOKENIZE[..], &["1", "numbers", "-o", "numbers.tok"]].concat();
+    let (_, said) = outputs(&place, &tokenize);
+    assert!(
+        said.contains("numbers: folders are called by numbers, but numbered in the order of"),
+        "{said}"
+    );
+    assert!(said.contains(": class 2 is called 10"), "{said}");
+    assert_eq!(validate(&["--tokens", "numbers.tok"]).0, loss);
+    // A number that no class has.
+    picture(&place, "numbers/12/0.png", 0);
+    let refused = [&["validate", "--data", "numbers", "-q"], &model[..]].concat();
+    place.refused(&refused, 1, "numbers: no class is called \"12\"");
+    fs::remove_dir_all(place.path("numbers/12")).unwrap();
+    // A model that learns from them is asked by their names.
+    let named = ["--out", "named", "--tokens", "numbers.tok", "-q"];
+    place.var(&[&run[..], &named].concat());
+    let named = ["--model", "named/ckpt-last.safetensors"];
+    let validate =
+        |data: &[&str]| outputs(&place, &[&["validate", "--json", "-q"], data, &named].concat()).0;
+    let by_name = validate(&["--data", "numbers", "--mid-reso", "1"]);
+    assert_eq!(by_name, validate(&["--tokens", "numbers.tok"]));
+}

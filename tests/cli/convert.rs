@@ -151,6 +151,8 @@ fn damaged_model_files_are_refused() {
     place.refused(&["convert", "--model", "model", "-o", "other"], 1, damaged);
     let train = ["train", "--tokens", "none", "--out", "run", "--vae", "model"];
     place.refused(&train, 1, damaged);
+    let unverified = [&train[..], &["--no-verify"]].concat();
+    place.refused(&unverified, 1, "var: none: No such file");
     place.var(&["info", "--no-verify", "model"]);
     place.refused(&["info", "--verify"], 1, "the built-in model: has no checksum");
 }

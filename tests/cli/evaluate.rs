@@ -147,6 +147,15 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
     let same = evaluate("made", "made.npz");
     assert!(number(&same, "fid").abs() < 1e-6 && number(&same, "sfid").abs() < 1e-6, "{same}");
     assert_eq!((number(&same, "precision"), number(&same, "recall")), (1.0, 1.0));
+    // The runs that made them are told, from pictures or from an archive's comment.
+    let model = &place.parameters("made/000000-class0.png")["model_digest"];
+    for set in ["samples_run", "reference_run"] {
+        assert_eq!(same[set]["model_digest"], **model, "{set}");
+        assert_eq!(same[set]["seed"], "1", "{set}");
+    }
+    let itself = ["evaluate", "made", "--inception", "weights", "--reference", "made.npz"];
+    let warned = super::faults(&place.command(&itself).output().unwrap());
+    assert!(warned.contains("made and made.npz are of one run"), "{warned}");
     let text =
         place.var(&["evaluate", "made", "--inception", "weights", "--reference", "real", "-q"]);
     let names: Vec<&str> = text.lines().map(|line| line.split("  ").next().unwrap()).collect();
@@ -161,6 +170,29 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
     let message = "the samples are 16 × 16, the reference's pictures 32 × 32";
     refused(&["small.npz", "--reference", "real"], message);
     evaluate_any_size(&place);
+    // Pictures of two runs are no set, neither of samples nor of a reference.
+    fs::create_dir(place.path("both")).unwrap();
+    for (run, name) in [("made", "000000-class0.png"), ("real", "000001-class0.png")] {
+        fs::copy(place.path(&format!("{run}/{name}")), place.path(&format!("both/{name}")))
+            .unwrap();
+    }
+    let message =
+        "both/000001-class0.png: was made with seed 2, wanted is 1 as 000000-class0.png is";
+    refused(&["both", "--reference", "real"], message);
+    refused(&["made", "--reference", "both"], message);
+    let both = ["statistics", "both", "-o", "both.npz", "--inception", "weights", "-q"];
+    place.refused(&both, 1, message);
+    place.var(&[&both[..], &["--any-run"]].concat());
+    place.var(&[
+        "evaluate",
+        "both",
+        "--reference",
+        "both",
+        "--any-run",
+        "--inception",
+        "weights",
+        "-q",
+    ]);
     fs::create_dir(place.path("one")).unwrap();
     fs::copy(place.path("made/000000-class0.png"), place.path("one/a.png")).unwrap();
     let message = "one: 1 picture: a covariance wants at least 2";

@@ -169,10 +169,58 @@ fn runs_go_on_with_the_files_they_were_begun_with() {
     fs::rename(place.path("data2/val/coat/5.png"), place.path("data2/val/coat/9.png")).unwrap();
     place.refused(&run("built-in", "data2"), 1, &format!("--data: {begun}"));
 
+    // A picture changed in place, at its size.
+    data(&place, "data3");
+    place.var(&run("built-in", "data3"));
+    let mut bytes = place.bytes("data3/train/bag/0.png");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(place.path("data3/train/bag/0.png"), bytes).unwrap();
+    place.refused(&run("built-in", "data3"), 1, &format!("--data: {begun}"));
+
     // A run of before there were digests.
     let config = fs::read_to_string(place.path("pictures/config.json")).unwrap();
     let old = config.lines().filter(|line| !line.contains("-digest")).collect::<Vec<_>>();
     fs::write(place.path("pictures/config.json"), old.join("\n").replace(",\n}", "\n}")).unwrap();
     let line = said(&place, &run("built-in", "data"));
     assert!(line.contains("pictures: whether the files of --data, --vae are those"), "{line}");
+}
+
+#[test]
+fn a_model_to_begin_with_was_trained_on_the_runs_vqvae() {
+    let place = Place::new();
+    let built_in = built_in();
+    data(&place, "data");
+    reversed(&place, "other");
+    let run = |out: &'static str, vae: &str, more: &[&str]| {
+        let options = [&SMALL[..11], &[out, "--vae", vae, "--data", "data"], more].concat();
+        options.iter().map(|option| (*option).to_owned()).collect::<Vec<String>>()
+    };
+    let first = ["--init-from", "first/ckpt-last.safetensors"];
+    let go = |line: Vec<String>| said(&place, &Vec::from_iter(line.iter().map(String::as_str)));
+    let refused = |line: Vec<String>, message: &str| {
+        let line = Vec::from_iter(line.iter().map(String::as_str));
+        place.refused_by(&mut place.command(&line), 1, message);
+    };
+    go(run("first", &built_in, &[]));
+    assert_eq!(go(run("same", &built_in, &first)), "");
+    let message = "first/ckpt-last.safetensors: its transformer was trained on VQVAE ";
+    refused(run("third", "other", &first), message);
+    go(run("any", "other", &[&first[..], &["--any-vae"]].concat()));
+    // A model file that has no digest has the VQVAE itself.
+    let whole = run("whole", "other", &["--init-from", &built_in]);
+    refused(whole, "its transformer was trained on VQVAE ");
+    // Of a transformer alone it is not known.
+    let saved = Checkpoint::open(place.path("first/ckpt-last.safetensors")).unwrap();
+    let records = saved.tensors().filter_map(|tensor| {
+        let found = saved.tensor(tensor.name).unwrap();
+        let name = tensor.name.strip_prefix("var.")?;
+        Some(Record::borrowed(name, found.dtype, found.shape, found.bytes))
+    });
+    save(place.path("alone"), records, &BTreeMap::new(), false).unwrap();
+    let line = go(run("unknown", "other", &["--init-from", "alone"]));
+    assert!(
+        line.contains("alone: which VQVAE its transformer was trained on is not known"),
+        "{line}"
+    );
 }

@@ -62,6 +62,51 @@ fn sampled_tokens_decode_to_the_samples() {
     }
 }
 
+/// Audit 1: a folder holds the pictures of one run, whichever command makes them.
+#[test]
+fn decode_and_reconstruct_fill_a_folder_with_one_run() {
+    let place = Place::new();
+    let sample = |seed: &str, count: &str, tokens: &str| {
+        let options = ["sample", "--seed", seed, "--count", count, "--tokens", tokens];
+        place.var(&[&options[..], &["-q", "-o", "grid.png"]].concat());
+    };
+    sample("1", "3", "a.tok");
+    sample("2", "2", "b.tok");
+    let pngs = |folder: &str| -> Vec<String> {
+        let names = place.names().into_iter();
+        let names = names.filter_map(|name| Some(name.strip_prefix(folder)?.to_owned()));
+        names.filter(|name| name.ends_with(".png")).collect()
+    };
+    place.var(&["decode", "a.tok", "-o", "d/", "-q"]);
+    let manifest: Value = serde_json::from_slice(&place.bytes("d/manifest.json")).unwrap();
+    assert_eq!(manifest["settings"]["command"], "decode");
+    assert_eq!(manifest["files"].as_array().unwrap().len(), 3);
+    place.var(&["decode", "a.tok", "-o", "d/", "-q"]);
+    let other = "d/000000.png: was made with tokens_digest ";
+    place.refused(&["decode", "b.tok", "-o", "d/"], 1, other);
+    fs::copy(fixture("pipeline_0.png"), place.path("d/mine.png")).unwrap();
+    place.var(&["decode", "b.tok", "-o", "d/", "-q", "--force"]);
+    assert_eq!(pngs("d/"), ["000000.png", "000001.png", "mine.png"]);
+
+    let image = "d/000000.png";
+    let reconstruct = ["reconstruct", image, "-o"];
+    let command = "d/000000.png: was made with command decode, wanted is reconstruct";
+    place.refused(&["reconstruct", "d/mine.png", "-o", "d/"], 1, "mine.png: exists already");
+    place.refused(&["reconstruct", &fixture("pipeline_1.png"), "-o", "d/"], 1, command);
+    place.var(&[&reconstruct[..], &["r/", "-q"]].concat());
+    place.var(&["reconstruct", "d/mine.png", "-o", "r/", "-q"]);
+    let manifest: Value = serde_json::from_slice(&place.bytes("r/manifest.json")).unwrap();
+    assert_eq!(manifest["files"], serde_json::json!(["000000.png", "mine.png"]));
+    let model = ["convert", "--model", &fixture("default.safetensors"), "--dtype", "bf16"];
+    place.var(&[&model[..], &["-o", "half", "-q"]].concat());
+    let other = [&reconstruct[..], &["r/", "--model", "half"]].concat();
+    place.refused(&other, 1, "r/000000.png: was made with model_digest ");
+    let turned = "r/000000.png: was made with exif applied, wanted is ignored";
+    place.refused(&[&reconstruct[..], &["r/", "--no-exif"]].concat(), 1, turned);
+    place.var(&[&other[..], &["--force", "-q"]].concat());
+    assert_eq!(pngs("r/"), ["000000.png"]);
+}
+
 #[test]
 fn pictures_of_other_sizes_and_kinds_are_taken() {
     let place = Place::new();

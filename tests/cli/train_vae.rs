@@ -1,6 +1,7 @@
 //! `var train-vae` on a handful of pictures.
 
 use core::time::Duration;
+use std::fs;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -118,6 +119,15 @@ fn run_that_ends_in_a_streak_of_refused_updates_names_the_way_back() {
     let back =
         ["--init-from", "run/ckpt-1.safetensors", "--out", "again", "--iterations", "2", "-q"];
     place.var(&small(&back));
+    // A byte that changed since is seen, unless that is not wanted.
+    let mut bytes = place.bytes("run/ckpt-1.safetensors");
+    let last = bytes.len() - 4;
+    bytes[last] ^= 1;
+    fs::write(place.path("run/ckpt-1.safetensors"), bytes).unwrap();
+    let back = instead(small(&back), "again", "damaged");
+    let message = "run/ckpt-1.safetensors: damaged: its checksum is ";
+    place.refused_by(&mut place.command(&back), 1, message);
+    place.var(&[&back[..], &["--no-verify"]].concat());
 }
 
 /// Ended by a signal and started again, it leaves the bytes of a run that was never broken.

@@ -9,10 +9,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use var_host::inception;
 use var_host::model::convert;
+use var_host::plural::count;
 
 use crate::args::values::DtypeName;
 use crate::args::{ModelOptions, Session, Usage};
-use crate::plural::count;
 use crate::{info, memory, output};
 
 /// Make one model file of published or trained checkpoints

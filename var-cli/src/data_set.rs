@@ -5,10 +5,10 @@ use std::path::Path;
 
 use var_host::data::{Crops, Draw, Flip, Folder, TokenSet, Views};
 use var_host::pictures::{Cut, Picture, PictureError};
+use var_host::plural::count;
 use var_host::train::lessons::DataSet;
 
 use crate::args::Session;
-use crate::plural::count;
 
 /// The most classes that are named.
 const NAMED: usize = 5;
@@ -81,12 +81,47 @@ pub(crate) fn middle(
     Ok(cut.map_err(fault)?.swap_remove(0))
 }
 
-/// Says which entries of a folder are not among its pictures, and warns of a folder too high up.
+/// Names of a model's `classes` by which folders `found` that are called by whole numbers, as those of
+/// ImageNetV2 are, have the classes of these numbers; none if a folder is called otherwise.
+///
+/// In the order of their names class 2 would be the folder 10.
+pub(crate) fn numbered(found: &[String], classes: usize) -> Option<Vec<String>> {
+    let number = |name: &String| {
+        let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| name.parse::<usize>().unwrap_or(usize::MAX))
+    };
+    let numbers: Vec<usize> = found.iter().map(number).collect::<Option<_>>()?;
+    let mut names: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
+    // Folders may have leading zeros.
+    for (name, number) in found.iter().zip(numbers).rev() {
+        if let Some(of_class) = names.get_mut(number) {
+            of_class.clone_from(name);
+        }
+    }
+    (!found.is_empty()).then_some(names)
+}
+
+/// The line that says that folders called by numbers have other ones, as torchvision numbers them.
+fn misnumbered(classes: &[String]) -> Option<String> {
+    let by_number = numbered(classes, classes.len())?;
+    let other = (0..classes.len()).find(|class| by_number[*class] != classes[*class])?;
+    Some(format!(
+        "folders are called by numbers, but numbered in the order of their names: class {other} is \
+         called {}",
+        classes[other]
+    ))
+}
+
+/// Says which entries of a folder are not among its pictures, that classes called by numbers have other
+/// ones, and warns of a folder too high up.
 pub(crate) fn tell_left_out(folder: &Folder, session: &Session) {
     let left_out = folder.left_out();
     if !left_out.is_empty() {
         let line = format!("{}: left out: {left_out}", folder.path().display());
         if left_out.is_suspicious() { session.warn(&line) } else { session.note(&[line]) }
+    }
+    if let Some(line) = misnumbered(folder.classes()) {
+        session.note(&[format!("{}: {line}", folder.path().display())]);
     }
     if let [class] = folder.classes() {
         let files = (0..folder.pictures()).map(|picture| folder.file(picture));
@@ -100,5 +135,37 @@ pub(crate) fn tell_left_out(folder: &Folder, session: &Session) {
                 path.display()
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(of: &[&str]) -> Vec<String> {
+        of.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn numbered_folders_are_the_classes_of_their_numbers() {
+        let numbers = |of: &[&str], classes| numbered(&names(of), classes);
+        assert_eq!(numbers(&["0", "1", "10", "2"], 11).unwrap()[..4], names(&["0", "1", "2", "3"]));
+        assert_eq!(numbers(&["007", "2"], 8).unwrap()[7], "007");
+        // A number that no class has is no name either, and refused as such.
+        assert_eq!(numbers(&["0", "3"], 3), Some(names(&["0", "1", "2"])));
+        assert_eq!(numbers(&["99999999999999999999999"], 1), Some(names(&["0"])));
+        for others in [&["0", "cat"][..], &["-1"], &["1.5"], &[""], &[]] {
+            assert_eq!(numbers(others, 3), None, "{others:?}");
+        }
+    }
+
+    #[test]
+    fn misnumbered_classes_are_told() {
+        let mut classes: Vec<String> = (0..12).map(|class| class.to_string()).collect();
+        assert_eq!(misnumbered(&classes), None);
+        classes.sort();
+        let line = misnumbered(&classes).unwrap();
+        assert!(line.ends_with(": class 2 is called 10"), "{line}");
+        assert_eq!(misnumbered(&names(&["ant", "bee"])), None);
     }
 }

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use var_host::checkpoint::Digest;
 use var_host::engine::Engine;
 use var_host::pictures::{self, Parameters};
+use var_host::plural::count;
 use var_host::tokens::TokenFile;
 
 use crate::args::{ModelOptions, Session};
-use crate::output;
-use crate::plural::count;
 use crate::sample::{PADDING, columns};
+use crate::{output, run_folder};
 
 /// Turn tokens into pictures
 #[derive(Debug, Args)]
@@ -19,7 +20,9 @@ pub(crate) struct Options {
     /// A tokens file, as `var encode` and `var sample --tokens` write it
     #[arg(value_name = "TOKENS")]
     tokens: PathBuf,
-    /// Where to: a folder for a file of each picture, named by its index, or a .png file for all as one
+    /// Where to: a folder for a file of each picture, named by its index, and manifest.json, which says
+    /// what made them; or a .png file for all as one. A folder of other pictures of `var` is refused;
+    /// --force removes those that its manifest lists
     #[arg(long, short, value_name = "PATH")]
     output: PathBuf,
     #[command(flatten)]
@@ -39,6 +42,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     )?;
     let mut shared = output::parameters("decode", &model);
     shared.insert("tokens".to_owned(), output::file_name(&options.tokens));
+    let tokens: Vec<u8> = file.tokens().iter().flat_map(|token| token.to_le_bytes()).collect();
+    shared.insert("tokens_digest".to_owned(), Digest::of_bytes(&tokens).to_string());
     let parameters = |index: usize| {
         let mut parameters: Parameters = shared.clone();
         parameters.insert("index".to_owned(), index.to_string());
@@ -50,16 +55,15 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     if output::is_one_picture(&options.output)? {
         return write_as_one(options, &file, &mut engine, shared, session);
     }
-    let path = |index: usize| options.output.join(format!("{index:06}.png"));
-
-    output::make_folder(&options.output)?;
-    for index in 0..file.images() {
-        output::check_picture(&path(index), &shared, session)?;
-    }
+    let name = |index: usize| format!("{index:06}.png");
+    let files = (0..file.images()).map(name).collect();
+    // The folder stays locked until the last picture is written.
+    let _lock = run_folder::begin_files(&options.output, &shared, files, session)?;
     let mut progress = session.progress(file.images(), "image");
     for (index, tokens) in output::images(&file).iter().enumerate() {
         let picture = engine.decode(tokens, None)?;
-        output::write_picture(&path(index), &picture, &parameters(index), session)?;
+        let path = options.output.join(name(index));
+        output::write_picture(&path, &picture, &parameters(index), session)?;
         progress.advance(1);
     }
     drop(progress);

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use var_host::plural::count;
 
 use crate::args::{ModelOptions, PhotographOptions, Session};
 use crate::output;
-use crate::plural::count;
 
 /// Turn pictures into tokens
 #[derive(Debug, Args)]

@@ -7,12 +7,12 @@ use anyhow::{Error, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 use var_host::evaluate::{ENOUGH, EvaluationSet, FEWEST, Metrics, compare};
-use var_host::pictures::Picture;
+use var_host::pictures::{Parameters, Picture};
+use var_host::plural::count;
 
 use crate::args::{InceptionOptions, Session, result};
-use crate::plural::count;
 use crate::progress::Progress;
-use crate::run_folder::check_one_run;
+use crate::run_folder::run_of;
 
 /// Tell FID, sFID, Inception Score, precision and recall of samples
 ///
@@ -29,7 +29,7 @@ pub(crate) struct Options {
     /// makes them: mu and sigma, and mu_s and sigma_s, without which there is no sFID
     #[arg(long, value_name = "DIR|NPZ")]
     reference: PathBuf,
-    /// Take pictures of several runs of `var` together
+    /// Take pictures of several runs of `var` together, as samples and as reference
     #[arg(long)]
     any_run: bool,
     /// Compare even where the reference's pictures have another resolution
@@ -50,6 +50,10 @@ struct Report<'a> {
     sample_images: usize,
     /// Pictures of the reference that were looked at.
     reference_images: usize,
+    /// Settings of the run of `var` that made the samples, the digest of its model among them.
+    samples_run: Option<Parameters>,
+    /// The same of the reference.
+    reference_run: Option<Parameters>,
     #[serde(flatten)]
     metrics: Metrics,
     images_per_s: f64,
@@ -58,8 +62,13 @@ struct Report<'a> {
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let side = options.inception.side(&[&options.samples, &options.reference], session)?;
     let weights = options.inception.open()?;
-    if !options.any_run {
-        check_one_run(&options.samples, session)?;
+    let [samples_run, reference_run] = match options.any_run {
+        true => [None, None],
+        false => [run_of(&options.samples, session)?, run_of(&options.reference, session)?],
+    };
+    if samples_run.is_some() && samples_run == reference_run {
+        let (samples, reference) = (options.samples.display(), options.reference.display());
+        session.warn(&format!("{samples} and {reference} are of one run: no reference but itself"));
     }
     let samples = EvaluationSet::open(&options.samples, side)?;
     let reference = EvaluationSet::open(&options.reference, side)?;
@@ -91,6 +100,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         reference: &options.reference,
         sample_images,
         reference_images,
+        samples_run,
+        reference_run,
         metrics,
         images_per_s,
     };

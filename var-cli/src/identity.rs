@@ -1,5 +1,6 @@
 //! Whether two files come from one VQVAE.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -56,11 +57,12 @@ pub(crate) fn tell_unknown_digests(
     session: &Session,
 ) -> Result<()> {
     let Some(run::Options(was)) = run::Options::read(folder)? else { return Ok(()) };
-    let digests = options.keys().filter_map(|name| Some((name, name.strip_suffix(run::DIGEST)?)));
+    let digests = options.keys().filter_map(|name| Some((name, run::option_of_digest(name)?)));
     let unknown = digests.filter(|(name, _)| !was.contains_key(*name));
-    let unknown: Vec<String> = unknown.map(|(_, option)| format!("--{option}")).collect();
+    let unknown: BTreeSet<String> = unknown.map(|(_, option)| format!("--{option}")).collect();
     if !unknown.is_empty() {
-        let (folder, unknown) = (folder.display(), unknown.join(", "));
+        let unknown = Vec::from_iter(unknown).join(", ");
+        let folder = folder.display();
         session.warn(&format!(
             "{folder}: whether the files of {unknown} are those it was begun with is not known"
         ));

@@ -10,10 +10,10 @@ use var_host::engine::{Engine, Work};
 use var_host::model::settings::{VaeSettings, VarSettings};
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_host::model::{Identity, Part, Weights};
+use var_host::plural::count;
 
 use crate::args::{ModelOptions, Session, result};
 use crate::memory;
-use crate::plural::count;
 
 /// Show a model's configuration, size and cost
 #[derive(Debug, Args)]
@@ -78,10 +78,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = match &options.file {
         None => options.model.open(session)?,
         Some(file) => {
-            let ModelOptions { ladder, heads, part, no_verify, .. } = options.model.clone();
+            let ModelOptions { ladder, heads, part, verify, .. } = options.model.clone();
             let model = Some(file.clone());
             let given =
-                ModelOptions { model, ladder, heads, part, no_verify, ..ModelOptions::default() };
+                ModelOptions { model, ladder, heads, part, verify, ..ModelOptions::default() };
             given.open(session)?
         }
     };

@@ -13,7 +13,7 @@
 //! | [`extend`] | runs that go on for longer than they were begun for |
 //! | [`data_set`] | data sets as commands describe them |
 //! | [`chart`] | curves as SVG and PNG |
-//! | [`memory`], [`progress`], [`plural`], [`interrupt`] | the machine and the terminal |
+//! | [`memory`], [`progress`], [`interrupt`] | the machine and the terminal |
 #![forbid(unsafe_code)]
 
 mod args;
@@ -38,7 +38,6 @@ mod memory;
 mod output;
 mod pack;
 mod plot;
-mod plural;
 mod progress;
 mod reconstruct;
 mod run_folder;

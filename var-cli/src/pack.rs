@@ -7,9 +7,9 @@ use anyhow::Result;
 use clap::Args;
 use var_host::evaluate::Pictures;
 use var_host::npz::{Element, NpzWriter};
+use var_host::plural::count;
 
 use crate::args::{Session, values};
-use crate::plural::count;
 use crate::run_folder::check_one_run;
 use crate::{memory, output};
 

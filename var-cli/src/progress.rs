@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use var_host::plural::noun;
 
 use crate::interrupt::tell;
-use crate::plural;
 
 /// Time between two lines where there is no terminal.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ enum Shown {
 impl Progress {
     /// Nothing done yet of `total`, one of which is called `unit`.
     pub(crate) fn new(quiet: bool, total: u64, unit: &str) -> Self {
-        let unit = plural::noun(total, unit);
+        let unit = noun(total, unit);
         let shown = match (quiet, io::stderr().is_terminal()) {
             (true, _) => Shown::Nothing,
             (false, false) => Shown::Lines,

@@ -11,7 +11,7 @@ use var_host::lpips::{Lpips, SHORTEST_SIDE};
 use var_host::pictures::{Parameters, Picture};
 
 use crate::args::{ModelOptions, PhotographOptions, Session, Usage, result};
-use crate::output;
+use crate::{output, run_folder};
 
 /// Encode and decode pictures, and tell the PSNR, and LPIPS where its weights are given
 ///
@@ -23,7 +23,9 @@ pub(crate) struct Options {
     /// resized to the model's, the middle cut out
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// A folder for the reconstructions, called as the pictures are; for one, a .png file will do
+    /// A folder for the reconstructions, called as the pictures are, and manifest.json, which says what
+    /// made them; for one, a .png file will do. A folder of other pictures of `var` is refused; --force
+    /// removes those that its manifest lists
     #[arg(long, short, value_name = "PATH")]
     output: Option<PathBuf>,
     /// Also each picture as it looks after every scale
@@ -64,22 +66,26 @@ struct Reconstruction {
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = options.model.open_vqvae(session)?;
     let mut engine = session.engine(&model.weights)?;
-    let parameters = output::parameters("reconstruct", &model);
+    let mut parameters = output::parameters("reconstruct", &model);
+    options.photograph.note(&mut parameters);
     let (scales, side) = (engine.vqvae()?.ladder.scales(), engine.vqvae()?.side());
     let lpips = options.lpips.as_deref().map(Lpips::open).transpose()?;
     if lpips.is_some() && side < SHORTEST_SIDE {
         bail!("--lpips: the model's pictures have sides of {side}, LPIPS wants {SHORTEST_SIDE}");
     }
     let stems = stems(&options.images)?;
+    // The folder stays locked until the last picture is written.
+    let mut _lock = None;
     if let Some(folder) = &options.output {
+        let paths = stems.iter().flat_map(|stem| files(folder, stem, options, scales));
         if !output::is_one_picture(folder)? {
-            output::make_folder(folder)?;
+            let names = paths.map(|path| output::file_name(&path)).collect();
+            _lock = Some(run_folder::begin_files(folder, &parameters, names, session)?);
         } else if options.images.len() > 1 || options.per_scale {
             let text = format!("-o {}: wants a folder for several pictures", folder.display());
             return Err(Usage(text).into());
-        }
-        for path in stems.iter().flat_map(|stem| files(folder, stem, options, scales)) {
-            output::check_picture(&path, &parameters, session)?;
+        } else {
+            output::check_picture(folder, &parameters, session)?;
         }
     }
     let mut progress = session.progress(options.images.len(), "image");
@@ -90,6 +96,12 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         let psnr: Vec<_> = pictures.iter().map(|picture| psnr(&original, picture)).collect();
         let lpips =
             lpips.as_ref().and_then(|lpips| lpips.distance(&engine.cpu(), &original, &pictures[0]));
+        if let (Some(distance), Some(weights)) = (lpips, &options.lpips)
+            && !distance.is_finite()
+        {
+            let (weights, image) = (weights.display(), image.display());
+            bail!("{weights}: the distance of {image} is {distance}: are the weights LPIPS's?");
+        }
         if let Some(folder) = &options.output {
             for (path, picture) in files(folder, stem, options, scales).iter().zip(&pictures) {
                 let mut parameters: Parameters = parameters.clone();

@@ -7,10 +7,12 @@ use clap::Args;
 use var_host::evaluate::{FEWEST, Keep, Pictures, write_statistics};
 use var_host::npz::{Element, NpzWriter};
 use var_host::pictures::Picture;
+use var_host::plural;
 
 use crate::args::{InceptionOptions, Session, values};
 use crate::evaluate::{too_few, warn_of_few};
 use crate::output;
+use crate::run_folder::check_one_run;
 
 /// Make the reference statistics of a data set
 ///
@@ -29,6 +31,9 @@ pub(crate) struct Options {
     /// How many pictures to store for precision and recall, taken evenly from all; 0 = none
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = values::whole(0..=usize::MAX))]
     images: usize,
+    /// Take pictures of several runs of `var` together
+    #[arg(long)]
+    any_run: bool,
     #[command(flatten)]
     inception: InceptionOptions,
 }
@@ -37,6 +42,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     output::check_file(&options.output, session)?;
     let side = options.inception.side(&[&options.pictures], session)?;
     let weights = options.inception.open()?;
+    if !options.any_run {
+        check_one_run(&options.pictures, session)?;
+    }
     let pictures = Pictures::open(&options.pictures, side)?;
     let (count, (width, height)) = (pictures.count(), pictures.size());
     if count < FEWEST {
@@ -63,5 +71,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     write_statistics(&mut writer, &observer.statistics(&known)?)?;
     writer.finish()?;
     let path = options.output.display();
-    session.say(&format!("{path}: statistics of {count} images, {stored} of them stored"))
+    session.say(&format!(
+        "{path}: statistics of {}, {stored} of them stored",
+        plural::count(count, "image")
+    ))
 }

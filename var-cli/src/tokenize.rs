@@ -8,11 +8,11 @@ use clap::{Args, ValueEnum};
 use var_host::data::{self, Batching, Crops, Flip, Folder, Loader, Pass, Place, Plan, Views};
 use var_host::engine::Engine;
 use var_host::pictures::Cut;
+use var_host::plural::count;
 use var_host::tokens::TokenWriter;
 
 use crate::args::values::{self, LARGEST_BATCH};
 use crate::args::{ModelOptions, Session};
-use crate::plural::count;
 use crate::{data_set, identity, memory, output};
 
 /// The batch where none is asked for, if memory allows.

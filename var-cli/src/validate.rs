@@ -10,6 +10,7 @@ use serde::Serialize;
 use var_host::data::{self, Batching, Crops, Flip, Folder, Pass, Plan, TokenSet, Views};
 use var_host::engine::Engine;
 use var_host::model::weights::transformer_tensors;
+use var_host::plural::count;
 #[cfg(feature = "cuda")]
 use var_host::train::OnCard;
 use var_host::train::lessons::{DataSet, lessons};
@@ -22,7 +23,6 @@ use var_kernel::model::VarConfig;
 use crate::args::values::{self, LARGEST_BATCH};
 use crate::args::{Model, ModelOptions, Session, result};
 use crate::identity;
-use crate::plural::count;
 use crate::{data_set, imagenet};
 
 /// How well a model predicts the tokens of pictures: loss and accuracy
@@ -75,6 +75,14 @@ fn names<'m>(
         let line = "the model does not name its classes: they go by ImageNet's ids";
         session.note(&[line.to_owned()]);
         return Some(Cow::Borrowed(imagenet::ids()));
+    }
+    if let Some(numbered) = data_set::numbered(found, classes) {
+        let path = path.display();
+        session.note(&[format!(
+            "the model does not name its classes: those of {path} are called by numbers, which are \
+             taken as the model's"
+        )]);
+        return Some(Cow::Owned(numbered));
     }
     session.warn(&format!(
         "the model does not name its classes: those of {} are numbered in the order of their names",
@@ -158,12 +166,16 @@ impl Options {
         if tally.images() == 0 {
             bail!("not one picture can be read");
         }
-        self.print(&tally, &config)
-    }
-
-    fn print(&self, tally: &Tally, config: &VarConfig) -> Result<()> {
         let printed =
             Printed { images: tally.images(), report: tally.report(), details: tally.details() };
+        let losses = [Some(printed.report.L_mean), printed.report.L_tail];
+        if losses.into_iter().flatten().any(|loss| !loss.is_finite()) {
+            return Err(engine.not_finite("the loss").into());
+        }
+        self.print(printed, &config)
+    }
+
+    fn print(&self, printed: Printed, config: &VarConfig) -> Result<()> {
         if self.json {
             return result(&serde_json::to_string(&printed)?);
         }

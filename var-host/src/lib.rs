@@ -33,6 +33,7 @@
 //! | [`pool`] | threads for the kernel |
 //! | [`evaluate`] | how good samples are: FID, Inception Score, precision, recall |
 //! | [`scaling`] | how loss falls with the size of the model |
+//! | [`plural`] | numbers with their nouns, for messages |
 //! | [`atomic_file`] | a file that appears whole or not at all |
 #![deny(unsafe_code)]
 
@@ -52,6 +53,7 @@ pub mod optim;
 pub mod parallel;
 pub mod pictures;
 pub mod pipeline;
+pub mod plural;
 pub mod pool;
 pub mod run;
 pub mod scaling;

@@ -122,9 +122,38 @@ fn a_run_begins_with_another_models_weights() {
         "--classes",
         "5",
     ]));
-    assert!(said.contains("the class embedding is new"), "{said}");
+    assert!(said.contains("taken by name: 2 of 5 classes, new: 2, 3, 4"), "{said}");
     let options = small(&["--iterations", "1", "--out", "other", "--init-from", first]);
     let options = instead(options, "64", "128");
     let message = "width: the run wants 128, the file has 64";
     place.refused_by(&mut place.command(&options), 1, message);
+}
+
+/// Rows of the class embedding of a run's last checkpoint.
+fn class_rows(place: &Place, run: &str) -> Vec<Vec<f32>> {
+    weights(place, run, "var.class_emb.weight").chunks(64).map(<[f32]>::to_vec).collect()
+}
+
+#[test]
+fn a_run_begins_with_the_rows_of_classes_of_the_same_names() {
+    let place = Place::new();
+    data(&place);
+    // Without an average, and without a rate: the weights stay as they were.
+    let run = |out: &'static str, more: &[&'static str]| {
+        let options = small(&[&["--out", out], more].concat());
+        let options = instead(instead(options, "0.05", "0"), "0.9", "0");
+        // Another seed, and other initial weights, for each run.
+        let mut options = if out == "first" { options } else { instead(options, "3", "8") };
+        options.extend(["--iterations", "1", "--sample-every", "0"]);
+        place.var(&options)
+    };
+    run("first", &[]);
+    fs::rename(place.path("data"), place.path("old")).unwrap();
+    // bee is class 2 here, and aphid new.
+    super::pictures(&place, |number| ["bee", "ant", "aphid"][number % 3].to_owned());
+    let said = run("second", &["--init-from", "first/ckpt-last.safetensors"]);
+    assert!(said.contains("taken by name: 2 of 3 classes, new: aphid"), "{said}");
+    let (old, new) = (class_rows(&place, "first"), class_rows(&place, "second"));
+    assert_eq!([&new[0], &new[2], &new[3]], [&old[0], &old[1], &old[2]]);
+    assert!(!old.contains(&new[1]));
 }

@@ -11,6 +11,7 @@ mod sampling;
 mod session;
 pub(crate) mod spelling;
 pub(crate) mod values;
+mod verify;
 
 use core::fmt;
 
@@ -19,6 +20,7 @@ pub(crate) use model::{BUILT_IN_VQVAE, Model, ModelOptions};
 pub(crate) use pictures::{InceptionOptions, PhotographOptions};
 pub(crate) use sampling::SamplingOptions;
 pub(crate) use session::{CommonOptions, Session, result};
+pub(crate) use verify::VerifyOptions;
 
 /// Options that do not go together, or not with the environment: exit code 2.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use clap::Args;
 use var_host::model::{Hints, Weights};
 use var_kernel::model::Ladder;
 
-use super::{Session, Usage, values};
+use super::{Session, Usage, VerifyOptions, values};
 use crate::built_in;
 
 /// The option that takes the built-in VQVAE, for messages.
@@ -32,9 +32,8 @@ pub(crate) struct ModelOptions {
     /// Attention heads, where the files do not say [default: width / 64]
     #[arg(long, value_name = "N", value_parser = heads)]
     pub(crate) heads: Option<usize>,
-    /// Do not compare the checksums of model files that have one
-    #[arg(long)]
-    pub(crate) no_verify: bool,
+    #[command(flatten)]
+    pub(crate) verify: VerifyOptions,
     /// The part of a checkpoint that holds several models, such as ema beside model: a name before its
     /// tensors' names
     #[arg(id = "model_part", long = "part", value_name = "NAME")]
@@ -64,13 +63,6 @@ impl ModelOptions {
         if model.weights.vqvae.is_none() {
             bail!("{}: has no VQVAE: give --vae too", model.name);
         }
-        // What only shows or converts a model takes any weights; what computes does not.
-        if let Some((part, _)) = &model.weights.vqvae {
-            part.check_sizes()?;
-        }
-        if let Some((part, _)) = &model.weights.transformer {
-            part.check_sizes()?;
-        }
         Ok(model)
     }
 
@@ -85,7 +77,7 @@ impl ModelOptions {
 
     /// Opens the files named, or the built-in model, and prints the notes on the files.
     pub(crate) fn open(&self, session: &Session) -> Result<Model> {
-        let Self { model, var, vae, ladder, heads, no_verify, part } = self;
+        let Self { model, var, vae, ladder, heads, verify, part } = self;
         let files: Vec<&Path> = [model, var, vae].into_iter().flatten().map(|p| &**p).collect();
         if var.is_some() && vae.as_deref().is_some_and(built_in::is_named) {
             let text = "--vae built-in goes without --var: no other transformer knows its codes";
@@ -99,7 +91,7 @@ impl ModelOptions {
         }
         let names = files.iter().filter_map(|path| path.file_name());
         let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
-        let (ladder, heads, no_verify) = (*ladder, *heads, *no_verify);
+        let (ladder, heads, no_verify) = (*ladder, *heads, verify.no_verify);
         let hints = Hints { ladder, heads, no_verify, part: part.clone() };
         let weights = match model {
             Some(path) => Weights::open(path, &hints)?,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use var_host::inception::Inception;
-use var_host::pictures::{Exif, Picture, load_square};
+use var_host::pictures::{Exif, Parameters, Picture, load_square};
 
 use super::{Session, Usage, values};
 
@@ -27,6 +27,12 @@ impl PhotographOptions {
     /// Reads a picture in its own size.
     pub(crate) fn open(&self, path: &Path) -> Result<Picture> {
         Ok(Picture::open_with(path, self.exif())?)
+    }
+
+    /// Adds how photographs are read to a picture's parameters.
+    pub(crate) fn note(&self, parameters: &mut Parameters) {
+        let exif = if self.no_exif { "ignored" } else { "applied" };
+        parameters.insert("exif".to_owned(), exif.to_owned());
     }
 
     fn exif(&self) -> Exif {

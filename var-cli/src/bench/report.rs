@@ -7,6 +7,7 @@ use serde::Serialize;
 use var_host::engine::{Engine, Work};
 use var_host::model::Weights;
 use var_host::model::weights::transformer_tensors;
+use var_host::plural::count;
 
 use super::Options;
 use super::measure::Times;
@@ -129,7 +130,10 @@ impl Report {
 
     pub(super) fn print(&self) -> Result<()> {
         let Self { model, device, batch, cfg, runs, peak_gflops, .. } = self;
-        result(&format!("{model}: batch {batch}, cfg {cfg}, {device}, median of {runs} runs"))?;
+        result(&format!(
+            "{model}: batch {batch}, cfg {cfg}, {device}, median of {}",
+            count(*runs, "run")
+        ))?;
         let memory = self.peak_gb_per_s.map(|peak| format!(", {peak:.0} GB/s"));
         let memory = memory.unwrap_or_default();
         result(&format!("peak of the machine: {peak_gflops:.1} GFLOP/s{memory}"))?;
@@ -169,7 +173,7 @@ fn device(engine: &Engine<'_>, session: &Session) -> String {
         return format!("{}, {}, {products}", card.card().name, card.cuda().precision());
     }
     let _ = engine;
-    format!("{} threads, {}", session.threads, session.isa.name())
+    format!("{}, {}", count(session.threads, "thread"), session.isa.name())
 }
 
 /// Bytes of the transformer's matrices as they are stored.

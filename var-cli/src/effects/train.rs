@@ -46,6 +46,8 @@ const ROWS: &[Row] = &[
     row("val-tokens", "", ["--val-tokens=@tokens", "--val-tokens=@other-tokens"], Judged("val_L_mean")),
     row("vae", PICTURES, ["--vae=built-in", "--vae=@vae.safetensors --pn=1_2_4"], Contents),
     row("part", BOTH, ["--part=model", "--part=ema"], Contents),
+    row("no-verify", "--init-from=@first/ckpt-last.safetensors", ["", "--no-verify"], Nothing),
+    row("any-vae", "--init-from=@first/ckpt-last.safetensors", ["", "--any-vae"], Nothing),
     row("init-part", "--init-from=@transformers", ["--init-part=model", "--init-part=ema"], Start),
     row("workers", PICTURES, ["--workers=0", "--workers=2"], Nothing),
     row("mid-reso", PICTURES, ["--mid-reso=1", "--mid-reso=1.125"], Weights),
@@ -114,7 +116,13 @@ fn publish(runs: &Runs) {
 fn train_options_each_have_an_effect() {
     let runs = runs();
     publish(&runs);
-    check(&runs, "train", ROWS, &MAY_CHANGE, &["out", "part", "init-part", "recompute"]);
+    check(
+        &runs,
+        "train",
+        ROWS,
+        &MAY_CHANGE,
+        &["out", "part", "no-verify", "any-vae", "init-part", "recompute"],
+    );
 }
 
 #[test]

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use var_host::plural::count;
 
 use crate::args::Session;
 use crate::args::values;
 use crate::output;
-use crate::plural::count;
 use panels::Look;
 use run::Run;
 

@@ -19,8 +19,17 @@ const LONGEST: u64 = 1 << 28;
 /// Parameters that only some pictures of a command have.
 const OPTIONAL: [&str; 4] = ["from", "scales", "reject", "reject_by"];
 /// Parameters that pictures of before have not: nothing is known of them.
-const LATER: [&str; 7] =
-    ["model_digest", "model_source", "vae_digest", "vae_source", "ladder", "heads", "precision"];
+const LATER: [&str; 9] = [
+    "model_digest",
+    "model_source",
+    "vae_digest",
+    "vae_source",
+    "tokens_digest",
+    "exif",
+    "ladder",
+    "heads",
+    "precision",
+];
 
 /// What a folder of pictures holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,13 +14,14 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use var_host::pictures::Parameters;
 
 use crate::args::Session;
 use crate::output;
 
 pub(crate) use lock::Lock;
 pub(crate) use manifest::{Manifest, difference, is_of_unknown_model};
-pub(crate) use one_run::check_one_run;
+pub(crate) use one_run::{check_one_run, run_of};
 
 /// Begins to write the pictures of `wanted` into `folder`, which is made if it is not there.
 ///
@@ -58,6 +59,49 @@ pub(crate) fn begin(
         bail!("{place}: another process is writing other pictures into this folder");
     }
     Ok(lock)
+}
+
+/// Begins to write `files`, pictures of the settings `shared`, into `folder`, as [`begin`] does: the
+/// pictures of `var` there, if no manifest lists them, must have the same settings.
+///
+/// # Errors
+/// As [`begin`], and if one of `files` is there already and another command made it.
+pub(crate) fn begin_files(
+    folder: &Path,
+    shared: &Parameters,
+    files: BTreeSet<String>,
+    session: &Session,
+) -> Result<Lock> {
+    if folder.is_dir() {
+        for file in &files {
+            output::check_picture(&folder.join(file), shared, session)?;
+        }
+    }
+    let wanted = Manifest { settings: shared.clone(), files };
+    begin(folder, &wanted, || adopt(folder, shared), session)
+}
+
+/// The pictures of `var` in `folder`, which must have the settings `shared`.
+fn adopt(folder: &Path, shared: &Parameters) -> Result<Vec<String>> {
+    let unreadable = || format!("{}: cannot be read", folder.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(unreadable)? {
+        let path = entry.with_context(unreadable)?.path();
+        if path.is_file() && path.extension().is_some_and(|end| end == "png") {
+            files.push(path);
+        }
+    }
+    files.sort_unstable();
+    let mut adopted = Vec::new();
+    for path in files {
+        let Some(found) = one_run::settings(&path) else { continue };
+        if let Some(differs) = difference(&found, shared) {
+            let path = path.display();
+            bail!("{path}: {differs}; take another folder, or --force to overwrite");
+        }
+        adopted.push(output::file_name(&path));
+    }
+    Ok(adopted)
 }
 
 /// Writes the manifest while no other process writes.

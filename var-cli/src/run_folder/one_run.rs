@@ -5,15 +5,30 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use var_host::data::picture_files;
+use var_host::npz::Npz;
 use var_host::pictures::{Parameters, read_parameters};
+use var_host::plural::count;
 
 use super::lock;
 use super::manifest::{Manifest, difference};
 use crate::args::Session;
-use crate::plural::count;
 
 /// Parameters in which the pictures of one run differ.
 const OF_EACH: [&str; 4] = ["index", "class", "class_name", "image"];
+
+/// [`check_one_run`] of a folder; of an archive of `var pack` the settings in its comment.
+///
+/// # Errors
+/// As [`check_one_run`].
+pub(crate) fn run_of(set: &Path, session: &Session) -> Result<Option<Parameters>> {
+    if set.is_dir() {
+        return check_one_run(set, session);
+    }
+    // An archive that cannot be read is refused where its pictures are.
+    let Ok(archive) = Npz::open(set) else { return Ok(None) };
+    let settings: Option<Parameters> = serde_json::from_slice(archive.comment()).ok();
+    Ok(settings.filter(is_ours))
+}
 
 /// Refuses a folder whose pictures several runs of `var` made, or into which a process writes now; does
 /// nothing for a file. Returns the settings of the run, if `var` made the pictures.
@@ -79,11 +94,13 @@ fn manifest(folder: &Path, session: &Session) -> Result<Option<Manifest>> {
 }
 
 /// What a picture has in common with the others of its run, if `var` made it.
-fn settings(path: &Path) -> Option<Parameters> {
+pub(super) fn settings(path: &Path) -> Option<Parameters> {
     let mut settings = read_parameters(path).ok()?;
-    if settings.get("Software").is_none_or(|software| software != "var") {
-        return None;
-    }
     settings.retain(|option, _| !OF_EACH.contains(&option.as_str()));
-    Some(settings)
+    Some(settings).filter(is_ours)
+}
+
+/// Whether `var` made pictures of these settings.
+fn is_ours(settings: &Parameters) -> bool {
+    settings.get("Software").is_some_and(|software| software == "var")
 }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use var_host::engine::Job;
 use var_host::pictures::{self, Parameters, Picture};
+use var_host::plural::count;
 
 use crate::args::Session;
 use crate::classes::Classes;
 use crate::output;
-use crate::plural::count;
 use crate::run_folder::{self, Lock, Manifest, difference, is_of_unknown_model};
 
 /// The folder, and the parameters common to its pictures.

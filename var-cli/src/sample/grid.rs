@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::Result;
 use var_host::engine::Job;
 use var_host::pictures::{self, PIXEL_LIMIT, Parameters, Picture};
+use var_host::plural::count;
 
 use crate::args::{Session, Usage};
 use crate::classes::Classes;
 use crate::output;
-use crate::plural::count;
 
 /// White pixels between neighbours.
 pub(crate) const PADDING: usize = 2;

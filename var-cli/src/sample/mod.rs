@@ -13,12 +13,12 @@ use anyhow::Result;
 use clap::Args;
 use var_host::engine::{Engine, Job, Sample};
 use var_host::pictures::{Parameters, Picture};
+use var_host::plural::count;
 
 use crate::args::values::{LARGEST_BATCH, MOST_IMAGES};
 use crate::args::{Model, ModelOptions, SamplingOptions, Session, Usage, values};
 use crate::classes::Classes;
 use crate::output;
-use crate::plural::count;
 
 use folder::Folder;
 use plan::Plan;

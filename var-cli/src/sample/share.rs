@@ -2,6 +2,7 @@
 
 use var_host::engine::Job;
 use var_host::parallel::Launch;
+use var_host::plural::count;
 
 /// This process's share: number `rank` of `of`.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +28,7 @@ impl From<&Launch> for Share {
 /// is no whole set of samples.
 pub(super) fn announce(launch: &Launch, own: usize, all: usize) {
     if let Some(share) = launch.share() {
-        eprintln!("{share}: makes {own} of {all} images");
+        eprintln!("{share}: makes {own} of {}", count(all, "image"));
     } else if let Some(line) = launch.forgotten_srun() {
         eprintln!("{line}");
     }

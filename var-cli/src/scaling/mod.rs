@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
+use var_host::plural::count;
 use var_host::scaling::{FEWEST, FinishedRun, Measure, PowerLaw};
 
 use crate::args::{Session, Usage, result};
 use crate::output;
-use crate::plural::count;
 
 /// Fit loss and error of finished runs to (α·N)^β and draw them
 ///

@@ -1,5 +1,6 @@
 //! `var train`: a transformer on a VQVAE's tokens.
 
+mod init;
 mod observer;
 mod opened;
 mod options;
@@ -12,12 +13,12 @@ use serde_json::{Map, Value};
 use var_host::engine::Engine;
 use var_host::optim::schedule::{Decay, Schedule};
 use var_host::parallel::Ranks;
+use var_host::plural::count;
 use var_host::run::{self, Begun};
 #[cfg(feature = "cuda")]
 use var_host::train::OnCard;
 use var_host::train::fit::{Run, fit, iterations_of_epoch};
 use var_host::train::noise::Noise;
-use var_host::train::take_over::take_over;
 use var_host::train::trainer::{self, Trainer};
 use var_host::train::{Home, Initialisation, Layout, OnProcessor, Precision, Progressive, Recipe};
 use var_kernel::model::VarConfig;
@@ -28,7 +29,6 @@ use crate::extend;
 use crate::identity;
 use crate::interrupt::Interrupted;
 use crate::memory;
-use crate::plural::count;
 use observer::Told;
 use opened::Opened;
 use options::MAY_DIFFER;
@@ -66,19 +66,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let (layout, mut weights) =
         trainer::initial(&config, recipe.seed, options.model.initialisation());
     if let Some(path) = &options.model.init_from {
-        let (other_weights, other) = opened::transformer(path, options, &config)?;
-        let part = opened::part(&other_weights);
-        let taken = take_over(&mut weights, &layout, &config, part, &other).map_err(
-            |(what, wants, has)| {
-                let path = path.display();
-                anyhow::anyhow!("{path}: {what}: the run wants {wants}, the file has {has}")
-            },
-        )?;
-        let ini = "the weights are those of --init-from";
-        session.given.refuse(&["ini"], !taken, ini)?;
-        if taken {
-            session.say("the class embedding is new: the model to begin with has other classes")?;
-        }
+        let initial = (&mut weights[..], &layout);
+        let first = ranks.rank() == 0;
+        init::begin_with(path, options, &opened, &config, initial, session, first)?;
     }
     let begun = Start { options, opened: &opened, config, recipe, of_epoch, layout, weights };
     #[cfg(feature = "cuda")]
@@ -172,8 +162,8 @@ fn check_progressive(
 ) -> Result<()> {
     if first + 1 >= scales {
         let text = format!(
-            "--pg {pg}: nothing is learnt later: --pg0 {first} is the last of {scales} scales or \
-             beyond"
+            "--pg {pg}: nothing is learnt later: --pg0 {first} is the last of {} or beyond",
+            count(scales, "scale")
         );
         return Err(Usage(text).into());
     }
@@ -258,7 +248,8 @@ impl Options {
         // As the published trainer rounds it: a half to the even number.
         let rounded = warmup.round_ties_even() as u64;
         if rounded > iterations {
-            let text = format!("--wp {}: longer than the run of {epochs} epochs", learning.wp);
+            let text =
+                format!("--wp {}: longer than the run of {}", learning.wp, count(epochs, "epoch"));
             return Err(Usage(text).into());
         }
         given.refuse(&["wp0"], rounded == 0, "the warm-up has no iteration: give --wp")?;

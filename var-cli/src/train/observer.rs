@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use var_host::plural::count;
 use var_host::train::fit::{Line, Observer};
 use var_host::train::metrics::Report;
 
 use crate::args::Session;
 use crate::interrupt::Training;
-use crate::plural::count;
 use crate::progress::Progress;
 
 /// Tells how a run goes on the terminal.

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use var_host::checkpoint::Digest;
-use var_host::data::{Crops, Flip, Folder, TokenSet, Views};
-use var_host::model::{Hints, ModelError, Part, Weights};
+use var_host::data::{self, Crops, Flip, Folder, TokenSet, Views};
+use var_host::model::{Hints, Weights};
 use var_host::pictures::Cut;
-use var_host::run::{self, DIGEST};
+use var_host::plural::count;
+use var_host::run::{self, CONTENTS_DIGEST, DIGEST};
 use var_host::train::lessons::DataSet;
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 
 use super::Options;
 use super::options::{Augmentation, CLASS_NAMES};
 use crate::args::{BUILT_IN_VQVAE, Session, Usage};
-use crate::plural::count;
 use crate::{built_in, data_set, identity};
 
 /// The file of the VQVAE that the published trainer takes from the folder it is run in.
@@ -90,7 +90,18 @@ impl Opened {
                 return Err(Usage(format!("{text}, and {} is not there", val.display())).into());
             }
             if val.is_dir() {
-                let folder = if given.class_names.is_empty() {
+                let numbered = match given.class_names.is_empty() {
+                    true => data_set::numbered(&data::class_names(&val)?, classes),
+                    false => None,
+                };
+                let folder = if let Some(numbered) = numbered {
+                    warnings.push(format!(
+                        "the tokens to learn from do not name their classes: those of {} are called by \
+                         numbers, which are taken as theirs",
+                        val.display()
+                    ));
+                    Folder::open_with_classes(&val, &numbered)?
+                } else if given.class_names.is_empty() {
                     warnings.push(format!(
                         "the tokens to learn from do not name their classes: those of {} are \
                          numbered in the order of their names",
@@ -158,12 +169,15 @@ impl Opened {
         let digest =
             identity.map_or(String::new(), |known| format!(", digest {}", known.digest.short()));
         session.say(&format!(
-            "VQVAE:      {}: {codes} codes of width {latent}, ladder {ladder}{digest}",
-            self.vae
+            "VQVAE:      {}: {} of width {latent}, ladder {ladder}{digest}",
+            self.vae,
+            count(codes, "code")
         ))?;
         let VarConfig { depth, width, heads, classes, .. } = config;
         session.say(&format!(
-            "model:      depth {depth}, width {width}, {heads} heads, {classes} classes"
+            "model:      depth {depth}, width {width}, {}, {}",
+            count(*heads, "head"),
+            count(*classes, "class")
         ))
     }
 
@@ -194,10 +208,11 @@ impl Opened {
         Ok(())
     }
 
-    /// Digests of the inputs: of folders that of their listing, of tokens and the VQVAE that of their
+    /// Digests of the inputs: of folders those of listing and contents, of tokens and the VQVAE that of their
     /// tensors.
     fn digests(&self) -> Map<String, Value> {
         let (mut digests, mut listings) = (Map::new(), String::new());
+        let mut contents = String::new();
         let mut note = |option: &str, digest: Digest| {
             digests.insert(format!("{option}{DIGEST}"), digest.to_string().into());
         };
@@ -208,11 +223,14 @@ impl Opened {
                 DataSet::Tokens(set) => note(option, set.digest()),
                 DataSet::Pictures { folder, .. } => {
                     listings += &format!("{option} {}\n", folder.listing_digest());
+                    contents += &format!("{option} {}\n", folder.contents_digest());
                 }
             }
         }
         if !listings.is_empty() {
             note("data", Digest::of_bytes(listings.as_bytes()));
+            let contents = Digest::of_bytes(contents.as_bytes()).to_string();
+            digests.insert(format!("data{CONTENTS_DIGEST}"), contents.into());
         }
         digests
     }
@@ -242,7 +260,8 @@ fn vqvae(options: &Options, session: &Session) -> Result<(Weights, String)> {
         }
         return Ok((weights, name));
     }
-    let hints = Hints { ladder: pn, part: options.data.part.clone(), ..Hints::default() };
+    let (part, no_verify) = (options.data.part.clone(), options.data.verify.no_verify);
+    let hints = Hints { ladder: pn, part, no_verify, ..Hints::default() };
     let weights = Weights::open_halves(None, Some(path), &hints)?;
     session.note(&weights.notes);
     Ok((weights, name))
@@ -255,32 +274,4 @@ fn check_ladder(set: &TokenSet, ladder: &Ladder) -> Result<()> {
     }
     let has: Vec<String> = sides.iter().map(usize::to_string).collect();
     bail!("made on ladder {}, the VQVAE has {ladder}: give --pn", has.join("_"))
-}
-
-/// The transformer to begin with, in a model file or a published checkpoint; where that does not say its
-/// ladder or heads, those of the run, `config`.
-pub(super) fn transformer(
-    path: &Path,
-    options: &Options,
-    config: &VarConfig,
-) -> Result<(Weights, VarConfig)> {
-    let model = &options.model;
-    let heads = model.heads.map(|heads| heads as usize);
-    let open = |ladder| {
-        let hints = Hints { ladder, heads, part: model.init_part.clone(), ..Hints::default() };
-        Weights::open_halves(Some(path), None, &hints)
-    };
-    let mut weights = match open(model.pn) {
-        Err(ModelError::NoLadder { .. }) => open(Some(config.ladder)),
-        opened => opened,
-    }?;
-    weights.vqvae = None;
-    let config = weights.transformer.as_ref().map(|(_, config)| *config);
-    let config = config.expect("the half that was asked for");
-    Ok((weights, config))
-}
-
-/// The half that [`transformer`] opened.
-pub(super) fn part(weights: &Weights) -> &Part {
-    &weights.transformer.as_ref().expect("the half that was asked for").0
 }

@@ -10,7 +10,7 @@ use var_host::optim::schedule::Decay;
 use var_kernel::model::Ladder;
 
 use crate::args::every::{Every, every};
-use crate::args::{Given, record, values};
+use crate::args::{Given, VerifyOptions, record, values};
 
 /// Train a transformer on pictures or on the tokens of `var tokenize`
 ///
@@ -42,7 +42,8 @@ pub(crate) struct Options {
 #[command(next_help_heading = "Data")]
 pub(super) struct DataOptions {
     /// A folder with train/CLASS/* and val/CLASS/* to validate on; a class's pictures may lie at any
-    /// depth; EXIF's orientation is not applied
+    /// depth; EXIF's orientation is not applied. A run goes on only with the same names and sizes of
+    /// files; of contents it compares the first 64 KiB of 1024 files
     #[arg(
         long,
         value_name = "DIR",
@@ -68,6 +69,9 @@ pub(super) struct DataOptions {
     #[arg(long, value_name = "NAME", requires = "vae")]
     #[serde(skip)]
     pub(super) part: Option<String>,
+    #[command(flatten)]
+    #[serde(skip)]
+    pub(super) verify: VerifyOptions,
     /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
     /// many as --threads]
     #[arg(long, value_name = "N", value_parser = values::workers)]
@@ -123,7 +127,9 @@ pub(super) struct ModelSizes {
     #[arg(long, value_name = "N", value_parser = values::whole(1_u32..=1 << 24))]
     #[serde(skip)]
     pub(super) classes: Option<u32>,
-    /// Begin with the weights of this model, which may have other classes
+    /// Begin with the weights of this model, which may have other classes: those of the same names keep
+    /// their rows of the class embedding; where the model or the data does not name them, and they are as
+    /// many, rows go by position
     #[arg(long, value_name = "MODEL")]
     #[serde(serialize_with = "record::optional_path")]
     pub(super) init_from: Option<PathBuf>,
@@ -131,6 +137,10 @@ pub(super) struct ModelSizes {
     #[arg(long, value_name = "NAME", requires = "init_from")]
     #[serde(skip)]
     pub(super) init_part: Option<String>,
+    /// Begin with it even if it was trained on the codes of another VQVAE
+    #[arg(long, requires = "init_from")]
+    #[serde(skip)]
+    pub(super) any_vae: bool,
     /// Standard deviation of initial weights; below 0: √(1 / 3·width)
     #[arg(long, value_name = "X", default_value_t = -1.0, value_parser = values::finite)]
     pub(super) ini: f64,

@@ -6,15 +6,16 @@ mod options;
 use core::iter;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 use var_host::checkpoint::{Checkpoint, Digest};
 use var_host::data::{Crops, Flip, Folder, Views};
 use var_host::lpips::{Lpips, SHORTEST_SIDE};
 use var_host::optim::schedule::{Decay, Schedule};
 use var_host::parallel::Ranks;
+use var_host::plural::count;
 use var_host::pool::Threads;
-use var_host::run::{self, Begun, DIGEST};
+use var_host::run::{self, Begun, CONTENTS_DIGEST, DIGEST};
 #[cfg(feature = "cuda")]
 use var_host::train::OnCard;
 use var_host::train::discriminator::DiscriminatorConfig;
@@ -34,7 +35,6 @@ use var_kernel::ops::nearest_code::Distance;
 use crate::args::every::Every;
 use crate::args::{Session, Usage};
 use crate::interrupt::Interrupted;
-use crate::plural::count;
 use crate::{data_set, extend, identity, memory};
 use observer::Told;
 use options::{Augmentation, CodebookName, MAY_DIFFER};
@@ -87,7 +87,9 @@ fn tell(
     session.say(&format!("pictures:   {}", data_set::views(views)))?;
     let VqvaeConfig { codes, latent, channels, ladder, .. } = config;
     session.say(&format!(
-        "model:      {codes} codes of width {latent}, ladder {ladder}, {channels} channels"
+        "model:      {} of width {latent}, ladder {ladder}, {}",
+        count(*codes, "code"),
+        count(*channels, "channel")
     ))
 }
 
@@ -128,6 +130,9 @@ impl Start<'_> {
         options.check_memory(&trainer, &device, ranks.size())?;
         if let Some(path) = &options.model.init_from {
             let checkpoint = Checkpoint::open(path)?;
+            if !options.model.verify.no_verify {
+                checkpoint.verify_if_ours().with_context(|| path.display().to_string())?;
+            }
             state::restore(&mut trainer, &device, &checkpoint, path)?;
         }
         if ranks.rank() == 0 {
@@ -176,7 +181,10 @@ impl Options {
             (0, _) => Refinement::PerScale,
             (1, _) => Refinement::Shared,
             (shared, scales) if usize::from(shared) > scales => {
-                let text = format!("--share-quant-resi {shared}: the ladder has {scales} scales");
+                let text = format!(
+                    "--share-quant-resi {shared}: the ladder has {}",
+                    count(scales, "scale")
+                );
                 return Err(Usage(text).into());
             }
             (shared, _) => Refinement::Partial(shared.into()),
@@ -276,10 +284,16 @@ impl Options {
             ("training-items".to_owned(), items(training)),
             ("validation-items".to_owned(), validation.map_or(0.into(), items)),
         ]);
-        let sets = iter::once(training).chain(validation);
-        let listings: Vec<_> = sets.map(|set| set.0.listing_digest().to_string()).collect();
-        let data = Digest::of_bytes(listings.join("\n").as_bytes());
-        found.insert(format!("data{DIGEST}"), data.to_string().into());
+        let sets = || iter::once(training).chain(validation);
+        let listings = sets().map(|set| set.0.listing_digest());
+        let contents = sets().map(|set| set.0.contents_digest());
+        for (suffix, digests) in
+            [(DIGEST, listings.collect::<Vec<_>>()), (CONTENTS_DIGEST, contents.collect())]
+        {
+            let lines: Vec<String> = digests.iter().map(Digest::to_string).collect();
+            let data = Digest::of_bytes(lines.join("\n").as_bytes());
+            found.insert(format!("data{suffix}"), data.to_string().into());
+        }
         if let Some(path) = &self.losses.lpips {
             let lpips = Checkpoint::open(path)?.digest();
             found.insert(format!("lpips{DIGEST}"), lpips.to_string().into());

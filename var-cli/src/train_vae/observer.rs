@@ -1,10 +1,10 @@
 //! Progress lines of a run.
 
+use var_host::plural::count;
 use var_host::train::vae::fit::{Line, Observer, Report};
 
 use crate::args::Session;
 use crate::interrupt::Training;
-use crate::plural::count;
 use crate::progress::Progress;
 
 /// Tells how a run goes on the terminal.

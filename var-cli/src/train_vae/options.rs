@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use var_kernel::model::Ladder;
 
 use crate::args::every::{Every, every};
-use crate::args::{Given, record, values};
+use crate::args::{Given, VerifyOptions, record, values};
 
 /// Train a multi-scale VQVAE on pictures
 ///
@@ -45,7 +45,8 @@ pub(crate) struct Options {
 #[command(next_help_heading = "Data")]
 pub(super) struct DataOptions {
     /// A folder with train/CLASS/* and val/CLASS/* to validate on; a class's pictures may lie at any
-    /// depth; EXIF's orientation is not applied
+    /// depth; EXIF's orientation is not applied. A run goes on only with the same names and sizes of
+    /// files; of contents it compares the first 64 KiB of 1024 files
     #[arg(long, value_name = "DIR", visible_alias = "data-path")]
     #[serde(serialize_with = "record::path")]
     pub(super) data: PathBuf,
@@ -94,6 +95,9 @@ pub(super) struct ModelSizes {
     #[arg(long, value_name = "CHECKPOINT")]
     #[serde(serialize_with = "record::optional_path")]
     pub(super) init_from: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(skip)]
+    pub(super) verify: VerifyOptions,
     /// Channels at full resolution, a multiple of 32
     #[arg(long, value_name = "N", default_value_t = 160, value_parser = values::whole(32_u16..=4096))]
     pub(super) ch: u16,

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::pictures::ENDINGS;
+use crate::plural::count;
 use crate::tokens::TokenFileError;
 
 /// Why a data set cannot be used.
@@ -25,7 +26,7 @@ pub enum DataError {
         path: PathBuf,
     },
     /// None of the classes has a picture.
-    #[error("{}: no pictures ({}) in its {classes} classes", path.display(), ENDINGS.join(", "))]
+    #[error("{}: no pictures ({}) in its {}", path.display(), ENDINGS.join(", "), count(*classes, "class"))]
     NoPictures {
         /// The folder of the classes.
         path: PathBuf,
@@ -40,8 +41,9 @@ pub enum DataError {
     },
     /// A folder is called as no class is.
     #[error(
-        "{}: no class is called {class:?}, the {classes} classes are others{}",
+        "{}: no class is called {class:?}, {}{}",
         path.display(),
+        if *classes == 1 { "the 1 class is another".to_owned() } else { format!("the {classes} classes are others") },
         near.as_ref().map_or(String::new(), |near| format!("; near it: {near:?}"))
     )]
     UnknownClass {
@@ -81,7 +83,7 @@ pub enum DataError {
         has: usize,
     },
     /// Not even one batch can be filled.
-    #[error("wants at least {wants} pictures for a batch, has {has}")]
+    #[error("wants at least {} for a batch, has {has}", count(*wants, "picture"))]
     TooFew {
         /// The batch.
         wants: u32,
@@ -89,7 +91,7 @@ pub enum DataError {
         has: u32,
     },
     /// A batch is not a multiple of the ranks.
-    #[error("a batch of {batch} cannot be shared evenly by {ranks} ranks")]
+    #[error("a batch of {batch} cannot be shared evenly by {}", count(*ranks, "rank"))]
     Uneven {
         /// Pictures in a batch.
         batch: u32,
@@ -105,7 +107,7 @@ pub enum DataError {
         has: u32,
     },
     /// Not one picture can be read.
-    #[error("{}: none of its {pictures} pictures can be read; the first, {first}: {reason}", path.display())]
+    #[error("{}: none of its {} can be read; the first, {first}: {reason}", path.display(), count(*pictures, "picture"))]
     AllBroken {
         /// The folder of the classes.
         path: PathBuf,
@@ -117,7 +119,7 @@ pub enum DataError {
         reason: String,
     },
     /// The threads that read pictures cannot be started.
-    #[error("cannot start {workers} threads to read pictures")]
+    #[error("cannot start {} to read pictures", count(*workers, "thread"))]
     Threads {
         /// How many were asked for.
         workers: usize,

@@ -400,7 +400,7 @@ mod tests {
         assert_eq!(fault(&folder.path().join("none")), "cannot read the folder DATA/none");
         assert_eq!(fault(&folder.path().join("file.png")), "cannot read the folder DATA/file.png");
         let message = "DATA: no pictures (png, jpg, jpeg, webp, bmp, gif, tif, tiff, ppm, pgm, pbm, pnm) \
-                       in its 1 classes";
+                       in its 1 class";
         assert_eq!(fault(folder.path()), message);
         assert_eq!(
             fault(&empty.join("b")),

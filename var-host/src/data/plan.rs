@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(fault(7, training(8, 0, 1)), "wants at least 8 pictures for a batch, has 7");
         assert_eq!(fault(9, training(8, 2, 3)), "a batch of 8 cannot be shared evenly by 3 ranks");
         let validation = Batching { pass: Pass::Validation, ..training(8, 2, 3) };
-        assert_eq!(fault(0, validation), "wants at least 1 pictures for a batch, has 0");
+        assert_eq!(fault(0, validation), "wants at least 1 picture for a batch, has 0");
         let plan = Plan::new(7, validation).unwrap();
         let beyond = plan.walk(Place { epoch: 3, batch: 2 }, 9).unwrap_err();
         assert_eq!(beyond.to_string(), "is to go on at batch 2 of an epoch, which has 1");

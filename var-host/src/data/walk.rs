@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::DataError;
 use super::folder::is_picture_name;
+use crate::plural::count;
 
 /// Folders of operating systems and storage devices: their pictures are thumbnails and waste.
 const SYSTEM_FOLDERS: [&str; 7] = [
@@ -72,10 +73,10 @@ impl fmt::Display for LeftOut {
             parts.push(format!("folders without pictures, no classes: {}", some(&self.folders)));
         }
         if self.loose > 0 {
-            parts.push(format!("{} in no class's folder", counted(self.loose, "picture")));
+            parts.push(format!("{} in no class's folder", count(self.loose, "picture")));
         }
         if !self.files.is_empty() {
-            let count: usize = self.files.values().sum();
+            let files: usize = self.files.values().sum();
             let mut kinds: Vec<_> = self.files.iter().collect();
             kinds.sort_by_key(|(_, count)| core::cmp::Reverse(**count));
             let kind = |(ending, count): &(&String, &usize)| match ending.as_str() {
@@ -83,20 +84,16 @@ impl fmt::Display for LeftOut {
                 ending => format!("{count} .{ending}"),
             };
             let kinds: Vec<String> = kinds.iter().map(kind).collect();
-            parts.push(format!("{} of other kinds ({})", counted(count, "file"), some(&kinds)));
+            parts.push(format!("{} of other kinds ({})", count(files, "file"), some(&kinds)));
         }
         if self.hidden > 0 {
             parts.push(format!("{} hidden", self.hidden));
         }
         if self.cycles > 0 {
-            parts.push(format!("{} to a folder above", counted(self.cycles, "link")));
+            parts.push(format!("{} to a folder above", count(self.cycles, "link")));
         }
         f.write_str(&parts.join("; "))
     }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The first few of `texts`.

@@ -1,6 +1,11 @@
 //! Errors of the engine.
 
+use crate::plural::count;
 use crate::pool::ThreadsError;
+
+/// Names of results in [`EngineError::NotFinite`].
+pub(super) const A_LOGIT: &str = "a logit";
+pub(super) const A_PICTURE: &str = "an image";
 
 /// A request that the engine cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +39,7 @@ pub enum EngineError {
         height: usize,
     },
     /// Another number of tokens than the model's ladder has cells.
-    #[error("{has} tokens, the model's ladder has {wants} cells")]
+    #[error("{}, the model's ladder has {}", count(*has, "token"), count(*wants, "cell"))]
     TokenCount {
         /// Cells of the ladder.
         wants: usize,
@@ -42,7 +47,7 @@ pub enum EngineError {
         has: usize,
     },
     /// A token past the end of the codebook.
-    #[error("token {has} is not below the model's {codes} codes")]
+    #[error("token {has} is not below the model's {}", count(*codes, "code"))]
     Token {
         /// The token.
         has: u32,

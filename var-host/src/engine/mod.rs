@@ -1,6 +1,7 @@
 //! A model at work: threads, an arena of the right size, and the kernel's flows with pictures going
 //! in and coming out.
 
+mod checked;
 mod error;
 mod memory;
 mod sampling;

@@ -3,8 +3,11 @@
 use core::ops::ControlFlow;
 
 use var_kernel::generate::{Keep, Outcome, Request};
+use var_kernel::ops::draw::NO_TOKEN;
 use var_kernel::sample::{Filter, Source};
 
+use super::checked::{self, CheckedSample};
+use super::error::{A_LOGIT, A_PICTURE};
 use super::tokens::{image_major, scale_major};
 use super::{Engine, EngineError, Work, tasks};
 use crate::pictures::Picture;
@@ -87,8 +90,9 @@ pub struct ScaleDone<'a> {
     pub scales: usize,
     /// Returns when the scale is drawn: a card may only have been asked to.
     pub wait: &'a mut dyn FnMut(),
-    /// Makes the picture of the job of this number as it would look if the run ended here.
-    pub picture: &'a mut dyn FnMut(usize) -> Picture,
+    /// Makes the picture of the job of this number as it would look if the run ended here; none if it
+    /// is not finite or the device fails: the run then ends here with that error.
+    pub picture: &'a mut dyn FnMut(usize) -> Option<Picture>,
 }
 
 impl Engine<'_> {
@@ -97,7 +101,8 @@ impl Engine<'_> {
     /// Labels with and without a class may be mixed: the kernel sees them apart.
     ///
     /// # Errors
-    /// If the model lacks a half, a label has no class, or there is too little memory.
+    /// If the model lacks a half, a label has no class, there is too little memory, or the weights
+    /// overflow: a logit or a picture is not finite.
     pub fn sample(
         &mut self,
         jobs: &[Job],
@@ -161,7 +166,7 @@ impl Engine<'_> {
         let side = vqvae.side();
         let picture_len = side * side * var_kernel::model::vqvae::COLOURS;
         let mut tokens = vec![0; jobs.len() * ladder.length()];
-        let mut pictures = vec![0; jobs.len() * picture_len];
+        let mut pictures = vec![CheckedSample::default(); jobs.len() * picture_len];
 
         let floats = self.floats(&request)?;
         let (to_tokens, to_pictures) = (&mut tokens[..], &mut pictures[..]);
@@ -172,16 +177,23 @@ impl Engine<'_> {
             pictures: to_pictures,
             each,
         };
-        let outcome = self.on_model(floats, task)?;
+        let Some(outcome) = self.on_model(floats, task)? else {
+            return Err(self.not_finite(A_PICTURE));
+        };
         if outcome != Outcome::Done {
             return Ok(None);
+        }
+        if tokens.contains(&NO_TOKEN) {
+            return Err(self.not_finite(A_LOGIT));
         }
         let tokens = image_major(&tokens, jobs.len(), &ladder);
         let pictures = pictures.chunks_exact(picture_len);
         let samples = jobs.iter().zip(tokens).zip(pictures).map(|((job, tokens), samples)| {
-            Sample { job: *job, tokens, picture: Picture::new(side, side, samples.to_vec()) }
+            let picture = checked::picture(side, samples)?;
+            Some(Sample { job: *job, tokens, picture })
         });
-        Ok(Some(samples.collect()))
+        let samples: Option<Vec<Sample>> = samples.collect();
+        samples.map_or_else(|| Err(self.not_finite(A_PICTURE)), |samples| Ok(Some(samples)))
     }
 
     /// Floats of working memory that a request takes; a dry run tells, once for requests of one extent.

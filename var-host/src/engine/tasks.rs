@@ -1,15 +1,17 @@
 //! The engine's pieces of work, written once for whatever computes them.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::ops::ControlFlow;
 
 use var_kernel::arena::Arena;
 use var_kernel::generate::{self, Outcome, Progress, Request};
+use var_kernel::image::Shown;
 use var_kernel::model::vqvae::COLOURS;
 use var_kernel::model::{Model, Vqvae};
 use var_kernel::ops::Backend;
 use var_kernel::score;
 
+use super::checked::{self, CheckedSample};
 use super::{Job, ScaleDone};
 use crate::pictures::Picture;
 
@@ -46,24 +48,24 @@ pub(super) struct Sampling<'s, 'e> {
     pub(super) jobs: &'s [Job],
     pub(super) request: &'s Request<'s>,
     pub(super) tokens: &'s mut [u32],
-    /// Samples.
-    pub(super) pictures: &'s mut [u8],
+    pub(super) pictures: &'s mut [CheckedSample],
     pub(super) each: &'s mut (dyn FnMut(ScaleDone<'_>) -> ControlFlow<()> + 'e),
 }
 
 impl OnModel for Sampling<'_, '_> {
-    type Output = Outcome;
+    /// None if a picture on the way is not finite.
+    type Output = Option<Outcome>;
 
     fn run<B: Backend>(
         self,
         b: &B,
         model: &Model<'_, '_, B>,
         arena: &mut Arena<'_, B::Slice>,
-    ) -> Result<Outcome, B::Error> {
+    ) -> Result<Option<Outcome>, B::Error> {
         let Self { jobs, request, tokens, pictures, each } = self;
         let side = model.vqvae.config.side();
-        let mut samples = vec![0; side * side * COLOURS];
-        let failed = RefCell::new(None);
+        let mut samples = vec![CheckedSample::default(); side * side * COLOURS];
+        let (failed, finite) = (RefCell::new(None), Cell::new(true));
         let mut on_scale = |progress: &mut Progress<'_, '_, '_, B>| {
             let (scale, scales) = (progress.scale, progress.scales);
             let note = |outcome: Result<(), B::Error>| {
@@ -75,15 +77,21 @@ impl OnModel for Sampling<'_, '_> {
             let mut wait = || note(progress.borrow().wait());
             let mut picture = |image| {
                 note(progress.borrow_mut().picture(&mut samples, image));
-                Picture::new(side, side, samples.clone())
+                if failed.borrow().is_some() {
+                    return None;
+                }
+                let picture = checked::picture(side, &samples);
+                finite.set(finite.get() && picture.is_some());
+                picture
             };
             let (wait, picture) = (&mut wait, &mut picture);
             let flow = each(ScaleDone { jobs, scale, scales, wait, picture });
-            if failed.borrow().is_some() { ControlFlow::Break(()) } else { flow }
+            let goes_on = failed.borrow().is_none() && finite.get();
+            if goes_on { flow } else { ControlFlow::Break(()) }
         };
         let outcome =
             generate::generate(b, model, request, tokens, pictures, arena, &mut on_scale)?;
-        failed.into_inner().map_or(Ok(outcome), Err)
+        failed.into_inner().map_or(Ok(finite.get().then_some(outcome)), Err)
     }
 }
 
@@ -145,33 +153,38 @@ pub(super) struct Decoding<'s, 'e> {
 }
 
 impl OnVqvae for Decoding<'_, '_> {
-    type Output = Picture;
+    /// None if the picture, or one on the way, is not finite.
+    type Output = Option<Picture>;
 
     fn run<B: Backend>(
         self,
         b: &B,
         vqvae: &Vqvae<'_, '_, B>,
         arena: &mut Arena<'_, B::Slice>,
-    ) -> Result<Picture, B::Error> {
+    ) -> Result<Option<Picture>, B::Error> {
         let Self { tokens, mut each } = self;
         let side = vqvae.config.side();
         let mut arena = arena.scope();
         let latent = arena.take(vqvae.quantizer.latent_len(1));
         let decoded = arena.take(vqvae.pictures_len(1));
-        let mut samples = vec![0; vqvae.pictures_len(1)];
+        let mut samples = vec![CheckedSample::default(); vqvae.pictures_len(1)];
+        let mut finite = true;
         let last = vqvae.config.ladder.scales() - 1;
         vqvae.quantizer.decode(b, latent, tokens, &mut arena, |scale, latent, arena| {
             if let (Some(each), false) = (&mut each, scale == last) {
                 vqvae.decode(b, decoded, latent, arena)?;
-                b.download_pictures(&mut samples, decoded)?;
-                each(scale, Picture::new(side, side, samples.clone()));
+                CheckedSample::download(b, &mut samples, decoded)?;
+                match checked::picture(side, &samples) {
+                    Some(picture) if finite => each(scale, picture),
+                    _ => finite = false,
+                }
             }
             Ok(())
         })?;
         vqvae.decode(b, decoded, latent, &mut arena)?;
-        b.download_pictures(&mut samples, decoded)?;
-        let picture = Picture::new(side, side, samples);
-        if let Some(each) = each {
+        CheckedSample::download(b, &mut samples, decoded)?;
+        let picture = checked::picture(side, &samples).filter(|_| finite);
+        if let (Some(each), Some(picture)) = (each, &picture) {
             each(last, picture.clone());
         }
         Ok(picture)

@@ -2,6 +2,7 @@
 
 use var_kernel::model::{Ladder, VqvaeConfig};
 
+use super::error::{A_LOGIT, A_PICTURE};
 use super::{Engine, EngineError, Work, tasks};
 use crate::pictures::Picture;
 
@@ -65,13 +66,14 @@ impl Engine<'_> {
         let mut input = vec![0.0; images * (length - ladder.cells(0)) * config.latent];
         let floats = self.work(Work::Teach { images })?.floats;
         self.on_vqvae(floats, tasks::Teaching { input: &mut input, tokens: &tokens })?;
-        Ok(input)
+        self.check_finite(input, "a latent")
     }
 
     /// The picture of L tokens; with `each`, also as it looks after every scale.
     ///
     /// # Errors
-    /// If the model has no VQVAE, the tokens are not its own, or there is too little memory.
+    /// If the model has no VQVAE, the tokens are not its own, there is too little memory, or the weights
+    /// overflow.
     pub fn decode(
         &mut self,
         tokens: &[u32],
@@ -80,7 +82,8 @@ impl Engine<'_> {
         let config = *self.vqvae()?;
         self.check_tokens(tokens, &config)?;
         let floats = self.work(Work::Decode)?.floats;
-        self.on_vqvae(floats, tasks::Decoding { tokens, each })
+        let picture = self.on_vqvae(floats, tasks::Decoding { tokens, each })?;
+        picture.ok_or_else(|| self.not_finite(A_PICTURE))
     }
 
     /// The negative log-likelihood of each of a picture's L tokens under a class, in nats.
@@ -94,14 +97,18 @@ impl Engine<'_> {
         let floats = self.work(Work::Surprise)?.floats;
         let mut out = vec![0.0; tokens.len()];
         self.on_model(floats, tasks::Surprise { out: &mut out, tokens, label })?;
-        match out.iter().all(|nats| nats.is_finite()) {
-            true => Ok(out),
-            false => Err(self.not_finite("a token's likelihood")),
-        }
+        self.check_finite(out, "a token's likelihood")
     }
 
-    /// The error for `what`, with the weight that most likely made it.
-    fn not_finite(&self, what: &'static str) -> EngineError {
+    /// Refuses values with one that is infinite or not a number.
+    fn check_finite(&self, values: Vec<f32>, what: &'static str) -> Result<Vec<f32>, EngineError> {
+        let finite = values.iter().all(|value| value.is_finite());
+        if finite { Ok(values) } else { Err(self.not_finite(what)) }
+    }
+
+    /// The error for a result `what` that is infinite or not a number, with the weight that most likely
+    /// made it.
+    pub fn not_finite(&self, what: &'static str) -> EngineError {
         let var = self.weights.transformer.as_ref().map(|(part, _)| part);
         let parts = var.into_iter().chain(self.weights.vqvae.as_ref().map(|(part, _)| part));
         let largest = parts.filter_map(|part| {
@@ -125,7 +132,7 @@ impl Engine<'_> {
         // The logits lie beside the memory that the likelihood takes.
         let floats = self.work(Work::Surprise)?.floats;
         self.on_model(floats, tasks::Logits { out: &mut out, tokens, label })?;
-        Ok(out)
+        self.check_finite(out, A_LOGIT)
     }
 
     fn check_label(&self, label: u32) -> Result<(), EngineError> {

@@ -7,6 +7,7 @@ use crate::data::DataError;
 use crate::engine::EngineError;
 use crate::npz::NpzError;
 use crate::pictures::PictureError;
+use crate::plural::count;
 
 /// Why pictures cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +66,7 @@ pub enum EvaluateError {
         reference: (usize, usize),
     },
     /// Too few pictures for a covariance.
-    #[error("{has} pictures: a covariance wants at least {wants}")]
+    #[error("{}: a covariance wants at least {wants}", count(*has, "picture"))]
     TooFew {
         /// How many are wanted.
         wants: usize,
@@ -155,10 +156,19 @@ pub enum EvaluateError {
         wants: Vec<usize>,
     },
     /// A mean or covariance holds infinities or NaN.
-    #[error("a mean or covariance is not finite")]
-    StatisticsNotFinite,
+    #[error("the {set} set's {array}: element {index} is {value}: no distance can be computed")]
+    StatisticsNotFinite {
+        /// Whose: `first` or `second`.
+        set: &'static str,
+        /// `mean` or `covariance`.
+        array: &'static str,
+        /// The element, counted from 0.
+        index: usize,
+        /// Its value.
+        value: f64,
+    },
     /// Two sets of features that have several widths.
-    #[error("features of {first} and {second} numbers cannot be compared")]
+    #[error("features of widths {first} and {second} cannot be compared")]
     Widths {
         /// Of the one set.
         first: usize,
@@ -177,7 +187,7 @@ pub enum EvaluateError {
     #[error("the eigenvalues of a covariance cannot be found")]
     NoConvergence,
     /// The temporary file of features cannot be written or read: a full disk, most likely.
-    #[error("the features of {pictures} pictures in a temporary file (of {bytes} bytes)")]
+    #[error("the features of {} in a temporary file (of {})", count(*pictures, "picture"), count(*bytes, "byte"))]
     Features {
         /// Pictures so far.
         pictures: usize,

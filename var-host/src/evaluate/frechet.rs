@@ -28,9 +28,14 @@ pub fn frechet_distance(
     if width != other {
         return Err(EvaluateError::Widths { first: width, second: other });
     }
-    let numbers = [first, second].map(|s| s.mean.iter().chain(&s.covariance));
-    if numbers.into_iter().flatten().any(|x| !x.is_finite()) {
-        return Err(EvaluateError::StatisticsNotFinite);
+    for (set, statistics) in [("first", first), ("second", second)] {
+        for (array, values) in [("mean", &statistics.mean), ("covariance", &statistics.covariance)]
+        {
+            if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+                let value = values[index];
+                return Err(EvaluateError::StatisticsNotFinite { set, array, index, value });
+            }
+        }
     }
     let mean: f64 = first.mean.iter().zip(&second.mean).map(|(a, b)| (a - b) * (a - b)).sum();
     let trace = |s: &Statistics| -> f64 { (0..width).map(|i| s.covariance[i * width + i]).sum() };

@@ -31,6 +31,8 @@ use std::collections::BTreeMap;
 
 use var_kernel::cpu::Cpu;
 
+use crate::plural;
+
 pub use error::EvaluateError;
 pub use frechet::frechet_distance;
 pub use inception_score::{InceptionScore, SPLIT};
@@ -110,7 +112,8 @@ fn missing(samples: &SetFeatures, reference: &SetFeatures) -> BTreeMap<&'static 
         let few = match set.rows.as_ref().map(Rows::len) {
             None => format!("{side} no images (arr_0)"),
             Some(count) if count <= NEIGHBOURS => {
-                format!("{side} {count} images, more than {NEIGHBOURS} are needed")
+                let images = plural::count(count, "image");
+                format!("{side} {images}, more than {NEIGHBOURS} are needed")
             }
             Some(_) => continue,
         };

@@ -130,7 +130,14 @@ impl Open<'_> {
             let has = tensor.dtype;
             return Err(ModelError::ElementType { file, tensor: name.to_owned(), has });
         }
-        Ok(tensor)
+        let values = tensor.to_f32();
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(tensor),
+            Some(index) => {
+                let (tensor, value) = (name.to_owned(), values[index]);
+                Err(ModelError::NotFinite { file, tensor, index, value })
+            }
+        }
     }
 }
 

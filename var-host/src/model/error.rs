@@ -3,6 +3,7 @@
 use var_kernel::model::{ConfigError, Ladder};
 
 use crate::checkpoint::{CheckpointError, Dtype, FormatError, SaveError};
+use crate::plural::count;
 
 /// Why files make no model.
 #[derive(Debug, thiserror::Error)]
@@ -245,7 +246,7 @@ pub enum ModelError {
         of: &'static str,
     },
     /// The ladder that was given is not the file's.
-    #[error("{file}: ladder {given} has {} cells, the file's position table {length}", given.length())]
+    #[error("{file}: ladder {given} has {}, the file's position table {length}", count(given.length(), "cell"))]
     LadderLength {
         /// The file.
         file: String,

@@ -33,8 +33,6 @@ pub struct Part {
     /// Tensors wanted as `f32` that the file holds in another type.
     pub(super) widened: HashMap<String, Vec<f32>>,
     pub(super) identity: OnceLock<Identity>,
-    /// The first weight above [`LARGEST_WEIGHT`]: tensor, element and value.
-    large: Option<(String, usize, f32)>,
     /// The training losses beside it: the first segment of their names and how many there are.
     losses: BTreeMap<String, usize>,
 }
@@ -139,7 +137,6 @@ impl Part {
             wanted: Vec::new(),
             widened: HashMap::new(),
             identity: OnceLock::new(),
-            large: None,
             losses,
         })
     }
@@ -190,15 +187,6 @@ impl Part {
         }
     }
 
-    /// Checks that no weight is so large that what is computed with it overflows.
-    ///
-    /// # Errors
-    /// [`ModelError::TooLarge`] with the first that is.
-    pub fn check_sizes(&self) -> Result<(), ModelError> {
-        let Some((tensor, index, value)) = self.large.clone() else { return Ok(()) };
-        Err(ModelError::TooLarge { file: self.file.clone(), tensor, index, value })
-    }
-
     /// The weight of the greatest size: the tensor's name in the file, and its value.
     pub(crate) fn largest_weight(&self) -> Option<(String, f32)> {
         let largest = self.wanted.iter().filter_map(|name| {
@@ -244,10 +232,10 @@ impl Part {
         ModelError::Config { file: self.file.clone(), source }
     }
 
-    /// Checks that the file holds the `wanted` tensors and nothing else, all finite; widens those
-    /// that are used as `f32`.
+    /// Checks that the file holds the `wanted` tensors and nothing else, all finite and none above
+    /// [`LARGEST_WEIGHT`]; widens those that are used as `f32`.
     pub(super) fn prepare(&mut self, wanted: &[Wanted]) -> Result<(), ModelError> {
-        let (mut widened, mut large) = (HashMap::new(), None);
+        let mut widened = HashMap::new();
         for wanted in wanted {
             let (file, name) = (|| self.file.clone(), self.full_name(&wanted.name));
             let Some(tensor) = self.tensor(&wanted.name) else {
@@ -267,10 +255,10 @@ impl Part {
             };
             if let Some((index, value)) = too_large(numbers) {
                 let (file, tensor) = (file(), name);
-                if !value.is_finite() {
-                    return Err(ModelError::NotFinite { file, tensor, index, value });
-                }
-                large.get_or_insert((tensor, index, value));
+                return Err(match value.is_finite() {
+                    true => ModelError::TooLarge { file, tensor, index, value },
+                    false => ModelError::NotFinite { file, tensor, index, value },
+                });
             }
             let as_it_is = matches!(numbers, Matrix::F32(_)) || wanted.matrix;
             if tensor.dtype == Dtype::F64 || !as_it_is {
@@ -281,7 +269,6 @@ impl Part {
         self.refuse_unknown(wanted)?;
         self.wanted = wanted.iter().map(|wanted| wanted.name.clone()).collect();
         self.widened = widened;
-        self.large = large;
         Ok(())
     }
 

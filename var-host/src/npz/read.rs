@@ -59,6 +59,11 @@ impl Npz {
         &self.path
     }
 
+    /// The archive's comment; empty where it has none.
+    pub fn comment(&self) -> &[u8] {
+        self.archive.comment()
+    }
+
     /// Whether there is an array called `array`.
     pub fn contains(&self, array: &str) -> bool {
         self.archive.index_for_name(&member(array)).is_some()

@@ -55,11 +55,12 @@ impl Step<'_, '_> {
         self.inner.jobs.iter().map(|job| job.index)
     }
 
-    /// The picture of image `number` of [`Step::indices`] as it would look if the run ended here.
+    /// The picture of image `number` of [`Step::indices`] as it would look if the run ended here; none
+    /// if it is not finite, which ends the run with an error.
     ///
     /// # Panics
     /// If there are fewer images.
-    pub fn picture(&mut self, number: usize) -> Picture {
+    pub fn picture(&mut self, number: usize) -> Option<Picture> {
         assert!(number < self.inner.jobs.len(), "image {number} of {}", self.inner.jobs.len());
         (self.inner.picture)(number)
     }

@@ -31,7 +31,7 @@ fn sample_with_shows_every_scale_and_stops() {
     let options = SampleOptions { batch: 1, ..Default::default() };
     let images = model().sample_with(&[3, 4], &options, |step| {
         let index = step.indices().next();
-        seen.push((index, step.scale, step.picture(0)));
+        seen.push((index, step.scale, step.picture(0).unwrap()));
         if index == Some(1) && step.scale == 1 {
             ControlFlow::Break(())
         } else {

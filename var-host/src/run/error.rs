@@ -114,7 +114,7 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(option) = self.option.strip_suffix(settings::DIGEST) {
+        if let Some(option) = settings::option_of_digest(&self.option) {
             let (was, now) = (short_digest(&self.was), short_digest(&self.now));
             return write!(
                 f,
@@ -162,7 +162,7 @@ impl fmt::Display for RankDifferences<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, Difference { option, was, now }) in self.differences.iter().enumerate() {
             let separator = if i == 0 { "" } else { "; " };
-            if let Some(option) = option.strip_suffix(settings::DIGEST) {
+            if let Some(option) = settings::option_of_digest(option) {
                 let (first, other) = (short_digest(was), short_digest(now));
                 let rank = self.rank;
                 write!(

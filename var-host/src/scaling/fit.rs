@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::plural::count;
+
 /// Points under which a line has no error to tell of.
 pub const FEWEST: usize = 3;
 
@@ -41,7 +43,7 @@ pub struct PowerLaw {
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum FitError {
     /// Too few points.
-    #[error("{has} runs: a fit with an interval wants at least {FEWEST}")]
+    #[error("{}: a fit with an interval wants at least {FEWEST}", count(*has, "run"))]
     TooFew {
         /// How many there are.
         has: usize,

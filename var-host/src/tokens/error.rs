@@ -9,6 +9,7 @@ use safetensors::SafeTensorError;
 use crate::atomic_file::AtomicFileError;
 use crate::checkpoint::FormatError;
 use crate::checkpoint::digest::NoDigest;
+use crate::plural::count;
 
 /// A fault and the file that has it.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +99,7 @@ pub enum TokenFault {
     },
     /// The metadata's `variants` is not a number from 1, or the images are not whole pictures of
     /// so many variants.
-    #[error("variants: wants a number from 1 that divides the {images} images, file has {has:?}")]
+    #[error("variants: wants a number from 1 that divides the {}, file has {has:?}", count(*images, "image"))]
     Variants {
         /// The images.
         images: usize,

@@ -132,13 +132,21 @@ fn what_is_no_covariance_is_refused() {
     (0..64).for_each(|i| indefinite.covariance[i * 64 + i] -= 0.05);
     let fault = |other: &Statistics| frechet_distance(&real, other, 0.0).unwrap_err().to_string();
     assert!(fault(&indefinite).starts_with("a covariance has eigenvalues from -"));
-    for at in [0, 70] {
+    for (at, value) in [(0, f64::NAN), (70, f64::INFINITY), (4095, f64::NEG_INFINITY)] {
         let mut holed = real.clone();
-        holed.covariance[at] = f64::NAN;
-        assert_eq!(fault(&holed), "a mean or covariance is not finite");
+        holed.covariance[at] = value;
+        let of = |set: &str, array: &str, at: usize| {
+            format!("the {set} set's {array}: element {at} is {value}: no distance can be computed")
+        };
+        assert_eq!(fault(&holed), of("second", "covariance", at));
+        let swapped = frechet_distance(&holed, &real, 1e-6).unwrap_err().to_string();
+        assert_eq!(swapped, of("first", "covariance", at));
+        let mut holed = real.clone();
+        holed.mean[63] = value;
+        assert_eq!(fault(&holed), of("second", "mean", 63));
     }
     let narrow = Set::stored("m64.ref").column(0).statistics();
-    assert_eq!(fault(&narrow), "features of 64 and 1 numbers cannot be compared");
+    assert_eq!(fault(&narrow), "features of widths 64 and 1 cannot be compared");
     // Nothing varies at all: the distance of the means is left.
     let still = |x: f32| Set { width: 3, values: vec![x; 9] }.statistics();
     assert_eq!(frechet_distance(&still(1.0), &still(3.0), 0.0).unwrap(), 12.0);

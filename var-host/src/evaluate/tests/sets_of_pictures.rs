@@ -186,7 +186,7 @@ fn one_picture_has_no_covariance() {
         let mut moments = Moments::new(2);
         moments.add(cpu, &[1.0, 2.0]);
         let message = moments.statistics(cpu).unwrap_err().to_string();
-        assert_eq!(message, "1 pictures: a covariance wants at least 2");
+        assert_eq!(message, "1 picture: a covariance wants at least 2");
     });
 }
 

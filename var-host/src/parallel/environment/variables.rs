@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::env;
 
+use crate::plural::count;
+
 /// Every variable that is read, for a clean environment of ranks that are started.
 pub const NAMES: [&str; 32] = [
     "RANK",
@@ -108,7 +110,7 @@ pub enum EnvironmentError {
         value: String,
     },
     /// A secret is so short that it can be guessed.
-    #[error("{name} in the environment has {has} bytes, at least {wants} are needed")]
+    #[error("{name} in the environment has {}, at least {wants} are needed", count(*has, "byte"))]
     ShortSecret {
         /// The variable.
         name: &'static str,

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::super::error::RanksError;
 use super::wire::{Answer, Channel, Hello, LONGEST_HELLO, Purpose, Side};
+use crate::plural::count;
 
 /// How long a connection may take to be that of a rank.
 pub(super) const INTRODUCTION: Duration = Duration::from_secs(5);
@@ -162,7 +163,7 @@ impl<'a> Lobby<'a> {
         };
         let fault = match &place {
             _ if size != self.size => {
-                Some(format!("this run has {} ranks, it is of {size}", self.size))
+                Some(format!("this run has {}, it is of {size}", count(self.size, "rank")))
             }
             None => Some(format!("rank {} waits for no rank {rank}", self.own)),
             Some(Some(there)) if is_open(there.stream()) => {

@@ -111,7 +111,7 @@ fn losses_beside_a_vqvae_are_passed_over_and_named() {
     let weights = open(&tensors, Hints::default()).unwrap();
     assert_eq!(
         weights.notes,
-        ["file: 2 tensors of loss are passed over", "file: 1 tensors of lpips are passed over"]
+        ["file: passed over: 2 tensors of loss", "file: passed over: 1 tensor of lpips"]
     );
     tensors.insert("var.loss.logvar".to_owned(), vector(0.0));
     let refusal = message(open(&tensors, Hints::default()));

@@ -1,14 +1,14 @@
-//! `1 image`, `2 images`.
+//! Numbers with their nouns in messages: `1 image`, `2 images`.
 
 use core::fmt::Display;
 
 /// A number and its noun.
-pub(crate) fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, one: &str) -> String {
+pub fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, one: &str) -> String {
     format!("{number} {}", noun(number, one))
 }
 
 /// Singular or plural of the noun `one`.
-pub(crate) fn noun<N: PartialEq + From<u8>>(number: N, one: &str) -> String {
+pub fn noun<N: PartialEq + From<u8>>(number: N, one: &str) -> String {
     match one {
         _ if number == N::from(1) => one.to_owned(),
         "%" => one.to_owned(),

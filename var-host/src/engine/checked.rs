@@ -1,0 +1,28 @@
+//! Pictures whose values are known to be finite.
+
+use var_kernel::image::Shown;
+use var_kernel::memory::Device;
+
+use crate::pictures::Picture;
+
+/// A sample of a picture: the byte to show; none for a value that is infinite or not a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct CheckedSample(Option<u8>);
+
+impl Shown for CheckedSample {
+    fn download<B: Device>(b: &B, to: &mut [Self], from: &B::Slice) -> Result<(), B::Error> {
+        let (mut values, mut bytes) = (vec![0.0; to.len()], vec![0; to.len()]);
+        b.download(&mut values, from)?;
+        b.download_pictures(&mut bytes, from)?;
+        for ((sample, value), byte) in to.iter_mut().zip(values).zip(bytes) {
+            *sample = Self(value.is_finite().then_some(byte));
+        }
+        Ok(())
+    }
+}
+
+/// The picture of `side × side × 3` samples; none if a value is not finite.
+pub(super) fn picture(side: usize, samples: &[CheckedSample]) -> Option<Picture> {
+    let bytes: Option<Vec<u8>> = samples.iter().map(|sample| sample.0).collect();
+    bytes.map(|bytes| Picture::new(side, side, bytes))
+}
