@@ -1,11 +1,15 @@
 //! The Fréchet distance of two Gaussians.
 
-use faer::{Mat, Side};
+use nalgebra::{DMatrix, SVD};
 
+use super::factor::{Factor, factor};
 use super::{EvaluateError, Statistics};
 
 /// Eigenvalues that are negative by more than this share of the greatest are not rounding.
 pub(super) const NEGATIVE: f64 = 1e-4;
+
+/// Steps of the singular values' iteration for each of them; two are usual.
+const STEPS: usize = 100;
 
 /// `‖m₁ − m₂‖² + tr C₁ + tr C₂ − 2 tr √(C₁C₂)` (Dowson and Landau, "The Fréchet distance between
 /// multivariate normal distributions", 1982).
@@ -13,9 +17,10 @@ pub(super) const NEGATIVE: f64 = 1e-4;
 /// Under the root, both covariances have `offset` added to their diagonals: 0, or 1e-6, as in the
 /// public evaluator where its root of the product is not finite.
 ///
-/// The trace of the root is the sum of singular values of `R₁ᵀR₂`, where `RᵢRᵢᵀ = Cᵢ` come from
-/// eigenvalues. Directions without variance are left out of the `Rᵢ`, so singular covariances (fewer
-/// pictures than features) give the exact value, where the root of a computed product carries noise.
+/// The trace of the root is the sum of singular values of `R₁ᵀR₂`, where `RᵢRᵢᵀ = Cᵢ` are Cholesky
+/// factors with pivoting. Directions without variance are left out of the `Rᵢ`, so singular covariances
+/// (fewer pictures than features) give the exact value, where the root of a computed product carries
+/// noise.
 ///
 /// # Errors
 /// If the widths differ, a number is not finite, or a matrix is no covariance.
@@ -39,50 +44,58 @@ pub fn frechet_distance(
     }
     let mean: f64 = first.mean.iter().zip(&second.mean).map(|(a, b)| (a - b) * (a - b)).sum();
     let trace = |s: &Statistics| -> f64 { (0..width).map(|i| s.covariance[i * width + i]).sum() };
-    let (a, b) = (root(first, offset)?, root(second, offset)?);
-    let product = a.transpose() * &b;
-    let root: f64 = if product.nrows() == 0 || product.ncols() == 0 {
-        0.0
-    } else {
-        let values = product.singular_values().map_err(|_| EvaluateError::NoConvergence)?;
-        values.iter().sum()
-    };
-    Ok(mean + trace(first) + trace(second) - 2.0 * root)
+    let product = root(first, offset)?.transpose() * root(second, offset)?;
+    Ok(mean + trace(first) + trace(second) - 2.0 * nuclear_norm(product)?)
 }
 
-/// The least and the greatest eigenvalue of a covariance.
+/// The sum of singular values.
 ///
 /// # Errors
-/// If they cannot be found.
-pub(super) fn eigenvalue_range(statistics: &Statistics) -> Result<(f64, f64), EvaluateError> {
-    let values = symmetric(statistics, 0.0).self_adjoint_eigenvalues(Side::Lower);
-    let values = values.map_err(|_| EvaluateError::NoConvergence)?;
-    Ok((values[0], values[values.len() - 1]))
+/// If they are not found, or their squares do not add up to those of the entries.
+fn nuclear_norm(matrix: DMatrix<f64>) -> Result<f64, EvaluateError> {
+    if matrix.is_empty() {
+        return Ok(0.0);
+    }
+    let (squares, steps) = (matrix.norm_squared(), STEPS * matrix.nrows().max(matrix.ncols()));
+    let found = SVD::try_new(matrix, false, false, f64::EPSILON, steps);
+    let values = found.ok_or(EvaluateError::NoConvergence)?.singular_values;
+    if (values.norm_squared() - squares).abs() > 1e-9 * squares {
+        return Err(EvaluateError::NoConvergence);
+    }
+    Ok(values.sum())
+}
+
+/// Refuses a matrix that is no covariance: with a direction of negative variance.
+///
+/// # Errors
+/// With the least and the greatest eigenvalue.
+pub(super) fn check_covariance(statistics: &Statistics) -> Result<(), EvaluateError> {
+    root(statistics, 0.0).map(drop)
 }
 
 /// The covariance with `offset` added to its diagonal. Files may hold matrices that are symmetric up to
 /// rounding.
-fn symmetric(statistics: &Statistics, offset: f64) -> Mat<f64> {
+fn symmetric(statistics: &Statistics, offset: f64) -> DMatrix<f64> {
     let width = statistics.width();
-    Mat::from_fn(width, width, |i, j| {
+    DMatrix::from_fn(width, width, |i, j| {
         let both = statistics.covariance[i * width + j] + statistics.covariance[j * width + i];
         0.5 * both + if i == j { offset } else { 0.0 }
     })
 }
 
 /// A matrix R with `R·Rᵀ` the covariance, of as many columns as there are directions with variance.
-fn root(statistics: &Statistics, offset: f64) -> Result<Mat<f64>, EvaluateError> {
-    let width = statistics.width();
-    let eigen = symmetric(statistics, offset).self_adjoint_eigen(Side::Lower);
-    let eigen = eigen.map_err(|_| EvaluateError::NoConvergence)?;
-    let (vectors, values) = (eigen.U(), eigen.S().column_vector());
-    let (least, greatest) = (values[0], values[width - 1]);
-    if least < -NEGATIVE * greatest.abs() || greatest < 0.0 {
-        return Err(EvaluateError::NotCovariance { least, greatest });
+fn root(statistics: &Statistics, offset: f64) -> Result<DMatrix<f64>, EvaluateError> {
+    let matrix = symmetric(statistics, offset);
+    let Factor { root, remainder } = factor(&matrix);
+    let greatest = matrix.diagonal().max();
+    // A direction of variance −v leaves an entry of v / n or more, and the greatest eigenvalue is no less
+    // than the greatest variance: below that no eigenvalue needs to be known.
+    if remainder > NEGATIVE * greatest / matrix.nrows() as f64 {
+        let values = matrix.symmetric_eigenvalues();
+        let (least, greatest) = (values.min(), values.max());
+        if least < -NEGATIVE * greatest.abs() || greatest < 0.0 {
+            return Err(EvaluateError::NotCovariance { least, greatest });
+        }
     }
-    // A zero but for rounding.
-    let smallest = greatest * width as f64 * f64::EPSILON;
-    let first = (0..width).find(|i| values[*i] > smallest).unwrap_or(width);
-    let column = |i: usize, j: usize| vectors[(i, first + j)] * values[first + j].sqrt();
-    Ok(Mat::from_fn(width, width - first, column))
+    Ok(root)
 }

@@ -17,6 +17,7 @@
 //! Only the features of every picture grow with the set, in a temporary file.
 
 mod error;
+mod factor;
 mod frechet;
 mod inception_score;
 mod manifold;

@@ -4,7 +4,7 @@
 use core::array;
 use std::path::Path;
 
-use super::frechet::{NEGATIVE, eigenvalue_range};
+use super::frechet::{NEGATIVE, check_covariance};
 use super::{EvaluateError, Statistics, StoredStatistics};
 use crate::inception::{POOLED, SPATIAL};
 use crate::npz::{Npz, NpzError, NpzWriter};
@@ -109,21 +109,22 @@ fn check_eigenvalues(
     spatial: Option<&Statistics>,
 ) -> Result<(), EvaluateError> {
     let both = [(POOLED_ARRAYS[1], Some(pooled)), (SPATIAL_ARRAYS[1], spatial)];
-    let ranges = std::thread::scope(|scope| {
+    let checked = std::thread::scope(|scope| {
         let threads = both.map(|(_, statistics)| {
-            statistics.map(|statistics| scope.spawn(|| eigenvalue_range(statistics)))
+            statistics.map(|statistics| scope.spawn(|| check_covariance(statistics)))
         });
         threads.map(|thread| {
             thread.map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     });
     let names: [&'static str; 2] = array::from_fn(|i| both[i].0);
-    for (array, range) in names.into_iter().zip(ranges) {
-        let Some((least, greatest)) = range.transpose()? else { continue };
-        if least < -NEGATIVE * greatest.abs() || greatest < 0.0 {
-            let path = path.to_path_buf();
-            return Err(EvaluateError::Indefinite { path, array, least, greatest });
-        }
+    for (array, checked) in names.into_iter().zip(checked) {
+        checked.transpose().map_err(|error| match error {
+            EvaluateError::NotCovariance { least, greatest } => {
+                EvaluateError::Indefinite { path: path.to_path_buf(), array, least, greatest }
+            }
+            other => other,
+        })?;
     }
     Ok(())
 }
