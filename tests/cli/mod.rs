@@ -9,6 +9,7 @@ mod help;
 mod identity;
 mod interrupted;
 mod options;
+mod packaging;
 mod pictures;
 mod plot;
 mod reference;

@@ -6,7 +6,7 @@
 //! | [`classes`] | `--class`: numbers, ranges and names |
 //! | [`imagenet`] | names of the 1000 classes of published models |
 //! | [`built_in`] | the model that is used when none is given |
-//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`plot`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`] | one command each |
+//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`plot`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`], [`completions`], [`man`] | one command each |
 //! | [`identity`] | whether two files come from one VQVAE |
 //! | [`run_folder`] | a folder of pictures that one run made |
 //! | [`output`] | overwriting, and the parameters in a picture |
@@ -21,6 +21,7 @@ mod bench;
 mod built_in;
 mod chart;
 mod classes;
+mod completions;
 mod convert;
 mod data_set;
 mod decode;
@@ -34,6 +35,7 @@ mod identity;
 mod imagenet;
 mod info;
 mod interrupt;
+mod man;
 mod memory;
 mod output;
 mod pack;
@@ -59,7 +61,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::args::spelling::{self, Spelled};
 use crate::args::{CommonOptions, Given, Usage};
 
-/// Images by next-scale prediction: sample, edit, score, convert and train VAR models on the CPU.
+/// Images by next-scale prediction: sample, edit, score, convert and train VAR models.
 #[derive(Debug, Parser)]
 #[command(name = "var", version, arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {
@@ -89,6 +91,9 @@ enum Command {
     Validate(validate::Options),
     Plot(plot::Options),
     Bench(bench::Options),
+    Completions(completions::Options),
+    #[command(hide = true)]
+    Man(man::Options),
 }
 
 impl Command {
@@ -96,7 +101,8 @@ impl Command {
     /// written to one file.
     fn does_whole_work(&self) -> bool {
         let shared = matches!(self, Self::Sample(_) | Self::Train(_) | Self::TrainVae(_));
-        !shared && !matches!(self, Self::Info(_) | Self::Bench(_))
+        let prints = matches!(self, Self::Info(_) | Self::Bench(_) | Self::Completions(_));
+        !shared && !prints && !matches!(self, Self::Man(_))
     }
 }
 
@@ -160,6 +166,8 @@ fn dispatch(arguments: &Arguments, given: Given) -> anyhow::Result<()> {
         Command::Validate(options) => validate::run(options, &session),
         Command::Plot(options) => plot::run(options, &session),
         Command::Bench(options) => bench::run(options, &session),
+        Command::Completions(options) => completions::run(options, command()),
+        Command::Man(options) => man::run(options, &command(), &session),
     }
 }
 
