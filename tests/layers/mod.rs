@@ -28,7 +28,8 @@ const KERNEL: [&str; 15] = [
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 20] = [
+const HOST: [&str; 21] = [
+    "plural",
     "atomic_file",
     "parallel",
     "checkpoint",
