@@ -18,7 +18,7 @@ use var_host::train::vqvae::{Step, needs};
 use var_kernel::cpu::{Cpu, Isa, Matrix, SCRATCH_FLOATS, peak};
 use var_kernel::model::config::{Levels, Refinement};
 use var_kernel::model::{Ladder, VqvaeConfig};
-use var_kernel::ops::conv2d::{Conv2d, Dims, Grid};
+use var_kernel::ops::conv2d::{Conv2d, Dims, Epilogue, Grid};
 use var_kernel::ops::group_norm::{self, Activation, GroupNorm};
 use var_kernel::ops::nearest_code::Distance;
 
@@ -48,7 +48,8 @@ fn main() {
         (1, 256, 160, 160, 3, Grid::Same),
         (1, 256, 160, 160, 3, Grid::Halved),
     ] {
-        let d = Dims { batch, height: side, width: side, inner, outer, kernel, grid };
+        let (height, width, kernel, into) = (side, side, [kernel; 2], None);
+        let d = Dims { batch, height, width, inner, outer, kernel, grid, into };
         convolution(&cpu, d);
     }
     for (batch, side, channels) in [(IMAGES, 32, 32), (IMAGES, 16, 64), (2, 256, 160)] {
@@ -137,7 +138,7 @@ fn step(cpu: &Cpu<'_>) {
 
 fn convolution(cpu: &Cpu<'_>, d: Dims) {
     let x: Vec<f32> = uniform(d.batch * d.height * d.width * d.inner, 1).collect();
-    let weight: Vec<f32> = uniform(d.outer * d.inner * d.kernel * d.kernel, 2).collect();
+    let weight: Vec<f32> = uniform(d.outer * d.inner * d.taps(), 2).collect();
     let dout: Vec<f32> = uniform(d.out_len(), 3).collect();
     let (mut dx, mut dweight) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
     let (mut out, bias) = (vec![0.0; dout.len()], vec![0.0; d.outer]);
@@ -149,8 +150,8 @@ fn convolution(cpu: &Cpu<'_>, d: Dims) {
         d.height,
         d.inner,
         d.outer,
-        d.kernel,
-        d.kernel,
+        d.kernel[0],
+        d.kernel[1],
         format!("{:?}", d.grid)
     );
     let tell = |name: &str, (seconds, peak): (f64, f64)| {
@@ -166,7 +167,7 @@ fn convolution(cpu: &Cpu<'_>, d: Dims) {
     tell(
         "forward",
         best(cpu, || {
-            let Ok(()) = cpu.conv2d(&mut out, &x, matrix, &bias, None, &mut scratch, d);
+            let Ok(()) = cpu.conv2d(&mut out, &x, matrix, &bias, Epilogue::None, &mut scratch, d);
         }),
     );
     tell(

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use var_kernel::cpu::{Cpu, Isa, Matrix, SCRATCH_FLOATS, Workers};
-use var_kernel::ops::conv2d::{Conv2d, Dims, Grid};
+use var_kernel::ops::conv2d::{Conv2d, Dims, Epilogue, Grid};
 use var_kernel::ops::group_norm::{self, Activation, GroupNorm};
 use var_kernel::ops::nearest_code::{self, Distance, NearestCode};
 
@@ -56,7 +56,8 @@ fn main() {
         (256, 160, 3, 3, Grid::Same),
         (256, 3, 160, 3, Grid::Same),
     ] {
-        let d = Dims { batch: 1, height: side, width: side, inner, outer, kernel, grid };
+        let (kernel, into) = ([kernel; 2], None);
+        let d = Dims { batch: 1, height: side, width: side, inner, outer, kernel, grid, into };
         convolution(cpu, &workers, d);
     }
     group_norms(cpu, &workers);
@@ -121,7 +122,7 @@ fn fused_rate(_workers: &Scoped) -> f64 {
 }
 
 fn convolution(cpu: Cpu<'_>, workers: &Scoped, d: Dims) {
-    let depth = d.inner * d.kernel * d.kernel;
+    let depth = d.inner * d.taps();
     let x = normal(d.batch * d.height * d.width * d.inner, 1);
     let bound = (3.0 / depth as f32).sqrt();
     let weight: Vec<f32> = uniform(d.outer * depth, 2).map(|u| bound * u).collect();
@@ -130,7 +131,7 @@ fn convolution(cpu: Cpu<'_>, workers: &Scoped, d: Dims) {
     let mut scratch = vec![0.0; cpu.conv2d_scratch(d)];
     let matrix = Matrix::F32(&weight);
     let (seconds, peak) = best(workers, || {
-        let Ok(()) = cpu.conv2d(&mut out, &x, matrix, &bias, None, &mut scratch, d);
+        let Ok(()) = cpu.conv2d(&mut out, &x, matrix, &bias, Epilogue::None, &mut scratch, d);
     });
     let rate = 2e-9 * d.multiply_adds() as f64 / seconds;
     let (spread, worst) = errors(&out, &x, &weight, d);
@@ -139,8 +140,8 @@ fn convolution(cpu: Cpu<'_>, workers: &Scoped, d: Dims) {
         d.height,
         d.inner,
         d.outer,
-        d.kernel,
-        d.kernel,
+        d.kernel[0],
+        d.kernel[1],
         format!("{:?}", d.grid),
         1e3 * seconds,
         1e11 * rate / peak,
@@ -151,7 +152,7 @@ fn convolution(cpu: Cpu<'_>, workers: &Scoped, d: Dims) {
 
 /// Root mean square and maximum of the error over some outputs, as shares of the outputs' spread.
 fn errors(out: &[f32], x: &[f32], weight: &[f32], d: Dims) -> (f64, f64) {
-    let (_, width) = d.out_grid();
+    let [_, width] = d.out_grid();
     let (mut square, mut worst, mut total) = (0.0, 0.0_f64, 0.0);
     let samples = 3000;
     for sample in 0..samples {
@@ -159,20 +160,22 @@ fn errors(out: &[f32], x: &[f32], weight: &[f32], d: Dims) -> (f64, f64) {
         let (cell, o) = (at / d.outer, at % d.outer);
         let (y, column) = ((cell / width) as i64, (cell % width) as i64);
         let mut sum = 0.0;
-        for tap in 0..d.kernel * d.kernel {
-            let (down, right) = ((tap / d.kernel) as i64, (tap % d.kernel) as i64);
-            let pad = d.kernel as i64 / 2;
+        let side = d.kernel[0];
+        for tap in 0..side * side {
+            let (down, right) = ((tap / side) as i64, (tap % side) as i64);
+            let pad = side as i64 / 2;
             let (y, column) = match d.grid {
                 Grid::Same => (y + down - pad, column + right - pad),
                 Grid::Halved => (2 * y + down, 2 * column + right),
                 Grid::Doubled => ((y + down - 1) >> 1, (column + right - 1) >> 1),
+                Grid::Strided { .. } => unreachable!("none is timed"),
             };
             if y < 0 || column < 0 || y >= d.height as i64 || column >= d.width as i64 {
                 continue;
             }
             let cell = y as usize * d.width + column as usize;
             for i in 0..d.inner {
-                let weight = weight[(o * d.inner + i) * d.kernel * d.kernel + tap];
+                let weight = weight[(o * d.inner + i) * side * side + tap];
                 sum += f64::from(x[cell * d.inner + i]) * f64::from(weight);
             }
         }

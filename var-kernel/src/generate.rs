@@ -304,7 +304,7 @@ impl<'r, 'l, 'w, B: Backend> Run<'r, 'l, 'w, B> {
         }
         if !self.request.more_smooth {
             if let Some((keep, kept)) = kept {
-                b.keep_tokens(
+                b.force_tokens(
                     tokens,
                     &keep.tokens[images * range.start..images * range.end],
                     kept,
@@ -315,7 +315,7 @@ impl<'r, 'l, 'w, B: Backend> Run<'r, 'l, 'w, B> {
         }
         if let Some((keep, kept)) = kept {
             let given = &keep.tokens[images * range.start..images * range.end];
-            b.keep_tokens(tokens, given, kept)?;
+            b.force_tokens(tokens, given, kept)?;
             for (cell, given) in given.iter().enumerate().filter(|(cell, _)| kept[cell % cells]) {
                 let code = map.range_mut(cell * config.latent..(cell + 1) * config.latent);
                 b.embedding(code, quantizer.codebook, &[*given], config.latent)?;

@@ -53,11 +53,11 @@
 //! | [`arena`] | memory lent by the caller for activations, handed out and taken back by scope |
 //! | [`image`] | planes in [−1, 1] ↔ bytes |
 //! | [`remote`] | slices in device memory that the host cannot read |
+//! | [`dry`] | a backend that computes nothing: checks shapes, counts work, sizes arenas |
 //! | [`cpu`] | instruction sets, vectors, polynomials, matrix products, lent threads |
 //! | `cuda` | NVIDIA GPUs (feature `cuda`) |
 //! | [`sample`] | one row of logits → one token: guidance, top-k, top-p, the random numbers |
 //! | [`ops`] | the operations of every backend, one folder each |
-//! | [`dry`] | a backend that computes nothing: checks shapes, counts work, sizes arenas |
 //! | [`model`] | configuration, weights, model files, transformer, quantizer, VQVAE |
 //! | [`edit`] | cells kept by an edit, scale by scale |
 //! | [`score`] | log-likelihood of a picture's tokens |

@@ -19,7 +19,7 @@ pub enum Crops {
 pub enum Flip {
     /// As it is.
     Never,
-    /// Mirrored every other time.
+    /// Addressable every other time.
     Random,
     /// Both as it is and mirrored, one after the other.
     Both,

@@ -2,20 +2,20 @@
 
 use var_kernel::cuda::testing::{assert_compiles, assert_tiles_compile, compile_into};
 
-use super::texts::TEXTS;
+use super::operations::TEXTS;
 
 #[test]
 fn every_kernel_compiles_for_every_card() {
-    assert_compiles(&TEXTS);
+    assert_compiles(TEXTS);
 }
 
 #[test]
 fn tiles_fit_a_card_as_often_as_they_say() {
-    assert_tiles_compile(&TEXTS);
+    assert_tiles_compile(TEXTS);
 }
 
 #[test]
 #[ignore = "a tool: compiles into the folder that VAR_COMPILE_INTO names"]
 fn kernels_are_compiled_into_a_folder() {
-    compile_into(&TEXTS);
+    compile_into(TEXTS);
 }

@@ -6,10 +6,10 @@ use var_kernel::arena::Arena;
 use var_kernel::cpu::{Cpu, Matrix};
 use var_kernel::dry::{Dry, DryMatrix, Lengths};
 use var_kernel::memory::{Device, Floats};
+use var_kernel::ops::conv2d::{self, Conv2d, Grid};
 use var_kernel::ops::linear::{self, Epilogue};
 use var_kernel::ops::pool;
-use var_kernel::ops::rectangular_conv2d::{self, Activation};
-use var_kernel::ops::{Backend, Channels, Linear, Pool, RectangularConv2d};
+use var_kernel::ops::{Backend, Channels, Linear, Pool};
 
 use super::layout::{self, Block, Branch, Conv, Pooling, SPATIAL_BLOCK};
 use super::resize::resize;
@@ -38,9 +38,9 @@ pub struct Pass<'a> {
 }
 
 /// Operations of the network.
-pub(super) trait Computes: RectangularConv2d + Pool + Linear {}
+pub(super) trait Computes: Conv2d + Pool + Linear {}
 
-impl<B: RectangularConv2d + Pool + Linear> Computes for B {}
+impl<B: Conv2d + Pool + Linear> Computes for B {}
 
 /// The network's weights on a device.
 pub(super) trait Weights<B: Device> {
@@ -224,7 +224,12 @@ pub(super) fn forward<B: Computes>(
         padding: 0,
         into: Channels::all(POOLED),
     };
-    b.average_pool(pooled, read.range(0..pictures * grid[0] * grid[1] * POOLED), d)?;
+    b.pool(
+        pooled,
+        read.range(0..pictures * grid[0] * grid[1] * POOLED),
+        pool::Pooling::Average,
+        d,
+    )?;
     let d = linear::Dims { rows: pictures, inner: POOLED, outer: CLASSES };
     b.linear(logits, pooled, weights.logits(), None, Epilogue::None, d)
 }
@@ -296,19 +301,18 @@ impl Branch {
 }
 
 impl Conv {
-    fn dims(&self, batch: usize, grid: [usize; 2], into: Channels) -> rectangular_conv2d::Dims {
+    fn dims(&self, batch: usize, grid: [usize; 2], into: Channels) -> conv2d::Dims {
         let Self { inner, outer, kernel, stride, padding, .. } = *self;
         let [height, width] = grid;
-        rectangular_conv2d::Dims {
+        conv2d::Dims {
             batch,
             height,
             width,
             inner,
             outer,
             kernel,
-            stride,
-            padding,
-            into,
+            grid: Grid::Strided { stride, padding },
+            into: Some(into),
         }
     }
 
@@ -319,11 +323,11 @@ impl Conv {
         out: &mut B::Slice,
         x: &B::Slice,
         arena: Arena<'_, B::Slice>,
-        d: rectangular_conv2d::Dims,
+        d: conv2d::Dims,
     ) -> Result<(), B::Error> {
         let (weight, bias) = weights.conv(self);
-        let scratch = arena.into_scratch(b.rectangular_conv2d_scratch(d));
-        b.rectangular_conv2d(out, x, weight, bias, Activation::Relu, scratch, d)
+        let scratch = arena.into_scratch(b.conv2d_scratch(d));
+        b.conv2d(out, x, weight, bias, conv2d::Epilogue::Relu, scratch, d)
     }
 }
 
@@ -350,8 +354,8 @@ impl Pooling {
         d: pool::Dims,
     ) -> Result<(), B::Error> {
         match self {
-            Self::Average => b.average_pool(out, x, d),
-            Self::Max | Self::Halving => b.max_pool(out, x, d),
+            Self::Average => b.pool(out, x, pool::Pooling::Average, d),
+            Self::Max | Self::Halving => b.pool(out, x, pool::Pooling::Max, d),
         }
     }
 }

@@ -16,7 +16,7 @@ use var_kernel::cpu::Cpu;
 use var_kernel::dry::{Dry, Lengths};
 use var_kernel::memory::Floats;
 use var_kernel::model::weights::Maps;
-use var_kernel::ops::JudgeBackend;
+use var_kernel::ops::PerceptualBackend;
 
 use crate::model::listing::Listing;
 use crate::pictures::Picture;
@@ -62,7 +62,7 @@ impl Lpips {
 }
 
 /// The distances of pictures from others.
-fn between<B: JudgeBackend>(
+fn between<B: PerceptualBackend>(
     b: &B,
     network: &Network<'_, B>,
     out: &mut B::Slice,

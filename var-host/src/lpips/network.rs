@@ -5,7 +5,9 @@ use var_kernel::memory::{Device, Floats};
 use var_kernel::model::vqvae::COLOURS;
 use var_kernel::model::weights::{Convolution, Maps, Source};
 use var_kernel::ops::conv2d::Grid;
-use var_kernel::ops::{JudgeBackend, feature_distance, max_pool};
+use var_kernel::ops::elementwise::Unary;
+use var_kernel::ops::pool::{self, Pooling};
+use var_kernel::ops::{PerceptualBackend, feature_distance};
 
 /// The convolutions of VGG16 by their place among its layers, in stages with pooling between; the
 /// last of each stage is compared.
@@ -66,7 +68,7 @@ impl<B: Device> Network<'_, B> {
     }
 }
 
-impl<B: JudgeBackend> Network<'_, B> {
+impl<B: PerceptualBackend> Network<'_, B> {
     /// Memory for the features of pictures.
     pub fn room_for_features<'m>(
         &self,
@@ -105,9 +107,9 @@ impl<B: JudgeBackend> Network<'_, B> {
                 None => &*scaled,
                 Some(features) => {
                     let (Maps { batch, height, width }, channels) = grids[number - 1];
-                    let d = max_pool::Dims { batch, height, width, channels };
+                    let d = pool::Dims::halving(batch, height, width, channels);
                     let pooled = arena.take(d.out_len());
-                    b.max_pool(pooled, features, d)?;
+                    b.pool(pooled, features, Pooling::Max, d)?;
                     pooled
                 }
             };
@@ -169,7 +171,7 @@ impl<B: Device> Stage<'_, B> {
     }
 }
 
-impl<B: JudgeBackend> Stage<'_, B> {
+impl<B: PerceptualBackend> Stage<'_, B> {
     /// Convolutions, each with ReLU: `x` → `out`.
     fn forward(
         &self,
@@ -186,11 +188,11 @@ impl<B: JudgeBackend> Stage<'_, B> {
         for convolution in before {
             convolution.forward(b, sum, x, None, Grid::Same, maps, arena)?;
             hidden = arena.instead_of(hidden, length);
-            b.leaky_relu(hidden, sum, 0.0)?;
+            b.map(hidden, sum, Unary::RELU)?;
             sum = arena.instead_of(sum, length);
             x = &*hidden;
         }
         last.forward(b, sum, x, None, Grid::Same, maps, arena)?;
-        b.leaky_relu(out, sum, 0.0)
+        b.map(out, sum, Unary::RELU)
     }
 }

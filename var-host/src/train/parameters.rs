@@ -9,7 +9,7 @@ use var_kernel::cpu::Cpu;
 use var_kernel::memory::{Device, Floats};
 use var_kernel::model::weights::Source;
 
-use crate::grad::Mirrored;
+use crate::grad::Addressable;
 use crate::model::Part;
 use crate::model::listing::Wanted;
 
@@ -142,7 +142,7 @@ impl<'a, B: Device> FlatSource<'a, B> {
     }
 }
 
-impl<'a, B: Mirrored> Source<'a, B> for FlatSource<'a, B> {
+impl<'a, B: Addressable> Source<'a, B> for FlatSource<'a, B> {
     type Error = NotInLayout;
 
     fn matrix(

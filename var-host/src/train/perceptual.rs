@@ -140,7 +140,7 @@ impl Perceptual {
 }
 
 /// Features that no gradient passes through, in memory that is free again after.
-fn detached_features<B: var_kernel::ops::JudgeBackend>(
+fn detached_features<B: var_kernel::ops::PerceptualBackend>(
     b: &B,
     network: &Network<'_, B>,
     out: &mut crate::lpips::Features<'_, B::Slice>,

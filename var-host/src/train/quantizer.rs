@@ -5,7 +5,7 @@ use var_kernel::arena::Arena;
 use var_kernel::memory::{Device, Floats};
 use var_kernel::model::config::VqvaeConfig;
 use var_kernel::model::quantizer::Quantizer;
-use var_kernel::ops::{Backend, Combine, NearestCode, Resize, nearest_code, resize};
+use var_kernel::ops::{Backend, Elementwise, NearestCode, Resize, nearest_code, resize};
 
 use crate::grad::{Detach, GradientPlan, Span, Sums};
 

@@ -9,6 +9,23 @@ use crate::memory::Floats;
 use crate::remote::WORD;
 
 impl Cuda {
+    /// Launches `kernel` on as many threads as `length` says, if any; `arguments` adds its arguments, with
+    /// scratch memory of its own. The output is `f32`, or words.
+    pub(crate) fn launch_elements(
+        &self,
+        kernel: Kernel,
+        out: &Remote,
+        length: usize,
+        arguments: impl FnOnce(Launch) -> Result<Launch, CudaError>,
+    ) -> Result<(), CudaError> {
+        if length == 0 {
+            return Ok(());
+        }
+        self.fresh_scratch();
+        let launch = arguments(Launch::for_each(kernel, length))?;
+        self.launch(launch, [(out, Element::F32)])
+    }
+
     /// Begins an operation's use of scratch memory: that of the last one is free again.
     pub fn fresh_scratch(&self) {
         self.scratch.borrow_mut().taken = 0;

@@ -5,7 +5,8 @@ use core::fmt;
 use crate::arena::Arena;
 use crate::memory::{Device, Floats};
 use crate::ops::Backend;
-use crate::ops::conv2d::{self, Grid};
+use crate::ops::conv2d::{self, Epilogue as ConvEpilogue, Grid};
+use crate::ops::elementwise::Unary;
 use crate::ops::linear::{self, Epilogue};
 use crate::ops::refine::Refinement;
 
@@ -90,7 +91,7 @@ impl<B: Backend> Projection<'_, B> {
                 let mut arena = arena.scope();
                 let sum = arena.take(out.len());
                 b.linear(sum, x, self.weight, self.bias, Epilogue::None, d)?;
-                b.gelu(out, sum)
+                b.map(out, sum, Unary::Gelu)
             }
             Epilogue::Gated { residual, gate } if arena.keeps() => {
                 let mut arena = arena.scope();
@@ -161,8 +162,9 @@ impl<'a, B: Device> Convolution<'a, B> {
     /// The sizes of this layer on these maps.
     pub fn dims(&self, grid: Grid, maps: Maps) -> conv2d::Dims {
         let Maps { batch, height, width } = maps;
-        let Self { inner, outer, kernel, .. } = *self;
-        conv2d::Dims { batch, height, width, inner, outer, kernel, grid }
+        let Self { inner, outer, .. } = *self;
+        let kernel = [self.kernel; 2];
+        conv2d::Dims { batch, height, width, inner, outer, kernel, grid, into: None }
     }
 }
 
@@ -186,6 +188,7 @@ impl<B: Backend> Convolution<'_, B> {
     ) -> Result<(), B::Error> {
         let d = self.dims(grid, maps);
         let scratch = arena.scope().into_scratch(b.conv2d_scratch(d));
-        b.conv2d(out, x, self.weight, self.bias, residual, scratch, d)
+        let epilogue = ConvEpilogue::adding(residual);
+        b.conv2d(out, x, self.weight, self.bias, epilogue, scratch, d)
     }
 }

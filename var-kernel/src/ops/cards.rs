@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::vec;
 use std::vec::Vec;
 
-use super::{Combine, TEXTS};
+use super::elementwise::Unary;
+use super::{Elementwise, Embedding, TEXTS};
 use crate::cuda::command::Command;
 use crate::cuda::driver::recording::{Asked, Recording};
 use crate::cuda::{Cuda, CudaError, Element, Precision, Products, Remote};
@@ -24,8 +25,8 @@ fn work(cuda: &Cuda, run: &mut Remote, indices: [u32; 2]) -> Result<(), CudaErro
         let (b, table) = rest.split_at_mut(16);
         cuda.embedding(a, table, &indices, 8)?;
         for _ in 0..2 {
-            cuda.silu(b, a)?;
-            cuda.silu(a, b)?;
+            cuda.map(b, a, Unary::Silu)?;
+            cuda.map(a, b, Unary::Silu)?;
         }
         Ok(())
     })
@@ -90,13 +91,13 @@ fn a_section_that_fails_asks_for_nothing() {
     let run: &mut Remote = &mut memory;
     let outcome = cuda.section(&mut || {
         let (a, b) = run.split_at_mut(32);
-        cuda.silu(a, b)?;
+        cuda.map(a, b, Unary::Silu)?;
         Err(CudaError::NoCompiler)
     });
     assert_eq!((outcome, card.take()), (Err(CudaError::NoCompiler), Vec::new()));
     let run: &mut Remote = &mut memory;
     let (a, b) = run.split_at_mut(32);
-    cuda.silu(a, b).unwrap();
+    cuda.map(a, b, Unary::Silu).unwrap();
     assert_eq!(kinds(&card.take()), ["issue"]);
 }
 
@@ -127,10 +128,10 @@ fn short_numbers_are_widened_for_who_wants_singles() {
     let run: &mut Remote = &mut memory;
     let (a, rest) = run.split_at_mut(16);
     let (b, c) = rest.split_at_mut(16);
-    cuda.gelu(b, a).unwrap();
-    cuda.silu(c, b).unwrap();
-    cuda.silu(b, a).unwrap();
-    cuda.silu(c, b).unwrap();
+    cuda.map(b, a, Unary::Gelu).unwrap();
+    cuda.map(c, b, Unary::Silu).unwrap();
+    cuda.map(b, a, Unary::Silu).unwrap();
+    cuda.map(c, b, Unary::Silu).unwrap();
     let names = card.take().into_iter().map(|asked| match asked {
         Asked::Issue(Command::Launch(launch)) => launch.kernel.name,
         other => panic!("{other:?}"),
@@ -148,9 +149,9 @@ fn a_converted_run_is_kept_until_it_is_written() {
     let (b, c) = rest.split_at_mut(16);
     let kept = |run: &Remote| cuda.operand_kept(run, Element::F16).unwrap();
     assert_eq!(kept(a), kept(a));
-    cuda.silu(b, c).unwrap();
+    cuda.map(b, c, Unary::Silu).unwrap();
     kept(a);
-    cuda.silu(a, c).unwrap();
+    cuda.map(a, c, Unary::Silu).unwrap();
     kept(a);
     kept(b);
     let failed = cuda.section(&mut || {

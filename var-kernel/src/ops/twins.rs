@@ -7,12 +7,11 @@ use super::attention::{self, Mask};
 use super::conv2d::{self, Grid};
 use super::group_norm::{self, Activation};
 use super::linear::{self, Epilogue};
-use super::rectangular_conv2d;
 use super::split_qkv::{self, Normalisation};
 use super::testing::coarse;
 use super::{
-    Attention, Channels, Conv2d, CrossEntropy, GroupNorm, LayerNorm, Linear, PerRow,
-    RectangularConv2d, SplitQkv, layer_norm,
+    Attention, Channels, Conv2d, CrossEntropy, GroupNorm, LayerNorm, Linear, PerRow, SplitQkv,
+    layer_norm,
 };
 use crate::cpu;
 use crate::cuda::testing::{Bench, cards};
@@ -106,7 +105,7 @@ fn linear_equals_its_twin() {
 
 #[test]
 fn conv2d_equals_its_twin() {
-    let of = |batch, side, inner, outer, kernel, grid| conv2d::Dims {
+    let of = |batch, side, inner, outer, kernel: [usize; 2], grid| conv2d::Dims {
         batch,
         height: side,
         width: side + side % 2,
@@ -114,70 +113,43 @@ fn conv2d_equals_its_twin() {
         outer,
         kernel,
         grid,
+        into: None,
     };
-    let awkward = [
-        of(1, 5, 8, 33, 3, Grid::Same),
-        of(2, 4, 24, 3, 3, Grid::Doubled),
-        of(1, 6, 16, 70, 3, Grid::Halved),
-        of(1, 9, 3, 10, 1, Grid::Same),
-    ];
-    let published = [
-        of(2, 256, 160, 160, 3, Grid::Same),
-        of(2, 128, 160, 160, 3, Grid::Doubled),
-        of(2, 256, 160, 160, 3, Grid::Halved),
-        of(2, 256, 160, 3, 3, Grid::Same),
-        of(16, 16, 640, 640, 3, Grid::Same),
-        of(4, 64, 320, 160, 1, Grid::Same),
-        of(64, 16, 32, 32, 3, Grid::Same),
-    ];
-    on_each_card(&awkward, &published, |bench, d| {
-        let x = numbers(bench, d.batch * d.height * d.width * d.inner, 1);
-        let shape = [d.outer, d.inner, d.kernel, d.kernel];
-        let weight = coarse(shape.iter().product(), 2);
-        let weight = bench.matrix(cpu::Matrix::F32(&weight), &shape);
-        let (bias, residual) = (numbers(bench, d.outer, 3), numbers(bench, d.out_len(), 4));
-        for residual in [None, Some(&*residual)] {
-            let mut nothing = bench.nans(0);
-            same(
-                bench,
-                &std::format!("{d:?}"),
-                d.out_len(),
-                |b, out| b.conv2d(out, &x, weight.view(), &bias, residual, &mut nothing, d),
-                |b, out| b.conv2d_naive(out, &x, weight.view(), &bias, residual, d),
-            );
+    let strided = |batch, side, inner, outer, kernel: [usize; 2], stride| {
+        let padding = if stride == 1 { kernel.map(|side| side / 2) } else { [0, 0] };
+        conv2d::Dims {
+            width: side + 1,
+            into: Some(Channels { first: 3, of: outer + 5 }),
+            ..of(batch, side, inner, outer, kernel, Grid::Strided { stride, padding })
         }
-    });
-}
-
-#[test]
-fn rectangular_conv2d_equals_its_twin() {
-    let of = |batch, side, inner, outer, kernel: [usize; 2], stride| rectangular_conv2d::Dims {
-        batch,
-        height: side,
-        width: side + 1,
-        inner,
-        outer,
-        kernel,
-        stride,
-        padding: if stride == 1 { kernel.map(|side| side / 2) } else { [0, 0] },
-        into: Channels { first: 3, of: outer + 5 },
     };
     let awkward = [
-        of(1, 9, 3, 33, [3, 3], 2),
-        of(2, 5, 24, 70, [1, 7], 1),
-        of(3, 8, 16, 100, [5, 3], 1),
-        of(1, 7, 6, 20, [1, 1], 1),
+        of(1, 5, 8, 33, [3; 2], Grid::Same),
+        of(2, 4, 24, 3, [3; 2], Grid::Doubled),
+        of(1, 6, 16, 70, [3; 2], Grid::Halved),
+        of(1, 9, 3, 10, [1; 2], Grid::Same),
+        strided(1, 9, 3, 33, [3, 3], 2),
+        strided(2, 5, 24, 70, [1, 7], 1),
+        strided(3, 8, 16, 100, [5, 3], 1),
+        strided(1, 7, 6, 20, [1, 1], 1),
     ];
     let published = [
-        of(50, 299, 3, 32, [3, 3], 2),
-        of(50, 147, 32, 64, [3, 3], 1),
-        of(50, 73, 80, 192, [3, 3], 1),
-        of(50, 35, 48, 64, [5, 5], 1),
-        of(50, 35, 288, 384, [3, 3], 2),
-        of(50, 17, 128, 128, [1, 7], 1),
-        of(50, 17, 192, 192, [7, 1], 1),
-        of(50, 8, 448, 384, [3, 3], 1),
-        of(50, 8, 2048, 320, [1, 1], 1),
+        of(2, 256, 160, 160, [3; 2], Grid::Same),
+        of(2, 128, 160, 160, [3; 2], Grid::Doubled),
+        of(2, 256, 160, 160, [3; 2], Grid::Halved),
+        of(2, 256, 160, 3, [3; 2], Grid::Same),
+        of(16, 16, 640, 640, [3; 2], Grid::Same),
+        of(4, 64, 320, 160, [1; 2], Grid::Same),
+        of(64, 16, 32, 32, [3; 2], Grid::Same),
+        strided(50, 299, 3, 32, [3, 3], 2),
+        strided(50, 147, 32, 64, [3, 3], 1),
+        strided(50, 73, 80, 192, [3, 3], 1),
+        strided(50, 35, 48, 64, [5, 5], 1),
+        strided(50, 35, 288, 384, [3, 3], 2),
+        strided(50, 17, 128, 128, [1, 7], 1),
+        strided(50, 17, 192, 192, [7, 1], 1),
+        strided(50, 8, 448, 384, [3, 3], 1),
+        strided(50, 8, 2048, 320, [1, 1], 1),
     ];
     on_each_card(&awkward, &published, |bench, d| {
         let x = numbers(bench, d.batch * d.height * d.width * d.inner, 1);
@@ -185,19 +157,17 @@ fn rectangular_conv2d_equals_its_twin() {
         let weight = coarse(shape.iter().product(), 2);
         let weight = bench.matrix(cpu::Matrix::F32(&weight), &shape);
         let bias = numbers(bench, d.outer, 3);
-        for activation in
-            [rectangular_conv2d::Activation::None, rectangular_conv2d::Activation::Relu]
+        let residual = numbers(bench, d.out_cells() * d.outer, 4);
+        for epilogue in
+            [conv2d::Epilogue::None, conv2d::Epilogue::Residual(&*residual), conv2d::Epilogue::Relu]
         {
             let mut nothing = bench.nans(0);
             same(
                 bench,
-                &std::format!("{d:?}, {activation:?}"),
+                &std::format!("{d:?}, {epilogue:?}"),
                 d.out_len(),
-                |b, out| {
-                    let weight = weight.view();
-                    b.rectangular_conv2d(out, &x, weight, &bias, activation, &mut nothing, d)
-                },
-                |b, out| b.rectangular_conv2d_naive(out, &x, weight.view(), &bias, activation, d),
+                |b, out| b.conv2d(out, &x, weight.view(), &bias, epilogue, &mut nothing, d),
+                |b, out| b.conv2d_naive(out, &x, weight.view(), &bias, epilogue, d),
             );
         }
     });

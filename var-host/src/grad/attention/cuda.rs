@@ -6,7 +6,13 @@ use var_kernel::memory::Floats;
 use var_kernel::ops::attention::{Dims, Mask};
 
 use super::AttentionBackward;
-use crate::grad::texts::ATTENTION;
+use crate::grad::texts::text;
+
+/// Which keys a query sees, and the tiles of attention on tensor cores.
+const MASK: &str = include_str!("mask.cuh");
+const HEADS_OF_64: &str = include_str!("heads_of_64.cuh");
+
+text!("attention", "kernel.cu", MASK, HEADS_OF_64);
 
 /// How heads are cut into blocks.
 struct Tiles {
@@ -22,13 +28,13 @@ struct Tiles {
 impl Tiles {
     fn any() -> Self {
         let kernels = ["attention_sums", "attention_dq", "attention_dk_dv"];
-        let kernels = kernels.map(|name| Kernel::new(&ATTENTION, name));
+        let kernels = kernels.map(|name| Kernel::new(&TEXT, name));
         Self { kernels, side: 32, threads: 256, element: Element::F32 }
     }
 
     fn of_64(element: Element) -> Self {
         let kernels = ["attention_64_sums", "attention_64_dq", "attention_64_dk_dv"];
-        let kernels = kernels.map(|name| Kernel::new(&ATTENTION, name));
+        let kernels = kernels.map(|name| Kernel::new(&TEXT, name));
         Self { kernels, side: 64, threads: 128, element }
     }
 }

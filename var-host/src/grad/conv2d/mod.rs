@@ -2,13 +2,15 @@
 
 mod cpu;
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(super) mod cuda;
+pub(super) mod node;
+mod record;
 #[cfg(test)]
 mod tests;
 
-use var_kernel::ops::conv2d::{Conv2d, Dims};
+use var_kernel::ops::conv2d::{Conv2d, Dims, Grid};
 
-/// Gradients of `y = conv(x) + bias + residual`. That of the bias is
+/// Gradients of `y = conv(x) + bias + residual`, for all grids but [`Grid::Strided`]. That of the bias is
 /// [`Sums::sum_rows`](super::Sums::sum_rows), that of the residual
 /// [`Sums::add_scaled`](super::Sums::add_scaled).
 pub trait Conv2dBackward: Conv2d {
@@ -23,7 +25,7 @@ pub trait Conv2dBackward: Conv2d {
     /// [`Conv2dBackward::conv2d_backward_scratch`] says.
     ///
     /// # Panics
-    /// If a slice's length disagrees with `d`.
+    /// If a slice's length disagrees with `d`, or the grid is [`Grid::Strided`].
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -43,7 +45,7 @@ pub trait Conv2dBackward: Conv2d {
     /// [`Conv2dBackward::conv2d_backward_x`].
     ///
     /// # Panics
-    /// If a slice's length disagrees with `d`.
+    /// If a slice's length disagrees with `d`, or the grid is [`Grid::Strided`].
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -60,7 +62,9 @@ pub trait Conv2dBackward: Conv2d {
 /// Panics unless every operand has the length these sizes give.
 #[track_caller]
 fn check(d: Dims, x: usize, out: usize, weight: usize) {
-    let (pixels, taps) = (d.batch * d.height * d.width, d.kernel * d.kernel);
+    let plain = !matches!(d.grid, Grid::Strided { .. }) && d.into.is_none();
+    assert!(plain, "conv2d has no gradient for {:?} into {:?}", d.grid, d.into);
+    let (pixels, taps) = (d.batch * d.height * d.width, d.taps());
     assert_eq!(x, pixels * d.inner, "conv2d's gradient: x is not batch × height × width × inner");
     assert_eq!(out, d.out_len(), "conv2d's gradient: dout is not batch × out grid × outer");
     assert_eq!(weight, d.outer * d.inner * taps, "conv2d's gradient: not outer × inner × k × k");

@@ -8,11 +8,11 @@ use crate::grad::testing::{Got, Lends, differences, on_each_backend, random};
 
 /// The forward pass, without bias.
 fn naive(x: &[f64], weight: &[f64], d: Dims) -> Vec<f64> {
-    let (height, width) = d.out_grid();
-    let (side, doubled) = (d.kernel, i64::from(d.grid == Grid::Doubled));
+    let [height, width] = d.out_grid();
+    let (side, doubled) = (d.kernel[0], i64::from(d.grid == Grid::Doubled));
     let (stride, padding) = match d.grid {
         Grid::Halved => (2, 0),
-        Grid::Same | Grid::Doubled => (1, side as i64 / 2),
+        _ => (1, side as i64 / 2),
     };
     let input = |picture: usize, y: i64, x_: i64, i: usize| {
         let (y, x_) = (y >> doubled, x_ >> doubled);
@@ -44,7 +44,7 @@ fn gradients(x: &[f32], weight: &[f32], dout: &[f32], d: Dims) -> [Vec<Got>; 2] 
     let before = random(x.len().max(weight.len()), 77);
     let (of_x, of_weight) = (&before[..x.len()], &before[..weight.len()]);
     let dx = on_each_backend!(
-        [dx: of_x], [dout], [weight: [d.outer, d.inner, d.kernel, d.kernel]], |b| {
+        [dx: of_x], [dout], [weight: [d.outer, d.inner, d.kernel[0], d.kernel[1]]], |b| {
             let mut scratch = b.lend(b.conv2d_backward_scratch(d));
             b.conv2d_backward_x(dx, dout, weight, &mut scratch, d)
         }
@@ -61,7 +61,7 @@ fn as_stored(weight: &[f64], name: &str, d: Dims) -> Vec<f64> {
     if name == "cpu" {
         return weight.to_vec();
     }
-    let taps = d.kernel * d.kernel;
+    let taps = d.taps();
     (0..weight.len())
         .map(|place| {
             let (o, tap, i) = (place / d.inner / taps, place / d.inner % taps, place % d.inner);
@@ -76,7 +76,7 @@ fn wide(numbers: &[f32]) -> Vec<f64> {
 
 fn check(d: Dims, seed: u64) {
     let x = random(d.batch * d.height * d.width * d.inner, seed);
-    let weight = random(d.outer * d.inner * d.kernel * d.kernel, seed ^ 1);
+    let weight = random(d.outer * d.inner * d.taps(), seed ^ 1);
     let dout = random(d.out_len(), seed ^ 2);
     let before = random(x.len().max(weight.len()), 77);
     let added = |differences: &[f64]| -> Vec<f64> {
@@ -98,10 +98,11 @@ proptest! {
         batch in 0_usize..3, height in 1_usize..5, width in 1_usize..5,
         inner in 1_usize..6, outer in 1_usize..6, form in 0..4, seed: u64,
     ) {
-        let d = Dims { batch, height, width, inner, outer, kernel: 3, grid: Grid::Same };
+        let (kernel, grid, into) = ([3; 2], Grid::Same, None);
+        let d = Dims { batch, height, width, inner, outer, kernel, grid, into };
         check(match form {
             0 => d,
-            1 => Dims { kernel: 1, ..d },
+            1 => Dims { kernel: [1; 2], ..d },
             2 => Dims { grid: Grid::Doubled, ..d },
             _ => Dims { grid: Grid::Halved, height: 2 * height, width: 2 * width, ..d },
         }, seed);
@@ -126,7 +127,8 @@ fn larger_pictures_keep_the_inner_product() {
         (6, 176, 40, Grid::Doubled),
         (12, 72, 200, Grid::Halved),
     ] {
-        let d = Dims { batch: 2, height: side, width: side, inner, outer, kernel: 3, grid };
+        let (batch, height, width, kernel, into) = (2, side, side, [3; 2], None);
+        let d = Dims { batch, height, width, inner, outer, kernel, grid, into };
         let x = random(2 * side * side * inner, 1);
         let weight = random(outer * inner * 9, 2);
         let dout = random(d.out_len(), 3);
@@ -154,8 +156,8 @@ fn larger_pictures_keep_the_inner_product() {
 #[test]
 fn small_gradients_are_not_lost() {
     for grid in [Grid::Same, Grid::Doubled, Grid::Halved] {
-        let (inner, outer, kernel) = (8, 8, 3);
-        let d = Dims { batch: 1, height: 4, width: 4, inner, outer, kernel, grid };
+        let (inner, outer, kernel, into) = (8, 8, [3; 2], None);
+        let d = Dims { batch: 1, height: 4, width: 4, inner, outer, kernel, grid, into };
         let x = random(4 * 4 * inner, 1);
         let weight = random(outer * inner * 9, 2);
         let dout = random(d.out_len(), 3);
@@ -195,7 +197,8 @@ fn inputs_that_are_short_are_taken_as_they_are() {
     use var_kernel::ops::group_norm::{self, Activation};
 
     let (inner, outer) = (16, 24);
-    let d = Dims { batch: 1, height: 6, width: 5, inner, outer, kernel: 3, grid: Grid::Same };
+    let (kernel, grid, into) = ([3; 2], Grid::Same, None);
+    let d = Dims { batch: 1, height: 6, width: 5, inner, outer, kernel, grid, into };
     let (x, dout) = (random(30 * inner, 1), random(30 * outer, 2));
     let norm = group_norm::Dims { batch: 1, positions: 30, channels: inner, groups: 4 };
     for bench in var_kernel::cuda::testing::cards().iter() {

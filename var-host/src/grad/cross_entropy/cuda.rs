@@ -1,12 +1,14 @@
 //! Gradient of the cross-entropy on a card: one block a row.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote, SOME};
 use var_kernel::memory::Floats;
 
 use super::CrossEntropyBackward;
-use crate::grad::texts::CROSS_ENTROPY;
+use crate::grad::texts::text;
 
-const DLOGITS: Kernel = Kernel::new(&CROSS_ENTROPY, "cross_entropy_dlogits");
+text!("cross_entropy", "kernel.cu", SOME);
+
+const DLOGITS: Kernel = Kernel::new(&TEXT, "cross_entropy_dlogits");
 
 const THREADS: u32 = 256;
 

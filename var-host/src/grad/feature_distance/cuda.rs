@@ -5,9 +5,11 @@ use var_kernel::memory::Floats;
 use var_kernel::ops::feature_distance::{Dims, LEAST};
 
 use super::FeatureDistanceBackward;
-use crate::grad::texts::FEATURE_DISTANCE;
+use crate::grad::texts::text;
 
-const BACKWARD: Kernel = Kernel::new(&FEATURE_DISTANCE, "feature_distance_backward");
+text!("feature_distance", "kernel.cu");
+
+const BACKWARD: Kernel = Kernel::new(&TEXT, "feature_distance_backward");
 
 /// Cells of a block: one a warp.
 const CELLS: usize = 8;

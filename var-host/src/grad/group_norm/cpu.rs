@@ -9,7 +9,7 @@ use var_kernel::cpu::simd::{Kernel, LANES, Simd};
 use var_kernel::ops::group_norm::{Activation, Dims, moments};
 
 use super::{Forward, GroupNormBackward};
-use crate::grad::combine::silu_slope;
+use crate::grad::elementwise::silu_slope;
 
 /// Floats of a piece (64 KiB): positions are summed within pieces, then the pieces.
 const PIECE: usize = 1 << 14;

@@ -2,13 +2,15 @@
 //!
 //! Mean and deviation are recomputed from x, which the gradient reads anyway.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, MOMENTS, Remote, SOME};
 use var_kernel::memory::Floats;
 use var_kernel::ops::group_norm::{Activation, Dims};
 
 use super::{Forward, GroupNormBackward};
 use crate::grad::sums::{self, Sums};
-use crate::grad::texts::GROUP_NORM;
+use crate::grad::texts::text;
+
+text!("group_norm", "kernel.cu", SOME, MOMENTS);
 
 const THREADS: usize = 256;
 
@@ -107,7 +109,7 @@ impl<'a> Pass<'a> {
 
     /// `by_four` or `by_one` with a block for each chunk.
     fn launch(&self, [by_four, by_one]: [&'static str; 2]) -> Launch {
-        let kernel = Kernel::new(&GROUP_NORM, if self.by_four { by_four } else { by_one });
+        let kernel = Kernel::new(&TEXT, if self.by_four { by_four } else { by_one });
         Launch::new(kernel, [self.d.batch * self.chunks, 1, 1], THREADS as u32)
     }
 
@@ -121,7 +123,7 @@ impl<'a> Pass<'a> {
     /// `name` with a warp for each group.
     fn for_groups(&self, name: &'static str) -> Launch {
         let blocks = (self.d.batch * self.d.groups).div_ceil(GROUPS);
-        Launch::new(Kernel::new(&GROUP_NORM, name), [blocks, 1, 1], THREADS as u32)
+        Launch::new(Kernel::new(&TEXT, name), [blocks, 1, 1], THREADS as u32)
     }
 
     /// Where each channel's mean and 1/deviation are.
@@ -155,7 +157,7 @@ impl<'a> Pass<'a> {
             return self.cuda.launch(launch, [(sums, Element::F32)]);
         }
         self.cuda.launch_between(launch)?;
-        let kernel = Kernel::new(&GROUP_NORM, "add_chunks");
+        let kernel = Kernel::new(&TEXT, "add_chunks");
         let launch = Launch::new(kernel, [d.batch * columns.div_ceil(32), 1, 1], THREADS as u32);
         let launch = launch.run(sums).address(parts).size(chunks).size(columns);
         self.cuda.launch(launch, [(sums, Element::F32)])

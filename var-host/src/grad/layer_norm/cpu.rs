@@ -9,7 +9,7 @@ use var_kernel::ops::PerRow;
 use var_kernel::ops::layer_norm::Dims;
 
 use super::LayerNormBackward;
-use crate::grad::combine::Part;
+use crate::grad::table::Part;
 
 /// Rows in one task: enough to outweigh handing it out.
 const ROWS_PER_TASK: usize = 8;

@@ -1,19 +1,22 @@
 //! Gradients of the adaptive LayerNorm on a card: one block a row; sums over rows through a table of
 //! their means and deviations.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote, SOME};
 use var_kernel::memory::Floats;
 use var_kernel::ops::PerRow;
 use var_kernel::ops::layer_norm::Dims;
 
 use super::LayerNormBackward;
-use crate::grad::combine::{Part, sum_into_table};
-use crate::grad::texts::LAYER_NORM;
+use crate::grad::elementwise::sum_into_table;
+use crate::grad::table::Part;
+use crate::grad::texts::{TABLE, text};
 
-const DX: Kernel = Kernel::new(&LAYER_NORM, "layer_norm_dx");
-const ROW_MOMENTS: Kernel = Kernel::new(&LAYER_NORM, "row_moments");
-const DSCALE: Kernel = Kernel::new(&LAYER_NORM, "layer_norm_dscale");
-const DSHIFT: Kernel = Kernel::new(&LAYER_NORM, "layer_norm_dshift");
+text!("layer_norm", "kernel.cu", SOME, TABLE);
+
+const DX: Kernel = Kernel::new(&TEXT, "layer_norm_dx");
+const ROW_MOMENTS: Kernel = Kernel::new(&TEXT, "row_moments");
+const DSCALE: Kernel = Kernel::new(&TEXT, "layer_norm_dscale");
+const DSHIFT: Kernel = Kernel::new(&TEXT, "layer_norm_dshift");
 
 const THREADS: u32 = 256;
 

@@ -2,14 +2,16 @@
 
 mod cpu;
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(super) mod cuda;
+pub(super) mod node;
+mod record;
 #[cfg(test)]
 mod tests;
 
 use var_kernel::ops::PerRow;
 use var_kernel::ops::layer_norm::{Dims, LayerNorm};
 
-use super::combine::Part;
+use super::table::Part;
 
 /// Gradients of `y = n · (1 + scale) + shift`, n the normalised row.
 pub trait LayerNormBackward: LayerNorm {

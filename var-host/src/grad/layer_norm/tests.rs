@@ -5,7 +5,7 @@ use var_kernel::ops::PerRow;
 use var_kernel::ops::layer_norm::Dims;
 
 use super::LayerNormBackward;
-use crate::grad::combine::Part;
+use crate::grad::table::Part;
 use crate::grad::testing::{differences, on_each_backend, random};
 
 const EPS: f32 = 1e-6;

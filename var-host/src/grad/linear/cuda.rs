@@ -2,13 +2,15 @@
 //! singles.
 
 use var_kernel::cuda::gemm::{Finish, Product, Shape};
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Matrix, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Matrix, PRODUCT, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::linear::Dims;
 
 use super::LinearBackward;
-use crate::grad::Mirrored;
-use crate::grad::texts::LINEAR;
+use crate::grad::Addressable;
+use crate::grad::texts::text;
+
+text!("linear", "kernel.cu", PRODUCT);
 
 /// Bytes that one access moves at most.
 const ACCESS: u64 = 16;
@@ -31,7 +33,7 @@ const LAUNCH_COST: usize = 128;
 /// Cost of writing one part of a tile and reading it again, in the same unit.
 const PART_COST: usize = 2;
 
-const ADD_PARTS: Kernel = Kernel::new(&LINEAR, "add_parts");
+const ADD_PARTS: Kernel = Kernel::new(&TEXT, "add_parts");
 
 /// Which of the two products.
 #[derive(Clone, Copy)]
@@ -73,7 +75,7 @@ impl Gradient {
             (Self::Weight, true, false) => "dweight_short_64",
             (Self::Weight, true, true) => "dweight_short_128",
         };
-        Kernel::new(&LINEAR, name)
+        Kernel::new(&TEXT, name)
     }
 }
 

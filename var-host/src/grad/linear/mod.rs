@@ -2,7 +2,9 @@
 
 mod cpu;
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(super) mod cuda;
+pub(super) mod node;
+mod record;
 #[cfg(test)]
 mod tests;
 

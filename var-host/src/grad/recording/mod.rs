@@ -1,12 +1,8 @@
 //! A backend that runs another one's operations and records their operands and results.
 //!
-//! | file | holds |
-//! |---|---|
-//! | `of_rows` | operations on rows: the transformer's |
-//! | `of_pictures` | operations on maps: those of the VQVAE, LPIPS and the discriminator |
+//! Each operation's recording is in its folder, `record.rs`.
 
-mod of_pictures;
-mod of_rows;
+mod unrecorded;
 
 use core::cell::RefCell;
 use core::fmt;
@@ -15,10 +11,12 @@ use var_kernel::memory::{Device, Floats};
 use var_kernel::model::weights::Source;
 use var_kernel::ops::{Backend, PerRow};
 
-use super::combine::Part;
+use super::backend::{Addressable, Recordable};
+use super::elementwise;
+use super::operations::Node;
 use super::span::{Region, Span};
-use super::tape::{Node, Table, Tape};
-use super::{Mirrored, Recordable};
+use super::table::{Part, Table};
+use super::tape::Tape;
 
 /// Runs the operations of `B` and writes them on a tape.
 ///
@@ -26,7 +24,7 @@ use super::{Mirrored, Recordable};
 /// that keeps, or in the weights'. Operations that choose tokens ([`NearestCode`](var_kernel::ops::NearestCode), [`Draw`](var_kernel::ops::Draw)) are run
 /// and not noted: no gradient passes through a choice.
 pub struct Recording<'r, B: Device> {
-    backend: &'r B,
+    pub(super) backend: &'r B,
     values: Place,
     weights: Place,
     tape: RefCell<Tape>,
@@ -40,7 +38,7 @@ struct Place {
 }
 
 impl Place {
-    fn of<B: Mirrored>(memory: &B::Slice) -> Self {
+    fn of<B: Addressable>(memory: &B::Slice) -> Self {
         Self { start: B::place(memory), length: memory.len() }
     }
 
@@ -53,8 +51,8 @@ impl Place {
 
 /// A weight matrix and where it lies among the weights.
 pub struct Recorded<'a, B: Device> {
-    matrix: B::Matrix<'a>,
-    span: Span,
+    pub(super) matrix: B::Matrix<'a>,
+    pub(super) span: Span,
 }
 
 // Derived, it would want the backend itself to be `Copy`.
@@ -98,13 +96,14 @@ impl<'r, B: Recordable> Recording<'r, B> {
             .expect("what is recorded lies among the values or the weights")
     }
 
-    fn table(&self, of: PerRow<'_, B::Slice>) -> Table {
+    pub(super) fn table(&self, of: PerRow<'_, B::Slice>) -> Table {
         let PerRow { table, start, stride, rows } = of;
         Table { span: self.span(table), part: Part { start, stride, rows } }
     }
 
-    fn note(&self, node: Node) {
-        self.tape.borrow_mut().nodes.push(node);
+    /// Appends an operation to the tape.
+    pub(super) fn push(&self, node: impl Into<Node>) {
+        self.tape.borrow_mut().nodes.push(node.into());
     }
 }
 
@@ -147,7 +146,7 @@ impl<B: Recordable> Detach for Recording<'_, B> {
     ) -> Result<(), B::Error> {
         assert_eq!(out.len(), x.len(), "straight_through: lengths differ");
         let operands = vec![(self.span(x), 1.0)];
-        self.note(Node::Blend { out: self.span(out), operands });
+        self.push(elementwise::node::Node::Blend { out: self.span(out), operands });
         self.backend.copy(out, value)
     }
 }

@@ -1,15 +1,17 @@
 //! Gradients of resizing on a card: an axis' weights once, then one thread a number of the input.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{CUBIC, Cuda, CudaError, Element, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::resize::Dims;
 
 use super::ResizeBackward;
-use crate::grad::texts::RESIZE;
+use crate::grad::texts::text;
 
-const CUBIC_AXIS: Kernel = Kernel::new(&RESIZE, "cubic_axis");
-const AREA_AXIS: Kernel = Kernel::new(&RESIZE, "area_axis");
-const BACK: Kernel = Kernel::new(&RESIZE, "back");
+text!("resize", "kernel.cu", CUBIC);
+
+const CUBIC_AXIS: Kernel = Kernel::new(&TEXT, "cubic_axis");
+const AREA_AXIS: Kernel = Kernel::new(&TEXT, "area_axis");
+const BACK: Kernel = Kernel::new(&TEXT, "back");
 
 impl ResizeBackward for Cuda {
     fn bicubic_backward(&self, dx: &mut Remote, dout: &Remote, d: Dims) -> Result<(), CudaError> {

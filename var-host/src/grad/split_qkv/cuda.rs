@@ -5,12 +5,14 @@ use var_kernel::memory::Floats;
 use var_kernel::ops::split_qkv::{Dims, Normalisation};
 
 use super::SplitQkvBackward;
-use crate::grad::texts::SPLIT_QKV;
+use crate::grad::texts::text;
 
-const DQKV: Kernel = Kernel::new(&SPLIT_QKV, "split_qkv_dqkv");
-const SUMS_OF_HEADS: Kernel = Kernel::new(&SPLIT_QKV, "sums_of_heads");
-const SUMS_OF_HEADS_SHORT: Kernel = Kernel::new(&SPLIT_QKV, "sums_of_heads_short");
-const DSCALE: Kernel = Kernel::new(&SPLIT_QKV, "split_qkv_dscale");
+text!("split_qkv", "kernel.cu");
+
+const DQKV: Kernel = Kernel::new(&TEXT, "split_qkv_dqkv");
+const SUMS_OF_HEADS: Kernel = Kernel::new(&TEXT, "sums_of_heads");
+const SUMS_OF_HEADS_SHORT: Kernel = Kernel::new(&TEXT, "sums_of_heads_short");
+const DSCALE: Kernel = Kernel::new(&TEXT, "split_qkv_dscale");
 
 const THREADS: u32 = 256;
 

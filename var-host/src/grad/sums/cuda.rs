@@ -4,7 +4,9 @@ use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
 
 use super::{Dims, Sums};
-use crate::grad::texts::SUMS;
+use crate::grad::texts::text;
+
+text!("sums", "kernel.cu");
 
 /// Columns of a block.
 const COLUMNS: usize = 32;
@@ -15,7 +17,7 @@ const ROWS: usize = 256;
 /// Blocks that share the rows at most.
 const PARTS: usize = 64;
 
-const SUM_ROWS: Kernel = Kernel::new(&SUMS, "sum_rows");
+const SUM_ROWS: Kernel = Kernel::new(&TEXT, "sum_rows");
 
 impl Sums for Cuda {
     fn sum_rows(&self, out: &mut Remote, x: &Remote, d: Dims) -> Result<(), CudaError> {
@@ -47,7 +49,7 @@ impl Sums for Cuda {
         }
         self.fresh_scratch();
         let (length, x) = (out.len(), self.single(x, x.len())?);
-        let launch = Launch::for_each(Kernel::new(&SUMS, "add_scaled"), length).run(out).address(x);
+        let launch = Launch::for_each(Kernel::new(&TEXT, "add_scaled"), length).run(out).address(x);
         self.launch(launch.float(factor).length(length), [(out, Element::F32)])
     }
 
@@ -55,7 +57,7 @@ impl Sums for Cuda {
         if out.is_empty() {
             return Ok(());
         }
-        let launch = Launch::for_each(Kernel::new(&SUMS, "fill"), out.len()).run(out).float(value);
+        let launch = Launch::for_each(Kernel::new(&TEXT, "fill"), out.len()).run(out).float(value);
         self.launch(launch.length(out.len()), [(out, Element::F32)])
     }
 }

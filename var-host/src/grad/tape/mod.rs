@@ -2,28 +2,26 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `node` | one operation: its inputs and outputs |
-//! | `backward` | its gradients |
+//! | `operation` | one operation: its inputs, outputs, gradients and recomputation |
 //! | `order` | operations so that gradients of weights are complete early |
 //! | `plan` | where the gradients of values lie |
 //! | `turn` | an activation-checkpoint segment |
-//! | `replay` | the operation itself, once more |
+//! | `recompute` | memory around the outputs of an operation that is computed once more |
 
-mod backward;
-mod node;
+pub(super) mod operation;
 mod order;
 mod plan;
-mod replay;
+pub(super) mod recompute;
 mod turn;
 
 use core::ops::Range;
 
 use var_kernel::memory::Floats;
 
-use super::TrainBackend;
+use self::operation::{Operation, Spans};
 use super::memory::{Here, Memory};
+use super::operations::{Node, TrainBackend};
 use super::span::{Region, Span};
-pub(super) use node::{Node, Table};
 pub use plan::GradientPlan;
 use turn::Turn;
 
@@ -57,7 +55,7 @@ impl Tape {
         let kept = kept.flat_map(|(number, node)| node.outs().iter().map(move |out| (number, out)));
         check_apart(kept.filter(|(number, out)| !given_away(*number, out)).map(|(_, out)| *out));
         for turn in &self.turns {
-            check_apart(self.nodes[turn.nodes.clone()].iter().flat_map(Node::outs).copied());
+            check_apart(self.nodes[turn.nodes.clone()].iter().flat_map(Spans::outs).copied());
         }
     }
 
@@ -65,18 +63,14 @@ impl Tape {
     /// `wanted` are read after it. Values before the place `data` are data: no gradient is wanted for
     /// them.
     pub fn plan(&self, data: usize, given: &[Span], wanted: &[Span]) -> GradientPlan {
-        GradientPlan::new(&self.nodes, &self.turns, data, given, wanted)
+        let spans = |node: &Node| [node.written(), &node.inputs()].concat();
+        let operations: Vec<_> = self.nodes.iter().map(spans).collect();
+        GradientPlan::new(&operations, &self.turns, data, given, wanted)
     }
 
     /// Floats of scratch memory that [`Tape::backward`] wants.
     pub fn scratch<B: TrainBackend>(&self, b: &B) -> usize {
-        let of = |node: &Node| match node {
-            Node::Attention { d, .. } => b.attention_backward_scratch(*d),
-            Node::Conv2d { d, .. } => b.conv2d_backward_scratch(*d),
-            Node::GroupNorm { d, .. } => b.group_norm_backward_sums(*d),
-            _ => 0,
-        };
-        self.nodes.iter().map(of).max().unwrap_or(0)
+        self.nodes.iter().map(|node| node.scratch(b)).max().unwrap_or(0)
     }
 
     /// Adds to `into` the gradient of the weight of the convolution that wrote `out`, alone, if that of
@@ -96,8 +90,8 @@ impl Tape {
         into: &mut B::Slice,
         scratch: &mut B::Slice,
     ) -> Result<(), B::Error> {
-        let of = |node: &Node| match *node {
-            Node::Conv2d { out: written, x, d, .. } if written == out => Some((x, d)),
+        let of = |node: &Node| match node {
+            Node::Conv2d(node) if node.out == out => Some((node.x, node.d)),
             _ => None,
         };
         let (x, d) = self.nodes.iter().find_map(of).expect("a convolution wrote it");
@@ -174,7 +168,7 @@ impl Tape {
     ) -> Result<(), B::Error> {
         for node in &self.nodes[turn.nodes.clone()] {
             if node.outs().iter().any(|out| turn.gives_away(out)) {
-                node.replay(b, memory.values, memory.weights)?;
+                node.recompute(b, memory.values, memory.weights)?;
             }
         }
         Ok(())

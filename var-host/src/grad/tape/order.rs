@@ -5,7 +5,10 @@
 
 use core::ops::Range;
 
-use super::{Node, Tape, Turn};
+use super::Tape;
+use super::operation::Spans;
+use super::turn::Turn;
+use crate::grad::operations::Node;
 use crate::grad::span::{Region, Span};
 
 /// An operation, or all of a turn, which stay together.
@@ -84,25 +87,30 @@ fn number_runs(units: &mut [Unit], nodes: &[Node]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use var_kernel::ops::elementwise::Unary;
+
     use super::*;
+    use crate::grad::elementwise;
 
     fn span(range: Range<usize>) -> Span {
         Span { region: Region::Values, start: range.start, length: range.len() }
     }
 
     fn silu(x: usize, out: usize) -> Node {
-        Node::Silu { out: span(out..out + 4), x: span(x..x + 4) }
+        let (out, x) = (span(out..out + 4), span(x..x + 4));
+        elementwise::node::Node::Map { out, x, f: Unary::Silu }.into()
     }
 
     /// `out = x + weights`
     fn shifted(x: usize, weights: usize, out: usize) -> Node {
         let table = Span { region: Region::Weights, start: weights, length: 4 };
-        Node::AddTable { out: span(out..out + 4), x: span(x..x + 4), table }
+        let (out, x) = (span(out..out + 4), span(x..x + 4));
+        elementwise::node::Node::AddTable { out, x, table }.into()
     }
 
     fn sum(a: usize, b: usize, out: usize) -> Node {
         let operands = vec![(span(a..a + 4), 1.0), (span(b..b + 4), 1.0)];
-        Node::Blend { out: span(out..out + 4), operands }
+        elementwise::node::Node::Blend { out: span(out..out + 4), operands }.into()
     }
 
     fn outs(tape: &Tape) -> Vec<usize> {

@@ -9,10 +9,9 @@ use core::ops::Range;
 use var_kernel::arena::ALIGNMENT;
 use var_kernel::memory::Floats;
 
-use super::node::Node;
 use super::turn::Turn;
-use crate::grad::Sums;
 use crate::grad::span::{Region, Span};
+use crate::grad::sums::Sums;
 
 /// Places of the gradients of values.
 #[derive(Debug)]
@@ -59,15 +58,16 @@ impl Piece {
 }
 
 impl GradientPlan {
-    /// As [`Tape::plan`](super::Tape::plan), of a tape's operations and segments.
+    /// As [`Tape::plan`](super::Tape::plan), of the spans that each operation of a tape reads or writes, and its
+    /// segments.
     pub(super) fn new(
-        nodes: &[Node],
+        operations: &[Vec<Span>],
         turns: &[Turn],
         data: usize,
         given: &[Span],
         wanted: &[Span],
     ) -> Self {
-        let before = nodes.len() + 1;
+        let before = operations.len() + 1;
         let mut pieces = Vec::new();
         let mut touch = |span: &Span, moment: usize| {
             if span.region == Region::Values && span.start >= data && span.length > 0 {
@@ -78,9 +78,8 @@ impl GradientPlan {
         };
         given.iter().for_each(|span| touch(span, before));
         wanted.iter().for_each(|span| touch(span, 0));
-        for (number, node) in nodes.iter().enumerate() {
-            let written = node.written().iter();
-            written.chain(&node.inputs()).for_each(|span| touch(span, number + 1));
+        for (number, spans) in operations.iter().enumerate() {
+            spans.iter().for_each(|span| touch(span, number + 1));
         }
         let mut pieces = joined(pieces);
         let floats = place(&mut pieces);
@@ -229,7 +228,11 @@ fn place(pieces: &mut [Piece]) -> usize {
 mod tests {
     use proptest::prelude::*;
 
+    use var_kernel::ops::elementwise::Unary;
+
     use super::*;
+    use crate::grad::elementwise;
+    use crate::grad::operations::Node;
     use crate::grad::tape::Tape;
 
     fn span(range: Range<usize>) -> Span {
@@ -237,7 +240,7 @@ mod tests {
     }
 
     fn silu(x: Range<usize>, out: Range<usize>) -> Node {
-        Node::Silu { out: span(out), x: span(x) }
+        elementwise::node::Node::Map { out: span(out), x: span(x), f: Unary::Silu }.into()
     }
 
     fn tape(nodes: Vec<Node>) -> Tape {

@@ -13,16 +13,17 @@ use var_kernel::dry::Dry;
 use var_kernel::memory::{Device, Floats};
 use var_kernel::model::vqvae::COLOURS;
 use var_kernel::model::weights::{Convolution, Maps, Source};
-use var_kernel::ops::JudgeBackend;
+use var_kernel::ops::PerceptualBackend;
 use var_kernel::ops::conv2d::Grid;
+use var_kernel::ops::elementwise::Unary;
 use var_kernel::ops::group_norm::{self, Activation};
 
 use crate::model::listing::{Listing, Wanted};
 
 pub use learn::{Aim, learn, mislead, needs};
 
-/// Slope of leaky ReLU for negative values.
-const SLOPE: f32 = 0.2;
+/// The activation between layers.
+const LEAKY_RELU: Unary = Unary::LeakyRelu { slope: 0.2 };
 /// GroupNorm's epsilon.
 const EPS: f32 = 1e-6;
 /// Channels of a group.
@@ -112,7 +113,7 @@ impl<'w, B: Device> Layer<'w, B> {
     }
 }
 
-impl<B: JudgeBackend> Discriminator<'_, B> {
+impl<B: PerceptualBackend> Discriminator<'_, B> {
     /// How real each patch of each picture looks: above 0 real, below made.
     ///
     /// `pictures`: `batch × height × width × 3`, the sides multiples of `2^halvings`. `out`:
@@ -137,7 +138,7 @@ impl<B: JudgeBackend> Discriminator<'_, B> {
         let sum = arena.take(maps.cells() * channels);
         self.first.forward(b, sum, pictures, None, Grid::Halved, whole, &mut arena)?;
         let mut x = arena.take(sum.len());
-        b.leaky_relu(x, sum, SLOPE)?;
+        b.map(x, sum, LEAKY_RELU)?;
         for layer in &self.layers {
             let before = maps;
             if layer.grid == Grid::Halved {
@@ -156,7 +157,7 @@ impl<B: JudgeBackend> Discriminator<'_, B> {
             let (weight, bias) = (layer.weight, layer.bias);
             b.group_norm(normal, sum, weight, bias, EPS, Activation::None, d)?;
             x = arena.take(length);
-            b.leaky_relu(x, normal, SLOPE)?;
+            b.map(x, normal, LEAKY_RELU)?;
         }
         self.last.forward(b, out, x, None, Grid::Same, maps, &mut arena)
     }

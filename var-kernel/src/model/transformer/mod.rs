@@ -13,7 +13,7 @@ use crate::memory::{Device, Floats};
 use crate::model::config::VarConfig;
 use crate::model::weights::{Projection, Source};
 use crate::ops::attention::Mask;
-use crate::ops::combine::PlaceDims;
+use crate::ops::elementwise::PlaceDims;
 use crate::ops::linear::Epilogue;
 use crate::ops::{Backend, layer_norm};
 

@@ -7,6 +7,7 @@ use super::{Conditions, Transformer};
 use crate::arena::Arena;
 use crate::memory::Floats;
 use crate::ops::Backend;
+use crate::ops::elementwise::Unary;
 use crate::ops::linear::Epilogue;
 
 impl<'m, B: Backend> Conditions<'m, B> {
@@ -45,7 +46,7 @@ impl<'m, B: Backend> Conditions<'m, B> {
                 let few = arena.take(rows * width);
                 shared.look_up(b, few, transformer.class_embedding, width)?;
                 shared.spread(b, classes, few, width)?;
-                b.silu(active, few)?;
+                b.map(active, few, Unary::Silu)?;
             }
             None => {
                 let (with_class, without) = classes.split_at_mut(labels.len() * width);
@@ -54,7 +55,7 @@ impl<'m, B: Backend> Conditions<'m, B> {
                 for row in 0..without.len() / width {
                     b.copy(without.range_mut(row * width..(row + 1) * width), null)?;
                 }
-                b.silu(active, classes)?;
+                b.map(active, classes, Unary::Silu)?;
             }
         }
         let projection = &transformer.head_modulation;

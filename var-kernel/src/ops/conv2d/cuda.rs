@@ -1,6 +1,6 @@
 //! conv2d on a GPU: a product with rows gathered from the picture (implicit GEMM).
 
-use super::{Conv2d, Dims, Grid};
+use super::{Conv2d, Dims, Epilogue, Grid};
 use crate::cuda::command::Launch;
 use crate::cuda::text::{Kernel, PRODUCT, Text};
 use crate::cuda::{Card, Cuda, CudaError, Element, Matrix, Remote};
@@ -9,19 +9,19 @@ use crate::memory::Floats;
 pub(crate) static TEXT: Text = Text::new("conv2d", include_str!("kernel.cu")).with(&[PRODUCT]);
 
 /// Bytes that one access moves at most.
-pub(crate) const ACCESS: u64 = 16;
+const ACCESS: u64 = 16;
 
 /// Channels the tensor cores' tiles can be cut from.
-pub(crate) const SHORT_CHANNELS: usize = 8;
+const SHORT_CHANNELS: usize = 8;
 
 /// How the output is cut into blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tile {
-    pub(crate) kernel: &'static str,
-    pub(crate) pixels: usize,
-    pub(crate) channels: usize,
+struct Tile {
+    kernel: &'static str,
+    pixels: usize,
+    channels: usize,
     /// Bytes of shared memory.
-    pub(crate) shared: usize,
+    shared: usize,
 }
 
 const SINGLE_LARGE: Tile = Tile { kernel: "conv2d_128x64", pixels: 128, channels: 64, shared: 0 };
@@ -32,6 +32,8 @@ const SHORT_WIDE: Tile = Tile {
     channels: 160,
     shared: (128 + 160) * 128 * 3,
 };
+const SHORT_WIDE_RELU: Tile =
+    Tile { kernel: "conv2d_short_128x96", pixels: 128, channels: 96, shared: (128 + 96) * 128 * 3 };
 const SHORT_SMALL: Tile =
     Tile { kernel: "conv2d_short_64x64", pixels: 64, channels: 64, shared: (64 + 64) * 128 * 4 };
 const SHORT_NARROW: Tile =
@@ -39,25 +41,27 @@ const SHORT_NARROW: Tile =
 
 impl Tile {
     /// How many there are in `pixels` × `channels` sums.
-    pub(crate) fn count(self, pixels: usize, channels: usize) -> usize {
+    fn count(self, pixels: usize, channels: usize) -> usize {
         pixels.div_ceil(self.pixels) * channels.div_ceil(self.channels)
     }
 
     /// Whether there are enough to keep a GPU busy, and they fit its shared memory.
-    pub(crate) fn fills(self, pixels: usize, channels: usize, card: &Card) -> bool {
+    fn fills(self, pixels: usize, channels: usize, card: &Card) -> bool {
         let enough = self.count(pixels, channels) >= card.multiprocessors as usize;
         enough && self.shared <= card.shared as usize
     }
 
-    /// The best for `d` on a card.
-    fn of(d: Dims, short: bool, card: &Card) -> Self {
-        let fills = |tile: Self| tile.fills(d.out_len() / d.outer, d.outer, card);
+    /// The best for `d` on a GPU. The VQVAE's channels are multiples of 160; convolutions with ReLU are those of
+    /// Inception, with multiples of 64 and 96.
+    fn of(d: Dims, short: bool, relu: bool, card: &Card) -> Self {
+        let fills = |tile: Self| tile.fills(d.out_cells(), d.outer, card);
         match (short, d.outer) {
-            (false, ..=32) => SINGLE_SMALL,
-            (false, _) if fills(SINGLE_LARGE) => SINGLE_LARGE,
+            (false, 33..) if fills(SINGLE_LARGE) => SINGLE_LARGE,
             (false, _) => SINGLE_SMALL,
             (true, ..=32) => SHORT_NARROW,
-            (true, _) if fills(SHORT_WIDE) => SHORT_WIDE,
+            (true, _) if !relu && fills(SHORT_WIDE) => SHORT_WIDE,
+            // Of 64 channels, a wide tile would waste a third.
+            (true, 65..) if relu && fills(SHORT_WIDE_RELU) => SHORT_WIDE_RELU,
             (true, _) => SHORT_SMALL,
         }
     }
@@ -74,12 +78,13 @@ impl Conv2d for Cuda {
         x: &Remote,
         weight: Matrix<'_>,
         bias: &Remote,
-        residual: Option<&Remote>,
+        epilogue: Epilogue<'_, Remote>,
         _scratch: &mut Remote,
         d: Dims,
     ) -> Result<(), CudaError> {
-        d.check(out.len(), x.len(), weight.len(), bias.len(), residual.map(Floats::len));
-        if out.is_empty() {
+        d.check(out.len(), x.len(), weight.len(), bias.len(), epilogue);
+        let (cells, relu) = (d.out_cells(), matches!(epilogue, Epilogue::Relu));
+        if cells * d.outer == 0 {
             return Ok(());
         }
         self.fresh_scratch();
@@ -88,31 +93,31 @@ impl Conv2d for Cuda {
         let from = weight.numbers.address();
         let weights = self.operand_as(from, weight.len(), weight.element, element)?;
         let x = self.operand(x, x.len(), element)?;
-        let residual = match residual {
+        let residual = match epilogue.residual() {
             None => 0,
-            Some(residual) => self.single(residual, out.len())?,
+            Some(residual) => self.single(residual, residual.len())?,
         };
-        let tile = Tile::of(d, short, self.card());
+        let tile = Tile::of(d, short, relu, self.card());
         let aligned =
             d.inner.is_multiple_of(4) && x.is_multiple_of(ACCESS) && weights.is_multiple_of(ACCESS);
-        let blocks = tile.count(out.len() / d.outer, d.outer);
+        let blocks = tile.count(cells, d.outer);
         let launch = Launch::new(Kernel::new(&TEXT, tile.kernel), [blocks, 1, 1], 256);
         let launch = launch.sharing(tile.shared).run(out).address(x).address(weights).run(bias);
-        let launch = sizes(launch.address(residual), d).size(aligned.into());
+        let launch = sizes(launch.address(residual), relu, d).size(aligned.into());
         self.launch(launch, [(out, Element::F32)])
     }
 }
 
-/// Adds rows, height, width, inner, outer, side, grid, out height, out width.
-fn sizes(launch: Launch, d: Dims) -> Launch {
-    let (height, width) = d.out_grid();
-    let grid = match d.grid {
-        Grid::Same => 0,
-        Grid::Halved => 1,
-        Grid::Doubled => 2,
-    };
-    let launch = launch.size(d.out_len() / d.outer).size(d.height).size(d.width).size(d.inner);
-    launch.size(d.outer).size(d.kernel).size(grid).size(height).size(width)
+/// Adds whether it is ReLU, rows, height, width, inner, outer, taps, side, stride, border, whether it is doubled,
+/// out height, out width, and which channels of out.
+fn sizes(launch: Launch, relu: bool, d: Dims) -> Launch {
+    let ([height, width], (stride, border)) = (d.out_grid(), d.stride_and_border());
+    let launch = launch.size(relu.into()).size(d.out_cells());
+    let launch = launch.size(d.height).size(d.width).size(d.inner).size(d.outer);
+    let launch = launch.size(d.taps()).size(d.kernel[1]).size(stride);
+    let launch = launch.size(border[0]).size(border[1]).size((d.grid == Grid::Doubled).into());
+    let launch = launch.size(height).size(width);
+    launch.size(d.channels().first).size(d.channels().of)
 }
 
 #[cfg(test)]
@@ -124,17 +129,19 @@ impl Cuda {
         x: &Remote,
         weight: Matrix<'_>,
         bias: &Remote,
-        residual: Option<&Remote>,
+        epilogue: Epilogue<'_, Remote>,
         d: Dims,
     ) -> Result<(), CudaError> {
-        d.check(out.len(), x.len(), weight.len(), bias.len(), residual.map(Floats::len));
+        d.check(out.len(), x.len(), weight.len(), bias.len(), epilogue);
         self.fresh_scratch();
         let from = weight.numbers.address();
         let weights = self.operand_as(from, weight.len(), weight.element, Element::F32)?;
         let x = self.single(x, x.len())?;
-        let launch = Launch::for_each(Kernel::new(&TEXT, "conv2d_naive"), out.len());
-        let launch = launch.run(out).address(x).address(weights).run(bias).run_or_null(residual);
-        self.launch(sizes(launch, d).size(0), [(out, Element::F32)])
+        let kernel = Kernel::new(&TEXT, "conv2d_naive");
+        let launch = Launch::for_each(kernel, d.out_cells() * d.outer).run(out).address(x);
+        let launch = launch.address(weights).run(bias).run_or_null(epilogue.residual());
+        let relu = matches!(epilogue, Epilogue::Relu);
+        self.launch(sizes(launch, relu, d).size(0), [(out, Element::F32)])
     }
 }
 
@@ -142,38 +149,45 @@ impl Cuda {
 mod tests {
     use super::*;
 
-    #[test]
-    fn tiles_fit_the_channels_and_the_card() {
-        let card = |shared| Card {
-            name: "a card".into(),
-            capability: (9, 0),
-            multiprocessors: 132,
-            shared,
-        };
-        let of = |side, outer, short| {
-            let (inner, kernel, grid) = (160, 3, Grid::Same);
-            let d = Dims { batch: 1, height: side, width: side, inner, outer, kernel, grid };
-            Tile::of(d, short, &card(227 << 10)).kernel
-        };
-        assert_eq!(of(256, 160, true), "conv2d_short_128x160");
-        assert_eq!(of(16, 640, true), "conv2d_short_64x64");
-        assert_eq!(of(256, 3, true), "conv2d_short_128x32");
-        assert_eq!(of(256, 160, false), "conv2d_128x64");
-        assert_eq!(of(16, 32, false), "conv2d_32x32");
+    /// The tile for `outer` channels of a square image on a GPU of `shared` bytes of shared memory.
+    fn tile(batch: usize, side: usize, outer: usize, short: bool, relu: bool, shared: u32) -> Tile {
+        let name = "a card".into();
+        let card = Card { name, capability: (9, 0), multiprocessors: 132, shared };
+        let (height, width, inner, kernel) = (side, side, 160, [3; 2]);
+        let (grid, into) = (Grid::Same, None);
+        let d = Dims { batch, height, width, inner, outer, kernel, grid, into };
+        Tile::of(d, short, relu, &card)
+    }
 
-        // Consumer GPUs have less shared memory; the remaining tiles fit it.
-        let d = Dims {
-            batch: 1,
-            height: 256,
-            width: 256,
-            inner: 160,
-            outer: 160,
-            kernel: 3,
-            grid: Grid::Same,
-        };
-        assert_eq!(Tile::of(d, true, &card(99 << 10)), SHORT_SMALL);
-        for tile in [SINGLE_LARGE, SINGLE_SMALL, SHORT_SMALL, SHORT_NARROW] {
-            assert!(tile.shared <= 99 << 10);
+    const LARGE: u32 = 227 << 10;
+
+    #[test]
+    fn tiles_fit_the_channels() {
+        let of = |side, outer, short| tile(1, side, outer, short, false, LARGE);
+        assert_eq!(of(256, 160, true), SHORT_WIDE);
+        assert_eq!(of(16, 640, true), SHORT_SMALL);
+        assert_eq!(of(256, 3, true), SHORT_NARROW);
+        assert_eq!(of(256, 160, false), SINGLE_LARGE);
+        assert_eq!(of(16, 32, false), SINGLE_SMALL);
+        let of = |side, outer, short| tile(50, side, outer, short, true, LARGE);
+        assert_eq!(of(149, 32, true), SHORT_NARROW);
+        assert_eq!(of(35, 96, true), SHORT_WIDE_RELU);
+        assert_eq!(of(35, 64, true), SHORT_SMALL);
+        assert_eq!(tile(1, 8, 320, true, true, LARGE), SHORT_SMALL);
+        assert_eq!(of(149, 32, false), SINGLE_SMALL);
+        assert_eq!(of(35, 96, false), SINGLE_LARGE);
+    }
+
+    /// Consumer GPUs have less shared memory; the remaining tiles fit it.
+    #[test]
+    fn tiles_fit_small_shared_memory() {
+        let small = 99 << 10;
+        assert_eq!(tile(1, 256, 160, true, false, small), SHORT_SMALL);
+        for (short, relu) in [(false, false), (false, true), (true, false), (true, true)] {
+            for outer in [1, 32, 64, 160, 192, 2048] {
+                let tile = tile(16, 256, outer, short, relu, small);
+                assert!(tile.shared <= small as usize, "{tile:?}");
+            }
         }
     }
 }

@@ -1,28 +1,25 @@
 //! pool on the CPU: one row of output cells a task, sixteen channels a vector.
 
 use core::convert::Infallible;
-use core::ops::Range;
 
-use super::{Dims, Pool};
+use super::{Dims, Pool, Pooling};
 use crate::cpu::Cpu;
 use crate::cpu::simd::{Kernel, LANES, Simd};
 use crate::cpu::tiles::Tile;
 
 impl Pool for Cpu<'_> {
-    fn max_pool(&self, out: &mut [f32], x: &[f32], d: Dims) -> Result<(), Infallible> {
-        pool::<true>(*self, out, x, d);
-        Ok(())
-    }
-
-    fn average_pool(&self, out: &mut [f32], x: &[f32], d: Dims) -> Result<(), Infallible> {
-        pool::<false>(*self, out, x, d);
+    fn pool(&self, out: &mut [f32], x: &[f32], p: Pooling, d: Dims) -> Result<(), Infallible> {
+        d.check(out.len(), x.len());
+        match p {
+            Pooling::Max if d.is_halving() => halve(*self, out, x, d),
+            Pooling::Max => pool::<true>(*self, out, x, d),
+            Pooling::Average => pool::<false>(*self, out, x, d),
+        }
         Ok(())
     }
 }
 
-#[track_caller]
 fn pool<const MAX: bool>(cpu: Cpu<'_>, out: &mut [f32], x: &[f32], d: Dims) {
-    d.check(out.len(), x.len());
     let [_, width] = d.out_grid();
     let within = d.into.first..d.into.first + d.channels;
     let columns = d.channels.max(1);
@@ -47,9 +44,9 @@ impl<const MAX: bool> Kernel for Row<'_, MAX> {
         let [height, width] = d.out_grid();
         let number = self.tile.rows.start / width;
         let (picture, y) = (number / height * d.height, number % height);
-        let rows = window(y, d.height, d);
+        let rows = d.window(y, d.height);
         for column in 0..width {
-            let columns = window(column, d.width, d);
+            let columns = d.window(column, d.width);
             let count = s.splat((rows.len() * columns.len()) as f32);
             let to = self.tile.row(column);
             for (block, to) in to.chunks_mut(LANES).enumerate() {
@@ -68,9 +65,39 @@ impl<const MAX: bool> Kernel for Row<'_, MAX> {
     }
 }
 
-/// The input cells of output cell `i` along an axis of `side` cells.
-#[inline(always)]
-fn window(i: usize, side: usize, d: Dims) -> Range<usize> {
-    let start = i * d.stride;
-    start.saturating_sub(d.padding)..(start + d.kernel - d.padding).min(side)
+/// Maxima of 2 × 2 cells.
+fn halve(cpu: Cpu<'_>, out: &mut [f32], x: &[f32], d: Dims) {
+    let ([height, width], channels, isa) = (d.out_grid(), d.channels, cpu.isa);
+    cpu.for_each_run(out, (width * channels).max(1), |number, row, _| {
+        let first = number / height * d.height + number % height * 2;
+        for (column, out) in row.chunks_exact_mut(channels).enumerate() {
+            let cells = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(down, right)| {
+                let start = ((first + down) * d.width + 2 * column + right) * channels;
+                &x[start..start + channels]
+            });
+            isa.run(MaxOfFour { out, cells });
+        }
+    });
+}
+
+/// One cell.
+struct MaxOfFour<'a> {
+    out: &'a mut [f32],
+    cells: [&'a [f32]; 4],
+}
+
+impl Kernel for MaxOfFour<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let [a, b, c, d] = self.cells.map(|cell| cell.chunks(LANES));
+        let upper = a.zip(b);
+        let lower = c.zip(d);
+        for (out, ((a, b), (c, d))) in self.out.chunks_mut(LANES).zip(upper.zip(lower)) {
+            let upper = s.max(s.load_or(a, 0.0), s.load_or(b, 0.0));
+            let lower = s.max(s.load_or(c, 0.0), s.load_or(d, 0.0));
+            s.store_part(s.max(upper, lower), out);
+        }
+    }
 }

@@ -1,10 +1,13 @@
-//! The greatest or the mean of each window of a picture.
+//! The maximum or the mean of each window of an image.
 
 mod cpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
+mod dry;
 #[cfg(test)]
 mod tests;
+
+use core::ops::Range;
 
 use crate::memory::Device;
 use crate::ops::Channels;
@@ -12,7 +15,7 @@ use crate::ops::Channels;
 /// Sizes of a pooling.
 #[derive(Clone, Copy, Debug)]
 pub struct Dims {
-    /// Pictures.
+    /// Images.
     pub batch: usize,
     /// Rows of the input's grid.
     pub height: usize,
@@ -30,42 +33,65 @@ pub struct Dims {
     pub into: Channels,
 }
 
-/// Poolings of square windows, channel by channel.
+/// What is taken of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// The maximum; unspecified where one is NaN.
+    Max,
+    /// The mean of the cells inside the image: padding is not counted.
+    Average,
+}
+
+/// Pooling of square windows, channel by channel.
 pub trait Pool: Device {
-    /// The greatest of each window's cells.
+    /// The maximum or the mean of each window's cells.
     ///
     /// `out[y, x, c] = max_{dy, dx < kernel} input[stride·y+dy−padding, stride·x+dx−padding, c]` over
-    /// the cells inside the picture; unspecified where one is NaN.
+    /// the cells inside the image, or their mean. On the CPU cells are added row by row, then divided by their
+    /// number.
     ///
     /// `x`: `batch × height × width × channels`. `out`: `batch × out height × out width × into.of`;
     /// only its channels from `into.first` on are written.
     ///
     /// # Panics
-    /// If a slice's length disagrees with `d`, or a window would lie outside the picture.
+    /// If a slice's length disagrees with `d`, or a window would lie outside the image.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
-    fn max_pool(&self, out: &mut Self::Slice, x: &Self::Slice, d: Dims) -> Result<(), Self::Error>;
-
-    /// The mean of each window's cells inside the picture: padding is not counted.
-    ///
-    /// Operands as of [`Pool::max_pool`]. On the CPU cells are added row by row, then divided by
-    /// their number.
-    ///
-    /// # Panics
-    /// As [`Pool::max_pool`].
-    ///
-    /// # Errors
-    /// Only the device's own; never on the CPU.
-    fn average_pool(
+    fn pool(
         &self,
         out: &mut Self::Slice,
         x: &Self::Slice,
+        pooling: Pooling,
         d: Dims,
     ) -> Result<(), Self::Error>;
 }
 
 impl Dims {
+    /// Windows of 2 × 2 with stride 2; an odd last row or column is left out.
+    pub fn halving(batch: usize, height: usize, width: usize, channels: usize) -> Self {
+        let (kernel, stride, padding, into) = (2, 2, 0, Channels::all(channels));
+        Self { batch, height, width, channels, kernel, stride, padding, into }
+    }
+
+    /// Whether windows are 2 × 2 with stride 2, and fill cells of `out`.
+    pub(crate) fn is_halving(self) -> bool {
+        let plain = [self.kernel, self.stride, self.padding] == [2, 2, 0];
+        plain && self.into == Channels::all(self.channels)
+    }
+
+    /// Floats of the input.
+    pub fn in_len(self) -> usize {
+        self.batch * self.height * self.width * self.channels
+    }
+
+    /// The cells of the input along an axis of `side` under window `number`.
+    #[inline(always)]
+    pub fn window(self, number: usize, side: usize) -> Range<usize> {
+        let start = number * self.stride;
+        start.saturating_sub(self.padding)..(start + self.kernel - self.padding).min(side)
+    }
+
     /// Rows and columns of the output's grid: `⌊(n + 2·padding − kernel) / stride⌋ + 1`.
     ///
     /// # Panics
@@ -96,14 +122,9 @@ impl Dims {
 
     /// Panics unless every operand has the length these sizes give.
     #[track_caller]
-    pub(crate) fn check(self, out: usize, x: usize) {
-        let Self { batch, height, width, channels, into, .. } = self;
-        into.check(channels);
-        assert_eq!(
-            x,
-            batch * height * width * channels,
-            "pool: x is not batch × height × width × channels"
-        );
+    pub fn check(self, out: usize, x: usize) {
+        self.into.check(self.channels);
+        assert_eq!(x, self.in_len(), "pool: x is not batch × height × width × channels");
         assert_eq!(out, self.out_len(), "pool: out is not batch × height × width × channels");
     }
 }

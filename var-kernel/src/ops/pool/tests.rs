@@ -5,9 +5,9 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Dims, Pool};
+use super::{Dims, Pool, Pooling};
 use crate::ops::testing::{Got, on_each_backend, random};
-use crate::ops::{Channels, Combine};
+use crate::ops::{Channels, Elementwise};
 
 /// `of` applied to the values of each window, in f64.
 fn oracle(x: &[f32], d: Dims, of: fn(&[f64]) -> f64) -> Vec<f64> {
@@ -30,7 +30,7 @@ fn oracle(x: &[f32], d: Dims, of: fn(&[f64]) -> f64) -> Vec<f64> {
     out
 }
 
-fn greatest(window: &[f64]) -> f64 {
+fn max(window: &[f64]) -> f64 {
     window.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
@@ -54,12 +54,12 @@ fn compare(d: Dims) {
     let x = random(d.batch * d.height * d.width * d.channels, 5);
     let before = vec![7.0; d.out_len()];
     for got in on_each_backend!([out: d.out_len()], [x, before], |b| {
-        b.copy(out, before).and_then(|()| b.max_pool(out, x, d))
+        b.copy(out, before).and_then(|()| b.pool(out, x, Pooling::Max, d))
     }) {
-        own(&got, d).assert_as_close(&oracle(&x, d, greatest), 0.0);
+        own(&got, d).assert_as_close(&oracle(&x, d, max), 0.0);
     }
     for got in on_each_backend!([out: d.out_len()], [x, before], |b| {
-        b.copy(out, before).and_then(|()| b.average_pool(out, x, d))
+        b.copy(out, before).and_then(|()| b.pool(out, x, Pooling::Average, d))
     }) {
         own(&got, d).assert_as_close(&oracle(&x, d, mean), 1e-6);
     }
@@ -71,7 +71,7 @@ fn of(side: usize, channels: usize, kernel: usize, stride: usize, padding: usize
 }
 
 #[test]
-fn windows_of_the_inception_network() {
+fn pool_matches_naive_on_inceptions_layers() {
     compare(of(35, 64, 3, 2, 0));
     compare(of(35, 192, 3, 1, 1));
     compare(Dims { into: Channels { first: 1024, of: 1280 }, ..of(17, 256, 3, 2, 0) });
@@ -80,21 +80,23 @@ fn windows_of_the_inception_network() {
 }
 
 #[test]
-fn halves_leave_an_odd_edge_out() {
+fn halving_leaves_an_odd_edge_out() {
+    compare(Dims::halving(2, 7, 5, 3));
+    compare(Dims::halving(1, 8, 6, 40));
     compare(of(7, 5, 2, 2, 0));
     assert_eq!(of(7, 5, 2, 2, 0).out_grid(), [3, 3]);
 }
 
 #[test]
 #[should_panic(expected = "a window of 2 on 3 cells, padding 2")]
-fn windows_of_padding_alone_are_refused() {
+fn out_grid_refuses_windows_of_padding_alone() {
     of(3, 1, 2, 1, 2).out_grid();
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn any_sizes(
+    fn pool_matches_naive(
         batch in 0_usize..3,
         (height, width) in (1_usize..9, 1_usize..9),
         channels in 1_usize..40,
@@ -107,5 +109,12 @@ proptest! {
         let padding = padding.min(kernel - 1);
         let into = Channels { first, of: first + channels + after };
         compare(Dims { batch, height, width, channels, kernel, stride, padding, into });
+    }
+
+    #[test]
+    fn halving_keeps_the_maximum_of_four_cells(
+        batch in 0_usize..3, height in 2_usize..8, width in 2_usize..8, channels in 1_usize..40,
+    ) {
+        compare(Dims::halving(batch, height, width, channels));
     }
 }

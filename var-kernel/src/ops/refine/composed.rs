@@ -2,7 +2,8 @@
 
 use super::{Change, Codes, Dims, Refinement};
 use crate::memory::Floats;
-use crate::ops::{Combine, Conv2d, Resize, resize};
+use crate::ops::conv2d::Epilogue;
+use crate::ops::{Conv2d, Elementwise, Embedding, Resize, resize};
 
 /// Floats of scratch memory that [`refine`] wants.
 pub(super) fn scratch<B: Conv2d>(b: &B, d: Dims) -> usize {
@@ -10,7 +11,7 @@ pub(super) fn scratch<B: Conv2d>(b: &B, d: Dims) -> usize {
 }
 
 /// As [`Refine::refine`](super::Refine::refine).
-pub(super) fn refine<B: Combine + Conv2d + Resize>(
+pub(super) fn refine<B: Conv2d + Elementwise + Embedding + Resize>(
     b: &B,
     latents: &mut B::Slice,
     codes: Codes<'_, B>,
@@ -28,7 +29,7 @@ pub(super) fn refine<B: Combine + Conv2d + Resize>(
     let map = match codes {
         Codes::Map(map) => map,
         Codes::Tokens { codebook, tokens } => {
-            b.codes(map, codebook, tokens, channels)?;
+            b.lookup_codes(map, codebook, tokens, channels)?;
             map
         }
     };
@@ -44,7 +45,7 @@ pub(super) fn refine<B: Combine + Conv2d + Resize>(
     } else {
         let d = d.convolution();
         let scratch = scratch.range_mut(0..b.conv2d_scratch(d));
-        b.conv2d(refined, enlarged, weight, bias, None, scratch, d)?;
+        b.conv2d(refined, enlarged, weight, bias, Epilogue::None, scratch, d)?;
         b.blend(mixed, (enlarged, 1.0 - ratio), (refined, ratio))?;
         mixed
     };

@@ -5,6 +5,7 @@ mod composed;
 mod cpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
+mod dry;
 #[cfg(test)]
 mod tests;
 
@@ -126,8 +127,9 @@ impl Dims {
             width: to,
             inner: channels,
             outer: channels,
-            kernel: 3,
+            kernel: [3; 2],
             grid: Grid::Same,
+            into: None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::ops::Combine;
+use crate::ops::Elementwise;
 use crate::ops::resize::tests::cubic_weights;
 use crate::ops::testing::{Lends, coarse, on_each_backend, random, tokens_in};
 

@@ -3,6 +3,7 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
+mod dry;
 #[cfg(test)]
 mod tests;
 

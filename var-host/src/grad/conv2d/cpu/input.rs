@@ -8,7 +8,7 @@
 use core::convert::Infallible;
 
 use var_kernel::cpu::{Cpu, Matrix};
-use var_kernel::ops::conv2d::{Conv2d, Dims, Grid};
+use var_kernel::ops::conv2d::{Conv2d, Dims, Epilogue, Grid};
 
 use crate::grad::sums::Sums;
 
@@ -17,9 +17,9 @@ const TAPS: usize = 9;
 
 /// Sizes of the convolution that gives the gradient.
 fn turned(d: Dims) -> Dims {
-    let (height, width) = match d.grid {
+    let [height, width] = match d.grid {
         Grid::Doubled => d.out_grid(),
-        Grid::Same | Grid::Halved => (d.height, d.width),
+        Grid::Same | Grid::Halved | Grid::Strided { .. } => [d.height, d.width],
     };
     Dims { height, width, inner: d.outer, outer: d.inner, grid: Grid::Same, ..d }
 }
@@ -30,7 +30,7 @@ fn parts(cpu: &Cpu<'_>, d: Dims) -> [usize; 5] {
     let turned = turned(d);
     let spread = match d.grid {
         Grid::Halved => d.batch * d.height * d.width * d.outer,
-        Grid::Same | Grid::Doubled => 0,
+        Grid::Same | Grid::Doubled | Grid::Strided { .. } => 0,
     };
     [d.outer * d.inner * TAPS, d.inner, spread, turned.out_len(), cpu.conv2d_scratch(turned)]
 }
@@ -60,11 +60,11 @@ pub(super) fn gradient(
             spread_out(cpu, spread, dout, d);
             &*spread
         }
-        Grid::Same | Grid::Doubled => dout,
+        Grid::Same | Grid::Doubled | Grid::Strided { .. } => dout,
     };
-    cpu.conv2d(out, dout, Matrix::F32(weights), bias, None, scratch, turned(d))?;
+    cpu.conv2d(out, dout, Matrix::F32(weights), bias, Epilogue::None, scratch, turned(d))?;
     match d.grid {
-        Grid::Same | Grid::Halved => cpu.add_scaled(dx, out, 1.0)?,
+        Grid::Same | Grid::Halved | Grid::Strided { .. } => cpu.add_scaled(dx, out, 1.0)?,
         Grid::Doubled => add_up(cpu, dx, out, d),
     }
     Ok(())

@@ -14,7 +14,7 @@ use crate::grad::linear::LinearBackward;
 
 impl Conv2dBackward for Cpu<'_> {
     fn conv2d_backward_scratch(&self, d: Dims) -> usize {
-        if d.kernel == 1 { 0 } else { input::scratch(self, d).max(weight::scratch(d)) }
+        if d.kernel == [1, 1] { 0 } else { input::scratch(self, d).max(weight::scratch(d)) }
     }
 
     fn conv2d_backward_x(
@@ -26,7 +26,7 @@ impl Conv2dBackward for Cpu<'_> {
         d: Dims,
     ) -> Result<(), Infallible> {
         check(d, dx.len(), dout.len(), weight.len());
-        if d.kernel == 1 {
+        if d.kernel == [1, 1] {
             return self.linear_backward_x(dx, dout, weight, as_linear(d));
         }
         input::gradient(self, dx, dout, weight, scratch, d)
@@ -41,7 +41,7 @@ impl Conv2dBackward for Cpu<'_> {
         d: Dims,
     ) -> Result<(), Infallible> {
         check(d, x.len(), dout.len(), dweight.len());
-        if d.kernel == 1 {
+        if d.kernel == [1, 1] {
             return self.linear_backward_weight(dweight, dout, x, as_linear(d));
         }
         weight::gradient(self, dweight, dout, x, scratch, d);

@@ -9,8 +9,8 @@ use var_kernel::cuda::{Card, Cuda, CudaError, Element, Kernel, Launch, Matrix, R
 use var_kernel::ops::conv2d::{Dims, Grid};
 
 use super::narrow::{Narrowed, narrowed};
+use super::source::TEXT;
 use super::tile::{ACCESS, SHORT_CHANNELS, Tile};
-use crate::grad::texts::CONV2D;
 
 const SINGLE_LARGE: Tile = Tile { kernel: "input_128x64", rows: 128, columns: 64, shared: 0 };
 const SINGLE_SMALL: Tile = Tile { kernel: "input_32x32", rows: 32, columns: 32, shared: 0 };
@@ -56,7 +56,7 @@ fn passes(d: Dims) -> Vec<Pass> {
     let alone = |axis, stride, doubled| Pass { axes: [axis; 2], stride, every: 1, doubled };
     match d.grid {
         Grid::Same => {
-            let (taps, border) = (d.kernel, d.kernel / 2);
+            let (taps, border) = (d.kernel[0], d.kernel[0] / 2);
             let axis = Axis { taps, start: taps - 1, step: 1, border, first: 0 };
             vec![alone(axis, 1, false)]
         }
@@ -70,6 +70,7 @@ fn passes(d: Dims) -> Vec<Pass> {
             let axes = [[even, even], [even, odd], [odd, even], [odd, odd]];
             axes.map(|axes| Pass { axes, stride: 1, every: 2, doubled: false }).to_vec()
         }
+        Grid::Strided { .. } => unreachable!("refused by `check`"),
     }
 }
 
@@ -120,9 +121,9 @@ fn turned(
     let taps = rows.taps * columns.taps;
     let to = cuda.scratch(element.words(d.inner * taps * d.outer))?;
     let tiles = d.inner.div_ceil(TURNED) * d.outer.div_ceil(TURNED);
-    let launch = Launch::new(Kernel::new(&CONV2D, name), [tiles, taps, 1], 256);
+    let launch = Launch::new(Kernel::new(&TEXT, name), [tiles, taps, 1], 256);
     let launch = launch.address(to).address(weight.address()).size(d.inner).size(d.outer);
-    let launch = launch.size(d.kernel).size(columns.taps).size(rows.start).size(rows.step);
+    let launch = launch.size(d.kernel[1]).size(columns.taps).size(rows.start).size(rows.step);
     let launch = launch.size(columns.start).size(columns.step).size(pass.doubled.into());
     cuda.launch_between(launch)?;
     Ok(to)
@@ -139,12 +140,12 @@ fn convolve(
     d: Dims,
 ) -> Result<(), CudaError> {
     let (height, width) = (d.height / pass.every, d.width / pass.every);
-    let ([rows, columns], (out_height, out_width)) = (pass.axes, d.out_grid());
+    let ([rows, columns], [out_height, out_width]) = (pass.axes, d.out_grid());
     let cells = d.batch * height * width;
     let tile = tile(cells, d.inner, short, cuda.card());
     let aligned = d.outer.is_multiple_of(4) && dout.numbers.is_multiple_of(ACCESS);
     let blocks = tile.count(cells, d.inner);
-    let launch = Launch::new(Kernel::new(&CONV2D, tile.kernel), [blocks, 1, 1], 256);
+    let launch = Launch::new(Kernel::new(&TEXT, tile.kernel), [blocks, 1, 1], 256);
     let launch = launch.sharing(tile.shared).run(dx).address(dout.numbers).address(weights);
     let launch = launch.address(dout.back).size(cells).size(out_height).size(out_width);
     let launch = launch.size(d.outer).size(d.inner).size(rows.taps * columns.taps);
@@ -160,8 +161,11 @@ mod tests {
 
     /// Along an axis of an input: which output cells saw each cell, and by which of the kernel's taps.
     fn seen(grid: Grid, cells: usize, kernel: usize) -> Vec<Vec<(usize, usize)>> {
-        let d = Dims { batch: 1, height: cells, width: cells, inner: 1, outer: 1, kernel, grid };
-        let (out, _) = d.out_grid();
+        let (kernel, into) = ([kernel; 2], None);
+        let (height, width) = (cells, cells);
+        let d = Dims { batch: 1, height, width, inner: 1, outer: 1, kernel, grid, into };
+        let [kernel, _] = kernel;
+        let [out, _] = d.out_grid();
         let mut seen = vec![Vec::new(); cells];
         for (v, tap) in (0..out).flat_map(|v| (0..kernel).map(move |tap| (v, tap))) {
             let place = match grid {
@@ -183,8 +187,9 @@ mod tests {
         {
             let cells = 6;
             let (batch, inner, outer) = (1, 1, 1);
-            let d = Dims { batch, height: cells, width: cells, inner, outer, kernel, grid };
-            let (out, _) = d.out_grid();
+            let (height, width, into) = (cells, cells, None);
+            let d = Dims { batch, height, width, inner, outer, kernel: [kernel; 2], grid, into };
+            let [out, _] = d.out_grid();
             let mut got = vec![Vec::new(); cells];
             for Pass { axes: [axis, _], stride, every, doubled } in passes(d).into_iter().step_by(
                 // Of the four of a halved grid, the two that differ in rows.

@@ -2,6 +2,7 @@
 
 mod input;
 mod narrow;
+mod source;
 mod tile;
 mod weight;
 
@@ -10,6 +11,9 @@ use var_kernel::memory::Floats;
 use var_kernel::ops::conv2d::Dims;
 
 use super::{Conv2dBackward, check};
+
+#[cfg(all(test, feature = "emulator"))]
+pub(in crate::grad) use self::source::TEXT;
 
 /// Weights lie on a card, and so does their gradient, as `outer × kernel × kernel × inner`.
 impl Conv2dBackward for Cuda {

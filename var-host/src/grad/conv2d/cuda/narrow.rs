@@ -3,10 +3,10 @@
 use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
 
-use crate::grad::texts::CONV2D;
+use super::source::TEXT;
 
-const LARGEST: Kernel = Kernel::new(&CONV2D, "largest");
-const NARROW_SCALED: Kernel = Kernel::new(&CONV2D, "narrow_scaled");
+const LARGEST: Kernel = Kernel::new(&TEXT, "largest");
+const NARROW_SCALED: Kernel = Kernel::new(&TEXT, "narrow_scaled");
 
 /// Blocks that look for the largest number: each leaves one, and the next kernel has a thread for each.
 const PARTS: usize = 256;

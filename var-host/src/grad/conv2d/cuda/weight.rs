@@ -6,8 +6,8 @@ use var_kernel::memory::Floats;
 use var_kernel::ops::conv2d::{Dims, Grid};
 
 use super::narrow::{Narrowed, narrowed};
+use super::source::TEXT;
 use super::tile::{ACCESS, SHORT_CHANNELS, Tile};
-use crate::grad::texts::CONV2D;
 
 const SINGLE: Tile = Tile { kernel: "weight_64x64", rows: 64, columns: 64, shared: 0 };
 const SHORT_WIDE: Tile = Tile {
@@ -60,7 +60,7 @@ pub(super) fn add(
 ) -> Result<(), CudaError> {
     let (element, x) = operand(cuda, x, d)?;
     let dout = narrowed(cuda, dout, element, 1)?;
-    let (pixels, columns) = (d.out_len() / d.outer, d.kernel * d.kernel * d.inner);
+    let (pixels, columns) = (d.out_len() / d.outer, d.taps() * d.inner);
     let tile = match element {
         Element::F32 => SINGLE,
         _ if d.outer <= 96 => SHORT_SMALL,
@@ -69,12 +69,12 @@ pub(super) fn add(
     let tiles = tile.count(d.outer, columns);
     let parts = Parts::of(pixels, tiles, cuda.card());
     let between = cuda.scratch(parts.count * dweight.len())?;
-    let launch = Launch::new(Kernel::new(&CONV2D, tile.kernel), [tiles, parts.count, 1], 256);
+    let launch = Launch::new(Kernel::new(&TEXT, tile.kernel), [tiles, parts.count, 1], 256);
     let launch = launch.sharing(tile.shared).address(between).address(dout.numbers).address(x);
     let launch = launch.size(pixels).size(parts.each);
     cuda.launch_between(sizes(launch, &dout, x, d))?;
     let length = dweight.len();
-    let launch = Launch::for_each(Kernel::new(&CONV2D, "add_parts"), length).run(dweight);
+    let launch = Launch::for_each(Kernel::new(&TEXT, "add_parts"), length).run(dweight);
     let launch = launch.address(between).address(dout.back).size(parts.count).length(length);
     cuda.launch(launch, [(dweight, Element::F32)])
 }
@@ -94,17 +94,18 @@ fn operand(cuda: &Cuda, x: &Remote, d: Dims) -> Result<(Element, u64), CudaError
 /// Adds height, width, inner, outer, side, grid, out height, out width, and whether the operands' rows
 /// are whole accesses.
 fn sizes(launch: Launch, dout: &Narrowed, x: u64, d: Dims) -> Launch {
-    let (height, width) = d.out_grid();
+    let [height, width] = d.out_grid();
     let grid = match d.grid {
         Grid::Same => 0,
         Grid::Halved => 1,
         Grid::Doubled => 2,
+        Grid::Strided { .. } => unreachable!("refused by `check`"),
     };
     let aligned = |channels: usize, address: u64| {
         usize::from(channels.is_multiple_of(4) && address.is_multiple_of(ACCESS))
     };
     let launch = launch.size(d.height).size(d.width).size(d.inner).size(d.outer);
-    let launch = launch.size(d.kernel).size(grid).size(height).size(width);
+    let launch = launch.size(d.kernel[1]).size(grid).size(height).size(width);
     launch.size(aligned(d.outer, dout.numbers)).size(aligned(d.inner, x))
 }
 

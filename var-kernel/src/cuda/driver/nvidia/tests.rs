@@ -6,8 +6,9 @@ use std::vec;
 use super::fakes::under_fakes;
 use crate::cuda::{Cuda, Options, Products};
 use crate::memory::Device;
-use crate::ops::Combine;
+use crate::ops::Elementwise;
 use crate::ops::draw::{Dims, Draw, Settings};
+use crate::ops::elementwise::Unary;
 use crate::ops::testing::tokens_in;
 use crate::sample::{Filter, Source};
 
@@ -43,7 +44,7 @@ fn library_of_a_lost_card_stays_open() {
     assert!(cuda.library().is_some());
     let (mut out, x) = (cuda.memory(1).unwrap(), cuda.memory(1).unwrap());
     while cuda.wait().is_ok() {
-        cuda.silu(&mut out, &x).unwrap();
+        cuda.map(&mut out, &x, Unary::Silu).unwrap();
     }
 }
 
@@ -65,7 +66,7 @@ fn graphs_that_cannot_be_made_are_done_without() {
         for turn in 0..4 {
             let numbers = [turn as f32; 8];
             cuda.section(&mut || {
-                (0..6).try_for_each(|_| cuda.silu(&mut out, &x))?;
+                (0..6).try_for_each(|_| cuda.map(&mut out, &x, Unary::Silu))?;
                 cuda.upload(&mut out, &numbers)
             })
             .unwrap();

@@ -1,4 +1,4 @@
-//! A convolution as the two ways of computing it see it, whatever operation asked for it.
+//! A convolution as the two ways of computing it see it.
 
 /// Sizes, and how the output's grid relates to the input's.
 #[derive(Clone, Copy)]

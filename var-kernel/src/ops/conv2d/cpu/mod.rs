@@ -1,4 +1,4 @@
-//! conv2d on the CPU, and code that other convolutions share.
+//! conv2d on the CPU.
 //!
 //! Which way a convolution is computed depends on one picture's sizes alone: never on the
 //! instruction set, the threads or the batch, so those leave no trace in the numbers.
@@ -10,8 +10,8 @@ mod winograd;
 
 use core::convert::Infallible;
 
-pub(crate) use self::geometry::{Finish, Geometry};
-use super::{Conv2d, Dims, Grid};
+use self::geometry::{Finish, Geometry};
+use super::{Conv2d, Dims, Epilogue, Grid};
 use crate::cpu::{Cpu, Matrix};
 
 impl Conv2d for Cpu<'_> {
@@ -25,19 +25,22 @@ impl Conv2d for Cpu<'_> {
         x: &[f32],
         weight: Matrix<'_>,
         bias: &[f32],
-        residual: Option<&[f32]>,
+        epilogue: Epilogue<'_, [f32]>,
         scratch: &mut [f32],
         d: Dims,
     ) -> Result<(), Infallible> {
-        d.check(out.len(), x.len(), weight.len(), bias.len(), residual.map(<[f32]>::len));
-        let finish = Finish { bias, residual, relu: false, out_width: d.outer, out_first: 0 };
+        d.check(out.len(), x.len(), weight.len(), bias.len(), epilogue);
+        let (residual, channels) = (epilogue.residual(), d.channels());
+        let relu = matches!(epilogue, Epilogue::Relu);
+        let (out_width, out_first) = (channels.of, channels.first);
+        let finish = Finish { bias, residual, relu, out_width, out_first };
         convolve(*self, out, x, weight, finish, scratch, d.geometry());
         Ok(())
     }
 }
 
 /// Floats of scratch memory that [`convolve`] wants.
-pub(crate) fn scratch(g: Geometry) -> usize {
+fn scratch(g: Geometry) -> usize {
     if winograd::serves(g) { winograd::scratch(g) } else { direct::scratch(g) }
 }
 
@@ -46,7 +49,7 @@ pub(crate) fn scratch(g: Geometry) -> usize {
 /// # Panics
 /// If there is less scratch memory than [`scratch`] says.
 #[track_caller]
-pub(crate) fn convolve(
+fn convolve(
     cpu: Cpu<'_>,
     out: &mut [f32],
     x: &[f32],
@@ -67,23 +70,9 @@ pub(crate) fn convolve(
 
 impl Dims {
     fn geometry(self) -> Geometry {
-        let Self { batch, height, width, inner, outer, kernel, grid } = self;
-        let (rows, columns) = self.out_grid();
-        let (stride, border) = match grid {
-            Grid::Halved => (2, 0),
-            Grid::Same | Grid::Doubled => (1, kernel / 2),
-        };
-        Geometry {
-            batch,
-            height,
-            width,
-            doubled: grid == Grid::Doubled,
-            inner,
-            outer,
-            kernel: [kernel; 2],
-            stride,
-            border: [border; 2],
-            out_grid: [rows, columns],
-        }
+        let Self { batch, height, width, inner, outer, kernel, grid, .. } = self;
+        let (out_grid, (stride, border)) = (self.out_grid(), self.stride_and_border());
+        let doubled = grid == Grid::Doubled;
+        Geometry { batch, height, width, doubled, inner, outer, kernel, stride, border, out_grid }
     }
 }

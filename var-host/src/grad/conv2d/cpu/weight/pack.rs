@@ -30,9 +30,9 @@ pub(super) struct Grids {
 
 impl Grids {
     pub(super) fn of(d: Dims) -> Self {
-        let (height, width) = d.out_grid();
+        let [height, width] = d.out_grid();
         let (phases, reach) = match d.grid {
-            Grid::Same | Grid::Doubled => (1, SIDE - 1),
+            Grid::Same | Grid::Doubled | Grid::Strided { .. } => (1, SIDE - 1),
             Grid::Halved => (2, 1),
         };
         Self { d, width: width + 1, height: height + 1, phases, reach }
@@ -107,7 +107,7 @@ impl Grids {
     fn place(self, i: usize, phase: usize, length: usize) -> Option<usize> {
         // In the border at the start it wraps around to a place far past the end.
         let place = match self.d.grid {
-            Grid::Same => i.wrapping_sub(1),
+            Grid::Same | Grid::Strided { .. } => i.wrapping_sub(1),
             Grid::Doubled => i.wrapping_sub(1) >> 1,
             Grid::Halved => 2 * i + phase,
         };

@@ -1,0 +1,37 @@
+//! Convolution, recorded.
+
+use var_kernel::ops::conv2d::{Conv2d, Dims, Epilogue};
+
+use super::node::Node;
+use crate::grad::backend::Recordable;
+use crate::grad::recording::{Recorded, Recording};
+
+/// # Panics
+/// For an epilogue with ReLU, which needs the sum before it.
+impl<B: Recordable> Conv2d for Recording<'_, B> {
+    fn conv2d_scratch(&self, d: Dims) -> usize {
+        self.backend.conv2d_scratch(d)
+    }
+
+    fn conv2d(
+        &self,
+        out: &mut B::Slice,
+        x: &B::Slice,
+        weight: Recorded<'_, B>,
+        bias: &B::Slice,
+        epilogue: Epilogue<'_, B::Slice>,
+        scratch: &mut B::Slice,
+        d: Dims,
+    ) -> Result<(), B::Error> {
+        assert!(!matches!(epilogue, Epilogue::Relu), "a recorded ReLU is an operation of its own");
+        self.push(Node {
+            out: self.span(out),
+            x: self.span(x),
+            weight: weight.span,
+            bias: self.span(bias),
+            residual: epilogue.residual().map(|residual| self.span(residual)),
+            d,
+        });
+        self.backend.conv2d(out, x, weight.matrix, bias, epilogue, scratch, d)
+    }
+}

@@ -1,0 +1,26 @@
+//! Cross-entropy, recorded.
+
+use var_kernel::ops::cross_entropy::CrossEntropy;
+
+use super::node::Node;
+use crate::grad::backend::Recordable;
+use crate::grad::recording::Recording;
+
+impl<B: Recordable> CrossEntropy for Recording<'_, B> {
+    fn cross_entropy(
+        &self,
+        out: &mut B::Slice,
+        logits: &B::Slice,
+        targets: &[u32],
+        smoothing: f32,
+    ) -> Result<(), B::Error> {
+        let (of_out, of_logits) = (self.span(out), self.span(logits));
+        let targets_of_tape = targets.to_vec();
+        self.push(Node { out: of_out, logits: of_logits, targets: targets_of_tape, smoothing });
+        self.backend.cross_entropy(out, logits, targets, smoothing)
+    }
+
+    fn most_likely(&self, tokens: &mut B::Tokens, logits: &B::Slice) -> Result<(), B::Error> {
+        self.backend.most_likely(tokens, logits)
+    }
+}

@@ -1,0 +1,5 @@
+//! The kernels.
+
+use crate::grad::texts::{TABLE, text};
+
+text!("elementwise", "kernel.cu", TABLE);

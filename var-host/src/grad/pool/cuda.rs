@@ -1,0 +1,42 @@
+//! The gradient of pooling on a GPU: one thread a number of the input.
+
+use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::memory::Floats;
+use var_kernel::ops::pool::{Dims, Pooling};
+
+use super::PoolBackward;
+use crate::grad::texts::text;
+
+text!("pool", "kernel.cu");
+
+const MAX_POOL: Kernel = Kernel::new(&TEXT, "max_pool_dx");
+const AVERAGE_POOL: Kernel = Kernel::new(&TEXT, "average_pool_dx");
+
+impl PoolBackward for Cuda {
+    fn pool_backward(
+        &self,
+        dx: &mut Remote,
+        dy: &Remote,
+        x: &Remote,
+        pooling: Pooling,
+        d: Dims,
+    ) -> Result<(), CudaError> {
+        assert_eq!(dx.len(), x.len(), "pool_backward: dx is not as x");
+        d.check(dy.len(), x.len());
+        if dy.is_empty() || dx.is_empty() {
+            return Ok(());
+        }
+        self.fresh_scratch();
+        let x = self.single(x, x.len())?;
+        let kernel = match pooling {
+            Pooling::Max => MAX_POOL,
+            Pooling::Average => AVERAGE_POOL,
+        };
+        let [height, width] = d.out_grid();
+        let launch = Launch::for_each(kernel, dx.len()).run(dx).run(dy).address(x);
+        let launch = launch.size(d.height).size(d.width).size(d.channels);
+        let launch = launch.size(d.kernel).size(d.stride).size(d.padding);
+        let launch = launch.size(height).size(width).size(d.into.first).size(d.into.of);
+        self.launch(launch.length(dx.len()), [(dx, Element::F32)])
+    }
+}

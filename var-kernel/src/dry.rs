@@ -1,0 +1,101 @@
+//! A backend that computes nothing: it checks shapes, counts multiply-adds, and by running a model
+//! in an [`Arena`](crate::arena::Arena) of lengths finds out how much memory the model wants.
+//!
+//! Its operations are beside the others, `ops/*/dry.rs`.
+
+use core::cell::Cell;
+use core::convert::Infallible;
+use core::marker::PhantomData;
+
+use crate::memory::{Device, Floats};
+use crate::remote::Places;
+
+/// The memory of a dry run's arena: lengths without numbers, without a limit.
+pub type Lengths = [(); usize::MAX];
+
+/// Stands in for a backend and reports its scratch sizes; its runs are lengths, or places too.
+pub struct Dry<'b, B, S: ?Sized = [()]> {
+    pub(crate) backend: &'b B,
+    multiply_adds: Cell<u64>,
+    runs: PhantomData<fn(&S)>,
+}
+
+/// A weight matrix that is only a number of weights.
+#[derive(Clone, Copy, Debug)]
+pub struct DryMatrix(pub usize);
+
+impl<'b, B> Dry<'b, B> {
+    /// A dry run for `backend`.
+    pub fn new(backend: &'b B) -> Self {
+        Self { backend, multiply_adds: Cell::new(0), runs: PhantomData }
+    }
+}
+
+impl<'b, B> Dry<'b, B, Places> {
+    /// The same where it can be told where each run lies.
+    pub fn with_places(backend: &'b B) -> Self {
+        Self { backend, multiply_adds: Cell::new(0), runs: PhantomData }
+    }
+}
+
+impl<B, S: ?Sized> Dry<'_, B, S> {
+    /// Multiply-adds of all products so far, by their formulas: half the FLOP count.
+    pub fn multiply_adds(&self) -> u64 {
+        self.multiply_adds.get()
+    }
+
+    pub(crate) fn count(&self, multiply_adds: u64) -> Result<(), Infallible> {
+        self.multiply_adds.set(self.multiply_adds.get() + multiply_adds);
+        Ok(())
+    }
+}
+
+impl<B: Device, S: Floats + ?Sized + 'static> Device for Dry<'_, B, S> {
+    type Slice = S;
+    type Tokens = S;
+    type Matrix<'a> = DryMatrix;
+    type Error = Infallible;
+
+    fn upload(&self, to: &mut S, from: &[f32]) -> Result<(), Infallible> {
+        assert_eq!(to.len(), from.len(), "upload: lengths differ");
+        Ok(())
+    }
+
+    fn download(&self, to: &mut [f32], from: &S) -> Result<(), Infallible> {
+        assert_eq!(to.len(), from.len(), "download: lengths differ");
+        Ok(())
+    }
+
+    fn upload_pictures(&self, to: &mut S, from: &[u8]) -> Result<(), Infallible> {
+        assert_eq!(to.len(), from.len(), "upload: lengths differ");
+        Ok(())
+    }
+
+    fn download_pictures(&self, to: &mut [u8], from: &S) -> Result<(), Infallible> {
+        assert_eq!(to.len(), from.len(), "download: lengths differ");
+        Ok(())
+    }
+
+    fn tokens_in(run: &mut S) -> &mut S {
+        run
+    }
+
+    fn upload_tokens(&self, to: &mut S, from: &[u32]) -> Result<(), Infallible> {
+        assert_eq!(to.len(), from.len(), "upload: lengths differ");
+        Ok(())
+    }
+
+    fn download_tokens(&self, to: &mut [u32], from: &S) -> Result<(), Infallible> {
+        assert_eq!(to.len(), from.len(), "download: lengths differ");
+        to.fill(0);
+        Ok(())
+    }
+
+    fn kept_len(&self, numbers: usize) -> usize {
+        self.backend.kept_len(numbers)
+    }
+
+    fn pictures_together(&self) -> usize {
+        self.backend.pictures_together()
+    }
+}

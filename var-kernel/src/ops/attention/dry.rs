@@ -1,0 +1,25 @@
+//! attention in a dry run.
+
+use core::convert::Infallible;
+
+use super::{Attention, Dims, Mask};
+use crate::dry::Dry;
+use crate::memory::{Device, Floats};
+
+impl<B: Device, S: Floats + ?Sized + 'static> Attention for Dry<'_, B, S> {
+    fn attention(
+        &self,
+        out: &mut S,
+        q: &S,
+        k: &S,
+        v: &S,
+        _scale: f32,
+        mask: Mask<'_>,
+        d: Dims,
+    ) -> Result<(), Infallible> {
+        let numbers = d.batch * d.capacity * d.heads * d.head_width;
+        let [k, v] = [k, v].map(|kept| self.kept_numbers(kept.len(), numbers));
+        d.check(out.len(), q.len(), k, v, mask);
+        self.count(d.multiply_adds())
+    }
+}

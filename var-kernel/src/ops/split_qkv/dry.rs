@@ -1,0 +1,30 @@
+//! split_qkv in a dry run.
+
+use core::convert::Infallible;
+
+use super::{Dims, Normalisation, SplitQkv};
+use crate::dry::Dry;
+use crate::memory::{Device, Floats};
+
+impl<B: Device, S: Floats + ?Sized + 'static> SplitQkv for Dry<'_, B, S> {
+    fn split_qkv(
+        &self,
+        q: &mut S,
+        k: &mut S,
+        v: &mut S,
+        qkv: &S,
+        biases: Option<[&S; 2]>,
+        normalisation: Normalisation<'_, S>,
+        d: Dims,
+    ) -> Result<(), Infallible> {
+        let scale = match normalisation {
+            Normalisation::None => None,
+            Normalisation::UnitLength { scale } => Some(scale.len()),
+        };
+        let biases = biases.map(|biases| biases.map(S::len));
+        let numbers = d.batch * d.capacity * d.width();
+        let kept = [k.len(), v.len()].map(|length| self.kept_numbers(length, numbers));
+        d.check(q.len(), kept, qkv.len(), biases, scale);
+        Ok(())
+    }
+}
