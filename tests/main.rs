@@ -29,11 +29,11 @@ mod cached_equals_whole;
 
 /// Whole models on cards = the same on the processor.
 #[cfg(feature = "emulator")]
-mod cards;
+mod gpus;
 
 /// Launches and memory of the published models on a GPU.
 #[cfg(feature = "emulator")]
-mod cards_geometry;
+mod gpus_geometry;
 
 /// Batches, threads and instruction sets do not change a byte; a run can be watched and stopped.
 mod reproducible;

@@ -11,7 +11,7 @@ use var_host::model::listing::Wanted;
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_host::pool::Threads;
 use var_kernel::cpu::{Cpu, Isa, Matrix, SCRATCH_FLOATS};
-use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::weights::Source;
 use var_kernel::model::{Ladder, Model, VarConfig, Vqvae, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
@@ -289,7 +289,7 @@ pub(crate) fn vqvae_config(about: &Value) -> VqvaeConfig {
         codes: size("vocab_size"),
         latent: size("z_channels"),
         channels: size("ch"),
-        multipliers: Levels::new(&[1, 1, 2, 2, 4]).expect("the published levels"),
+        multipliers: ChannelMultipliers::new(&[1, 1, 2, 2, 4]).expect("the published levels"),
         encoder_blocks: 2,
         decoder_blocks: 3,
         ladder: Ladder::new(&sides).expect("a ladder"),

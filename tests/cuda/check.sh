@@ -28,7 +28,7 @@ pack() {
     local cargo=${CARGO:-cargo} profile=${PROFILE:-release}
     $cargo build --profile "$profile" --workspace --bin var --features emulator
     cp "target/${profile/#dev/debug}/var" "$stage/var"
-    # The tests' programs, by the names cargo says they have; with emulated cards, which VAR_CARDS=real leaves out.
+    # The tests' programs, by the names cargo says they have; with emulated GPUs, which VAR_CARDS=real leaves out.
     $cargo test --workspace --features emulator --lib --test integration --no-run --message-format=json \
         >"$stage/built"
     program() { sed -n "s|.*\"executable\":\"\([^\"]*/$1-[0-9a-f]*\)\".*|\1|p" "$stage/built" | tail -n 1; }
@@ -195,13 +195,13 @@ if [ "$call" = 1 ]; then
     bench d16-batch-1 30 --depth "$d16" --dtype f16 --batch 1 --runs 5
     bench "d16-batch-$many" 40 --depth "$d16" --dtype f16 --batch "$many" --runs 3
     for name in ${CASES_1:-d16-batch-1 d16-batch-64}; do compare 90 "$name"; done
-    VAR_SIZES=awkward step unit-awkward 120 ./unit cuda:: ops:: --skip compiled --skip nvidia:: --nocapture
-    step models 90 ./models cards:: --nocapture
+    VAR_SIZES=awkward step unit-awkward 120 ./unit cuda:: ops:: --skip nvrtc --skip nvidia:: --nocapture
+    step models 90 ./models gpus:: --nocapture
     show models 'off by'
     export VAR_PRODUCTS=own
     bench "own-d16-batch-$many" 30 --depth "$d16" --dtype f16 --batch "$many" --runs 3
     unset VAR_PRODUCTS
-    step unit-published 300 ./unit ops::twins --skip compiled --nocapture
+    step unit-published 300 ./unit ops::fast_vs_naive --skip nvrtc --nocapture
 else
     for size in "$d30 1" "$d30 $many"; do
         read -r depth batch <<<"$size"
@@ -212,7 +212,7 @@ else
     done
     for name in ${CASES_2:-train-d16 d30-batch-1 d30-batch-64 d36-512-batch-8}; do compare 110 "$name"; done
     # Gradients against finite differences, training and evaluation against the processor.
-    step gradients 120 ./host grad:: optim:: train:: inception:: --skip compiled --nocapture
+    step gradients 120 ./host grad:: optim:: train:: inception:: --skip nvrtc --nocapture
     step training 90 ./models on_cards --nocapture
     show training 'off by'
     if command -v ncu >/dev/null; then
@@ -225,7 +225,7 @@ else
     for tool in memcheck racecheck; do
         if command -v compute-sanitizer >/dev/null; then
             VAR_SIZES=awkward step "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-                ./unit ops::twins ops::draw ops::nearest_code ops::combine
+                ./unit ops::fast_vs_naive ops::draw ops::nearest_code ops::elementwise ops::embedding
         else
             say "left out  $tool: no compute-sanitizer on this machine"
         fi

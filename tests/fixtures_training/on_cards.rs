@@ -9,7 +9,7 @@ use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
 use var_kernel::cuda;
 
 use super::*;
-use crate::cards::cards;
+use crate::gpus::gpus;
 
 /// `‖got − want‖ / ‖want‖`
 fn distance(got: &[f32], want: &[f32]) -> f64 {
@@ -25,7 +25,7 @@ fn every_gradient_is_the_references_on_cards() {
     let images = lesson.labels.len();
     let each = vec![1.0 / (length * images) as f32; length];
     let scales = lesson.config.ladder.scales();
-    for (name, card) in cards() {
+    for (name, card) in gpus() {
         let precision = card.precision();
         let (losses, gradients) =
             lesson.learn::<OnCard>(&card, &lesson.weights, 0..images, scales, 0.1, &each);
@@ -113,7 +113,7 @@ fn steps<H: Home>(home: &H, precision: Precision, smoothing: f32) -> (Vec<f64>, 
 #[test]
 fn a_card_learns_what_the_processor_does() {
     let mut on_processor = HashMap::new();
-    for (name, card) in cards() {
+    for (name, card) in gpus() {
         let (precision, of_losses, of_weights) = match card.precision() {
             cuda::Precision::F32 => (Precision::F32, 1e-5, 1e-4),
             cuda::Precision::Tf32 => (Precision::F32, 3e-3, 1e-2),

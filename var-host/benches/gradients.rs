@@ -16,9 +16,9 @@ use var_host::train::Layout;
 use var_host::train::room::Room;
 use var_host::train::vqvae::{Step, needs};
 use var_kernel::cpu::{Cpu, Isa, Matrix, SCRATCH_FLOATS, peak};
-use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VqvaeConfig};
-use var_kernel::ops::conv2d::{Conv2d, Dims, Epilogue, Grid};
+use var_kernel::ops::conv2d::{Conv2d, ConvEpilogue, Dims, Grid};
 use var_kernel::ops::group_norm::{self, Activation, GroupNorm};
 use var_kernel::ops::nearest_code::Distance;
 
@@ -83,7 +83,7 @@ fn step(cpu: &Cpu<'_>) {
         codes: 512,
         latent: 16,
         channels: 32,
-        multipliers: Levels::new(&[1, 2, 2, 2]).expect("levels"),
+        multipliers: ChannelMultipliers::new(&[1, 2, 2, 2]).expect("levels"),
         encoder_blocks: 1,
         decoder_blocks: 2,
         ladder: Ladder::new(&[1, 2, 3, 4]).expect("a ladder"),
@@ -167,7 +167,8 @@ fn convolution(cpu: &Cpu<'_>, d: Dims) {
     tell(
         "forward",
         best(cpu, || {
-            let Ok(()) = cpu.conv2d(&mut out, &x, matrix, &bias, Epilogue::None, &mut scratch, d);
+            let Ok(()) =
+                cpu.conv2d(&mut out, &x, matrix, &bias, ConvEpilogue::None, &mut scratch, d);
         }),
     );
     tell(

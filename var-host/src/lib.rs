@@ -16,7 +16,7 @@
 //! |---|---|
 //! | [`checkpoint`] | safetensors and PyTorch files: mapped, read, written |
 //! | [`model`] | configuration read off a checkpoint, weights by name, the model file |
-//! | `card` | a model on a graphics card (feature `cuda`) |
+//! | `gpu` | a model on a graphics card (feature `cuda`) |
 //! | [`engine`] | a model at work: sample, encode, decode, score |
 //! | [`pipeline`] | the front door: [`Model`], its device and options |
 //! | [`inception`] | the network that FID is defined on |
@@ -38,12 +38,12 @@
 #![deny(unsafe_code)]
 
 pub mod atomic_file;
-#[cfg(feature = "cuda")]
-pub mod card;
 pub mod checkpoint;
 pub mod data;
 pub mod engine;
 pub mod evaluate;
+#[cfg(feature = "cuda")]
+pub mod gpu;
 pub mod grad;
 pub mod inception;
 pub mod lpips;

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use var_kernel::cpu::{Cpu, Isa, Matrix, SCRATCH_FLOATS, Workers};
-use var_kernel::ops::conv2d::{Conv2d, Dims, Epilogue, Grid};
+use var_kernel::ops::conv2d::{Conv2d, ConvEpilogue, Dims, Grid};
 use var_kernel::ops::group_norm::{self, Activation, GroupNorm};
 use var_kernel::ops::nearest_code::{self, Distance, NearestCode};
 
@@ -131,7 +131,7 @@ fn convolution(cpu: Cpu<'_>, workers: &Scoped, d: Dims) {
     let mut scratch = vec![0.0; cpu.conv2d_scratch(d)];
     let matrix = Matrix::F32(&weight);
     let (seconds, peak) = best(workers, || {
-        let Ok(()) = cpu.conv2d(&mut out, &x, matrix, &bias, Epilogue::None, &mut scratch, d);
+        let Ok(()) = cpu.conv2d(&mut out, &x, matrix, &bias, ConvEpilogue::None, &mut scratch, d);
     });
     let rate = 2e-9 * d.multiply_adds() as f64 / seconds;
     let (spread, worst) = errors(&out, &x, &weight, d);
@@ -188,7 +188,7 @@ fn errors(out: &[f32], x: &[f32], weight: &[f32], d: Dims) -> (f64, f64) {
     ((square / samples as f64).sqrt() / spread, worst / spread)
 }
 
-/// Time of the normalisation at the decoder's largest size.
+/// Time of the normalization at the decoder's largest size.
 fn group_norms(cpu: Cpu<'_>, workers: &Scoped) {
     for (side, channels) in [(16, 640), (64, 320), (256, 160)] {
         let d = group_norm::Dims { batch: 1, positions: side * side, channels, groups: 32 };
@@ -206,7 +206,7 @@ fn group_norms(cpu: Cpu<'_>, workers: &Scoped) {
     }
 }
 
-/// Time of tokenising one picture of the ladder of 256.
+/// Time of tokenising one image of the ladder of 256.
 fn nearest_codes(cpu: Cpu<'_>, workers: &Scoped) {
     let d = nearest_code::Dims { rows: 680, codes: 4096, width: 32 };
     let (x, codebook) = (normal(d.rows * d.width, 1), normal(d.codes * d.width, 2));

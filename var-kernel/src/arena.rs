@@ -37,13 +37,13 @@ pub struct Arena<'m, S: Floats + ?Sized> {
     /// Where memory that was never given begins, in an arena that keeps.
     kept: Option<&'m Cell<usize>>,
     /// The same within a turn, in an arena with turns that share memory.
-    of_turn: Option<&'m Cell<usize>>,
+    segment_end: Option<&'m Cell<usize>>,
 }
 
 impl<'m, S: Floats + ?Sized> Arena<'m, S> {
     /// An arena over all of `memory`.
     pub fn new(memory: &'m mut S) -> Self {
-        Self { free: Some(memory), taken: 0, peak: None, kept: None, of_turn: None }
+        Self { free: Some(memory), taken: 0, peak: None, kept: None, segment_end: None }
     }
 
     /// An arena that notes in `peak` the most floats taken at once, over all of its scopes.
@@ -62,10 +62,10 @@ impl<'m, S: Floats + ?Sized> Arena<'m, S> {
         Self { kept: Some(kept), ..Self::new(memory) }
     }
 
-    /// The same, but each [`Arena::turn`] reuses the memory of the one before: the backward pass must
+    /// The same, but each [`Arena::segment`] reuses the memory of the one before: the backward pass must
     /// recompute its activations.
-    pub fn in_turns(self, of_turn: &'m Cell<usize>) -> Self {
-        Self { of_turn: Some(of_turn), ..self }
+    pub fn in_segments(self, segment_end: &'m Cell<usize>) -> Self {
+        Self { segment_end: Some(segment_end), ..self }
     }
 
     /// Also notes in `peak` the most floats in use at once.
@@ -133,20 +133,20 @@ impl<'m, S: Floats + ?Sized> Arena<'m, S> {
 
     /// A child over the rest of the memory; dropping it frees its runs, unless they are kept.
     pub fn scope(&mut self) -> Arena<'_, S> {
-        let Self { taken, peak, kept, of_turn, .. } = *self;
-        Arena { free: self.free.as_deref_mut(), taken, peak, kept, of_turn }
+        let Self { taken, peak, kept, segment_end, .. } = *self;
+        Arena { free: self.free.as_deref_mut(), taken, peak, kept, segment_end }
     }
 
     /// A child for one of several like stretches of work: a scope, but that its runs are kept until it is
     /// dropped, and no longer, in an arena in turns. Also where its runs begin, if so.
-    pub fn turn(&mut self) -> (Arena<'_, S>, Option<usize>) {
-        let mut turn = self.scope();
-        let start = turn.of_turn.zip(turn.kept).map(|(of_turn, kept)| {
-            of_turn.set(kept.get());
-            (turn.kept, turn.of_turn) = (Some(of_turn), None);
+    pub fn segment(&mut self) -> (Arena<'_, S>, Option<usize>) {
+        let mut segment = self.scope();
+        let start = segment.segment_end.zip(segment.kept).map(|(segment_end, kept)| {
+            segment_end.set(kept.get());
+            (segment.kept, segment.segment_end) = (Some(segment_end), None);
             kept.get()
         });
-        (turn, start)
+        (segment, start)
     }
 }
 
@@ -194,18 +194,18 @@ mod tests {
 
     #[test]
     fn turns_share_memory_and_keep_what_is_theirs() {
-        let (mut memory, kept, of_turn, peak) =
+        let (mut memory, kept, segment_end, peak) =
             ([0.0_f32; 256], Cell::new(0), Cell::new(0), Cell::new(0));
-        let arena = Arena::keeping(&mut memory[..], &kept).in_turns(&of_turn);
+        let arena = Arena::keeping(&mut memory[..], &kept).in_segments(&segment_end);
         let mut arena = arena.measuring(&peak);
         arena.take(16).fill(1.0);
-        for turn in [2.0, 3.0] {
+        for segment in [2.0, 3.0] {
             let out = arena.take(16);
-            let (mut child, start) = arena.turn();
-            assert_eq!(start, Some(if turn == 2.0 { 32 } else { 48 }));
-            child.scope().take(16).fill(turn);
+            let (mut child, start) = arena.segment();
+            assert_eq!(start, Some(if segment == 2.0 { 32 } else { 48 }));
+            child.scope().take(16).fill(segment);
             let second = child.take(16);
-            second.fill(10.0 * turn);
+            second.fill(10.0 * segment);
             out.fill(second[0]);
         }
         arena.take(16).fill(9.0);
@@ -218,8 +218,8 @@ mod tests {
     fn without_turns_one_is_a_scope() {
         let (mut memory, kept) = ([0.0_f32; 64], Cell::new(0));
         let mut arena = Arena::keeping(&mut memory[..], &kept);
-        let (mut turn, start) = arena.turn();
-        turn.take(16);
+        let (mut segment, start) = arena.segment();
+        segment.take(16);
         assert_eq!((start, kept.get()), (None, 16));
     }
 

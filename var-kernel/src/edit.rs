@@ -1,11 +1,11 @@
-//! Zero-shot editing: which cells of every scale keep the tokens of a picture.
+//! Zero-shot editing: which cells of every scale keep the tokens of an image.
 
 use crate::model::Ladder;
 
-/// Maps of so few cells are kept whole: their cells see the whole picture.
+/// Maps of so few cells are kept whole: their cells see the whole image.
 const KEPT_WHOLE: usize = 3;
 
-/// A box in fractions of the picture, 0 to 1.
+/// A box in fractions of the image, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Region {
     /// Upper edge.
@@ -51,7 +51,7 @@ pub fn mark(cells: &mut [f32], ladder: &Ladder, region: Region, painting: Painti
     }
 }
 
-/// Carries the marks of the finest grid to every scale: resized bilinearly (half-pixel centres, no
+/// Carries the marks of the finest grid to every scale: resized bilinearly (half-pixel centers, no
 /// antialiasing), kept where above one half; maps of at most three cells are kept whole.
 ///
 /// `keep`: L, scale by scale. `cells`: as [`mark`] makes them.
@@ -88,9 +88,9 @@ struct Between {
 
 impl Between {
     fn new(cell: usize, from: usize, to: usize) -> Self {
-        let centre = ((cell as f32 + 0.5) * (from as f32 / to as f32) - 0.5).max(0.0);
-        let before = centre as usize;
-        Self { before, after: (before + 1).min(from - 1), share: centre - before as f32 }
+        let center = ((cell as f32 + 0.5) * (from as f32 / to as f32) - 0.5).max(0.0);
+        let before = center as usize;
+        Self { before, after: (before + 1).min(from - 1), share: center - before as f32 }
     }
 }
 

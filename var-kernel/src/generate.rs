@@ -1,4 +1,4 @@
-//! The whole flow: class → tokens, scale by scale → latent → picture.
+//! The whole flow: class → tokens, scale by scale → latent → image.
 
 use core::ops::{ControlFlow, Range};
 
@@ -47,7 +47,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Tokens to keep: those of a picture being edited, or of the first scales of an earlier run.
+/// Tokens to keep: those of an image being edited, or of the first scales of an earlier run.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep<'a> {
     /// `images · L`, scale by scale, within a scale image by image.
@@ -88,7 +88,7 @@ impl<B: Backend> Progress<'_, '_, '_, B> {
         self.backend.wait()
     }
 
-    /// The picture of image `image` as it would look if the run ended here: `out` of side × side × 3,
+    /// The image of image `image` as it would look if the run ended here: `out` of side × side × 3,
     /// numbers or samples.
     ///
     /// # Errors
@@ -104,7 +104,7 @@ impl<B: Backend> Progress<'_, '_, '_, B> {
     }
 }
 
-/// Generates tokens and, if asked, pictures.
+/// Generates tokens and, if asked, images.
 ///
 /// `tokens`: `images · L`, scale by scale, within a scale image by image. `pictures`: `images × side
 /// × side × 3`, numbers in [−1, 1], not clamped, or samples; empty for none. `arena`: as large as [`crate::dry`] finds by
@@ -158,7 +158,7 @@ fn draw_scales<B: Backend>(
     each: &mut dyn FnMut(&mut Progress<'_, '_, '_, B>) -> ControlFlow<()>,
 ) -> Result<Outcome, B::Error> {
     let (ladder, images) = (model.transformer.config.ladder, request.labels.len());
-    let mut run = Run::new(b, model, request, arena)?;
+    let mut run = Generation::new(b, model, request, arena)?;
     for scale in 0..ladder.scales() {
         let range = ladder.range(scale);
         let here = tokens.range_mut(images * range.start..images * range.end);
@@ -188,7 +188,7 @@ fn picture<B: Backend, P: Shown>(
     P::download(b, out, decoded)
 }
 
-/// Decodes the latents of `images` to pictures on the device, in `arena`.
+/// Decodes the latents of `images` to images on the device, in `arena`.
 fn decode<'a, B: Backend>(
     b: &B,
     model: &Model<'_, '_, B>,
@@ -204,7 +204,7 @@ fn decode<'a, B: Backend>(
 }
 
 /// Sampling state carried from one scale to the next.
-struct Run<'r, 'l, 'w, B: Backend> {
+struct Generation<'r, 'l, 'w, B: Backend> {
     b: &'r B,
     model: &'r Model<'l, 'w, B>,
     request: &'r Request<'r>,
@@ -217,7 +217,7 @@ struct Run<'r, 'l, 'w, B: Backend> {
     arena: Arena<'r, B::Slice>,
 }
 
-impl<'r, 'l, 'w, B: Backend> Run<'r, 'l, 'w, B> {
+impl<'r, 'l, 'w, B: Backend> Generation<'r, 'l, 'w, B> {
     fn new(
         b: &'r B,
         model: &'r Model<'l, 'w, B>,

@@ -2,9 +2,9 @@
 
 use crate::memory::Device;
 
-/// Sample type of a picture on the host: values in [−1, 1] (`f32`), or bytes to show (`u8`).
+/// Sample type of an image on the host: values in [−1, 1] (`f32`), or bytes to show (`u8`).
 pub trait Shown: Copy {
-    /// Copies pictures to the host.
+    /// Copies images to the host.
     ///
     /// # Panics
     /// If the lengths differ.
@@ -29,7 +29,7 @@ impl Shown for u8 {
 /// Shows a picture: `out = round(255 · (clamp(x, −1, 1) + 1) / 2)`, halves to the even number; NaN
 /// becomes 0.
 ///
-/// The golden pictures are rounded so; the published demonstration notebook cuts the fraction off
+/// The golden images are rounded so; the published demonstration notebook cuts the fraction off
 /// instead, and is darker by half a level on average.
 ///
 /// # Panics

@@ -4,7 +4,7 @@
 //! memory ([`arena`], [`storage`]) and threads ([`cpu::workers`]). The model, number for number, is in
 //! `MODEL.md` beside this crate.
 //!
-//! # A picture from a model file in memory
+//! # An image from a model file in memory
 //!
 //! ```no_run
 //! use std::mem::MaybeUninit;
@@ -60,8 +60,8 @@
 //! | [`ops`] | the operations of every backend, one folder each |
 //! | [`model`] | configuration, weights, model files, transformer, quantizer, VQVAE |
 //! | [`edit`] | cells kept by an edit, scale by scale |
-//! | [`score`] | log-likelihood of a picture's tokens |
-//! | [`generate`] | the whole flow: class → tokens per scale → latent → picture |
+//! | [`score`] | log-likelihood of an image's tokens |
+//! | [`generate`] | the whole flow: class → tokens per scale → latent → image |
 //! | [`workspace`] | memory that a request needs |
 //!
 //! # Glossary
@@ -79,7 +79,7 @@
 //! | cfg | classifier-free guidance, growing over the scales to its value at the last |
 //! | class, label | the condition of an image, an index; the null class stands for none |
 //! | code, codebook | a vector of the quantizer; all of them |
-//! | decoder, encoder | the VQVAE's networks: latent → picture, picture → latent |
+//! | decoder, encoder | the VQVAE's networks: latent → image, image → latent |
 //! | device | memory of one kind, and its copies to and from the host |
 //! | dry run | a run without values, for shapes and lengths |
 //! | epilogue | bias, GELU, gate or residual, fused with a matrix product |
@@ -99,7 +99,7 @@
 //! | residual | input of a block added to its output; in the quantizer, latent minus the sum so far |
 //! | row | one token's channels |
 //! | run | a contiguous range of values in some memory |
-//! | sample | draw tokens; or a byte of a picture |
+//! | sample | draw tokens; or a byte of an image |
 //! | scale | one token map of the ladder; also a factor |
 //! | scratch | memory of one operation or thread |
 //! | sequence | all rows of one image with or without its class |

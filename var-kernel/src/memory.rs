@@ -83,7 +83,7 @@ pub trait Device {
     /// Only the device's own.
     fn download(&self, to: &mut [f32], from: &Self::Slice) -> Result<(), Self::Error>;
 
-    /// Copies samples of pictures to the device, as numbers in [−1, 1]: `sample / 127.5 − 1`.
+    /// Copies samples of images to the device, as numbers in [−1, 1]: `sample / 127.5 − 1`.
     ///
     /// # Panics
     /// If the lengths differ.
@@ -92,7 +92,7 @@ pub trait Device {
     /// Only the device's own.
     fn upload_pictures(&self, to: &mut Self::Slice, from: &[u8]) -> Result<(), Self::Error>;
 
-    /// Copies pictures back to the host, as samples: `round(255 · (clamp(x, −1, 1) + 1) / 2)`, halves to the
+    /// Copies images back to the host, as samples: `round(255 · (clamp(x, −1, 1) + 1) / 2)`, halves to the
     /// even one; NaN becomes 0.
     ///
     /// # Panics
@@ -135,19 +135,19 @@ pub trait Device {
         if length == self.kept_len(numbers) { numbers } else { length }
     }
 
-    /// How many pictures a VQVAE should take at once, if memory allows.
+    /// How many images a VQVAE should take at once, if memory allows.
     fn pictures_together(&self) -> usize {
         1
     }
 
     /// Starts an activation-checkpoint segment: all results from offset `start` of the working memory
-    /// on, but the last, are freed at [`Device::end_turn`].
-    fn begin_turn(&self, start: usize) {
+    /// on, but the last, are freed at [`Device::end_segment`].
+    fn begin_segment(&self, start: usize) {
         let _ = start;
     }
 
     /// Ends the segment.
-    fn end_turn(&self) {}
+    fn end_segment(&self) {}
 
     /// Returns when all that was asked of the device is done.
     ///

@@ -1,4 +1,4 @@
-//! Slices the host can point at but not read: memory of a graphics card, or none at all.
+//! Slices the host can point at but not read: memory of a GPU, or none at all.
 #![allow(unsafe_code)]
 
 use core::marker::PhantomData;
@@ -21,7 +21,7 @@ pub struct Pointed<M>([Nowhere<M>]);
 /// One word of device memory, as the host sees it.
 struct Nowhere<M>(PhantomData<M>);
 
-/// A graphics card's memory.
+/// A GPU's memory.
 #[derive(Debug)]
 pub enum OfACard {}
 
@@ -29,7 +29,7 @@ pub enum OfACard {}
 #[derive(Debug)]
 pub enum OfNothing {}
 
-/// A run of 32-bit words in a card's memory: `f32`, tokens, or packed 16-bit numbers.
+/// A run of 32-bit words in a GPU's memory: `f32`, tokens, or packed 16-bit numbers.
 pub type Remote = Pointed<OfACard>;
 
 /// A run of addresses without memory behind them: operands of a dry run that asks for places.
@@ -48,8 +48,8 @@ impl Places {
 impl<M> Pointed<M> {
     /// The run of `words` words at `address`, which must not be 0.
     ///
-    /// Making one is safe, as reading through it is impossible; that a card's is a run of memory, lent
-    /// to no one else, is for the card's memory and its queue to see to.
+    /// Making one is safe, as reading through it is impossible; that a GPU's is a run of memory, lent
+    /// to no one else, is for the GPU's memory and its queue to see to.
     ///
     /// # Panics
     /// If `address` is 0.

@@ -1,4 +1,4 @@
-//! How likely a picture's tokens are under a class: one pass over all scales.
+//! How likely an image's tokens are under a class: one pass over all scales.
 
 use crate::arena::Arena;
 use crate::model::Model;

@@ -10,7 +10,7 @@ use crate::model::{AnyTensor, Model, VarConfig, VqvaeConfig};
 use crate::ops::Backend;
 use crate::storage::Storage;
 
-/// Floats of the [`Arena`] with which [`generate`] serves `request`, pictures after every scale
+/// Floats of the [`Arena`] with which [`generate`] serves `request`, images after every scale
 /// included.
 ///
 /// `tokens`: as [`generate`] takes them, zeros afterwards. `storage`: at least
@@ -31,7 +31,7 @@ pub fn workspace_len<B: Backend>(
     let dry = Dry::new(b);
     let mut storage = storage.scope();
     let Ok(model) = Model::bind(&mut AnyTensor, var, vae, &mut storage);
-    // As many pictures as are decoded together at the end; a callback may ask for one of them.
+    // As many images as are decoded together at the end; a callback may ask for one of them.
     let together = b.pictures_together().min(request.labels.len());
     let Ok(_) = generate(&dry, &model, request, tokens, &mut [0_u8; 0], &mut arena, &mut |scale| {
         let Ok(()) = scale.decode(together);

@@ -1,4 +1,4 @@
-//! A program without std, allocator or C library: it generates two pictures with a small model in
+//! A program without std, allocator or C library: it generates two images with a small model in
 //! memory of its own, checks that every instruction set of the machine gives the same bytes, and
 //! prints their checksum. Linux on x86-64.
 #![no_std]

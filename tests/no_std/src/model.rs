@@ -4,7 +4,7 @@ use core::convert::Infallible;
 use core::fmt;
 
 use var_kernel::cpu::{Cpu, Matrix};
-use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::weights::Source;
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
@@ -52,7 +52,7 @@ impl<'a> Source<'a, Cpu<'_>> for Weights<'a> {
 
 /// Sizes of the transformer and of the VQVAE.
 pub(crate) fn configs() -> (VarConfig, VqvaeConfig) {
-    let (Ok(ladder), Ok(multipliers)) = (Ladder::new(&[1, 2, 4]), Levels::new(&[1, 1, 2])) else {
+    let (Ok(ladder), Ok(multipliers)) = (Ladder::new(&[1, 2, 4]), ChannelMultipliers::new(&[1, 1, 2])) else {
         unreachable!("both are well formed");
     };
     let var = VarConfig {

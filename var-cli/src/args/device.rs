@@ -5,9 +5,9 @@ use anyhow::Context;
 use anyhow::Result;
 #[cfg(not(feature = "cuda"))]
 use anyhow::bail;
-#[cfg(feature = "cuda")]
-use var_host::card::{self, Chosen};
 use var_host::engine::Engine;
+#[cfg(feature = "cuda")]
+use var_host::gpu::{self, GpuOptions};
 #[cfg(feature = "cuda")]
 use var_kernel::cuda::{Cuda, Precision};
 
@@ -76,8 +76,8 @@ impl Device {
             (Precision::F32, Some(PrecisionName::Tf32)) => Precision::Tf32,
             _ => precision,
         };
-        let chosen = Chosen { number: self.number()?, precision };
-        card::open(chosen, warn).with_context(|| format!("--device cuda:{}", chosen.number))
+        let chosen = GpuOptions { number: self.number()?, precision };
+        gpu::open(chosen, warn).with_context(|| format!("--device cuda:{}", chosen.number))
     }
 
     /// Which card.
@@ -104,14 +104,15 @@ impl Device {
             (Ok(number), _) => number,
             // It is no matter where no card answers.
             (Err(_), None)
-                if card::open(Chosen { number: 0, precision: Precision::F32 }, warn).is_err() =>
+                if gpu::open(GpuOptions { number: 0, precision: Precision::F32 }, warn)
+                    .is_err() =>
             {
                 0
             }
             (Err(error), _) => return Err(error),
         };
-        let chosen = Chosen { number, precision: self.precision() };
-        match (card::open(chosen, warn), name) {
+        let chosen = GpuOptions { number, precision: self.precision() };
+        match (gpu::open(chosen, warn), name) {
             (Ok(cuda), _) => Ok(Some(cuda)),
             (Err(error), Some(name)) => Err(error).with_context(|| format!("--device {name}")),
             (Err(error), None) => {

@@ -170,7 +170,7 @@ fn device(engine: &Engine<'_>, session: &Session) -> String {
     if let Some(card) = engine.card() {
         let library = card.cuda().library();
         let products = library.unwrap_or_else(|| "own products".to_owned());
-        return format!("{}, {}, {products}", card.card().name, card.cuda().precision());
+        return format!("{}, {}, {products}", card.properties().name, card.cuda().precision());
     }
     let _ = engine;
     format!("{}, {}", count(session.threads, "thread"), session.isa.name())

@@ -20,7 +20,7 @@ use var_host::model::convert::of_tensor;
 use var_host::model::listing::Wanted;
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_host::model::{Hints, Weights};
-use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
@@ -69,7 +69,7 @@ impl Sizes {
             codes,
             latent,
             channels: 160,
-            multipliers: Levels::new(&[1, 1, 2, 2, 4])?,
+            multipliers: ChannelMultipliers::new(&[1, 1, 2, 2, 4])?,
             encoder_blocks: 2,
             decoder_blocks: 3,
             ladder,

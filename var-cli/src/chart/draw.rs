@@ -28,7 +28,7 @@ const WIDE: Spacing = Spacing { sample: 22, gap: 6, between: 18 };
 const NARROW: Spacing = Spacing { sample: 12, gap: 4, between: 10 };
 
 /// Colours that the most common kinds of colour blindness tell apart in their order.
-const COLOURS: [RGBColor; 10] = [
+const COLORS: [RGBColor; 10] = [
     RGBColor(31, 119, 180),
     RGBColor(255, 127, 14),
     RGBColor(44, 160, 44),
@@ -257,5 +257,5 @@ fn radius(scale: u32) -> u32 {
 }
 
 fn colour(number: usize) -> RGBColor {
-    COLOURS[number % COLOURS.len()]
+    COLORS[number % COLORS.len()]
 }

@@ -29,7 +29,7 @@ use var_host::train::vae::{CodebookRule, Critic, Recipe, Trainer, Weights};
 use var_host::train::{Home, OnProcessor};
 use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
 use var_kernel::model::VqvaeConfig;
-use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::ops::nearest_code::Distance;
 
 use crate::args::every::Every;
@@ -194,7 +194,7 @@ impl Options {
             codes: model.codes as usize,
             latent: model.latent.into(),
             channels: model.ch.into(),
-            multipliers: Levels::new(&model.ch_mult)
+            multipliers: ChannelMultipliers::new(&model.ch_mult)
                 .map_err(|error| Usage(format!("--ch-mult: {error}")))?,
             encoder_blocks: blocks,
             decoder_blocks: blocks + 1,

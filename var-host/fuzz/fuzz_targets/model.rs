@@ -7,7 +7,7 @@ use safetensors::tensor::TensorView;
 use var_host::checkpoint::Checkpoint;
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_host::model::{Hints, Weights};
-use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
@@ -69,7 +69,7 @@ fn model() -> Vec<(String, Dtype, Vec<usize>)> {
         codes: 3,
         latent: 2,
         channels: 32,
-        multipliers: Levels::new(&[1]).expect("a level"),
+        multipliers: ChannelMultipliers::new(&[1]).expect("a level"),
         encoder_blocks: 1,
         decoder_blocks: 1,
         ladder,

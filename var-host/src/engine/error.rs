@@ -75,7 +75,7 @@ pub enum EngineError {
     /// The weights are not on the card.
     #[cfg(feature = "cuda")]
     #[error(transparent)]
-    Card(#[from] crate::card::CardError),
+    Card(#[from] crate::gpu::GpuError),
     /// The system has not as much memory.
     #[error("{bytes} bytes of working memory cannot be had: try a smaller batch")]
     Memory {

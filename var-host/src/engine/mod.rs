@@ -15,7 +15,7 @@ use var_kernel::model::{VarConfig, VqvaeConfig};
 
 use self::tasks::{OnModel, OnVqvae};
 #[cfg(feature = "cuda")]
-use crate::card;
+use crate::gpu;
 use crate::model::Weights;
 use crate::model::assemble::{self, TransformerLayers, VqvaeLayers};
 use crate::pool::Threads;
@@ -34,7 +34,7 @@ pub struct Engine<'w> {
     /// Floats of working memory that batches asked for before take.
     planned: Vec<(sampling::Extent, usize)>,
     #[cfg(feature = "cuda")]
-    card: Option<card::Loaded>,
+    card: Option<gpu::LoadedModel>,
 }
 
 /// An engine without its weights: threads, working memory, a GPU's copy of the weights.
@@ -44,7 +44,7 @@ pub(crate) struct Runtime {
     memory: Buffer,
     planned: Vec<(sampling::Extent, usize)>,
     #[cfg(feature = "cuda")]
-    card: Option<card::Loaded>,
+    card: Option<gpu::LoadedModel>,
 }
 
 impl<'w> Engine<'w> {
@@ -74,7 +74,7 @@ impl<'w> Engine<'w> {
     /// If the card cannot be used, or the weights do not fit it.
     #[cfg(feature = "cuda")]
     pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
-        let card = card::Loaded::on(cuda, self.weights)?;
+        let card = gpu::LoadedModel::on(cuda, self.weights)?;
         Ok(Self { card: Some(card), planned: Vec::new(), ..self })
     }
 
@@ -105,7 +105,7 @@ impl<'w> Engine<'w> {
 
     /// The card it computes on, if it does.
     #[cfg(feature = "cuda")]
-    pub fn card(&self) -> Option<&card::Loaded> {
+    pub fn card(&self) -> Option<&gpu::LoadedModel> {
         self.card.as_ref()
     }
 

@@ -164,7 +164,7 @@ impl Engine<'_> {
                 .map(|(given, tokens)| Keep { tokens, cells: &given.cells }),
         };
         let side = vqvae.side();
-        let picture_len = side * side * var_kernel::model::vqvae::COLOURS;
+        let picture_len = side * side * var_kernel::model::vqvae::COLORS;
         let mut tokens = vec![0; jobs.len() * ladder.length()];
         let mut pictures = vec![CheckedSample::default(); jobs.len() * picture_len];
 

@@ -6,7 +6,7 @@ use core::ops::ControlFlow;
 use var_kernel::arena::Arena;
 use var_kernel::generate::{self, Outcome, Progress, Request};
 use var_kernel::image::Shown;
-use var_kernel::model::vqvae::COLOURS;
+use var_kernel::model::vqvae::COLORS;
 use var_kernel::model::{Model, Vqvae};
 use var_kernel::ops::Backend;
 use var_kernel::score;
@@ -64,7 +64,7 @@ impl OnModel for Sampling<'_, '_> {
     ) -> Result<Option<Outcome>, B::Error> {
         let Self { jobs, request, tokens, pictures, each } = self;
         let side = model.vqvae.config.side();
-        let mut samples = vec![CheckedSample::default(); side * side * COLOURS];
+        let mut samples = vec![CheckedSample::default(); side * side * COLORS];
         let (failed, finite) = (RefCell::new(None), Cell::new(true));
         let mut on_scale = |progress: &mut Progress<'_, '_, '_, B>| {
             let (scale, scales) = (progress.scale, progress.scales);

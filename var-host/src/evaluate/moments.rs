@@ -1,7 +1,7 @@
 //! Mean and covariance of features, in one pass and in double precision.
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::simd::{Kernel, Simd};
+use var_kernel::cpu::simd::{Simd, SimdKernel};
 use var_kernel::cpu::tiles::Tile;
 
 use super::EvaluateError;
@@ -138,7 +138,7 @@ struct AddProducts<'a> {
     width: usize,
 }
 
-impl Kernel for AddProducts<'_> {
+impl SimdKernel for AddProducts<'_> {
     type Output = ();
 
     #[inline(always)]

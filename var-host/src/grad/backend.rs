@@ -48,7 +48,7 @@ impl Addressable for Cuda {
         (slice.address() / WORD) as usize
     }
 
-    fn matrix_of<'a>(&self, weights: &'a Remote) -> cuda::Matrix<'a> {
-        cuda::Matrix::new(weights, self.element_of(weights), weights.len())
+    fn matrix_of<'a>(&self, weights: &'a Remote) -> cuda::CudaMatrix<'a> {
+        cuda::CudaMatrix::new(weights, self.dtype_of(weights), weights.len())
     }
 }

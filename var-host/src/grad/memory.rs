@@ -59,13 +59,13 @@ impl<'g, S: Floats + ?Sized> Read<'g, S> {
 }
 
 /// The memory as one operation's gradients see it.
-pub(crate) struct Here<'h, 'm, S: ?Sized> {
+pub(crate) struct NodeContext<'h, 'm, S: ?Sized> {
     pub(crate) memory: &'h mut Memory<'m, S>,
     /// The operation's number on the tape.
     pub(crate) number: usize,
 }
 
-impl<S: Floats + ?Sized> Here<'_, '_, S> {
+impl<S: Floats + ?Sized> NodeContext<'_, '_, S> {
     /// Whether the gradient of `span` is wanted.
     fn wants(&self, span: Span) -> bool {
         match span.region {
@@ -105,7 +105,7 @@ impl<S: Floats + ?Sized> Here<'_, '_, S> {
         let read = Read { values: memory.values, weights: memory.weights };
         // The output may lie between the inputs: those on either side of it are cut from their side.
         let (before, rest) = memory.value_gradients.split_at_mut(out.start);
-        let (of_out, after) = rest.split_at_mut(out.length);
+        let (out_grad, after) = rest.split_at_mut(out.length);
         let low = inputs.map(|input| if input.start < out.start { input } else { EMPTY });
         let high = inputs.map(|input| match input.start.checked_sub(out.end()) {
             Some(start) => Span { start, ..input },
@@ -119,11 +119,11 @@ impl<S: Floats + ?Sized> Here<'_, '_, S> {
             assert_eq!(view.len(), inputs[i].length, "an input overlaps the output");
             view
         });
-        Some(Gradients { out: of_out, inputs, read, scratch: memory.scratch })
+        Some(Gradients { out: out_grad, inputs, read, scratch: memory.scratch })
     }
 
     /// The gradient of an operation's output, and no input's.
-    pub(crate) fn of_out(&mut self, out: Span) -> Gradients<'_, S, 0> {
+    pub(crate) fn out_grad(&mut self, out: Span) -> Gradients<'_, S, 0> {
         let [out] = self.placed([out]);
         let memory = &mut *self.memory;
         Gradients {

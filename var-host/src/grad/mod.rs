@@ -16,17 +16,19 @@
 
 pub mod attention;
 mod backend;
-#[cfg(all(test, feature = "emulator"))]
-mod compiled;
 pub mod conv2d;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod embedding;
 pub mod feature_distance;
 pub mod group_norm;
+#[cfg(feature = "cuda")]
+pub(crate) mod kernel_sources;
 pub mod layer_norm;
 pub mod linear;
 mod memory;
+#[cfg(all(test, feature = "emulator"))]
+mod nvrtc;
 mod operations;
 pub mod pool;
 mod recording;
@@ -38,8 +40,6 @@ mod table;
 mod tape;
 #[cfg(test)]
 pub(crate) mod testing;
-#[cfg(feature = "cuda")]
-pub(crate) mod texts;
 
 pub use attention::AttentionBackward;
 pub use backend::{Addressable, Recordable};

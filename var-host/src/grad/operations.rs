@@ -3,7 +3,7 @@
 use var_kernel::memory::Device;
 
 use super::backend::Recordable;
-use super::memory::Here;
+use super::memory::NodeContext;
 use super::span::Span;
 use super::sums::Sums;
 use super::tape::operation::{Operation, Spans};
@@ -63,7 +63,7 @@ macro_rules! operations {
             fn backward(
                 &self,
                 b: &B,
-                m: &mut Here<'_, '_, <B as Device>::Slice>,
+                m: &mut NodeContext<'_, '_, <B as Device>::Slice>,
             ) -> Result<(), <B as Device>::Error> {
                 match self {
                     $(Self::$name(node) => node.backward(b, m),)*
@@ -84,10 +84,10 @@ macro_rules! operations {
 
         /// The kernels of all gradients, and the optimizer's.
         #[cfg(all(test, feature = "emulator"))]
-        pub(super) static TEXTS: &[&var_kernel::cuda::Text] = &[
-            &super::texts::ADAMW,
-            &super::sums::cuda::TEXT,
-            $(&super::$folder::cuda::TEXT,)*
+        pub(super) static SOURCES: &[&var_kernel::cuda::KernelSource] = &[
+            &super::kernel_sources::ADAMW,
+            &super::sums::cuda::SOURCE,
+            $(&super::$folder::cuda::SOURCE,)*
         ];
     };
 }

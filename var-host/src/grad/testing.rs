@@ -67,42 +67,42 @@ pub(crate) fn differences(x: &[f32], weights: &[f32], f: impl Fn(&[f64]) -> Vec<
 }
 
 /// Memory of a backend's own, for scratch.
-pub(crate) trait Lends: Device {
+pub(crate) trait AllocBuffer: Device {
     /// Owns a run.
     type Memory: core::ops::DerefMut<Target = Self::Slice>;
 
     /// `length` numbers, unspecified.
-    fn lend(&self, length: usize) -> Self::Memory;
+    fn alloc(&self, length: usize) -> Self::Memory;
 }
 
-impl Lends for Cpu<'_> {
+impl AllocBuffer for Cpu<'_> {
     type Memory = Vec<f32>;
 
-    fn lend(&self, length: usize) -> Vec<f32> {
+    fn alloc(&self, length: usize) -> Vec<f32> {
         vec![f32::NAN; length]
     }
 }
 
 #[cfg(feature = "cuda")]
-impl Lends for var_kernel::cuda::Cuda {
+impl AllocBuffer for var_kernel::cuda::Cuda {
     type Memory = var_kernel::cuda::Memory;
 
-    fn lend(&self, length: usize) -> var_kernel::cuda::Memory {
+    fn alloc(&self, length: usize) -> var_kernel::cuda::Memory {
         self.memory(length).expect("the card has as much")
     }
 }
 
 /// A backend's accumulated outputs.
-pub(crate) struct Got {
+pub(crate) struct BackendOutput {
     /// `cpu`, `cuda f16`, …
     pub(crate) name: String,
     /// The numbers, run after run.
     pub(crate) values: Vec<f32>,
-    /// The rounding of the factors it multiplied, of 1; 0 if they were singles.
+    /// The rounding of the factors it multiplied, of 1; 0 if they were f32.
     pub(crate) rounding: f64,
 }
 
-impl Got {
+impl BackendOutput {
     /// The numbers at `range`.
     pub(crate) fn part(&self, range: core::ops::Range<usize>) -> Self {
         let (name, values) = (self.name.clone(), self.values[range].to_vec());
@@ -110,7 +110,7 @@ impl Got {
     }
 
     /// Fails unless `|got − want| ≤ tolerance · max(1, |want|)` for every number, and some roundings of
-    /// the largest where it computed with short numbers.
+    /// the largest where it computed with half-precision numbers.
     #[track_caller]
     pub(crate) fn assert_close(&self, want: &[f64], tolerance: f64) {
         const ROUNDINGS: f64 = 4.0;
@@ -124,7 +124,7 @@ impl Got {
     }
 }
 
-/// Runs a gradient on every CPU and every card; a list of [`Got`].
+/// Runs a gradient on every CPU and every GPU; a list of [`BackendOutput`].
 ///
 /// `on_each_backend!([runs it adds to: their values before], [runs it reads], [matrices: shapes],
 /// |b| b.operation(out, …))`: the runs are slices of the host here and of the backend in there.
@@ -147,27 +147,27 @@ macro_rules! on_each_backend {
             assert!(rest.is_empty());
             let Ok(()) = $call;
         });
-        let first = $crate::grad::testing::Got { name: "cpu".into(), values, rounding: 0.0 };
+        let first = $crate::grad::testing::BackendOutput { name: "cpu".into(), values, rounding: 0.0 };
         #[allow(unused_mut, reason = "without the feature `emulator` there is one")]
         let mut all = vec![first];
         #[cfg(feature = "emulator")]
-        for bench in var_kernel::cuda::testing::cards().iter() {
-            let $b = &bench.cuda;
-            $(let $run = bench.put(&$run[..]);)*
+        for gpu in var_kernel::cuda::testing::gpus().iter() {
+            let $b = &gpu.cuda;
+            $(let $run = gpu.put(&$run[..]);)*
             $(let $run = &*$run;)*
-            $(let $matrix = bench.matrix(var_kernel::cpu::Matrix::F32(&$matrix[..]), &$shape);)*
+            $(let $matrix = gpu.matrix(var_kernel::cpu::Matrix::F32(&$matrix[..]), &$shape);)*
             $(let $matrix = $matrix.view();)*
             let mut befores = befores.iter();
-            $(let mut $out = bench.put(befores.next().expect("one for each run"));)*
+            $(let mut $out = gpu.put(befores.next().expect("one for each run"));)*
             {
                 $(let $out = &mut *$out;)*
                 if let Err(error) = $call {
-                    panic!("{}: {error}", bench.name);
+                    panic!("{}: {error}", gpu.name);
                 }
             }
-            let values = [$(bench.read(&$out)),*].concat();
-            let (name, rounding) = (bench.name.clone(), bench.rounding());
-            all.push($crate::grad::testing::Got { name, values, rounding });
+            let values = [$(gpu.read(&$out)),*].concat();
+            let (name, rounding) = (gpu.name.clone(), gpu.rounding());
+            all.push($crate::grad::testing::BackendOutput { name, values, rounding });
         }
         all
     }};

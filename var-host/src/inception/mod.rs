@@ -11,17 +11,17 @@
 //! | `resize` | pictures of any size to 299 × 299, to the bit as TensorFlow 1 does |
 //! | `convert` | the published `.pth` to a file of ours |
 
-#[cfg(feature = "cuda")]
-mod card;
 mod convert;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod layout;
 mod network;
 mod resize;
 mod weights;
 
-#[cfg(feature = "cuda")]
-pub use card::OnCard;
 pub use convert::convert;
+#[cfg(feature = "cuda")]
+pub use gpu::OnGpu;
 pub use network::{Features, Pass};
 pub use weights::{Inception, tensors};
 

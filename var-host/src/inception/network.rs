@@ -34,7 +34,7 @@ pub struct Pass<'a> {
     blocks: Vec<Block>,
     memory: Buffer,
     #[cfg(feature = "cuda")]
-    card: Option<super::OnCard>,
+    card: Option<super::OnGpu>,
 }
 
 /// Operations of the network.
@@ -99,7 +99,7 @@ impl<'a> Pass<'a> {
     /// If the card has not the memory.
     #[cfg(feature = "cuda")]
     pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
-        let card = super::OnCard::new(cuda, self.weights)?;
+        let card = super::OnGpu::new(cuda, self.weights)?;
         Ok(Self { card: Some(card), ..self })
     }
 
@@ -327,7 +327,7 @@ impl Conv {
     ) -> Result<(), B::Error> {
         let (weight, bias) = weights.conv(self);
         let scratch = arena.into_scratch(b.conv2d_scratch(d));
-        b.conv2d(out, x, weight, bias, conv2d::Epilogue::Relu, scratch, d)
+        b.conv2d(out, x, weight, bias, conv2d::ConvEpilogue::Relu, scratch, d)
     }
 }
 

@@ -9,7 +9,7 @@ use var_kernel::cpu::Cpu;
 use super::SIDE;
 use crate::pictures::Picture;
 
-const COLOURS: usize = 3;
+const COLORS: usize = 3;
 
 /// Input cells and weight of one output cell, along one axis.
 #[derive(Clone, Copy)]
@@ -27,7 +27,7 @@ struct Tap {
 /// # Panics
 /// If `out` has another length.
 pub(super) fn resize(cpu: &Cpu<'_>, out: &mut [f32], pictures: &[Picture]) {
-    let row_len = SIDE * COLOURS;
+    let row_len = SIDE * COLORS;
     assert_eq!(
         out.len(),
         pictures.len() * SIDE * row_len,
@@ -46,11 +46,11 @@ pub(super) fn resize(cpu: &Cpu<'_>, out: &mut [f32], pictures: &[Picture]) {
 /// One row, in bytes' values.
 fn resized_row(picture: &Picture, row: Tap, columns: &[Tap; SIDE], out: &mut [f32]) {
     let line =
-        |y: usize| &picture.rgb()[y * picture.width() * COLOURS..][..picture.width() * COLOURS];
+        |y: usize| &picture.rgb()[y * picture.width() * COLORS..][..picture.width() * COLORS];
     let (above, below) = (line(row.low), line(row.high));
-    for (column, out) in columns.iter().zip(out.as_chunks_mut::<COLOURS>().0) {
-        for colour in 0..COLOURS {
-            let at = |line: &[u8], x: usize| f32::from(line[x * COLOURS + colour]);
+    for (column, out) in columns.iter().zip(out.as_chunks_mut::<COLORS>().0) {
+        for colour in 0..COLORS {
+            let at = |line: &[u8], x: usize| f32::from(line[x * COLORS + colour]);
             let across = |line: &[u8]| {
                 let (low, high) = (at(line, column.low), at(line, column.high));
                 low + (high - low) * column.weight
@@ -121,9 +121,9 @@ mod tests {
         let (rows, columns) = (taps(picture.height()), taps(picture.width()));
         let mut out = Vec::new();
         for y in positions {
-            let mut line = vec![0.0; SIDE * COLOURS];
+            let mut line = vec![0.0; SIDE * COLORS];
             resized_row(picture, rows[*y], &columns, &mut line);
-            out.extend(positions.iter().flat_map(|x| line[x * COLOURS..][..COLOURS].to_vec()));
+            out.extend(positions.iter().flat_map(|x| line[x * COLORS..][..COLORS].to_vec()));
         }
         out
     }

@@ -139,20 +139,20 @@ fn a_converted_file_is_the_same_network() {
 #[cfg(feature = "emulator")]
 mod on_cards {
     use var_kernel::cuda::testing::{recorded, required};
-    use var_kernel::cuda::{Cuda, Options, Precision, Products};
+    use var_kernel::cuda::{Cuda, GemmProvider, Options, Precision};
 
     use super::*;
 
     #[test]
     fn every_convolution_is_asked_for_once() {
-        let (cuda, card) = recorded(Precision::F32, 8 << 30, Products::Own);
+        let (cuda, gpu) = recorded(Precision::F32, 8 << 30, GemmProvider::Builtin);
         let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
         let mut pass = Pass::new(inception()).on_card(cuda).unwrap();
         let pictures: Vec<Picture> = (0..3).map(|n| image64("img/64", n)).collect();
         let got = pass.features(&Cpu::new(Isa::best(), &threads), &pictures).unwrap();
         let lengths = [got.pooled.len(), got.spatial.len(), got.logits.len()];
         assert_eq!(lengths, [3 * POOLED, 3 * SPATIAL, 3 * CLASSES]);
-        let launched = card.launched();
+        let launched = gpu.launched();
         let count = |part: &str| launched.iter().filter(|l| l.kernel.contains(part)).count();
         assert_eq!(count("conv"), weights::convs().len(), "{launched:?}");
         // Four poolings that halve, ten within blocks, one of the whole last map.

@@ -15,7 +15,7 @@ use var_kernel::arena::Arena;
 use var_kernel::cpu::Cpu;
 use var_kernel::dry::{Dry, Lengths};
 use var_kernel::memory::Floats;
-use var_kernel::model::weights::Maps;
+use var_kernel::model::weights::FeatureShape;
 use var_kernel::ops::PerceptualBackend;
 
 use crate::model::listing::Listing;
@@ -37,7 +37,7 @@ impl Lpips {
         if size.0.min(size.1) < SHORTEST_SIDE {
             return None;
         }
-        let maps = Maps { batch: 1, height: a.height(), width: a.width() };
+        let maps = FeatureShape { batch: 1, height: a.height(), width: a.width() };
         let mut values = [a, b].map(|picture| vec![0.0; picture.rgb().len()]);
         for (values, picture) in values.iter_mut().zip([a, b]) {
             picture.to_values(values);
@@ -67,7 +67,7 @@ fn between<B: PerceptualBackend>(
     network: &Network<'_, B>,
     out: &mut B::Slice,
     pictures: [&B::Slice; 2],
-    maps: Maps,
+    maps: FeatureShape,
     arena: &mut Arena<'_, B::Slice>,
 ) -> Result<(), B::Error> {
     let mut arena = arena.scope();

@@ -2,8 +2,8 @@
 
 use var_kernel::arena::Arena;
 use var_kernel::memory::{Device, Floats};
-use var_kernel::model::vqvae::COLOURS;
-use var_kernel::model::weights::{Convolution, Maps, Source};
+use var_kernel::model::vqvae::COLORS;
+use var_kernel::model::weights::{Convolution, FeatureShape, Source};
 use var_kernel::ops::conv2d::Grid;
 use var_kernel::ops::elementwise::Unary;
 use var_kernel::ops::pool::{self, Pooling};
@@ -44,8 +44,8 @@ impl<'w, B: Device> Network<'w, B> {
     /// # Errors
     /// The source's.
     pub fn bind<W: Source<'w, B>>(source: &mut W, channels: Channels) -> Result<Self, W::Error> {
-        let scaling = Convolution::bind(source, format_args!("scaling"), COLOURS, COLOURS, 1)?;
-        let (mut stages, mut inner) = (Vec::new(), COLOURS);
+        let scaling = Convolution::bind(source, format_args!("scaling"), COLORS, COLORS, 1)?;
+        let (mut stages, mut inner) = (Vec::new(), COLORS);
         for (number, (layers, outer)) in STAGES.into_iter().zip(channels).enumerate() {
             let mut convolutions = Vec::new();
             for layer in layers {
@@ -72,7 +72,7 @@ impl<B: PerceptualBackend> Network<'_, B> {
     /// Memory for the features of pictures.
     pub fn room_for_features<'m>(
         &self,
-        maps: Maps,
+        maps: FeatureShape,
         arena: &mut Arena<'m, B::Slice>,
     ) -> Features<'m, B::Slice> {
         let lengths = self.grids(maps).map(|(maps, channels)| maps.cells() * channels);
@@ -93,11 +93,11 @@ impl<B: PerceptualBackend> Network<'_, B> {
         b: &B,
         out: &mut Features<'_, B::Slice>,
         pictures: &B::Slice,
-        maps: Maps,
+        maps: FeatureShape,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let mut arena = arena.scope();
-        let scaled = arena.take(maps.cells() * COLOURS);
+        let scaled = arena.take(maps.cells() * COLORS);
         self.scaling.forward(b, scaled, pictures, None, Grid::Same, maps, &mut arena)?;
         let grids = self.grids(maps);
         for (number, stage) in self.stages.iter().enumerate() {
@@ -106,7 +106,7 @@ impl<B: PerceptualBackend> Network<'_, B> {
             let pooled = match before.last() {
                 None => &*scaled,
                 Some(features) => {
-                    let (Maps { batch, height, width }, channels) = grids[number - 1];
+                    let (FeatureShape { batch, height, width }, channels) = grids[number - 1];
                     let d = pool::Dims::halving(batch, height, width, channels);
                     let pooled = arena.take(d.out_len());
                     b.pool(pooled, features, Pooling::Max, d)?;
@@ -133,7 +133,7 @@ impl<B: PerceptualBackend> Network<'_, B> {
         out: &mut B::Slice,
         features: &Features<'_, B::Slice>,
         others: &Features<'_, B::Slice>,
-        maps: Maps,
+        maps: FeatureShape,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let mut arena = arena.scope();
@@ -156,10 +156,10 @@ impl<B: PerceptualBackend> Network<'_, B> {
     }
 
     /// The grid and the channels of each stage.
-    fn grids(&self, maps: Maps) -> [(Maps, usize); STAGES.len()] {
-        let Maps { batch, height, width } = maps;
+    fn grids(&self, maps: FeatureShape) -> [(FeatureShape, usize); STAGES.len()] {
+        let FeatureShape { batch, height, width } = maps;
         core::array::from_fn(|number| {
-            let maps = Maps { batch, height: height >> number, width: width >> number };
+            let maps = FeatureShape { batch, height: height >> number, width: width >> number };
             (maps, self.stages[number].outer())
         })
     }
@@ -178,7 +178,7 @@ impl<B: PerceptualBackend> Stage<'_, B> {
         b: &B,
         out: &mut B::Slice,
         x: &B::Slice,
-        maps: Maps,
+        maps: FeatureShape,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let length = out.len();

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use var_kernel::cpu::{Cpu, Matrix};
-use var_kernel::model::vqvae::COLOURS;
+use var_kernel::model::vqvae::COLORS;
 use var_kernel::model::weights::Source;
 
 use super::network::{Channels, STAGES};
@@ -14,8 +14,8 @@ use crate::checkpoint::{Checkpoint, Tensor};
 use crate::model::ModelError;
 
 /// Mean and deviation of each color of the network's input.
-pub(super) const SHIFT: [f32; COLOURS] = [-0.030, -0.088, -0.188];
-pub(super) const SCALE: [f32; COLOURS] = [0.458, 0.448, 0.450];
+pub(super) const SHIFT: [f32; COLORS] = [-0.030, -0.088, -0.188];
+pub(super) const SCALE: [f32; COLORS] = [0.458, 0.448, 0.450];
 
 /// The weights in a file, checked.
 pub struct Lpips {
@@ -42,7 +42,7 @@ impl Lpips {
     pub fn of(checkpoint: Checkpoint, file: String) -> Result<Self, ModelError> {
         let open = Open { checkpoint: &checkpoint, file };
         let (mut vectors, mut channels) = (scaling(), [0; STAGES.len()]);
-        let mut inner = COLOURS;
+        let mut inner = COLORS;
         for (stage, layers) in STAGES.into_iter().enumerate() {
             for (place, layer) in layers.iter().enumerate() {
                 let name = format!("features.{layer}.weight");
@@ -91,11 +91,11 @@ impl Lpips {
 
 /// `(x − shift) / scale` as a convolution's weight and bias.
 fn scaling() -> HashMap<String, Vec<f32>> {
-    let mut weight = vec![0.0; COLOURS * COLOURS];
-    for colour in 0..COLOURS {
-        weight[colour * COLOURS + colour] = 1.0 / SCALE[colour];
+    let mut weight = vec![0.0; COLORS * COLORS];
+    for colour in 0..COLORS {
+        weight[colour * COLORS + colour] = 1.0 / SCALE[colour];
     }
-    let bias = (0..COLOURS).map(|colour| -SHIFT[colour] / SCALE[colour]).collect();
+    let bias = (0..COLORS).map(|colour| -SHIFT[colour] / SCALE[colour]).collect();
     HashMap::from([("scaling.weight".to_owned(), weight), ("scaling.bias".to_owned(), bias)])
 }
 

@@ -4,7 +4,7 @@
 use var_kernel::memory::Device;
 use var_kernel::model::quantizer::bind_refinement;
 use var_kernel::model::transformer::Block;
-use var_kernel::model::vqvae::{Half, Stage, Which};
+use var_kernel::model::vqvae::{Coder, CoderKind, Stage};
 use var_kernel::model::weights::{Convolution, Source};
 use var_kernel::model::{Model, Quantizer, Transformer, VarConfig, Vqvae, VqvaeConfig};
 
@@ -59,7 +59,7 @@ impl<'w, B: Device> VqvaeLayers<'w, B> {
             Stage::bind_all(source, &config, which, &mut |stage| stages.push(stage))?;
             Ok(stages)
         };
-        let (encoder, decoder) = (stages(Which::Encoder)?, stages(Which::Decoder)?);
+        let (encoder, decoder) = (stages(CoderKind::Encoder)?, stages(CoderKind::Decoder)?);
         Ok(Self { config, refinements, encoder, decoder })
     }
 
@@ -69,8 +69,8 @@ impl<'w, B: Device> VqvaeLayers<'w, B> {
     /// The source's.
     pub fn assemble<W: Source<'w, B>>(&self, source: &mut W) -> Result<Vqvae<'_, 'w, B>, W::Error> {
         let quantizer = Quantizer::bind(source, self.config, &self.refinements)?;
-        let encoder = Half::bind(source, &self.config, Which::Encoder, &self.encoder)?;
-        let decoder = Half::bind(source, &self.config, Which::Decoder, &self.decoder)?;
+        let encoder = Coder::bind(source, &self.config, CoderKind::Encoder, &self.encoder)?;
+        let decoder = Coder::bind(source, &self.config, CoderKind::Decoder, &self.decoder)?;
         Ok(Vqvae::new(self.config, quantizer, encoder, decoder))
     }
 }

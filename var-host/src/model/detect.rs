@@ -1,6 +1,6 @@
 //! A model's configuration, read off its tensors' names and shapes.
 
-use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
@@ -109,7 +109,7 @@ fn levels(part: &Part) -> Result<Option<Ladder>, ModelError> {
         let side = cells.isqrt();
         if side * side != cells {
             let (file, scale) = (part.file().to_owned(), scale as usize);
-            return Err(ModelError::Levels { file, scale, cells });
+            return Err(ModelError::ChannelMultipliers { file, scale, cells });
         }
         sides.push(side);
         if sides.len() > var_kernel::model::config::MOST_SCALES {
@@ -186,7 +186,8 @@ pub fn vqvae(part: &Part, ladder: Ladder) -> Result<VqvaeConfig, ModelError> {
         codes,
         latent,
         channels,
-        multipliers: Levels::new(&multipliers).map_err(|source| part.config_error(source))?,
+        multipliers: ChannelMultipliers::new(&multipliers)
+            .map_err(|source| part.config_error(source))?,
         encoder_blocks: part.count("encoder.down.0.block.", ".conv1.weight"),
         decoder_blocks: part.count("decoder.up.0.block.", ".conv1.weight"),
         ladder,

@@ -224,7 +224,7 @@ pub enum ModelError {
     },
     /// The scales of positions in `lvl_1L` are not a ladder.
     #[error("{file}: lvl_1L: scale {scale} has {cells} cells, which is no square")]
-    Levels {
+    ChannelMultipliers {
         /// The file.
         file: String,
         /// The scale.

@@ -5,9 +5,9 @@ use std::thread;
 
 use var_kernel::cpu::Isa;
 
-#[cfg(feature = "cuda")]
-use crate::card::{self, Chosen};
 use crate::engine::Engine;
+#[cfg(feature = "cuda")]
+use crate::gpu::{self, GpuOptions};
 use crate::model::Weights;
 
 use super::Error;
@@ -26,7 +26,7 @@ pub struct Device {
     threads: Option<NonZero<usize>>,
     isa: Option<Isa>,
     #[cfg(feature = "cuda")]
-    gpu: Option<Chosen>,
+    gpu: Option<GpuOptions>,
 }
 
 impl Device {
@@ -38,7 +38,7 @@ impl Device {
     /// The GPU of this number, with products in `precision` (feature `cuda`).
     #[cfg(feature = "cuda")]
     pub fn cuda(number: u32, precision: var_kernel::cuda::Precision) -> Self {
-        Self { gpu: Some(Chosen { number, precision }), ..Self::default() }
+        Self { gpu: Some(GpuOptions { number, precision }), ..Self::default() }
     }
 
     /// Computes with `threads` threads.
@@ -61,7 +61,7 @@ impl Device {
         let engine = Engine::new(weights, threads, self.isa.unwrap_or_else(Isa::best))?;
         #[cfg(feature = "cuda")]
         if let Some(chosen) = self.gpu {
-            let gpu = card::open(chosen, |_| ()).map_err(card::CardError::from)?;
+            let gpu = gpu::open(chosen, |_| ()).map_err(gpu::GpuError::from)?;
             return Ok(engine.on_card(gpu)?);
         }
         Ok(engine)

@@ -37,5 +37,5 @@ pub enum Error {
     /// The GPU.
     #[cfg(feature = "cuda")]
     #[error(transparent)]
-    Gpu(#[from] crate::card::CardError),
+    Gpu(#[from] crate::gpu::GpuError),
 }

@@ -6,7 +6,7 @@ use var_kernel::arena::Arena;
 use var_kernel::cpu::Cpu;
 use var_kernel::dry::{Dry, Lengths};
 use var_kernel::memory::Floats;
-use var_kernel::model::weights::Maps;
+use var_kernel::model::weights::FeatureShape;
 
 use super::parameters::Layout;
 use super::room::{Needs, Room, nowhere};
@@ -50,7 +50,7 @@ impl Perceptual {
     }
 
     /// How much memory [`Perceptual::learn`] takes.
-    pub fn needs<B: TrainBackend>(&self, b: &B, maps: Maps) -> Needs {
+    pub fn needs<B: TrainBackend>(&self, b: &B, maps: FeatureShape) -> Needs {
         let [weights, values] = nowhere(&self.layout);
         let (pictures, values) = values.split_at_mut(3 * maps.cells());
         let both = [&*pictures; 2];
@@ -65,7 +65,7 @@ impl Perceptual {
         weights: &B::Slice,
         values: &mut B::Slice,
         [pictures, originals]: [&B::Slice; 2],
-        maps: Maps,
+        maps: FeatureShape,
     ) -> Result<Judged, B::Error> {
         let recording = Recording::new(b, values, weights);
         let (kept, peak) = <(Cell<_>, Cell<_>)>::default();
@@ -115,7 +115,7 @@ impl Perceptual {
         weights: &B::Slice,
         room: &mut Room<'_, B::Slice>,
         [pictures, originals]: [&B::Slice; 2],
-        maps: Maps,
+        maps: FeatureShape,
         gradient: &mut B::Slice,
         factor: f32,
     ) -> Result<Vec<f32>, B::Error> {
@@ -145,7 +145,7 @@ fn detached_features<B: var_kernel::ops::PerceptualBackend>(
     network: &Network<'_, B>,
     out: &mut crate::lpips::Features<'_, B::Slice>,
     pictures: &B::Slice,
-    maps: Maps,
+    maps: FeatureShape,
     arena: &mut Arena<'_, B::Slice>,
 ) -> Result<(), B::Error> {
     let peak = Cell::new(0);
@@ -179,7 +179,7 @@ mod tests {
         let cpu = Cpu::new(Isa::best(), &threads);
         let lpips = narrow();
         let perceptual = Perceptual::new(&lpips);
-        let maps = Maps { batch: 2, height: SIDE, width: SIDE };
+        let maps = FeatureShape { batch: 2, height: SIDE, width: SIDE };
         let needs = perceptual.needs(&cpu, maps);
         let mut memory = [needs.values, needs.gradients, needs.scratch].map(|n| vec![f32::NAN; n]);
         let [values, gradients, scratch] = &mut memory;

@@ -158,14 +158,14 @@ fn record<B: Recordable>(
     batch: Batch<'_>,
 ) -> Result<Passed, B::Error> {
     let recording = Recording::new(b, values, weights);
-    let (kept, of_turn, peak, data) = <(Cell<_>, Cell<_>, Cell<_>, Cell<_>)>::default();
+    let (kept, segment_end, peak, data) = <(Cell<_>, Cell<_>, Cell<_>, Cell<_>)>::default();
     let [losses, logits, plain] = {
         let mut source = RecordedSource::new(&recording, layout.source(b, weights));
         let layers = TransformerLayers::bind(&mut source, config).expect("a layout of this model");
         let transformer = layers.assemble(&mut source).expect("a layout of this model");
         let mut arena = Arena::keeping(values, &kept).measuring(&peak);
         if batch.recomputes {
-            arena = arena.in_turns(&of_turn);
+            arena = arena.in_segments(&segment_end);
         }
         let of_batch = placed(&recording, &config, batch, &mut arena)?;
         data.set(kept.get());

@@ -7,7 +7,7 @@ use core::fmt;
 use super::simd::Neon;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 use super::simd::{Avx2, Avx512};
-use super::simd::{Kernel, Portable};
+use super::simd::{Portable, SimdKernel};
 
 /// An instruction set this machine has.
 ///
@@ -72,13 +72,13 @@ impl Isa {
 
     /// Runs `kernel` compiled for this instruction set.
     #[inline]
-    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+    pub fn run<K: SimdKernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Kind::Portable(simd) => kernel.run(simd),
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Avx2(simd) => {
                 #[target_feature(enable = "avx2,fma,f16c")]
-                fn inner<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+                fn inner<K: SimdKernel>(simd: Avx2, kernel: K) -> K::Output {
                     kernel.run(simd)
                 }
                 // SAFETY: an `Avx2` exists only where `detect` found AVX2, FMA and F16C.
@@ -87,7 +87,7 @@ impl Isa {
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Avx512(simd) => {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-                fn inner<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+                fn inner<K: SimdKernel>(simd: Avx512, kernel: K) -> K::Output {
                     kernel.run(simd)
                 }
                 // SAFETY: an `Avx512` exists only where `detect` found all of these.

@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
     use crate::cpu::Isa;
-    use crate::cpu::simd::Kernel;
+    use crate::cpu::simd::SimdKernel;
 
     struct Apply(fn(f64) -> f64, Function, f32);
 
@@ -94,7 +94,7 @@ mod tests {
         Gelu,
     }
 
-    impl Kernel for Apply {
+    impl SimdKernel for Apply {
         type Output = (f32, f64);
 
         #[inline(always)]

@@ -16,7 +16,7 @@ pub enum Matrix<'a> {
     F16(&'a [f16]),
     /// The upper half of a single.
     Bf16(&'a [bf16]),
-    /// Eight-bit integers with one factor for each [`Q8_BLOCK`] neighbours in a row.
+    /// Eight-bit integers with one factor for each [`Q8_BLOCK`] neighbors in a row.
     Q8 {
         /// The integers, row-major.
         values: &'a [i8],

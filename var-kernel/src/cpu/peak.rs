@@ -3,7 +3,7 @@
 use core::hint::black_box;
 
 use super::Cpu;
-use super::simd::{Kernel, LANES, Simd};
+use super::simd::{LANES, Simd, SimdKernel};
 
 /// Runs fused multiply-adds on registers alone, `rounds` times a fixed number on each of the lent
 /// threads, and returns how many single ones that was in all.
@@ -25,14 +25,14 @@ const LENGTH: usize = 1000;
 
 /// Chains that run beside each other; as many as hide the latency and still fit the registers.
 const fn in_flight<S: Simd>() -> usize {
-    if S::TILE_ROWS < 12 { S::TILE_ROWS } else { 12 }
+    if S::MR < 12 { S::MR } else { 12 }
 }
 
 struct Chains {
     rounds: usize,
 }
 
-impl Kernel for Chains {
+impl SimdKernel for Chains {
     type Output = f32;
 
     #[inline(always)]
@@ -54,7 +54,7 @@ impl Kernel for Chains {
 
 struct InFlight;
 
-impl Kernel for InFlight {
+impl SimdKernel for InFlight {
     type Output = usize;
 
     #[inline(always)]

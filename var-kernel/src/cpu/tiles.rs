@@ -79,7 +79,7 @@ impl Cpu<'_> {
         assert!(within.end <= width, "columns {within:?} of rows of {width}");
         let height = out.len() / width;
         let across = within.len().div_ceil(columns);
-        let first = Shared(out.as_mut_ptr());
+        let first = SharedPointer(out.as_mut_ptr());
         self.for_each(height.div_ceil(rows) * across, |task, scratch| {
             let (down, right) = (task / across * rows, within.start + task % across * columns);
             let tile = Tile {
@@ -95,9 +95,9 @@ impl Cpu<'_> {
 }
 
 /// A pointer that several threads may hold.
-struct Shared<T>(*mut T);
+struct SharedPointer<T>(*mut T);
 
-impl<T> Shared<T> {
+impl<T> SharedPointer<T> {
     fn pointer(&self) -> *mut T {
         self.0
     }
@@ -105,7 +105,7 @@ impl<T> Shared<T> {
 
 // SAFETY: it is only ever used to make the tiles of `for_each_tile_within`, which do not overlap, and
 // `T` may be sent to the thread that gets the tile.
-unsafe impl<T: Send> Sync for Shared<T> {}
+unsafe impl<T: Send> Sync for SharedPointer<T> {}
 
 /// A rectangle of a row-major matrix that one task alone may write.
 pub struct Tile<'a, T = f32> {

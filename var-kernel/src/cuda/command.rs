@@ -1,24 +1,24 @@
 //! Commands to a GPU as data: recorded, compared, launched one by one or as a graph.
 
 use super::gemm::Product;
-use super::text::Kernel;
+use super::kernel_source::Kernel;
 use crate::memory::Floats;
 use crate::remote::Remote;
 
 /// The most arguments of a kernel.
-pub(crate) const MOST_ARGUMENTS: usize = 24;
+pub(crate) const MAX_ARGUMENTS: usize = 24;
 
 /// The most blocks along the second and third axis of a grid.
-const MOST_BLOCKS: u32 = 65_535;
+const MAX_BLOCKS: u32 = 65_535;
 
-/// One order to the card.
+/// One order to the GPU.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Command {
     /// Run a kernel.
     Launch(Launch),
     /// A matrix product by the library.
     Multiply(Product),
-    /// Copy on the card.
+    /// Copy on the GPU.
     Copy {
         /// Address to write.
         to: u64,
@@ -51,7 +51,7 @@ pub struct Launch {
     pub(crate) threads: u32,
     /// Dynamic shared memory of a block, in bytes.
     pub(crate) shared: u32,
-    arguments: [u64; MOST_ARGUMENTS],
+    arguments: [u64; MAX_ARGUMENTS],
     count: usize,
 }
 
@@ -59,18 +59,18 @@ impl Launch {
     /// `kernel` on `grid` blocks of `threads` threads.
     ///
     /// # Panics
-    /// If a block or a grid is larger than a card can have, or empty.
+    /// If a block or a grid is larger than a GPU can have, or empty.
     #[track_caller]
     pub fn new(kernel: Kernel, grid: [usize; 3], threads: u32) -> Self {
         let [x, y, z] = grid.map(|blocks| u32::try_from(blocks).unwrap_or(u32::MAX));
         let name = kernel.name;
         assert!((1..=i32::MAX as u32).contains(&x), "{name}: {x} blocks along x");
         for blocks in [y, z] {
-            assert!((1..=MOST_BLOCKS).contains(&blocks), "{name}: {blocks} blocks along y or z");
+            assert!((1..=MAX_BLOCKS).contains(&blocks), "{name}: {blocks} blocks along y or z");
         }
         assert!((1..=1024).contains(&threads), "{name}: {threads} threads in a block");
         let grid = [x, y, z];
-        Self { kernel, grid, threads, shared: 0, arguments: [0; MOST_ARGUMENTS], count: 0 }
+        Self { kernel, grid, threads, shared: 0, arguments: [0; MAX_ARGUMENTS], count: 0 }
     }
 
     /// One thread for each of `length` numbers, in as many blocks of 256 as that takes.
@@ -137,34 +137,36 @@ pub(crate) fn bytes(run: &Remote) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cuda::text::Text;
+    use crate::cuda::kernel_source::KernelSource;
 
-    static TEXT: Text =
-        Text::new("demo", "KERNEL(256, 2) void one(float* out) {}\nKERNEL(32) void two() {}");
+    static SOURCE: KernelSource = KernelSource::new(
+        "demo",
+        "KERNEL(256, 2) void one(float* out) {}\nKERNEL(32) void two() {}",
+    );
 
     #[test]
     fn names_are_read_off_the_text() {
-        assert!(TEXT.kernels().eq(["one", "two"]));
+        assert!(SOURCE.kernels().eq(["one", "two"]));
     }
 
     #[test]
     fn threads_are_read_off_the_text() {
         assert_eq!(
-            ["one", "two", "three"].map(|name| TEXT.threads(name)),
+            ["one", "two", "three"].map(|name| SOURCE.threads(name)),
             [Some(256), Some(32), None]
         );
-        assert_eq!(["one", "two"].map(|name| TEXT.blocks(name)), [Some(2), Some(1)]);
+        assert_eq!(["one", "two"].map(|name| SOURCE.blocks(name)), [Some(2), Some(1)]);
     }
 
     #[test]
     fn enough_threads_and_no_more_blocks_than_needed() {
-        let launch = |length| Launch::for_each(Kernel::new(&TEXT, "one"), length).grid;
+        let launch = |length| Launch::for_each(Kernel::new(&SOURCE, "one"), length).grid;
         assert_eq!([1, 256, 257, 1 << 20].map(launch).map(|grid| grid[0]), [1, 1, 2, 4096]);
     }
 
     #[test]
     fn arguments_lie_in_low_bytes() {
-        let launch = Launch::for_each(Kernel::new(&TEXT, "one"), 1);
+        let launch = Launch::for_each(Kernel::new(&SOURCE, "one"), 1);
         let launch = launch.run(Remote::at(0x1_0000_0000, 4)).size(7).float(-2.0).run_or_null(None);
         assert_eq!(launch.arguments(), [0x1_0000_0000, 7, 0xc000_0000, 0]);
     }
@@ -172,12 +174,12 @@ mod tests {
     #[test]
     #[should_panic(expected = "one: 70000 blocks along y or z")]
     fn too_large_a_grid_is_refused() {
-        Launch::new(Kernel::new(&TEXT, "one"), [1, 70_000, 1], 32);
+        Launch::new(Kernel::new(&SOURCE, "one"), [1, 70_000, 1], 32);
     }
 
     #[test]
     #[should_panic(expected = "one: 0 blocks along x")]
     fn nothing_to_do_is_refused() {
-        Launch::for_each(Kernel::new(&TEXT, "one"), 0);
+        Launch::for_each(Kernel::new(&SOURCE, "one"), 0);
     }
 }

@@ -3,12 +3,12 @@
 #define INFINITE __uint_as_float(0x7f800000)
 
 // A 16-bit number: half precision, or bf16 where the text is compiled for it.
-struct Short {
+struct Half {
     u16 bits;
 };
 
-__device__ __forceinline__ float widen(Short x) {
-#ifdef SHORT_IS_BF16
+__device__ __forceinline__ float widen(Half x) {
+#ifdef HALF_IS_BF16
     return __uint_as_float((u32)x.bits << 16);
 #else
     return f16_to_f32(x.bits);
@@ -17,8 +17,8 @@ __device__ __forceinline__ float widen(Short x) {
 
 __device__ __forceinline__ float widen(float x) { return x; }
 
-__device__ __forceinline__ Short narrow(float x) {
-#ifdef SHORT_IS_BF16
+__device__ __forceinline__ Half narrow(float x) {
+#ifdef HALF_IS_BF16
     return {f32_to_bf16(x)};
 #else
     return {f32_to_f16(x)};
@@ -26,7 +26,7 @@ __device__ __forceinline__ Short narrow(float x) {
 }
 
 __device__ __forceinline__ void store(float* to, float x) { *to = x; }
-__device__ __forceinline__ void store(Short* to, float x) { *to = narrow(x); }
+__device__ __forceinline__ void store(Half* to, float x) { *to = narrow(x); }
 
 // The sum over a warp, the same bits in each lane.
 __device__ __forceinline__ float warp_sum(float x) {
@@ -97,7 +97,7 @@ __device__ __forceinline__ float gelu_of(float x) {
     return __fdiv_rn(x, __fadd_rn(1.0f, exponential(__fmul_rn(__fmul_rn(x, -1.595769f), cubic))));
 }
 
-// A part of a table that `rows` neighbouring rows share: its number for row r, channel c is
+// A part of a table that `rows` neighboring rows share: its number for row r, channel c is
 // table[start + r / rows * stride + c].
 struct PerRow {
     const float* table;

@@ -6,67 +6,67 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::command::{Command, Launch, bytes};
-use super::contents::Contents;
-use super::conversion_cache::Kept;
-use super::cubins::Cubins;
+use super::conversion_cache::ConversionCache;
+use super::cubin_cache::CubinCache;
 use super::driver::nvidia::Nvidia;
-use super::driver::{Card, Driver, Mark};
-use super::element::{Element, Precision};
+use super::driver::{Driver, Event, GpuProperties};
+use super::dtype::{Dtype, Precision};
+use super::dtype_map::DtypeMap;
 use super::error::CudaError;
-use super::gemm::Products;
-use super::matrix::Matrix;
+use super::gemm::GemmProvider;
+use super::matrix::CudaMatrix;
 use super::memory::Memory;
 use super::queue::Queue;
 use super::scratch::Scratch;
 use crate::memory::{Device, Floats};
 use crate::remote::{Remote, WORD};
 
-/// How to use a card.
+/// How to use a GPU.
 pub struct Options {
-    /// Which card, counted from 0.
+    /// Which GPU, counted from 0.
     pub number: u32,
     /// Precision of products.
     pub precision: Precision,
     /// Whether work that repeats becomes a graph.
     pub graphs: bool,
     /// Provider of large products.
-    pub products: Products,
+    pub gemm_provider: GemmProvider,
     /// Compiled kernels kept from one run to the next, if any.
-    pub cubins: Option<Box<dyn Cubins>>,
+    pub cubin_cache: Option<Box<dyn CubinCache>>,
     /// Told, once, that work goes on without graphs because one could not be made.
     pub warn: fn(&str),
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let (precision, products) = (Precision::F32, Products::Library);
-        Self { number: 0, precision, graphs: true, products, cubins: None, warn: |_| () }
+        let (precision, gemm_provider) = (Precision::F32, GemmProvider::CublasLt);
+        Self { number: 0, precision, graphs: true, gemm_provider, cubin_cache: None, warn: |_| () }
     }
 }
 
-/// A card.
+/// A GPU.
 pub struct Cuda {
     /// First, so that graphs go before the driver they belong to.
     pub(super) queue: RefCell<Queue>,
     pub(super) driver: Arc<dyn Driver>,
     precision: Precision,
-    contents: RefCell<Contents>,
+    dtypes: RefCell<DtypeMap>,
     pub(super) scratch: RefCell<Scratch>,
-    pub(super) kept: RefCell<Kept>,
+    pub(super) conversions: RefCell<ConversionCache>,
 }
 
 impl Cuda {
-    /// Opens a card.
+    /// Opens a GPU.
     ///
     /// # Errors
-    /// If there is no driver or no such card, one of them is too old, or the card is out of memory.
+    /// If there is no driver or no such GPU, one of them is too old, or the GPU is out of memory.
     pub fn open(options: Options) -> Result<Self, CudaError> {
-        let Options { number, precision, graphs, products, cubins, warn } = options;
-        let driver = Nvidia::open(number, precision, products, cubins)?;
+        let Options { number, precision, graphs, gemm_provider, cubin_cache, warn } = options;
+        let driver = Nvidia::open(number, precision, gemm_provider, cubin_cache)?;
         Self::warning(Arc::new(driver), precision, graphs, warn)
     }
 
-    /// A card emulated on the processor, kernels compiled by g++, the library as plain loops: for tests.
+    /// A GPU emulated on the processor, kernels compiled by g++, the library as plain loops: for tests.
     ///
     /// # Errors
     /// [`CudaError::NoCompiler`] if there is no g++.
@@ -74,9 +74,9 @@ impl Cuda {
     pub fn emulated(
         precision: Precision,
         graphs: bool,
-        products: Products,
+        gemm_provider: GemmProvider,
     ) -> Result<Self, CudaError> {
-        let driver = super::driver::emulated::Emulated::open(precision, products)?;
+        let driver = super::driver::emulated::Emulated::open(precision, gemm_provider)?;
         Self::on(Arc::new(driver), precision, graphs)
     }
 
@@ -96,13 +96,13 @@ impl Cuda {
         warn: fn(&str),
     ) -> Result<Self, CudaError> {
         let queue = RefCell::new(Queue::new(Arc::clone(&driver), graphs, warn)?);
-        let (contents, scratch) = (RefCell::default(), RefCell::default());
-        Ok(Self { driver, precision, contents, queue, scratch, kept: RefCell::default() })
+        let (dtypes, scratch) = (RefCell::default(), RefCell::default());
+        Ok(Self { driver, precision, dtypes, queue, scratch, conversions: RefCell::default() })
     }
 
     /// Properties of the GPU.
-    pub fn card(&self) -> &Card {
-        self.driver.card()
+    pub fn properties(&self) -> &GpuProperties {
+        self.driver.properties()
     }
 
     /// Precision of products.
@@ -110,10 +110,10 @@ impl Cuda {
         self.precision
     }
 
-    /// Free and total bytes of the card's memory.
+    /// Free and total bytes of the GPU's memory.
     ///
     /// # Errors
-    /// Only the card's own.
+    /// Only the GPU's own.
     pub fn free_and_total(&self) -> Result<(u64, u64), CudaError> {
         self.driver.memory()
     }
@@ -121,27 +121,27 @@ impl Cuda {
     /// `words` words of new memory, contents unspecified.
     ///
     /// # Errors
-    /// If the card has not as much.
+    /// If the GPU has not as much.
     pub fn memory(&self, words: usize) -> Result<Memory, CudaError> {
         let memory = Memory::new(Arc::clone(&self.driver), words)?;
         // The contents of memory at this address before are gone.
-        self.note(memory.address(), bytes(&memory).max(WORD), Element::F32);
+        self.record(memory.address(), bytes(&memory).max(WORD), Dtype::F32);
         Ok(memory)
     }
 
     /// A mark in the stream, for [`Cuda::milliseconds`].
     ///
     /// # Errors
-    /// Only the card's own.
-    pub fn mark(&self) -> Result<Mark, CudaError> {
-        self.driver.mark()
+    /// Only the GPU's own.
+    pub fn record_event(&self) -> Result<Event, CudaError> {
+        self.driver.record_event()
     }
 
-    /// Milliseconds of the card's time between two marks.
+    /// Milliseconds of the GPU's time between two marks.
     ///
     /// # Errors
-    /// Only the card's own.
-    pub fn milliseconds(&self, begin: Mark, end: Mark) -> Result<f32, CudaError> {
+    /// Only the GPU's own.
+    pub fn milliseconds(&self, begin: Event, end: Event) -> Result<f32, CudaError> {
         self.driver.elapsed(begin, end)
     }
 
@@ -149,61 +149,61 @@ impl Cuda {
     pub fn launch<const N: usize>(
         &self,
         launch: Launch,
-        outs: [(&Remote, Element); N],
+        outs: [(&Remote, Dtype); N],
     ) -> Result<(), CudaError> {
-        for (out, element) in outs {
-            self.note(out.address(), bytes(out), element);
+        for (out, dtype) in outs {
+            self.record(out.address(), bytes(out), dtype);
         }
-        self.queue.borrow_mut().ask(Command::Launch(launch))
+        self.queue.borrow_mut().enqueue(Command::Launch(launch))
     }
 
     /// Asks for a kernel that writes scratch memory only.
-    pub fn launch_between(&self, launch: Launch) -> Result<(), CudaError> {
-        self.queue.borrow_mut().ask(Command::Launch(launch))
+    pub fn launch_to_scratch(&self, launch: Launch) -> Result<(), CudaError> {
+        self.queue.borrow_mut().enqueue(Command::Launch(launch))
     }
 
     /// Copies a run whole, in whatever format its numbers are.
     pub fn copy_run(&self, out: &mut Remote, x: &Remote) -> Result<(), CudaError> {
-        let element = self.element_of(x);
+        let dtype = self.dtype_of(x);
         let bytes = bytes(x);
-        self.note(out.address(), bytes, element);
+        self.record(out.address(), bytes, dtype);
         let (to, from) = (out.address(), x.address());
-        self.queue.borrow_mut().ask(Command::Copy { to, from, bytes })
+        self.queue.borrow_mut().enqueue(Command::Copy { to, from, bytes })
     }
 
-    /// Sends words to the card; returns their address there, good for the operation at hand.
+    /// Sends words to the GPU; returns their address there, good for the operation at hand.
     pub fn send(&self, words: &[u32]) -> Result<u64, CudaError> {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         self.queue.borrow_mut().send(&bytes)
     }
 
     /// In which format the numbers of `run` are.
-    pub fn element_of(&self, run: &Remote) -> Element {
-        self.contents.borrow().of(run.address())
+    pub fn dtype_of(&self, run: &Remote) -> Dtype {
+        self.dtypes.borrow().of(run.address())
     }
 
-    /// Notes that bytes from `address` on are overwritten with numbers of `element`.
-    pub(super) fn note(&self, address: u64, bytes: u64, element: Element) {
-        self.contents.borrow_mut().note(address, bytes, element);
-        let mut kept = self.kept.borrow_mut();
-        if let Some((of, _)) = &kept.of
+    /// Notes that bytes from `address` on are overwritten with numbers of `dtype`.
+    pub(super) fn record(&self, address: u64, bytes: u64, dtype: Dtype) {
+        self.dtypes.borrow_mut().record(address, bytes, dtype);
+        let mut conversions = self.conversions.borrow_mut();
+        if let Some((of, _)) = &conversions.of
             && of.start < address + bytes
             && address < of.end
         {
-            kept.of = None;
+            conversions.of = None;
         }
     }
 
     /// The format of activations inside a block.
-    pub fn inner(&self) -> Element {
-        self.precision.element()
+    pub fn inner(&self) -> Dtype {
+        self.precision.dtype()
     }
 }
 
 impl Device for Cuda {
     type Slice = Remote;
     type Tokens = Remote;
-    type Matrix<'a> = Matrix<'a>;
+    type Matrix<'a> = CudaMatrix<'a>;
     type Error = CudaError;
 
     fn upload(&self, to: &mut Remote, from: &[f32]) -> Result<(), CudaError> {
@@ -216,7 +216,7 @@ impl Device for Cuda {
     fn download(&self, to: &mut [f32], from: &Remote) -> Result<(), CudaError> {
         assert_eq!(to.len(), from.len(), "download: lengths differ");
         self.fresh_scratch();
-        let from = self.single(from, to.len())?;
+        let from = self.operand_f32(from, to.len())?;
         self.download_bytes(bytemuck::cast_slice_mut(to), from)
     }
 
@@ -256,7 +256,7 @@ impl Device for Cuda {
 
     fn wait(&self) -> Result<(), CudaError> {
         self.driver.wait()?;
-        if !self.queue.borrow().in_section() {
+        if !self.queue.borrow().in_capture() {
             self.scratch.borrow_mut().outgrown.clear();
         }
         Ok(())
@@ -273,27 +273,27 @@ impl Device for Cuda {
             Err(error) => {
                 queue.forget();
                 // Conversions of the section have not run.
-                self.kept.borrow_mut().of = None;
+                self.conversions.borrow_mut().of = None;
                 Err(error)
             }
         }
     }
 }
 
-/// Pictures that are decoded together: enough to fill a card, 170 MB each at 256 × 256.
+/// Images that are decoded together: enough to fill a GPU, 170 MB each at 256 × 256.
 const PICTURES_TOGETHER: usize = 16;
 
 impl Cuda {
     pub(super) fn upload_bytes(&self, to: &mut Remote, from: &[u8]) -> Result<(), CudaError> {
-        self.note(to.address(), bytes(to), Element::F32);
+        self.record(to.address(), bytes(to), Dtype::F32);
         if from.is_empty() {
             return Ok(());
         }
         let mut queue = self.queue.borrow_mut();
-        if queue.in_section() {
+        if queue.in_capture() {
             let (to, bytes) = (to.address(), from.len() as u64);
             let from = queue.send(from)?;
-            queue.ask(Command::Copy { to, from, bytes })
+            queue.enqueue(Command::Copy { to, from, bytes })
         } else {
             self.driver.upload(to.address(), from)
         }
@@ -301,7 +301,7 @@ impl Cuda {
 
     #[track_caller]
     pub(super) fn download_bytes(&self, to: &mut [u8], from: u64) -> Result<(), CudaError> {
-        assert!(!self.queue.borrow().in_section(), "a section reads nothing back");
+        assert!(!self.queue.borrow().in_capture(), "a section reads nothing back");
         if to.is_empty() {
             return Ok(());
         }

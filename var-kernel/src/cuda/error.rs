@@ -11,9 +11,9 @@ pub enum CudaError {
     NoDriver,
     /// The driver's library that was found is a stub of the CUDA toolkit, to link with.
     StubDriver,
-    /// The driver is there, but finds no card of this number.
+    /// The driver is there, but finds no GPU of this number.
     NoDevice {
-        /// The card asked for, counted from 0.
+        /// The GPU asked for, counted from 0.
         asked: u32,
         /// How many there are.
         found: u32,
@@ -25,7 +25,7 @@ pub enum CudaError {
         /// The least that will do.
         wants: u32,
     },
-    /// The card is older than the kernels' instructions.
+    /// The GPU is older than the kernels' instructions.
     OldCard {
         /// Its name.
         name: String,
@@ -36,29 +36,29 @@ pub enum CudaError {
     },
     /// The library that compiles kernels (NVRTC) is not on this machine.
     NoCompiler,
-    /// The library that adds up over cards (NCCL) is not on this machine.
+    /// The library that adds up over GPUs (NCCL) is not on this machine.
     NoNccl,
-    /// The library that compiles kernels does not know the card's architecture.
+    /// The library that compiles kernels does not know the GPU's architecture.
     OldCompiler {
         /// Its version.
         has: (i32, i32),
-        /// The card's compute capability.
+        /// The GPU's compute capability.
         capability: (u32, u32),
     },
     /// The compiler refused a kernel's text.
     Compile {
         /// The text's name.
-        text: &'static str,
+        source: &'static str,
         /// Its log.
         log: String,
     },
-    /// The card has not as much memory.
+    /// The GPU has not as much memory.
     OutOfMemory {
         /// Bytes asked for.
         asked: u64,
         /// Bytes that were free.
         free: u64,
-        /// Bytes the card has.
+        /// Bytes the GPU has.
         total: u64,
     },
     /// A kernel could not be started.
@@ -68,7 +68,7 @@ pub enum CudaError {
         /// The driver's error.
         reason: String,
     },
-    /// The card failed while computing: a fault in a kernel, or the card was lost.
+    /// The GPU failed while computing: a fault in a kernel, or the GPU was lost.
     Failed {
         /// The last kernel that was started before this showed; the fault lies there or before.
         after: &'static str,
@@ -121,7 +121,7 @@ impl fmt::Display for CudaError {
                  a newer CUDA toolkit",
                 has.0, has.1
             ),
-            Self::Compile { text, log } => write!(f, "the kernels of {text} do not compile: {log}"),
+            Self::Compile { source, log } => write!(f, "the kernels of {source} do not compile: {log}"),
             Self::OutOfMemory { asked, free, total } => write!(
                 f,
                 "{} of memory of the card cannot be had: {} of {} are free: try a smaller batch, another card or the processor",

@@ -15,7 +15,7 @@ __device__ __forceinline__ void convert(Out* out, const In* x, u64 length) {
 }
 
 // Single → short, rounded to nearest.
-KERNEL(256) void narrow_run(Short* out, const float* x, u64 length) { convert(out, x, length); }
+KERNEL(256) void narrow_run(Half* out, const float* x, u64 length) { convert(out, x, length); }
 
-// Short → single, exact.
-KERNEL(256) void widen_run(float* out, const Short* x, u64 length) { convert(out, x, length); }
+// Half → single, exact.
+KERNEL(256) void widen_run(float* out, const Half* x, u64 length) { convert(out, x, length); }

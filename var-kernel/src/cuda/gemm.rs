@@ -1,15 +1,15 @@
 //! Matrix products as data: their provider, sizes, epilogue and operands.
 
-use super::element::Element;
+use super::dtype::Dtype;
 
 /// Provider of large matrix products on tensor cores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Products {
+pub enum GemmProvider {
     /// cuBLASLt where it is on this machine, else the kernels here.
     #[default]
-    Library,
+    CublasLt,
     /// The kernels here.
-    Own,
+    Builtin,
 }
 
 /// Addresses and rows of a product's operands are multiples of so many bytes.
@@ -18,7 +18,7 @@ pub(crate) const ALIGNED: u64 = 16;
 /// Multiply-adds of a multiprocessor from which on a product is large: a tile of 128 × 128 sums, 1024 deep.
 const LARGE: u64 = 1 << 24;
 
-/// The sizes of a product `out[r, c] = finish(Σ_k left[r, k] · right[c, k])`, all matrices by rows.
+/// The sizes of a product `out[r, c] = epilogue(Σ_k left[r, k] · right[c, k])`, all matrices by rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Rows of `left` and `out`.
@@ -28,20 +28,20 @@ pub struct Shape {
     /// The inner dimension.
     pub depth: usize,
     /// Whether `left` lies turned, `depth × rows`.
-    pub left_turned: bool,
+    pub a_transposed: bool,
     /// Whether `right` lies turned, `depth × columns`.
-    pub right_turned: bool,
+    pub b_transposed: bool,
     /// The format of `left` and `right`; `f32` is rounded to TF32.
-    pub operands: Element,
+    pub operands: Dtype,
     /// The format of `out`.
-    pub out: Element,
+    pub out: Dtype,
     /// Epilogue of a sum.
-    pub finish: Finish,
+    pub epilogue: GemmEpilogue,
 }
 
 /// Epilogue of a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Finish {
+pub enum GemmEpilogue {
     /// Nothing.
     Plain,
     /// A bias of each column is added, in the format of `out`.
@@ -57,16 +57,16 @@ pub enum Finish {
 impl Shape {
     /// Whether rows of all three matrices are whole accesses.
     pub(super) fn is_aligned(&self) -> bool {
-        let Self { rows, columns, depth, left_turned, right_turned, operands, out, .. } = *self;
-        let left = if left_turned { rows } else { depth };
-        let right = if right_turned { columns } else { depth };
-        let whole = |numbers: usize, element: Element| {
-            ((numbers * element.bytes()) as u64).is_multiple_of(ALIGNED)
+        let Self { rows, columns, depth, a_transposed, b_transposed, operands, out, .. } = *self;
+        let left = if a_transposed { rows } else { depth };
+        let right = if b_transposed { columns } else { depth };
+        let whole = |numbers: usize, dtype: Dtype| {
+            ((numbers * dtype.bytes()) as u64).is_multiple_of(ALIGNED)
         };
         whole(left, operands) && whole(right, operands) && whole(columns, out)
     }
 
-    /// Whether it keeps a card of so many multiprocessors busy for long.
+    /// Whether it keeps a GPU of so many multiprocessors busy for long.
     pub(crate) fn is_large(&self, multiprocessors: u32) -> bool {
         let multiply_adds = self.rows as u64 * self.columns as u64 * self.depth as u64;
         multiply_adds >= LARGE * u64::from(multiprocessors)
@@ -109,11 +109,11 @@ mod tests {
             rows,
             columns,
             depth,
-            left_turned: false,
-            right_turned: false,
-            operands: Element::F16,
-            out: Element::F32,
-            finish: Finish::Plain,
+            a_transposed: false,
+            b_transposed: false,
+            operands: Dtype::F16,
+            out: Dtype::F32,
+            epilogue: GemmEpilogue::Plain,
         }
     }
 
@@ -130,7 +130,7 @@ mod tests {
         assert!(shape(1000, 24, 8).is_aligned());
         assert!(!shape(1000, 24, 12).is_aligned(), "depth 12 of 2 bytes");
         assert!(!shape(1000, 26, 8).is_aligned(), "26 columns of 4 bytes");
-        let turned = Shape { left_turned: true, right_turned: true, ..shape(40, 24, 7) };
+        let turned = Shape { a_transposed: true, b_transposed: true, ..shape(40, 24, 7) };
         assert!(turned.is_aligned());
         assert!(!Shape { rows: 41, ..turned }.is_aligned());
     }

@@ -39,10 +39,10 @@ __device__ __forceinline__ u16 f32_to_bf16(float x) {
     return bits;
 }
 
-// Two singles → two short numbers in one word.
-__device__ __forceinline__ u32 pack_short(float low, float high) {
+// Two f32 → two half-precision numbers in one word.
+__device__ __forceinline__ u32 pack_half(float low, float high) {
     u32 word;
-#ifdef SHORT_IS_BF16
+#ifdef HALF_IS_BF16
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
 #else
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
@@ -57,11 +57,11 @@ __device__ __forceinline__ float exp2_fast(float x) {
     return y;
 }
 
-// d += a · b, a 16 × 16 by rows, b 16 × 8 by columns, short numbers; by the 32 lanes of a warp.
-// Lane 4g + t holds: a (g, 2t) (g+8, 2t) (g, 2t+8) (g+8, 2t+8), b (2t, g) (2t+8, g), two neighbours each;
+// d += a · b, a 16 × 16 by rows, b 16 × 8 by columns, half-precision numbers; by the 32 lanes of a warp.
+// Lane 4g + t holds: a (g, 2t) (g+8, 2t) (g, 2t+8) (g+8, 2t+8), b (2t, g) (2t+8, g), two neighbors each;
 // d (g, 2t) (g, 2t+1) (g+8, 2t) (g+8, 2t+1).
 __device__ __forceinline__ void multiply_add_16x8x16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-#ifdef SHORT_IS_BF16
+#ifdef HALF_IS_BF16
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
 #else
@@ -89,7 +89,7 @@ __device__ __forceinline__ void multiply_add_16x8x8(float (&d)[4], const float (
           "r"(__float_as_uint(a[3])), "r"(__float_as_uint(b[0])), "r"(__float_as_uint(b[1])));
 }
 
-// Four 8 × 8 matrices of short numbers from shared memory; lane 8i + r gives row r of matrix i. Lane 4g + t
+// Four 8 × 8 matrices of half-precision numbers from shared memory; lane 8i + r gives row r of matrix i. Lane 4g + t
 // gets (g, 2t) and (g, 2t+1) of each.
 __device__ __forceinline__ void load_matrices(u32 (&out)[4], const void* row) {
     u32 address = (u32)__cvta_generic_to_shared(row);

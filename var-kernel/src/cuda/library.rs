@@ -7,15 +7,15 @@
 
 use super::command::{Command, bytes};
 use super::device::Cuda;
-use super::element::{Element, Precision};
+use super::dtype::{Dtype, Precision};
 use super::error::CudaError;
-use super::gemm::{ALIGNED, Finish, Product, Shape};
+use super::gemm::{ALIGNED, GemmEpilogue, Product, Shape};
 use crate::remote::Remote;
 
 impl Cuda {
     /// Whether the library is the one to ask for a product of this shape, its operands at `addresses`.
-    pub fn prefers_library(&self, shape: &Shape, addresses: &[u64]) -> bool {
-        (shape.operands != Element::F32 || self.precision() == Precision::Tf32)
+    pub fn prefers_cublaslt(&self, shape: &Shape, addresses: &[u64]) -> bool {
+        (shape.operands != Dtype::F32 || self.precision() == Precision::Tf32)
             && shape.is_aligned()
             && addresses.iter().all(|address| address.is_multiple_of(ALIGNED))
             && self.driver.multiplies(shape)
@@ -29,31 +29,31 @@ impl Cuda {
     /// Asks the library for a product, into `out`.
     ///
     /// # Errors
-    /// Only the card's own.
+    /// Only the GPU's own.
     ///
     /// # Panics
-    /// If `out` is too short, or the library is not to be preferred: [`Cuda::prefers_library`].
+    /// If `out` is too half, or the library is not to be preferred: [`Cuda::prefers_cublaslt`].
     pub fn multiply(&self, out: &mut Remote, product: Product) -> Result<(), CudaError> {
-        let Shape { rows, columns, out: element, .. } = product.shape;
-        let (has, wants) = (bytes(out), (rows * columns * element.bytes()) as u64);
+        let Shape { rows, columns, out: dtype, .. } = product.shape;
+        let (has, wants) = (bytes(out), (rows * columns * dtype.bytes()) as u64);
         assert!(wants <= has, "multiply: {wants} bytes are wanted, {has} given");
-        self.note(out.address(), has, element);
-        self.multiply_between(out.address(), product)
+        self.record(out.address(), has, dtype);
+        self.multiply_to_scratch(out.address(), product)
     }
 
     /// As [`Cuda::multiply`], into scratch memory.
     ///
     /// # Errors
-    /// Only the card's own.
+    /// Only the GPU's own.
     ///
     /// # Panics
     /// As [`Cuda::multiply`].
-    pub fn multiply_between(&self, out: u64, product: Product) -> Result<(), CudaError> {
+    pub fn multiply_to_scratch(&self, out: u64, product: Product) -> Result<(), CudaError> {
         let Product { shape, left, right, bias, .. } = product;
         let addresses = [out, left, right, bias.unwrap_or(0)];
-        assert!(self.prefers_library(&shape, &addresses), "multiply: {shape:?} is not for it");
-        let with_bias = matches!(shape.finish, Finish::Bias | Finish::BiasGelu);
+        assert!(self.prefers_cublaslt(&shape, &addresses), "multiply: {shape:?} is not for it");
+        let with_bias = matches!(shape.epilogue, GemmEpilogue::Bias | GemmEpilogue::BiasGelu);
         assert_eq!(bias.is_some(), with_bias, "multiply: a bias where there is none, or none");
-        self.queue.borrow_mut().ask(Command::Multiply(Product { out, ..product }))
+        self.queue.borrow_mut().enqueue(Command::Multiply(Product { out, ..product }))
     }
 }

@@ -1,29 +1,29 @@
-//! Weights as a card stores them.
+//! Weights as a GPU stores them.
 
-use super::element::Element;
+use super::dtype::Dtype;
 use crate::memory::Floats;
 use crate::remote::Remote;
 
-/// A weight matrix on a card.
+/// A weight matrix on a GPU.
 ///
 /// A convolution's `outer × inner × 3 × 3` weights are stored `outer × 3 × 3 × inner`, channels last as
 /// feature maps.
 #[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a> {
+pub struct CudaMatrix<'a> {
     pub(crate) numbers: &'a Remote,
-    pub(crate) element: Element,
+    pub(crate) dtype: Dtype,
     pub(crate) length: usize,
 }
 
-impl<'a> Matrix<'a> {
-    /// The matrix of `length` numbers of `element` in `numbers`.
+impl<'a> CudaMatrix<'a> {
+    /// The matrix of `length` numbers of `dtype` in `numbers`.
     ///
     /// # Panics
     /// If the run is shorter.
-    pub fn new(numbers: &'a Remote, element: Element, length: usize) -> Self {
-        let wanted = element.words(length);
+    pub fn new(numbers: &'a Remote, dtype: Dtype, length: usize) -> Self {
+        let wanted = dtype.words(length);
         assert!(numbers.len() >= wanted, "matrix: {wanted} words wanted, {} given", numbers.len());
-        Self { numbers, element, length }
+        Self { numbers, dtype, length }
     }
 
     /// The run they lie in.
@@ -32,8 +32,8 @@ impl<'a> Matrix<'a> {
     }
 
     /// The format they are in.
-    pub fn element(&self) -> Element {
-        self.element
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     /// How many weights it holds.

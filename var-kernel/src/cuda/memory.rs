@@ -1,4 +1,4 @@
-//! Memory of a card, owned.
+//! Memory of a GPU, owned.
 
 use core::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::driver::Driver;
 use super::error::CudaError;
 use crate::remote::{Remote, WORD};
 
-/// A run of a card's memory that is given back when this is dropped.
+/// A run of a GPU's memory that is given back when this is dropped.
 ///
 /// Contents are unspecified at first.
 pub struct Memory {

@@ -1,43 +1,44 @@
-//! NVIDIA cards as a device (feature `cuda`).
+//! NVIDIA GPUs as a device (feature `cuda`).
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`element`] | formats of values on a GPU, and the precision of products |
-//! | [`memory`] | memory of a card, owned |
-//! | [`matrix`] | weights as a card stores them |
+//! | [`dtype`] | formats of values on a GPU, and the precision of products |
+//! | [`memory`] | memory of a GPU, owned |
+//! | [`matrix`] | weights as a GPU stores them |
 //! | `pictures` | samples of 8 bits to numbers and back |
 //! | [`peak`] | peak rates of a GPU, and times of its kernels |
-//! | [`group`] | cards of several processes that add up their numbers |
+//! | [`group`] | GPUs of several processes that add up their numbers |
 //! | [`mod@error`] | errors |
-//! | `text`, `command`, `queue` | kernels as text, orders to the card, their way there |
-//! | [`cubins`] | compiled kernels, kept |
-//! | `contents`, `operands` | in which format the numbers of each run are; how others get another |
+//! | `source`, `command`, `queue` | kernels as text, orders to the GPU, their way there |
+//! | [`cubin_cache`] | compiled kernels, kept |
+//! | `dtypes`, `operands` | in which format the numbers of each run are; how others get another |
 //! | `scratch` | memory between two kernels |
 //! | [`gemm`] | matrix products as data |
 //! | [`library`] | matrix products by NVIDIA's library |
 //! | `driver` | an NVIDIA driver; for tests a recorder and an emulator |
 //!
 //! Kernels are CUDA C++ beside the operation they compute (`ops/*/kernel.cu`), compiled by NVRTC for the
-//! card at hand when first wanted. One stream: commands run in order. Sums have one
-//! order, so the same card gives the same bytes from run to run for the same sizes.
+//! GPU at hand when first wanted. One stream: commands run in order. Sums have one
+//! order, so the same GPU gives the same bytes from run to run for the same sizes.
 //!
 //! With [`Precision::F32`] everything is `f32`; with [`Precision::Tf32`] too, but factors of linear layers
 //! and convolutions are rounded on the way to tensor cores. With a 16-bit precision, activations inside a block
-//! (normalised rows, queries, keys, values, attention's averages, the hidden layer) and weights are
+//! (normalized rows, queries, keys, values, attention's averages, the hidden layer) and weights are
 //! 16-bit numbers; sums, statistics, the residual stream, maps between convolutions, logits and losses
 //! stay `f32`. A run never changes its length for that: 16-bit numbers lie in its first half. Only the
 //! cache of keys and values is half as long ([`Device::kept_len`](crate::memory::Device::kept_len)).
 
 pub(crate) mod command;
-mod contents;
+pub mod communicator;
 mod conversion_cache;
-pub mod cubins;
+pub mod cubin_cache;
 mod device;
 pub(crate) mod driver;
-pub mod element;
+pub mod dtype;
+mod dtype_map;
 pub mod error;
 pub mod gemm;
-pub mod group;
+pub(crate) mod kernel_source;
 pub mod library;
 pub mod matrix;
 pub mod memory;
@@ -48,23 +49,22 @@ mod queue;
 mod scratch;
 #[cfg(any(test, feature = "emulator"))]
 pub mod testing;
-pub(crate) mod text;
 mod upload;
 
 pub use command::Launch;
-pub use cubins::{Compiler, Cubins};
+pub use communicator::Communicator;
+pub use cubin_cache::{Compiler, CubinCache};
 pub use device::{Cuda, Options};
-pub use driver::{Card, Identity, Mark};
-pub use element::{Element, Precision};
+pub use driver::{Event, GpuProperties, UniqueId};
+pub use dtype::{Dtype, Precision};
 pub use error::CudaError;
-pub use gemm::Products;
-pub use group::Group;
-pub use matrix::Matrix;
+pub use gemm::GemmProvider;
+pub use kernel_source::{CUBIC, Kernel, KernelSource, MOMENTS, PRODUCT, SOME};
+pub use matrix::CudaMatrix;
 pub use memory::Memory;
 #[cfg(test)]
 pub(crate) use operands::FORMATS;
 #[cfg(test)]
-pub(crate) use pictures::TEXT as PICTURES;
-pub use text::{CUBIC, Kernel, MOMENTS, PRODUCT, SOME, Text};
+pub(crate) use pictures::SOURCE as PICTURES;
 
 pub use crate::remote::Remote;

@@ -64,7 +64,7 @@ struct Normal {
     double mean, reciprocal;
 };
 
-// Those of one group of a picture, of all its chunks' moments; the same bits in each lane of a warp.
+// Those of one group of an image, of all its chunks' moments; the same bits in each lane of a warp.
 __device__ __forceinline__ Normal normal_of(
     const float* moments, float eps, u32 picture, u32 group, u32 positions, u32 groups, u32 width, u32 chunk,
     u32 chunks) {

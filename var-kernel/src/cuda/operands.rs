@@ -1,10 +1,10 @@
 //! Scratch memory of an operation, and its operands in the format it wants.
 
 use super::command::{Launch, bytes};
-use super::conversion_cache::Kept;
+use super::conversion_cache::ConversionCache;
+use super::kernel_source::{Kernel, KernelSource};
 use super::scratch::{SCRATCH_ALIGNED, SCRATCH_STEP};
-use super::text::{Kernel, Text};
-use super::{Cuda, CudaError, Element, Remote};
+use super::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
 use crate::remote::WORD;
 
@@ -23,7 +23,7 @@ impl Cuda {
         }
         self.fresh_scratch();
         let launch = arguments(Launch::for_each(kernel, length))?;
-        self.launch(launch, [(out, Element::F32)])
+        self.launch(launch, [(out, Dtype::F32)])
     }
 
     /// Begins an operation's use of scratch memory: that of the last one is free again.
@@ -65,32 +65,32 @@ impl Cuda {
         self.download_bytes(bytemuck::cast_slice_mut(to), from)
     }
 
-    /// Writes the numbers of `x` to `out`, a run as long, as `element`.
+    /// Writes the numbers of `x` to `out`, a run as long, as `dtype`.
     ///
     /// # Errors
-    /// Only the card's own.
+    /// Only the GPU's own.
     ///
     /// # Panics
     /// If the lengths differ, or both formats are 16-bit ones.
-    pub fn convert(&self, out: &mut Remote, x: &Remote, element: Element) -> Result<(), CudaError> {
+    pub fn convert(&self, out: &mut Remote, x: &Remote, dtype: Dtype) -> Result<(), CudaError> {
         assert_eq!(out.len(), x.len(), "convert: lengths differ");
-        match self.element_of(x) {
+        match self.dtype_of(x) {
             _ if out.is_empty() => Ok(()),
-            has if has == element => self.copy_run(out, x),
+            has if has == dtype => self.copy_run(out, x),
             has => {
-                let launch = conversion(out.address(), element, x.address(), has, x.len());
-                self.launch(launch, [(out, element)])
+                let launch = conversion(out.address(), dtype, x.address(), has, x.len());
+                self.launch(launch, [(out, dtype)])
             }
         }
     }
 
     /// The address of the first `numbers` numbers of `run` as `wanted`: its own, or that of a converted
     /// copy in scratch memory.
-    pub fn operand(&self, run: &Remote, numbers: usize, wanted: Element) -> Result<u64, CudaError> {
+    pub fn operand(&self, run: &Remote, numbers: usize, wanted: Dtype) -> Result<u64, CudaError> {
         if numbers == 0 {
             return Ok(run.address());
         }
-        self.operand_as(run.address(), numbers, self.element_of(run), wanted)
+        self.operand_as(run.address(), numbers, self.dtype_of(run), wanted)
     }
 
     /// The same of `numbers` numbers of format `has` at an address.
@@ -98,26 +98,26 @@ impl Cuda {
         &self,
         from: u64,
         numbers: usize,
-        has: Element,
-        wanted: Element,
+        has: Dtype,
+        wanted: Dtype,
     ) -> Result<u64, CudaError> {
         if has == wanted || numbers == 0 {
             return Ok(from);
         }
         let to = self.scratch(wanted.words(numbers))?;
-        self.launch_between(conversion(to, wanted, from, has, numbers))?;
+        self.launch_to_scratch(conversion(to, wanted, from, has, numbers))?;
         Ok(to)
     }
 
     /// As [`Cuda::operand`] of a whole run; the copy is kept until the run is written or another one's
     /// is wanted, so that operations that read it in a row share it.
-    pub fn operand_kept(&self, run: &Remote, wanted: Element) -> Result<u64, CudaError> {
-        let has = self.element_of(run);
+    pub fn operand_cached(&self, run: &Remote, wanted: Dtype) -> Result<u64, CudaError> {
+        let has = self.dtype_of(run);
         if has == wanted || run.is_empty() {
             return Ok(run.address());
         }
         let of = (run.address()..run.address() + bytes(run), wanted);
-        let Kept { memory, of: has_of } = self.kept.take();
+        let ConversionCache { memory, of: has_of } = self.conversions.take();
         let words = wanted.words(run.len());
         let memory = match memory {
             Some(memory) if memory.len() >= words => memory,
@@ -128,15 +128,15 @@ impl Cuda {
         };
         let to = memory.address();
         if has_of.as_ref() != Some(&of) {
-            self.launch_between(conversion(to, wanted, run.address(), has, run.len()))?;
+            self.launch_to_scratch(conversion(to, wanted, run.address(), has, run.len()))?;
         }
-        self.kept.replace(Kept { memory: Some(memory), of: Some(of) });
+        self.conversions.replace(ConversionCache { memory: Some(memory), of: Some(of) });
         Ok(to)
     }
 
     /// The address of the first `numbers` numbers of `run` as `f32`.
-    pub fn single(&self, run: &Remote, numbers: usize) -> Result<u64, CudaError> {
-        self.operand(run, numbers, Element::F32)
+    pub fn operand_f32(&self, run: &Remote, numbers: usize) -> Result<u64, CudaError> {
+        self.operand(run, numbers, Dtype::F32)
     }
 }
 
@@ -144,17 +144,17 @@ impl Cuda {
 ///
 /// # Panics
 /// If both are 16-bit formats.
-fn conversion(to: u64, wanted: Element, from: u64, has: Element, numbers: usize) -> Launch {
+fn conversion(to: u64, wanted: Dtype, from: u64, has: Dtype, numbers: usize) -> Launch {
     let kernel = match (has, wanted) {
-        (Element::F32, _) => NARROW,
-        (_, Element::F32) => WIDEN,
+        (Dtype::F32, _) => NARROW,
+        (_, Dtype::F32) => WIDEN,
         _ => panic!("a run of {has:?} where {wanted:?} is wanted: two precisions on one card"),
     };
     let launch = Launch::new(kernel, [numbers.div_ceil(NUMBERS_OF_A_BLOCK), 1, 1], 256);
     launch.address(to).address(from).length(numbers)
 }
 
-pub(crate) static FORMATS: Text = Text::new("formats", include_str!("formats.cu"));
+pub(crate) static FORMATS: KernelSource = KernelSource::new("formats", include_str!("formats.cu"));
 /// Values converted by a block.
 const NUMBERS_OF_A_BLOCK: usize = 1024;
 const NARROW: Kernel = Kernel::new(&FORMATS, "narrow_run");

@@ -1,9 +1,9 @@
-// What a card can do at most: multiply-adds on registers alone.
+// What a GPU can do at most: multiply-adds on registers alone.
 // As many blocks of 256 threads as keep every multiprocessor busy; each thread or warp has chains that do not
 // wait for each other.
 
 // rounds × CHAINS fused multiply-adds a thread
-KERNEL(256) void peak_single(float* out, u32 rounds) {
+KERNEL(256) void peak_f32(float* out, u32 rounds) {
     constexpr int CHAINS = 32;
     float sums[CHAINS];
 #pragma unroll
@@ -47,7 +47,7 @@ KERNEL(256) void peak_tf32(float* out, u32 rounds) {
 }
 
 // Products of 16 × 8 × 16
-KERNEL(256) void peak_short(float* out, u32 rounds) {
-    u32 word = pack_short(1e-3f * (float)threadIdx.x, 1e-3f * (float)blockIdx.x), a[4] = {word, word, word, word};
+KERNEL(256) void peak_half(float* out, u32 rounds) {
+    u32 word = pack_half(1e-3f * (float)threadIdx.x, 1e-3f * (float)blockIdx.x), a[4] = {word, word, word, word};
     peak_of_products(out, rounds, [&](float (&sums)[4]) { multiply_add_16x8x16(sums, a, word, word); });
 }

@@ -3,12 +3,12 @@
 use std::vec::Vec;
 
 use super::command::{Command, Launch};
-use super::gemm::{Finish, Product, Shape};
-use super::text::{Kernel, Text};
-use super::{Cuda, CudaError, Element, Precision};
+use super::gemm::{GemmEpilogue, Product, Shape};
+use super::kernel_source::{Kernel, KernelSource};
+use super::{Cuda, CudaError, Dtype, Precision};
 use crate::memory::Device;
 
-pub(crate) static TEXT: Text = Text::new("peak", include_str!("peak.cu"));
+pub(crate) static SOURCE: KernelSource = KernelSource::new("peak", include_str!("peak.cu"));
 
 const THREADS: u32 = 256;
 
@@ -22,7 +22,7 @@ const LONG_ENOUGH: f32 = 20.0;
 const MULTIPLIED: usize = 8192;
 const MULTIPLICATIONS: usize = 16;
 
-/// Bytes that are copied: several times any card's cache.
+/// Bytes that are copied: several times any GPU's cache.
 const COPIED: usize = 1 << 30;
 
 impl Cuda {
@@ -32,7 +32,7 @@ impl Cuda {
     /// (`mma.sync`), on registers alone, or by a large product of the library, whichever is faster.
     ///
     /// # Errors
-    /// If the card has no room for the product, or fails.
+    /// If the GPU has no room for the product, or fails.
     pub fn peak_multiply_adds(&self) -> Result<f64, CudaError> {
         let of_library = self.peak_of_library()?.unwrap_or(0.0);
         Ok(self.peak_on_registers()?.max(of_library))
@@ -46,15 +46,15 @@ impl Cuda {
         let (name, each) = match self.precision() {
             Precision::F32 => ("peak_single", SINGLE),
             Precision::Tf32 => ("peak_tf32", TF32),
-            Precision::F16 | Precision::Bf16 => ("peak_short", SHORT),
+            Precision::F16 | Precision::Bf16 => ("peak_half", SHORT),
         };
-        let blocks = BLOCKS_EACH * self.card().multiprocessors as usize;
+        let blocks = BLOCKS_EACH * self.properties().multiprocessors as usize;
         let out = self.memory(THREADS as usize)?;
         let mut rounds = 256;
         loop {
             let time = || {
-                let launch = Launch::new(Kernel::new(&TEXT, name), [blocks, 1, 1], THREADS);
-                self.time_of(|| self.launch_between(launch.run(&out).size(rounds)))
+                let launch = Launch::new(Kernel::new(&SOURCE, name), [blocks, 1, 1], THREADS);
+                self.time_of(|| self.launch_to_scratch(launch.run(&out).size(rounds)))
             };
             let time = time()?.min(time()?);
             if time >= LONG_ENOUGH || rounds > 1 << 28 {
@@ -67,23 +67,23 @@ impl Cuda {
 
     /// Multiply-adds a second of the library in a product of three square matrices, if it is there.
     fn peak_of_library(&self) -> Result<Option<f64>, CudaError> {
-        let (side, element) = (MULTIPLIED, self.inner());
+        let (side, dtype) = (MULTIPLIED, self.inner());
         let shape = Shape {
             rows: side,
             columns: side,
             depth: side,
-            left_turned: false,
-            right_turned: false,
-            operands: element,
-            out: element,
-            finish: Finish::Plain,
+            a_transposed: false,
+            b_transposed: false,
+            operands: dtype,
+            out: dtype,
+            epilogue: GemmEpilogue::Plain,
         };
-        if !self.prefers_library(&shape, &[]) {
+        if !self.prefers_cublaslt(&shape, &[]) {
             return Ok(None);
         }
-        let words = element.words(side * side);
+        let words = dtype.words(side * side);
         let (mut factor, mut out) = (self.memory(words)?, self.memory(words)?);
-        self.upload_bytes(&mut factor, &some_numbers(side * side, element))?;
+        self.upload_bytes(&mut factor, &some_numbers(side * side, dtype))?;
         let product = Product::new(shape, factor.address(), factor.address());
         let mut best = f32::INFINITY;
         for _ in 0..3 {
@@ -98,23 +98,23 @@ impl Cuda {
     /// Bytes read and written a second when memory is copied.
     ///
     /// # Errors
-    /// If the card has no room for two gibibytes, or fails.
+    /// If the GPU has no room for two gibibytes, or fails.
     pub fn peak_bytes(&self) -> Result<f64, CudaError> {
         let (from, to) = (self.memory(COPIED / 4)?, self.memory(COPIED / 4)?);
         let (to, from, bytes) = (to.address(), from.address(), COPIED as u64);
         let mut best = f32::INFINITY;
         for _ in 0..4 {
-            let copy = || self.queue.borrow_mut().ask(Command::Copy { to, from, bytes });
+            let copy = || self.queue.borrow_mut().enqueue(Command::Copy { to, from, bytes });
             best = best.min(self.time_of(copy)?);
         }
         Ok(2.0 * COPIED as f64 / (f64::from(best) * 1e-3))
     }
 
-    /// Milliseconds that work takes on the card.
+    /// Milliseconds that work takes on the GPU.
     fn time_of(&self, work: impl FnOnce() -> Result<(), CudaError>) -> Result<f32, CudaError> {
-        let begin = self.mark()?;
+        let begin = self.record_event()?;
         work()?;
-        let end = self.mark()?;
+        let end = self.record_event()?;
         self.wait()?;
         self.milliseconds(begin, end)
     }
@@ -125,7 +125,7 @@ impl Cuda {
     /// host.
     ///
     /// # Errors
-    /// Only the card's own.
+    /// Only the GPU's own.
     pub fn begin_profile(&self) -> Result<(), CudaError> {
         self.queue.borrow_mut().begin_profile()
     }
@@ -134,12 +134,12 @@ impl Cuda {
     /// longest first.
     ///
     /// # Errors
-    /// Only the card's own.
+    /// Only the GPU's own.
     pub fn end_profile(&self) -> Result<Vec<KernelTime>, CudaError> {
-        let marks = self.queue.borrow_mut().end_profile();
+        let events = self.queue.borrow_mut().end_profile();
         self.wait()?;
         let mut times = Vec::<KernelTime>::new();
-        for pair in marks.windows(2) {
+        for pair in events.windows(2) {
             let [(_, begin), (name, end)] = pair else { continue };
             let milliseconds = f64::from(self.milliseconds(*begin, *end)?);
             match times.iter_mut().find(|time| time.name == *name) {
@@ -151,26 +151,26 @@ impl Cuda {
             }
         }
         times.sort_by(|a, b| b.milliseconds.total_cmp(&a.milliseconds));
-        self.driver.forget_marks();
+        self.driver.forget_events();
         Ok(times)
     }
 }
 
-/// The bytes of so many numbers of 0.5 to 1 and −1 to −0.5: a card that multiplies zeros would be faster.
-fn some_numbers(count: usize, element: Element) -> Vec<u8> {
+/// The bytes of so many numbers of 0.5 to 1 and −1 to −0.5: a GPU that multiplies zeros would be faster.
+fn some_numbers(count: usize, dtype: Dtype) -> Vec<u8> {
     let random = |i: usize| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     // Sign and mantissa are random, the exponent is that of 0.5.
-    let short = |kept: u16, set: u16| -> Vec<u8> {
-        let bits = move |i| (random(i) >> 16) as u16 & kept | set;
+    let half = |conversions: u16, set: u16| -> Vec<u8> {
+        let bits = move |i| (random(i) >> 16) as u16 & conversions | set;
         (0..count).flat_map(move |i| bits(i).to_le_bytes()).collect()
     };
-    match element {
-        Element::F32 => {
+    match dtype {
+        Dtype::F32 => {
             let bits = |i| random(i) as u32 & 0x807f_ffff | 0x3f00_0000;
             (0..count).flat_map(|i| bits(i).to_le_bytes()).collect()
         }
-        Element::F16 => short(0x83ff, 0x3800),
-        Element::Bf16 => short(0x807f, 0x3f00),
+        Dtype::F16 => half(0x83ff, 0x3800),
+        Dtype::Bf16 => half(0x807f, 0x3f00),
     }
 }
 
@@ -193,15 +193,15 @@ mod tests {
 
     #[test]
     fn what_is_multiplied_is_near_one() {
-        let singles = some_numbers(1000, Element::F32);
+        let singles = some_numbers(1000, Dtype::F32);
         let singles = singles.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
-        let shorts = |element, number: fn(u16) -> f32| {
-            let bytes = some_numbers(1000, element);
+        let shorts = |dtype, number: fn(u16) -> f32| {
+            let bytes = some_numbers(1000, dtype);
             let bits = bytes.chunks_exact(2).map(|b| u16::from_le_bytes(b.try_into().unwrap()));
             bits.map(number).collect::<Vec<f32>>()
         };
-        let halves = shorts(Element::F16, |bits| f16::from_bits(bits).to_f32());
-        let brains = shorts(Element::Bf16, |bits| bf16::from_bits(bits).to_f32());
+        let halves = shorts(Dtype::F16, |bits| f16::from_bits(bits).to_f32());
+        let brains = shorts(Dtype::Bf16, |bits| bf16::from_bits(bits).to_f32());
         let numbers: Vec<f32> = singles.chain(halves).chain(brains).collect();
         assert!(numbers.iter().all(|x| (0.5..1.0).contains(&x.abs())));
         assert!(numbers.iter().any(|x| *x > 0.9) && numbers.iter().any(|x| *x < -0.9));

@@ -1,14 +1,14 @@
-//! Pictures as samples of 8 bits, to the card and back: a quarter of the bytes on the way.
+//! Images as samples of 8 bits, to the GPU and back: a quarter of the bytes on the way.
 
 use super::command::Launch;
-use super::text::{Kernel, Text};
-use super::{Cuda, CudaError, Element, Remote};
+use super::kernel_source::{Kernel, KernelSource};
+use super::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text = Text::new("pictures", include_str!("pictures.cu"));
+pub(crate) static SOURCE: KernelSource = KernelSource::new("pictures", include_str!("pictures.cu"));
 
-const READ: Kernel = Kernel::new(&TEXT, "read_pictures");
-const SHOW: Kernel = Kernel::new(&TEXT, "show_pictures");
+const READ: Kernel = Kernel::new(&SOURCE, "read_pictures");
+const SHOW: Kernel = Kernel::new(&SOURCE, "show_pictures");
 
 /// Samples of a word.
 const SAMPLES: usize = 4;
@@ -25,7 +25,7 @@ impl Cuda {
         let samples = self.scratch(words)?;
         self.upload_bytes(Remote::at_mut(samples, words), from)?;
         let launch = Launch::for_each(READ, words).run(to).address(samples);
-        self.launch(launch.length(from.len()), [(to, Element::F32)])
+        self.launch(launch.length(from.len()), [(to, Dtype::F32)])
     }
 
     #[track_caller]
@@ -35,10 +35,10 @@ impl Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let (x, words) = (self.single(from, to.len())?, to.len().div_ceil(SAMPLES));
+        let (x, words) = (self.operand_f32(from, to.len())?, to.len().div_ceil(SAMPLES));
         let samples = self.scratch(words)?;
         let launch = Launch::for_each(SHOW, words).address(samples).address(x);
-        self.launch_between(launch.length(to.len()))?;
+        self.launch_to_scratch(launch.length(to.len()))?;
         self.download_bytes(to, samples)
     }
 }
@@ -48,7 +48,7 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
-    use crate::cuda::testing::cards;
+    use crate::cuda::testing::gpus;
     use crate::image;
     use crate::memory::Device;
     use crate::ops::testing::random;
@@ -59,12 +59,12 @@ mod tests {
             let samples: Vec<u8> = (0..length).map(|i| (i * 7 % 256) as u8).collect();
             let mut want = vec![0.0; length];
             image::from_bytes(&mut want, &samples);
-            for bench in cards().iter() {
-                let (mut numbers, mut back) = (bench.nans(length), vec![0; length]);
-                bench.cuda.upload_pictures(&mut numbers, &samples).unwrap();
-                assert!(bench.read(&numbers) == want, "{}, {length} samples", bench.name);
-                bench.cuda.download_pictures(&mut back, &numbers).unwrap();
-                assert!(back == samples, "{}, {length} samples back", bench.name);
+            for gpu in gpus().iter() {
+                let (mut numbers, mut back) = (gpu.nans(length), vec![0; length]);
+                gpu.cuda.upload_pictures(&mut numbers, &samples).unwrap();
+                assert!(gpu.read(&numbers) == want, "{}, {length} samples", gpu.name);
+                gpu.cuda.download_pictures(&mut back, &numbers).unwrap();
+                assert!(back == samples, "{}, {length} samples back", gpu.name);
             }
         }
     }
@@ -77,10 +77,10 @@ mod tests {
         numbers.extend([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0]);
         let mut want = vec![0; numbers.len()];
         image::to_bytes(&mut want, &numbers);
-        for bench in cards().iter() {
+        for gpu in gpus().iter() {
             let mut shown = vec![1; numbers.len()];
-            bench.cuda.download_pictures(&mut shown, &bench.put(&numbers)).unwrap();
-            assert!(shown == want, "{}", bench.name);
+            gpu.cuda.download_pictures(&mut shown, &gpu.put(&numbers)).unwrap();
+            assert!(shown == want, "{}", gpu.name);
         }
     }
 }

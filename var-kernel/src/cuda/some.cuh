@@ -1,4 +1,4 @@
-// WIDTH neighbouring numbers.
+// WIDTH neighboring numbers.
 template <int WIDTH>
 struct Some {
     float at[WIDTH];
@@ -19,8 +19,8 @@ __device__ __forceinline__ Some<WIDTH> load_some(const float* from) {
 __device__ __forceinline__ void store_some(float* to, Some<4> some) {
     *reinterpret_cast<float4*>(to) = make_float4(some.at[0], some.at[1], some.at[2], some.at[3]);
 }
-__device__ __forceinline__ void store_some(Short* to, Some<4> some) {
-    uint2 words = {pack_short(some.at[0], some.at[1]), pack_short(some.at[2], some.at[3])};
+__device__ __forceinline__ void store_some(Half* to, Some<4> some) {
+    uint2 words = {pack_half(some.at[0], some.at[1]), pack_half(some.at[2], some.at[3])};
     *reinterpret_cast<uint2*>(to) = words;
 }
 template <class Out>

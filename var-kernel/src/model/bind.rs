@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::quantizer::bind_refinement;
 use super::transformer::Block;
-use super::vqvae::{Half, Stage, Which};
+use super::vqvae::{Coder, CoderKind, Stage};
 use super::weights::{Convolution, Source};
 use super::{Model, Quantizer, Transformer, VarConfig, Vqvae, VqvaeConfig};
 use crate::memory::Device;
@@ -70,10 +70,10 @@ impl<'l, 'w, B: Device> Transformer<'l, 'w, B> {
 impl<'l, 'w, B: Device> Vqvae<'l, 'w, B> {
     /// Bytes of [`Storage`] that [`Vqvae::bind_in`] needs.
     pub fn storage_len(config: &VqvaeConfig) -> usize {
-        let stages = |which| Storage::len_of::<Stage<'_, B>>(Stage::<B>::count(config, which));
+        let stages = |kind| Storage::len_of::<Stage<'_, B>>(Stage::<B>::count(config, kind));
         Storage::len_of::<Convolution<'_, B>>(config.refinements())
-            + stages(Which::Encoder)
-            + stages(Which::Decoder)
+            + stages(CoderKind::Encoder)
+            + stages(CoderKind::Decoder)
     }
 
     /// Binds a VQVAE to the weights of `source`, names as in its state dict.
@@ -93,14 +93,14 @@ impl<'l, 'w, B: Device> Vqvae<'l, 'w, B> {
             refinements.push(bind_refinement(source, &config, number)?);
         }
         let quantizer = Quantizer::bind(source, config, refinements.into_slice())?;
-        let mut stages = |which| {
-            let mut stages = storage.list(Stage::<B>::count(&config, which));
-            Stage::bind_all(source, &config, which, &mut |stage| stages.push(stage))?;
+        let mut stages = |kind| {
+            let mut stages = storage.list(Stage::<B>::count(&config, kind));
+            Stage::bind_all(source, &config, kind, &mut |stage| stages.push(stage))?;
             Ok(stages.into_slice())
         };
-        let (down, up) = (stages(Which::Encoder)?, stages(Which::Decoder)?);
-        let encoder = Half::bind(source, &config, Which::Encoder, down)?;
-        let decoder = Half::bind(source, &config, Which::Decoder, up)?;
+        let (down, up) = (stages(CoderKind::Encoder)?, stages(CoderKind::Decoder)?);
+        let encoder = Coder::bind(source, &config, CoderKind::Encoder, down)?;
+        let decoder = Coder::bind(source, &config, CoderKind::Decoder, up)?;
         Ok(Self::new(config, quantizer, encoder, decoder))
     }
 }
@@ -134,7 +134,7 @@ mod tests {
     use crate::cpu::Cpu;
     use crate::dry::Dry;
     use crate::model::AnyTensor;
-    use crate::model::config::{Levels, Refinement};
+    use crate::model::config::{ChannelMultipliers, Refinement};
     use crate::ops::nearest_code::Distance;
     use core::mem::MaybeUninit;
     use std::vec;
@@ -153,7 +153,7 @@ mod tests {
                     codes: 16,
                     latent: 8,
                     channels: 32,
-                    multipliers: Levels::new(levels).unwrap(),
+                    multipliers: ChannelMultipliers::new(levels).unwrap(),
                     encoder_blocks,
                     decoder_blocks,
                     ladder,

@@ -40,7 +40,7 @@ impl Ladder {
         Ok(ladder)
     }
 
-    /// The published ladder called `256`, `512` or `1024`, after the side of its pictures.
+    /// The published ladder called `256`, `512` or `1024`, after the side of its images.
     pub fn named(name: &str) -> Option<Self> {
         let sides: &[usize] = match name {
             "256" => &[1, 2, 3, 4, 5, 6, 8, 10, 13, 16],
@@ -186,7 +186,7 @@ pub struct VqvaeConfig {
     /// Channels at full resolution.
     pub channels: usize,
     /// Channels at each resolution as multiples of `channels`, finest first.
-    pub multipliers: Levels,
+    pub multipliers: ChannelMultipliers,
     /// Residual blocks at each resolution of the encoder.
     pub encoder_blocks: usize,
     /// Residual blocks at each resolution of the decoder.
@@ -203,12 +203,12 @@ pub struct VqvaeConfig {
 
 /// Channel multipliers of each resolution, finest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Levels {
+pub struct ChannelMultipliers {
     multipliers: [usize; MOST_LEVELS],
     levels: usize,
 }
 
-impl Levels {
+impl ChannelMultipliers {
     /// These multipliers.
     ///
     /// # Errors
@@ -236,7 +236,7 @@ impl Levels {
 }
 
 impl VqvaeConfig {
-    /// Groups of every group normalisation.
+    /// Groups of every group normalization.
     pub const GROUPS: usize = 32;
 
     /// Refuses sizes that make no model.
@@ -268,12 +268,12 @@ impl VqvaeConfig {
         Ok(())
     }
 
-    /// Cells of the picture to one cell of the latent, along a side.
+    /// Cells of the image to one cell of the latent, along a side.
     pub fn downsampling(&self) -> usize {
         1 << (self.multipliers.levels - 1)
     }
 
-    /// Side of the pictures.
+    /// Side of the images.
     pub fn side(&self) -> usize {
         self.ladder.finest() * self.downsampling()
     }
@@ -337,7 +337,7 @@ pub enum ConfigError {
         /// The heads.
         heads: usize,
     },
-    /// Channels that do not divide into the groups of the group normalisation.
+    /// Channels that do not divide into the groups of the group normalization.
     Groups {
         /// The channels.
         channels: usize,

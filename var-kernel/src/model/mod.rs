@@ -23,6 +23,6 @@ pub use vqvae::Vqvae;
 pub struct Model<'l, 'w, B: crate::memory::Device> {
     /// Predicts tokens.
     pub transformer: Transformer<'l, 'w, B>,
-    /// Turns tokens into pictures and back.
+    /// Turns tokens into images and back.
     pub vqvae: Vqvae<'l, 'w, B>,
 }

@@ -3,7 +3,7 @@
 use crate::arena::Arena;
 use crate::memory::{Device, Floats};
 use crate::model::config::{Refinement, VqvaeConfig};
-use crate::model::weights::{Convolution, Maps, Source};
+use crate::model::weights::{Convolution, FeatureShape, Source};
 use crate::ops::conv2d::Grid;
 use crate::ops::refine::{self, Change, Codes};
 use crate::ops::{Backend, nearest_code, resize};
@@ -131,7 +131,7 @@ impl<'w, B: Backend> Quantizer<'_, 'w, B> {
             return b.copy(out, enlarged);
         }
         let refined = arena.take(out.len());
-        let maps = Maps { batch, height: side, width: side };
+        let maps = FeatureShape { batch, height: side, width: side };
         let refinement = self.refinement(scale);
         refinement.forward(b, refined, enlarged, None, Grid::Same, maps, &mut arena)?;
         b.blend(out, (enlarged, 1.0 - refinement_ratio), (refined, refinement_ratio))

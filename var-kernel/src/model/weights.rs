@@ -5,7 +5,7 @@ use core::fmt;
 use crate::arena::Arena;
 use crate::memory::{Device, Floats};
 use crate::ops::Backend;
-use crate::ops::conv2d::{self, Epilogue as ConvEpilogue, Grid};
+use crate::ops::conv2d::{self, ConvEpilogue, Grid};
 use crate::ops::elementwise::Unary;
 use crate::ops::linear::{self, Epilogue};
 use crate::ops::refine::Refinement;
@@ -113,10 +113,10 @@ pub struct Convolution<'a, B: Device> {
     kernel: usize,
 }
 
-/// How many pictures, and the sides of their grid.
+/// How many images, and the sides of their grid.
 #[derive(Clone, Copy, Debug)]
-pub struct Maps {
-    /// Pictures.
+pub struct FeatureShape {
+    /// Images.
     pub batch: usize,
     /// Rows of each.
     pub height: usize,
@@ -124,7 +124,7 @@ pub struct Maps {
     pub width: usize,
 }
 
-impl Maps {
+impl FeatureShape {
     /// Cells of all maps.
     pub fn cells(self) -> usize {
         self.batch * self.height * self.width
@@ -160,8 +160,8 @@ impl<'a, B: Device> Convolution<'a, B> {
     }
 
     /// The sizes of this layer on these maps.
-    pub fn dims(&self, grid: Grid, maps: Maps) -> conv2d::Dims {
-        let Maps { batch, height, width } = maps;
+    pub fn dims(&self, grid: Grid, maps: FeatureShape) -> conv2d::Dims {
+        let FeatureShape { batch, height, width } = maps;
         let Self { inner, outer, .. } = *self;
         let kernel = [self.kernel; 2];
         conv2d::Dims { batch, height, width, inner, outer, kernel, grid, into: None }
@@ -183,7 +183,7 @@ impl<B: Backend> Convolution<'_, B> {
         x: &B::Slice,
         residual: Option<&B::Slice>,
         grid: Grid,
-        maps: Maps,
+        maps: FeatureShape,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let d = self.dims(grid, maps);

@@ -16,7 +16,7 @@
 //! | [`nearest_code`] | the closest row of a codebook |
 //! | [`cross_entropy`] | cross-entropy loss |
 //! | [`draw`] | logits → tokens: guidance, filter, draw |
-//! | [`feature_distance`] | distance of two pictures' features, as LPIPS sums it |
+//! | [`feature_distance`] | distance of two images' features, as LPIPS sums it |
 //!
 //! A folder's `mod.rs` is the contract (trait, sizes, checks), `cpu.rs` the CPU, `cuda.rs` and
 //! `kernel.cu` GPUs (feature `cuda`), `dry.rs` the dry run, `tests.rs` the comparison with a naive oracle in
@@ -96,27 +96,27 @@ backend! {
 
 /// The kernels of all operations.
 #[cfg(all(test, feature = "cuda"))]
-pub(crate) static TEXTS: [&crate::cuda::text::Text; 15] = [
-    &attention::cuda::TEXT,
-    &conv2d::cuda::TEXT,
-    &cross_entropy::cuda::TEXT,
-    &draw::cuda::TEXT,
-    &elementwise::cuda::TEXT,
-    &embedding::cuda::TEXT,
-    &feature_distance::cuda::TEXT,
-    &group_norm::cuda::TEXT,
-    &layer_norm::cuda::TEXT,
-    &linear::cuda::TEXT,
-    &nearest_code::cuda::TEXT,
-    &pool::cuda::TEXT,
-    &refine::cuda::TEXT,
-    &resize::cuda::TEXT,
-    &split_qkv::cuda::TEXT,
+pub(crate) static SOURCES: [&crate::cuda::kernel_source::KernelSource; 15] = [
+    &attention::cuda::SOURCE,
+    &conv2d::cuda::SOURCE,
+    &cross_entropy::cuda::SOURCE,
+    &draw::cuda::SOURCE,
+    &elementwise::cuda::SOURCE,
+    &embedding::cuda::SOURCE,
+    &feature_distance::cuda::SOURCE,
+    &group_norm::cuda::SOURCE,
+    &layer_norm::cuda::SOURCE,
+    &linear::cuda::SOURCE,
+    &nearest_code::cuda::SOURCE,
+    &pool::cuda::SOURCE,
+    &refine::cuda::SOURCE,
+    &resize::cuda::SOURCE,
+    &split_qkv::cuda::SOURCE,
 ];
 
 #[cfg(all(test, feature = "cuda"))]
-mod cards;
+mod fast_vs_naive;
 #[cfg(all(test, feature = "cuda"))]
-mod compiled;
+mod gpu_commands;
 #[cfg(all(test, feature = "cuda"))]
-mod twins;
+mod nvrtc;

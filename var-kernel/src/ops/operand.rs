@@ -5,7 +5,7 @@ use crate::memory::Floats;
 /// A row of numbers for each row of a matrix, out of a wider table: the part of the adaptive
 /// LayerNorm's projection that scales, shifts or gates.
 ///
-/// The value for row r, channel c is `table[start + (r / rows) · stride + c]`: `rows` neighbouring
+/// The value for row r, channel c is `table[start + (r / rows) · stride + c]`: `rows` neighboring
 /// rows share one row of the table.
 #[derive(Debug)]
 pub struct PerRow<'a, S: ?Sized> {

@@ -65,49 +65,49 @@ pub(crate) fn tokens_in<'r, B: Device>(_: &B, run: &'r mut B::Slice) -> &'r mut 
 }
 
 /// Memory of a backend's own, for scratch.
-pub(crate) trait Lends: Device {
+pub(crate) trait AllocBuffer: Device {
     /// Owns a run.
     type Memory: core::ops::DerefMut<Target = Self::Slice>;
 
     /// `length` numbers, unspecified.
-    fn lend(&self, length: usize) -> Self::Memory;
+    fn alloc(&self, length: usize) -> Self::Memory;
 }
 
-impl Lends for Cpu<'_> {
+impl AllocBuffer for Cpu<'_> {
     type Memory = Vec<f32>;
 
-    fn lend(&self, length: usize) -> Vec<f32> {
+    fn alloc(&self, length: usize) -> Vec<f32> {
         vec![f32::NAN; length]
     }
 }
 
 #[cfg(feature = "cuda")]
-impl Lends for crate::cuda::Cuda {
+impl AllocBuffer for crate::cuda::Cuda {
     type Memory = crate::cuda::Memory;
 
-    fn lend(&self, length: usize) -> crate::cuda::Memory {
+    fn alloc(&self, length: usize) -> crate::cuda::Memory {
         self.memory(length).unwrap()
     }
 }
 
 /// A backend's outputs.
-pub(crate) struct Got {
+pub(crate) struct BackendOutput {
     /// `cpu`, `cuda f16`, …
     pub(crate) name: String,
     /// The numbers.
     pub(crate) values: Vec<f32>,
-    /// The rounding of the factors it multiplied, of 1; 0 if they were singles.
+    /// The rounding of the factors it multiplied, of 1; 0 if they were f32.
     pub(crate) rounding: f64,
 }
 
-impl Got {
+impl BackendOutput {
     /// The numbers at `range`.
     pub(crate) fn part(&self, range: core::ops::Range<usize>) -> Self {
         let (name, values) = (self.name.clone(), self.values[range].to_vec());
         Self { name, values, rounding: self.rounding }
     }
 
-    /// Fails unless every number is as close as `tolerance`, and a few roundings of short numbers.
+    /// Fails unless every number is as close as `tolerance`, and a few roundings of half-precision numbers.
     #[track_caller]
     pub(crate) fn assert_close(&self, want: &[f64], tolerance: f64) {
         const ROUNDINGS: f64 = 3.0;
@@ -132,7 +132,7 @@ impl Got {
     }
 }
 
-/// Runs an operation on every CPU and every card; a list of [`Got`].
+/// Runs an operation on every CPU and every GPU; a list of [`BackendOutput`].
 ///
 /// `on_each_backend!([runs it writes: their lengths], [runs it reads], |b| b.operation(out, …))`: the runs
 /// are slices of the host here and of the backend in there, where those to write hold NaN. The outputs
@@ -158,27 +158,27 @@ macro_rules! on_each_backend {
             assert!(rest.is_empty());
             let Ok(()) = $call;
         });
-        let first = $crate::ops::testing::Got { name: "cpu".into(), values, rounding: 0.0 };
+        let first = $crate::ops::testing::BackendOutput { name: "cpu".into(), values, rounding: 0.0 };
         #[allow(unused_mut, reason = "without the feature `cuda` there is one")]
         let mut all = std::vec![first];
         #[cfg(feature = "cuda")]
-        for bench in $crate::cuda::testing::cards().iter() {
-            let $b = &bench.cuda;
-            $(let $run = bench.put(&$run[..]);)*
+        for gpu in $crate::cuda::testing::gpus().iter() {
+            let $b = &gpu.cuda;
+            $(let $run = gpu.put(&$run[..]);)*
             $(let $run = &*$run;)*
-            $(let $matrix = bench.matrix($crate::cpu::Matrix::F32(&$matrix[..]), &$shape);)*
+            $(let $matrix = gpu.matrix($crate::cpu::Matrix::F32(&$matrix[..]), &$shape);)*
             $(let $matrix = $matrix.view();)*
             let mut lengths = lengths.iter().copied();
-            $(let mut $out = bench.nans(lengths.next().expect("one for each run"));)*
+            $(let mut $out = gpu.nans(lengths.next().expect("one for each run"));)*
             {
                 $(let $out = &mut *$out;)*
                 if let Err(error) = $call {
-                    panic!("{}: {error}", bench.name);
+                    panic!("{}: {error}", gpu.name);
                 }
             }
-            let values = [$(bench.read(&$out)),*].concat();
-            let (name, rounding) = (bench.name.clone(), bench.rounding());
-            all.push($crate::ops::testing::Got { name, values, rounding });
+            let values = [$(gpu.read(&$out)),*].concat();
+            let (name, rounding) = (gpu.name.clone(), gpu.rounding());
+            all.push($crate::ops::testing::BackendOutput { name, values, rounding });
         }
         all
     }};

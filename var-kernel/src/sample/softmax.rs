@@ -2,7 +2,7 @@
 
 use crate::cpu::Isa;
 use crate::cpu::math::exp;
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 
 /// `row[i] = e^(row[i] − max) / Σⱼ e^(row[j] − max)`; −∞ becomes exactly 0.
 ///
@@ -15,7 +15,7 @@ struct Softmax<'a> {
     row: &'a mut [f32],
 }
 
-impl Kernel for Softmax<'_> {
+impl SimdKernel for Softmax<'_> {
     type Output = ();
 
     #[inline(always)]

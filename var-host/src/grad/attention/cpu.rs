@@ -6,11 +6,11 @@
 use core::convert::Infallible;
 use core::ops::Range;
 
-use var_kernel::cpu::matmul::product::{self, MOST_TILE_ROWS, Operands, PRODUCT_FLOATS};
+use var_kernel::cpu::matmul::gemm::{self, GEMM_FLOATS, GemmOperands, MAX_MC};
 use var_kernel::cpu::matmul::{
-    RowMajor, Start, Strided, pack_left, pack_left_transposed, pack_right, pack_right_transposed,
+    Initial, RowMajor, Strided, pack_a, pack_a_transposed, pack_b, pack_b_transposed,
 };
-use var_kernel::cpu::simd::{Kernel, LANES, Simd};
+use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS, math};
 use var_kernel::ops::attention::{Dims, Mask};
 
@@ -20,7 +20,7 @@ use super::AttentionBackward;
 const QUERIES: usize = 64;
 
 /// Most keys: their probabilities for [`QUERIES`] queries fill a thread's scratch memory.
-const MOST_KEYS: usize = (SCRATCH_FLOATS - PRODUCT_FLOATS) / (2 * QUERIES);
+const MOST_KEYS: usize = (SCRATCH_FLOATS - GEMM_FLOATS) / (2 * QUERIES);
 
 impl AttentionBackward for Cpu<'_> {
     fn attention_backward_scratch(&self, d: Dims) -> usize {
@@ -98,7 +98,7 @@ impl Heads<'_> {
         let (k, v) = (of(self.k, d.keys), of(self.v, d.keys));
         let (dq, rest) = out.split_at_mut(d.queries * d.head_width);
         let (dk, dv) = rest.split_at_mut(d.keys * d.head_width);
-        let (scratch, rest) = scratch.split_at_mut(PRODUCT_FLOATS);
+        let (scratch, rest) = scratch.split_at_mut(GEMM_FLOATS);
         let (p, ds) = rest.split_at_mut(QUERIES * d.keys);
 
         let visible = |query| self.mask.visible(query, d.keys);
@@ -111,19 +111,26 @@ impl Heads<'_> {
                 blocks(isa, out, operands, rows, columns, depth, start, scratch);
             };
             let (p, ds) = (&mut p[..count * keys], &mut ds[..count * keys]);
-            run(p, &Pair::by_rows(q, k), rows.clone(), all.clone(), d.head_width, Start::Zero);
-            run(ds, &Pair::by_rows(dout, v), rows.clone(), all.clone(), d.head_width, Start::Zero);
+            run(p, &Pair::by_rows(q, k), rows.clone(), all.clone(), d.head_width, Initial::Zero);
+            run(
+                ds,
+                &Pair::by_rows(dout, v),
+                rows.clone(),
+                all.clone(),
+                d.head_width,
+                Initial::Zero,
+            );
             for (row, (p, ds)) in
                 p.chunks_exact_mut(keys).zip(ds.chunks_exact_mut(keys)).enumerate()
             {
                 isa.run(Softmax { p, ds, seen: visible(first + row), scale: self.scale });
             }
-            let start = if first == 0 { Start::Zero } else { Start::Output };
+            let start = if first == 0 { Initial::Zero } else { Initial::Output };
             let (p, ds) = (Rows { values: p, stride: keys }, Rows { values: ds, stride: keys });
             let (of_q, of_dout) = (q.from(first), dout.from(first));
             let width = 0..d.head_width;
             let dq = &mut dq[rows.start * d.head_width..rows.end * d.head_width];
-            run(dq, &Pair::straight(ds, k), 0..count, width.clone(), keys, Start::Zero);
+            run(dq, &Pair::straight(ds, k), 0..count, width.clone(), keys, Initial::Zero);
             // Keys that come into sight later begin at zero.
             let seen_before = if first == 0 { 0 } else { visible(first - 1) };
             for (into, pair) in
@@ -132,7 +139,7 @@ impl Heads<'_> {
                 let (before, new) =
                     into[..keys * d.head_width].split_at_mut(seen_before * d.head_width);
                 run(before, &pair, 0..seen_before, width.clone(), count, start);
-                run(new, &pair, seen_before..keys, width.clone(), count, Start::Zero);
+                run(new, &pair, seen_before..keys, width.clone(), count, Initial::Zero);
             }
         }
         let seen = visible(d.queries - 1) * d.head_width;
@@ -149,15 +156,15 @@ fn blocks(
     rows: Range<usize>,
     columns: Range<usize>,
     depth: usize,
-    start: Start,
+    start: Initial,
     scratch: &mut [f32],
 ) {
     let stride = columns.len();
-    for first in rows.clone().step_by(MOST_TILE_ROWS) {
-        let some = first..rows.end.min(first + MOST_TILE_ROWS);
+    for first in rows.clone().step_by(MAX_MC) {
+        let some = first..rows.end.min(first + MAX_MC);
         let values = &mut out[(first - rows.start) * stride..][..some.len() * stride];
         let mut out = Strided { values, stride };
-        product::tile(isa, &mut out, operands, some, columns.clone(), depth, start, scratch);
+        gemm::tile(isa, &mut out, operands, some, columns.clone(), depth, start, scratch);
     }
 }
 
@@ -183,49 +190,43 @@ impl<'a> Rows<'a> {
 struct Pair<'a> {
     left: Rows<'a>,
     right: Rows<'a>,
-    left_turned: bool,
-    right_turned: bool,
+    a_transposed: bool,
+    b_transposed: bool,
 }
 
 impl<'a> Pair<'a> {
     /// `left · rightᵀ`
     fn by_rows(left: Rows<'a>, right: Rows<'a>) -> Self {
-        Self { left, right, left_turned: false, right_turned: true }
+        Self { left, right, a_transposed: false, b_transposed: true }
     }
 
     /// `left · right`
     fn straight(left: Rows<'a>, right: Rows<'a>) -> Self {
-        Self { left, right, left_turned: false, right_turned: false }
+        Self { left, right, a_transposed: false, b_transposed: false }
     }
 
     /// `leftᵀ · right`
     fn over_rows(left: Rows<'a>, right: Rows<'a>) -> Self {
-        Self { left, right, left_turned: true, right_turned: false }
+        Self { left, right, a_transposed: true, b_transposed: false }
     }
 }
 
-impl Operands for Pair<'_> {
+impl GemmOperands for Pair<'_> {
     #[inline(always)]
-    fn pack_left<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>) {
-        if self.left_turned {
-            pack_left_transposed(s, to, &self.left.matrix(), rows, depth);
+    fn pack_a<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>) {
+        if self.a_transposed {
+            pack_a_transposed(s, to, &self.left.matrix(), rows, depth);
         } else {
-            pack_left(s, to, &self.left.matrix(), rows, depth);
+            pack_a(s, to, &self.left.matrix(), rows, depth);
         }
     }
 
     #[inline(always)]
-    fn pack_right<S: Simd>(
-        &self,
-        s: S,
-        to: &mut [f32],
-        columns: Range<usize>,
-        depth: Range<usize>,
-    ) {
-        if self.right_turned {
-            pack_right_transposed(s, to, &self.right.matrix(), columns, depth);
+    fn pack_b<S: Simd>(&self, s: S, to: &mut [f32], columns: Range<usize>, depth: Range<usize>) {
+        if self.b_transposed {
+            pack_b_transposed(s, to, &self.right.matrix(), columns, depth);
         } else {
-            pack_right(s, to, &self.right.matrix(), columns, depth);
+            pack_b(s, to, &self.right.matrix(), columns, depth);
         }
     }
 }
@@ -239,7 +240,7 @@ struct Softmax<'a> {
     scale: f32,
 }
 
-impl Kernel for Softmax<'_> {
+impl SimdKernel for Softmax<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -1,18 +1,18 @@
 //! Gradients of attention on a card: tiles of queries over tiles of keys and the other way round, heads
 //! of 64 on tensor cores.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::attention::{Dims, Mask};
 
 use super::AttentionBackward;
-use crate::grad::texts::text;
+use crate::grad::kernel_sources::kernel_source;
 
 /// Which keys a query sees, and the tiles of attention on tensor cores.
 const MASK: &str = include_str!("mask.cuh");
 const HEADS_OF_64: &str = include_str!("heads_of_64.cuh");
 
-text!("attention", "kernel.cu", MASK, HEADS_OF_64);
+kernel_source!("attention", "kernel.cu", MASK, HEADS_OF_64);
 
 /// How heads are cut into blocks.
 struct Tiles {
@@ -22,20 +22,20 @@ struct Tiles {
     side: usize,
     threads: u32,
     /// The format of the operands.
-    element: Element,
+    dtype: Dtype,
 }
 
 impl Tiles {
     fn any() -> Self {
         let kernels = ["attention_sums", "attention_dq", "attention_dk_dv"];
-        let kernels = kernels.map(|name| Kernel::new(&TEXT, name));
-        Self { kernels, side: 32, threads: 256, element: Element::F32 }
+        let kernels = kernels.map(|name| Kernel::new(&SOURCE, name));
+        Self { kernels, side: 32, threads: 256, dtype: Dtype::F32 }
     }
 
-    fn of_64(element: Element) -> Self {
+    fn of_64(dtype: Dtype) -> Self {
         let kernels = ["attention_64_sums", "attention_64_dq", "attention_64_dk_dv"];
-        let kernels = kernels.map(|name| Kernel::new(&TEXT, name));
-        Self { kernels, side: 64, threads: 128, element }
+        let kernels = kernels.map(|name| Kernel::new(&SOURCE, name));
+        Self { kernels, side: 64, threads: 128, dtype }
     }
 }
 
@@ -76,14 +76,12 @@ impl AttentionBackward for Cuda {
         let aligned = [&*dq, dk, dv, dout, q, k, v];
         let aligned = aligned.iter().all(|run| run.address().is_multiple_of(ACCESS));
         let tiles = match self.inner() {
-            element if element != Element::F32 && d.head_width == 64 && aligned => {
-                Tiles::of_64(element)
-            }
+            dtype if dtype != Dtype::F32 && d.head_width == 64 && aligned => Tiles::of_64(dtype),
             _ => Tiles::any(),
         };
         let (q, dout) =
-            (self.operand(q, queries, tiles.element)?, self.operand(dout, queries, tiles.element)?);
-        let (k, v) = (self.operand(k, keys, tiles.element)?, self.operand(v, keys, tiles.element)?);
+            (self.operand(q, queries, tiles.dtype)?, self.operand(dout, queries, tiles.dtype)?);
+        let (k, v) = (self.operand(k, keys, tiles.dtype)?, self.operand(v, keys, tiles.dtype)?);
         let (ends, scales) = match mask {
             Mask::None => (0, 0),
             Mask::UpToScale(ends) => {
@@ -102,15 +100,15 @@ impl AttentionBackward for Cuda {
             let launch = outs.iter().fold(launch, |launch, out| launch.run(out));
             let launch = launch.run(log_sums).run(deltas).address(dout).address(q).address(k);
             let launch = launch.address(v).float(scale).address(ends).size(scales).size(d.heads);
-            let launch = match tiles.element {
-                Element::F32 => launch.size(d.head_width),
+            let launch = match tiles.dtype {
+                Dtype::F32 => launch.size(d.head_width),
                 _ => launch,
             };
             launch.size(d.queries).size(d.keys)
         };
-        let written = [(log_sums, Element::F32), (deltas, Element::F32)];
+        let written = [(log_sums, Dtype::F32), (deltas, Dtype::F32)];
         self.launch(launch(0, d.queries, &[]), written)?;
-        self.launch(launch(1, d.queries, &[dq]), [(dq, Element::F32)])?;
-        self.launch(launch(2, d.keys, &[dk, dv]), [(dk, Element::F32), (dv, Element::F32)])
+        self.launch(launch(1, d.queries, &[dq]), [(dq, Dtype::F32)])?;
+        self.launch(launch(2, d.keys, &[dk, dv]), [(dk, Dtype::F32), (dv, Dtype::F32)])
     }
 }

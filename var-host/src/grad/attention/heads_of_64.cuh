@@ -8,7 +8,7 @@
 
 // Operands of all heads; dout, q: sequences × queries × heads · 64; k, v: sequences × keys × heads · 64.
 struct Heads {
-    const Short *dout, *q, *k, *v;
+    const Half *dout, *q, *k, *v;
     float scale;
     u32 heads, queries, keys;
 
@@ -25,12 +25,12 @@ struct Heads {
 };
 
 // Rows of 64 shorts in shared memory: eight pieces of 16 bytes, whose order changes from row to row.
-__device__ __forceinline__ Short* piece_of(Short* tile, u32 row, u32 piece) {
+__device__ __forceinline__ Half* piece_of(Half* tile, u32 row, u32 piece) {
     return tile + row * SIDE + (piece ^ row % 8) * 8;
 }
 
 // Begins to copy 64 rows from `row` on; those past `rows` are zeros.
-__device__ __forceinline__ void fetch_tile(Short* tile, const Short* from, u32 row, u32 rows, u32 width) {
+__device__ __forceinline__ void fetch_tile(Half* tile, const Half* from, u32 row, u32 rows, u32 width) {
     for (u32 i = threadIdx.x; i < SIDE * 8; i += 128) {
         u32 r = i / 8, piece = i % 8;
         bool inside = row + r < rows;
@@ -39,14 +39,14 @@ __device__ __forceinline__ void fetch_tile(Short* tile, const Short* from, u32 r
 }
 
 // The warp's own sixteen rows of a tile, as first operand.
-__device__ __forceinline__ void load_own_rows(u32 (&a)[4][4], Short* tile) {
+__device__ __forceinline__ void load_own_rows(u32 (&a)[4][4], Half* tile) {
     u32 lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
 #pragma unroll
     for (int step = 0; step < 4; step++) load_matrices(a[step], piece_of(tile, row + lane % 16, step * 2 + lane / 16));
 }
 
 // sums = own rows · sixteen rows of a tile, from `row` on.
-__device__ __forceinline__ void multiply_rows(float (&sums)[2][4], const u32 (&own)[4][4], Short* tile, u32 row) {
+__device__ __forceinline__ void multiply_rows(float (&sums)[2][4], const u32 (&own)[4][4], Half* tile, u32 row) {
     u32 lane = threadIdx.x % 32;
 #pragma unroll
     for (int i = 0; i < 4; i++) sums[0][i] = sums[1][i] = 0.0f;
@@ -61,11 +61,11 @@ __device__ __forceinline__ void multiply_rows(float (&sums)[2][4], const u32 (&o
 
 // sums += weights, 16 × 16, · sixteen rows of a tile, from `row` on.
 __device__ __forceinline__ void add_weighted_rows(
-    float (&sums)[8][4], const float (&weights)[2][4], Short* tile, u32 row) {
+    float (&sums)[8][4], const float (&weights)[2][4], Half* tile, u32 row) {
     u32 lane = threadIdx.x % 32;
     u32 a[4] = {
-        pack_short(weights[0][0], weights[0][1]), pack_short(weights[0][2], weights[0][3]),
-        pack_short(weights[1][0], weights[1][1]), pack_short(weights[1][2], weights[1][3])};
+        pack_half(weights[0][0], weights[0][1]), pack_half(weights[0][2], weights[0][3]),
+        pack_half(weights[1][0], weights[1][1]), pack_half(weights[1][2], weights[1][3])};
 #pragma unroll
     for (int n = 0; n < 4; n++) {
         u32 b[4];
@@ -97,7 +97,7 @@ __device__ __forceinline__ void add_own_rows(
 template <class Use>
 __device__ __forceinline__ void for_tiles_of_keys(
     const Heads& of, u32 first, u32 end, u32 (&own_q)[4][4], u32 (&own_dout)[4][4], Use use) {
-    __shared__ __align__(128) Short of_k[2][TILE_64], of_v[2][TILE_64];
+    __shared__ __align__(128) Half of_k[2][TILE_64], of_v[2][TILE_64];
     u32 width = of.width();
     fetch_tile(of_k[1], of.q, first, of.queries, width);
     fetch_tile(of_v[1], of.dout, first, of.queries, width);
@@ -134,7 +134,7 @@ __device__ __forceinline__ void sums_of_queries(float* log_sums, float* deltas, 
     // Less than any score: the difference of two is a number.
     float most[2] = {-1e30f, -1e30f}, total[2] = {0, 0}, dot[2] = {0, 0};
     u32 own_q[4][4], own_dout[4][4];
-    for_tiles_of_keys(of, first, end, own_q, own_dout, [&](Short* of_k, Short* of_v, u32 key) {
+    for_tiles_of_keys(of, first, end, own_q, own_dout, [&](Half* of_k, Half* of_v, u32 key) {
         bool masked = key + SIDE > least;
 #pragma unroll 2
         for (u32 some = 0; some < SIDE; some += 16) {
@@ -194,7 +194,7 @@ __device__ __forceinline__ void add_dq(
     }
     float sums[8][4] = {};
     u32 own_q[4][4], own_dout[4][4];
-    for_tiles_of_keys(of, first, end, own_q, own_dout, [&](Short* of_k, Short* of_v, u32 key) {
+    for_tiles_of_keys(of, first, end, own_q, own_dout, [&](Half* of_k, Half* of_v, u32 key) {
         bool masked = key + SIDE > least;
 #pragma unroll 2
         for (u32 some = 0; some < SIDE; some += 16) {
@@ -217,7 +217,7 @@ __device__ __forceinline__ void add_dq(
 // dk += scale · dSᵀ·q, dv += Pᵀ·dout
 __device__ __forceinline__ void add_dk_dv(
     float* dk, float* dv, const float* log_sums, const float* deltas, const Heads& all, const Mask& mask) {
-    __shared__ __align__(128) Short of_q[2][TILE_64], of_dout[2][TILE_64];
+    __shared__ __align__(128) Half of_q[2][TILE_64], of_dout[2][TILE_64];
     __shared__ float of_log_sums[2][SIDE], of_deltas[2][SIDE];
     __shared__ u32 of_sees[2][SIDE];
     u32 tiles = (all.keys + SIDE - 1) / SIDE, key = blockIdx.x % tiles * SIDE;

@@ -5,7 +5,7 @@
 //
 // Three kernels: log_sum and delta of each query; dq, one block a tile of queries; dk and dv, one block a tile of
 // keys. Tiles that see nothing of each other are skipped. Heads of 64 in shorts: heads_of_64.cuh. Any other:
-// blocks of 256 threads, tiles of 32 × 32 in singles; sums over a tile are added to the gradients at once.
+// blocks of 256 threads, tiles of 32 × 32 in f32; sums over a tile are added to the gradients at once.
 
 #define TILE 32
 #define PADDED (TILE + 4)
@@ -166,19 +166,19 @@ KERNEL(256) void attention_dk_dv(
 // Heads of 64 in shorts.
 
 KERNEL(128) void attention_64_sums(
-    float* log_sums, float* deltas, const Short* dout, const Short* q, const Short* k, const Short* v, float scale,
+    float* log_sums, float* deltas, const Half* dout, const Half* q, const Half* k, const Half* v, float scale,
     const u32* ends, u32 scales, u32 heads, u32 queries, u32 keys) {
     sums_of_queries(log_sums, deltas, {dout, q, k, v, scale, heads, queries, keys}, {ends, scales});
 }
 
 KERNEL(128) void attention_64_dq(
-    float* dq, const float* log_sums, const float* deltas, const Short* dout, const Short* q, const Short* k,
-    const Short* v, float scale, const u32* ends, u32 scales, u32 heads, u32 queries, u32 keys) {
+    float* dq, const float* log_sums, const float* deltas, const Half* dout, const Half* q, const Half* k,
+    const Half* v, float scale, const u32* ends, u32 scales, u32 heads, u32 queries, u32 keys) {
     add_dq(dq, log_sums, deltas, {dout, q, k, v, scale, heads, queries, keys}, {ends, scales});
 }
 
 KERNEL(128) void attention_64_dk_dv(
-    float* dk, float* dv, const float* log_sums, const float* deltas, const Short* dout, const Short* q,
-    const Short* k, const Short* v, float scale, const u32* ends, u32 scales, u32 heads, u32 queries, u32 keys) {
+    float* dk, float* dv, const float* log_sums, const float* deltas, const Half* dout, const Half* q,
+    const Half* k, const Half* v, float scale, const u32* ends, u32 scales, u32 heads, u32 queries, u32 keys) {
     add_dk_dv(dk, dv, log_sums, deltas, {dout, q, k, v, scale, heads, queries, keys}, {ends, scales});
 }

@@ -3,7 +3,7 @@
 use var_kernel::ops::attention::{Dims, Mask};
 
 use super::AttentionBackward;
-use crate::grad::memory::Here;
+use crate::grad::memory::NodeContext;
 use crate::grad::span::Span;
 use crate::grad::tape::operation::{Operation, Spans};
 use crate::grad::tape::recompute::apart;
@@ -34,7 +34,7 @@ impl<B: AttentionBackward> Operation<B> for Node {
         b.attention_backward_scratch(self.d)
     }
 
-    fn backward(&self, b: &B, m: &mut Here<'_, '_, B::Slice>) -> Result<(), B::Error> {
+    fn backward(&self, b: &B, m: &mut NodeContext<'_, '_, B::Slice>) -> Result<(), B::Error> {
         let Self { out, operands, scale, ref ends, d } = *self;
         let Some(g) = m.gradients(operands, out) else { return Ok(()) };
         let [q, k, v] = operands.map(|operand| g.read.of(operand));

@@ -72,8 +72,8 @@ fn by_formula(qkv: &[f32], dout: &[f32], scale: f64, mask: Mask<'_>, d: Dims) ->
         let of_query = |i: usize| (sequence * d.queries + i) * width + head * d.head_width;
         let of_key = |j: usize| of_q + (sequence * d.keys + j) * width + head * d.head_width;
         let dot = |a: &[f32], b: &[f32]| {
-            let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
-            products.take(d.head_width).sum::<f64>()
+            let gemm_provider = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
+            gemm_provider.take(d.head_width).sum::<f64>()
         };
         for i in 0..d.queries {
             let (query, seen) = (of_query(i), mask.visible(i, d.keys));

@@ -1,7 +1,7 @@
 // Gradients of a convolution
 //
 // The input's is a convolution of the output's gradient, with the weights turned around and inner and outer channels
-// exchanged: `turn`, then a product whose rows are the neighbourhoods of input pixels; see cuda/product
+// exchanged: `segment`, then a product whose rows are the neighborhoods of input pixels; see cuda/product
 // of var-kernel.
 // The weights' is a product too, whose depth are the pixels: `weight_*` leave the sums of parts of them, which
 // `add_parts` adds in order.
@@ -40,9 +40,9 @@ __device__ __forceinline__ void turn_tile(
         u32 start_x, u32 step_x, u32 doubled
 #define TURN_ARGUMENTS to, weight, inner, outer, side, turned_side, start_y, step_y, start_x, step_x, doubled
 
-KERNEL(256) void turn(TURN_PARAMETERS(float, float)) { turn_tile(TURN_ARGUMENTS); }
-KERNEL(256) void turn_widened(TURN_PARAMETERS(float, Short)) { turn_tile(TURN_ARGUMENTS); }
-KERNEL(256) void turn_short(TURN_PARAMETERS(Short, Short)) { turn_tile(TURN_ARGUMENTS); }
+KERNEL(256) void segment(TURN_PARAMETERS(float, float)) { turn_tile(TURN_ARGUMENTS); }
+KERNEL(256) void turn_widened(TURN_PARAMETERS(float, Half)) { turn_tile(TURN_ARGUMENTS); }
+KERNEL(256) void turn_half(TURN_PARAMETERS(Half, Half)) { turn_tile(TURN_ARGUMENTS); }
 
 // parts[block] = the largest |x| of the numbers that the block sees
 KERNEL(256) void largest(float* parts, const float* x, u64 length) {
@@ -56,7 +56,7 @@ KERNEL(256) void largest(float* parts, const float* x, u64 length) {
 
 // to[i] = x[i] · 2^k, for which the largest lies from 2^14 on; back[c] = 2^-k, `columns` times
 KERNEL(256) void narrow_scaled(
-    Short* to, float* back, const float* x, const float* parts, u32 count, u32 columns, u64 length) {
+    Half* to, float* back, const float* x, const float* parts, u32 count, u32 columns, u64 length) {
     __shared__ float of_warps[8];
     u32 exponent = __float_as_uint(block_max(threadIdx.x < count ? parts[threadIdx.x] : 0.0f, of_warps)) >> 23;
     // What is no number stays as it is; what is 0 or nearly so needs no larger power than there is.
@@ -68,7 +68,7 @@ KERNEL(256) void narrow_scaled(
     for (u64 c = i; c < columns; c += (u64)gridDim.x * 256) back[c] = __uint_as_float((exponent - 14) << 23);
 }
 
-// Every `step`-th cell of pictures both ways, from (first_y, first_x) on: where the input's gradient is added.
+// Every `step`-th cell of images both ways, from (first_y, first_x) on: where the input's gradient is added.
 struct Cells {
     float* numbers;
     u32 columns, height, width, step, first_y, first_x;  // height and width of those cells alone
@@ -81,7 +81,7 @@ struct Cells {
     __device__ __forceinline__ bool in_pairs() const { return columns % 2 == 0 && (u64)numbers % 8 == 0; }
 };
 
-// dx[cell, i] += sum over taps and o of dout[neighbour, o] · weight[i, tap, o] · back[i]
+// dx[cell, i] += sum over taps and o of dout[neighbor, o] · weight[i, tap, o] · back[i]
 #define INPUT_PARAMETERS(Number)                                                                                \
     float *dx, const Number *dout, const Number *weight, const float *back, u32 rows, u32 height, u32 width,    \
         u32 outer, u32 inner, u32 taps, u32 side, u32 stride, u32 border_y, u32 border_x, u32 out_height,       \
@@ -95,34 +95,34 @@ struct Cells {
 #define INPUT_FINISH {(u32)(back ? GATED : PLAIN), nullptr, dx, {back, 0, 0, 1}}
 
 template <int BM, int BN>
-__device__ __forceinline__ void input_single(INPUT_PARAMETERS(float)) {
-    Neighbours<float> left = INPUT_NEIGHBOURS;
+__device__ __forceinline__ void input_f32(INPUT_PARAMETERS(float)) {
+    Neighbors<float> left = INPUT_NEIGHBOURS;
     Rows<float> right = {weight, inner, taps * outer, aligned};
     Cells cells = {dx, inner, out_height, out_width, step, first_y, first_x};
-    Finish finish = INPUT_FINISH;
-    auto to = finished_to(cells, finish, rows, inner);
-    product_single<BM, BN>(k_major(left), k_major(right), to, tile_of_block<BM, BN>(inner, taps * outer));
+    ConvEpilogue epilogue = INPUT_FINISH;
+    auto to = finished_to(cells, epilogue, rows, inner);
+    product_f32<BM, BN>(k_major(left), k_major(right), to, tile_of_block<BM, BN>(inner, taps * outer));
 }
 
-KERNEL(256) void input_128x64(INPUT_PARAMETERS(float)) { input_single<128, 64>(INPUT_ARGUMENTS); }
-KERNEL(256) void input_32x32(INPUT_PARAMETERS(float)) { input_single<32, 32>(INPUT_ARGUMENTS); }
+KERNEL(256) void input_128x64(INPUT_PARAMETERS(float)) { input_f32<128, 64>(INPUT_ARGUMENTS); }
+KERNEL(256) void input_32x32(INPUT_PARAMETERS(float)) { input_f32<32, 32>(INPUT_ARGUMENTS); }
 
 template <int BM, int BN, int WM, int WN, int STAGES>
-__device__ __forceinline__ void input_short(INPUT_PARAMETERS(Short)) {
-    Neighbours<Short> left = INPUT_NEIGHBOURS;
-    Rows<Short> right = {weight, inner, taps * outer, aligned};
+__device__ __forceinline__ void input_half(INPUT_PARAMETERS(Half)) {
+    Neighbors<Half> left = INPUT_NEIGHBOURS;
+    Rows<Half> right = {weight, inner, taps * outer, aligned};
     Cells cells = {dx, inner, out_height, out_width, step, first_y, first_x};
-    Finish finish = INPUT_FINISH;
-    auto to = finished_to(cells, finish, rows, inner);
-    TilePlace at = tile_of_block<BM, BN>(inner, taps * outer);
-    product_short<BM, BN, WM, WN, STAGES, 64>(k_major(left), k_major(right), to, at);
+    ConvEpilogue epilogue = INPUT_FINISH;
+    auto to = finished_to(cells, epilogue, rows, inner);
+    TileOffset at = tile_of_block<BM, BN>(inner, taps * outer);
+    product_half<BM, BN, WM, WN, STAGES, 64>(k_major(left), k_major(right), to, at);
 }
 
-KERNEL(256) void input_short_128x160(INPUT_PARAMETERS(Short)) { input_short<128, 160, 32, 80, 3>(INPUT_ARGUMENTS); }
-KERNEL(256) void input_short_64x64(INPUT_PARAMETERS(Short)) { input_short<64, 64, 32, 16, 4>(INPUT_ARGUMENTS); }
-KERNEL(256) void input_short_128x32(INPUT_PARAMETERS(Short)) { input_short<128, 32, 32, 16, 4>(INPUT_ARGUMENTS); }
+KERNEL(256) void input_half_128x160(INPUT_PARAMETERS(Half)) { input_half<128, 160, 32, 80, 3>(INPUT_ARGUMENTS); }
+KERNEL(256) void input_half_64x64(INPUT_PARAMETERS(Half)) { input_half<64, 64, 32, 16, 4>(INPUT_ARGUMENTS); }
+KERNEL(256) void input_half_128x32(INPUT_PARAMETERS(Half)) { input_half<128, 32, 32, 16, 4>(INPUT_ARGUMENTS); }
 
-// parts[part, o, tap · inner + i] = sum over the pixels of a part of dout[pixel, o] · x[neighbour(pixel, tap), i]
+// parts[part, o, tap · inner + i] = sum over the pixels of a part of dout[pixel, o] · x[neighbor(pixel, tap), i]
 #define WEIGHT_PARAMETERS(Number)                                                                               \
     float *parts, const Number *dout, const Number *x, u32 pixels, u32 each, u32 height, u32 width, u32 inner,  \
         u32 outer, u32 side, u32 grid, u32 out_height, u32 out_width, u32 left_aligned, u32 right_aligned
@@ -133,26 +133,26 @@ KERNEL(256) void input_short_128x32(INPUT_PARAMETERS(Short)) { input_short<128, 
 #define WEIGHT_OPERANDS(Number)                                                                                 \
     u32 columns = side * side * inner;                                                                          \
     Rows<Number> left = {dout, pixels, outer, left_aligned};                                                    \
-    Neighbours<Number> right =                                                                                  \
-        neighbours_on(grid, x, pixels, right_aligned, height, width, inner, side, out_height, out_width)
+    Neighbors<Number> right =                                                                                  \
+        neighbors_on(grid, x, pixels, right_aligned, height, width, inner, side, out_height, out_width)
 
 KERNEL(256) void weight_64x64(WEIGHT_PARAMETERS(float)) {
     WEIGHT_OPERANDS(float);
     PartSums to = part_of_block(parts, outer, columns, false);
-    product_single<64, 64>(mn_major(left), mn_major(right), to, tile_of_part<64, 64>(columns, pixels, each));
+    product_f32<64, 64>(mn_major(left), mn_major(right), to, tile_of_part<64, 64>(columns, pixels, each));
 }
 
 // 32 pixels at a time, channels are multiples of eight.
 template <int BM, int BN, int WM, int WN, int STAGES>
-__device__ __forceinline__ void weight_short(WEIGHT_PARAMETERS(Short)) {
-    WEIGHT_OPERANDS(Short);
+__device__ __forceinline__ void weight_half(WEIGHT_PARAMETERS(Half)) {
+    WEIGHT_OPERANDS(Half);
     PartSums to = part_of_block(parts, outer, columns, false);
-    TilePlace at = tile_of_part<BM, BN>(columns, pixels, each);
-    product_short<BM, BN, WM, WN, STAGES, 32>(mn_major(left), mn_major(right), to, at);
+    TileOffset at = tile_of_part<BM, BN>(columns, pixels, each);
+    product_half<BM, BN, WM, WN, STAGES, 32>(mn_major(left), mn_major(right), to, at);
 }
 
-KERNEL(256) void weight_short_160x128(WEIGHT_PARAMETERS(Short)) { weight_short<160, 128, 80, 32, 4>(WEIGHT_ARGUMENTS); }
-KERNEL(256) void weight_short_64x64(WEIGHT_PARAMETERS(Short)) { weight_short<64, 64, 32, 16, 4>(WEIGHT_ARGUMENTS); }
+KERNEL(256) void weight_half_160x128(WEIGHT_PARAMETERS(Half)) { weight_half<160, 128, 80, 32, 4>(WEIGHT_ARGUMENTS); }
+KERNEL(256) void weight_half_64x64(WEIGHT_PARAMETERS(Half)) { weight_half<64, 64, 32, 16, 4>(WEIGHT_ARGUMENTS); }
 
 // dweight[i] += back · sum over the parts of parts[part, i]; back is 1 without one
 KERNEL(256) void add_parts(float* dweight, const float* parts, const float* back, u32 count, u64 length) {

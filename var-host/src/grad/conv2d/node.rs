@@ -4,7 +4,7 @@ use var_kernel::ops::conv2d::Dims;
 
 use super::Conv2dBackward;
 use crate::grad::backend::Addressable;
-use crate::grad::memory::Here;
+use crate::grad::memory::NodeContext;
 use crate::grad::span::Span;
 use crate::grad::sums::Sums;
 use crate::grad::tape::operation::{Operation, Spans, add, add_rows};
@@ -36,7 +36,7 @@ impl<B: Addressable + Conv2dBackward + Sums> Operation<B> for Node {
         b.conv2d_backward_scratch(self.d)
     }
 
-    fn backward(&self, b: &B, m: &mut Here<'_, '_, B::Slice>) -> Result<(), B::Error> {
+    fn backward(&self, b: &B, m: &mut NodeContext<'_, '_, B::Slice>) -> Result<(), B::Error> {
         let Self { out, x, weight, bias, residual, d } = *self;
         if let Some(g) = m.gradients([x], out) {
             let ([dx], weight) = (g.inputs, b.matrix_of(g.read.of(weight)));

@@ -1,6 +1,6 @@
 //! Convolution, recorded.
 
-use var_kernel::ops::conv2d::{Conv2d, Dims, Epilogue};
+use var_kernel::ops::conv2d::{Conv2d, ConvEpilogue, Dims};
 
 use super::node::Node;
 use crate::grad::backend::Recordable;
@@ -19,11 +19,14 @@ impl<B: Recordable> Conv2d for Recording<'_, B> {
         x: &B::Slice,
         weight: Recorded<'_, B>,
         bias: &B::Slice,
-        epilogue: Epilogue<'_, B::Slice>,
+        epilogue: ConvEpilogue<'_, B::Slice>,
         scratch: &mut B::Slice,
         d: Dims,
     ) -> Result<(), B::Error> {
-        assert!(!matches!(epilogue, Epilogue::Relu), "a recorded ReLU is an operation of its own");
+        assert!(
+            !matches!(epilogue, ConvEpilogue::Relu),
+            "a recorded ReLU is an operation of its own"
+        );
         self.push(Node {
             out: self.span(out),
             x: self.span(x),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use var_kernel::ops::conv2d::{Dims, Grid};
 
 use super::Conv2dBackward;
-use crate::grad::testing::{Got, Lends, differences, on_each_backend, random};
+use crate::grad::testing::{AllocBuffer, BackendOutput, differences, on_each_backend, random};
 
 /// The forward pass, without bias.
 fn naive(x: &[f64], weight: &[f64], d: Dims) -> Vec<f64> {
@@ -40,23 +40,23 @@ fn naive(x: &[f64], weight: &[f64], d: Dims) -> Vec<f64> {
 }
 
 /// Both gradients, accumulated by every backend.
-fn gradients(x: &[f32], weight: &[f32], dout: &[f32], d: Dims) -> [Vec<Got>; 2] {
+fn gradients(x: &[f32], weight: &[f32], dout: &[f32], d: Dims) -> [Vec<BackendOutput>; 2] {
     let before = random(x.len().max(weight.len()), 77);
-    let (of_x, of_weight) = (&before[..x.len()], &before[..weight.len()]);
+    let (dx_before, dweight_before) = (&before[..x.len()], &before[..weight.len()]);
     let dx = on_each_backend!(
-        [dx: of_x], [dout], [weight: [d.outer, d.inner, d.kernel[0], d.kernel[1]]], |b| {
-            let mut scratch = b.lend(b.conv2d_backward_scratch(d));
+        [dx: dx_before], [dout], [weight: [d.outer, d.inner, d.kernel[0], d.kernel[1]]], |b| {
+            let mut scratch = b.alloc(b.conv2d_backward_scratch(d));
             b.conv2d_backward_x(dx, dout, weight, &mut scratch, d)
         }
     );
-    let dweight = on_each_backend!([dweight: of_weight], [dout, x], [], |b| {
-        let mut scratch = b.lend(b.conv2d_backward_scratch(d));
+    let dweight = on_each_backend!([dweight: dweight_before], [dout, x], [], |b| {
+        let mut scratch = b.alloc(b.conv2d_backward_scratch(d));
         b.conv2d_backward_weight(dweight, dout, x, &mut scratch, d)
     });
     [dx, dweight]
 }
 
-/// Weights in the order in which a backend has them: a card has a tap's inner channels side by side.
+/// Weights in the order in which a backend has them: a GPU has a tap's inner channels side by side.
 fn as_stored(weight: &[f64], name: &str, d: Dims) -> Vec<f64> {
     if name == "cpu" {
         return weight.to_vec();
@@ -136,9 +136,10 @@ fn larger_pictures_keep_the_inner_product() {
         let before = wide(&random(x.len().max(weight.len()), 77));
         let want = dot(&wide(&dout), &naive(&wide(&x), &wide(&weight), d));
         let [dx, dweight] = gradients(&x, &weight, &dout, d);
-        let of_x = dx.iter().map(|got| (got, wide(&x)));
-        let of_weight = dweight.iter().map(|got| (got, as_stored(&wide(&weight), &got.name, d)));
-        for (Got { name, values, rounding }, of) in of_x.chain(of_weight) {
+        let dx_before = dx.iter().map(|got| (got, wide(&x)));
+        let dweight_before =
+            dweight.iter().map(|got| (got, as_stored(&wide(&weight), &got.name, d)));
+        for (BackendOutput { name, values, rounding }, of) in dx_before.chain(dweight_before) {
             let gradient: Vec<f64> = values
                 .iter()
                 .zip(&before)
@@ -162,25 +163,25 @@ fn small_gradients_are_not_lost() {
         let weight = random(outer * inner * 9, 2);
         let dout = random(d.out_len(), 3);
         let zeros = vec![0.0; x.len().max(weight.len())];
-        let (of_x, of_weight) = (&zeros[..x.len()], &zeros[..weight.len()]);
+        let (dx_before, dweight_before) = (&zeros[..x.len()], &zeros[..weight.len()]);
         let want_x = differences(&x, &dout, |x| naive(x, &wide(&weight), d));
         let want_weight = differences(&weight, &dout, |weight| naive(&wide(&x), weight, d));
         for factor in [1e-12, 1e-30] {
             let small: Vec<f32> = dout.iter().map(|x| x * factor).collect();
-            let large = |got: &Got| {
+            let large = |got: &BackendOutput| {
                 let values = got.values.iter().map(|x| x / factor).collect();
-                Got { values, ..got.part(0..0) }
+                BackendOutput { values, ..got.part(0..0) }
             };
             for got in on_each_backend!(
-                [dx: of_x], [small], [weight: [outer, inner, 3, 3]], |b| {
-                    let mut scratch = b.lend(b.conv2d_backward_scratch(d));
+                [dx: dx_before], [small], [weight: [outer, inner, 3, 3]], |b| {
+                    let mut scratch = b.alloc(b.conv2d_backward_scratch(d));
                     b.conv2d_backward_x(dx, small, weight, &mut scratch, d)
                 }
             ) {
                 large(&got).assert_close(&want_x, 2e-5);
             }
-            for got in on_each_backend!([dweight: of_weight], [small, x], [], |b| {
-                let mut scratch = b.lend(b.conv2d_backward_scratch(d));
+            for got in on_each_backend!([dweight: dweight_before], [small, x], [], |b| {
+                let mut scratch = b.alloc(b.conv2d_backward_scratch(d));
                 b.conv2d_backward_weight(dweight, small, x, &mut scratch, d)
             }) {
                 large(&got).assert_close(&as_stored(&want_weight, &got.name, d), 2e-5);
@@ -201,19 +202,19 @@ fn inputs_that_are_short_are_taken_as_they_are() {
     let d = Dims { batch: 1, height: 6, width: 5, inner, outer, kernel, grid, into };
     let (x, dout) = (random(30 * inner, 1), random(30 * outer, 2));
     let norm = group_norm::Dims { batch: 1, positions: 30, channels: inner, groups: 4 };
-    for bench in var_kernel::cuda::testing::cards().iter() {
-        let (cuda, x, dout) = (&bench.cuda, bench.put(&x), bench.put(&dout));
-        let parameters = [3, 4].map(|seed| bench.put(&random(inner, seed)));
+    for gpu in var_kernel::cuda::testing::gpus().iter() {
+        let (cuda, x, dout) = (&gpu.cuda, gpu.put(&x), gpu.put(&dout));
+        let parameters = [3, 4].map(|seed| gpu.put(&random(inner, seed)));
         let [weight, bias] = &parameters;
-        let mut normal = bench.nans(30 * inner);
+        let mut normal = gpu.nans(30 * inner);
         cuda.group_norm(&mut normal, &x, weight, bias, 1e-6, Activation::Silu, norm).unwrap();
-        let widened = bench.put(&bench.read(&normal));
-        let [short, wide] = [normal, widened].map(|x| {
-            let mut dweight = bench.put(&vec![1.0; outer * inner * 9]);
-            let mut nothing = cuda.lend(0);
+        let widened = gpu.put(&gpu.read(&normal));
+        let [half, wide] = [normal, widened].map(|x| {
+            let mut dweight = gpu.put(&vec![1.0; outer * inner * 9]);
+            let mut nothing = cuda.alloc(0);
             cuda.conv2d_backward_weight(&mut dweight, &dout, &x, &mut nothing, d).unwrap();
-            bench.read(&dweight)
+            gpu.read(&dweight)
         });
-        assert_eq!(short, wide, "{}", bench.name);
+        assert_eq!(half, wide, "{}", gpu.name);
     }
 }

@@ -4,7 +4,7 @@ use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
 use var_kernel::cpu::math::exp;
-use var_kernel::cpu::simd::{Kernel, LANES, Simd};
+use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 
 use super::CrossEntropyBackward;
 
@@ -40,7 +40,7 @@ struct Row<'a> {
     spread: f32,
 }
 
-impl Kernel for Row<'_> {
+impl SimdKernel for Row<'_> {
     type Output = ();
 
     #[inline(always)]

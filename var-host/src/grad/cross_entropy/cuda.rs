@@ -1,14 +1,14 @@
 //! Gradient of the cross-entropy on a card: one block a row.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote, SOME};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote, SOME};
 use var_kernel::memory::Floats;
 
 use super::CrossEntropyBackward;
-use crate::grad::texts::text;
+use crate::grad::kernel_sources::kernel_source;
 
-text!("cross_entropy", "kernel.cu", SOME);
+kernel_source!("cross_entropy", "kernel.cu", SOME);
 
-const DLOGITS: Kernel = Kernel::new(&TEXT, "cross_entropy_dlogits");
+const DLOGITS: Kernel = Kernel::new(&SOURCE, "cross_entropy_dlogits");
 
 const THREADS: u32 = 256;
 
@@ -32,12 +32,12 @@ impl CrossEntropyBackward for Cuda {
         let inside = targets.iter().all(|target| (*target as usize) < codes);
         assert!(inside, "cross_entropy_backward: a target is past a row's end");
         self.fresh_scratch();
-        let logits = self.single(logits, logits.len())?;
+        let logits = self.operand_f32(logits, logits.len())?;
         let by_four = codes.is_multiple_of(4)
             && [dlogits.address(), logits].iter().all(|address| address.is_multiple_of(FOUR));
         let targets = self.send(targets)?;
         let launch = Launch::new(DLOGITS, [rows, 1, 1], THREADS).run(dlogits).run(dloss);
         let launch = launch.address(logits).address(targets).float(smoothing).size(codes);
-        self.launch(launch.size(by_four.into()), [(dlogits, Element::F32)])
+        self.launch(launch.size(by_four.into()), [(dlogits, Dtype::F32)])
     }
 }

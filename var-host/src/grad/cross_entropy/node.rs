@@ -1,7 +1,7 @@
 //! Cross-entropy on the tape.
 
 use super::CrossEntropyBackward;
-use crate::grad::memory::{Gradients, Here};
+use crate::grad::memory::{Gradients, NodeContext};
 use crate::grad::span::Span;
 use crate::grad::tape::operation::{Operation, Spans};
 
@@ -25,7 +25,7 @@ impl Spans for Node {
 }
 
 impl<B: CrossEntropyBackward> Operation<B> for Node {
-    fn backward(&self, b: &B, m: &mut Here<'_, '_, B::Slice>) -> Result<(), B::Error> {
+    fn backward(&self, b: &B, m: &mut NodeContext<'_, '_, B::Slice>) -> Result<(), B::Error> {
         let Self { out, logits, ref targets, smoothing } = *self;
         match m.gradients([logits], out) {
             Some(Gradients { out, inputs: [dlogits], read, .. }) => {

@@ -14,9 +14,9 @@ impl<B: Recordable> CrossEntropy for Recording<'_, B> {
         targets: &[u32],
         smoothing: f32,
     ) -> Result<(), B::Error> {
-        let (of_out, of_logits) = (self.span(out), self.span(logits));
+        let (out_span, logits_span) = (self.span(out), self.span(logits));
         let targets_of_tape = targets.to_vec();
-        self.push(Node { out: of_out, logits: of_logits, targets: targets_of_tape, smoothing });
+        self.push(Node { out: out_span, logits: logits_span, targets: targets_of_tape, smoothing });
         self.backend.cross_entropy(out, logits, targets, smoothing)
     }
 

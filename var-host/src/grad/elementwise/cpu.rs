@@ -4,7 +4,7 @@ use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
 use var_kernel::cpu::math;
-use var_kernel::cpu::simd::{Kernel, LANES, Simd};
+use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 use var_kernel::ops::PerRow;
 use var_kernel::ops::elementwise::{PlaceDims, Unary};
 
@@ -116,7 +116,7 @@ struct MapBackward<'a> {
     f: Unary,
 }
 
-impl Kernel for MapBackward<'_> {
+impl SimdKernel for MapBackward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -165,7 +165,7 @@ struct AddProduct<'a> {
     b: &'a [f32],
 }
 
-impl Kernel for AddProduct<'_> {
+impl SimdKernel for AddProduct<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Gradients of element-wise operations on a GPU.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::PerRow;
 use var_kernel::ops::elementwise::{PlaceDims, Unary};
@@ -9,15 +9,15 @@ use super::ElementwiseBackward;
 use super::table::sum_into_table;
 use crate::grad::table::Part;
 
-pub(in crate::grad) use super::source::TEXT;
+pub(in crate::grad) use super::source::SOURCE;
 
-const GELU: Kernel = Kernel::new(&TEXT, "gelu_dx");
-const SILU: Kernel = Kernel::new(&TEXT, "silu_dx");
-const LEAKY_RELU: Kernel = Kernel::new(&TEXT, "leaky_relu_dx");
-const GATED_X: Kernel = Kernel::new(&TEXT, "gated_dx");
-const GATED_GATE: Kernel = Kernel::new(&TEXT, "gated_dgate");
-const SCALE_ROWS: Kernel = Kernel::new(&TEXT, "scale_rows_dx");
-const PLACE_ROWS: Kernel = Kernel::new(&TEXT, "place_rows_dx");
+const GELU: Kernel = Kernel::new(&SOURCE, "gelu_dx");
+const SILU: Kernel = Kernel::new(&SOURCE, "silu_dx");
+const LEAKY_RELU: Kernel = Kernel::new(&SOURCE, "leaky_relu_dx");
+const GATED_X: Kernel = Kernel::new(&SOURCE, "gated_dx");
+const GATED_GATE: Kernel = Kernel::new(&SOURCE, "gated_dgate");
+const SCALE_ROWS: Kernel = Kernel::new(&SOURCE, "scale_rows_dx");
+const PLACE_ROWS: Kernel = Kernel::new(&SOURCE, "place_rows_dx");
 
 impl ElementwiseBackward for Cuda {
     fn map_backward(
@@ -33,7 +33,7 @@ impl ElementwiseBackward for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let x = self.single(x, length)?;
+        let x = self.operand_f32(x, length)?;
         let kernel = match f {
             Unary::Gelu => GELU,
             Unary::Silu => SILU,
@@ -44,7 +44,7 @@ impl ElementwiseBackward for Cuda {
             Unary::LeakyRelu { slope } => launch.float(slope),
             Unary::Gelu | Unary::Silu => launch,
         };
-        self.launch(launch.length(length), [(dx, Element::F32)])
+        self.launch(launch.length(length), [(dx, Dtype::F32)])
     }
 
     fn gated_backward_x(
@@ -60,7 +60,7 @@ impl ElementwiseBackward for Cuda {
             return Ok(());
         }
         let launch = over_rows(GATED_X, dx.len() / width, width).run(dx).run(dy);
-        self.launch(gate.add_to(launch).size(width), [(dx, Element::F32)])
+        self.launch(gate.add_to(launch).size(width), [(dx, Dtype::F32)])
     }
 
     fn gated_backward_gate(
@@ -78,7 +78,7 @@ impl ElementwiseBackward for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let x = self.single(x, x.len())?;
+        let x = self.operand_f32(x, x.len())?;
         sum_into_table(self, GATED_GATE, dtable, part, all, width, |launch| {
             launch.run(dy).address(x)
         })
@@ -97,7 +97,7 @@ impl ElementwiseBackward for Cuda {
             return Ok(());
         }
         let launch = over_rows(SCALE_ROWS, factors.len(), width).run(dx).run(dy).run(factors);
-        self.launch(launch.size(width), [(dx, Element::F32)])
+        self.launch(launch.size(width), [(dx, Dtype::F32)])
     }
 
     fn place_rows_backward(
@@ -114,7 +114,7 @@ impl ElementwiseBackward for Cuda {
             return Ok(());
         }
         let launch = over_rows(PLACE_ROWS, rows, width).run(dx).run(dout);
-        self.launch(launch.size(stride).size(start).size(width), [(dx, Element::F32)])
+        self.launch(launch.size(stride).size(start).size(width), [(dx, Dtype::F32)])
     }
 }
 

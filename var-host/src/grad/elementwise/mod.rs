@@ -45,7 +45,7 @@ pub trait ElementwiseBackward: Device {
     /// `dx[r, c] += gate(r, c) · dy[r, c]`, rows of `width`.
     ///
     /// # Panics
-    /// If the lengths differ or the table is too short.
+    /// If the lengths differ or the table is too half.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
@@ -61,7 +61,7 @@ pub trait ElementwiseBackward: Device {
     /// the table, in their order.
     ///
     /// # Panics
-    /// If the lengths differ or the table is too short.
+    /// If the lengths differ or the table is too half.
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.

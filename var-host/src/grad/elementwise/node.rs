@@ -3,7 +3,7 @@
 use var_kernel::ops::elementwise::{Elementwise, PlaceDims, Unary};
 
 use super::ElementwiseBackward;
-use crate::grad::memory::{Gradients, Here};
+use crate::grad::memory::{Gradients, NodeContext};
 use crate::grad::span::Span;
 use crate::grad::sums::Sums;
 use crate::grad::table::Table;
@@ -58,7 +58,7 @@ impl Spans for Node {
 }
 
 impl<B: Elementwise + ElementwiseBackward + Sums> Operation<B> for Node {
-    fn backward(&self, b: &B, m: &mut Here<'_, '_, B::Slice>) -> Result<(), B::Error> {
+    fn backward(&self, b: &B, m: &mut NodeContext<'_, '_, B::Slice>) -> Result<(), B::Error> {
         match *self {
             Self::Map { out, x, f } => match m.gradients([x], out) {
                 Some(Gradients { out, inputs: [dx], read, .. }) => {

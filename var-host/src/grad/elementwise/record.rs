@@ -25,8 +25,8 @@ impl<B: Recordable> Elementwise for Recording<'_, B> {
         x: &B::Slice,
         table: &B::Slice,
     ) -> Result<(), B::Error> {
-        let (of_x, of_table) = (self.span(x), self.span(table));
-        self.push(Node::AddTable { out: self.span(out), x: of_x, table: of_table });
+        let (x_span, table_span) = (self.span(x), self.span(table));
+        self.push(Node::AddTable { out: self.span(out), x: x_span, table: table_span });
         self.backend.add_table(out, x, table)
     }
 
@@ -59,8 +59,8 @@ impl<B: Recordable> Elementwise for Recording<'_, B> {
         x: &B::Slice,
         factors: &B::Slice,
     ) -> Result<(), B::Error> {
-        let (of_x, of_factors) = (self.span(x), self.span(factors));
-        self.push(Node::ScaleRows { out: self.span(out), x: of_x, factors: of_factors });
+        let (x_span, factors_span) = (self.span(x), self.span(factors));
+        self.push(Node::ScaleRows { out: self.span(out), x: x_span, factors: factors_span });
         self.backend.scale_rows(out, x, factors)
     }
 

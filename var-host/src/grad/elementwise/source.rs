@@ -1,5 +1,5 @@
 //! The kernels.
 
-use crate::grad::texts::{TABLE, text};
+use crate::grad::kernel_sources::{TABLE, kernel_source};
 
-text!("elementwise", "kernel.cu", TABLE);
+kernel_source!("elementwise", "kernel.cu", TABLE);

@@ -1,8 +1,8 @@
 //! Sums over the rows that share a row of a table, on a card: `table.cuh` beside this.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
 
-use super::source::TEXT;
+use super::source::SOURCE;
 use crate::grad::table::Part;
 
 /// Columns of a block.
@@ -14,7 +14,7 @@ const ROWS: usize = 64;
 /// Blocks that keep a multiprocessor busy.
 const BLOCKS: usize = 8;
 
-const ADD_TABLE_PARTS: Kernel = Kernel::new(&TEXT, "add_table_parts");
+const ADD_TABLE_PARTS: Kernel = Kernel::new(&SOURCE, "add_table_parts");
 
 /// Launches `kernel`, with `TABLE_PARAMETERS` as its first parameters, for `rows` rows of `width`;
 /// `operands` adds the rest of its arguments.
@@ -30,7 +30,7 @@ pub(in crate::grad) fn sum_into_table(
     let Part { start, stride, rows: each } = part;
     let entries = rows.div_ceil(each);
     let blocks = entries * width.div_ceil(COLUMNS);
-    let wanted = (BLOCKS * cuda.card().multiprocessors as usize).div_ceil(blocks);
+    let wanted = (BLOCKS * cuda.properties().multiprocessors as usize).div_ceil(blocks);
     let parts = wanted.min(each.min(rows).div_ceil(ROWS));
     let to = match parts {
         1 => dtable.address(),
@@ -39,10 +39,10 @@ pub(in crate::grad) fn sum_into_table(
     let launch = Launch::new(kernel, [blocks, parts, 1], 256).address(to).size(start);
     let launch = operands(launch.size(stride).size(each).size(rows).size(width));
     if parts == 1 {
-        return cuda.launch(launch, [(dtable, Element::F32)]);
+        return cuda.launch(launch, [(dtable, Dtype::F32)]);
     }
-    cuda.launch_between(launch)?;
+    cuda.launch_to_scratch(launch)?;
     let launch = Launch::for_each(ADD_TABLE_PARTS, entries * width).run(dtable).address(to);
     let launch = launch.size(start).size(stride).size(entries).size(width).size(parts);
-    cuda.launch(launch, [(dtable, Element::F32)])
+    cuda.launch(launch, [(dtable, Dtype::F32)])
 }

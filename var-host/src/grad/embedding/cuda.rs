@@ -1,15 +1,15 @@
 //! The gradient of an embedding on a GPU.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Remote};
 use var_kernel::memory::Floats;
 
 use super::EmbeddingBackward;
 use crate::grad::elementwise::cuda::over_rows;
-use crate::grad::texts::text;
+use crate::grad::kernel_sources::kernel_source;
 
-text!("embedding", "kernel.cu");
+kernel_source!("embedding", "kernel.cu");
 
-const EMBEDDING: Kernel = Kernel::new(&TEXT, "embedding_dtable");
+const EMBEDDING: Kernel = Kernel::new(&SOURCE, "embedding_dtable");
 
 impl EmbeddingBackward for Cuda {
     fn embedding_backward(
@@ -33,7 +33,7 @@ impl EmbeddingBackward for Cuda {
         let (of, starts, order) = (self.send(&of)?, self.send(&starts)?, self.send(&order)?);
         let launch = over_rows(EMBEDDING, indices.len(), width).run(dtable).run(dout);
         let launch = launch.address(of).address(starts).address(order).size(width);
-        self.launch(launch, [(dtable, Element::F32)])
+        self.launch(launch, [(dtable, Dtype::F32)])
     }
 }
 

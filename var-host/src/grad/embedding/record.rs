@@ -14,9 +14,9 @@ impl<B: Recordable> Embedding for Recording<'_, B> {
         indices: &[u32],
         width: usize,
     ) -> Result<(), B::Error> {
-        let (of_out, of_table) = (self.span(out), self.span(table));
+        let (out_span, table_span) = (self.span(out), self.span(table));
         let indices_of_tape = indices.to_vec();
-        self.push(Node { out: of_out, table: of_table, indices: indices_of_tape, width });
+        self.push(Node { out: out_span, table: table_span, indices: indices_of_tape, width });
         self.backend.embedding(out, table, indices, width)
     }
 

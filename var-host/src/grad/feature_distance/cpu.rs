@@ -3,7 +3,7 @@
 use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::simd::{Kernel, LANES, Simd};
+use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 use var_kernel::ops::feature_distance::{Dims, LEAST};
 
 use super::FeatureDistanceBackward;
@@ -46,7 +46,7 @@ struct Cell<'a> {
     factor: f32,
 }
 
-impl Kernel for Cell<'_> {
+impl SimdKernel for Cell<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -1,15 +1,15 @@
 //! The gradient of the distance between features on a card: one warp a cell.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::feature_distance::{Dims, LEAST};
 
 use super::FeatureDistanceBackward;
-use crate::grad::texts::text;
+use crate::grad::kernel_sources::kernel_source;
 
-text!("feature_distance", "kernel.cu");
+kernel_source!("feature_distance", "kernel.cu");
 
-const BACKWARD: Kernel = Kernel::new(&TEXT, "feature_distance_backward");
+const BACKWARD: Kernel = Kernel::new(&SOURCE, "feature_distance_backward");
 
 /// Cells of a block: one a warp.
 const CELLS: usize = 8;
@@ -31,11 +31,11 @@ impl FeatureDistanceBackward for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let (a, b) = (self.single(a, a.len())?, self.single(b, b.len())?);
-        let dout = self.single(dout, dout.len())?;
+        let (a, b) = (self.operand_f32(a, a.len())?, self.operand_f32(b, b.len())?);
+        let dout = self.operand_f32(dout, dout.len())?;
         let launch = Launch::new(BACKWARD, [cells.div_ceil(CELLS), 1, 1], 256).run(da);
         let launch = launch.address(dout).address(a).address(b).run(weights).float(LEAST);
         let launch = launch.size(d.cells).size(d.channels).length(cells);
-        self.launch(launch, [(da, Element::F32)])
+        self.launch(launch, [(da, Dtype::F32)])
     }
 }

@@ -3,7 +3,7 @@
 use var_kernel::ops::feature_distance::Dims;
 
 use super::FeatureDistanceBackward;
-use crate::grad::memory::{Gradients, Here};
+use crate::grad::memory::{Gradients, NodeContext};
 use crate::grad::span::Span;
 use crate::grad::tape::operation::{Operation, Spans};
 
@@ -26,7 +26,7 @@ impl Spans for Node {
 }
 
 impl<B: FeatureDistanceBackward> Operation<B> for Node {
-    fn backward(&self, b: &B, m: &mut Here<'_, '_, B::Slice>) -> Result<(), B::Error> {
+    fn backward(&self, b: &B, m: &mut NodeContext<'_, '_, B::Slice>) -> Result<(), B::Error> {
         let Self { out, operands, d } = *self;
         match m.gradients([operands[0]], out) {
             Some(Gradients { out, inputs: [da], read, .. }) => {

@@ -1,11 +1,11 @@
-//! Gradients of group normalisation on the CPU: a picture a task.
+//! Gradients of group normalization on the CPU: an image a task.
 //!
 //! Mean and deviation are recomputed from x, which the gradient reads anyway.
 
 use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::simd::{Kernel, LANES, Simd};
+use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 use var_kernel::ops::group_norm::{Activation, Dims, moments};
 
 use super::{Forward, GroupNormBackward};
@@ -14,7 +14,7 @@ use crate::grad::elementwise::silu_slope;
 /// Floats of a piece (64 KiB): positions are summed within pieces, then the pieces.
 const PIECE: usize = 1 << 14;
 
-/// Most floats of a picture (512 KiB) for which dy is kept between the two sweeps, not recomputed.
+/// Most floats of an image (512 KiB) for which dy is kept between the two sweeps, not recomputed.
 const KEPT: usize = 1 << 17;
 
 impl GroupNormBackward for Cpu<'_> {
@@ -79,7 +79,7 @@ struct Normal<'a> {
 }
 
 impl<'a> Normal<'a> {
-    /// Those of a picture, and the rest of the scratch memory.
+    /// Those of an image, and the rest of the scratch memory.
     #[inline(always)]
     fn of<S: Simd>(
         s: S,
@@ -147,7 +147,7 @@ impl<V: Copy> Block<V> {
     }
 }
 
-/// The sums of one picture and, if it is wanted, its input's gradient.
+/// The sums of one image and, if it is wanted, its input's gradient.
 struct Picture<'a> {
     sums: &'a mut [f32],
     dx: Option<&'a mut [f32]>,
@@ -157,7 +157,7 @@ struct Picture<'a> {
     d: Dims,
 }
 
-impl Kernel for Picture<'_> {
+impl SimdKernel for Picture<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -1,16 +1,16 @@
-//! Gradients of group normalisation on a card: pictures in chunks of positions, sums in the chunks' order.
+//! Gradients of group normalization on a card: images in chunks of positions, sums in the chunks' order.
 //!
 //! Mean and deviation are recomputed from x, which the gradient reads anyway.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, MOMENTS, Remote, SOME};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, MOMENTS, Remote, SOME};
 use var_kernel::memory::Floats;
 use var_kernel::ops::group_norm::{Activation, Dims};
 
 use super::{Forward, GroupNormBackward};
+use crate::grad::kernel_sources::kernel_source;
 use crate::grad::sums::{self, Sums};
-use crate::grad::texts::text;
 
-text!("group_norm", "kernel.cu", SOME, MOMENTS);
+kernel_source!("group_norm", "kernel.cu", SOME, MOMENTS);
 
 const THREADS: usize = 256;
 
@@ -23,7 +23,7 @@ const ACCESS: u64 = 16;
 /// Positions of a chunk: small maps have chunks for many blocks too.
 const CHUNK: usize = 32;
 
-/// The most chunks of a picture.
+/// The most chunks of an image.
 const MOST_CHUNKS: usize = 1024;
 
 impl GroupNormBackward for Cuda {
@@ -73,7 +73,7 @@ impl GroupNormBackward for Cuda {
     }
 }
 
-/// One backward pass: where its operands are, and how the pictures are cut.
+/// One backward pass: where its operands are, and how the images are cut.
 struct Pass<'a> {
     cuda: &'a Cuda,
     dout: u64,
@@ -96,7 +96,7 @@ impl<'a> Pass<'a> {
         d: Dims,
     ) -> Result<Self, CudaError> {
         cuda.fresh_scratch();
-        let (dout, x) = (cuda.single(dout, dout.len())?, cuda.single(of.x, of.x.len())?);
+        let (dout, x) = (cuda.operand_f32(dout, dout.len())?, cuda.operand_f32(of.x, of.x.len())?);
         let dx = dx.map_or(0, Remote::address);
         let by_four = d.channels.is_multiple_of(4)
             && [dout, x, dx, of.weight.address(), of.bias.address()]
@@ -109,7 +109,7 @@ impl<'a> Pass<'a> {
 
     /// `by_four` or `by_one` with a block for each chunk.
     fn launch(&self, [by_four, by_one]: [&'static str; 2]) -> Launch {
-        let kernel = Kernel::new(&TEXT, if self.by_four { by_four } else { by_one });
+        let kernel = Kernel::new(&SOURCE, if self.by_four { by_four } else { by_one });
         Launch::new(kernel, [self.d.batch * self.chunks, 1, 1], THREADS as u32)
     }
 
@@ -123,7 +123,7 @@ impl<'a> Pass<'a> {
     /// `name` with a warp for each group.
     fn for_groups(&self, name: &'static str) -> Launch {
         let blocks = (self.d.batch * self.d.groups).div_ceil(GROUPS);
-        Launch::new(Kernel::new(&TEXT, name), [blocks, 1, 1], THREADS as u32)
+        Launch::new(Kernel::new(&SOURCE, name), [blocks, 1, 1], THREADS as u32)
     }
 
     /// Where each channel's mean and 1/deviation are.
@@ -134,10 +134,10 @@ impl<'a> Pass<'a> {
         let means = size_of::<f32>() * d.groups;
         let launch = self.launch(["measure_4", "measure_1"]).sharing(self.shared(1) + means);
         let launch = launch.address(moments).address(self.x).size(d.positions).size(d.channels);
-        self.cuda.launch_between(launch.size(d.groups).size(chunk).size(chunks))?;
+        self.cuda.launch_to_scratch(launch.size(d.groups).size(chunk).size(chunks))?;
         let launch = self.for_groups("merge").address(normal).address(moments).float(self.of.eps);
         let launch = launch.size(d.positions).size(d.channels).size(d.groups);
-        self.cuda.launch_between(launch.size(chunk).size(chunks).size(d.batch * d.groups))?;
+        self.cuda.launch_to_scratch(launch.size(chunk).size(chunks).size(d.batch * d.groups))?;
         Ok(normal)
     }
 
@@ -154,13 +154,13 @@ impl<'a> Pass<'a> {
         let launch = launch.run(self.of.bias).size(self.silu()).size(d.positions).size(d.channels);
         let launch = launch.size(chunk).size(chunks);
         if chunks == 1 {
-            return self.cuda.launch(launch, [(sums, Element::F32)]);
+            return self.cuda.launch(launch, [(sums, Dtype::F32)]);
         }
-        self.cuda.launch_between(launch)?;
-        let kernel = Kernel::new(&TEXT, "add_chunks");
+        self.cuda.launch_to_scratch(launch)?;
+        let kernel = Kernel::new(&SOURCE, "add_chunks");
         let launch = Launch::new(kernel, [d.batch * columns.div_ceil(32), 1, 1], THREADS as u32);
         let launch = launch.run(sums).address(parts).size(chunks).size(columns);
-        self.cuda.launch(launch, [(sums, Element::F32)])
+        self.cuda.launch(launch, [(sums, Dtype::F32)])
     }
 
     /// Adds the input's gradient, given the sums.
@@ -169,11 +169,11 @@ impl<'a> Pass<'a> {
         let means = self.cuda.scratch(2 * d.batch * d.channels)?;
         let launch = self.for_groups("means").address(means).run(sums).run(self.of.weight);
         let launch = launch.size(d.positions).size(d.channels).size(d.groups);
-        self.cuda.launch_between(launch.size(d.batch * d.groups))?;
+        self.cuda.launch_to_scratch(launch.size(d.batch * d.groups))?;
         let launch = self.launch(["add_4", "add_1"]).run(dx).address(self.dout).address(self.x);
         let launch = launch.address(normal).address(means).run(self.of.weight).run(self.of.bias);
         let launch = launch.size(self.silu()).size(d.positions).size(d.channels);
-        self.cuda.launch(launch.size(chunk).size(chunks), [(dx, Element::F32)])
+        self.cuda.launch(launch.size(chunk).size(chunks), [(dx, Dtype::F32)])
     }
 
     fn silu(&self) -> usize {

@@ -1,7 +1,7 @@
 // Gradients of out = activation(y), y = n · weight + bias, n = (x - mean) / deviation over a group of channels of a
 // picture: dx += (g - mean(g) - n · mean(g · n)) / deviation, g = dy · weight, dy = dout · activation'(y)
 //
-// Launches, a picture cut into chunks of positions: `measure` and `merge` give each channel's mean and 1 / deviation
+// Launches, an image cut into chunks of positions: `measure` and `merge` give each channel's mean and 1 / deviation
 // (see moments.cuh); `sum`, one block a chunk, leaves each channel's sums of dy and dy · n, which `add_chunks` adds in
 // the chunks' order; `means` makes of them each group's means of g and g · n; `add`, one block a chunk, adds to dx.
 
@@ -15,7 +15,7 @@ KERNEL(256) void measure_1(
     measure_chunk<1>(moments, x, positions, channels, groups, chunk, chunks);
 }
 
-// normal: mean, then 1 / deviation, of each channel of each picture, pictures × 2 × channels
+// normal: mean, then 1 / deviation, of each channel of each image, images × 2 × channels
 KERNEL(256) void merge(
     float* normal, const float* moments, float eps, u32 positions, u32 channels, u32 groups, u32 chunk, u32 chunks,
     u32 all_groups) {
@@ -34,9 +34,9 @@ __device__ __forceinline__ float silu_slope(float y) {
     return __fmul_rn(sigmoid, fmaf(y, __fsub_rn(1.0f, sigmoid), 1.0f));
 }
 
-// What WIDTH neighbouring channels compute with at every position.
+// What WIDTH neighboring channels compute with at every position.
 template <int WIDTH>
-struct Piece {
+struct LiveRange {
     Some<WIDTH> mean, factor, weight, bias;
     u32 silu;
 
@@ -50,14 +50,14 @@ struct Piece {
 
 // Those from channel c on.
 template <int WIDTH>
-__device__ __forceinline__ Piece<WIDTH> piece_at(
+__device__ __forceinline__ LiveRange<WIDTH> piece_at(
     const float* normal, const float* weight, const float* bias, u32 silu, u32 channels, u32 c) {
     return {
         load_some<WIDTH>(normal + c), load_some<WIDTH>(normal + channels + c), load_some<WIDTH>(weight + c),
         load_some<WIDTH>(bias + c), silu};
 }
 
-// parts: sums of dy, then of dy · n, of each channel over each chunk, pictures × chunks × 2 × channels
+// parts: sums of dy, then of dy · n, of each channel over each chunk, images × chunks × 2 × channels
 template <int WIDTH>
 __device__ __forceinline__ void sum_chunk(
     float* parts, const float* dout, const float* x, const float* normal, const float* weight, const float* bias,
@@ -73,7 +73,7 @@ __device__ __forceinline__ void sum_chunk(
     if (row < rows) {
         for (u32 number = start; number < pieces; number += 256) {
             u32 c = number * WIDTH;
-            Piece<WIDTH> piece = piece_at<WIDTH>(normal, weight, bias, silu, channels, c);
+            LiveRange<WIDTH> piece = piece_at<WIDTH>(normal, weight, bias, silu, channels, c);
             float sum[WIDTH] = {}, product[WIDTH] = {};
             for (u32 p = first + row; p < end; p += rows) {
                 Some<WIDTH> from = load_some<WIDTH>(dout + (u64)p * channels + c);
@@ -105,7 +105,7 @@ __device__ __forceinline__ void sum_chunk(
 KERNEL(256) void sum_4(SUM_PARAMETERS) { sum_chunk<4>(SUM_ARGUMENTS); }
 KERNEL(256) void sum_1(SUM_PARAMETERS) { sum_chunk<1>(SUM_ARGUMENTS); }
 
-// sums[picture, c] = sum over the chunks of parts[picture, chunk, c]: 32 columns a block; eight warps share the
+// sums[image, c] = sum over the chunks of parts[image, chunk, c]: 32 columns a block; eight warps share the
 // chunks, each lane adds one column's in order, and the warps' sums are added in theirs.
 KERNEL(256) void add_chunks(float* sums, const float* parts, u32 chunks, u32 columns) {
     __shared__ float of_warps[8][33];
@@ -123,7 +123,7 @@ KERNEL(256) void add_chunks(float* sums, const float* parts, u32 chunks, u32 col
     sums[(u64)picture * columns + column] = all;
 }
 
-// means: of g, then of g · n, over the group of each channel of each picture, pictures × 2 × channels
+// means: of g, then of g · n, over the group of each channel of each image, images × 2 × channels
 KERNEL(256) void means(
     float* means, const float* sums, const float* weight, u32 positions, u32 channels, u32 groups, u32 all_groups) {
     u32 number = blockIdx.x * 8 + threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -151,7 +151,7 @@ __device__ __forceinline__ void add_chunk(
     if (row >= rows) return;
     for (u32 number = start; number < pieces; number += 256) {
         u32 c = number * WIDTH;
-        Piece<WIDTH> piece = piece_at<WIDTH>(normal, weight, bias, silu, channels, c);
+        LiveRange<WIDTH> piece = piece_at<WIDTH>(normal, weight, bias, silu, channels, c);
         Some<WIDTH> mean_g = load_some<WIDTH>(means + c), mean_gn = load_some<WIDTH>(means + channels + c);
         for (u32 p = first + row; p < end; p += rows) {
             u64 place = (u64)p * channels + c;

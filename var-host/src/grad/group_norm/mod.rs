@@ -1,4 +1,4 @@
-//! Gradients of group normalisation.
+//! Gradients of group normalization.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -34,16 +34,16 @@ impl<S: ?Sized> Clone for Forward<'_, S> {
 
 impl<S: ?Sized> Copy for Forward<'_, S> {}
 
-/// Gradients of `out = activation(y)`, `y = n · weight + bias`, n the normalised x.
+/// Gradients of `out = activation(y)`, `y = n · weight + bias`, n the normalized x.
 ///
 /// With `dy = dout · activation'(y)`, both methods want each channel's `Σ dy` and `Σ dy · n` over a
-/// picture's positions: the first leaves them to the second.
+/// image's positions: the first leaves them to the second.
 pub trait GroupNormBackward: GroupNorm {
     /// Floats of the sums that [`GroupNormBackward::group_norm_backward_x`] leaves.
     fn group_norm_backward_sums(&self, d: Dims) -> usize;
 
     /// `dx += (g − mean(g) − n · mean(g · n)) / deviation`, `g = dy · weight`, means over the positions
-    /// and channels of a group of a picture. Without `dx` only the sums are made.
+    /// and channels of a group of an image. Without `dx` only the sums are made.
     ///
     /// `dx`, `dout`: `batch × positions × channels`. `sums`: as
     /// [`GroupNormBackward::group_norm_backward_sums`] says; overwritten.
@@ -62,7 +62,7 @@ pub trait GroupNormBackward: GroupNorm {
         d: Dims,
     ) -> Result<(), Self::Error>;
 
-    /// `dweight[c] += Σ dy · n`, `dbias[c] += Σ dy` over the positions of all pictures.
+    /// `dweight[c] += Σ dy · n`, `dbias[c] += Σ dy` over the positions of all images.
     ///
     /// `gradients`: dweight and dbias, `channels` each. `sums`: as
     /// [`GroupNormBackward::group_norm_backward_x`] left them.

@@ -3,7 +3,7 @@
 use var_kernel::ops::group_norm::{Activation, Dims};
 
 use super::{Forward, GroupNormBackward};
-use crate::grad::memory::{Gradients, Here};
+use crate::grad::memory::{Gradients, NodeContext};
 use crate::grad::span::Span;
 use crate::grad::tape::operation::{Operation, Spans};
 
@@ -34,15 +34,15 @@ impl<B: GroupNormBackward> Operation<B> for Node {
         b.group_norm_backward_sums(self.d)
     }
 
-    fn backward(&self, b: &B, m: &mut Here<'_, '_, B::Slice>) -> Result<(), B::Error> {
+    fn backward(&self, b: &B, m: &mut NodeContext<'_, '_, B::Slice>) -> Result<(), B::Error> {
         let Self { out, x, weight, bias, eps, activation, d } = *self;
         {
-            let (of_out, dx, read, sums) = match m.gradients([x], out) {
+            let (out_grad, dx, read, sums) = match m.gradients([x], out) {
                 Some(Gradients { out, inputs: [dx], read, scratch }) => {
                     (out, Some(dx), read, scratch)
                 }
                 None => {
-                    let Gradients { out, inputs: [], read, scratch } = m.of_out(out);
+                    let Gradients { out, inputs: [], read, scratch } = m.out_grad(out);
                     (out, None, read, scratch)
                 }
             };
@@ -53,7 +53,7 @@ impl<B: GroupNormBackward> Operation<B> for Node {
                 eps,
                 activation,
             };
-            b.group_norm_backward_x(dx, sums, of_out, of, d)?;
+            b.group_norm_backward_x(dx, sums, out_grad, of, d)?;
         }
         match m.gradients([weight, bias], out) {
             Some(g) => b.group_norm_backward_parameters(g.inputs, g.scratch, d),

@@ -1,11 +1,11 @@
-//! Gradients of group normalisation against finite differences.
+//! Gradients of group normalization against finite differences.
 
 use proptest::prelude::*;
 use var_kernel::memory::Floats;
 use var_kernel::ops::group_norm::{Activation, Dims};
 
 use super::{Forward, GroupNormBackward};
-use crate::grad::testing::{Got, Lends, differences, on_each_backend, random};
+use crate::grad::testing::{AllocBuffer, BackendOutput, differences, on_each_backend, random};
 
 const EPS: f32 = 1e-6;
 
@@ -46,19 +46,19 @@ fn gradients(
     dout: &[f32],
     activation: Activation,
     d: Dims,
-) -> Vec<Got> {
+) -> Vec<BackendOutput> {
     let (x, parameters) = operands.split_at(dout.len());
     let (weight, bias) = parameters.split_at(d.channels);
-    let (of_x, rest) = before[..operands.len()].split_at(dout.len());
-    let (of_weight, of_bias) = rest.split_at(d.channels);
+    let (dx_before, rest) = before[..operands.len()].split_at(dout.len());
+    let (dweight_before, of_bias) = rest.split_at(d.channels);
     on_each_backend!(
-        [dx: of_x, dweight: of_weight, dbias: of_bias],
+        [dx: dx_before, dweight: dweight_before, dbias: of_bias],
         [x, weight, bias, dout],
         [],
         |b| {
             let of = Forward { x, weight, bias, eps: EPS, activation };
-            let mut sums = b.lend(b.group_norm_backward_sums(d));
-            let mut alone = b.lend(b.group_norm_backward_sums(d));
+            let mut sums = b.alloc(b.group_norm_backward_sums(d));
+            let mut alone = b.alloc(b.group_norm_backward_sums(d));
             b.group_norm_backward_x(Some(dx), &mut sums, dout, of, d)
                 .and_then(|()| b.group_norm_backward_x(None, &mut alone, dout, of, d))
                 .and_then(|()| {
@@ -69,7 +69,7 @@ fn gradients(
     )
 }
 
-fn read<B: Lends>(b: &B, run: &B::Slice) -> Vec<f32> {
+fn read<B: AllocBuffer>(b: &B, run: &B::Slice) -> Vec<f32> {
     let mut values = vec![0.0; run.len()];
     assert!(b.download(&mut values, run).is_ok());
     values
@@ -106,7 +106,9 @@ fn a_large_picture_is_not_moved_along_its_own_mean_and_spread() {
         let operands = random(2 * positions * channels + 2 * channels, 3);
         let (before, dout) = (vec![0.0; operands.len()], random(2 * positions * channels, 4));
         let width = channels / groups;
-        for Got { name, values, .. } in gradients(&operands, &before, &dout, Activation::Silu, d) {
+        for BackendOutput { name, values, .. } in
+            gradients(&operands, &before, &dout, Activation::Silu, d)
+        {
             for group in 0..groups {
                 let (mut sum, mut along, mut size) = (0.0, 0.0, 0.0);
                 for position in positions..2 * positions {

@@ -4,7 +4,7 @@
 use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::simd::{Kernel, LANES, Simd};
+use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 use var_kernel::ops::PerRow;
 use var_kernel::ops::layer_norm::Dims;
 
@@ -108,8 +108,8 @@ fn moments<S: Simd>(s: S, x: &[f32], eps: f32) -> (S::F32, S::F32) {
     let mean = s.splat(mean_of_row);
     let mut squares = s.splat(0.0);
     for x in x.chunks(LANES) {
-        let centred = s.sub(s.load_or(x, mean_of_row), mean);
-        squares = s.mul_add(centred, centred, squares);
+        let centerd = s.sub(s.load_or(x, mean_of_row), mean);
+        squares = s.mul_add(centerd, centerd, squares);
     }
     (mean, s.sqrt(s.splat(s.sum(squares) / channels + eps)))
 }
@@ -122,7 +122,7 @@ struct RowOfX<'a> {
     eps: f32,
 }
 
-impl Kernel for RowOfX<'_> {
+impl SimdKernel for RowOfX<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -157,7 +157,7 @@ struct RowOfScale<'a> {
     eps: f32,
 }
 
-impl Kernel for RowOfScale<'_> {
+impl SimdKernel for RowOfScale<'_> {
     type Output = ();
 
     #[inline(always)]

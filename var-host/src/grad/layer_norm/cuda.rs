@@ -1,22 +1,22 @@
 //! Gradients of the adaptive LayerNorm on a card: one block a row; sums over rows through a table of
 //! their means and deviations.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote, SOME};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote, SOME};
 use var_kernel::memory::Floats;
 use var_kernel::ops::PerRow;
 use var_kernel::ops::layer_norm::Dims;
 
 use super::LayerNormBackward;
 use crate::grad::elementwise::sum_into_table;
+use crate::grad::kernel_sources::{TABLE, kernel_source};
 use crate::grad::table::Part;
-use crate::grad::texts::{TABLE, text};
 
-text!("layer_norm", "kernel.cu", SOME, TABLE);
+kernel_source!("layer_norm", "kernel.cu", SOME, TABLE);
 
-const DX: Kernel = Kernel::new(&TEXT, "layer_norm_dx");
-const ROW_MOMENTS: Kernel = Kernel::new(&TEXT, "row_moments");
-const DSCALE: Kernel = Kernel::new(&TEXT, "layer_norm_dscale");
-const DSHIFT: Kernel = Kernel::new(&TEXT, "layer_norm_dshift");
+const DX: Kernel = Kernel::new(&SOURCE, "layer_norm_dx");
+const ROW_MOMENTS: Kernel = Kernel::new(&SOURCE, "row_moments");
+const DSCALE: Kernel = Kernel::new(&SOURCE, "layer_norm_dscale");
+const DSHIFT: Kernel = Kernel::new(&SOURCE, "layer_norm_dshift");
 
 const THREADS: u32 = 256;
 
@@ -44,13 +44,13 @@ impl LayerNormBackward for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let x = self.single(x, x.len())?;
+        let x = self.operand_f32(x, x.len())?;
         let addresses = [dx.address(), dy.address(), x, scale.table.address()];
         let by_four = [channels, scale.start, scale.stride].iter().all(|n| n.is_multiple_of(4))
             && addresses.iter().all(|address| address.is_multiple_of(FOUR));
         let launch = Launch::new(DX, [rows, 1, 1], THREADS).run(dx).run(dy).address(x);
         let launch = scale.add_to(launch).float(eps).size(channels).size(by_four.into());
-        self.launch(launch, [(dx, Element::F32)])
+        self.launch(launch, [(dx, Dtype::F32)])
     }
 
     fn layer_norm_backward_scale(
@@ -69,11 +69,11 @@ impl LayerNormBackward for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let x = self.single(x, x.len())?;
+        let x = self.operand_f32(x, x.len())?;
         let moments = self.scratch(2 * rows)?;
         let by_four = channels.is_multiple_of(4) && x.is_multiple_of(FOUR);
         let launch = Launch::new(ROW_MOMENTS, [rows, 1, 1], THREADS).address(moments).address(x);
-        self.launch_between(launch.float(eps).size(channels).size(by_four.into()))?;
+        self.launch_to_scratch(launch.float(eps).size(channels).size(by_four.into()))?;
         sum_into_table(self, DSCALE, dtable, part, rows, channels, |launch| {
             launch.run(dy).address(x).address(moments)
         })

@@ -21,8 +21,8 @@ __device__ __forceinline__ Moments moments_of(const float* x, float eps, u32 cha
         Some<WIDTH> some = load_some<WIDTH>(x + c);
 #pragma unroll
         for (int i = 0; i < WIDTH; i++) {
-            float centred = some.at[i] - mean;
-            squares = fmaf(centred, centred, squares);
+            float centerd = some.at[i] - mean;
+            squares = fmaf(centerd, centerd, squares);
         }
     }
     return {mean, 1.0f / __fsqrt_rn(block_sum(squares, between) / (float)channels + eps)};

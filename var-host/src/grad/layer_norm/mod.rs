@@ -13,7 +13,7 @@ use var_kernel::ops::layer_norm::{Dims, LayerNorm};
 
 use super::table::Part;
 
-/// Gradients of `y = n · (1 + scale) + shift`, n the normalised row.
+/// Gradients of `y = n · (1 + scale) + shift`, n the normalized row.
 pub trait LayerNormBackward: LayerNorm {
     /// `dx += (g − mean(g) − n · mean(g · n)) / deviation`, `g = dy · (1 + scale)`.
     ///

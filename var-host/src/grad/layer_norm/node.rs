@@ -3,7 +3,7 @@
 use var_kernel::ops::layer_norm::Dims;
 
 use super::LayerNormBackward;
-use crate::grad::memory::{Gradients, Here};
+use crate::grad::memory::{Gradients, NodeContext};
 use crate::grad::span::Span;
 use crate::grad::table::Table;
 use crate::grad::tape::operation::{Operation, Spans};
@@ -31,7 +31,7 @@ impl Spans for Node {
 }
 
 impl<B: LayerNormBackward> Operation<B> for Node {
-    fn backward(&self, b: &B, m: &mut Here<'_, '_, B::Slice>) -> Result<(), B::Error> {
+    fn backward(&self, b: &B, m: &mut NodeContext<'_, '_, B::Slice>) -> Result<(), B::Error> {
         let Self { out, x, scale, shift, eps, d } = *self;
         if let Some(Gradients { out, inputs: [dx], read, .. }) = m.gradients([x], out) {
             let scale = scale.over(read.of(scale.span));

@@ -3,10 +3,8 @@
 use core::convert::Infallible;
 use core::ops::Range;
 
-use var_kernel::cpu::matmul::product::{Operands, Size};
-use var_kernel::cpu::matmul::{
-    RowMajor, RowMajorQ8, Start, pack_left, pack_left_transposed, pack_right,
-};
+use var_kernel::cpu::matmul::gemm::{GemmOperands, GemmSize};
+use var_kernel::cpu::matmul::{Initial, RowMajor, RowMajorQ8, pack_a, pack_a_transposed, pack_b};
 use var_kernel::cpu::simd::Simd;
 use var_kernel::cpu::{Cpu, Matrix};
 use var_kernel::ops::linear::Dims;
@@ -25,7 +23,7 @@ impl LinearBackward for Cpu<'_> {
         assert_eq!(dy.len(), rows * outer, "linear_backward_x: dy is not rows × outer");
         assert_eq!(weight.len(), outer * inner, "linear_backward_x: weight is not outer × inner");
         let operands = OverColumns { dy: RowMajor { values: dy, stride: outer }, weight, inner };
-        self.product(dx, &operands, Size { rows, columns: inner, depth: outer }, Start::Output);
+        self.gemm(dx, &operands, GemmSize { rows, columns: inner, depth: outer }, Initial::Output);
         Ok(())
     }
 
@@ -43,8 +41,8 @@ impl LinearBackward for Cpu<'_> {
             dy: RowMajor { values: dy, stride: outer },
             x: RowMajor { values: x, stride: inner },
         };
-        let size = Size { rows: outer, columns: inner, depth: rows };
-        self.product(dweight, &operands, size, Start::Output);
+        let size = GemmSize { rows: outer, columns: inner, depth: rows };
+        self.gemm(dweight, &operands, size, Initial::Output);
         Ok(())
     }
 }
@@ -56,27 +54,21 @@ struct OverColumns<'a> {
     inner: usize,
 }
 
-impl Operands for OverColumns<'_> {
+impl GemmOperands for OverColumns<'_> {
     #[inline(always)]
-    fn pack_left<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>) {
-        pack_left(s, to, &self.dy, rows, depth);
+    fn pack_a<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>) {
+        pack_a(s, to, &self.dy, rows, depth);
     }
 
     #[inline(always)]
-    fn pack_right<S: Simd>(
-        &self,
-        s: S,
-        to: &mut [f32],
-        columns: Range<usize>,
-        depth: Range<usize>,
-    ) {
+    fn pack_b<S: Simd>(&self, s: S, to: &mut [f32], columns: Range<usize>, depth: Range<usize>) {
         let stride = self.inner;
         match self.weight {
-            Matrix::F32(values) => pack_right(s, to, &RowMajor { values, stride }, columns, depth),
-            Matrix::F16(values) => pack_right(s, to, &RowMajor { values, stride }, columns, depth),
-            Matrix::Bf16(values) => pack_right(s, to, &RowMajor { values, stride }, columns, depth),
+            Matrix::F32(values) => pack_b(s, to, &RowMajor { values, stride }, columns, depth),
+            Matrix::F16(values) => pack_b(s, to, &RowMajor { values, stride }, columns, depth),
+            Matrix::Bf16(values) => pack_b(s, to, &RowMajor { values, stride }, columns, depth),
             Matrix::Q8 { values, scales } => {
-                pack_right(s, to, &RowMajorQ8 { values, scales, stride }, columns, depth)
+                pack_b(s, to, &RowMajorQ8 { values, scales, stride }, columns, depth)
             }
         }
     }
@@ -88,20 +80,14 @@ struct OverRows<'a> {
     x: RowMajor<'a, f32>,
 }
 
-impl Operands for OverRows<'_> {
+impl GemmOperands for OverRows<'_> {
     #[inline(always)]
-    fn pack_left<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>) {
-        pack_left_transposed(s, to, &self.dy, rows, depth);
+    fn pack_a<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>) {
+        pack_a_transposed(s, to, &self.dy, rows, depth);
     }
 
     #[inline(always)]
-    fn pack_right<S: Simd>(
-        &self,
-        s: S,
-        to: &mut [f32],
-        columns: Range<usize>,
-        depth: Range<usize>,
-    ) {
-        pack_right(s, to, &self.x, columns, depth);
+    fn pack_b<S: Simd>(&self, s: S, to: &mut [f32], columns: Range<usize>, depth: Range<usize>) {
+        pack_b(s, to, &self.x, columns, depth);
     }
 }

@@ -1,21 +1,21 @@
 //! Gradients of a linear layer on a card: products of operands as they lie, on tensor cores (16-bit) or in
-//! singles.
+//! f32.
 
-use var_kernel::cuda::gemm::{Finish, Product, Shape};
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Matrix, PRODUCT, Remote};
+use var_kernel::cuda::gemm::{GemmEpilogue, Product, Shape};
+use var_kernel::cuda::{Cuda, CudaError, CudaMatrix, Dtype, Kernel, Launch, PRODUCT, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::linear::Dims;
 
 use super::LinearBackward;
 use crate::grad::Addressable;
-use crate::grad::texts::text;
+use crate::grad::kernel_sources::kernel_source;
 
-text!("linear", "kernel.cu", PRODUCT);
+kernel_source!("linear", "kernel.cu", PRODUCT);
 
 /// Bytes that one access moves at most.
 const ACCESS: u64 = 16;
 
-/// Short numbers of one access: rows that tensor cores' tiles are cut from are a multiple of it.
+/// Half numbers of one access: rows that tensor cores' tiles are cut from are a multiple of it.
 const PIECE: usize = 8;
 
 /// Blocks that a multiprocessor holds at once.
@@ -33,7 +33,7 @@ const LAUNCH_COST: usize = 128;
 /// Cost of writing one part of a tile and reading it again, in the same unit.
 const PART_COST: usize = 2;
 
-const ADD_PARTS: Kernel = Kernel::new(&TEXT, "add_parts");
+const ADD_PARTS: Kernel = Kernel::new(&SOURCE, "add_parts");
 
 /// Which of the two products.
 #[derive(Clone, Copy)]
@@ -51,31 +51,31 @@ impl Gradient {
     }
 
     /// The product as the library would compute it.
-    fn by_library(self, Size { rows, columns, depth }: Size, operands: Element) -> Shape {
+    fn by_library(self, Size { rows, columns, depth }: Size, operands: Dtype) -> Shape {
         Shape {
             rows,
             columns,
             depth,
-            left_turned: matches!(self, Self::Weight),
-            right_turned: true,
+            a_transposed: matches!(self, Self::Weight),
+            b_transposed: true,
             operands,
-            out: Element::F32,
-            finish: Finish::Adds,
+            out: Dtype::F32,
+            epilogue: GemmEpilogue::Adds,
         }
     }
 
-    fn kernel(self, short: bool, large: bool) -> Kernel {
-        let name = match (self, short, large) {
+    fn kernel(self, half: bool, large: bool) -> Kernel {
+        let name = match (self, half, large) {
             (Self::X, false, false) => "dx_64",
             (Self::X, false, true) => "dx_128",
-            (Self::X, true, false) => "dx_short_64",
-            (Self::X, true, true) => "dx_short_128",
+            (Self::X, true, false) => "dx_half_64",
+            (Self::X, true, true) => "dx_half_128",
             (Self::Weight, false, false) => "dweight_64",
             (Self::Weight, false, true) => "dweight_128",
-            (Self::Weight, true, false) => "dweight_short_64",
-            (Self::Weight, true, true) => "dweight_short_128",
+            (Self::Weight, true, false) => "dweight_half_64",
+            (Self::Weight, true, true) => "dweight_half_128",
         };
-        Kernel::new(&TEXT, name)
+        Kernel::new(&SOURCE, name)
     }
 }
 
@@ -91,7 +91,7 @@ impl LinearBackward for Cuda {
         &self,
         dx: &mut Remote,
         dy: &Remote,
-        weight: Matrix<'_>,
+        weight: CudaMatrix<'_>,
         d: Dims,
     ) -> Result<(), CudaError> {
         let Dims { rows, inner, outer } = d;
@@ -124,7 +124,7 @@ fn add_product(
     cuda: &Cuda,
     out: &mut Remote,
     dy: &Remote,
-    right: Matrix<'_>,
+    right: CudaMatrix<'_>,
     gradient: Gradient,
     d: Dims,
 ) -> Result<(), CudaError> {
@@ -134,36 +134,36 @@ fn add_product(
         return Ok(());
     }
     cuda.fresh_scratch();
-    let (numbers, has) = (right.numbers(), right.element());
+    let (numbers, has) = (right.numbers(), right.dtype());
     // All rows begin at whole accesses: in models, always.
     let aligned = [&*out, dy, numbers].iter().all(|run| run.address().is_multiple_of(ACCESS));
     let whole = |piece| d.outer.is_multiple_of(piece) && d.inner.is_multiple_of(piece);
-    let element = if aligned && whole(PIECE) { cuda.inner() } else { Element::F32 };
+    let dtype = if aligned && whole(PIECE) { cuda.inner() } else { Dtype::F32 };
     // Both gradients of a layer read it, one after the other.
-    let left = cuda.operand_kept(dy, element)?;
-    let right = cuda.operand_as(numbers.address(), right.len(), has, element)?;
+    let left = cuda.operand_cached(dy, dtype)?;
+    let right = cuda.operand_as(numbers.address(), right.len(), has, dtype)?;
 
-    let shape = gradient.by_library(size, element);
-    if cuda.prefers_library(&shape, &[out.address(), left, right]) {
+    let shape = gradient.by_library(size, dtype);
+    if cuda.prefers_cublaslt(&shape, &[out.address(), left, right]) {
         return cuda.multiply(out, Product::new(shape, left, right));
     }
-    let Cut { large, parts } = Cut::of(size, cuda.card().multiprocessors as usize);
+    let Cut { large, parts } = Cut::of(size, cuda.properties().multiprocessors as usize);
     let to = if parts == 1 { out.address() } else { cuda.scratch(parts * rows * columns)? };
-    let kernel = gradient.kernel(element != Element::F32, large);
+    let kernel = gradient.kernel(dtype != Dtype::F32, large);
     let launch = Launch::new(kernel, [size.tiles(large), parts, 1], 256).address(to);
     let launch = launch.address(left).address(right).size(rows).size(columns).size(depth);
-    let launch = if element == Element::F32 {
+    let launch = if dtype == Dtype::F32 {
         let aligned = whole(4) && [left, right].iter().all(|at| at.is_multiple_of(ACCESS));
         launch.size(aligned.into())
     } else {
         launch.sharing(shared(large))
     };
     if parts == 1 {
-        return cuda.launch(launch, [(out, Element::F32)]);
+        return cuda.launch(launch, [(out, Dtype::F32)]);
     }
-    cuda.launch_between(launch)?;
+    cuda.launch_to_scratch(launch)?;
     let launch = Launch::for_each(ADD_PARTS, out.len()).run(out).address(to);
-    cuda.launch(launch.size(parts).length(out.len()), [(out, Element::F32)])
+    cuda.launch(launch.size(parts).length(out.len()), [(out, Dtype::F32)])
 }
 
 /// Sizes of a product: `rows × columns` sums of `depth` products each.
@@ -192,7 +192,7 @@ struct Cut {
 }
 
 impl Cut {
-    /// The quickest for a card of so many multiprocessors: whole rounds of blocks, and few parts.
+    /// The quickest for a GPU of so many multiprocessors: whole rounds of blocks, and few parts.
     fn of(size: Size, multiprocessors: usize) -> Self {
         let large = size.rows.min(size.columns) > 64;
         let tiles = size.tiles(large);

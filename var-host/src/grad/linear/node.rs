@@ -4,7 +4,7 @@ use var_kernel::ops::linear::{Dims, Epilogue};
 
 use super::LinearBackward;
 use crate::grad::backend::Addressable;
-use crate::grad::memory::{Gradients, Here};
+use crate::grad::memory::{Gradients, NodeContext};
 use crate::grad::span::Span;
 use crate::grad::sums::Sums;
 use crate::grad::tape::operation::{Operation, Spans, add_rows};
@@ -32,7 +32,7 @@ impl Spans for Node {
 }
 
 impl<B: Addressable + LinearBackward + Sums> Operation<B> for Node {
-    fn backward(&self, b: &B, m: &mut Here<'_, '_, B::Slice>) -> Result<(), B::Error> {
+    fn backward(&self, b: &B, m: &mut NodeContext<'_, '_, B::Slice>) -> Result<(), B::Error> {
         let Self { out, x, weight, bias, table, d } = *self;
         if let Some(Gradients { out, inputs: [dx], read, .. }) = m.gradients([x], out) {
             b.linear_backward_x(dx, out, b.matrix_of(read.of(weight)), d)?;

@@ -58,23 +58,23 @@ proptest! {
 #[test]
 fn tf32_rounds_factors_only() {
     use var_kernel::cpu::Matrix;
-    use var_kernel::cuda::{Precision, testing::cards};
+    use var_kernel::cuda::{Precision, testing::gpus};
 
     const STEP: f32 = 1.0 / 1024.0;
     const FINE: f32 = STEP / 1024.0;
     let dy = [1.0 + STEP / 2.0, 1.0 + STEP / 2.0 - FINE, -1.0 - STEP / 2.0, 1.0 + 1.5 * STEP];
     let want = [1.0 + STEP, 1.0, -1.0 - STEP, 1.0 + 2.0 * STEP].map(|factor| factor + FINE);
-    for bench in cards().iter().filter(|bench| bench.cuda.precision() == Precision::Tf32) {
-        let (dy, one) = (bench.put(&dy), bench.put(&[1.0]));
-        let weight = bench.matrix(Matrix::F32(&[1.0]), &[1, 1]);
-        let mut dx = bench.put(&[FINE; 4]);
+    for gpu in gpus().iter().filter(|gpu| gpu.cuda.precision() == Precision::Tf32) {
+        let (dy, one) = (gpu.put(&dy), gpu.put(&[1.0]));
+        let weight = gpu.matrix(Matrix::F32(&[1.0]), &[1, 1]);
+        let mut dx = gpu.put(&[FINE; 4]);
         let d = Dims { rows: 4, inner: 1, outer: 1 };
-        bench.cuda.linear_backward_x(&mut dx, &dy, weight.view(), d).unwrap();
-        assert_eq!(bench.read(&dx), want, "{}: dx", bench.name);
-        let mut dweight = bench.put(&[FINE; 4]);
+        gpu.cuda.linear_backward_x(&mut dx, &dy, weight.view(), d).unwrap();
+        assert_eq!(gpu.read(&dx), want, "{}: dx", gpu.name);
+        let mut dweight = gpu.put(&[FINE; 4]);
         let d = Dims { rows: 1, inner: 1, outer: 4 };
-        bench.cuda.linear_backward_weight(&mut dweight, &dy, &one, d).unwrap();
-        assert_eq!(bench.read(&dweight), want, "{}: dweight", bench.name);
+        gpu.cuda.linear_backward_weight(&mut dweight, &dy, &one, d).unwrap();
+        assert_eq!(gpu.read(&dweight), want, "{}: dweight", gpu.name);
     }
 }
 

@@ -53,7 +53,7 @@ struct Window<'a> {
 }
 
 impl Window<'_> {
-    /// Adds `dy` where row `y` has the first of the greatest cells.
+    /// Adds `dy` where row `y` has the first of the maximum cells.
     fn add_to_greatest(&self, dx: &mut [f32], dy: &[f32], y: usize) {
         let Dims { width, channels, .. } = self.d;
         for (c, dy) in dy.iter().enumerate() {

@@ -1,16 +1,16 @@
 //! The gradient of pooling on a GPU: one thread a number of the input.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::pool::{Dims, Pooling};
 
 use super::PoolBackward;
-use crate::grad::texts::text;
+use crate::grad::kernel_sources::kernel_source;
 
-text!("pool", "kernel.cu");
+kernel_source!("pool", "kernel.cu");
 
-const MAX_POOL: Kernel = Kernel::new(&TEXT, "max_pool_dx");
-const AVERAGE_POOL: Kernel = Kernel::new(&TEXT, "average_pool_dx");
+const MAX_POOL: Kernel = Kernel::new(&SOURCE, "max_pool_dx");
+const AVERAGE_POOL: Kernel = Kernel::new(&SOURCE, "average_pool_dx");
 
 impl PoolBackward for Cuda {
     fn pool_backward(
@@ -27,7 +27,7 @@ impl PoolBackward for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let x = self.single(x, x.len())?;
+        let x = self.operand_f32(x, x.len())?;
         let kernel = match pooling {
             Pooling::Max => MAX_POOL,
             Pooling::Average => AVERAGE_POOL,
@@ -37,6 +37,6 @@ impl PoolBackward for Cuda {
         let launch = launch.size(d.height).size(d.width).size(d.channels);
         let launch = launch.size(d.kernel).size(d.stride).size(d.padding);
         let launch = launch.size(height).size(width).size(d.into.first).size(d.into.of);
-        self.launch(launch.length(dx.len()), [(dx, Element::F32)])
+        self.launch(launch.length(dx.len()), [(dx, Dtype::F32)])
     }
 }

@@ -3,7 +3,7 @@
 use var_kernel::ops::pool::{Dims, Pooling};
 
 use super::PoolBackward;
-use crate::grad::memory::{Gradients, Here};
+use crate::grad::memory::{Gradients, NodeContext};
 use crate::grad::span::Span;
 use crate::grad::tape::operation::{Operation, Spans};
 
@@ -27,7 +27,7 @@ impl Spans for Node {
 }
 
 impl<B: PoolBackward> Operation<B> for Node {
-    fn backward(&self, b: &B, m: &mut Here<'_, '_, B::Slice>) -> Result<(), B::Error> {
+    fn backward(&self, b: &B, m: &mut NodeContext<'_, '_, B::Slice>) -> Result<(), B::Error> {
         match m.gradients([self.x], self.out) {
             Some(Gradients { out, inputs: [dx], read, .. }) => {
                 b.pool_backward(dx, out, read.of(self.x), self.pooling, self.d)

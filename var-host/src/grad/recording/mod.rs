@@ -78,7 +78,7 @@ impl<'r, B: Recordable> Recording<'r, B> {
     pub fn into_tape(self) -> Tape {
         let tape = self.tape.into_inner();
         tape.check();
-        tape.postponed()
+        tape.reordered()
     }
 
     /// Where `slice` lies.
@@ -185,12 +185,12 @@ impl<B: Device> Device for Recording<'_, B> {
         self.backend.download_tokens(to, from)
     }
 
-    fn begin_turn(&self, start: usize) {
-        self.tape.borrow_mut().begin_turn(start);
+    fn begin_segment(&self, start: usize) {
+        self.tape.borrow_mut().begin_segment(start);
     }
 
-    fn end_turn(&self) {
-        self.tape.borrow_mut().end_turn();
+    fn end_segment(&self) {
+        self.tape.borrow_mut().end_segment();
     }
 
     fn section(&self, work: &mut dyn FnMut() -> Result<(), B::Error>) -> Result<(), B::Error> {

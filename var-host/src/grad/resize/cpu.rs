@@ -5,7 +5,7 @@
 use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::simd::{Kernel, LANES, Simd};
+use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 use var_kernel::ops::resize::{Dims, weights};
 
 use super::ResizeBackward;
@@ -69,7 +69,7 @@ struct AddMultiple<'a> {
     factor: f32,
 }
 
-impl Kernel for AddMultiple<'_> {
+impl SimdKernel for AddMultiple<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -1,17 +1,17 @@
 //! Gradients of resizing on a card: an axis' weights once, then one thread a number of the input.
 
-use var_kernel::cuda::{CUBIC, Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{CUBIC, Cuda, CudaError, Dtype, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::resize::Dims;
 
 use super::ResizeBackward;
-use crate::grad::texts::text;
+use crate::grad::kernel_sources::kernel_source;
 
-text!("resize", "kernel.cu", CUBIC);
+kernel_source!("resize", "kernel.cu", CUBIC);
 
-const CUBIC_AXIS: Kernel = Kernel::new(&TEXT, "cubic_axis");
-const AREA_AXIS: Kernel = Kernel::new(&TEXT, "area_axis");
-const BACK: Kernel = Kernel::new(&TEXT, "back");
+const CUBIC_AXIS: Kernel = Kernel::new(&SOURCE, "cubic_axis");
+const AREA_AXIS: Kernel = Kernel::new(&SOURCE, "area_axis");
+const BACK: Kernel = Kernel::new(&SOURCE, "back");
 
 impl ResizeBackward for Cuda {
     fn bicubic_backward(&self, dx: &mut Remote, dout: &Remote, d: Dims) -> Result<(), CudaError> {
@@ -38,11 +38,11 @@ fn backward(
         return Ok(());
     }
     cuda.fresh_scratch();
-    let dout = cuda.single(dout, dout.len())?;
+    let dout = cuda.operand_f32(dout, dout.len())?;
     let matrix = cuda.scratch(from * to)?;
     let launch = Launch::for_each(axis, from * to).address(matrix).size(from).size(to);
-    cuda.launch_between(launch)?;
+    cuda.launch_to_scratch(launch)?;
     let launch = Launch::for_each(BACK, dx.len()).run(dx).address(dout).address(matrix);
     let launch = launch.size(from).size(to).size(channels).length(dx.len());
-    cuda.launch(launch, [(dx, Element::F32)])
+    cuda.launch(launch, [(dx, Dtype::F32)])
 }

@@ -2,7 +2,7 @@
 //
 // Two launches: an axis' weights, matrix[v, y] (to × from), one thread a number; `back`, one thread a number of dx.
 
-// Output cell v is mixed from four input cells around its centre, which may be one at the border.
+// Output cell v is mixed from four input cells around its center, which may be one at the border.
 KERNEL(256) void cubic_axis(float* matrix, u32 from, u32 to) {
     u32 number = blockIdx.x * blockDim.x + threadIdx.x;
     if (number >= from * to) return;

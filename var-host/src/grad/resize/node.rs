@@ -3,7 +3,7 @@
 use var_kernel::ops::resize::Dims;
 
 use super::ResizeBackward;
-use crate::grad::memory::{Gradients, Here};
+use crate::grad::memory::{Gradients, NodeContext};
 use crate::grad::span::Span;
 use crate::grad::tape::operation::{Operation, Spans};
 
@@ -29,7 +29,7 @@ impl Spans for Node {
 }
 
 impl<B: ResizeBackward> Operation<B> for Node {
-    fn backward(&self, b: &B, m: &mut Here<'_, '_, B::Slice>) -> Result<(), B::Error> {
+    fn backward(&self, b: &B, m: &mut NodeContext<'_, '_, B::Slice>) -> Result<(), B::Error> {
         match *self {
             Self::Bicubic { out, x, d } => match m.gradients([x], out) {
                 Some(Gradients { out, inputs: [dx], .. }) => b.bicubic_backward(dx, out, d),

@@ -4,8 +4,8 @@ use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
 use var_kernel::cpu::math::exp_one;
-use var_kernel::cpu::simd::{Kernel, LANES, Simd};
-use var_kernel::ops::split_qkv::{Dims, LONGEST_LOG, Normalisation, SHORTEST};
+use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
+use var_kernel::ops::split_qkv::{Dims, LONGEST_LOG, Normalization, SHORTEST};
 
 use super::SplitQkvBackward;
 
@@ -19,7 +19,7 @@ impl SplitQkvBackward for Cpu<'_> {
         gradients: [&[f32]; 3],
         qkv: &[f32],
         query_bias: Option<&[f32]>,
-        normalisation: Normalisation<'_, [f32]>,
+        normalization: Normalization<'_, [f32]>,
         d: Dims,
     ) -> Result<(), Infallible> {
         let (rows, width) = (d.batch * d.rows, d.width());
@@ -38,8 +38,8 @@ impl SplitQkvBackward for Cpu<'_> {
                 let qkv = &qkv[row * 3 * width..][..3 * width];
                 for (part, into) in dqkv.chunks_exact_mut(width).enumerate() {
                     let (from, of) = (&gradients[part][row * width..][..width], part * width);
-                    let scale = match normalisation {
-                        Normalisation::UnitLength { scale } if part < 2 => scale,
+                    let scale = match normalization {
+                        Normalization::UnitLength { scale } if part < 2 => scale,
                         _ => {
                             into.iter_mut().zip(from).for_each(|(into, from)| *into += from);
                             continue;
@@ -107,7 +107,7 @@ impl Vector<'_> {
     }
 }
 
-impl Kernel for Vector<'_> {
+impl SimdKernel for Vector<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -149,7 +149,7 @@ struct Dot<'a> {
     head_width: usize,
 }
 
-impl Kernel for Dot<'_> {
+impl SimdKernel for Dot<'_> {
     type Output = f32;
 
     #[inline(always)]

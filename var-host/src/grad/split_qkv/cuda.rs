@@ -1,18 +1,18 @@
 //! Gradients of the split on a card: one warp a head of a row.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
-use var_kernel::ops::split_qkv::{Dims, Normalisation};
+use var_kernel::ops::split_qkv::{Dims, Normalization};
 
 use super::SplitQkvBackward;
-use crate::grad::texts::text;
+use crate::grad::kernel_sources::kernel_source;
 
-text!("split_qkv", "kernel.cu");
+kernel_source!("split_qkv", "kernel.cu");
 
-const DQKV: Kernel = Kernel::new(&TEXT, "split_qkv_dqkv");
-const SUMS_OF_HEADS: Kernel = Kernel::new(&TEXT, "sums_of_heads");
-const SUMS_OF_HEADS_SHORT: Kernel = Kernel::new(&TEXT, "sums_of_heads_short");
-const DSCALE: Kernel = Kernel::new(&TEXT, "split_qkv_dscale");
+const DQKV: Kernel = Kernel::new(&SOURCE, "split_qkv_dqkv");
+const SUMS_OF_HEADS: Kernel = Kernel::new(&SOURCE, "sums_of_heads");
+const SUMS_OF_HEADS_HALF: Kernel = Kernel::new(&SOURCE, "sums_of_heads_half");
+const DSCALE: Kernel = Kernel::new(&SOURCE, "split_qkv_dscale");
 
 const THREADS: u32 = 256;
 
@@ -32,7 +32,7 @@ impl SplitQkvBackward for Cuda {
         gradients: [&Remote; 3],
         qkv: &Remote,
         query_bias: Option<&Remote>,
-        normalisation: Normalisation<'_, Remote>,
+        normalization: Normalization<'_, Remote>,
         d: Dims,
     ) -> Result<(), CudaError> {
         let (rows, width) = (d.batch * d.rows, d.width());
@@ -45,22 +45,22 @@ impl SplitQkvBackward for Cuda {
             assert_eq!(gradient.len(), rows * width, "a gradient is not batch × rows × width");
         }
         assert!(query_bias.is_none_or(|bias| bias.len() == width), "the bias is not as wide");
-        let scale = match normalisation {
-            Normalisation::None => None,
-            Normalisation::UnitLength { scale } => Some(scale),
+        let scale = match normalization {
+            Normalization::None => None,
+            Normalization::UnitLength { scale } => Some(scale),
         };
         assert!(scale.is_none_or(|scale| scale.len() == d.heads), "the scale is not one a head");
         if dqkv.is_empty() {
             return Ok(());
         }
         self.fresh_scratch();
-        let qkv = self.single(qkv, qkv.len())?;
+        let qkv = self.operand_f32(qkv, qkv.len())?;
         let all_heads = rows * d.heads;
         let launch = Launch::new(DQKV, [all_heads.div_ceil(HEADS), 1, 1], THREADS).run(dqkv);
         let launch = gradients.iter().fold(launch, |launch, gradient| launch.run(gradient));
         let launch = launch.address(qkv).run_or_null(query_bias).run_or_null(scale);
         let launch = launch.size(d.heads).size(d.head_width).length(all_heads);
-        self.launch(launch, [(dqkv, Element::F32)])
+        self.launch(launch, [(dqkv, Dtype::F32)])
     }
 
     fn split_qkv_backward_scale(
@@ -78,15 +78,15 @@ impl SplitQkvBackward for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let kernel = match self.element_of(q) {
-            Element::F32 => SUMS_OF_HEADS,
-            _ => SUMS_OF_HEADS_SHORT,
+        let kernel = match self.dtype_of(q) {
+            Dtype::F32 => SUMS_OF_HEADS,
+            _ => SUMS_OF_HEADS_HALF,
         };
         let count = rows.div_ceil(ROWS).min(PARTS);
         let parts = self.scratch(count * d.heads)?;
         let launch = Launch::new(kernel, [d.heads, count, 1], THREADS).address(parts).run(dq);
-        self.launch_between(launch.run(q).size(rows).size(d.heads).size(d.head_width))?;
+        self.launch_to_scratch(launch.run(q).size(rows).size(d.heads).size(d.head_width))?;
         let launch = Launch::for_each(DSCALE, d.heads).run(dscale).address(parts).run(scale);
-        self.launch(launch.size(count).size(d.heads), [(dscale, Element::F32)])
+        self.launch(launch.size(count).size(d.heads), [(dscale, Dtype::F32)])
     }
 }

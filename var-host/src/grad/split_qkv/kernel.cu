@@ -75,8 +75,8 @@ KERNEL(256) void sums_of_heads(
     sum_of_head(parts, dq, q, rows, heads, head_width);
 }
 
-KERNEL(256) void sums_of_heads_short(
-    float* parts, const float* dq, const Short* q, u32 rows, u32 heads, u32 head_width) {
+KERNEL(256) void sums_of_heads_half(
+    float* parts, const float* dq, const Half* q, u32 rows, u32 heads, u32 head_width) {
     sum_of_head(parts, dq, q, rows, heads, head_width);
 }
 

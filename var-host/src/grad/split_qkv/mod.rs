@@ -8,7 +8,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use var_kernel::ops::split_qkv::{Dims, Normalisation, SplitQkv};
+use var_kernel::ops::split_qkv::{Dims, Normalization, SplitQkv};
 
 /// Gradients of [`SplitQkv::split_qkv`] with `start` 0 and `capacity` = `rows`.
 ///
@@ -32,7 +32,7 @@ pub trait SplitQkvBackward: SplitQkv {
         gradients: [&Self::Slice; 3],
         qkv: &Self::Slice,
         query_bias: Option<&Self::Slice>,
-        normalisation: Normalisation<'_, Self::Slice>,
+        normalization: Normalization<'_, Self::Slice>,
         d: Dims,
     ) -> Result<(), Self::Error>;
 

@@ -1,9 +1,9 @@
 //! Step between the q·k·v product and attention on the tape.
 
-use var_kernel::ops::split_qkv::{Dims, Normalisation};
+use var_kernel::ops::split_qkv::{Dims, Normalization};
 
 use super::SplitQkvBackward;
-use crate::grad::memory::{Gradients, Here};
+use crate::grad::memory::{Gradients, NodeContext};
 use crate::grad::span::Span;
 use crate::grad::sums::{self, Sums};
 use crate::grad::tape::operation::{Operation, Spans};
@@ -31,16 +31,16 @@ impl Spans for Node {
 }
 
 impl<B: SplitQkvBackward + Sums> Operation<B> for Node {
-    fn backward(&self, b: &B, m: &mut Here<'_, '_, B::Slice>) -> Result<(), B::Error> {
+    fn backward(&self, b: &B, m: &mut NodeContext<'_, '_, B::Slice>) -> Result<(), B::Error> {
         let Self { outs, qkv, biases, scale, d } = *self;
         if let Some((gradients, dqkv, read)) = m.gradients_of_outs(qkv, outs) {
             let query_bias = biases.map(|[bias, _]| read.of(bias));
-            let normalisation = match scale {
-                Some(scale) => Normalisation::UnitLength { scale: read.of(scale) },
-                None => Normalisation::None,
+            let normalization = match scale {
+                Some(scale) => Normalization::UnitLength { scale: read.of(scale) },
+                None => Normalization::None,
             };
             let qkv = read.of(qkv);
-            b.split_qkv_backward(dqkv, gradients, qkv, query_bias, normalisation, d)?;
+            b.split_qkv_backward(dqkv, gradients, qkv, query_bias, normalization, d)?;
         }
         let (rows, width) = (d.batch * d.rows, d.width());
         for (part, bias) in [(0, biases.map(|b| b[0])), (2, biases.map(|b| b[1]))] {
@@ -64,10 +64,10 @@ impl<B: SplitQkvBackward + Sums> Operation<B> for Node {
         let Self { outs, qkv, biases, scale, d } = *self;
         let ([q, k, v], read) = apart_from_three(values, weights, outs);
         let biases = biases.map(|biases| biases.map(|bias| read.of(bias)));
-        let normalisation = match scale {
-            Some(scale) => Normalisation::UnitLength { scale: read.of(scale) },
-            None => Normalisation::None,
+        let normalization = match scale {
+            Some(scale) => Normalization::UnitLength { scale: read.of(scale) },
+            None => Normalization::None,
         };
-        b.split_qkv(q, k, v, read.of(qkv), biases, normalisation, d)
+        b.split_qkv(q, k, v, read.of(qkv), biases, normalization, d)
     }
 }

@@ -1,6 +1,6 @@
 //! Step between the q·k·v product and attention, recorded.
 
-use var_kernel::ops::split_qkv::{Dims, Normalisation, SplitQkv};
+use var_kernel::ops::split_qkv::{Dims, Normalization, SplitQkv};
 
 use super::node::Node;
 use crate::grad::backend::Recordable;
@@ -14,12 +14,12 @@ impl<B: Recordable> SplitQkv for Recording<'_, B> {
         v: &mut B::Slice,
         qkv: &B::Slice,
         biases: Option<[&B::Slice; 2]>,
-        normalisation: Normalisation<'_, B::Slice>,
+        normalization: Normalization<'_, B::Slice>,
         d: Dims,
     ) -> Result<(), B::Error> {
-        let scale = match normalisation {
-            Normalisation::None => None,
-            Normalisation::UnitLength { scale } => Some(self.span(scale)),
+        let scale = match normalization {
+            Normalization::None => None,
+            Normalization::UnitLength { scale } => Some(self.span(scale)),
         };
         self.push(Node {
             outs: [self.span(q), self.span(k), self.span(v)],
@@ -28,6 +28,6 @@ impl<B: Recordable> SplitQkv for Recording<'_, B> {
             scale,
             d,
         });
-        self.backend.split_qkv(q, k, v, qkv, biases, normalisation, d)
+        self.backend.split_qkv(q, k, v, qkv, biases, normalization, d)
     }
 }

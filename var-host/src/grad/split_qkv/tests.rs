@@ -1,7 +1,7 @@
 //! Gradients of the split against finite differences.
 
 use proptest::prelude::*;
-use var_kernel::ops::split_qkv::{Dims, LONGEST_LOG, Normalisation, SplitQkv};
+use var_kernel::ops::split_qkv::{Dims, LONGEST_LOG, Normalization, SplitQkv};
 
 use super::SplitQkvBackward;
 use crate::grad::testing::{differences, on_each_backend, random};
@@ -54,9 +54,9 @@ proptest! {
         for got in on_each_backend!(
             [dqkv: vec![0.0; 3 * all]], [dq, dk, dv, qkv, bias, scale], [],
             |b| {
-                let normalisation =
-                    if unit_length { Normalisation::UnitLength { scale } } else { Normalisation::None };
-                b.split_qkv_backward(dqkv, [dq, dk, dv], qkv, Some(bias), normalisation, d)
+                let normalization =
+                    if unit_length { Normalization::UnitLength { scale } } else { Normalization::None };
+                b.split_qkv_backward(dqkv, [dq, dk, dv], qkv, Some(bias), normalization, d)
             }
         ) {
             got.assert_close(&want, 5e-5 * largest);
@@ -70,8 +70,8 @@ proptest! {
             for got in on_each_backend!(
                 [dscale: vec![0.0; heads], q: zeros, k: zeros, v: zeros], [dq, qkv, bias, scale], [],
                 |b| {
-                    let normalisation = Normalisation::UnitLength { scale };
-                    b.split_qkv(q, k, v, qkv, Some([bias, bias]), normalisation, d)
+                    let normalization = Normalization::UnitLength { scale };
+                    b.split_qkv(q, k, v, qkv, Some([bias, bias]), normalization, d)
                         .and_then(|()| b.split_qkv_backward_scale(dscale, dq, q, scale, d))
                 }
             ) {
@@ -111,8 +111,8 @@ fn gradient_of_a_scale_beyond_ln_100_is_0() {
         .chain([0.0; 12])
         .collect();
     for got in on_each_backend!([dqkv: [0.0; 18]], [dq, zeros, qkv, scale], [], |b| {
-        let normalisation = Normalisation::UnitLength { scale };
-        b.split_qkv_backward(dqkv, [dq, zeros, zeros], qkv, Some(zeros), normalisation, d)
+        let normalization = Normalization::UnitLength { scale };
+        b.split_qkv_backward(dqkv, [dq, zeros, zeros], qkv, Some(zeros), normalization, d)
     }) {
         got.assert_close(&want, 1e-5);
     }

@@ -3,7 +3,7 @@
 use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::simd::{Kernel, LANES, Simd};
+use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 
 use super::{Dims, Sums};
 
@@ -53,7 +53,7 @@ struct SumRows<'a> {
     rows: usize,
 }
 
-impl Kernel for SumRows<'_> {
+impl SimdKernel for SumRows<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -81,7 +81,7 @@ struct AddScaled<'a> {
     factor: f32,
 }
 
-impl Kernel for AddScaled<'_> {
+impl SimdKernel for AddScaled<'_> {
     type Output = ();
 
     #[inline(always)]

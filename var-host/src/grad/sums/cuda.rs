@@ -1,12 +1,12 @@
-//! Sums over rows on a card.
+//! Sums over rows on a GPU.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
 
 use super::{Dims, Sums};
-use crate::grad::texts::text;
+use crate::grad::kernel_sources::kernel_source;
 
-text!("sums", "kernel.cu");
+kernel_source!("sums", "kernel.cu");
 
 /// Columns of a block.
 const COLUMNS: usize = 32;
@@ -17,7 +17,7 @@ const ROWS: usize = 256;
 /// Blocks that share the rows at most.
 const PARTS: usize = 64;
 
-const SUM_ROWS: Kernel = Kernel::new(&TEXT, "sum_rows");
+const SUM_ROWS: Kernel = Kernel::new(&SOURCE, "sum_rows");
 
 impl Sums for Cuda {
     fn sum_rows(&self, out: &mut Remote, x: &Remote, d: Dims) -> Result<(), CudaError> {
@@ -27,19 +27,19 @@ impl Sums for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let (columns, x) = (out.len(), self.single(x, x.len())?);
+        let (columns, x) = (out.len(), self.operand_f32(x, x.len())?);
         let (blocks, parts) = (columns.div_ceil(COLUMNS), d.rows.div_ceil(ROWS).min(PARTS));
         let launch = |parts| Launch::new(SUM_ROWS, [blocks, parts, 1], 256);
         if parts == 1 {
             let launch = launch(1).run(out).address(x).length(d.rows).length(d.stride);
             let launch = launch.length(d.start).size(columns).size(1);
-            return self.launch(launch, [(out, Element::F32)]);
+            return self.launch(launch, [(out, Dtype::F32)]);
         }
         let between = self.scratch(parts * columns)?;
         let first = launch(parts).address(between).address(x).length(d.rows).length(d.stride);
-        self.launch_between(first.length(d.start).size(columns).size(0))?;
+        self.launch_to_scratch(first.length(d.start).size(columns).size(0))?;
         let second = launch(1).run(out).address(between).length(parts).length(columns);
-        self.launch(second.length(0).size(columns).size(1), [(out, Element::F32)])
+        self.launch(second.length(0).size(columns).size(1), [(out, Dtype::F32)])
     }
 
     fn add_scaled(&self, out: &mut Remote, x: &Remote, factor: f32) -> Result<(), CudaError> {
@@ -48,16 +48,18 @@ impl Sums for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let (length, x) = (out.len(), self.single(x, x.len())?);
-        let launch = Launch::for_each(Kernel::new(&TEXT, "add_scaled"), length).run(out).address(x);
-        self.launch(launch.float(factor).length(length), [(out, Element::F32)])
+        let (length, x) = (out.len(), self.operand_f32(x, x.len())?);
+        let launch =
+            Launch::for_each(Kernel::new(&SOURCE, "add_scaled"), length).run(out).address(x);
+        self.launch(launch.float(factor).length(length), [(out, Dtype::F32)])
     }
 
     fn fill(&self, out: &mut Remote, value: f32) -> Result<(), CudaError> {
         if out.is_empty() {
             return Ok(());
         }
-        let launch = Launch::for_each(Kernel::new(&TEXT, "fill"), out.len()).run(out).float(value);
-        self.launch(launch.length(out.len()), [(out, Element::F32)])
+        let launch =
+            Launch::for_each(Kernel::new(&SOURCE, "fill"), out.len()).run(out).float(value);
+        self.launch(launch.length(out.len()), [(out, Dtype::F32)])
     }
 }

@@ -5,57 +5,57 @@
 //! | `operation` | one operation: its inputs, outputs, gradients and recomputation |
 //! | `order` | operations so that gradients of weights are complete early |
 //! | `plan` | where the gradients of values lie |
-//! | `turn` | an activation-checkpoint segment |
+//! | `segment` | an activation-checkpoint segment |
 //! | `recompute` | memory around the outputs of an operation that is computed once more |
 
 pub(super) mod operation;
 mod order;
 mod plan;
 pub(super) mod recompute;
-mod turn;
+mod segment;
 
 use core::ops::Range;
 
 use var_kernel::memory::Floats;
 
 use self::operation::{Operation, Spans};
-use super::memory::{Here, Memory};
+use super::memory::{Memory, NodeContext};
 use super::operations::{Node, TrainBackend};
 use super::span::{Region, Span};
 pub use plan::GradientPlan;
-use turn::Turn;
+use segment::Segment;
 
 /// The operations of a forward pass, in their order.
 #[derive(Debug, Default)]
 pub struct Tape {
     pub(super) nodes: Vec<Node>,
-    turns: Vec<Turn>,
+    segments: Vec<Segment>,
 }
 
 impl Tape {
-    pub(super) fn begin_turn(&mut self, start: usize) {
+    pub(super) fn begin_segment(&mut self, start: usize) {
         let next = self.nodes.len();
-        self.turns.push(Turn { nodes: next..next, start });
+        self.segments.push(Segment { nodes: next..next, start });
     }
 
     /// # Panics
     /// If none has begun.
-    pub(super) fn end_turn(&mut self) {
+    pub(super) fn end_segment(&mut self) {
         let next = self.nodes.len();
-        self.turns.last_mut().expect("a turn has begun").nodes.end = next;
+        self.segments.last_mut().expect("a turn has begun").nodes.end = next;
     }
 
     /// Refuses a forward pass that wrote over a result that was not freed.
     pub(super) fn check(&self) {
-        let given_away = |number: usize, out: &Span| {
-            let turn = self.turns.iter().find(|turn| turn.nodes.contains(&number));
-            turn.is_some_and(|turn| turn.gives_away(out))
+        let freed = |number: usize, out: &Span| {
+            let segment = self.segments.iter().find(|segment| segment.nodes.contains(&number));
+            segment.is_some_and(|segment| segment.frees(out))
         };
         let kept = self.nodes.iter().enumerate();
         let kept = kept.flat_map(|(number, node)| node.outs().iter().map(move |out| (number, out)));
-        check_apart(kept.filter(|(number, out)| !given_away(*number, out)).map(|(_, out)| *out));
-        for turn in &self.turns {
-            check_apart(self.nodes[turn.nodes.clone()].iter().flat_map(Spans::outs).copied());
+        check_apart(kept.filter(|(number, out)| !freed(*number, out)).map(|(_, out)| *out));
+        for segment in &self.segments {
+            check_apart(self.nodes[segment.nodes.clone()].iter().flat_map(Spans::outs).copied());
         }
     }
 
@@ -65,7 +65,7 @@ impl Tape {
     pub fn plan(&self, data: usize, given: &[Span], wanted: &[Span]) -> GradientPlan {
         let spans = |node: &Node| [node.written(), &node.inputs()].concat();
         let operations: Vec<_> = self.nodes.iter().map(spans).collect();
-        GradientPlan::new(&operations, &self.turns, data, given, wanted)
+        GradientPlan::new(&operations, &self.segments, data, given, wanted)
     }
 
     /// Floats of scratch memory that [`Tape::backward`] wants.
@@ -150,11 +150,13 @@ impl Tape {
         let wanted = self.scratch(b);
         assert!(memory.scratch.len() >= wanted, "tape: {wanted} floats of scratch memory wanted");
         for number in operations.rev() {
-            if let Some(turn) = self.turns.iter().find(|turn| turn.nodes.end == number + 1) {
-                self.restore(b, turn, memory)?;
+            if let Some(segment) =
+                self.segments.iter().find(|segment| segment.nodes.end == number + 1)
+            {
+                self.restore(b, segment, memory)?;
             }
             memory.plan.begin_of(b, number, memory.value_gradients)?;
-            self.nodes[number].backward(b, &mut Here { memory, number })?;
+            self.nodes[number].backward(b, &mut NodeContext { memory, number })?;
         }
         Ok(())
     }
@@ -163,11 +165,11 @@ impl Tape {
     fn restore<B: TrainBackend>(
         &self,
         b: &B,
-        turn: &Turn,
+        segment: &Segment,
         memory: &mut Memory<'_, B::Slice>,
     ) -> Result<(), B::Error> {
-        for node in &self.nodes[turn.nodes.clone()] {
-            if node.outs().iter().any(|out| turn.gives_away(out)) {
+        for node in &self.nodes[segment.nodes.clone()] {
+            if node.outs().iter().any(|out| segment.frees(out)) {
                 node.recompute(b, memory.values, memory.weights)?;
             }
         }

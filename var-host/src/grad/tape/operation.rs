@@ -4,7 +4,7 @@ use core::fmt::Debug;
 
 use var_kernel::memory::{Device, Floats};
 
-use crate::grad::memory::{Gradients, Here};
+use crate::grad::memory::{Gradients, NodeContext};
 use crate::grad::span::Span;
 use crate::grad::sums::{Dims, Sums};
 
@@ -30,7 +30,7 @@ pub(crate) trait Operation<B: Device>: Spans {
     }
 
     /// Accumulates the gradients of its inputs, given that of its output.
-    fn backward(&self, b: &B, m: &mut Here<'_, '_, B::Slice>) -> Result<(), B::Error>;
+    fn backward(&self, b: &B, m: &mut NodeContext<'_, '_, B::Slice>) -> Result<(), B::Error>;
 
     /// Computes its outputs once more: the same bits.
     ///
@@ -44,7 +44,7 @@ pub(crate) trait Operation<B: Device>: Spans {
 /// `dx += factor · dout`
 pub(crate) fn add<B: Sums>(
     b: &B,
-    m: &mut Here<'_, '_, B::Slice>,
+    m: &mut NodeContext<'_, '_, B::Slice>,
     x: Span,
     out: Span,
     factor: f32,
@@ -58,7 +58,7 @@ pub(crate) fn add<B: Sums>(
 /// The gradient of a bias of every row, or a table of every run of rows: `dx += Σᵣ dout[r]`.
 pub(crate) fn add_rows<B: Sums>(
     b: &B,
-    m: &mut Here<'_, '_, B::Slice>,
+    m: &mut NodeContext<'_, '_, B::Slice>,
     x: Span,
     out: Span,
 ) -> Result<(), B::Error> {

@@ -7,14 +7,14 @@ use core::ops::Range;
 
 use super::Tape;
 use super::operation::Spans;
-use super::turn::Turn;
+use super::segment::Segment;
 use crate::grad::operations::Node;
 use crate::grad::span::{Region, Span};
 
 /// An operation, or all of a turn, which stay together.
 struct Unit {
     nodes: Range<usize>,
-    turn: Option<Turn>,
+    segment: Option<Segment>,
     /// The numbers of the runs that they read or write.
     runs: Vec<usize>,
 }
@@ -22,7 +22,7 @@ struct Unit {
 impl Tape {
     /// Moves operations right before the first reader of their output. Gradients are the same to the bit:
     /// each is accumulated in the same order.
-    pub(in crate::grad) fn postponed(self) -> Self {
+    pub(in crate::grad) fn reordered(self) -> Self {
         let mut units = self.units();
         let runs = number_runs(&mut units, &self.nodes);
         // Of each run the first unit in the new order that reads or writes it, so far.
@@ -44,7 +44,9 @@ impl Tape {
             let start = tape.nodes.len();
             tape.nodes.extend(nodes[unit.nodes.clone()].iter_mut().filter_map(Option::take));
             let nodes = start..tape.nodes.len();
-            tape.turns.extend(unit.turn.as_ref().map(|turn| Turn { nodes, start: turn.start }));
+            tape.segments.extend(
+                unit.segment.as_ref().map(|segment| Segment { nodes, start: segment.start }),
+            );
         }
         tape
     }
@@ -52,11 +54,11 @@ impl Tape {
     fn units(&self) -> Vec<Unit> {
         let (mut units, mut next) = (Vec::new(), 0);
         while next < self.nodes.len() {
-            let turn = self.turns.iter().find(|turn| turn.nodes.start == next);
-            let turn = turn.filter(|turn| !turn.nodes.is_empty()).cloned();
-            let nodes = turn.as_ref().map_or(next..next + 1, |turn| turn.nodes.clone());
+            let segment = self.segments.iter().find(|segment| segment.nodes.start == next);
+            let segment = segment.filter(|segment| !segment.nodes.is_empty()).cloned();
+            let nodes = segment.as_ref().map_or(next..next + 1, |segment| segment.nodes.clone());
             next = nodes.end;
-            units.push(Unit { nodes, turn, runs: Vec::new() });
+            units.push(Unit { nodes, segment, runs: Vec::new() });
         }
         units
     }
@@ -69,7 +71,7 @@ fn number_runs(units: &mut [Unit], nodes: &[Node]) -> usize {
         let of_unit = nodes[unit.nodes.clone()].iter();
         let of_unit = of_unit.flat_map(|node| [node.written(), &node.inputs()].concat());
         // Freed results of a segment have no reader outside of it.
-        let others = |span: &Span| unit.turn.as_ref().is_none_or(|turn| !turn.gives_away(span));
+        let others = |span: &Span| unit.segment.as_ref().is_none_or(|segment| !segment.frees(span));
         spans.extend(of_unit.filter(others).map(|span| (span, number)));
     }
     spans.retain(|(span, _)| span.length > 0);
@@ -122,16 +124,16 @@ mod tests {
         // Three tables of one input, then three blocks that read one each.
         let tables = [10, 20, 30].map(|out| shifted(0, out, out));
         let blocks = [sum(70, 10, 40), sum(40, 20, 50), sum(50, 30, 60)];
-        let tape = Tape { nodes: [&tables[..], &blocks[..]].concat(), turns: Vec::new() };
-        assert_eq!(outs(&tape.postponed()), [10, 40, 20, 50, 30, 60]);
+        let tape = Tape { nodes: [&tables[..], &blocks[..]].concat(), segments: Vec::new() };
+        assert_eq!(outs(&tape.reordered()), [10, 40, 20, 50, 30, 60]);
     }
 
     #[test]
     fn those_that_add_to_one_gradient_keep_their_order() {
         // The first two read one weight; the first is read later than the second.
         let nodes = vec![shifted(0, 7, 10), shifted(0, 7, 20), silu(20, 30), silu(10, 40)];
-        let tape = Tape { nodes, turns: Vec::new() };
-        assert_eq!(outs(&tape.postponed()), [10, 20, 30, 40]);
+        let tape = Tape { nodes, segments: Vec::new() };
+        assert_eq!(outs(&tape.reordered()), [10, 20, 30, 40]);
     }
 
     #[test]
@@ -145,10 +147,11 @@ mod tests {
             sum(40, 20, 100),
             silu(100, 50),
         ];
-        let turns = vec![Turn { nodes: 2..4, start: 100 }, Turn { nodes: 4..6, start: 100 }];
-        let tape = Tape { nodes, turns }.postponed();
+        let segments =
+            vec![Segment { nodes: 2..4, start: 100 }, Segment { nodes: 4..6, start: 100 }];
+        let tape = Tape { nodes, segments }.reordered();
         assert_eq!(outs(&tape), [10, 100, 40, 20, 100, 50]);
-        let turns: Vec<_> = tape.turns.iter().map(|turn| turn.nodes.clone()).collect();
-        assert_eq!(turns, [1..3, 4..6]);
+        let segments: Vec<_> = tape.segments.iter().map(|segment| segment.nodes.clone()).collect();
+        assert_eq!(segments, [1..3, 4..6]);
     }
 }

@@ -9,7 +9,7 @@ use core::ops::Range;
 use var_kernel::arena::ALIGNMENT;
 use var_kernel::memory::Floats;
 
-use super::turn::Turn;
+use super::segment::Segment;
 use crate::grad::span::{Region, Span};
 use crate::grad::sums::Sums;
 
@@ -17,8 +17,8 @@ use crate::grad::sums::Sums;
 #[derive(Debug)]
 pub struct GradientPlan {
     /// By turn and by where they lie among the values.
-    pieces: Vec<Piece>,
-    turns: Vec<Turn>,
+    pieces: Vec<LiveRange>,
+    segments: Vec<Segment>,
     /// Gradients by the step of the backward pass that first needs them.
     begins: Vec<(usize, Range<usize>)>,
     /// The moment before the backward pass.
@@ -32,9 +32,9 @@ pub struct GradientPlan {
 ///
 /// Moments count down in a backward pass: operation `n` has its gradients computed at moment `n + 1`.
 #[derive(Clone, Debug)]
-struct Piece {
+struct LiveRange {
     /// The number of the turn that gives it away.
-    turn: Option<usize>,
+    segment: Option<usize>,
     /// Where it lies among the values.
     values: Range<usize>,
     /// The moment at which its gradient is first wanted.
@@ -45,7 +45,7 @@ struct Piece {
     place: usize,
 }
 
-impl Piece {
+impl LiveRange {
     /// Where the cache line begins that it begins in: gradients lie as values do in theirs.
     fn start(&self) -> usize {
         self.values.start / ALIGNMENT * ALIGNMENT
@@ -62,7 +62,7 @@ impl GradientPlan {
     /// segments.
     pub(super) fn new(
         operations: &[Vec<Span>],
-        turns: &[Turn],
+        segments: &[Segment],
         data: usize,
         given: &[Span],
         wanted: &[Span],
@@ -71,9 +71,9 @@ impl GradientPlan {
         let mut pieces = Vec::new();
         let mut touch = |span: &Span, moment: usize| {
             if span.region == Region::Values && span.start >= data && span.length > 0 {
-                let turn = turn_of(turns, *span, moment);
+                let segment = segment_of(segments, *span, moment);
                 let values = span.start..span.end();
-                pieces.push(Piece { turn, values, first: moment, last: moment, place: 0 });
+                pieces.push(LiveRange { segment, values, first: moment, last: moment, place: 0 });
             }
         };
         given.iter().for_each(|span| touch(span, before));
@@ -95,7 +95,7 @@ impl GradientPlan {
             }
             touch
         });
-        Self { pieces, turns: turns.to_vec(), begins, before, data, floats }
+        Self { pieces, segments: segments.to_vec(), begins, before, data, floats }
     }
 
     /// Floats of memory that all gradients of values take.
@@ -164,27 +164,28 @@ impl GradientPlan {
         if span.length == 0 {
             return Span { start: 0, ..span };
         }
-        let turn = turn_of(&self.turns, span, moment);
-        let key = (turn, span.start);
-        let after = self.pieces.partition_point(|piece| (piece.turn, piece.values.start) <= key);
+        let segment = segment_of(&self.segments, span, moment);
+        let key = (segment, span.start);
+        let after = self.pieces.partition_point(|piece| (piece.segment, piece.values.start) <= key);
         let piece = after.checked_sub(1).map(|number| &self.pieces[number]);
-        let piece = piece.filter(|piece| piece.turn == turn && span.end() <= piece.values.end);
+        let piece =
+            piece.filter(|piece| piece.segment == segment && span.end() <= piece.values.end);
         let Some(piece) = piece else { panic!("no gradient of {span:?} is wanted") };
         Span { start: piece.place + (span.start - piece.start()), ..span }
     }
 }
 
 /// The number of the segment that frees the value at `span` at a moment.
-fn turn_of(turns: &[Turn], span: Span, moment: usize) -> Option<usize> {
-    let inside = |turn: &Turn| turn.nodes.start < moment && moment <= turn.nodes.end;
-    turns.iter().position(|turn| inside(turn) && turn.gives_away(&span))
+fn segment_of(segments: &[Segment], span: Span, moment: usize) -> Option<usize> {
+    let inside = |segment: &Segment| segment.nodes.start < moment && moment <= segment.nodes.end;
+    segments.iter().position(|segment| inside(segment) && segment.frees(&span))
 }
 
 /// The same, those that overlap as one; sorted.
-fn joined(mut pieces: Vec<Piece>) -> Vec<Piece> {
-    pieces.sort_by_key(|piece| (piece.turn, piece.values.start));
+fn joined(mut pieces: Vec<LiveRange>) -> Vec<LiveRange> {
+    pieces.sort_by_key(|piece| (piece.segment, piece.values.start));
     pieces.dedup_by(|next, piece| {
-        let overlap = next.turn == piece.turn && next.values.start < piece.values.end;
+        let overlap = next.segment == piece.segment && next.values.start < piece.values.end;
         if overlap {
             piece.values.end = piece.values.end.max(next.values.end);
             (piece.first, piece.last) = (piece.first.max(next.first), piece.last.min(next.last));
@@ -196,7 +197,7 @@ fn joined(mut pieces: Vec<Piece>) -> Vec<Piece> {
 
 /// Gives each piece the first place that is free as long as it is wanted; returns how many floats they
 /// take together.
-fn place(pieces: &mut [Piece]) -> usize {
+fn place(pieces: &mut [LiveRange]) -> usize {
     let mut order: Vec<usize> = (0..pieces.len()).collect();
     // At one moment the largest first: small ones fit between.
     order.sort_by_key(|number| {
@@ -244,7 +245,7 @@ mod tests {
     }
 
     fn tape(nodes: Vec<Node>) -> Tape {
-        Tape { nodes, turns: Vec::new() }
+        Tape { nodes, segments: Vec::new() }
     }
 
     #[test]
@@ -293,8 +294,8 @@ mod tests {
             silu(16..32, 48..64),
             silu(48..64, 32..48),
         ];
-        let turns = vec![Turn { nodes: 0..2, start: 32 }, Turn { nodes: 2..4, start: 48 }];
-        let plan = Tape { nodes, turns }.plan(0, &[span(32..48)], &[]);
+        let segments = vec![Segment { nodes: 0..2, start: 32 }, Segment { nodes: 2..4, start: 48 }];
+        let plan = Tape { nodes, segments }.plan(0, &[span(32..48)], &[]);
         // The whole of 32..64 in the first turn; in the second 32..48 stays and 48..64 goes.
         let places = [(3, 32..48), (3, 48..64), (1, 32..64)];
         let places = places.map(|(number, range)| plan.of_node(number, span(range)).start);
@@ -312,10 +313,10 @@ mod tests {
         fn what_is_wanted_together_lies_apart(
             pieces in prop::collection::vec((0_usize..100, 1_usize..60, 0_usize..30, 0_usize..30), 1..60),
         ) {
-            let mut pieces: Vec<Piece> = pieces
+            let mut pieces: Vec<LiveRange> = pieces
                 .into_iter()
-                .map(|(start, length, a, b)| Piece {
-                    turn: None,
+                .map(|(start, length, a, b)| LiveRange {
+                    segment: None,
                     values: start..start + length,
                     first: a.max(b),
                     last: a.min(b),

@@ -5,13 +5,13 @@ use var_kernel::memory::Floats;
 use crate::grad::span::{Region, Span};
 
 /// The values around an operation's outputs, and the weights.
-pub(crate) struct Around<'v, S: ?Sized, const PIECES: usize> {
+pub(crate) struct Surroundings<'v, S: ?Sized, const PIECES: usize> {
     /// Pieces of the values, by where they begin.
     pieces: [(usize, &'v S); PIECES],
     weights: &'v S,
 }
 
-impl<'v, S: Floats + ?Sized, const PIECES: usize> Around<'v, S, PIECES> {
+impl<'v, S: Floats + ?Sized, const PIECES: usize> Surroundings<'v, S, PIECES> {
     /// The numbers of `span`.
     ///
     /// # Panics
@@ -33,10 +33,10 @@ pub(crate) fn apart<'v, S: Floats + ?Sized>(
     values: &'v mut S,
     weights: &'v S,
     out: Span,
-) -> (&'v mut S, Around<'v, S, 2>) {
+) -> (&'v mut S, Surroundings<'v, S, 2>) {
     let (before, rest) = values.split_at_mut(out.start);
-    let (of_out, after) = rest.split_at_mut(out.length);
-    (of_out, Around { pieces: [(0, before), (out.end(), after)], weights })
+    let (out_grad, after) = rest.split_at_mut(out.length);
+    (out_grad, Surroundings { pieces: [(0, before), (out.end(), after)], weights })
 }
 
 /// Three outputs to write, in their order, and the memory around them.
@@ -44,7 +44,7 @@ pub(crate) fn apart_from_three<'v, S: Floats + ?Sized>(
     values: &'v mut S,
     weights: &'v S,
     outs: [Span; 3],
-) -> ([&'v mut S; 3], Around<'v, S, 4>) {
+) -> ([&'v mut S; 3], Surroundings<'v, S, 4>) {
     let mut order = [0, 1, 2];
     order.sort_by_key(|i: &usize| outs[*i].start);
     let [first, second, third] = order.map(|i| outs[i]);
@@ -59,7 +59,7 @@ pub(crate) fn apart_from_three<'v, S: Floats + ?Sized>(
     let mut views = [Some(of_first), Some(of_second), Some(of_third)];
     let place = |i: usize| order.iter().position(|at| *at == i).expect("all are there");
     let views = [place(0), place(1), place(2)].map(|at| views[at].take().expect("taken once"));
-    (views, Around { pieces, weights })
+    (views, Surroundings { pieces, weights })
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! AdamW on a card: one pass over weights, moments and gradient.
 
-use var_kernel::cuda::{Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
 
 use super::{AdamW, Factors, Update};
-use crate::grad::texts::ADAMW;
+use crate::grad::kernel_sources::ADAMW;
 
 const STEP: Kernel = Kernel::new(&ADAMW, "adamw");
 const SUMS_OF_SQUARES: Kernel = Kernel::new(&ADAMW, "sums_of_squares");
@@ -49,8 +49,8 @@ impl Update for Cuda {
         let launch = Launch::new(STEP, [threads.div_ceil(THREADS), 1, 1], THREADS as u32);
         let launch = launch.run(weights).run(m).run(v).run(gradient).address(factors);
         let launch = launch.length(length).size(by_four.into());
-        let element = Element::F32;
-        self.launch(launch, [(weights, element), (m, element), (v, element)])
+        let dtype = Dtype::F32;
+        self.launch(launch, [(weights, dtype), (m, dtype), (v, dtype)])
     }
 
     /// # Panics
@@ -64,9 +64,9 @@ impl Update for Cuda {
         // Two words a number.
         let (parts, out) = (self.scratch(2 * count)?, self.scratch(2)?);
         let launch = Launch::new(SUMS_OF_SQUARES, [count, 1, 1], THREADS as u32).address(parts);
-        self.launch_between(launch.run(x).length(x.len()))?;
+        self.launch_to_scratch(launch.run(x).length(x.len()))?;
         let launch = Launch::new(SUM_OF_PARTS, [1, 1, 1], THREADS as u32).address(out);
-        self.launch_between(launch.address(parts).size(count))?;
+        self.launch_to_scratch(launch.address(parts).size(count))?;
         let mut words = [0; 2];
         self.download_scratch(&mut words, out)?;
         let [low, high] = words.map(u64::from);
@@ -82,6 +82,6 @@ impl Update for Cuda {
         }
         let launch = Launch::for_each(AVERAGE, length).run(average).run(x);
         let launch = launch.float(decay).float(1.0 - decay).length(length);
-        self.launch(launch, [(average, Element::F32)])
+        self.launch(launch, [(average, Dtype::F32)])
     }
 }

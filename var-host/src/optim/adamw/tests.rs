@@ -1,4 +1,4 @@
-//! Steps against the formula in `f64`; cards against the CPU, bit by bit.
+//! Steps against the formula in `f64`; GPUs against the CPU, bit by bit.
 
 use proptest::prelude::*;
 

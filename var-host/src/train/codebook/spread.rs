@@ -2,7 +2,7 @@
 
 use var_kernel::cpu::Cpu;
 use var_kernel::cpu::math::{exp, ln};
-use var_kernel::cpu::simd::{Kernel, LANES, Simd};
+use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 
 use super::{Residuals, Usage};
 
@@ -104,7 +104,7 @@ struct Row<'a> {
     factor: f32,
 }
 
-impl Kernel for Row<'_> {
+impl SimdKernel for Row<'_> {
     type Output = ();
 
     #[inline(always)]

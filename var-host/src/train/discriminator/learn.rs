@@ -6,7 +6,7 @@ use core::cell::Cell;
 use var_kernel::arena::Arena;
 use var_kernel::dry::Dry;
 use var_kernel::memory::Floats;
-use var_kernel::model::weights::Maps;
+use var_kernel::model::weights::FeatureShape;
 
 use super::{Discriminator, DiscriminatorConfig, tensors};
 use crate::grad::{
@@ -66,7 +66,7 @@ fn record<B: Recordable>(
     layout: &Layout,
     weights: &B::Slice,
     values: &mut B::Slice,
-    (pictures, maps): (&B::Slice, Maps),
+    (pictures, maps): (&B::Slice, FeatureShape),
     wanted: bool,
 ) -> Result<Judged, B::Error> {
     let recording = Recording::new(b, values, weights);
@@ -88,7 +88,7 @@ fn record<B: Recordable>(
 }
 
 /// How much memory the judgement of pictures takes with its gradients.
-pub fn needs<B: TrainBackend>(b: &B, config: DiscriminatorConfig, maps: Maps) -> Needs {
+pub fn needs<B: TrainBackend>(b: &B, config: DiscriminatorConfig, maps: FeatureShape) -> Needs {
     let layout = Layout::new(tensors(config));
     let dry = Dry::with_places(b);
     // That of the pictures takes more than that of the weights.
@@ -116,7 +116,7 @@ pub fn learn<B: TrainBackend>(
     weights: &B::Slice,
     weight_gradients: &mut B::Slice,
     room: &mut Room<'_, B::Slice>,
-    pictures: (&B::Slice, Maps),
+    pictures: (&B::Slice, FeatureShape),
     aim: Aim,
 ) -> Result<f64, B::Error> {
     pass(b, config, layout, weights, Some(weight_gradients), None, room, pictures, aim)
@@ -137,7 +137,7 @@ pub fn mislead<B: TrainBackend>(
     weights: &B::Slice,
     gradient: &mut B::Slice,
     room: &mut Room<'_, B::Slice>,
-    pictures: (&B::Slice, Maps),
+    pictures: (&B::Slice, FeatureShape),
 ) -> Result<f64, B::Error> {
     pass(b, config, layout, weights, None, Some(gradient), room, pictures, Aim::Fooled)
 }
@@ -150,7 +150,7 @@ fn pass<B: TrainBackend>(
     weight_gradients: Option<&mut B::Slice>,
     picture_gradient: Option<&mut B::Slice>,
     room: &mut Room<'_, B::Slice>,
-    (pictures, maps): (&B::Slice, Maps),
+    (pictures, maps): (&B::Slice, FeatureShape),
     aim: Aim,
 ) -> Result<f64, B::Error> {
     let wanted = picture_gradient.is_some();

@@ -11,8 +11,8 @@ use var_kernel::arena::Arena;
 use var_kernel::cpu::Cpu;
 use var_kernel::dry::Dry;
 use var_kernel::memory::{Device, Floats};
-use var_kernel::model::vqvae::COLOURS;
-use var_kernel::model::weights::{Convolution, Maps, Source};
+use var_kernel::model::vqvae::COLORS;
+use var_kernel::model::weights::{Convolution, FeatureShape, Source};
 use var_kernel::ops::PerceptualBackend;
 use var_kernel::ops::conv2d::Grid;
 use var_kernel::ops::elementwise::Unary;
@@ -53,7 +53,7 @@ impl DiscriminatorConfig {
     }
 
     /// The judgements of pictures of this size.
-    pub fn judgements(&self, maps: Maps) -> usize {
+    pub fn judgements(&self, maps: FeatureShape) -> usize {
         maps.batch * (maps.height >> self.halvings) * (maps.width >> self.halvings)
     }
 }
@@ -84,7 +84,7 @@ impl<'w, B: Device> Discriminator<'w, B> {
         config: DiscriminatorConfig,
     ) -> Result<Self, W::Error> {
         let mut inner = config.channels_after(1);
-        let first = Convolution::bind(source, format_args!("conv_in"), inner, COLOURS, 3)?;
+        let first = Convolution::bind(source, format_args!("conv_in"), inner, COLORS, 3)?;
         let mut layers = Vec::new();
         // All halvings but the first, then one layer at the side that is left.
         for number in 0..config.halvings {
@@ -129,12 +129,12 @@ impl<B: PerceptualBackend> Discriminator<'_, B> {
         b: &B,
         out: &mut B::Slice,
         pictures: &B::Slice,
-        maps: Maps,
+        maps: FeatureShape,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let mut arena = arena.scope();
         let (mut maps, mut channels) = (halved(maps), self.first.outer());
-        let whole = Maps { height: 2 * maps.height, width: 2 * maps.width, ..maps };
+        let whole = FeatureShape { height: 2 * maps.height, width: 2 * maps.width, ..maps };
         let sum = arena.take(maps.cells() * channels);
         self.first.forward(b, sum, pictures, None, Grid::Halved, whole, &mut arena)?;
         let mut x = arena.take(sum.len());
@@ -168,8 +168,8 @@ impl<B: PerceptualBackend> Discriminator<'_, B> {
     }
 }
 
-fn halved(maps: Maps) -> Maps {
-    Maps { height: maps.height / 2, width: maps.width / 2, ..maps }
+fn halved(maps: FeatureShape) -> FeatureShape {
+    FeatureShape { height: maps.height / 2, width: maps.width / 2, ..maps }
 }
 
 /// The tensors of a discriminator of these sizes.

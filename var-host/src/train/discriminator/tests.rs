@@ -9,7 +9,7 @@ use crate::train::room::Room;
 use var_kernel::cpu::{Isa, SCRATCH_FLOATS};
 
 const CONFIG: DiscriminatorConfig = DiscriminatorConfig { channels: 8, halvings: 2 };
-const MAPS: Maps = Maps { batch: 2, height: 8, width: 12 };
+const MAPS: FeatureShape = FeatureShape { batch: 2, height: 8, width: 12 };
 
 /// Runs `work` with a discriminator's layout and weights, and room for its gradients.
 fn with<R>(work: impl FnOnce(&Cpu<'_>, &Layout, &mut [f32], &mut Room<'_, [f32]>) -> R) -> R {

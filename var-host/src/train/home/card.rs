@@ -10,11 +10,11 @@ use std::thread;
 use std::time::Instant;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cuda::{Cuda, Element, Group, Memory, Remote};
+use var_kernel::cuda::{Communicator, Cuda, Dtype, Memory, Remote};
 use var_kernel::memory::{Device, Floats};
 
 use super::{Home, Layout, Precision, Ranks, TrainError};
-use crate::card;
+use crate::gpu;
 use crate::grad::Sums;
 
 /// Floats that are sent to other ranks at once: 16 MiB.
@@ -40,7 +40,7 @@ impl Home for OnCard {
     type Slice = Remote;
     type Numbers = Memory;
     type Working = Option<Memory>;
-    type Group = Option<Group>;
+    type Group = Option<Communicator>;
     type Device<'d> = Cuda;
     type Handle<'d> = &'d Cuda;
 
@@ -76,7 +76,7 @@ impl Home for OnCard {
         working: &'m mut Option<Memory>,
         floats: usize,
     ) -> Result<&'m mut Remote, TrainError> {
-        Ok(card::at_least(cuda, working, floats)?.range_mut(0..floats))
+        Ok(gpu::at_least(cuda, working, floats)?.range_mut(0..floats))
     }
 
     fn round(
@@ -86,30 +86,31 @@ impl Home for OnCard {
         weights: &Remote,
         computed: &mut Remote,
     ) -> Result<(), TrainError> {
-        let short = precision.on_card().element();
+        let half = precision.on_card().dtype();
         for tensor in layout.tensors() {
             let from = weights.range(tensor.range.clone());
             let to = computed.range_mut(tensor.range.clone());
-            cuda.convert(to, from, if tensor.is_rounded() { short } else { Element::F32 })?;
+            cuda.convert(to, from, if tensor.is_rounded() { half } else { Dtype::F32 })?;
         }
         Ok(())
     }
 
     /// Joins the cards of all ranks, if NCCL is where each of them runs.
-    fn group(cuda: &Cuda, ranks: &dyn Ranks) -> Result<Option<Group>, TrainError> {
+    fn group(cuda: &Cuda, ranks: &dyn Ranks) -> Result<Option<Communicator>, TrainError> {
         let (rank, size) = (ranks.rank(), ranks.size());
-        let mut able = [if Group::can_be() { 1.0 } else { 0.0 }];
+        let mut able = [if Communicator::can_be() { 1.0 } else { 0.0 }];
         ranks.sum(&mut able)?;
         if size == 1 || able[0] < size as f32 {
             return Ok(None);
         }
-        let mut identity = if rank == 0 { Group::identity()?.to_vec() } else { Vec::new() };
-        ranks.broadcast(&mut identity)?;
-        let identity = identity.try_into().expect("what the first rank sent");
-        Ok(Some(Group::join(cuda, &identity, rank, size)?))
+        let mut unique_id =
+            if rank == 0 { Communicator::unique_id()?.to_vec() } else { Vec::new() };
+        ranks.broadcast(&mut unique_id)?;
+        let unique_id = unique_id.try_into().expect("what the first rank sent");
+        Ok(Some(Communicator::join(cuda, &unique_id, rank, size)?))
     }
 
-    fn over_host(group: &Option<Group>, ranks: &dyn Ranks) -> Option<&'static str> {
+    fn over_host(group: &Option<Communicator>, ranks: &dyn Ranks) -> Option<&'static str> {
         (ranks.size() > 1 && group.is_none()).then_some(
             "gradients are added up over the host, which takes longer: NCCL (libnccl.so.2) is not where each \
              rank runs; put its folder into LD_LIBRARY_PATH",
@@ -118,7 +119,7 @@ impl Home for OnCard {
 
     fn sum(
         cuda: &Cuda,
-        group: &mut Option<Group>,
+        group: &mut Option<Communicator>,
         ranks: &dyn Ranks,
         numbers: &mut Memory,
     ) -> Result<(), TrainError> {
@@ -140,19 +141,19 @@ impl Home for OnCard {
         Ok(())
     }
 
-    fn begins_sums(group: &Option<Group>) -> bool {
+    fn begins_sums(group: &Option<Communicator>) -> bool {
         group.is_some()
     }
 
     fn begin_sum<'d>(
         _: &Self::Device<'d>,
-        group: &mut Option<Group>,
+        group: &mut Option<Communicator>,
         run: &mut Remote,
     ) -> Result<(), <Self::Device<'d> as Device>::Error> {
         group.as_mut().expect("the cards have joined").begin_sum(run)
     }
 
-    fn end_sums(group: &mut Option<Group>, ranks: &dyn Ranks) -> Result<(), TrainError> {
+    fn end_sums(group: &mut Option<Communicator>, ranks: &dyn Ranks) -> Result<(), TrainError> {
         let Some(group) = group else { return Ok(()) };
         // A rank that is gone never joins in: only the ranks themselves hear of it. One that has left may
         // only have seen the end of the sums first.

@@ -1,6 +1,6 @@
 //! Initial weights: their deviations and means, and that they depend on the seed alone.
 
-use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
@@ -155,7 +155,7 @@ fn vqvae_weights_have_their_deviations() {
         codes: 512,
         latent: 8,
         channels: 32,
-        multipliers: Levels::new(&[1, 2]).unwrap(),
+        multipliers: ChannelMultipliers::new(&[1, 2]).unwrap(),
         encoder_blocks: 1,
         decoder_blocks: 2,
         ladder: Ladder::new(&[1, 2, 4]).unwrap(),

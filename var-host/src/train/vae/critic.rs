@@ -1,6 +1,6 @@
 //! The discriminator in training, and the weight of its loss.
 
-use var_kernel::model::weights::Maps;
+use var_kernel::model::weights::FeatureShape;
 
 use crate::train::discriminator::{DiscriminatorConfig, tensors};
 use crate::train::home::{Home, OnProcessor};
@@ -64,8 +64,8 @@ impl<H: Home> Critic<H> {
 }
 
 /// The grid of pictures of `side`.
-pub(super) fn maps(images: usize, side: usize) -> Maps {
-    Maps { batch: images, height: side, width: side }
+pub(super) fn maps(images: usize, side: usize) -> FeatureShape {
+    FeatureShape { batch: images, height: side, width: side }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use var_kernel::cpu::Cpu;
 use var_kernel::memory::{Device, Floats};
-use var_kernel::model::weights::Maps;
+use var_kernel::model::weights::FeatureShape;
 use var_kernel::ops::resize;
 
 use super::critic::{self, Critic};
@@ -141,7 +141,7 @@ struct Judged<'m, S: ?Sized> {
 fn judge<'m, H: Home>(
     d: &H::Device<'_>,
     critic: &mut Critic<H>,
-    maps: Maps,
+    maps: FeatureShape,
     share: f32,
     buffers: &mut Buffers<H>,
     [pictures, originals]: [&H::Slice; 2],

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
-use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
@@ -23,7 +23,7 @@ const CONFIG: fn() -> VqvaeConfig = || VqvaeConfig {
     codes: 16,
     latent: 4,
     channels: 32,
-    multipliers: Levels::new(&[1, 1]).unwrap(),
+    multipliers: ChannelMultipliers::new(&[1, 1]).unwrap(),
     encoder_blocks: 1,
     decoder_blocks: 1,
     ladder: Ladder::new(&[1, 2, 4]).unwrap(),
@@ -254,7 +254,7 @@ fn a_card_learns_what_the_processor_does() {
     with_cpu(2, Isa::best(), |cpu| {
         let mut here = trainer(cpu, recipe(8, 1, codebook));
         let want = train(&mut here, cpu, &Single, &pictures, 1, 0..4);
-        for bench in var_kernel::cuda::testing::cards().iter() {
+        for bench in var_kernel::cuda::testing::gpus().iter() {
             if bench.cuda.precision() != var_kernel::cuda::Precision::F32 {
                 continue;
             }

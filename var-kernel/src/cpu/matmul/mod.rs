@@ -1,21 +1,20 @@
 //! Matrix products on packed blocks, each element one chain of fused multiply-adds in order of k.
 //!
-//! The left operand is packed into panels of [`Simd::TILE_ROWS`] rows laid out `[k][row]`, the right
+//! The left operand is packed into panels of [`Simd::MR`] rows laid out `[k][row]`, the right
 //! operand into panels of [`LANES`] columns laid out `[k][column]`; the edges are zeros. A tile of
 //! the output lives in registers while k runs. Between blocks of k the sums rest in the output, so
 //! the chain of an element, and with it every bit, is the same however the product is cut up.
 
+pub mod gemm;
 mod pack;
-pub mod product;
 #[cfg(test)]
 mod tests;
 mod tile;
 
 pub use pack::{
-    Numbers, RowMajor, RowMajorQ8, pack_left, pack_left_transposed, pack_right,
-    pack_right_transposed,
+    LoadElements, RowMajor, RowMajorQ8, pack_a, pack_a_transposed, pack_b, pack_b_transposed,
 };
-pub use tile::{Start, multiply, multiply_apart};
+pub use tile::{Initial, multiply, multiply_strided};
 
 use core::ops::Range;
 
@@ -30,7 +29,7 @@ pub trait Output {
 
     /// Initial values of these elements' sums, where they accumulate: the output's own.
     #[inline(always)]
-    fn begun(&mut self, row: usize, columns: Range<usize>) -> &[f32] {
+    fn initial(&mut self, row: usize, columns: Range<usize>) -> &[f32] {
         self.part(row, columns)
     }
 }
@@ -73,14 +72,14 @@ impl Output for Panels<'_> {
     }
 }
 
-/// Floats that `rows` rows of depth `depth` take when packed by [`pack_left`].
+/// Floats that `rows` rows of depth `depth` take when packed by [`pack_a`].
 #[inline(always)]
-pub fn left_len<S: Simd>(rows: usize, depth: usize) -> usize {
-    rows.next_multiple_of(S::TILE_ROWS) * depth
+pub fn packed_a_len<S: Simd>(rows: usize, depth: usize) -> usize {
+    rows.next_multiple_of(S::MR) * depth
 }
 
-/// Floats that `columns` columns of depth `depth` take when packed by [`pack_right`].
+/// Floats that `columns` columns of depth `depth` take when packed by [`pack_b`].
 #[inline(always)]
-pub fn right_len(columns: usize, depth: usize) -> usize {
+pub fn packed_b_len(columns: usize, depth: usize) -> usize {
     columns.next_multiple_of(LANES) * depth
 }

@@ -7,22 +7,22 @@ use half::{bf16, f16};
 use crate::cpu::matrix::Q8_BLOCK;
 use crate::cpu::simd::{LANES, Simd};
 
-/// Rows of numbers that can be read sixteen neighbours at a time, widened to `f32`.
-pub trait Numbers {
-    /// `length` ≤ 16 neighbours in row `row` from `column` on; zeros in the lanes after them.
+/// Rows of numbers that can be read sixteen neighbors at a time, widened to `f32`.
+pub trait LoadElements {
+    /// `length` ≤ 16 neighbors in row `row` from `column` on; zeros in the lanes after them.
     fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32;
 }
 
 /// A stored number format.
-pub trait Element: Copy {
-    /// Sixteen neighbours, widened exactly.
+pub trait StoredElement: Copy {
+    /// Sixteen neighbors, widened exactly.
     fn load<S: Simd>(s: S, from: &[Self; LANES]) -> S::F32;
 
     /// One number, widened exactly.
     fn widen(self) -> f32;
 }
 
-impl Element for f32 {
+impl StoredElement for f32 {
     #[inline(always)]
     fn load<S: Simd>(s: S, from: &[f32; LANES]) -> S::F32 {
         s.load(from)
@@ -34,7 +34,7 @@ impl Element for f32 {
     }
 }
 
-impl Element for f16 {
+impl StoredElement for f16 {
     #[inline(always)]
     fn load<S: Simd>(s: S, from: &[f16; LANES]) -> S::F32 {
         s.load_f16(from)
@@ -46,7 +46,7 @@ impl Element for f16 {
     }
 }
 
-impl Element for bf16 {
+impl StoredElement for bf16 {
     #[inline(always)]
     fn load<S: Simd>(s: S, from: &[bf16; LANES]) -> S::F32 {
         s.load_bf16(from)
@@ -67,7 +67,7 @@ pub struct RowMajor<'a, T> {
     pub stride: usize,
 }
 
-impl<T: Element> Numbers for RowMajor<'_, T> {
+impl<T: StoredElement> LoadElements for RowMajor<'_, T> {
     #[inline(always)]
     fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32 {
         let from = &self.values[row * self.stride + column..][..length];
@@ -84,7 +84,7 @@ impl<T: Element> Numbers for RowMajor<'_, T> {
     }
 }
 
-/// A row-major matrix of eight-bit numbers with a factor for each [`Q8_BLOCK`] neighbours.
+/// A row-major matrix of eight-bit numbers with a factor for each [`Q8_BLOCK`] neighbors.
 #[derive(Clone, Copy)]
 pub struct RowMajorQ8<'a> {
     /// The integers.
@@ -95,7 +95,7 @@ pub struct RowMajorQ8<'a> {
     pub stride: usize,
 }
 
-impl Numbers for RowMajorQ8<'_> {
+impl LoadElements for RowMajorQ8<'_> {
     #[inline(always)]
     fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32 {
         let start = row * self.stride + column;
@@ -117,26 +117,26 @@ impl Numbers for RowMajorQ8<'_> {
     }
 }
 
-/// Packs `rows` × `depth` of `from` into panels of [`Simd::TILE_ROWS`] rows laid out `[k][row]`.
+/// Packs `rows` × `depth` of `from` into panels of [`Simd::MR`] rows laid out `[k][row]`.
 ///
 /// # Panics
-/// If `to` is shorter than [`super::left_len`].
+/// If `to` is shorter than [`super::packed_a_len`].
 #[inline(always)]
-pub fn pack_left<S: Simd>(
+pub fn pack_a<S: Simd>(
     s: S,
     to: &mut [f32],
-    from: &impl Numbers,
+    from: &impl LoadElements,
     rows: Range<usize>,
     depth: Range<usize>,
 ) {
     let length = depth.len();
-    for (panel, first) in rows.clone().step_by(S::TILE_ROWS).enumerate() {
-        let to = &mut to[panel * S::TILE_ROWS * length..];
-        let height = S::TILE_ROWS.min(rows.end - first);
+    for (panel, first) in rows.clone().step_by(S::MR).enumerate() {
+        let to = &mut to[panel * S::MR * length..];
+        let height = S::MR.min(rows.end - first);
         for k in (0..length).step_by(LANES) {
             let count = LANES.min(length - k);
             let mut vectors = [s.splat(0.0); LANES];
-            for r in 0..S::TILE_ROWS {
+            for r in 0..S::MR {
                 if r < height {
                     vectors[r] = from.load(s, first + r, depth.start + k, count);
                 }
@@ -144,55 +144,55 @@ pub fn pack_left<S: Simd>(
             let columns = s.transpose(vectors);
             for i in 0..LANES {
                 if i < count {
-                    store_tile_rows(s, columns[i], &mut to[(k + i) * S::TILE_ROWS..]);
+                    store_tile_rows(s, columns[i], &mut to[(k + i) * S::MR..]);
                 }
             }
         }
     }
 }
 
-/// Packs the transpose of `rows` × `depth` of `from` into panels of [`Simd::TILE_ROWS`] rows laid out
+/// Packs the transpose of `rows` × `depth` of `from` into panels of [`Simd::MR`] rows laid out
 /// `[k][row]`: a row of the operand is a column of `from`.
 ///
 /// # Panics
-/// If `to` is shorter than [`super::left_len`].
+/// If `to` is shorter than [`super::packed_a_len`].
 #[inline(always)]
-pub fn pack_left_transposed<S: Simd>(
+pub fn pack_a_transposed<S: Simd>(
     s: S,
     to: &mut [f32],
-    from: &impl Numbers,
+    from: &impl LoadElements,
     rows: Range<usize>,
     depth: Range<usize>,
 ) {
     let length = depth.len();
-    for (panel, first) in rows.clone().step_by(S::TILE_ROWS).enumerate() {
-        let to = &mut to[panel * S::TILE_ROWS * length..];
+    for (panel, first) in rows.clone().step_by(S::MR).enumerate() {
+        let to = &mut to[panel * S::MR * length..];
         let left = rows.end - first;
-        // Neighbours past the panel's rows are overwritten, so a whole vector may be read.
-        let count = if left < LANES { left.min(S::TILE_ROWS) } else { LANES };
+        // Neighbors past the panel's rows are overwritten, so a whole vector may be read.
+        let count = if left < LANES { left.min(S::MR) } else { LANES };
         for (i, k) in depth.clone().enumerate() {
-            store_tile_rows(s, from.load(s, k, first, count), &mut to[i * S::TILE_ROWS..]);
+            store_tile_rows(s, from.load(s, k, first, count), &mut to[i * S::MR..]);
         }
     }
 }
 
-/// Writes the first [`Simd::TILE_ROWS`] lanes, and the others too where that stays inside `to`: later
+/// Writes the first [`Simd::MR`] lanes, and the others too where that stays inside `to`: later
 /// packing overwrites them.
 #[inline(always)]
 fn store_tile_rows<S: Simd>(s: S, v: S::F32, to: &mut [f32]) {
-    let end = if to.len() < LANES { S::TILE_ROWS } else { LANES };
+    let end = if to.len() < LANES { S::MR } else { LANES };
     s.store_part(v, &mut to[..end]);
 }
 
 /// Packs `depth` × `columns` of `from` into panels of [`LANES`] columns laid out `[k][column]`.
 ///
 /// # Panics
-/// If `to` is shorter than [`super::right_len`].
+/// If `to` is shorter than [`super::packed_b_len`].
 #[inline(always)]
-pub fn pack_right<S: Simd>(
+pub fn pack_b<S: Simd>(
     s: S,
     to: &mut [f32],
-    from: &impl Numbers,
+    from: &impl LoadElements,
     columns: Range<usize>,
     depth: Range<usize>,
 ) {
@@ -211,12 +211,12 @@ pub fn pack_right<S: Simd>(
 /// `[k][column]`: a column of the operand is a row of `from`.
 ///
 /// # Panics
-/// If `to` is shorter than [`super::right_len`].
+/// If `to` is shorter than [`super::packed_b_len`].
 #[inline(always)]
-pub fn pack_right_transposed<S: Simd>(
+pub fn pack_b_transposed<S: Simd>(
     s: S,
     to: &mut [f32],
-    from: &impl Numbers,
+    from: &impl LoadElements,
     columns: Range<usize>,
     depth: Range<usize>,
 ) {

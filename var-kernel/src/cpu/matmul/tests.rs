@@ -5,10 +5,10 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::product::{Operands, Size};
+use super::gemm::{GemmOperands, GemmSize};
 use super::*;
 use crate::cpu::Isa;
-use crate::cpu::simd::Kernel;
+use crate::cpu::simd::SimdKernel;
 use crate::ops::testing::{on_each_cpu, random};
 
 /// `left · rightᵀ` (`rows × depth` and `columns × depth`, row-major) cut into blocks of `block` along
@@ -23,7 +23,7 @@ struct Product<'a> {
     transposed: bool,
 }
 
-impl Kernel for Product<'_> {
+impl SimdKernel for Product<'_> {
     type Output = Vec<f32>;
 
     #[inline(always)]
@@ -33,18 +33,18 @@ impl Kernel for Product<'_> {
         let mut out = Strided { values: &mut values, stride: columns };
         for k in (0..depth).step_by(self.block) {
             let block = k..depth.min(k + self.block);
-            let mut packed_left = vec![f32::NAN; left_len::<S>(rows, block.len())];
+            let mut packed_left = vec![f32::NAN; packed_a_len::<S>(rows, block.len())];
             if self.transposed {
                 let left = RowMajor { values: self.left, stride: rows };
-                pack_left_transposed(s, &mut packed_left, &left, 0..rows, block.clone());
+                pack_a_transposed(s, &mut packed_left, &left, 0..rows, block.clone());
             } else {
                 let left = RowMajor { values: self.left, stride: depth };
-                pack_left(s, &mut packed_left, &left, 0..rows, block.clone());
+                pack_a(s, &mut packed_left, &left, 0..rows, block.clone());
             }
-            let mut packed_right = vec![f32::NAN; right_len(columns, block.len())];
+            let mut packed_right = vec![f32::NAN; packed_b_len(columns, block.len())];
             let right = RowMajor { values: self.right, stride: depth };
-            pack_right_transposed(s, &mut packed_right, &right, 0..columns, block.clone());
-            let start = if k == 0 { Start::Zero } else { Start::Output };
+            pack_b_transposed(s, &mut packed_right, &right, 0..columns, block.clone());
+            let start = if k == 0 { Initial::Zero } else { Initial::Output };
             multiply(
                 s,
                 &mut out,
@@ -66,21 +66,15 @@ struct OverRows<'a> {
     right: RowMajor<'a, f32>,
 }
 
-impl Operands for OverRows<'_> {
+impl GemmOperands for OverRows<'_> {
     #[inline(always)]
-    fn pack_left<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>) {
-        pack_left_transposed(s, to, &self.left, rows, depth);
+    fn pack_a<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>) {
+        pack_a_transposed(s, to, &self.left, rows, depth);
     }
 
     #[inline(always)]
-    fn pack_right<S: Simd>(
-        &self,
-        s: S,
-        to: &mut [f32],
-        columns: Range<usize>,
-        depth: Range<usize>,
-    ) {
-        pack_right(s, to, &self.right, columns, depth);
+    fn pack_b<S: Simd>(&self, s: S, to: &mut [f32], columns: Range<usize>, depth: Range<usize>) {
+        pack_b(s, to, &self.right, columns, depth);
     }
 }
 
@@ -101,7 +95,7 @@ proptest! {
         };
         let got = on_each_cpu(before.len(), |cpu, out| {
             out.copy_from_slice(&before);
-            cpu.product(out, &operands, Size { rows, columns, depth }, Start::Output);
+            cpu.gemm(out, &operands, GemmSize { rows, columns, depth }, Initial::Output);
         });
         for (i, got) in got.iter().enumerate() {
             let (r, c) = (i / columns, i % columns);

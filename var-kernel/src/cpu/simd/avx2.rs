@@ -34,8 +34,8 @@ macro_rules! avx2 {
 impl Simd for Avx2 {
     type F32 = [__m256; 2];
 
-    const TILE_ROWS: usize = 6;
-    const TILE_VECTORS: usize = 1;
+    const MR: usize = 6;
+    const NR_VECTORS: usize = 1;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F32 {

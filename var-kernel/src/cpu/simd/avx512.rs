@@ -32,8 +32,8 @@ macro_rules! avx512 {
 impl Simd for Avx512 {
     type F32 = __m512;
 
-    const TILE_ROWS: usize = 12;
-    const TILE_VECTORS: usize = 2;
+    const MR: usize = 12;
+    const NR_VECTORS: usize = 2;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -130,7 +130,7 @@ impl Simd for Avx512 {
     fn transpose(self, rows: [__m512; LANES]) -> [__m512; LANES] {
         let mut a = rows;
         let mut b = rows;
-        // Pairs of neighbouring rows interleaved by ones, then twos, then fours, then eights.
+        // Pairs of neighboring rows interleaved by ones, then twos, then fours, then eights.
         for i in (0..LANES).step_by(2) {
             b[i] = avx512!(_mm512_unpacklo_ps(a[i], a[i + 1]));
             b[i + 1] = avx512!(_mm512_unpackhi_ps(a[i], a[i + 1]));

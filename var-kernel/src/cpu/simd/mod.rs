@@ -28,7 +28,7 @@ pub const LANES: usize = 16;
 ///
 /// `run` must be `#[inline(always)]`, and so must every function it hands its `Simd` to; closures
 /// are not inlined early enough and must not touch vectors.
-pub trait Kernel {
+pub trait SimdKernel {
     /// The return type.
     type Output;
 
@@ -42,18 +42,18 @@ pub trait Simd: Copy + Send + Sync {
     type F32: Copy;
 
     /// Rows of the product tile that fits this machine's registers.
-    const TILE_ROWS: usize;
+    const MR: usize;
 
     /// Vectors in a row of that tile.
-    const TILE_VECTORS: usize;
+    const NR_VECTORS: usize;
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F32;
 
-    /// Sixteen neighbours.
+    /// Sixteen neighbors.
     fn load(self, from: &[f32; LANES]) -> Self::F32;
 
-    /// Writes sixteen neighbours.
+    /// Writes sixteen neighbors.
     fn store(self, v: Self::F32, to: &mut [f32; LANES]);
 
     /// `a + b`
@@ -92,10 +92,10 @@ pub trait Simd: Copy + Send + Sync {
     /// `2ⁿ` for lanes that hold `1.5·2²³ + n`, n in −126 ..= 127: the low bits moved to the exponent.
     fn exp2_of_shifted(self, a: Self::F32) -> Self::F32;
 
-    /// Sixteen half-precision neighbours, widened exactly.
+    /// Sixteen half-precision neighbors, widened exactly.
     fn load_f16(self, from: &[f16; LANES]) -> Self::F32;
 
-    /// Sixteen bfloat16 neighbours, widened exactly.
+    /// Sixteen bfloat16 neighbors, widened exactly.
     fn load_bf16(self, from: &[bf16; LANES]) -> Self::F32;
 
     /// Sixteen integers, converted exactly.

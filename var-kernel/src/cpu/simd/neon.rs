@@ -54,8 +54,8 @@ macro_rules! quarters {
 impl Simd for Neon {
     type F32 = [float32x4_t; 4];
 
-    const TILE_ROWS: usize = 6;
-    const TILE_VECTORS: usize = 1;
+    const MR: usize = 6;
+    const NR_VECTORS: usize = 1;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F32 {

@@ -25,8 +25,8 @@ macro_rules! halves {
 impl Simd for Portable {
     type F32 = [f32x8; 2];
 
-    const TILE_ROWS: usize = 4;
-    const TILE_VECTORS: usize = 1;
+    const MR: usize = 4;
+    const NR_VECTORS: usize = 1;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F32 {

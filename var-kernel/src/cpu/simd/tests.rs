@@ -4,7 +4,7 @@ use half::{bf16, f16};
 use proptest::prelude::*;
 
 use super::portable::multiply_add;
-use super::{Kernel, LANES, Simd};
+use super::{LANES, Simd, SimdKernel};
 use crate::cpu::Isa;
 
 type Lanes = [f32; LANES];
@@ -16,7 +16,7 @@ struct Everything<'a> {
     c: &'a Lanes,
 }
 
-impl Kernel for Everything<'_> {
+impl SimdKernel for Everything<'_> {
     type Output = [Lanes; 11];
 
     #[inline(always)]
@@ -69,7 +69,7 @@ fn expected(a: &Lanes, b: &Lanes, c: &Lanes) -> [Lanes; 11] {
 
 struct Transpose([Lanes; LANES]);
 
-impl Kernel for Transpose {
+impl SimdKernel for Transpose {
     type Output = [Lanes; LANES];
 
     #[inline(always)]
@@ -93,7 +93,7 @@ struct Widen<'a> {
     bytes: &'a [i8; LANES],
 }
 
-impl Kernel for Widen<'_> {
+impl SimdKernel for Widen<'_> {
     type Output = [Lanes; 3];
 
     #[inline(always)]

@@ -9,9 +9,9 @@ use std::vec::Vec;
 
 use cudarc::nvrtc::{result, sys};
 
-use crate::cuda::element::Precision;
+use crate::cuda::dtype::Precision;
 use crate::cuda::error::CudaError;
-use crate::cuda::text::{INSTRUCTIONS, Text};
+use crate::cuda::kernel_source::{INSTRUCTIONS, KernelSource};
 
 /// Whether NVRTC is on this machine.
 pub(crate) fn is_present() -> bool {
@@ -31,56 +31,57 @@ pub(crate) fn version() -> Option<(i32, i32)> {
 }
 
 /// Under which name a text's machine code is kept, beside the compiler's version: the text, products'
-/// precision and the card decide about it.
+/// precision and the GPU decide about it.
 pub(crate) fn name(
-    text: &'static Text,
+    source: &'static KernelSource,
     precision: Precision,
     (major, minor): (u32, u32),
 ) -> String {
     // FNV-1a, 64 bits.
-    let hash = text
+    let hash = source
         .whole(INSTRUCTIONS, precision)
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-    std::format!("{}-sm_{major}{minor}-{hash:016x}", text.name)
+    std::format!("{}-sm_{major}{minor}-{hash:016x}", source.name)
 }
 
-/// The machine code of `text` for products in `precision`, for compute capability `capability`.
+/// The machine code of `source` for products in `precision`, for compute capability `capability`.
 pub(crate) fn cubin(
-    text: &'static Text,
+    source: &'static KernelSource,
     precision: Precision,
     capability: (u32, u32),
 ) -> Result<Vec<u8>, CudaError> {
-    compile(text, precision, capability, None).map(|(cubin, _)| cubin)
+    compile(source, precision, capability, None).map(|(cubin, _)| cubin)
 }
 
 /// The same, and the compiler's report of registers, stack and spills.
 #[cfg(any(test, feature = "emulator"))]
 pub(crate) fn cubin_and_report(
-    text: &'static Text,
+    source: &'static KernelSource,
     precision: Precision,
     capability: (u32, u32),
 ) -> Result<(Vec<u8>, String), CudaError> {
-    compile(text, precision, capability, Some("--ptxas-options=-v"))
+    compile(source, precision, capability, Some("--ptxas-options=-v"))
 }
 
 /// The machine code, and the compiler's log.
 fn compile(
-    text: &'static Text,
+    kernels: &'static KernelSource,
     precision: Precision,
     capability: (u32, u32),
     option: Option<&str>,
 ) -> Result<(Vec<u8>, String), CudaError> {
     let has = version().ok_or(CudaError::NoCompiler)?;
-    let failed = |log: String| CudaError::Compile { text: text.name, log };
+    let failed = |log: String| CudaError::Compile { source: kernels.name, log };
     let plain = |error: result::NvrtcError| failed(std::format!("{error:?}"));
     if !knows(capability).map_err(plain)? {
         return Err(CudaError::OldCompiler { has, capability });
     }
-    let source = CString::new(text.whole(INSTRUCTIONS, precision)).expect("kernel text has no NUL");
-    let name = CString::new(std::format!("{}.cu", text.name)).expect("a name has no NUL");
+    let source =
+        CString::new(kernels.whole(INSTRUCTIONS, precision)).expect("kernel text has no NUL");
+    let name = CString::new(std::format!("{}.cu", kernels.name)).expect("a name has no NUL");
     let program = result::create_program(&source, Some(&name)).map_err(plain)?;
     let target = std::format!("--gpu-architecture=sm_{}{}", capability.0, capability.1);
     let usual = [&*target, "--std=c++17", "--extra-device-vectorization"];
@@ -118,7 +119,7 @@ unsafe fn read(program: sys::nvrtcProgram) -> Result<Vec<u8>, result::NvrtcError
     }
 }
 
-/// Whether the library compiles for such cards.
+/// Whether the library compiles for such GPUs.
 fn knows((major, minor): (u32, u32)) -> Result<bool, result::NvrtcError> {
     let mut count: c_int = 0;
     // SAFETY: the library is there, as the caller has found; both places are ours, the second as long

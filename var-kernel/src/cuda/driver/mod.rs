@@ -14,14 +14,14 @@ use std::string::String;
 use super::command::Command;
 use super::error::CudaError;
 use super::gemm::Shape;
-use super::text::Kernel;
+use super::kernel_source::Kernel;
 
 /// Memory, copies and commands of one GPU, in one stream: commands run in order.
 ///
-/// Addresses are the card's; 0 is none.
+/// Addresses are the GPU's; 0 is none.
 pub(crate) trait Driver: Send + Sync {
     /// Properties of the GPU.
-    fn card(&self) -> &Card;
+    fn properties(&self) -> &GpuProperties;
 
     /// New memory, contents unspecified, aligned to 256 bytes.
     fn allocate(&self, bytes: u64) -> Result<u64, CudaError>;
@@ -32,10 +32,10 @@ pub(crate) trait Driver: Send + Sync {
     /// Free and total bytes.
     fn memory(&self) -> Result<(u64, u64), CudaError>;
 
-    /// Copies to the card; returns when `from` may change.
+    /// Copies to the GPU; returns when `from` may change.
     fn upload(&self, to: u64, from: &[u8]) -> Result<(), CudaError>;
 
-    /// Copies from the card; returns when it is done.
+    /// Copies from the GPU; returns when it is done.
     fn download(&self, to: &mut [u8], from: u64) -> Result<(), CudaError>;
 
     /// Asks for one command; may return before it is done.
@@ -44,31 +44,31 @@ pub(crate) trait Driver: Send + Sync {
     ///
     /// Every address in it must be that of memory of this driver, as long as the kernel at hand reads
     /// or writes for the sizes among its arguments.
-    unsafe fn issue(&self, command: &Command) -> Result<(), CudaError>;
+    unsafe fn enqueue(&self, command: &Command) -> Result<(), CudaError>;
 
-    /// Makes a graph of `commands`, preceded by a copy of the launch's mail to `mailbox`.
+    /// Makes a graph of `commands`, preceded by a copy of the launch's mail to `parameter_buffer`.
     ///
     /// # Safety
     ///
-    /// As [`Driver::issue`], whenever the graph is launched.
+    /// As [`Driver::enqueue`], whenever the graph is launched.
     unsafe fn capture(
         &self,
         commands: &[Command],
-        mailbox: u64,
-        mail: usize,
+        parameter_buffer: u64,
+        parameters: usize,
     ) -> Result<Box<dyn Graph>, CudaError>;
 
     /// Returns when all that was asked for is done.
     fn wait(&self) -> Result<(), CudaError>;
 
     /// Milliseconds from `begin` to `end` of two marks of this stream, which must have been passed.
-    fn elapsed(&self, begin: Mark, end: Mark) -> Result<f32, CudaError>;
+    fn elapsed(&self, begin: Event, end: Event) -> Result<f32, CudaError>;
 
     /// Frees the events of all marks so far.
-    fn forget_marks(&self);
+    fn forget_events(&self);
 
     /// A mark in the stream.
-    fn mark(&self) -> Result<Mark, CudaError>;
+    fn record_event(&self) -> Result<Event, CudaError>;
 
     /// Compiles or loads the module of `kernel`.
     fn prepare(&self, kernel: Kernel) -> Result<(), CudaError>;
@@ -83,23 +83,23 @@ pub(crate) trait Driver: Send + Sync {
         None
     }
 
-    /// Joins a group of cards; only NVIDIA's can.
-    fn join(&self, _: &Identity, _: usize, _: usize) -> Result<Box<dyn Group>, CudaError> {
+    /// Joins a group of GPUs; only NVIDIA's can.
+    fn join(&self, _: &UniqueId, _: usize, _: usize) -> Result<Box<dyn Communicator>, CudaError> {
         Err(CudaError::NoNccl)
     }
 }
 
 /// Identity of a group of GPUs (NCCL's unique id).
-pub type Identity = [u8; 128];
+pub type UniqueId = [u8; 128];
 
-/// A card's membership in a group of cards.
-pub(crate) trait Group: Send {
+/// A GPU's membership in a group of GPUs.
+pub(crate) trait Communicator: Send {
     /// Begins an all-reduce of runs of `floats`, one on each GPU, after all commands before; later
     /// commands do not wait for the sum.
     ///
     /// # Safety
     ///
-    /// The address must be that of so many floats of this card's memory.
+    /// The address must be that of so many floats of this GPU's memory.
     unsafe fn begin_sum(&mut self, address: u64, floats: usize) -> Result<(), CudaError>;
 
     /// Whether all sums that were begun are there.
@@ -111,17 +111,17 @@ pub(crate) trait Group: Send {
 
 /// Commands that are asked for as one.
 pub(crate) trait Graph: Send {
-    /// Asks for all of them, with `mail` in the mailbox.
-    fn launch(&mut self, mail: &[u8]) -> Result<(), CudaError>;
+    /// Asks for all of them, with `parameters` in the mailbox.
+    fn launch(&mut self, parameters: &[u8]) -> Result<(), CudaError>;
 }
 
 /// A place in the stream with a time (an event).
 #[derive(Clone, Copy, Debug)]
-pub struct Mark(pub(crate) u64);
+pub struct Event(pub(crate) u64);
 
 /// Properties of a GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Card {
+pub struct GpuProperties {
     /// Its name.
     pub name: String,
     /// Its compute capability, 9.0 as (9, 0).

@@ -4,25 +4,25 @@ use std::boxed::Box;
 use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
-use super::{Card, Driver, Graph, Mark};
+use super::{Driver, Event, GpuProperties, Graph};
 use crate::cuda::command::{Command, Launch};
 use crate::cuda::error::CudaError;
-use crate::cuda::gemm::{Products, Shape};
-use crate::cuda::text::Kernel;
+use crate::cuda::gemm::{GemmProvider, Shape};
+use crate::cuda::kernel_source::Kernel;
 
 /// A recorded command.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are commands")]
-pub(crate) enum Asked {
+pub(crate) enum DriverCall {
     /// One command.
-    Issue(Command),
+    Enqueue(Command),
     /// A graph of so many commands was made.
     Capture(usize),
     /// A graph was launched with this mail.
     Launch(Vec<u8>),
-    /// Bytes were copied to the card.
+    /// Bytes were copied to the GPU.
     Upload(u64, Vec<u8>),
-    /// Bytes were copied from the card.
+    /// Bytes were copied from the GPU.
     Download(u64, usize),
 }
 
@@ -42,22 +42,22 @@ pub struct Launched {
 /// The GPU; clones share their record.
 #[derive(Clone)]
 pub struct Recording {
-    card: Card,
-    products: Products,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    /// Bytes the card has left.
+    gpu: GpuProperties,
+    gemm_provider: GemmProvider,
+    asked: Arc<Mutex<Vec<DriverCall>>>,
+    /// Bytes the GPU has left.
     left: Arc<Mutex<u64>>,
 }
 
 impl Recording {
-    pub(crate) fn with_memory(bytes: u64, products: Products) -> Self {
-        let card = Card {
+    pub(crate) fn with_memory(bytes: u64, gemm_provider: GemmProvider) -> Self {
+        let gpu = GpuProperties {
             name: "recording card".into(),
             capability: (8, 0),
             multiprocessors: 108,
             shared: 163 << 10,
         };
-        Self { card, products, asked: Arc::default(), left: Arc::new(Mutex::new(bytes)) }
+        Self { gpu, gemm_provider, asked: Arc::default(), left: Arc::new(Mutex::new(bytes)) }
     }
 
     /// The kernels launched since the last call, one by one or in graphs that were made.
@@ -70,10 +70,16 @@ impl Recording {
         let (mut launched, mut multiplied) = (Vec::new(), Vec::new());
         for asked in self.take() {
             match asked {
-                Asked::Issue(Command::Launch(Launch { kernel, grid, threads, shared, .. })) => {
+                DriverCall::Enqueue(Command::Launch(Launch {
+                    kernel,
+                    grid,
+                    threads,
+                    shared,
+                    ..
+                })) => {
                     launched.push(Launched { kernel: kernel.name, grid, threads, shared });
                 }
-                Asked::Issue(Command::Multiply(product)) => multiplied.push(product.shape),
+                DriverCall::Enqueue(Command::Multiply(product)) => multiplied.push(product.shape),
                 _ => {}
             }
         }
@@ -86,18 +92,18 @@ impl Recording {
     }
 
     /// The commands since the last call.
-    pub(crate) fn take(&self) -> Vec<Asked> {
+    pub(crate) fn take(&self) -> Vec<DriverCall> {
         core::mem::take(&mut *self.asked.lock().unwrap())
     }
 
-    fn note(&self, asked: Asked) {
+    fn record(&self, asked: DriverCall) {
         self.asked.lock().unwrap().push(asked);
     }
 }
 
 impl Driver for Recording {
-    fn card(&self) -> &Card {
-        &self.card
+    fn properties(&self) -> &GpuProperties {
+        &self.gpu
     }
 
     fn allocate(&self, bytes: u64) -> Result<u64, CudaError> {
@@ -119,17 +125,17 @@ impl Driver for Recording {
     }
 
     fn upload(&self, to: u64, from: &[u8]) -> Result<(), CudaError> {
-        self.note(Asked::Upload(to, from.to_vec()));
+        self.record(DriverCall::Upload(to, from.to_vec()));
         Ok(())
     }
 
     fn download(&self, to: &mut [u8], from: u64) -> Result<(), CudaError> {
-        self.note(Asked::Download(from, to.len()));
+        self.record(DriverCall::Download(from, to.len()));
         Ok(())
     }
 
-    unsafe fn issue(&self, command: &Command) -> Result<(), CudaError> {
-        self.note(Asked::Issue(command.clone()));
+    unsafe fn enqueue(&self, command: &Command) -> Result<(), CudaError> {
+        self.record(DriverCall::Enqueue(command.clone()));
         Ok(())
     }
 
@@ -139,7 +145,7 @@ impl Driver for Recording {
         _: u64,
         _: usize,
     ) -> Result<Box<dyn Graph>, CudaError> {
-        self.note(Asked::Capture(commands.len()));
+        self.record(DriverCall::Capture(commands.len()));
         Ok(Box::new(self.clone()))
     }
 
@@ -147,18 +153,18 @@ impl Driver for Recording {
         Ok(())
     }
 
-    fn forget_marks(&self) {}
+    fn forget_events(&self) {}
 
-    fn mark(&self) -> Result<Mark, CudaError> {
-        Ok(Mark(0))
+    fn record_event(&self) -> Result<Event, CudaError> {
+        Ok(Event(0))
     }
 
-    fn elapsed(&self, _: Mark, _: Mark) -> Result<f32, CudaError> {
+    fn elapsed(&self, _: Event, _: Event) -> Result<f32, CudaError> {
         Ok(0.0)
     }
 
     fn multiplies(&self, shape: &Shape) -> bool {
-        self.products == Products::Library && shape.is_large(self.card.multiprocessors)
+        self.gemm_provider == GemmProvider::CublasLt && shape.is_large(self.gpu.multiprocessors)
     }
 
     fn prepare(&self, _: Kernel) -> Result<(), CudaError> {
@@ -167,8 +173,8 @@ impl Driver for Recording {
 }
 
 impl Graph for Recording {
-    fn launch(&mut self, mail: &[u8]) -> Result<(), CudaError> {
-        self.note(Asked::Launch(mail.to_vec()));
+    fn launch(&mut self, parameters: &[u8]) -> Result<(), CudaError> {
+        self.record(DriverCall::Launch(parameters.to_vec()));
         Ok(())
     }
 }

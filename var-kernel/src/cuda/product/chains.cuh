@@ -1,6 +1,6 @@
-// Sums of singles by fused multiply-adds: each is one chain in order of k, as on the CPU.
+// Sums of f32 by fused multiply-adds: each is one chain in order of k, as on the CPU.
 
-// A thread's sums: BM / 16 rows × BN / 16 columns, in groups of up to four neighbours.
+// A thread's sums: BM / 16 rows × BN / 16 columns, in groups of up to four neighbors.
 template <int BM, int BN>
 struct Chains {
     static constexpr int TM = BM / 16, TN = BN / 16, GM = TM < 4 ? TM : 4, GN = TN < 4 ? TN : 4;
@@ -13,7 +13,7 @@ struct Chains {
     struct Tile {
         float at[SINGLES_DEPTH][SIDE + 4];
 
-        // Four neighbours of a line of the operand.
+        // Four neighbors of a line of the operand.
         __device__ __forceinline__ void put(u32 line, u32 along, float4 four) {
             if constexpr (K_IN_LINES) {
                 at[along][line] = four.x, at[along + 1][line] = four.y;

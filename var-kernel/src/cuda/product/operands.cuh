@@ -24,10 +24,10 @@ struct Rows {
 // How a convolution's output grid relates to its input's.
 enum Grid { SAME, HALVED, DOUBLED };
 
-// The neighbourhood of each output pixel: lines of `side` input pixels of `inner` channels, tap · inner + i;
-// outside of the picture there are zeros.
+// The neighborhood of each output pixel: lines of `side` input pixels of `inner` channels, tap · inner + i;
+// outside of the image there are zeros.
 template <class N>
-struct Neighbours {
+struct Neighbors {
     typedef N Number;
     const Number* numbers;
     u32 rows, length;
@@ -60,9 +60,9 @@ struct Neighbours {
     }
 };
 
-// The neighbourhoods that a square kernel of 1 or 3 sees, by how the output's grid relates to the input's.
+// The neighborhoods that a square kernel of 1 or 3 sees, by how the output's grid relates to the input's.
 template <class Number>
-__device__ __forceinline__ Neighbours<Number> neighbours_on(
+__device__ __forceinline__ Neighbors<Number> neighbors_on(
     u32 grid, const Number* numbers, u32 rows, u32 aligned, u32 height, u32 width, u32 inner, u32 side, u32 out_height,
     u32 out_width) {
     u32 stride = grid == HALVED ? 2 : 1, border = grid == HALVED ? 0 : side / 2;
@@ -92,7 +92,7 @@ __device__ __forceinline__ KMajor<Lines> k_major(const Lines& lines) { return {l
 template <class Lines>
 __device__ __forceinline__ MnMajor<Lines> mn_major(const Lines& lines) { return {lines}; }
 
-// What a thread brings of an operand's tile of SIDE rows or columns × DEPTH: EACH pieces of PIECE neighbours.
+// What a thread brings of an operand's tile of SIDE rows or columns × DEPTH: EACH pieces of PIECE neighbors.
 template <class Operand, int SIDE, int DEPTH, int PIECE>
 struct Brought {
     typedef typename Operand::Lines Lines;

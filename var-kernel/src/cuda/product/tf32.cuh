@@ -1,4 +1,4 @@
-// Sums of singles by tensor cores: factors are rounded to TF32, sums are singles.
+// Sums of f32 by tensor cores: factors are rounded to TF32, sums are f32.
 
 // A warp's sums of a tile: eight warps share it.
 template <int BM, int BN>
@@ -16,7 +16,7 @@ struct TensorSums {
         static constexpr int STRIDE = K_IN_LINES ? SINGLES_DEPTH + 4 : SIDE + 8;
         float numbers[LINES][STRIDE];
 
-        // Four neighbours of a line of the operand; rounded here, where each number is seen once.
+        // Four neighbors of a line of the operand; rounded here, where each number is seen once.
         __device__ __forceinline__ void put(u32 line, u32 along, float4 four) {
             *reinterpret_cast<float4*>(&numbers[line][along]) = make_float4(
                 round_to_tf32(four.x), round_to_tf32(four.y), round_to_tf32(four.z), round_to_tf32(four.w));

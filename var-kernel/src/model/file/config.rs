@@ -3,7 +3,7 @@
 use super::json::Json;
 use super::tensors::{MAX_DIMS, Tensors};
 use crate::model::bind::{TRANSFORMER, VQVAE};
-use crate::model::config::{Levels, Refinement};
+use crate::model::config::{ChannelMultipliers, Refinement};
 use crate::model::{Ladder, VarConfig, VqvaeConfig};
 use crate::ops::nearest_code::Distance;
 
@@ -63,7 +63,7 @@ pub(super) fn configs(text: &[u8], tensors: &Tensors<'_>) -> Option<(VarConfig, 
         return None;
     }
     let ladder = Ladder::new(&sides[..scales]).ok()?;
-    let multipliers = Levels::new(&levels[..level_count]).ok()?;
+    let multipliers = ChannelMultipliers::new(&levels[..level_count]).ok()?;
     let refinement = match refinements {
         0 => Refinement::PerScale,
         1 => Refinement::Shared,

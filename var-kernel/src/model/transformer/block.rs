@@ -6,7 +6,7 @@ use crate::model::config::VarConfig;
 use crate::model::weights::{Projection, Source};
 use crate::ops::attention::{self, Mask};
 use crate::ops::linear::Epilogue;
-use crate::ops::split_qkv::{self, Normalisation};
+use crate::ops::split_qkv::{self, Normalization};
 use crate::ops::{Backend, PerRow, layer_norm};
 
 /// LayerNorm's epsilon.
@@ -14,7 +14,7 @@ pub(crate) const EPS: f32 = 1e-6;
 
 /// Parts of a block's modulation, in the order of its projection.
 #[derive(Clone, Copy)]
-enum Part {
+enum ModulationPart {
     AttentionGate,
     FeedForwardGate,
     AttentionScale,
@@ -144,7 +144,7 @@ impl<B: Backend> Block<'_, B> {
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let (channels, rows) = (config.width, pass.batch * pass.rows);
-        let part = |part: Part| PerRow {
+        let part = |part: ModulationPart| PerRow {
             table: modulation,
             start: part as usize * channels,
             stride: PARTS * channels,
@@ -159,19 +159,23 @@ impl<B: Backend> Block<'_, B> {
             {
                 let mut arena = arena.scope();
                 let normal = arena.take(x.len());
-                let (scale, shift) = (part(Part::AttentionScale), part(Part::AttentionShift));
+                let (scale, shift) =
+                    (part(ModulationPart::AttentionScale), part(ModulationPart::AttentionShift));
                 b.layer_norm(normal, x, scale, shift, EPS, size)?;
                 self.attend(b, attended, normal, cache, config, pass, &mut arena)?;
             }
-            let epilogue = Epilogue::Gated { residual: x, gate: part(Part::AttentionGate) };
+            let epilogue =
+                Epilogue::Gated { residual: x, gate: part(ModulationPart::AttentionGate) };
             self.projection.forward(b, after, attended, rows, epilogue, &mut arena)?;
         }
         let normal = arena.take(x.len());
-        let (scale, shift) = (part(Part::FeedForwardScale), part(Part::FeedForwardShift));
+        let (scale, shift) =
+            (part(ModulationPart::FeedForwardScale), part(ModulationPart::FeedForwardShift));
         b.layer_norm(normal, after, scale, shift, EPS, size)?;
         let hidden = arena.take(rows * config.hidden);
         self.expand.forward(b, hidden, normal, rows, Epilogue::Gelu, &mut arena)?;
-        let epilogue = Epilogue::Gated { residual: after, gate: part(Part::FeedForwardGate) };
+        let epilogue =
+            Epilogue::Gated { residual: after, gate: part(ModulationPart::FeedForwardGate) };
         self.contract.forward(b, out, hidden, rows, epilogue, &mut arena)
     }
 
@@ -191,15 +195,15 @@ impl<B: Backend> Block<'_, B> {
         let qkv = arena.take(3 * x.len());
         self.qkv.forward(b, qkv, x, batch * rows, Epilogue::None, arena)?;
 
-        let (normalisation, scale) = match self.query_scale {
-            Some(scale) => (Normalisation::UnitLength { scale }, 1.0),
-            // The reference's own factor for attention that is not normalised.
-            None => (Normalisation::None, 0.25 / libm::sqrtf(head_width as f32)),
+        let (normalization, scale) = match self.query_scale {
+            Some(scale) => (Normalization::UnitLength { scale }, 1.0),
+            // The reference's own factor for attention that is not normalized.
+            None => (Normalization::None, 0.25 / libm::sqrtf(head_width as f32)),
         };
         let q = arena.take(x.len());
         let (k, v) = cache.split_at_mut(b.kept_len(batch * capacity * config.width));
         let size = split_qkv::Dims { batch, rows, heads, head_width, start, capacity };
-        b.split_qkv(q, k, v, qkv, Some([self.q_bias, self.v_bias]), normalisation, size)?;
+        b.split_qkv(q, k, v, qkv, Some([self.q_bias, self.v_bias]), normalization, size)?;
 
         let (queries, keys) = (rows, start + rows);
         let size = attention::Dims { batch, heads, head_width, queries, keys, capacity };

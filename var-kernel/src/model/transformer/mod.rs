@@ -170,10 +170,10 @@ impl<B: Backend> Transformer<'_, '_, B> {
             };
             let cache = cache.range_mut(number * kept..(number + 1) * kept);
             let modulation = conditions.of_block(number);
-            let (mut turn, start) = arena.turn();
-            start.into_iter().for_each(|start| b.begin_turn(start));
-            block.forward(b, next, current, cache, modulation, &self.config, pass, &mut turn)?;
-            start.into_iter().for_each(|_| b.end_turn());
+            let (mut segment, start) = arena.segment();
+            start.into_iter().for_each(|start| b.begin_segment(start));
+            block.forward(b, next, current, cache, modulation, &self.config, pass, &mut segment)?;
+            start.into_iter().for_each(|_| b.end_segment());
             spent = Some(core::mem::replace(&mut current, next));
         }
         Ok(current)

@@ -2,7 +2,7 @@
 
 use super::block::PARTS;
 use super::condition::HEAD_PARTS;
-use super::shared::Shared;
+use super::shared::SharedConditions;
 use super::{Conditions, Transformer};
 use crate::arena::Arena;
 use crate::memory::Floats;
@@ -35,9 +35,9 @@ impl<'m, B: Backend> Conditions<'m, B> {
 
         let null = guided.then_some(transformer.config.classes as u32);
         // A backward pass wants every sequence's own row.
-        let shared = if arena.keeps() { None } else { Shared::find(labels, null) };
+        let shared = if arena.keeps() { None } else { SharedConditions::find(labels, null) };
         let shared = shared.as_ref();
-        let rows = shared.map_or(sequences, Shared::conditions);
+        let rows = shared.map_or(sequences, SharedConditions::conditions);
         let mut arena = arena.scope();
         let active = arena.take(rows * width);
         match shared {
@@ -84,7 +84,7 @@ impl<'m, B: Backend> Conditions<'m, B> {
 /// sequence of `out`.
 fn project<B: Backend>(
     b: &B,
-    shared: Option<&Shared>,
+    shared: Option<&SharedConditions>,
     out: &mut B::Slice,
     (rows, width): (usize, usize),
     arena: &mut Arena<'_, B::Slice>,

@@ -7,7 +7,7 @@ use crate::ops::Backend;
 const MOST: usize = 256;
 
 /// The conditions of a batch in which some are the same.
-pub(super) struct Shared {
+pub(super) struct SharedConditions {
     /// Each label once, in the order they first come.
     labels: [u32; MOST],
     conditions: usize,
@@ -16,7 +16,7 @@ pub(super) struct Shared {
     sequences: usize,
 }
 
-impl Shared {
+impl SharedConditions {
     /// The conditions of `labels` and, with guidance, of as many sequences of the class `null`; none if
     /// no two are the same, or there are too many sequences to tell.
     pub(super) fn find(labels: &[u32], null: Option<u32>) -> Option<Self> {
@@ -78,16 +78,16 @@ mod tests {
 
     #[test]
     fn each_class_is_one_condition() {
-        let shared = Shared::find(&[7, 3, 7, 7, 9], Some(10)).expect("some are the same");
+        let shared = SharedConditions::find(&[7, 3, 7, 7, 9], Some(10)).expect("some are the same");
         assert_eq!(shared.labels[..shared.conditions()], [7, 3, 9, 10]);
         assert_eq!(shared.of[..shared.sequences], [0, 1, 0, 0, 2, 3, 3, 3, 3, 3]);
     }
 
     #[test]
     fn where_all_differ_nothing_is_shared() {
-        assert!(Shared::find(&[1, 2, 3], None).is_none());
-        assert!(Shared::find(&[1], Some(5)).is_none());
-        assert!(Shared::find(&[1, 1], None).is_some());
-        assert!(Shared::find(&[1; MOST + 1], None).is_none(), "too many to tell");
+        assert!(SharedConditions::find(&[1, 2, 3], None).is_none());
+        assert!(SharedConditions::find(&[1], Some(5)).is_none());
+        assert!(SharedConditions::find(&[1, 1], None).is_some());
+        assert!(SharedConditions::find(&[1; MOST + 1], None).is_none(), "too many to tell");
     }
 }

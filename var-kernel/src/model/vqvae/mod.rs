@@ -1,4 +1,4 @@
-//! The VQVAE: picture ↔ latent ↔ tokens.
+//! The VQVAE: image ↔ latent ↔ tokens.
 
 mod norm;
 pub mod res_block;
@@ -9,20 +9,20 @@ use crate::arena::Arena;
 use crate::memory::{Device, Floats};
 use crate::model::config::VqvaeConfig;
 use crate::model::quantizer::Quantizer;
-use crate::model::weights::{Convolution, Maps, Source};
+use crate::model::weights::{Convolution, FeatureShape, Source};
 use crate::ops::Backend;
 use crate::ops::conv2d::Grid;
 use crate::ops::group_norm::Activation;
 
 use norm::Norm;
-pub use stage::{Stage, Which};
+pub use stage::{CoderKind, Stage};
 
-/// Channels of a picture.
-pub const COLOURS: usize = 3;
+/// Channels of an image.
+pub const COLORS: usize = 3;
 
 /// A VQVAE: encoder, quantizer and decoder.
 ///
-/// Pictures are `images × side × side × 3` (channels last) in [−1, 1].
+/// Images are `images × side × side × 3` (channels last) in [−1, 1].
 ///
 /// `'l`: the lent lists of layers; `'w`: the weights.
 pub struct Vqvae<'l, 'w, B: Device> {
@@ -30,12 +30,12 @@ pub struct Vqvae<'l, 'w, B: Device> {
     pub config: VqvaeConfig,
     /// Latent ↔ tokens.
     pub quantizer: Quantizer<'l, 'w, B>,
-    encoder: Half<'l, 'w, B>,
-    decoder: Half<'l, 'w, B>,
+    encoder: Coder<'l, 'w, B>,
+    decoder: Coder<'l, 'w, B>,
 }
 
-/// One of the two networks: convolution in, stages, group normalisation, SiLU, convolution out.
-pub struct Half<'l, 'w, B: Device> {
+/// One of the two networks: convolution in, stages, group normalization, SiLU, convolution out.
+pub struct Coder<'l, 'w, B: Device> {
     conv_in: Convolution<'w, B>,
     stages: &'l [Stage<'w, B>],
     norm_out: Norm<'w, B>,
@@ -44,7 +44,7 @@ pub struct Half<'l, 'w, B: Device> {
     quantizer_conv: Convolution<'w, B>,
 }
 
-impl<'l, 'w, B: Device> Half<'l, 'w, B> {
+impl<'l, 'w, B: Device> Coder<'l, 'w, B> {
     /// Takes its weights from `source`, the stages' from `stages`, in order, as [`Stage::bind_all`]
     /// made them.
     ///
@@ -53,16 +53,16 @@ impl<'l, 'w, B: Device> Half<'l, 'w, B> {
     pub fn bind<W: Source<'w, B>>(
         source: &mut W,
         config: &VqvaeConfig,
-        which: Which,
+        kind: CoderKind,
         stages: &'l [Stage<'w, B>],
     ) -> Result<Self, W::Error> {
         let (latent, coarsest) = (config.latent, config.multipliers.as_slice().len() - 1);
         let (fine, coarse) = (config.channels, config.channels_at(coarsest));
-        let (name, quantizer_conv, inner, first, last, outer) = match which {
-            Which::Encoder => ("encoder", "quant_conv", COLOURS, fine, coarse, latent),
-            Which::Decoder => {
+        let (name, quantizer_conv, inner, first, last, outer) = match kind {
+            CoderKind::Encoder => ("encoder", "quant_conv", COLORS, fine, coarse, latent),
+            CoderKind::Decoder => {
                 let finest = config.channels_at(0);
-                ("decoder", "post_quant_conv", latent, coarse, finest, COLOURS)
+                ("decoder", "post_quant_conv", latent, coarse, finest, COLORS)
             }
         };
         Ok(Self {
@@ -81,14 +81,14 @@ impl<'l, 'w, B: Device> Half<'l, 'w, B> {
     }
 }
 
-impl<B: Backend> Half<'_, '_, B> {
+impl<B: Backend> Coder<'_, '_, B> {
     /// The whole network without the quantizer's convolution: `x` of `maps` → `out`.
     fn forward(
         &self,
         b: &B,
         out: &mut B::Slice,
         x: &B::Slice,
-        maps: Maps,
+        maps: FeatureShape,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let mut arena = arena.scope();
@@ -129,20 +129,20 @@ impl<'l, 'w, B: Device> Vqvae<'l, 'w, B> {
     pub fn new(
         config: VqvaeConfig,
         quantizer: Quantizer<'l, 'w, B>,
-        encoder: Half<'l, 'w, B>,
-        decoder: Half<'l, 'w, B>,
+        encoder: Coder<'l, 'w, B>,
+        decoder: Coder<'l, 'w, B>,
     ) -> Self {
         Self { config, quantizer, encoder, decoder }
     }
 }
 
 impl<B: Backend> Vqvae<'_, '_, B> {
-    /// Floats of `images` pictures.
+    /// Floats of `images` images.
     pub fn pictures_len(&self, images: usize) -> usize {
-        images * self.config.side() * self.config.side() * COLOURS
+        images * self.config.side() * self.config.side() * COLORS
     }
 
-    /// Pictures → latents: `quant_conv(encoder(pictures))`.
+    /// Images → latents: `quant_conv(encoder(images))`.
     ///
     /// # Errors
     /// Only the device's own.
@@ -157,9 +157,9 @@ impl<B: Backend> Vqvae<'_, '_, B> {
         let batch = pictures.len() / self.pictures_len(1);
         let mut arena = arena.scope();
         let raw = arena.take(latents.len());
-        let maps = Maps { batch, height: side, width: side };
+        let maps = FeatureShape { batch, height: side, width: side };
         self.encoder.forward(b, raw, pictures, maps, &mut arena)?;
-        let maps = Maps { batch, height: coarse, width: coarse };
+        let maps = FeatureShape { batch, height: coarse, width: coarse };
         let conv = &self.encoder.quantizer_conv;
         conv.forward(b, latents, raw, None, Grid::Same, maps, &mut arena)
     }
@@ -179,7 +179,7 @@ impl<B: Backend> Vqvae<'_, '_, B> {
         let batch = latents.len() / self.quantizer.latent_len(1);
         let mut arena = arena.scope();
         let raw = arena.take(latents.len());
-        let maps = Maps { batch, height: side, width: side };
+        let maps = FeatureShape { batch, height: side, width: side };
         let conv = &self.decoder.quantizer_conv;
         conv.forward(b, raw, latents, None, Grid::Same, maps, &mut arena)?;
         self.decoder.forward(b, pictures, raw, maps, &mut arena)

@@ -2,14 +2,14 @@
 
 use crate::memory::{Device, Floats};
 use crate::model::config::VqvaeConfig;
-use crate::model::weights::{Maps, Source};
+use crate::model::weights::{FeatureShape, Source};
 use crate::ops::Backend;
 use crate::ops::group_norm::{self, Activation};
 
 /// GroupNorm's epsilon.
 pub(crate) const EPS: f32 = 1e-6;
 
-/// A group normalisation's weights.
+/// A group normalization's weights.
 pub(crate) struct Norm<'a, B: Device> {
     weight: &'a B::Slice,
     bias: &'a B::Slice,
@@ -36,7 +36,7 @@ impl<B: Backend> Norm<'_, B> {
         out: &mut B::Slice,
         x: &B::Slice,
         activation: Activation,
-        maps: Maps,
+        maps: FeatureShape,
     ) -> Result<(), B::Error> {
         let d = group_norm::Dims {
             batch: maps.batch,

@@ -1,11 +1,11 @@
-//! A residual block: twice normalise, SiLU and convolve; then add the input.
+//! A residual block: twice normalize, SiLU and convolve; then add the input.
 
 use core::fmt;
 
 use super::norm::Norm;
 use crate::arena::Arena;
 use crate::memory::{Device, Floats};
-use crate::model::weights::{Convolution, Maps, Source};
+use crate::model::weights::{Convolution, FeatureShape, Source};
 use crate::ops::Backend;
 use crate::ops::conv2d::Grid;
 use crate::ops::group_norm::Activation;
@@ -54,7 +54,7 @@ impl<B: Backend> ResBlock<'_, B> {
         b: &B,
         out: &mut B::Slice,
         x: &B::Slice,
-        maps: Maps,
+        maps: FeatureShape,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let mut arena = arena.scope();

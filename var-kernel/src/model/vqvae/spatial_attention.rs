@@ -5,12 +5,12 @@ use core::fmt;
 use super::norm::Norm;
 use crate::arena::Arena;
 use crate::memory::{Device, Floats};
-use crate::model::weights::{Convolution, Maps, Source};
+use crate::model::weights::{Convolution, FeatureShape, Source};
 use crate::ops::Backend;
 use crate::ops::attention::{self, Mask};
 use crate::ops::conv2d::Grid;
 use crate::ops::group_norm::Activation;
-use crate::ops::split_qkv::{self, Normalisation};
+use crate::ops::split_qkv::{self, Normalization};
 
 /// A spatial attention's weights.
 pub struct SpatialAttention<'a, B: Device> {
@@ -43,7 +43,7 @@ impl<B: Backend> SpatialAttention<'_, B> {
         b: &B,
         out: &mut B::Slice,
         x: &B::Slice,
-        maps: Maps,
+        maps: FeatureShape,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let (batch, rows, head_width) = (maps.batch, maps.height * maps.width, self.channels);
@@ -54,7 +54,7 @@ impl<B: Backend> SpatialAttention<'_, B> {
         self.qkv.forward(b, qkv, normal, None, Grid::Same, maps, &mut arena)?;
         let (q, k, v) = (arena.take(x.len()), arena.take(x.len()), arena.take(x.len()));
         let size = split_qkv::Dims { batch, rows, heads: 1, head_width, start: 0, capacity: rows };
-        b.split_qkv(q, k, v, qkv, None, Normalisation::None, size)?;
+        b.split_qkv(q, k, v, qkv, None, Normalization::None, size)?;
         // `normal` has served: the average of the values takes its place.
         let (queries, keys, capacity) = (rows, rows, rows);
         let size = attention::Dims { batch, heads: 1, head_width, queries, keys, capacity };

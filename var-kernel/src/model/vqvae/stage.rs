@@ -1,4 +1,4 @@
-//! The two networks as flat lists of stages, in the order a picture passes them.
+//! The two networks as flat lists of stages, in the order an image passes them.
 
 use core::fmt;
 
@@ -7,16 +7,16 @@ use super::spatial_attention::SpatialAttention;
 use crate::arena::Arena;
 use crate::memory::Device;
 use crate::model::config::VqvaeConfig;
-use crate::model::weights::{Convolution, Maps, Source};
+use crate::model::weights::{Convolution, FeatureShape, Source};
 use crate::ops::Backend;
 use crate::ops::conv2d::Grid;
 
 /// Which of the two networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// Picture → latent.
+pub enum CoderKind {
+    /// Image → latent.
     Encoder,
-    /// Latent → picture.
+    /// Latent → image.
     Decoder,
 }
 
@@ -40,13 +40,13 @@ impl<'a, B: Device> Stage<'a, B> {
     pub fn bind_all<W: Source<'a, B>>(
         source: &mut W,
         config: &VqvaeConfig,
-        which: Which,
+        kind: CoderKind,
         push: &mut dyn FnMut(Self),
     ) -> Result<(), W::Error> {
         let coarsest = config.multipliers.as_slice().len() - 1;
-        let mut list = List { source, push, channels: config.channels };
-        match which {
-            Which::Encoder => {
+        let mut list = StageList { source, push, channels: config.channels };
+        match kind {
+            CoderKind::Encoder => {
                 for level in 0..=coarsest {
                     let name = format_args!("encoder.down.{level}");
                     let (channels, blocks) = (config.channels_at(level), config.encoder_blocks);
@@ -57,7 +57,7 @@ impl<'a, B: Device> Stage<'a, B> {
                 }
                 list.middle("encoder")
             }
-            Which::Decoder => {
+            CoderKind::Decoder => {
                 list.channels = config.channels_at(coarsest);
                 list.middle("decoder")?;
                 for level in (0..=coarsest).rev() {
@@ -74,24 +74,28 @@ impl<'a, B: Device> Stage<'a, B> {
     }
 
     /// Number of stages of a network.
-    pub(in crate::model) fn count(config: &VqvaeConfig, which: Which) -> usize {
+    pub(in crate::model) fn count(config: &VqvaeConfig, kind: CoderKind) -> usize {
         let levels = config.multipliers.as_slice().len();
-        let blocks = match which {
-            Which::Encoder => config.encoder_blocks,
-            Which::Decoder => config.decoder_blocks,
+        let blocks = match kind {
+            CoderKind::Encoder => config.encoder_blocks,
+            CoderKind::Decoder => config.decoder_blocks,
         };
         // Blocks of each level, resampling between levels, attention at the coarsest, the middle.
         levels * blocks + (levels - 1) + blocks + 3
     }
 
     /// The grid and the channels that come out.
-    pub(super) fn out(&self, maps: Maps, channels: usize) -> (Maps, usize) {
-        let Maps { batch, height, width } = maps;
+    pub(super) fn out(&self, maps: FeatureShape, channels: usize) -> (FeatureShape, usize) {
+        let FeatureShape { batch, height, width } = maps;
         match self {
             Self::ResBlock(block) => (maps, block.outer()),
             Self::Attention(_) => (maps, channels),
-            Self::Downsample(_) => (Maps { batch, height: height / 2, width: width / 2 }, channels),
-            Self::Upsample(_) => (Maps { batch, height: 2 * height, width: 2 * width }, channels),
+            Self::Downsample(_) => {
+                (FeatureShape { batch, height: height / 2, width: width / 2 }, channels)
+            }
+            Self::Upsample(_) => {
+                (FeatureShape { batch, height: 2 * height, width: 2 * width }, channels)
+            }
         }
     }
 }
@@ -103,7 +107,7 @@ impl<B: Backend> Stage<'_, B> {
         b: &B,
         out: &mut B::Slice,
         x: &B::Slice,
-        maps: Maps,
+        maps: FeatureShape,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         match self {
@@ -116,7 +120,11 @@ impl<B: Backend> Stage<'_, B> {
 }
 
 /// Floats of the largest map between stages, from `channels` on the grid `maps` on.
-pub(super) fn largest<B: Device>(stages: &[Stage<'_, B>], channels: usize, maps: Maps) -> usize {
+pub(super) fn largest<B: Device>(
+    stages: &[Stage<'_, B>],
+    channels: usize,
+    maps: FeatureShape,
+) -> usize {
     let (mut maps, mut channels) = (maps, channels);
     let mut largest = maps.cells() * channels;
     for stage in stages {
@@ -127,14 +135,14 @@ pub(super) fn largest<B: Device>(stages: &[Stage<'_, B>], channels: usize, maps:
 }
 
 /// A list of stages in the making.
-struct List<'s, 'a, B: Device, W> {
+struct StageList<'s, 'a, B: Device, W> {
     source: &'s mut W,
     push: &'s mut dyn FnMut(Stage<'a, B>),
     /// Channels that come out of the last stage so far.
     channels: usize,
 }
 
-impl<'a, B: Device, W: Source<'a, B>> List<'_, 'a, B, W> {
+impl<'a, B: Device, W: Source<'a, B>> StageList<'_, 'a, B, W> {
     /// The blocks of one resolution, each followed by attention if `attends`.
     fn level(
         &mut self,

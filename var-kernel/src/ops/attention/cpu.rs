@@ -12,10 +12,9 @@ use core::ops::Range;
 
 use super::{Attention, Dims, Mask};
 use crate::cpu::matmul::{
-    Panels, RowMajor, Start, left_len, multiply, pack_left, pack_left_transposed,
-    pack_right_transposed,
+    Initial, Panels, RowMajor, multiply, pack_a, pack_a_transposed, pack_b_transposed, packed_a_len,
 };
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
 use crate::cpu::{Cpu, SCRATCH_FLOATS, math};
 
@@ -26,7 +25,7 @@ const KEYS: usize = 256;
 const SUMS: usize = 4;
 
 /// Queries of a task at most: beyond, packing the keys costs little already.
-const MOST_QUERIES: usize = 256;
+const MAX_QUERIES: usize = 256;
 
 /// Floats of scratch memory for packed keys or values.
 const PACKED_FLOATS: usize = 1 << 16;
@@ -46,7 +45,7 @@ impl Attention for Cpu<'_> {
         if out.is_empty() {
             return Ok(());
         }
-        let heads = Heads { q, k, v, scale, mask, d };
+        let heads = AttentionOperands { q, k, v, scale, mask, d };
         let isa = self.isa;
         let rows = rows_of_a_task(d, self.workers.count());
         self.for_each_tile(out, d.heads * d.head_width, rows, d.head_width, |mut tile, scratch| {
@@ -54,7 +53,7 @@ impl Attention for Cpu<'_> {
             while row < tile.rows.end {
                 // A tile may hold rows of several sequences.
                 let end = tile.rows.end.min((row / d.queries + 1) * d.queries);
-                isa.run(Block { heads: &heads, tile: &mut tile, rows: row..end, scratch });
+                isa.run(QueryBlock { heads: &heads, tile: &mut tile, rows: row..end, scratch });
                 row = end;
             }
         });
@@ -65,7 +64,7 @@ impl Attention for Cpu<'_> {
 /// As many query rows as the scratch memory holds, or fewer to keep all threads busy.
 fn rows_of_a_task(d: Dims, threads: usize) -> usize {
     let each = 2 * d.head_width + KEYS + 3;
-    let mut rows = ((SCRATCH_FLOATS - PACKED_FLOATS) / each / LANES * LANES).min(MOST_QUERIES);
+    let mut rows = ((SCRATCH_FLOATS - PACKED_FLOATS) / each / LANES * LANES).min(MAX_QUERIES);
     while rows > 2 * LANES && (d.batch * d.queries).div_ceil(rows) * d.heads < 2 * threads {
         rows = (rows / 2).next_multiple_of(LANES);
     }
@@ -73,7 +72,7 @@ fn rows_of_a_task(d: Dims, threads: usize) -> usize {
 }
 
 /// The operands of one call.
-struct Heads<'a> {
+struct AttentionOperands<'a> {
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
@@ -83,14 +82,14 @@ struct Heads<'a> {
 }
 
 /// Some queries of one head of one sequence.
-struct Block<'a, 'o> {
-    heads: &'a Heads<'a>,
+struct QueryBlock<'a, 'o> {
+    heads: &'a AttentionOperands<'a>,
     tile: &'a mut Tile<'o>,
     rows: Range<usize>,
     scratch: &'a mut [f32],
 }
 
-impl Kernel for Block<'_, '_> {
+impl SimdKernel for QueryBlock<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -110,12 +109,12 @@ impl Kernel for Block<'_, '_> {
         let (packed_q, rest) = rest.split_at_mut(lanes * d.head_width);
         let (sums, rest) = rest.split_at_mut(lanes * d.head_width);
         let (scores, rest) = rest.split_at_mut(lanes * KEYS);
-        let mut running = Running::new(rest, lanes);
-        for (lane, seen) in running.seen.iter_mut().enumerate() {
+        let mut softmax = OnlineSoftmax::new(rest, lanes);
+        for (lane, seen) in softmax.seen.iter_mut().enumerate() {
             let query = (first + lane).min(queries.end - 1);
             *seen = heads.mask.visible(query, d.keys) as f32;
         }
-        pack_right_transposed(s, packed_q, &q, rows.clone(), 0..d.head_width);
+        pack_b_transposed(s, packed_q, &q, rows.clone(), 0..d.head_width);
         sums.fill(0.0);
 
         let end = heads.mask.visible(queries.end - 1, d.keys);
@@ -125,7 +124,7 @@ impl Kernel for Block<'_, '_> {
             let mut at = keys.start;
             while at < keys.end {
                 let some = at..keys.end.min(at + chunk::<S>(d.head_width));
-                pack_left(s, packed, &k, some.clone(), 0..d.head_width);
+                pack_a(s, packed, &k, some.clone(), 0..d.head_width);
                 let mut scores = Panels { values: scores, height: keys.len() };
                 let place = some.start - key..some.end - key;
                 multiply(
@@ -136,21 +135,21 @@ impl Kernel for Block<'_, '_> {
                     packed,
                     packed_q,
                     d.head_width,
-                    Start::Zero,
+                    Initial::Zero,
                 );
                 at = some.end;
             }
             let panels = scores.chunks_exact_mut(keys.len() * LANES);
             let each_sum = sums.chunks_exact_mut(d.head_width * LANES);
             for (panel, (scores, sums)) in panels.zip(each_sum).enumerate() {
-                running.advance(s, panel, scores, sums, keys.start, heads.scale);
+                softmax.advance(s, panel, scores, sums, keys.start, heads.scale);
             }
             let mut at = 0;
             while at < d.head_width {
                 let some = at..d.head_width.min(at + chunk::<S>(keys.len()));
-                pack_left_transposed(s, packed, &v, some.clone(), keys.clone());
+                pack_a_transposed(s, packed, &v, some.clone(), keys.clone());
                 let mut sums = Panels { values: sums, height: d.head_width };
-                let start = Start::Output;
+                let start = Initial::Output;
                 multiply(s, &mut sums, some.clone(), 0..lanes, packed, scores, keys.len(), start);
                 at = some.end;
             }
@@ -158,7 +157,7 @@ impl Kernel for Block<'_, '_> {
         for (panel, sums) in sums.chunks_exact(d.head_width * LANES).enumerate() {
             let from = rows.start - tile.rows.start + panel * LANES;
             let to = (from + LANES).min(rows.end - tile.rows.start);
-            write(s, tile, from..to, sums, running.total(panel));
+            write(s, tile, from..to, sums, softmax.row_sum(panel));
         }
     }
 }
@@ -166,32 +165,32 @@ impl Kernel for Block<'_, '_> {
 /// How many rows of depth `depth` are packed at a time.
 #[inline(always)]
 fn chunk<S: Simd>(depth: usize) -> usize {
-    let rows = PACKED_FLOATS / depth / S::TILE_ROWS * S::TILE_ROWS;
-    debug_assert!(left_len::<S>(rows, depth) <= PACKED_FLOATS);
+    let rows = PACKED_FLOATS / depth / S::MR * S::MR;
+    debug_assert!(packed_a_len::<S>(rows, depth) <= PACKED_FLOATS);
     rows
 }
 
 /// Running softmax of each query: row maximum, row sum, output so far.
-struct Running<'a> {
+struct OnlineSoftmax<'a> {
     /// The greatest score so far.
-    greatest: &'a mut [f32],
-    /// The sum of exponentials so far, relative to the greatest.
-    total: &'a mut [f32],
+    row_max: &'a mut [f32],
+    /// The sum of exponentials so far, relative to the maximum.
+    row_sum: &'a mut [f32],
     /// How many keys the query sees.
     seen: &'a mut [f32],
 }
 
-impl<'a> Running<'a> {
+impl<'a> OnlineSoftmax<'a> {
     fn new(scratch: &'a mut [f32], lanes: usize) -> Self {
-        let (greatest, rest) = scratch.split_at_mut(lanes);
-        let (total, rest) = rest.split_at_mut(lanes);
-        greatest.fill(f32::NEG_INFINITY);
-        total.fill(0.0);
-        Self { greatest, total, seen: &mut rest[..lanes] }
+        let (row_max, rest) = scratch.split_at_mut(lanes);
+        let (row_sum, rest) = rest.split_at_mut(lanes);
+        row_max.fill(f32::NEG_INFINITY);
+        row_sum.fill(0.0);
+        Self { row_max, row_sum, seen: &mut rest[..lanes] }
     }
 
-    fn total(&self, panel: usize) -> &[f32; LANES] {
-        &self.total.as_chunks().0[panel]
+    fn row_sum(&self, panel: usize) -> &[f32; LANES] {
+        &self.row_sum.as_chunks().0[panel]
     }
 
     /// Turns a panel of scores for the keys from `first_key` on into exponentials, and scales the
@@ -208,36 +207,36 @@ impl<'a> Running<'a> {
     ) {
         let (scores, _) = scores.as_chunks_mut::<LANES>();
         let (sums, _) = sums.as_chunks_mut::<LANES>();
-        let greatest = &mut self.greatest.as_chunks_mut::<LANES>().0[panel];
-        let total = &mut self.total.as_chunks_mut::<LANES>().0[panel];
+        let row_max = &mut self.row_max.as_chunks_mut::<LANES>().0[panel];
+        let row_sum = &mut self.row_sum.as_chunks_mut::<LANES>().0[panel];
         let seen = s.load(&self.seen.as_chunks::<LANES>().0[panel]);
         let scale = s.splat(scale);
-        let nothing = s.splat(f32::NEG_INFINITY);
+        let masked = s.splat(f32::NEG_INFINITY);
 
-        let before = s.load(greatest);
-        let mut now = before;
+        let old_max = s.load(row_max);
+        let mut new_max = old_max;
         for (i, score) in scores.iter_mut().enumerate() {
             let key = s.splat((first_key + i) as f32);
-            let x = s.where_less(key, seen, s.mul(s.load(score), scale), nothing);
-            now = s.max(now, x);
+            let x = s.where_less(key, seen, s.mul(s.load(score), scale), masked);
+            new_max = s.max(new_max, x);
             s.store(x, score);
         }
-        s.store(now, greatest);
+        s.store(new_max, row_max);
 
         let mut partial = [s.splat(0.0); SUMS];
         for group in scores.chunks_mut(SUMS) {
             for (partial, score) in partial.iter_mut().zip(group) {
-                let p = math::exp(s, s.sub(s.load(score), now));
+                let p = math::exp(s, s.sub(s.load(score), new_max));
                 *partial = s.add(*partial, p);
                 s.store(p, score);
             }
         }
         let [a, b, c, d] = partial;
-        let shrink = math::exp(s, s.sub(before, now));
+        let rescale = math::exp(s, s.sub(old_max, new_max));
         let sum = s.add(s.add(a, c), s.add(b, d));
-        s.store(s.mul_add(s.load(total), shrink, sum), total);
+        s.store(s.mul_add(s.load(row_sum), rescale, sum), row_sum);
         for sum in sums {
-            s.store(s.mul(s.load(sum), shrink), sum);
+            s.store(s.mul(s.load(sum), rescale), sum);
         }
     }
 }
@@ -249,15 +248,15 @@ fn write<S: Simd>(
     tile: &mut Tile<'_>,
     rows: Range<usize>,
     sums: &[f32],
-    total: &[f32; LANES],
+    row_sum: &[f32; LANES],
 ) {
-    let total = s.load(total);
+    let row_sum = s.load(row_sum);
     let (sums, _) = sums.as_chunks::<LANES>();
     for (block, sums) in sums.chunks(LANES).enumerate() {
         let mut vectors = [s.splat(0.0); LANES];
         for (vector, sum) in vectors.iter_mut().zip(sums) {
             // A sum may have become −0 by underflow; a key with probability 0 makes it +0.
-            *vector = s.add(s.div(s.load(sum), total), s.splat(0.0));
+            *vector = s.add(s.div(s.load(sum), row_sum), s.splat(0.0));
         }
         let queries = s.transpose(vectors);
         for (i, row) in rows.clone().enumerate() {

@@ -4,11 +4,11 @@ use std::vec::Vec;
 
 use super::{Attention, Dims, Mask};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, Text};
-use crate::cuda::{Cuda, CudaError, Element, Remote};
+use crate::cuda::kernel_source::{Kernel, KernelSource};
+use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::{Device, Floats};
 
-pub(crate) static TEXT: Text = Text::new("attention", include_str!("kernel.cu"));
+pub(crate) static SOURCE: KernelSource = KernelSource::new("attention", include_str!("kernel.cu"));
 
 const THREADS: u32 = 128;
 
@@ -43,24 +43,24 @@ impl Attention for Cuda {
         let numbers = d.batch * d.capacity * d.heads * d.head_width;
         let q = self.operand(q, out.len(), inner)?;
         let (k, v) = (self.operand(k, numbers, inner)?, self.operand(v, numbers, inner)?);
-        let short = inner != Element::F32;
+        let half = inner != Dtype::F32;
         let aligned = [q, k, v, out.address()].iter().all(|run| run.is_multiple_of(ACCESS));
         let (name, queries, shared) = match d.head_width {
-            64 if short && aligned => ("attention_64_short", QUERIES_64, 0),
+            64 if half && aligned => ("attention_64_half", QUERIES_64, 0),
             width => {
-                let name = match (width, short) {
+                let name = match (width, half) {
                     (..=128, false) => "attention_128",
-                    (..=128, true) => "attention_128_short",
+                    (..=128, true) => "attention_128_half",
                     (..=640, false) => "attention_640",
-                    (..=640, true) => "attention_640_short",
+                    (..=640, true) => "attention_640_half",
                     (_, false) => "attention_1024",
-                    (_, true) => "attention_1024_short",
+                    (_, true) => "attention_1024_half",
                 };
                 (name, QUERIES, QUERIES * width * size_of::<f32>())
             }
         };
         let blocks = d.queries.div_ceil(queries) * d.batch * d.heads;
-        let launch = Launch::new(Kernel::new(&TEXT, name), [blocks, 1, 1], THREADS);
+        let launch = Launch::new(Kernel::new(&SOURCE, name), [blocks, 1, 1], THREADS);
         let launch = launch.sharing(shared).run(out).address(q).address(k).address(v);
         let launch = self.add_attention(launch, scale, mask, d)?;
         self.launch(launch, [(out, inner)])
@@ -117,11 +117,14 @@ impl Cuda {
     ) -> Result<(), CudaError> {
         self.check_attention(out, q, [k, v], mask, d);
         self.fresh_scratch();
-        let (q, k, v) =
-            (self.single(q, q.len())?, self.single(k, k.len())?, self.single(v, v.len())?);
-        let launch = Launch::for_each(Kernel::new(&TEXT, "attention_naive"), out.len());
+        let (q, k, v) = (
+            self.operand_f32(q, q.len())?,
+            self.operand_f32(k, k.len())?,
+            self.operand_f32(v, v.len())?,
+        );
+        let launch = Launch::for_each(Kernel::new(&SOURCE, "attention_naive"), out.len());
         let launch = launch.run(out).address(q).address(k).address(v);
         let launch = self.add_attention(launch, scale, mask, d)?.length(out.len());
-        self.launch(launch, [(out, Element::F32)])
+        self.launch(launch, [(out, Dtype::F32)])
     }
 }

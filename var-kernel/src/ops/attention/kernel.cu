@@ -1,7 +1,7 @@
 // out[i] = sum_j p_ij · v[j], p_ij = softmax_j(scale · q[i]·k[j]) over the keys query i sees, for each sequence
 // and head. Keys are taken in tiles with a running maximum; tiles that no query of a block sees are skipped.
 //
-// Any head width: one block of 128 threads eight queries of a head, sums in singles.
+// Any head width: one block of 128 threads eight queries of a head, sums in f32.
 // Heads of 64 in shorts: one block of 128 threads 64 queries of a head, a warp sixteen of them, tensor cores.
 
 // How many keys a query sees: all, or those up to the end of its own scale.
@@ -106,22 +106,22 @@ __device__ __forceinline__ void attention_any(
 KERNEL(128) void attention_128(PARAMETERS(float)) { attention_any<1>(ARGUMENTS); }
 KERNEL(128) void attention_640(PARAMETERS(float)) { attention_any<5>(ARGUMENTS); }
 KERNEL(128) void attention_1024(PARAMETERS(float)) { attention_any<8>(ARGUMENTS); }
-KERNEL(128) void attention_128_short(PARAMETERS(Short)) { attention_any<1>(ARGUMENTS); }
-KERNEL(128) void attention_640_short(PARAMETERS(Short)) { attention_any<5>(ARGUMENTS); }
-KERNEL(128) void attention_1024_short(PARAMETERS(Short)) { attention_any<8>(ARGUMENTS); }
+KERNEL(128) void attention_128_half(PARAMETERS(Half)) { attention_any<1>(ARGUMENTS); }
+KERNEL(128) void attention_640_half(PARAMETERS(Half)) { attention_any<5>(ARGUMENTS); }
+KERNEL(128) void attention_1024_half(PARAMETERS(Half)) { attention_any<8>(ARGUMENTS); }
 
 // Rows of 64 shorts in shared memory: eight pieces of 16 bytes, whose order changes from row to row.
-__device__ __forceinline__ Short* piece_of(Short* tile, u32 row, u32 piece) {
+__device__ __forceinline__ Half* piece_of(Half* tile, u32 row, u32 piece) {
     return tile + row * 64 + (piece ^ row % 8) * 8;
 }
 
 // Heads of 64 on tensor cores. Scores and sums stay in registers: what a lane holds of the scores is what the
 // second product wants of its first operand.
-KERNEL(128) void attention_64_short(PARAMETERS(Short)) {
+KERNEL(128) void attention_64_half(PARAMETERS(Half)) {
     constexpr int QUERIES = 64, KEYS = 64, WIDTH = 64, TILE = 64 * 64;
-    __shared__ __align__(128) Short of_q[TILE];
-    __shared__ __align__(128) Short of_k[2][TILE];
-    __shared__ __align__(128) Short of_v[2][TILE];
+    __shared__ __align__(128) Half of_q[TILE];
+    __shared__ __align__(128) Half of_k[2][TILE];
+    __shared__ __align__(128) Half of_v[2][TILE];
     u32 tiles = (queries + QUERIES - 1) / QUERIES, width = heads * WIDTH;
     // The last queries see the most keys: they go first.
     u32 first = (tiles - 1 - blockIdx.x % tiles) * QUERIES, head = blockIdx.x / tiles % heads;
@@ -133,7 +133,7 @@ KERNEL(128) void attention_64_short(PARAMETERS(Short)) {
     u32 thread = threadIdx.x, lane = thread % 32, warp = thread / 32, g = lane / 4, t = lane % 4;
 
     // Rows past `rows` are zeros.
-    auto fetch = [&](Short* tile, const Short* from, u32 row, u32 rows) {
+    auto fetch = [&](Half* tile, const Half* from, u32 row, u32 rows) {
         for (u32 i = thread; i < 64 * 8; i += 128) {
             u32 r = i / 8, piece = i % 8;
             bool inside = row + r < rows;
@@ -214,10 +214,10 @@ KERNEL(128) void attention_64_short(PARAMETERS(Short)) {
 #pragma unroll
         for (int step = 0; step < KEYS / 16; step++) {
             u32 a[4] = {
-                pack_short(scores[2 * step][0], scores[2 * step][1]),
-                pack_short(scores[2 * step][2], scores[2 * step][3]),
-                pack_short(scores[2 * step + 1][0], scores[2 * step + 1][1]),
-                pack_short(scores[2 * step + 1][2], scores[2 * step + 1][3])};
+                pack_half(scores[2 * step][0], scores[2 * step][1]),
+                pack_half(scores[2 * step][2], scores[2 * step][3]),
+                pack_half(scores[2 * step + 1][0], scores[2 * step + 1][1]),
+                pack_half(scores[2 * step + 1][2], scores[2 * step + 1][3])};
 #pragma unroll
             for (int n = 0; n < WIDTH / 16; n++) {
                 u32 b[4];
@@ -237,7 +237,7 @@ KERNEL(128) void attention_64_short(PARAMETERS(Short)) {
         float share = 1.0f / total[half];
 #pragma unroll
         for (int n = 0; n < WIDTH / 8; n++) {
-            u32 pair = pack_short(sums[n][half * 2] * share, sums[n][half * 2 + 1] * share);
+            u32 pair = pack_half(sums[n][half * 2] * share, sums[n][half * 2 + 1] * share);
             access<u32>(out + (u64)row * width + n * 8 + t * 2) = pair;
         }
     }

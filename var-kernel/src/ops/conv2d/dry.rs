@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use super::{Conv2d, Dims, Epilogue};
+use super::{Conv2d, ConvEpilogue, Dims};
 use crate::dry::{Dry, DryMatrix};
 use crate::memory::Floats;
 
@@ -17,7 +17,7 @@ impl<B: Conv2d, S: Floats + ?Sized + 'static> Conv2d for Dry<'_, B, S> {
         x: &S,
         weight: DryMatrix,
         bias: &S,
-        epilogue: Epilogue<'_, S>,
+        epilogue: ConvEpilogue<'_, S>,
         _scratch: &mut S,
         d: Dims,
     ) -> Result<(), Infallible> {

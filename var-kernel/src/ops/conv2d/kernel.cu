@@ -11,37 +11,37 @@
 #define ARGUMENTS                                                                                              \
     out, x, weight, bias, residual, relu, rows, height, width, inner, outer, taps, side, stride, border_y,     \
         border_x, doubled, out_height, out_width, out_first, out_channels, aligned
-#define NEIGHBOURS(aligned)                                                                                    \
+#define NEIGHBORS(aligned)                                                                                    \
     {x,    rows,   taps * inner, aligned,  height,  width,      inner,                                         \
      side, stride, border_y,     border_x, doubled, out_height, out_width}
 
 template <int BM, int BN>
-__device__ __forceinline__ void conv2d_single(PARAMETERS(float)) {
-    Neighbours<float> left = NEIGHBOURS(aligned);
+__device__ __forceinline__ void conv2d_f32(PARAMETERS(float)) {
+    Neighbors<float> left = NEIGHBORS(aligned);
     Rows<float> right = {weight, outer, taps * inner, aligned};
-    Finish finish = {(u32)(relu ? RELU : PLAIN), bias, residual};
-    auto to = finished_to(Parts<float>{out + out_first, out_channels}, finish, rows, outer);
-    product_single<BM, BN>(k_major(left), k_major(right), to, tile_of_block<BM, BN>(outer, taps * inner));
+    ConvEpilogue epilogue = {(u32)(relu ? RELU : PLAIN), bias, residual};
+    auto to = finished_to(Parts<float>{out + out_first, out_channels}, epilogue, rows, outer);
+    product_f32<BM, BN>(k_major(left), k_major(right), to, tile_of_block<BM, BN>(outer, taps * inner));
 }
 
-KERNEL(256) void conv2d_128x64(PARAMETERS(float)) { conv2d_single<128, 64>(ARGUMENTS); }
-KERNEL(256) void conv2d_32x32(PARAMETERS(float)) { conv2d_single<32, 32>(ARGUMENTS); }
+KERNEL(256) void conv2d_128x64(PARAMETERS(float)) { conv2d_f32<128, 64>(ARGUMENTS); }
+KERNEL(256) void conv2d_32x32(PARAMETERS(float)) { conv2d_f32<32, 32>(ARGUMENTS); }
 
 template <int BM, int BN, int WM, int WN, int STAGES>
-__device__ __forceinline__ void conv2d_short(PARAMETERS(Short)) {
-    Neighbours<Short> left = NEIGHBOURS(1);
-    Rows<Short> right = {weight, outer, taps * inner, 1};
-    Finish finish = {(u32)(relu ? RELU : PLAIN), bias, residual};
-    auto to = finished_to(Parts<float>{out + out_first, out_channels}, finish, rows, outer);
-    TilePlace at = tile_of_block<BM, BN>(outer, taps * inner);
-    product_short<BM, BN, WM, WN, STAGES, 64>(k_major(left), k_major(right), to, at);
+__device__ __forceinline__ void conv2d_half(PARAMETERS(Half)) {
+    Neighbors<Half> left = NEIGHBORS(1);
+    Rows<Half> right = {weight, outer, taps * inner, 1};
+    ConvEpilogue epilogue = {(u32)(relu ? RELU : PLAIN), bias, residual};
+    auto to = finished_to(Parts<float>{out + out_first, out_channels}, epilogue, rows, outer);
+    TileOffset at = tile_of_block<BM, BN>(outer, taps * inner);
+    product_half<BM, BN, WM, WN, STAGES, 64>(k_major(left), k_major(right), to, at);
 }
 
 // The published VQVAE's channels are multiples of 160, Inception's of 64 or 96.
-KERNEL(256) void conv2d_short_128x160(PARAMETERS(Short)) { conv2d_short<128, 160, 32, 80, 3>(ARGUMENTS); }
-KERNEL(256) void conv2d_short_128x96(PARAMETERS(Short)) { conv2d_short<128, 96, 32, 48, 3>(ARGUMENTS); }
-KERNEL(256) void conv2d_short_64x64(PARAMETERS(Short)) { conv2d_short<64, 64, 32, 16, 4>(ARGUMENTS); }
-KERNEL(256) void conv2d_short_128x32(PARAMETERS(Short)) { conv2d_short<128, 32, 32, 16, 4>(ARGUMENTS); }
+KERNEL(256) void conv2d_half_128x160(PARAMETERS(Half)) { conv2d_half<128, 160, 32, 80, 3>(ARGUMENTS); }
+KERNEL(256) void conv2d_half_128x96(PARAMETERS(Half)) { conv2d_half<128, 96, 32, 48, 3>(ARGUMENTS); }
+KERNEL(256) void conv2d_half_64x64(PARAMETERS(Half)) { conv2d_half<64, 64, 32, 16, 4>(ARGUMENTS); }
+KERNEL(256) void conv2d_half_128x32(PARAMETERS(Half)) { conv2d_half<128, 32, 32, 16, 4>(ARGUMENTS); }
 
 // The same, plainly: one thread a number of out. For tests.
 KERNEL(256) void conv2d_naive(PARAMETERS(float)) {

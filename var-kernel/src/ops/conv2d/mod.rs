@@ -52,7 +52,7 @@ pub struct Dims {
 
 /// What follows the sum and its bias.
 #[derive(Debug)]
-pub enum Epilogue<'a, S: ?Sized> {
+pub enum ConvEpilogue<'a, S: ?Sized> {
     /// Nothing.
     None,
     /// `+ residual[y, x, o]`: `batch × out height × out width × outer`.
@@ -62,15 +62,15 @@ pub enum Epilogue<'a, S: ?Sized> {
 }
 
 // Derived, it would want the slice itself to be `Copy`.
-impl<S: ?Sized> Clone for Epilogue<'_, S> {
+impl<S: ?Sized> Clone for ConvEpilogue<'_, S> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<S: ?Sized> Copy for Epilogue<'_, S> {}
+impl<S: ?Sized> Copy for ConvEpilogue<'_, S> {}
 
-impl<'a, S: ?Sized> Epilogue<'a, S> {
+impl<'a, S: ?Sized> ConvEpilogue<'a, S> {
     /// The addition of a residual, if there is one.
     pub fn adding(residual: Option<&'a S>) -> Self {
         residual.map_or(Self::None, Self::Residual)
@@ -109,7 +109,7 @@ pub trait Conv2d: Device {
         x: &Self::Slice,
         weight: Self::Matrix<'_>,
         bias: &Self::Slice,
-        epilogue: Epilogue<'_, Self::Slice>,
+        epilogue: ConvEpilogue<'_, Self::Slice>,
         scratch: &mut Self::Slice,
         d: Dims,
     ) -> Result<(), Self::Error>;
@@ -183,7 +183,7 @@ impl Dims {
         x: usize,
         weight: usize,
         bias: usize,
-        epilogue: Epilogue<'_, S>,
+        epilogue: ConvEpilogue<'_, S>,
     ) {
         let Self { kernel: [rows, columns], .. } = self;
         let valid = match self.grid {
@@ -207,7 +207,7 @@ impl Dims {
             "conv2d: weight is not outer × inner × kernel"
         );
         assert_eq!(bias, self.outer, "conv2d: bias is not outer");
-        if let Epilogue::Residual(residual) = epilogue {
+        if let ConvEpilogue::Residual(residual) = epilogue {
             let wanted = self.out_cells() * self.outer;
             assert_eq!(residual.len(), wanted, "conv2d: residual is not as large as the output");
         }

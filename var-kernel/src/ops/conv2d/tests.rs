@@ -6,9 +6,11 @@ use std::vec::Vec;
 use half::{bf16, f16};
 use proptest::prelude::*;
 
-use super::{Conv2d, Dims, Epilogue, Grid};
+use super::{Conv2d, ConvEpilogue, Dims, Grid};
 use crate::cpu::Matrix;
-use crate::ops::testing::{Got, Lends, coarse, on_each_backend, on_each_cpu, random};
+use crate::ops::testing::{
+    AllocBuffer, BackendOutput, coarse, on_each_backend, on_each_cpu, random,
+};
 use crate::ops::{Channels, Elementwise};
 
 /// The input's number at a place of the output's grid, zero outside.
@@ -27,7 +29,7 @@ fn oracle(
     x: &[f32],
     weight: &[f32],
     bias: &[f32],
-    epilogue: Epilogue<'_, [f32]>,
+    epilogue: ConvEpilogue<'_, [f32]>,
     d: Dims,
 ) -> Vec<f64> {
     let [height, width] = d.out_grid();
@@ -53,9 +55,9 @@ fn oracle(
                 }
             }
             out.push(match epilogue {
-                Epilogue::None => sum,
-                Epilogue::Residual(residual) => sum + f64::from(residual[out.len()]),
-                Epilogue::Relu => sum.max(0.0),
+                ConvEpilogue::None => sum,
+                ConvEpilogue::Residual(residual) => sum + f64::from(residual[out.len()]),
+                ConvEpilogue::Relu => sum.max(0.0),
             });
         }
     }
@@ -66,7 +68,7 @@ fn convolve(
     x: &[f32],
     weight: Matrix<'_>,
     bias: &[f32],
-    epilogue: Epilogue<'_, [f32]>,
+    epilogue: ConvEpilogue<'_, [f32]>,
     d: Dims,
 ) -> Vec<f32> {
     on_each_cpu(d.out_len(), |cpu, out| {
@@ -84,7 +86,7 @@ fn operands(d: Dims) -> [Vec<f32>; 4] {
 }
 
 /// Fails unless the operation's own channels are close to the oracle's and the others stayed as they were.
-fn check(got: &Got, want: &[f64], d: Dims) {
+fn check(got: &BackendOutput, want: &[f64], d: Dims) {
     // Partial sums grow with the root of their number, and so does the error of adding to them.
     let terms = (d.inner * d.taps()) as f64;
     let tolerance = (4e-6 * terms.sqrt()).max(1.5e-7 * terms);
@@ -95,7 +97,7 @@ fn check(got: &Got, want: &[f64], d: Dims) {
         let others = cell[..first].iter().chain(&cell[first + d.outer..]);
         assert!(others.copied().all(|x| x == 7.0), "{}: another channel was written", got.name);
     }
-    Got { values: own, ..got.part(0..0) }.assert_close(want, tolerance);
+    BackendOutput { values: own, ..got.part(0..0) }.assert_close(want, tolerance);
 }
 
 /// With each epilogue, on all backends.
@@ -103,15 +105,16 @@ fn compare(d: Dims) {
     let [x, weight, bias, residual] = operands(d);
     let before = vec![7.0; d.out_len()];
     for kind in 0..3 {
-        let epilogues = [Epilogue::None, Epilogue::Residual(&residual[..]), Epilogue::Relu];
+        let epilogues =
+            [ConvEpilogue::None, ConvEpilogue::Residual(&residual[..]), ConvEpilogue::Relu];
         let want = oracle(&x, &weight, &bias, epilogues[kind], d);
         for got in on_each_backend!(
             [out: d.out_len()],
             [x, bias, residual, before],
             [weight: [d.outer, d.inner, d.kernel[0], d.kernel[1]]],
             |b| {
-                let epilogue = [Epilogue::None, Epilogue::Residual(residual), Epilogue::Relu][kind];
-                let mut scratch = b.lend(b.conv2d_scratch(d));
+                let epilogue = [ConvEpilogue::None, ConvEpilogue::Residual(residual), ConvEpilogue::Relu][kind];
+                let mut scratch = b.alloc(b.conv2d_scratch(d));
                 b.copy(out, before)
                     .and_then(|()| b.conv2d(out, x, weight, bias, epilogue, &mut scratch, d))
             }
@@ -124,9 +127,9 @@ fn compare(d: Dims) {
 /// The same on the CPU alone, for sizes that take too long on an emulated GPU.
 fn compare_on_cpus(d: Dims) {
     let [x, weight, bias, _] = operands(d);
-    for epilogue in [Epilogue::None, Epilogue::Relu] {
+    for epilogue in [ConvEpilogue::None, ConvEpilogue::Relu] {
         let values = convolve(&x, Matrix::F32(&weight), &bias, epilogue, d);
-        let got = Got { name: "cpu".into(), values, rounding: 0.0 };
+        let got = BackendOutput { name: "cpu".into(), values, rounding: 0.0 };
         check(&got, &oracle(&x, &weight, &bias, epilogue, d), d);
     }
 }
@@ -181,8 +184,8 @@ fn stored_formats_are_widened() {
         Matrix::Q8 { values: &values, scales: &scales },
     ] {
         let widened: Vec<f32> = (0..weight.len()).map(|i| matrix.at(i)).collect();
-        let got = convolve(&x, matrix, &bias, Epilogue::None, d);
-        assert_eq!(got, convolve(&x, Matrix::F32(&widened), &bias, Epilogue::None, d));
+        let got = convolve(&x, matrix, &bias, ConvEpilogue::None, d);
+        assert_eq!(got, convolve(&x, Matrix::F32(&widened), &bias, ConvEpilogue::None, d));
     }
 }
 
@@ -194,9 +197,9 @@ fn conv2d_of_a_batch_equals_its_images() {
         let all = Dims { batch: 3, ..one };
         let x = random(3 * height * 12 * inner, 1);
         let (weight, bias) = (random(outer * inner * 9, 2), random(outer, 3));
-        let whole = convolve(&x, Matrix::F32(&weight), &bias, Epilogue::None, all);
+        let whole = convolve(&x, Matrix::F32(&weight), &bias, ConvEpilogue::None, all);
         for (x, whole) in x.chunks(x.len() / 3).zip(whole.chunks(whole.len() / 3)) {
-            assert_eq!(convolve(x, Matrix::F32(&weight), &bias, Epilogue::None, one), whole);
+            assert_eq!(convolve(x, Matrix::F32(&weight), &bias, ConvEpilogue::None, one), whole);
         }
     }
 }
@@ -207,7 +210,8 @@ fn too_little_scratch_is_refused() {
     let d = same(4, 16, 16);
     let (x, weight) = (random(256, 1), random(16 * 16 * 9, 2));
     on_each_cpu(256, |cpu, out| {
-        cpu.conv2d(out, &x, Matrix::F32(&weight), &[0.0; 16], Epilogue::None, &mut [], d).unwrap();
+        cpu.conv2d(out, &x, Matrix::F32(&weight), &[0.0; 16], ConvEpilogue::None, &mut [], d)
+            .unwrap();
     });
 }
 
@@ -275,7 +279,7 @@ fn out_grid_refuses_a_kernel_larger_than_its_input() {
 #[should_panic(expected = "channels 3..5 of 4")]
 fn check_refuses_channels_past_the_end() {
     let d = Dims { into: Some(Channels { first: 3, of: 4 }), ..strided(2, 1, 2, [1, 1]) };
-    d.check::<[f32]>(16, 4, 2, 2, Epilogue::None);
+    d.check::<[f32]>(16, 4, 2, 2, ConvEpilogue::None);
 }
 
 proptest! {

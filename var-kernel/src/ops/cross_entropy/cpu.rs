@@ -5,7 +5,7 @@ use core::convert::Infallible;
 use super::{CrossEntropy, check, check_rows};
 use crate::cpu::Cpu;
 use crate::cpu::math::{exp, ln};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 
 impl CrossEntropy for Cpu<'_> {
     fn cross_entropy(
@@ -39,7 +39,7 @@ impl CrossEntropy for Cpu<'_> {
     }
 }
 
-/// The place of the greatest number, the first of equals.
+/// The place of the maximum number, the first of equals.
 fn first_greatest(row: &[f32]) -> usize {
     let mut best = (0, f32::NEG_INFINITY);
     for (i, x) in row.iter().enumerate() {
@@ -55,7 +55,7 @@ struct SumOfExponentials<'a> {
     logits: &'a [f32],
 }
 
-impl Kernel for SumOfExponentials<'_> {
+impl SimdKernel for SumOfExponentials<'_> {
     type Output = (f32, f32);
 
     #[inline(always)]
@@ -79,7 +79,7 @@ struct Sum<'a> {
     logits: &'a [f32],
 }
 
-impl Kernel for Sum<'_> {
+impl SimdKernel for Sum<'_> {
     type Output = f32;
 
     #[inline(always)]

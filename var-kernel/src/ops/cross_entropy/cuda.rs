@@ -2,18 +2,19 @@
 
 use super::{CrossEntropy, check, check_rows};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, Text};
-use crate::cuda::{Cuda, CudaError, Element, Remote};
+use crate::cuda::kernel_source::{Kernel, KernelSource};
+use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text = Text::new("cross_entropy", include_str!("kernel.cu"));
+pub(crate) static SOURCE: KernelSource =
+    KernelSource::new("cross_entropy", include_str!("kernel.cu"));
 
-const CROSS_ENTROPY: Kernel = Kernel::new(&TEXT, "cross_entropy");
-const MOST_LIKELY: Kernel = Kernel::new(&TEXT, "most_likely");
+const CROSS_ENTROPY: Kernel = Kernel::new(&SOURCE, "cross_entropy");
+const MOST_LIKELY: Kernel = Kernel::new(&SOURCE, "most_likely");
 #[cfg(test)]
-const NAIVE: Kernel = Kernel::new(&TEXT, "cross_entropy_naive");
+const NAIVE: Kernel = Kernel::new(&SOURCE, "cross_entropy_naive");
 #[cfg(test)]
-const MOST_LIKELY_NAIVE: Kernel = Kernel::new(&TEXT, "most_likely_naive");
+const MOST_LIKELY_NAIVE: Kernel = Kernel::new(&SOURCE, "most_likely_naive");
 
 const THREADS: u32 = 256;
 
@@ -27,20 +28,20 @@ impl CrossEntropy for Cuda {
     ) -> Result<(), CudaError> {
         let codes = check(out.len(), logits.len(), targets);
         self.fresh_scratch();
-        let logits = self.single(logits, logits.len())?;
+        let logits = self.operand_f32(logits, logits.len())?;
         let targets = self.send(targets)?;
         let launch = Launch::new(CROSS_ENTROPY, [out.len(), 1, 1], THREADS);
         let launch = launch.run(out).address(logits).address(targets).float(smoothing).size(codes);
-        self.launch(launch, [(out, Element::F32)])
+        self.launch(launch, [(out, Dtype::F32)])
     }
 
     fn most_likely(&self, tokens: &mut Remote, logits: &Remote) -> Result<(), CudaError> {
         let codes = check_rows(tokens.len(), logits.len());
         self.fresh_scratch();
-        let logits = self.single(logits, logits.len())?;
+        let logits = self.operand_f32(logits, logits.len())?;
         let launch = Launch::new(MOST_LIKELY, [tokens.len(), 1, 1], THREADS);
         let launch = launch.run(tokens).address(logits).size(codes);
-        self.launch(launch, [(tokens, Element::F32)])
+        self.launch(launch, [(tokens, Dtype::F32)])
     }
 }
 
@@ -54,7 +55,7 @@ impl Cuda {
     ) -> Result<(), CudaError> {
         let codes = check_rows(tokens.len(), logits.len());
         let launch = Launch::for_each(MOST_LIKELY_NAIVE, tokens.len()).run(tokens).run(logits);
-        self.launch(launch.size(codes).size(tokens.len()), [(tokens, Element::F32)])
+        self.launch(launch.size(codes).size(tokens.len()), [(tokens, Dtype::F32)])
     }
 
     /// As [`CrossEntropy::cross_entropy`], plainly.
@@ -69,6 +70,6 @@ impl Cuda {
         let targets = self.send(targets)?;
         let launch = Launch::for_each(NAIVE, out.len()).run(out).run(logits).address(targets);
         let launch = launch.float(smoothing).size(codes).size(out.len());
-        self.launch(launch, [(out, Element::F32)])
+        self.launch(launch, [(out, Dtype::F32)])
     }
 }

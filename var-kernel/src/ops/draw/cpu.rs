@@ -3,7 +3,7 @@
 use core::convert::Infallible;
 
 use super::{Dims, Draw, Mixture, NO_TOKEN, Settings};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::{Cpu, Isa};
 use crate::sample::random::Philox;
 use crate::sample::{Source, categorical, filter, guidance, gumbel, softmax};
@@ -107,7 +107,7 @@ struct Mix<'a> {
     codebook: &'a [f32],
 }
 
-impl Kernel for Mix<'_> {
+impl SimdKernel for Mix<'_> {
     type Output = ();
 
     #[inline(always)]

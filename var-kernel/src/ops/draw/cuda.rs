@@ -4,14 +4,14 @@ use std::vec::Vec;
 
 use super::{Dims, Draw, Mixture, Settings};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, Text};
-use crate::cuda::{Cuda, CudaError, Element, Remote};
+use crate::cuda::kernel_source::{Kernel, KernelSource};
+use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
 use crate::sample::{Source, gumbel};
 
-pub(crate) static TEXT: Text = Text::new("draw", include_str!("kernel.cu"));
+pub(crate) static SOURCE: KernelSource = KernelSource::new("draw", include_str!("kernel.cu"));
 
-const DRAW: Kernel = Kernel::new(&TEXT, "draw");
+const DRAW: Kernel = Kernel::new(&SOURCE, "draw");
 
 const THREADS: u32 = 256;
 
@@ -45,8 +45,9 @@ impl Draw for Cuda {
             }
         };
         let seed = [seed as u32, (seed >> 32) as u32];
-        let mail: Vec<u32> = seed.into_iter().chain(settings.indices.iter().copied()).collect();
-        let mail = self.send(&mail)?;
+        let parameters: Vec<u32> =
+            seed.into_iter().chain(settings.indices.iter().copied()).collect();
+        let parameters = self.send(&parameters)?;
         let numbers = match numbers {
             None => 0,
             Some(numbers) => self.send(&numbers.iter().map(|u| u.to_bits()).collect::<Vec<_>>())?,
@@ -64,14 +65,15 @@ impl Draw for Cuda {
 
         let launch = Launch::new(DRAW, [cells, 1, 1], THREADS).sharing(shared);
         let launch = launch.run(tokens).run_or_null(out).run(logits).run_or_null(unconditional);
-        let launch = launch.address(mail).address(numbers).run_or_null(codebook).address(work);
+        let launch =
+            launch.address(parameters).address(numbers).run_or_null(codebook).address(work);
         let launch = launch.float(settings.guidance).size(settings.filter.top_k);
         let launch = launch.float(settings.filter.top_p).size(source).size(settings.scale);
         let launch = launch.size(d.positions).size(d.codes).size(width).float(sharper);
         let launch = launch.float(temperature);
         match out {
-            None => self.launch(launch, [(tokens, Element::F32)]),
-            Some(out) => self.launch(launch, [(tokens, Element::F32), (out, Element::F32)]),
+            None => self.launch(launch, [(tokens, Dtype::F32)]),
+            Some(out) => self.launch(launch, [(tokens, Dtype::F32), (out, Dtype::F32)]),
         }
     }
 }

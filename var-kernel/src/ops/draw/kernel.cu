@@ -165,7 +165,7 @@ __device__ u32 greedy(const float* x, u32 codes, Row& row) {
     return token < codes ? token : 0;
 }
 
-// The smallest index whose running sum of probabilities exceeds u · total. Each thread sums neighbours.
+// The smallest index whose running sum of probabilities exceeds u · total. Each thread sums neighbors.
 __device__ u32 draw_one(const float* x, u32 codes, float u, Row& row) {
     float most, sum;
     measure(x, codes, row, most, sum);

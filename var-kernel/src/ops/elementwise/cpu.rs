@@ -5,7 +5,7 @@ use core::convert::Infallible;
 use super::{Elementwise, PlaceDims, Unary, check_gated, check_map, check_scale_rows, check_table};
 use crate::cpu::Cpu;
 use crate::cpu::math::{gelu, silu};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::ops::PerRow;
 
 /// Floats in one task: 64 KiB, enough to outweigh handing it out.
@@ -101,7 +101,7 @@ struct Blend<'a> {
     b_factor: f32,
 }
 
-impl Kernel for Blend<'_> {
+impl SimdKernel for Blend<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -121,7 +121,7 @@ struct Map<'a> {
     f: Unary,
 }
 
-impl Kernel for Map<'_> {
+impl SimdKernel for Map<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -155,7 +155,7 @@ struct Gated<'a> {
     gate: &'a [f32],
 }
 
-impl Kernel for Gated<'_> {
+impl SimdKernel for Gated<'_> {
     type Output = ();
 
     #[inline(always)]

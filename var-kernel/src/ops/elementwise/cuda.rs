@@ -2,22 +2,23 @@
 
 use super::{Elementwise, PlaceDims, Unary, check_gated, check_map, check_scale_rows, check_table};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, Text};
-use crate::cuda::{Cuda, CudaError, Element, Remote};
+use crate::cuda::kernel_source::{Kernel, KernelSource};
+use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
 use crate::ops::PerRow;
 
-pub(crate) static TEXT: Text = Text::new("elementwise", include_str!("kernel.cu"));
+pub(crate) static SOURCE: KernelSource =
+    KernelSource::new("elementwise", include_str!("kernel.cu"));
 
-const BLEND: Kernel = Kernel::new(&TEXT, "blend");
-const ADD_TABLE: Kernel = Kernel::new(&TEXT, "add_table");
-const GELU: Kernel = Kernel::new(&TEXT, "gelu");
-const GELU_SHORT: Kernel = Kernel::new(&TEXT, "gelu_short");
-const SILU: Kernel = Kernel::new(&TEXT, "silu");
-const LEAKY_RELU: Kernel = Kernel::new(&TEXT, "leaky_relu");
-const GATED: Kernel = Kernel::new(&TEXT, "gated");
-const SCALE_ROWS: Kernel = Kernel::new(&TEXT, "scale_rows");
-const PLACE_ROWS: Kernel = Kernel::new(&TEXT, "place_rows");
+const BLEND: Kernel = Kernel::new(&SOURCE, "blend");
+const ADD_TABLE: Kernel = Kernel::new(&SOURCE, "add_table");
+const GELU: Kernel = Kernel::new(&SOURCE, "gelu");
+const GELU_HALF: Kernel = Kernel::new(&SOURCE, "gelu_half");
+const SILU: Kernel = Kernel::new(&SOURCE, "silu");
+const LEAKY_RELU: Kernel = Kernel::new(&SOURCE, "leaky_relu");
+const GATED: Kernel = Kernel::new(&SOURCE, "gated");
+const SCALE_ROWS: Kernel = Kernel::new(&SOURCE, "scale_rows");
+const PLACE_ROWS: Kernel = Kernel::new(&SOURCE, "place_rows");
 
 impl Elementwise for Cuda {
     fn blend(
@@ -29,7 +30,7 @@ impl Elementwise for Cuda {
         let length = out.len();
         assert_eq!([a.len(), b.len()], [length; 2], "blend: lengths differ");
         self.launch_elements(BLEND, out, length, |launch| {
-            let (a, b) = (self.single(a, length)?, self.single(b, length)?);
+            let (a, b) = (self.operand_f32(a, length)?, self.operand_f32(b, length)?);
             let launch = launch.run(out).address(a).address(b).float(a_factor).float(b_factor);
             Ok(launch.length(length))
         })
@@ -39,7 +40,7 @@ impl Elementwise for Cuda {
         let length = out.len();
         check_table(length, x.len(), table.len());
         self.launch_elements(ADD_TABLE, out, length, |launch| {
-            let x = self.single(x, length)?;
+            let x = self.operand_f32(x, length)?;
             Ok(launch.run(out).address(x).run(table).length(table.len()).length(length))
         })
     }
@@ -51,14 +52,14 @@ impl Elementwise for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let x = self.single(x, length)?;
-        let element = match f {
+        let x = self.operand_f32(x, length)?;
+        let dtype = match f {
             Unary::Gelu => self.inner(),
-            Unary::Silu | Unary::LeakyRelu { .. } => Element::F32,
+            Unary::Silu | Unary::LeakyRelu { .. } => Dtype::F32,
         };
-        let kernel = match (f, element) {
-            (Unary::Gelu, Element::F32) => GELU,
-            (Unary::Gelu, _) => GELU_SHORT,
+        let kernel = match (f, dtype) {
+            (Unary::Gelu, Dtype::F32) => GELU,
+            (Unary::Gelu, _) => GELU_HALF,
             (Unary::Silu, _) => SILU,
             (Unary::LeakyRelu { .. }, _) => LEAKY_RELU,
         };
@@ -67,7 +68,7 @@ impl Elementwise for Cuda {
             Unary::LeakyRelu { slope } => launch.float(slope),
             Unary::Gelu | Unary::Silu => launch,
         };
-        self.launch(launch.length(length), [(out, element)])
+        self.launch(launch.length(length), [(out, dtype)])
     }
 
     fn gated(
@@ -81,7 +82,7 @@ impl Elementwise for Cuda {
         let length = out.len();
         check_gated(length, residual.len(), x.len(), gate, width);
         self.launch_elements(GATED, out, length, |launch| {
-            let (residual, x) = (self.single(residual, length)?, self.single(x, length)?);
+            let (residual, x) = (self.operand_f32(residual, length)?, self.operand_f32(x, length)?);
             let launch = launch.run(out).address(residual).address(x);
             Ok(gate.add_to(launch).size(width).length(length))
         })
@@ -91,7 +92,7 @@ impl Elementwise for Cuda {
         let length = out.len();
         let width = check_scale_rows(length, x.len(), factors.len());
         self.launch_elements(SCALE_ROWS, out, length, |launch| {
-            let x = self.single(x, length)?;
+            let x = self.operand_f32(x, length)?;
             Ok(launch.run(out).address(x).run(factors).length(width).length(length))
         })
     }
@@ -100,7 +101,7 @@ impl Elementwise for Cuda {
         d.check(out.len(), x.len());
         let length = x.len();
         self.launch_elements(PLACE_ROWS, out, length, |launch| {
-            let x = self.single(x, length)?;
+            let x = self.operand_f32(x, length)?;
             let launch = launch.run(out).address(x).length(d.width).length(d.stride);
             Ok(launch.length(d.start).length(length))
         })

@@ -22,7 +22,7 @@ KERNEL(256) void gelu(float* out, const float* x, u64 length) {
     out[i] = gelu_of(x[i]);
 }
 
-KERNEL(256) void gelu_short(Short* out, const float* x, u64 length) {
+KERNEL(256) void gelu_half(Half* out, const float* x, u64 length) {
     ELEMENT_OR_RETURN(i, length);
     out[i] = narrow(gelu_of(x[i]));
 }

@@ -3,14 +3,14 @@
 use std::vec::Vec;
 
 use super::{Embedding, check_embedding, check_force_tokens, check_lookup_codes};
-use crate::cuda::text::{Kernel, Text};
+use crate::cuda::kernel_source::{Kernel, KernelSource};
 use crate::cuda::{Cuda, CudaError, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text = Text::new("embedding", include_str!("kernel.cu"));
+pub(crate) static SOURCE: KernelSource = KernelSource::new("embedding", include_str!("kernel.cu"));
 
-const EMBEDDING: Kernel = Kernel::new(&TEXT, "embedding");
-const FORCE_TOKENS: Kernel = Kernel::new(&TEXT, "force_tokens");
+const EMBEDDING: Kernel = Kernel::new(&SOURCE, "embedding");
+const FORCE_TOKENS: Kernel = Kernel::new(&SOURCE, "force_tokens");
 
 impl Embedding for Cuda {
     fn embedding(

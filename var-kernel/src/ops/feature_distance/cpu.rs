@@ -6,9 +6,9 @@ use core::convert::Infallible;
 
 use super::{Dims, FeatureDistance, LEAST};
 use crate::cpu::Cpu;
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 
-/// Chunks of a picture.
+/// Chunks of an image.
 const CHUNKS: usize = 32;
 
 impl FeatureDistance for Cpu<'_> {
@@ -45,7 +45,7 @@ struct Cells<'a> {
     weights: &'a [f32],
 }
 
-impl Kernel for Cells<'_> {
+impl SimdKernel for Cells<'_> {
     type Output = f64;
 
     #[inline(always)]

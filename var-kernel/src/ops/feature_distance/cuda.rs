@@ -2,14 +2,15 @@
 
 use super::{Dims, FeatureDistance, LEAST};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, Text};
-use crate::cuda::{Cuda, CudaError, Element, Remote};
+use crate::cuda::kernel_source::{Kernel, KernelSource};
+use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text = Text::new("feature_distance", include_str!("kernel.cu"));
+pub(crate) static SOURCE: KernelSource =
+    KernelSource::new("feature_distance", include_str!("kernel.cu"));
 
-const DISTANCES: Kernel = Kernel::new(&TEXT, "distances");
-const MEAN: Kernel = Kernel::new(&TEXT, "mean");
+const DISTANCES: Kernel = Kernel::new(&SOURCE, "distances");
+const MEAN: Kernel = Kernel::new(&SOURCE, "mean");
 
 /// Cells of a chunk: some for each of a block's eight warps.
 const CHUNK: usize = 32;
@@ -31,14 +32,14 @@ impl FeatureDistance for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let (a, b) = (self.single(a, a.len())?, self.single(b, b.len())?);
+        let (a, b) = (self.operand_f32(a, a.len())?, self.operand_f32(b, b.len())?);
         let chunks = d.cells.div_ceil(CHUNK).max(1);
         let sums = self.scratch(SUM * d.batch * chunks)?;
         let launch = Launch::new(DISTANCES, [d.batch * chunks, 1, 1], 256).address(sums);
         let launch = launch.address(a).address(b).run(weights).float(LEAST);
         let launch = launch.size(d.cells).size(d.channels).size(CHUNK).size(chunks);
-        self.launch_between(launch)?;
+        self.launch_to_scratch(launch)?;
         let launch = Launch::new(MEAN, [d.batch, 1, 1], 256).run(out).address(sums);
-        self.launch(launch.size(d.cells).size(chunks), [(out, Element::F32)])
+        self.launch(launch.size(d.cells).size(chunks), [(out, Dtype::F32)])
     }
 }

@@ -1,7 +1,7 @@
-// out = mean over cells of sum_c weights[c] · (a[c] / ‖a‖ - b[c] / ‖b‖)², for each picture
+// out = mean over cells of sum_c weights[c] · (a[c] / ‖a‖ - b[c] / ‖b‖)², for each image
 //
-// Two launches: `distances`, a block of eight warps a chunk of a picture's cells, one warp a cell at a time, leaves
-// the chunk's sum; `mean`, one block a picture, adds its chunks.
+// Two launches: `distances`, a block of eight warps a chunk of an image's cells, one warp a cell at a time, leaves
+// the chunk's sum; `mean`, one block an image, adds its chunks.
 
 // ‖x‖ + least of a cell's channels, the same bits in each lane.
 __device__ __forceinline__ float length_of(const float* x, u32 channels, float least) {

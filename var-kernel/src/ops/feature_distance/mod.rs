@@ -1,4 +1,4 @@
-//! How far apart the features of two pictures are, each cell's made unit length first.
+//! How far apart the features of two images are, each cell's made unit length first.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -15,9 +15,9 @@ pub const LEAST: f32 = 1e-10;
 /// Sizes of a [`FeatureDistance::feature_distance`].
 #[derive(Clone, Copy, Debug)]
 pub struct Dims {
-    /// Pictures.
+    /// Images.
     pub batch: usize,
-    /// Cells of a picture.
+    /// Cells of an image.
     pub cells: usize,
     /// Channels of a cell.
     pub channels: usize,
@@ -26,7 +26,7 @@ pub struct Dims {
 /// The distance that LPIPS adds up over the stages of its network (Zhang and others, "The
 /// Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018, equation 1).
 pub trait FeatureDistance: Device {
-    /// For each picture `out = mean_cells Σ_c weights[c] · (a[c]/‖a‖ − b[c]/‖b‖)²`, a and b the
+    /// For each image `out = mean_cells Σ_c weights[c] · (a[c]/‖a‖ − b[c]/‖b‖)²`, a and b the
     /// features of a cell, [`LEAST`] added to each length.
     ///
     /// `a`, `b`: `batch × cells × channels`. `weights`: `channels`. `out`: `batch`.

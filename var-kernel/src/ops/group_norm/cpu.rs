@@ -2,11 +2,11 @@
 
 use core::convert::Infallible;
 
-use super::moments::{CHUNKS, Columns, GROUPS, Measure, Moments, Plan};
+use super::moments::{CHUNKS, Columns, GROUPS, Measure, Moments, MomentsPlan};
 use super::{Activation, Dims, GroupNorm};
 use crate::cpu::Cpu;
 use crate::cpu::math::silu;
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 
 impl GroupNorm for Cpu<'_> {
     fn group_norm(
@@ -24,7 +24,7 @@ impl GroupNorm for Cpu<'_> {
             return Ok(());
         }
         let isa = self.isa;
-        let Plan { piece, chunk, chunks } = Plan::of(d);
+        let MomentsPlan { piece, chunk, chunks } = MomentsPlan::of(d);
         let width = d.channels / d.groups;
         let picture = d.positions * d.channels;
         for (out, x) in out.chunks_exact_mut(picture).zip(x.chunks_exact(picture)) {
@@ -54,7 +54,7 @@ impl GroupNorm for Cpu<'_> {
                     scale_and_shift(scale, shift, moments, weight, bias, eps, width);
                     let x = Columns { values: &x.values[number * chunk * row..], ..x };
                     let start = columns.start;
-                    isa.run(Normalise { out, start, x, scale, shift, activation });
+                    isa.run(Normalize { out, start, x, scale, shift, activation });
                 });
             }
         }
@@ -81,7 +81,7 @@ fn scale_and_shift(
 }
 
 /// The last sweep over one chunk.
-struct Normalise<'a> {
+struct Normalize<'a> {
     /// Whole rows.
     out: &'a mut [f32],
     /// The first of the columns.
@@ -92,7 +92,7 @@ struct Normalise<'a> {
     activation: Activation,
 }
 
-impl Kernel for Normalise<'_> {
+impl SimdKernel for Normalize<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -2,14 +2,14 @@
 
 use super::{Activation, Dims, GroupNorm};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, MOMENTS, SOME, Text};
-use crate::cuda::{Cuda, CudaError, Element, Remote};
+use crate::cuda::kernel_source::{Kernel, KernelSource, MOMENTS, SOME};
+use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text =
-    Text::new("group_norm", include_str!("kernel.cu")).with(&[SOME, MOMENTS]);
+pub(crate) static SOURCE: KernelSource =
+    KernelSource::new("group_norm", include_str!("kernel.cu")).with(&[SOME, MOMENTS]);
 
-const MERGE: Kernel = Kernel::new(&TEXT, "merge");
+const MERGE: Kernel = Kernel::new(&SOURCE, "merge");
 
 const THREADS: usize = 256;
 
@@ -22,7 +22,7 @@ const ACCESS: u64 = 16;
 /// Positions of a chunk: its second reading finds it in a cache.
 const CHUNK: usize = 64;
 
-/// The most chunks of a picture.
+/// The most chunks of an image.
 const MOST_CHUNKS: usize = 1024;
 
 impl GroupNorm for Cuda {
@@ -42,7 +42,7 @@ impl GroupNorm for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let x = self.single(x, x.len())?;
+        let x = self.operand_f32(x, x.len())?;
         let by_four = d.channels.is_multiple_of(4)
             && x.is_multiple_of(ACCESS)
             && out.address().is_multiple_of(ACCESS);
@@ -51,29 +51,29 @@ impl GroupNorm for Cuda {
         let moments = self.scratch(2 * d.batch * chunks * d.groups)?;
         let factors = self.scratch(2 * d.batch * d.channels)?;
 
-        let kernel = Kernel::new(&TEXT, if by_four { "measure_4" } else { "measure_1" });
+        let kernel = Kernel::new(&SOURCE, if by_four { "measure_4" } else { "measure_1" });
         let launch = Launch::new(kernel, [d.batch * chunks, 1, 1], THREADS as u32);
         let launch = launch.sharing(measure_shared(d, each)).address(moments).address(x);
         let launch = launch.size(d.positions).size(d.channels).size(d.groups);
-        self.launch_between(launch.size(chunk).size(chunks))?;
+        self.launch_to_scratch(launch.size(chunk).size(chunks))?;
 
         let all_groups = d.batch * d.groups;
         let launch = Launch::new(MERGE, [all_groups.div_ceil(GROUPS), 1, 1], THREADS as u32);
         let launch = launch.address(factors).address(moments).run(weight).run(bias).float(eps);
         let launch = launch.size(d.positions).size(d.channels).size(d.groups);
-        self.launch_between(launch.size(chunk).size(chunks).size(all_groups))?;
+        self.launch_to_scratch(launch.size(chunk).size(chunks).size(all_groups))?;
 
-        let (name, element) = match (self.inner(), by_four) {
-            (Element::F32, true) => ("apply_4", Element::F32),
-            (Element::F32, false) => ("apply_1", Element::F32),
-            (short, true) => ("apply_4_short", short),
-            (short, false) => ("apply_1_short", short),
+        let (name, dtype) = match (self.inner(), by_four) {
+            (Dtype::F32, true) => ("apply_4", Dtype::F32),
+            (Dtype::F32, false) => ("apply_1", Dtype::F32),
+            (half, true) => ("apply_4_half", half),
+            (half, false) => ("apply_1_half", half),
         };
-        let launch = Launch::for_each(Kernel::new(&TEXT, name), out.len().div_ceil(each));
+        let launch = Launch::for_each(Kernel::new(&SOURCE, name), out.len().div_ceil(each));
         let silu = usize::from(activation == Activation::Silu);
         let launch = launch.run(out).address(x).address(factors).size(silu).size(d.channels);
         let launch = launch.length(d.positions * d.channels).length(out.len());
-        self.launch(launch, [(out, element)])
+        self.launch(launch, [(out, dtype)])
     }
 }
 
@@ -104,11 +104,11 @@ impl Cuda {
     ) -> Result<(), CudaError> {
         d.check(out.len(), x.len(), weight.len(), bias.len());
         let all_groups = d.batch * d.groups;
-        let launch = Launch::for_each(Kernel::new(&TEXT, "group_norm_naive"), all_groups);
+        let launch = Launch::for_each(Kernel::new(&SOURCE, "group_norm_naive"), all_groups);
         let silu = usize::from(activation == Activation::Silu);
         let launch = launch.run(out).run(x).run(weight).run(bias).float(eps).size(silu);
         let launch = launch.size(d.positions).size(d.channels).size(d.groups).size(all_groups);
-        self.launch(launch, [(out, Element::F32)])
+        self.launch(launch, [(out, Dtype::F32)])
     }
 }
 

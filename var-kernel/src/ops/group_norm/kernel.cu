@@ -14,7 +14,7 @@ KERNEL(256) void measure_1(
     measure_chunk<1>(moments, x, positions, channels, groups, chunk, chunks);
 }
 
-// factors: scale, then shift, of each channel of each picture, pictures × 2 × channels
+// factors: scale, then shift, of each channel of each image, images × 2 × channels
 KERNEL(256) void merge(
     float* factors, const float* moments, const float* weight, const float* bias, float eps, u32 positions,
     u32 channels, u32 groups, u32 chunk, u32 chunks, u32 all_groups) {
@@ -53,10 +53,10 @@ __device__ __forceinline__ void apply_some(
 
 KERNEL(256) void apply_4(PARAMETERS(float)) { apply_some<4>(ARGUMENTS); }
 KERNEL(256) void apply_1(PARAMETERS(float)) { apply_some<1>(ARGUMENTS); }
-KERNEL(256) void apply_4_short(PARAMETERS(Short)) { apply_some<4>(ARGUMENTS); }
-KERNEL(256) void apply_1_short(PARAMETERS(Short)) { apply_some<1>(ARGUMENTS); }
+KERNEL(256) void apply_4_half(PARAMETERS(Half)) { apply_some<4>(ARGUMENTS); }
+KERNEL(256) void apply_1_half(PARAMETERS(Half)) { apply_some<1>(ARGUMENTS); }
 
-// The same, plainly: one thread a group of a picture. For tests.
+// The same, plainly: one thread a group of an image. For tests.
 KERNEL(256) void group_norm_naive(
     float* out, const float* x, const float* weight, const float* bias, float eps, u32 silu, u32 positions,
     u32 channels, u32 groups, u32 all_groups) {

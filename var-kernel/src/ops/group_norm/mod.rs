@@ -1,4 +1,4 @@
-//! Normalises groups of channels over a whole picture.
+//! Normalizes groups of channels over a whole image.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -13,13 +13,13 @@ use crate::memory::Device;
 /// Sizes of a [`GroupNorm::group_norm`].
 #[derive(Clone, Copy, Debug)]
 pub struct Dims {
-    /// Pictures.
+    /// Images.
     pub batch: usize,
     /// Cells of a picture: height · width.
     pub positions: usize,
     /// Channels, a multiple of `groups`.
     pub channels: usize,
-    /// Groups of neighbouring channels.
+    /// Groups of neighboring channels.
     pub groups: usize,
 }
 
@@ -32,9 +32,9 @@ pub enum Activation {
     Silu,
 }
 
-/// Group normalisation (Wu and He, "Group Normalization", 2018).
+/// Group normalization (Wu and He, "Group Normalization", 2018).
 pub trait GroupNorm: Device {
-    /// Normalises each group of channels of each picture to mean 0 and variance 1, then scales.
+    /// Normalizes each group of channels of each image to mean 0 and variance 1, then scales.
     ///
     /// `out[p, c] = activation((x[p, c] − mean_g) / √(var_g + eps) · weight[c] + bias[c])`,
     /// mean and (biased) variance over all positions and channels of c's group.

@@ -4,18 +4,18 @@
 //! chunk leaves no trace.
 
 use super::Dims;
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 
 /// Groups with statistics kept at a time; more are done in turns.
 pub(super) const GROUPS: usize = 32;
 
-/// The most chunks of a picture.
+/// The most chunks of an image.
 pub(super) const CHUNKS: usize = 64;
 
 /// Floats of a chunk's pieces (64 KiB), so that reading one twice is reading the cache.
 const PIECE: usize = 1 << 14;
 
-/// Each group's mean and `1 / √(variance + eps)` of one picture, on this thread; equal to the
+/// Each group's mean and `1 / √(variance + eps)` of one image, on this thread; equal to the
 /// bit to the forward pass's.
 ///
 /// `x`: `positions × channels`. `means`, `factors`: `groups`. `scratch`: `2 · channels`.
@@ -31,7 +31,7 @@ pub fn of_picture<S: Simd>(
     scratch: &mut [f32],
     d: Dims,
 ) {
-    let Plan { piece, chunk, .. } = Plan::of(d);
+    let MomentsPlan { piece, chunk, .. } = MomentsPlan::of(d);
     let width = d.channels / d.groups;
     for first in (0..d.groups).step_by(GROUPS) {
         let groups = GROUPS.min(d.groups - first);
@@ -53,17 +53,17 @@ pub fn of_picture<S: Simd>(
     }
 }
 
-/// How a picture's positions are cut up.
-pub(super) struct Plan {
+/// How an image's positions are cut up.
+pub(super) struct MomentsPlan {
     /// Positions of a piece, small enough to stay in the cache between two sweeps.
     pub(super) piece: usize,
     /// Positions of a chunk, a multiple of a piece: one task.
     pub(super) chunk: usize,
-    /// Chunks of a picture, at most [`CHUNKS`].
+    /// Chunks of an image, at most [`CHUNKS`].
     pub(super) chunks: usize,
 }
 
-impl Plan {
+impl MomentsPlan {
     pub(super) fn of(d: Dims) -> Self {
         let piece = (PIECE / d.channels).max(8);
         let chunk = d.positions.div_ceil(CHUNKS).next_multiple_of(piece);
@@ -71,7 +71,7 @@ impl Plan {
     }
 }
 
-/// Neighbouring columns of a matrix.
+/// Neighboring columns of a matrix.
 #[derive(Clone, Copy)]
 pub(super) struct Columns<'a> {
     /// The matrix from the first of the columns on.
@@ -120,7 +120,7 @@ pub(super) struct Measure<'a> {
     pub(super) scratch: &'a mut [f32],
 }
 
-impl Kernel for Measure<'_> {
+impl SimdKernel for Measure<'_> {
     type Output = ();
 
     #[inline(always)]

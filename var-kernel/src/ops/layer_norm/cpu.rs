@@ -4,7 +4,7 @@ use core::convert::Infallible;
 
 use super::{Dims, LayerNorm};
 use crate::cpu::Cpu;
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::ops::PerRow;
 
 /// Rows in one task: enough to outweigh handing it out.
@@ -25,7 +25,7 @@ impl LayerNorm for Cpu<'_> {
         self.for_each_run(out, ROWS_PER_TASK * d.channels, |task, rows, _| {
             for (i, out) in rows.chunks_exact_mut(d.channels).enumerate() {
                 let row = task * ROWS_PER_TASK + i;
-                isa.run(Row {
+                isa.run(LayerNormRow {
                     out,
                     x: &x[row * d.channels..][..d.channels],
                     scale: scale.row(row, d.channels),
@@ -39,7 +39,7 @@ impl LayerNorm for Cpu<'_> {
 }
 
 /// One row. Sums run over sixteen lanes (channel mod 16), which are then added by halves.
-struct Row<'a> {
+struct LayerNormRow<'a> {
     out: &'a mut [f32],
     x: &'a [f32],
     scale: &'a [f32],
@@ -47,7 +47,7 @@ struct Row<'a> {
     eps: f32,
 }
 
-impl Kernel for Row<'_> {
+impl SimdKernel for LayerNormRow<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -62,8 +62,8 @@ impl Kernel for Row<'_> {
 
         let mut squares = s.splat(0.0);
         for x in self.x.chunks(LANES) {
-            let centred = s.sub(s.load_or(x, mean_of_row), mean);
-            squares = s.mul_add(centred, centred, squares);
+            let centerd = s.sub(s.load_or(x, mean_of_row), mean);
+            squares = s.mul_add(centerd, centerd, squares);
         }
         let deviation = s.sqrt(s.splat(s.sum(squares) / channels + self.eps));
 

@@ -2,17 +2,18 @@
 
 use super::{Dims, LayerNorm};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, SOME, Text};
-use crate::cuda::{Cuda, CudaError, Element, Remote};
+use crate::cuda::kernel_source::{Kernel, KernelSource, SOME};
+use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
 use crate::ops::PerRow;
 
-pub(crate) static TEXT: Text = Text::new("layer_norm", include_str!("kernel.cu")).with(&[SOME]);
+pub(crate) static SOURCE: KernelSource =
+    KernelSource::new("layer_norm", include_str!("kernel.cu")).with(&[SOME]);
 
-const LAYER_NORM: Kernel = Kernel::new(&TEXT, "layer_norm");
-const LAYER_NORM_SHORT: Kernel = Kernel::new(&TEXT, "layer_norm_short");
+const LAYER_NORM: Kernel = Kernel::new(&SOURCE, "layer_norm");
+const LAYER_NORM_HALF: Kernel = Kernel::new(&SOURCE, "layer_norm_half");
 #[cfg(test)]
-const NAIVE: Kernel = Kernel::new(&TEXT, "layer_norm_naive");
+const NAIVE: Kernel = Kernel::new(&SOURCE, "layer_norm_naive");
 
 const THREADS: u32 = 256;
 
@@ -35,11 +36,11 @@ impl LayerNorm for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let (kernel, element) = match self.inner() {
-            Element::F32 => (LAYER_NORM, Element::F32),
-            short => (LAYER_NORM_SHORT, short),
+        let (kernel, dtype) = match self.inner() {
+            Dtype::F32 => (LAYER_NORM, Dtype::F32),
+            half => (LAYER_NORM_HALF, half),
         };
-        let x = self.single(x, d.rows * d.channels)?;
+        let x = self.operand_f32(x, d.rows * d.channels)?;
         let by_four = d.channels.is_multiple_of(4)
             && [out.address(), x].iter().all(|address| address.is_multiple_of(FOUR))
             && [scale, shift].iter().all(|part| {
@@ -49,7 +50,7 @@ impl LayerNorm for Cuda {
             });
         let launch = Launch::new(kernel, [d.rows, 1, 1], THREADS).run(out).address(x);
         let launch = shift.add_to(scale.add_to(launch)).float(eps).size(d.channels);
-        self.launch(launch.size(by_four.into()), [(out, element)])
+        self.launch(launch.size(by_four.into()), [(out, dtype)])
     }
 }
 
@@ -68,6 +69,6 @@ impl Cuda {
         d.check(out.len(), x.len(), scale, shift);
         let launch = Launch::for_each(NAIVE, d.rows).run(out).run(x);
         let launch = shift.add_to(scale.add_to(launch)).float(eps).size(d.channels).size(d.rows);
-        self.launch(launch, [(out, Element::F32)])
+        self.launch(launch, [(out, Dtype::F32)])
     }
 }

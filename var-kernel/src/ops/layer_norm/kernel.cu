@@ -4,7 +4,7 @@
 // three times, from the first-level cache but for the first.
 
 template <int WIDTH, class Out>
-__device__ __forceinline__ void normalise(
+__device__ __forceinline__ void normalize(
     Out* out, const float* x, const float* scale, const float* shift, float eps, u32 channels) {
     __shared__ float between[8];
     u32 first = WIDTH * threadIdx.x, step = WIDTH * blockDim.x;
@@ -20,8 +20,8 @@ __device__ __forceinline__ void normalise(
         Some<WIDTH> some = load_some<WIDTH>(x + c);
 #pragma unroll
         for (int i = 0; i < WIDTH; i++) {
-            float centred = some.at[i] - mean;
-            squares = fmaf(centred, centred, squares);
+            float centerd = some.at[i] - mean;
+            squares = fmaf(centerd, centerd, squares);
         }
     }
     float deviation = __fsqrt_rn(block_sum(squares, between) / (float)channels + eps);
@@ -38,28 +38,28 @@ __device__ __forceinline__ void normalise(
 
 // `by_four`: whether every row of x, out and the tables begins at a multiple of four numbers.
 template <class Out>
-__device__ __forceinline__ void normalise_row(
+__device__ __forceinline__ void normalize_row(
     Out* out, const float* x, PerRow scale, PerRow shift, float eps, u32 channels, u32 by_four) {
     u32 row = blockIdx.x;
     out += (u64)row * channels, x += (u64)row * channels;
     const float* by = row_of(scale, row);
     const float* plus = row_of(shift, row);
-    if (by_four) normalise<4>(out, x, by, plus, eps, channels);
-    else normalise<1>(out, x, by, plus, eps, channels);
+    if (by_four) normalize<4>(out, x, by, plus, eps, channels);
+    else normalize<1>(out, x, by, plus, eps, channels);
 }
 
 KERNEL(256) void layer_norm(
     float* out, const float* x, const float* scale, u32 scale_start, u32 scale_stride, u32 scale_rows,
     const float* shift, u32 shift_start, u32 shift_stride, u32 shift_rows, float eps, u32 channels, u32 by_four) {
-    normalise_row(
+    normalize_row(
         out, x, {scale, scale_start, scale_stride, scale_rows}, {shift, shift_start, shift_stride, shift_rows}, eps,
         channels, by_four);
 }
 
-KERNEL(256) void layer_norm_short(
-    Short* out, const float* x, const float* scale, u32 scale_start, u32 scale_stride, u32 scale_rows,
+KERNEL(256) void layer_norm_half(
+    Half* out, const float* x, const float* scale, u32 scale_start, u32 scale_stride, u32 scale_rows,
     const float* shift, u32 shift_start, u32 shift_stride, u32 shift_rows, float eps, u32 channels, u32 by_four) {
-    normalise_row(
+    normalize_row(
         out, x, {scale, scale_start, scale_stride, scale_rows}, {shift, shift_start, shift_stride, shift_rows}, eps,
         channels, by_four);
 }

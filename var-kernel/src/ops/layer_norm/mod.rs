@@ -22,7 +22,7 @@ pub struct Dims {
 /// LayerNorm without weights of its own (Ba and others, 2016), modulated by a condition (Peebles and
 /// Xie, "Scalable Diffusion Models with Transformers", 2023).
 pub trait LayerNorm: Device {
-    /// Normalises each row, then scales and shifts it.
+    /// Normalizes each row, then scales and shifts it.
     ///
     /// `out[r, c] = (x[r, c] − mean_r) / √(var_r + eps) · (1 + scale(r, c)) + shift(r, c)`, variance
     /// biased.

@@ -10,82 +10,82 @@
 #define FINISH {kind, bias, residual, {gate, gate_start, gate_stride, gate_rows}, table, period}
 
 template <int BM, int BN>
-__device__ __forceinline__ void linear_single(
-    float* out, const float* x, const float* weight, const Finish& finish, u32 rows, u32 inner, u32 outer,
+__device__ __forceinline__ void linear_f32(
+    float* out, const float* x, const float* weight, const Epilogue& epilogue, u32 rows, u32 inner, u32 outer,
     u32 aligned) {
     Rows<float> left = {x, rows, inner, aligned}, right = {weight, outer, inner, aligned};
-    auto to = finished_to(out, finish, rows, outer);
-    product_single<BM, BN>(k_major(left), k_major(right), to, tile_of_block<BM, BN>(outer, inner));
+    auto to = finished_to(out, epilogue, rows, outer);
+    product_f32<BM, BN>(k_major(left), k_major(right), to, tile_of_block<BM, BN>(outer, inner));
 }
 
 KERNEL(256) void linear_128x128(
     float* out, const float* x, const float* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer, u32 aligned) {
-    linear_single<128, 128>(out, x, weight, FINISH, rows, inner, outer, aligned);
+    linear_f32<128, 128>(out, x, weight, FINISH, rows, inner, outer, aligned);
 }
 
 KERNEL(256) void linear_32x64(
     float* out, const float* x, const float* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer, u32 aligned) {
-    linear_single<32, 64>(out, x, weight, FINISH, rows, inner, outer, aligned);
+    linear_f32<32, 64>(out, x, weight, FINISH, rows, inner, outer, aligned);
 }
 
 template <int BM, int BN, int WM, int WN, int STAGES, class Out>
-__device__ __forceinline__ void linear_short(
-    Out* out, const Short* x, const Short* weight, const Finish& finish, u32 rows, u32 inner, u32 outer) {
-    Rows<Short> left = {x, rows, inner, 1}, right = {weight, outer, inner, 1};
-    auto to = finished_to(out, finish, rows, outer);
-    TilePlace at = tile_of_block<BM, BN>(outer, inner);
-    product_short<BM, BN, WM, WN, STAGES, 64>(k_major(left), k_major(right), to, at);
+__device__ __forceinline__ void linear_half(
+    Out* out, const Half* x, const Half* weight, const Epilogue& epilogue, u32 rows, u32 inner, u32 outer) {
+    Rows<Half> left = {x, rows, inner, 1}, right = {weight, outer, inner, 1};
+    auto to = finished_to(out, epilogue, rows, outer);
+    TileOffset at = tile_of_block<BM, BN>(outer, inner);
+    product_half<BM, BN, WM, WN, STAGES, 64>(k_major(left), k_major(right), to, at);
 }
 
-// Large tiles, singles out and shorts out.
-KERNEL(256, 2) void linear_short_128x128(
-    float* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
-    linear_short<128, 128, 64, 32, 3>(out, x, weight, FINISH, rows, inner, outer);
+// Large tiles, f32 out and shorts out.
+KERNEL(256, 2) void linear_half_128x128(
+    float* out, const Half* x, const Half* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
+    linear_half<128, 128, 64, 32, 3>(out, x, weight, FINISH, rows, inner, outer);
 }
 
-KERNEL(256, 2) void linear_short_128x128_to_short(
-    Short* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
-    linear_short<128, 128, 64, 32, 3>(out, x, weight, FINISH, rows, inner, outer);
+KERNEL(256, 2) void linear_half_128x128_to_half(
+    Half* out, const Half* x, const Half* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
+    linear_half<128, 128, 64, 32, 3>(out, x, weight, FINISH, rows, inner, outer);
 }
 
-// Small tiles, for products that would leave most of the card idle.
-KERNEL(256) void linear_short_64x64(
-    float* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
-    linear_short<64, 64, 32, 16, 4>(out, x, weight, FINISH, rows, inner, outer);
+// Small tiles, for products that would leave most of the GPU idle.
+KERNEL(256) void linear_half_64x64(
+    float* out, const Half* x, const Half* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
+    linear_half<64, 64, 32, 16, 4>(out, x, weight, FINISH, rows, inner, outer);
 }
 
-KERNEL(256) void linear_short_64x64_to_short(
-    Short* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
-    linear_short<64, 64, 32, 16, 4>(out, x, weight, FINISH, rows, inner, outer);
+KERNEL(256) void linear_half_64x64_to_half(
+    Half* out, const Half* x, const Half* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
+    linear_half<64, 64, 32, 16, 4>(out, x, weight, FINISH, rows, inner, outer);
 }
 
 // The same with twice as many copies under way, for so few tiles that each has a multiprocessor to itself: what they
 // wait for are the weights.
-KERNEL(256) void linear_short_64x64_deep(
-    float* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
-    linear_short<64, 64, 32, 16, 8>(out, x, weight, FINISH, rows, inner, outer);
+KERNEL(256) void linear_half_64x64_deep(
+    float* out, const Half* x, const Half* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
+    linear_half<64, 64, 32, 16, 8>(out, x, weight, FINISH, rows, inner, outer);
 }
 
-KERNEL(256) void linear_short_64x64_deep_to_short(
-    Short* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
-    linear_short<64, 64, 32, 16, 8>(out, x, weight, FINISH, rows, inner, outer);
+KERNEL(256) void linear_half_64x64_deep_to_half(
+    Half* out, const Half* x, const Half* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
+    linear_half<64, 64, 32, 16, 8>(out, x, weight, FINISH, rows, inner, outer);
 }
 
 // At most 8·EIGHTS rows of shorts, whose depth is a multiple of 32. The weights are the tensor cores' first
-// operand: sixteen columns of out; the rows of x are its second. A lane loads eight neighbouring numbers of a
+// operand: sixteen columns of out; the rows of x are its second. A lane loads eight neighboring numbers of a
 // row of weights and of x at once and takes them for the k that the instruction wants: the order of k in a sum
 // is the same for both, and free.
 template <int EIGHTS, class Out>
 __device__ __forceinline__ void linear_few(
-    Out* out, const Short* x, const Short* weight, const Finish& finish, u32 rows, u32 inner, u32 outer) {
+    Out* out, const Half* x, const Half* weight, const Epilogue& epilogue, u32 rows, u32 inner, u32 outer) {
     constexpr int WARPS = 8, UNROLLED = 4;
     __shared__ float sums_of_warps[WARPS][EIGHTS * 8][16 + 1];
     u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
     u32 first = blockIdx.x * 16, chunks = inner / 32;
     const uint4 nothing = make_uint4(0, 0, 0, 0);
-    const Short* low = first + g < outer ? weight + (u64)(first + g) * inner + t * 8 : nullptr;
-    const Short* high = first + g + 8 < outer ? weight + (u64)(first + g + 8) * inner + t * 8 : nullptr;
-    auto load = [&](const Short* row, u32 chunk) {
+    const Half* low = first + g < outer ? weight + (u64)(first + g) * inner + t * 8 : nullptr;
+    const Half* high = first + g + 8 < outer ? weight + (u64)(first + g + 8) * inner + t * 8 : nullptr;
+    auto load = [&](const Half* row, u32 chunk) {
         return row && chunk < chunks ? *reinterpret_cast<const uint4*>(row + chunk * 32) : nothing;
     };
     float sums[EIGHTS][4] = {};
@@ -120,41 +120,41 @@ __device__ __forceinline__ void linear_few(
         if (row >= rows || column >= outer) continue;
         float sum = sums_of_warps[0][row][i % 16];
         for (int w = 1; w < WARPS; w++) sum += sums_of_warps[w][row][i % 16];
-        FinishRow of = finish_row(finish, row, outer);
-        store(out + (u64)row * outer + column, finished(finish, of, column, sum));
+        EpilogueRow of = epilogue_row(epilogue, row, outer);
+        store(out + (u64)row * outer + column, finished(epilogue, of, column, sum));
     }
 }
 
 KERNEL(256) void linear_few_8(
-    float* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
+    float* out, const Half* x, const Half* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
     linear_few<1>(out, x, weight, FINISH, rows, inner, outer);
 }
 
-KERNEL(256) void linear_few_8_to_short(
-    Short* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
+KERNEL(256) void linear_few_8_to_half(
+    Half* out, const Half* x, const Half* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
     linear_few<1>(out, x, weight, FINISH, rows, inner, outer);
 }
 
 KERNEL(256) void linear_few_32(
-    float* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
+    float* out, const Half* x, const Half* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
     linear_few<4>(out, x, weight, FINISH, rows, inner, outer);
 }
 
-KERNEL(256) void linear_few_32_to_short(
-    Short* out, const Short* x, const Short* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
+KERNEL(256) void linear_few_32_to_half(
+    Half* out, const Half* x, const Half* weight, FINISH_PARAMETERS, u32 rows, u32 inner, u32 outer) {
     linear_few<4>(out, x, weight, FINISH, rows, inner, outer);
 }
 
-// out[r, c] = finish(sums[r, c]), four columns a thread; rows are whole fours and begin at multiples of 16 bytes.
+// out[r, c] = epilogue(sums[r, c]), four columns a thread; rows are whole fours and begin at multiples of 16 bytes.
 KERNEL(256) void finish_sums(float* out, const float* sums, FINISH_PARAMETERS, u32 rows, u32 outer) {
     u64 i = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * 4;
     if (i >= (u64)rows * outer) return;
     u32 row = i / outer, column = i % outer;
-    Finish finish = FINISH;
-    FinishRow of = finish_row(finish, row, outer);
+    Epilogue epilogue = FINISH;
+    EpilogueRow of = epilogue_row(epilogue, row, outer);
     float4 four = *reinterpret_cast<const float4*>(sums + i);
-    four.x = finished(finish, of, column, four.x), four.y = finished(finish, of, column + 1, four.y);
-    four.z = finished(finish, of, column + 2, four.z), four.w = finished(finish, of, column + 3, four.w);
+    four.x = finished(epilogue, of, column, four.x), four.y = finished(epilogue, of, column + 1, four.y);
+    four.z = finished(epilogue, of, column + 2, four.z), four.w = finished(epilogue, of, column + 3, four.w);
     *reinterpret_cast<float4*>(out + i) = four;
 }
 
@@ -166,6 +166,6 @@ KERNEL(256) void linear_naive(
     u32 row = i / outer, column = i % outer;
     double sum = 0;
     for (u32 k = 0; k < inner; k++) sum += (double)x[(u64)row * inner + k] * weight[(u64)column * inner + k];
-    Finish finish = FINISH;
-    out[i] = finished(finish, finish_row(finish, row, outer), column, (float)sum);
+    Epilogue epilogue = FINISH;
+    out[i] = finished(epilogue, epilogue_row(epilogue, row, outer), column, (float)sum);
 }

@@ -4,7 +4,7 @@ mod cpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 mod dry;
-mod few;
+mod gemv;
 #[cfg(test)]
 mod tests;
 

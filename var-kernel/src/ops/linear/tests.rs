@@ -216,7 +216,7 @@ fn tf32_rounds_factors_only() {
         let rows: Vec<f32> = x.iter().flat_map(|x| (1..inner).map(|_| 0.0).chain([*x])).collect();
         let weight = vec![if exact == 1.0 { 1.0 } else { x[0] }; inner];
         let want = factors.map(|factor| factor * exact + FINE);
-        for bench in crate::cuda::testing::cards().iter() {
+        for bench in crate::cuda::testing::gpus().iter() {
             if bench.cuda.precision() != crate::cuda::Precision::Tf32 {
                 continue;
             }
@@ -238,7 +238,7 @@ fn linear_writes_to_a_run_at_an_odd_word() {
 
     let d = Dims { rows: 40, inner: 64, outer: 66 };
     let (x, weight) = (coarse(d.rows * d.inner, 1), coarse(d.outer * d.inner, 2));
-    for bench in crate::cuda::testing::cards().iter() {
+    for bench in crate::cuda::testing::gpus().iter() {
         let x = bench.put(&x);
         let weight = bench.matrix(Matrix::F32(&weight), &[d.outer, d.inner]);
         let linear = |start: usize| {

@@ -4,8 +4,8 @@ use core::convert::Infallible;
 
 use super::{Dims, Distance, NearestCode};
 use crate::cpu::Cpu;
-use crate::cpu::matmul::{RowMajor, pack_right_transposed};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::matmul::{RowMajor, pack_b_transposed};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 
 /// Features of a task: enough that packing a panel of codes is lost beside the products with it.
 const BLOCK: usize = 64;
@@ -45,7 +45,7 @@ struct Search<'a> {
     scratch: &'a mut [f32],
 }
 
-impl Kernel for Search<'_> {
+impl SimdKernel for Search<'_> {
     type Output = ();
 
     /// Every lane keeps the first of its own closest codes; the lanes are compared at the end.
@@ -72,7 +72,7 @@ impl Kernel for Search<'_> {
         let codes = RowMajor { values: codebook, stride: d.width };
         for (number, first) in (0..d.codes).step_by(LANES).enumerate() {
             let last = d.codes.min(first + LANES);
-            pack_right_transposed(s, panel.as_flattened_mut(), &codes, first..last, 0..d.width);
+            pack_b_transposed(s, panel.as_flattened_mut(), &codes, first..last, 0..d.width);
             let code_norms = square_and_scale_panel(s, panel, distance, last - first);
             let number = s.splat(number as f32);
             for first_row in (0..tokens.len()).step_by(TILE) {

@@ -2,15 +2,16 @@
 
 use super::{Dims, Distance, NearestCode};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, Text};
-use crate::cuda::{Cuda, CudaError, Element, Remote};
+use crate::cuda::kernel_source::{Kernel, KernelSource};
+use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text = Text::new("nearest_code", include_str!("kernel.cu"));
+pub(crate) static SOURCE: KernelSource =
+    KernelSource::new("nearest_code", include_str!("kernel.cu"));
 
-const PREPARE: Kernel = Kernel::new(&TEXT, "prepare");
-const SEARCH: Kernel = Kernel::new(&TEXT, "search");
-const PICK: Kernel = Kernel::new(&TEXT, "pick");
+const PREPARE: Kernel = Kernel::new(&SOURCE, "prepare");
+const SEARCH: Kernel = Kernel::new(&SOURCE, "search");
+const PICK: Kernel = Kernel::new(&SOURCE, "pick");
 
 /// Features of a block.
 const ROWS: usize = 32;
@@ -32,22 +33,22 @@ impl NearestCode for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let x = self.single(x, x.len())?;
+        let x = self.operand_f32(x, x.len())?;
         let angle = distance == Distance::Angle;
         let (x, x_squares) = self.prepared(x, angle, d.rows, d.width)?;
         let (codebook, code_squares) =
             self.prepared(codebook.address(), angle, d.codes, d.width)?;
 
         let tiles = d.rows.div_ceil(ROWS);
-        let (share, shares) = shares(d.codes, tiles, self.card().multiprocessors as usize);
+        let (share, shares) = shares(d.codes, tiles, self.properties().multiprocessors as usize);
         let (values, found) = (self.scratch(shares * d.rows)?, self.scratch(shares * d.rows)?);
         let launch = Launch::new(SEARCH, [tiles * shares, 1, 1], 256).address(values);
         let launch = launch.address(found).address(x).address(x_squares).address(codebook);
         let launch = launch.address(code_squares).float(if angle { -1.0 } else { -2.0 });
-        self.launch_between(launch.size(d.rows).size(d.codes).size(d.width).size(share))?;
+        self.launch_to_scratch(launch.size(d.rows).size(d.codes).size(d.width).size(share))?;
 
         let launch = Launch::for_each(PICK, d.rows).run(tokens).address(values).address(found);
-        self.launch(launch.size(d.rows).size(shares), [(tokens, Element::F32)])
+        self.launch(launch.size(d.rows).size(shares), [(tokens, Dtype::F32)])
     }
 }
 
@@ -63,7 +64,7 @@ impl Cuda {
         let squares = self.scratch(rows)?;
         let out = if angle { self.scratch(rows * width)? } else { 0 };
         let launch = Launch::for_each(PREPARE, rows).address(squares).address(out).address(x);
-        self.launch_between(launch.size(angle.into()).size(rows).size(width))?;
+        self.launch_to_scratch(launch.size(angle.into()).size(rows).size(width))?;
         Ok((if angle { out } else { x }, squares))
     }
 }

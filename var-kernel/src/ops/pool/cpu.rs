@@ -4,7 +4,7 @@ use core::convert::Infallible;
 
 use super::{Dims, Pool, Pooling};
 use crate::cpu::Cpu;
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
 
 impl Pool for Cpu<'_> {
@@ -24,18 +24,18 @@ fn pool<const MAX: bool>(cpu: Cpu<'_>, out: &mut [f32], x: &[f32], d: Dims) {
     let within = d.into.first..d.into.first + d.channels;
     let columns = d.channels.max(1);
     cpu.for_each_tile_within(out, d.into.of.max(1), within, width, columns, |tile, _| {
-        cpu.isa.run(Row::<MAX> { tile, x, d });
+        cpu.isa.run(PoolRow::<MAX> { tile, x, d });
     });
 }
 
 /// One row of output cells.
-struct Row<'a, const MAX: bool> {
+struct PoolRow<'a, const MAX: bool> {
     tile: Tile<'a>,
     x: &'a [f32],
     d: Dims,
 }
 
-impl<const MAX: bool> Kernel for Row<'_, MAX> {
+impl<const MAX: bool> SimdKernel for PoolRow<'_, MAX> {
     type Output = ();
 
     #[inline(always)]
@@ -86,7 +86,7 @@ struct MaxOfFour<'a> {
     cells: [&'a [f32]; 4],
 }
 
-impl Kernel for MaxOfFour<'_> {
+impl SimdKernel for MaxOfFour<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -95,7 +95,7 @@ impl Dims {
     /// Rows and columns of the output's grid: `⌊(n + 2·padding − kernel) / stride⌋ + 1`.
     ///
     /// # Panics
-    /// If a window is larger than the padded picture or no larger than the padding, or the stride
+    /// If a window is larger than the padded image or no larger than the padding, or the stride
     /// is 0.
     #[track_caller]
     pub fn out_grid(self) -> [usize; 2] {

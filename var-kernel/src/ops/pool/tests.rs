@@ -6,7 +6,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::{Dims, Pool, Pooling};
-use crate::ops::testing::{Got, on_each_backend, random};
+use crate::ops::testing::{BackendOutput, on_each_backend, random};
 use crate::ops::{Channels, Elementwise};
 
 /// `of` applied to the values of each window, in f64.
@@ -39,7 +39,7 @@ fn mean(window: &[f64]) -> f64 {
 }
 
 /// The channels that are the operation's; the others must stay as they were.
-fn own(got: &Got, d: Dims) -> Got {
+fn own(got: &BackendOutput, d: Dims) -> BackendOutput {
     let Channels { first, of } = d.into;
     let mut own = Vec::new();
     for cell in got.values.chunks_exact(of) {
@@ -47,7 +47,7 @@ fn own(got: &Got, d: Dims) -> Got {
         let others = cell[..first].iter().chain(&cell[first + d.channels..]);
         assert!(others.copied().all(|x| x == 7.0), "{}: another channel was written", got.name);
     }
-    Got { values: own, ..got.part(0..0) }
+    BackendOutput { values: own, ..got.part(0..0) }
 }
 
 fn compare(d: Dims) {

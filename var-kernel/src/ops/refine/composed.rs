@@ -2,7 +2,7 @@
 
 use super::{Change, Codes, Dims, Refinement};
 use crate::memory::Floats;
-use crate::ops::conv2d::Epilogue;
+use crate::ops::conv2d::ConvEpilogue;
 use crate::ops::{Conv2d, Elementwise, Embedding, Resize, resize};
 
 /// Floats of scratch memory that [`refine`] wants.
@@ -45,7 +45,7 @@ pub(super) fn refine<B: Conv2d + Elementwise + Embedding + Resize>(
     } else {
         let d = d.convolution();
         let scratch = scratch.range_mut(0..b.conv2d_scratch(d));
-        b.conv2d(refined, enlarged, weight, bias, Epilogue::None, scratch, d)?;
+        b.conv2d(refined, enlarged, weight, bias, ConvEpilogue::None, scratch, d)?;
         b.blend(mixed, (enlarged, 1.0 - ratio), (refined, ratio))?;
         mixed
     };

@@ -2,15 +2,16 @@
 
 use super::{Change, Codes, Dims, Refine, Refinement, composed};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{CUBIC, Kernel, Text};
-use crate::cuda::{Cuda, CudaError, Element, Remote};
+use crate::cuda::kernel_source::{CUBIC, Kernel, KernelSource};
+use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text = Text::new("refine", include_str!("kernel.cu")).with(&[CUBIC]);
+pub(crate) static SOURCE: KernelSource =
+    KernelSource::new("refine", include_str!("kernel.cu")).with(&[CUBIC]);
 
-const REFINE: Kernel = Kernel::new(&TEXT, "refine");
+const REFINE: Kernel = Kernel::new(&SOURCE, "refine");
 
-/// Neighbouring cells that a thread makes.
+/// Neighboring cells that a thread makes.
 const CELLS: usize = 2;
 
 /// Bytes of shared memory that the text declares, rounded up.
@@ -26,7 +27,7 @@ fn shared(d: Dims) -> usize {
 impl Cuda {
     /// Whether a block's rows fit its shared memory.
     fn refines_at_once(&self, d: Dims) -> bool {
-        shared(d) + DECLARED <= self.card().shared as usize
+        shared(d) + DECLARED <= self.properties().shared as usize
     }
 }
 
@@ -53,14 +54,14 @@ impl Refine for Cuda {
             return composed::refine(self, latents, codes, refinement, change, scratch, d);
         }
         self.fresh_scratch();
-        let (from, has) = (weight.numbers.address(), weight.element);
-        let weight = self.operand_as(from, weight.len(), has, Element::F32)?;
-        let bias = self.single(bias, bias.len())?;
+        let (from, has) = (weight.numbers.address(), weight.dtype);
+        let weight = self.operand_as(from, weight.len(), has, Dtype::F32)?;
+        let bias = self.operand_f32(bias, bias.len())?;
         let (numbers, tokens, entries) = match codes {
-            Codes::Map(map) => (self.single(map, map.len())?, 0, 0),
+            Codes::Map(map) => (self.operand_f32(map, map.len())?, 0, 0),
             Codes::Tokens { codebook, tokens } => {
                 let entries = codebook.len() / d.channels;
-                (self.single(codebook, codebook.len())?, tokens.address(), entries)
+                (self.operand_f32(codebook, codebook.len())?, tokens.address(), entries)
             }
         };
         let change = match change {
@@ -72,7 +73,7 @@ impl Refine for Cuda {
         let launch = launch.run(latents).address(numbers).address(tokens).size(entries);
         let launch = launch.address(weight).address(bias).float(*ratio).size(change);
         let launch = launch.size(d.from).size(d.to).size(d.channels);
-        self.launch(launch, [(latents, Element::F32)])
+        self.launch(launch, [(latents, Dtype::F32)])
     }
 }
 
@@ -80,21 +81,21 @@ impl Refine for Cuda {
 mod tests {
     use super::*;
     use crate::cuda::testing::recorded;
-    use crate::cuda::{Matrix, Precision, Products};
+    use crate::cuda::{CudaMatrix, GemmProvider, Precision};
 
     /// The kernels of a step at these sizes.
     fn launched(d: Dims) -> std::vec::Vec<&'static str> {
-        let (cuda, card) = recorded(Precision::F16, 1 << 30, Products::Own);
+        let (cuda, gpu) = recorded(Precision::F16, 1 << 30, GemmProvider::Builtin);
         let memory = |words: usize| cuda.memory(words.max(1)).unwrap();
         let (mut latents, map) = (memory(d.latents()), memory(d.cells() * d.channels));
         let (weight, bias) = (memory(9 * d.channels * d.channels), memory(d.channels));
         let mut scratch = memory(cuda.refine_scratch(d));
-        let weight = Matrix::new(&weight, Element::F32, weight.len());
+        let weight = CudaMatrix::new(&weight, Dtype::F32, weight.len());
         let refinement = Refinement { weight, bias: &*bias, ratio: 0.5 };
-        card.launched();
+        gpu.launched();
         cuda.refine(&mut latents, Codes::Map(&*map), refinement, Change::Add, &mut scratch, d)
             .unwrap();
-        card.launched().iter().map(|launched| launched.kernel).collect()
+        gpu.launched().iter().map(|launched| launched.kernel).collect()
     }
 
     #[test]

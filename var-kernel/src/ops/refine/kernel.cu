@@ -1,7 +1,7 @@
 // latents (=, +=, -=) (1 - ratio)·e + ratio·(φ * e + bias), e = codes enlarged by cubic convolution.
 //
 // A block makes one row of a latent: it enlarges three rows into shared memory, with a border of zeros; each thread
-// makes CELLS neighbouring cells of one channel, each sum one chain in order of k = tap · channels + channel.
+// makes CELLS neighboring cells of one channel, each sum one chain in order of k = tap · channels + channel.
 
 enum Change { SET, ADD, SUBTRACT };
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ops::Elementwise;
 use crate::ops::resize::tests::cubic_weights;
-use crate::ops::testing::{Lends, coarse, on_each_backend, random, tokens_in};
+use crate::ops::testing::{AllocBuffer, coarse, on_each_backend, random, tokens_in};
 
 /// A map's contribution in f64.
 fn oracle(map: &[f32], weight: &[f32], bias: &[f32], ratio: f64, d: Dims) -> Vec<f64> {
@@ -80,7 +80,7 @@ fn compare(d: Dims, ratio: f32, seed: u64) {
                         Codes::Map(map)
                     };
                     let refinement = Refinement { weight, bias, ratio };
-                    let mut scratch = b.lend(b.refine_scratch(d));
+                    let mut scratch = b.alloc(b.refine_scratch(d));
                     b.refine(out, codes, refinement, change, &mut scratch, d)
                 }
             ) {

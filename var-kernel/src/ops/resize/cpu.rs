@@ -5,7 +5,7 @@ use core::convert::Infallible;
 use super::weights::{area, cubic};
 use super::{Dims, Resize};
 use crate::cpu::Cpu;
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 
 impl Resize for Cpu<'_> {
     fn bicubic(&self, out: &mut [f32], x: &[f32], d: Dims) -> Result<(), Infallible> {
@@ -41,7 +41,7 @@ struct CubicRow<'a> {
     d: Dims,
 }
 
-impl Kernel for CubicRow<'_> {
+impl SimdKernel for CubicRow<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -75,7 +75,7 @@ struct AreaRow<'a> {
     d: Dims,
 }
 
-impl Kernel for AreaRow<'_> {
+impl SimdKernel for AreaRow<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -2,14 +2,15 @@
 
 use super::{Dims, Resize};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{CUBIC, Kernel, Text};
-use crate::cuda::{Cuda, CudaError, Element, Remote};
+use crate::cuda::kernel_source::{CUBIC, Kernel, KernelSource};
+use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
 
-pub(crate) static TEXT: Text = Text::new("resize", include_str!("kernel.cu")).with(&[CUBIC]);
+pub(crate) static SOURCE: KernelSource =
+    KernelSource::new("resize", include_str!("kernel.cu")).with(&[CUBIC]);
 
-const BICUBIC: Kernel = Kernel::new(&TEXT, "bicubic");
-const AREA: Kernel = Kernel::new(&TEXT, "area");
+const BICUBIC: Kernel = Kernel::new(&SOURCE, "bicubic");
+const AREA: Kernel = Kernel::new(&SOURCE, "area");
 
 impl Resize for Cuda {
     fn bicubic(&self, out: &mut Remote, x: &Remote, d: Dims) -> Result<(), CudaError> {
@@ -35,9 +36,9 @@ impl Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        let x = self.single(x, x.len())?;
+        let x = self.operand_f32(x, x.len())?;
         let launch = Launch::for_each(kernel, out.len()).run(out).address(x);
         let launch = launch.size(d.from).size(d.to).size(d.channels).length(out.len());
-        self.launch(launch, [(out, Element::F32)])
+        self.launch(launch, [(out, Dtype::F32)])
     }
 }

@@ -28,7 +28,7 @@ pub trait Resize: Device {
     /// Enlarges by cubic convolution.
     ///
     /// Keys' kernel with a = −0.75 (Keys, "Cubic convolution interpolation for digital image
-    /// processing", 1981), half-pixel centres, the border repeated, no antialiasing: PyTorch's
+    /// processing", 1981), half-pixel centers, the border repeated, no antialiasing: PyTorch's
     /// `bicubic` with `align_corners=False`.
     ///
     /// `x`: `batch × from × from × channels`. `out`: `batch × to × to × channels`.

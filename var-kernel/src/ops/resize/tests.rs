@@ -12,10 +12,10 @@ use crate::ops::testing::{on_each_backend, on_each_cpu, random};
 /// outside the grid go to the border's cell.
 pub(in crate::ops) fn cubic_weights(i: usize, from: usize, to: usize) -> Vec<f64> {
     let a = -0.75;
-    let centre = (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
+    let center = (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
     let mut weights = vec![0.0; from];
     for cell in -3..from as i64 + 3 {
-        let x = (cell as f64 - centre).abs();
+        let x = (cell as f64 - center).abs();
         let weight = match x {
             x if x < 1.0 => (a + 2.0) * x.powi(3) - (a + 3.0) * x.powi(2) + 1.0,
             x if x < 2.0 => a * x.powi(3) - 5.0 * a * x.powi(2) + 8.0 * a * x - 4.0 * a,

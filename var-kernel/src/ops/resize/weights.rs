@@ -10,12 +10,12 @@ pub const TAPS: usize = 4;
 /// The input cells that enlarging mixes to output cell `i`, and their weights; at the border a cell
 /// comes more than once.
 ///
-/// The cell's centre lies at `(i + ½)·from/to − ½` on the input's grid.
+/// The cell's center lies at `(i + ½)·from/to − ½` on the input's grid.
 pub fn cubic(i: usize, d: Dims) -> ([usize; TAPS], [f32; TAPS]) {
     let twice_to = 2 * d.to as i64;
-    let centre = (2 * i as i64 + 1) * d.from as i64 - d.to as i64;
-    let first = centre.div_euclid(twice_to) - 1;
-    let t = centre.rem_euclid(twice_to) as f64 / twice_to as f64;
+    let center = (2 * i as i64 + 1) * d.from as i64 - d.to as i64;
+    let first = center.div_euclid(twice_to) - 1;
+    let t = center.rem_euclid(twice_to) as f64 / twice_to as f64;
     let cells = [0, 1, 2, 3].map(|tap| (first + tap).clamp(0, d.from as i64 - 1) as usize);
     (cells, [1.0 + t, t, 1.0 - t, 2.0 - t].map(|distance| keys(distance) as f32))
 }

@@ -2,10 +2,10 @@
 
 use core::convert::Infallible;
 
-use super::{Dims, LONGEST_LOG, Normalisation, SHORTEST, SplitQkv};
+use super::{Dims, LONGEST_LOG, Normalization, SHORTEST, SplitQkv};
 use crate::cpu::Cpu;
 use crate::cpu::math::exp_one;
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 
 impl SplitQkv for Cpu<'_> {
     fn split_qkv(
@@ -15,12 +15,12 @@ impl SplitQkv for Cpu<'_> {
         v: &mut [f32],
         qkv: &[f32],
         biases: Option<[&[f32]; 2]>,
-        normalisation: Normalisation<'_, [f32]>,
+        normalization: Normalization<'_, [f32]>,
         d: Dims,
     ) -> Result<(), Infallible> {
-        let (unit_length, scale) = match normalisation {
-            Normalisation::None => (false, None),
-            Normalisation::UnitLength { scale } => (true, Some(scale)),
+        let (unit_length, scale) = match normalization {
+            Normalization::None => (false, None),
+            Normalization::UnitLength { scale } => (true, Some(scale)),
         };
         let lengths = biases.map(|biases| biases.map(<[f32]>::len));
         d.check(q.len(), [k.len(), v.len()], qkv.len(), lengths, scale.map(<[f32]>::len));
@@ -62,7 +62,7 @@ struct Part<'a> {
 
 struct Fill<'a>(Part<'a>, &'a mut [f32]);
 
-impl Kernel for Fill<'_> {
+impl SimdKernel for Fill<'_> {
     type Output = ();
 
     #[inline(always)]

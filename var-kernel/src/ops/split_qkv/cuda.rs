@@ -1,18 +1,18 @@
 //! Queries, keys and values on a card: one warp a head of a row.
 
-use super::{Dims, Normalisation, SplitQkv};
+use super::{Dims, Normalization, SplitQkv};
 use crate::cuda::command::Launch;
-use crate::cuda::text::{Kernel, Text};
-use crate::cuda::{Cuda, CudaError, Element, Remote};
+use crate::cuda::kernel_source::{Kernel, KernelSource};
+use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::{Device, Floats};
 
-pub(crate) static TEXT: Text = Text::new("split_qkv", include_str!("kernel.cu"));
+pub(crate) static SOURCE: KernelSource = KernelSource::new("split_qkv", include_str!("kernel.cu"));
 
-const SINGLE: Kernel = Kernel::new(&TEXT, "split_qkv");
-const TO_SHORT: Kernel = Kernel::new(&TEXT, "split_qkv_to_short");
-const SHORT: Kernel = Kernel::new(&TEXT, "split_qkv_short");
+const SINGLE: Kernel = Kernel::new(&SOURCE, "split_qkv");
+const TO_HALF: Kernel = Kernel::new(&SOURCE, "split_qkv_to_half");
+const SHORT: Kernel = Kernel::new(&SOURCE, "split_qkv_half");
 #[cfg(test)]
-const NAIVE: Kernel = Kernel::new(&TEXT, "split_qkv_naive");
+const NAIVE: Kernel = Kernel::new(&SOURCE, "split_qkv_naive");
 
 /// Heads of a block: one a warp.
 const HEADS: usize = 8;
@@ -27,23 +27,23 @@ impl SplitQkv for Cuda {
         v: &mut Remote,
         qkv: &Remote,
         biases: Option<[&Remote; 2]>,
-        normalisation: Normalisation<'_, Remote>,
+        normalization: Normalization<'_, Remote>,
         d: Dims,
     ) -> Result<(), CudaError> {
-        self.check_split(q, [k, v], qkv, biases, normalisation, d);
+        self.check_split(q, [k, v], qkv, biases, normalization, d);
         if q.is_empty() {
             return Ok(());
         }
-        let (kernel, element) = match (self.element_of(qkv), self.inner()) {
-            (Element::F32, Element::F32) => (SINGLE, Element::F32),
-            (Element::F32, short) => (TO_SHORT, short),
-            (_, short) => (SHORT, short),
+        let (kernel, dtype) = match (self.dtype_of(qkv), self.inner()) {
+            (Dtype::F32, Dtype::F32) => (SINGLE, Dtype::F32),
+            (Dtype::F32, half) => (TO_HALF, half),
+            (_, half) => (SHORT, half),
         };
         let all_heads = d.batch * d.rows * d.heads;
         let launch = Launch::new(kernel, [all_heads.div_ceil(HEADS), 1, 1], 32 * HEADS as u32);
-        let launch = arguments(launch, [q, k, v], qkv, biases, normalisation, d).length(all_heads);
+        let launch = arguments(launch, [q, k, v], qkv, biases, normalization, d).length(all_heads);
         // Of the cache only the new rows are written, but all of it is in this format.
-        self.launch(launch, [(q, element), (k, element), (v, element)])
+        self.launch(launch, [(q, dtype), (k, dtype), (v, dtype)])
     }
 }
 
@@ -54,12 +54,12 @@ impl Cuda {
         kept: [&Remote; 2],
         qkv: &Remote,
         biases: Option<[&Remote; 2]>,
-        normalisation: Normalisation<'_, Remote>,
+        normalization: Normalization<'_, Remote>,
         d: Dims,
     ) {
-        let scale = match normalisation {
-            Normalisation::None => None,
-            Normalisation::UnitLength { scale } => Some(scale.len()),
+        let scale = match normalization {
+            Normalization::None => None,
+            Normalization::UnitLength { scale } => Some(scale.len()),
         };
         let lengths = biases.map(|biases| biases.map(Floats::len));
         let numbers = d.batch * d.capacity * d.width();
@@ -78,12 +78,12 @@ fn arguments(
     [q, k, v]: [&Remote; 3],
     qkv: &Remote,
     biases: Option<[&Remote; 2]>,
-    normalisation: Normalisation<'_, Remote>,
+    normalization: Normalization<'_, Remote>,
     d: Dims,
 ) -> Launch {
-    let scale = match normalisation {
-        Normalisation::None => None,
-        Normalisation::UnitLength { scale } => Some(scale),
+    let scale = match normalization {
+        Normalization::None => None,
+        Normalization::UnitLength { scale } => Some(scale),
     };
     let launch = launch.run(q).run(k).run(v).run(qkv);
     let launch = launch.run_or_null(biases.map(|[q, _]| q)).run_or_null(biases.map(|[_, v]| v));
@@ -101,12 +101,12 @@ impl Cuda {
         v: &mut Remote,
         qkv: &Remote,
         biases: Option<[&Remote; 2]>,
-        normalisation: Normalisation<'_, Remote>,
+        normalization: Normalization<'_, Remote>,
         d: Dims,
     ) -> Result<(), CudaError> {
-        self.check_split(q, [k, v], qkv, biases, normalisation, d);
+        self.check_split(q, [k, v], qkv, biases, normalization, d);
         let launch = Launch::for_each(NAIVE, qkv.len());
-        let launch = arguments(launch, [q, k, v], qkv, biases, normalisation, d).length(qkv.len());
-        self.launch(launch, [(q, Element::F32), (k, Element::F32), (v, Element::F32)])
+        let launch = arguments(launch, [q, k, v], qkv, biases, normalization, d).length(qkv.len());
+        self.launch(launch, [(q, Dtype::F32), (k, Dtype::F32), (v, Dtype::F32)])
     }
 }

@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use super::{Dims, Normalisation, SplitQkv};
+use super::{Dims, Normalization, SplitQkv};
 use crate::dry::Dry;
 use crate::memory::{Device, Floats};
 
@@ -14,12 +14,12 @@ impl<B: Device, S: Floats + ?Sized + 'static> SplitQkv for Dry<'_, B, S> {
         v: &mut S,
         qkv: &S,
         biases: Option<[&S; 2]>,
-        normalisation: Normalisation<'_, S>,
+        normalization: Normalization<'_, S>,
         d: Dims,
     ) -> Result<(), Infallible> {
-        let scale = match normalisation {
-            Normalisation::None => None,
-            Normalisation::UnitLength { scale } => Some(scale.len()),
+        let scale = match normalization {
+            Normalization::None => None,
+            Normalization::UnitLength { scale } => Some(scale.len()),
         };
         let biases = biases.map(|biases| biases.map(S::len));
         let numbers = d.batch * d.capacity * d.width();

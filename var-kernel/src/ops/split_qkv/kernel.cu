@@ -1,4 +1,4 @@
-// q[b, i] = normalise(qkv[b, i, 0] + q_bias), k[b, start + i] = normalise(qkv[b, i, 1]),
+// q[b, i] = normalize(qkv[b, i, 0] + q_bias), k[b, start + i] = normalize(qkv[b, i, 1]),
 // v[b, start + i] = qkv[b, i, 2] + v_bias
 //
 // One warp a head of one row, eight warps a block; lanes walk the head's channels.
@@ -48,16 +48,16 @@ KERNEL(256) void split_qkv(
 }
 
 // Single in, short out.
-KERNEL(256) void split_qkv_to_short(
-    Short* q, Short* k, Short* v, const float* qkv, const float* q_bias, const float* v_bias, const float* log_scale,
+KERNEL(256) void split_qkv_to_half(
+    Half* q, Half* k, Half* v, const float* qkv, const float* q_bias, const float* v_bias, const float* log_scale,
     u32 unit_length, u32 rows, u32 heads, u32 head_width, u32 start, u32 capacity, u64 all_heads) {
     split(
         q, k, v, qkv, q_bias, v_bias, log_scale, unit_length, rows, heads, head_width, start, capacity, all_heads);
 }
 
-// Short in, short out.
-KERNEL(256) void split_qkv_short(
-    Short* q, Short* k, Short* v, const Short* qkv, const float* q_bias, const float* v_bias, const float* log_scale,
+// Half in, short out.
+KERNEL(256) void split_qkv_half(
+    Half* q, Half* k, Half* v, const Half* qkv, const float* q_bias, const float* v_bias, const float* log_scale,
     u32 unit_length, u32 rows, u32 heads, u32 head_width, u32 start, u32 capacity, u64 all_heads) {
     split(
         q, k, v, qkv, q_bias, v_bias, log_scale, unit_length, rows, heads, head_width, start, capacity, all_heads);

@@ -12,7 +12,7 @@ use crate::memory::Device;
 /// The least length a vector is divided by.
 pub const SHORTEST: f32 = 1e-12;
 
-/// ln 100: the greatest logarithm of a query's length.
+/// ln 100: the maximum logarithm of a query's length.
 pub const LONGEST_LOG: f32 = 4.605_170_2;
 
 /// Sizes of a [`SplitQkv::split_qkv`].
@@ -34,7 +34,7 @@ pub struct Dims {
 
 /// Normalization of queries and keys.
 #[derive(Debug)]
-pub enum Normalisation<'a, S: ?Sized> {
+pub enum Normalization<'a, S: ?Sized> {
     /// Nothing.
     None,
     /// Each head's query and key are made unit length (`‖·‖` no less than 1e-12), and the query is
@@ -47,19 +47,19 @@ pub enum Normalisation<'a, S: ?Sized> {
 }
 
 // Derived, it would want the slice itself to be `Copy`.
-impl<S: ?Sized> Clone for Normalisation<'_, S> {
+impl<S: ?Sized> Clone for Normalization<'_, S> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<S: ?Sized> Copy for Normalisation<'_, S> {}
+impl<S: ?Sized> Copy for Normalization<'_, S> {}
 
 /// The step between the q·k·v product and attention.
 pub trait SplitQkv: Device {
     /// Splits rows into queries, keys and values, adds their biases, and appends the latter two.
     ///
-    /// `q[b, i] = normalise(qkv[b, i, 0] + q_bias)`, `k[b, start + i] = normalise(qkv[b, i, 1])`,
+    /// `q[b, i] = normalize(qkv[b, i, 0] + q_bias)`, `k[b, start + i] = normalize(qkv[b, i, 1])`,
     /// `v[b, start + i] = qkv[b, i, 2] + v_bias`
     ///
     /// `qkv`: `batch × rows × 3 × heads·head_width`. `q`: `batch × rows × heads·head_width`. `k`,
@@ -78,7 +78,7 @@ pub trait SplitQkv: Device {
         v: &mut Self::Slice,
         qkv: &Self::Slice,
         biases: Option<[&Self::Slice; 2]>,
-        normalisation: Normalisation<'_, Self::Slice>,
+        normalization: Normalization<'_, Self::Slice>,
         d: Dims,
     ) -> Result<(), Self::Error>;
 }

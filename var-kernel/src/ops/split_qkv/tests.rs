@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Dims, Normalisation, SplitQkv};
+use super::{Dims, Normalization, SplitQkv};
 use crate::ops::testing::{on_each_backend, random};
 
 /// Row `i` of sequence `b`, third `part`, made unit length per head times `exp(scale)`.
@@ -51,9 +51,9 @@ proptest! {
         let (q_scale, k_scale) = (unit.then_some(&scale[..]), unit.then_some(&ones[..]));
         for got in on_each_backend!([q: new, k: kept, v: kept], [qkv, q_bias, v_bias, scale], |b| {
             let biases = Some([q_bias, v_bias]);
-            let normalisation =
-                if unit { Normalisation::UnitLength { scale } } else { Normalisation::None };
-            b.split_qkv(q, k, v, qkv, biases, normalisation, d)
+            let normalization =
+                if unit { Normalization::UnitLength { scale } } else { Normalization::None };
+            b.split_qkv(q, k, v, qkv, biases, normalization, d)
         }) {
             got.part(0..new).assert_close(&naive(&qkv, Some(&q_bias), q_scale, 0, d), 3e-5);
             for (cache, bias, scale, part) in [
@@ -80,8 +80,8 @@ fn scale_of_queries_stops_at_100() {
     let (scale, qkv) = (vec![4.6, 4.7, 20.0], [3.0, 4.0].repeat(9));
     let biases = vec![0.0; d.width()];
     for got in on_each_backend!([q: 6, k: 6, v: 6], [qkv, biases, scale], |b| {
-        let normalisation = Normalisation::UnitLength { scale };
-        b.split_qkv(q, k, v, qkv, Some([biases, biases]), normalisation, d)
+        let normalization = Normalization::UnitLength { scale };
+        b.split_qkv(q, k, v, qkv, Some([biases, biases]), normalization, d)
     }) {
         let below = f64::from(4.6_f32).exp();
         let lengths = [below, 100.0, 100.0].map(|length| [0.6 * length, 0.8 * length]);

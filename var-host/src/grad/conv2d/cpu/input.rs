@@ -8,7 +8,7 @@
 use core::convert::Infallible;
 
 use var_kernel::cpu::{Cpu, Matrix};
-use var_kernel::ops::conv2d::{Conv2d, Dims, Epilogue, Grid};
+use var_kernel::ops::conv2d::{Conv2d, ConvEpilogue, Dims, Grid};
 
 use crate::grad::sums::Sums;
 
@@ -53,7 +53,7 @@ pub(super) fn gradient(
         rest = after;
         part
     });
-    turn(cpu, weights, weight, d);
+    segment(cpu, weights, weight, d);
     bias.fill(0.0);
     let dout = match d.grid {
         Grid::Halved => {
@@ -62,7 +62,7 @@ pub(super) fn gradient(
         }
         Grid::Same | Grid::Doubled | Grid::Strided { .. } => dout,
     };
-    cpu.conv2d(out, dout, Matrix::F32(weights), bias, Epilogue::None, scratch, turned(d))?;
+    cpu.conv2d(out, dout, Matrix::F32(weights), bias, ConvEpilogue::None, scratch, turned(d))?;
     match d.grid {
         Grid::Same | Grid::Halved | Grid::Strided { .. } => cpu.add_scaled(dx, out, 1.0)?,
         Grid::Doubled => add_up(cpu, dx, out, d),
@@ -71,7 +71,7 @@ pub(super) fn gradient(
 }
 
 /// `to[i, o, tap] = weight[o, i, 8 − tap]`
-fn turn(cpu: &Cpu<'_>, to: &mut [f32], weight: Matrix<'_>, d: Dims) {
+fn segment(cpu: &Cpu<'_>, to: &mut [f32], weight: Matrix<'_>, d: Dims) {
     cpu.for_each_run(to, d.outer * TAPS, |i, to, _| {
         for (o, to) in to.chunks_exact_mut(TAPS).enumerate() {
             for (tap, to) in to.iter_mut().enumerate() {

@@ -2,24 +2,28 @@
 //! around, inner and outer channels exchanged.
 //!
 //! A doubled input's cell is seen through four cells with overlapping neighborhoods: with the weights of
-//! the same neighbour added up, it sees 4 × 4 of them. A halved output's cells saw an even row through
+//! the same neighbor added up, it sees 4 × 4 of them. A halved output's cells saw an even row through
 //! two rows of the kernel and an odd one through one: four convolutions, one for each parity.
 
-use var_kernel::cuda::{Card, Cuda, CudaError, Element, Kernel, Launch, Matrix, Remote};
+use var_kernel::cuda::{Cuda, CudaError, CudaMatrix, Dtype, GpuProperties, Kernel, Launch, Remote};
 use var_kernel::ops::conv2d::{Dims, Grid};
 
 use super::narrow::{Narrowed, narrowed};
-use super::source::TEXT;
-use super::tile::{ACCESS, SHORT_CHANNELS, Tile};
+use super::source::SOURCE;
+use super::tile::{ACCESS, ConvTile, HALF_CHANNELS};
 
-const SINGLE_LARGE: Tile = Tile { kernel: "input_128x64", rows: 128, columns: 64, shared: 0 };
-const SINGLE_SMALL: Tile = Tile { kernel: "input_32x32", rows: 32, columns: 32, shared: 0 };
-const SHORT_WIDE: Tile =
-    Tile { kernel: "input_short_128x160", rows: 128, columns: 160, shared: (128 + 160) * 128 * 3 };
-const SHORT_SMALL: Tile =
-    Tile { kernel: "input_short_64x64", rows: 64, columns: 64, shared: (64 + 64) * 128 * 4 };
-const SHORT_NARROW: Tile =
-    Tile { kernel: "input_short_128x32", rows: 128, columns: 32, shared: (128 + 32) * 128 * 4 };
+const F32_LARGE: ConvTile = ConvTile { kernel: "input_128x64", rows: 128, columns: 64, shared: 0 };
+const F32_SMALL: ConvTile = ConvTile { kernel: "input_32x32", rows: 32, columns: 32, shared: 0 };
+const HALF_WIDE: ConvTile = ConvTile {
+    kernel: "input_half_128x160",
+    rows: 128,
+    columns: 160,
+    shared: (128 + 160) * 128 * 3,
+};
+const HALF_SMALL: ConvTile =
+    ConvTile { kernel: "input_half_64x64", rows: 64, columns: 64, shared: (64 + 64) * 128 * 4 };
+const HALF_NARROW: ConvTile =
+    ConvTile { kernel: "input_half_128x32", rows: 128, columns: 32, shared: (128 + 32) * 128 * 4 };
 
 /// Sides of a tile of channels that a block turns.
 const TURNED: usize = 32;
@@ -27,7 +31,7 @@ const TURNED: usize = 32;
 /// Along one axis: the cells of the output's gradient under one convolution.
 #[derive(Clone, Copy)]
 struct Axis {
-    /// Neighbours seen.
+    /// Neighbors seen.
     taps: usize,
     /// The kernel's tap that the first of them saw the cell by; the next ones `step` before it each.
     start: usize,
@@ -74,15 +78,15 @@ fn passes(d: Dims) -> Vec<Pass> {
     }
 }
 
-/// The best tile for `rows` × `inner` sums on a card.
-fn tile(rows: usize, inner: usize, short: bool, card: &Card) -> Tile {
-    let fills = |tile: Tile| tile.fills(rows, inner, card);
-    match (short, inner) {
-        (false, 33..) if fills(SINGLE_LARGE) => SINGLE_LARGE,
-        (false, _) => SINGLE_SMALL,
-        (true, ..=32) => SHORT_NARROW,
-        (true, _) if fills(SHORT_WIDE) => SHORT_WIDE,
-        (true, _) => SHORT_SMALL,
+/// The best tile for `rows` × `inner` sums on a GPU.
+fn tile(rows: usize, inner: usize, half: bool, gpu: &GpuProperties) -> ConvTile {
+    let fills = |tile: ConvTile| tile.fills(rows, inner, gpu);
+    match (half, inner) {
+        (false, 33..) if fills(F32_LARGE) => F32_LARGE,
+        (false, _) => F32_SMALL,
+        (true, ..=32) => HALF_NARROW,
+        (true, _) if fills(HALF_WIDE) => HALF_WIDE,
+        (true, _) => HALF_SMALL,
     }
 }
 
@@ -91,41 +95,41 @@ pub(super) fn add(
     cuda: &Cuda,
     dx: &mut Remote,
     dout: &Remote,
-    weight: Matrix<'_>,
+    weight: CudaMatrix<'_>,
     d: Dims,
 ) -> Result<(), CudaError> {
-    let short = weight.element() != Element::F32 && d.outer.is_multiple_of(SHORT_CHANNELS);
-    let element = if short { weight.element() } else { Element::F32 };
-    let dout = narrowed(cuda, dout, element, d.inner)?;
+    let half = weight.dtype() != Dtype::F32 && d.outer.is_multiple_of(HALF_CHANNELS);
+    let dtype = if half { weight.dtype() } else { Dtype::F32 };
+    let dout = narrowed(cuda, dout, dtype, d.inner)?;
     for pass in passes(d) {
-        let weights = turned(cuda, weight, element, pass, d)?;
-        convolve(cuda, dx, &dout, weights, short, pass, d)?;
+        let weights = turned(cuda, weight, dtype, pass, d)?;
+        convolve(cuda, dx, &dout, weights, half, pass, d)?;
     }
     Ok(())
 }
 
-/// Where the weights are, turned around for a pass: `inner × taps × outer` of `element`.
+/// Where the weights are, turned around for a pass: `inner × taps × outer` of `dtype`.
 fn turned(
     cuda: &Cuda,
-    weight: Matrix<'_>,
-    element: Element,
+    weight: CudaMatrix<'_>,
+    dtype: Dtype,
     pass: Pass,
     d: Dims,
 ) -> Result<u64, CudaError> {
-    let name = match (weight.element(), element) {
-        (Element::F32, _) => "turn",
-        (_, Element::F32) => "turn_widened",
-        _ => "turn_short",
+    let name = match (weight.dtype(), dtype) {
+        (Dtype::F32, _) => "turn",
+        (_, Dtype::F32) => "turn_widened",
+        _ => "turn_half",
     };
     let [rows, columns] = pass.axes;
     let taps = rows.taps * columns.taps;
-    let to = cuda.scratch(element.words(d.inner * taps * d.outer))?;
+    let to = cuda.scratch(dtype.words(d.inner * taps * d.outer))?;
     let tiles = d.inner.div_ceil(TURNED) * d.outer.div_ceil(TURNED);
-    let launch = Launch::new(Kernel::new(&TEXT, name), [tiles, taps, 1], 256);
+    let launch = Launch::new(Kernel::new(&SOURCE, name), [tiles, taps, 1], 256);
     let launch = launch.address(to).address(weight.address()).size(d.inner).size(d.outer);
     let launch = launch.size(d.kernel[1]).size(columns.taps).size(rows.start).size(rows.step);
     let launch = launch.size(columns.start).size(columns.step).size(pass.doubled.into());
-    cuda.launch_between(launch)?;
+    cuda.launch_to_scratch(launch)?;
     Ok(to)
 }
 
@@ -135,24 +139,24 @@ fn convolve(
     dx: &mut Remote,
     dout: &Narrowed,
     weights: u64,
-    short: bool,
+    half: bool,
     pass: Pass,
     d: Dims,
 ) -> Result<(), CudaError> {
     let (height, width) = (d.height / pass.every, d.width / pass.every);
     let ([rows, columns], [out_height, out_width]) = (pass.axes, d.out_grid());
     let cells = d.batch * height * width;
-    let tile = tile(cells, d.inner, short, cuda.card());
+    let tile = tile(cells, d.inner, half, cuda.properties());
     let aligned = d.outer.is_multiple_of(4) && dout.numbers.is_multiple_of(ACCESS);
     let blocks = tile.count(cells, d.inner);
-    let launch = Launch::new(Kernel::new(&TEXT, tile.kernel), [blocks, 1, 1], 256);
+    let launch = Launch::new(Kernel::new(&SOURCE, tile.kernel), [blocks, 1, 1], 256);
     let launch = launch.sharing(tile.shared).run(dx).address(dout.numbers).address(weights);
     let launch = launch.address(dout.back).size(cells).size(out_height).size(out_width);
     let launch = launch.size(d.outer).size(d.inner).size(rows.taps * columns.taps);
     let launch = launch.size(columns.taps).size(pass.stride).size(rows.border);
     let launch = launch.size(columns.border).size(height).size(width).size(pass.every);
     let launch = launch.size(rows.first).size(columns.first).size(aligned.into());
-    cuda.launch(launch, [(dx, Element::F32)])
+    cuda.launch(launch, [(dx, Dtype::F32)])
 }
 
 #[cfg(test)]
@@ -195,14 +199,14 @@ mod tests {
                 // Of the four of a halved grid, the two that differ in rows.
                 if grid == Grid::Halved { 2 } else { 1 },
             ) {
-                for (place, neighbour) in
+                for (place, neighbor) in
                     (0..cells / every).flat_map(|place| (0..axis.taps).map(move |n| (place, n)))
                 {
-                    let v = (place * stride + neighbour).wrapping_sub(axis.border);
+                    let v = (place * stride + neighbor).wrapping_sub(axis.border);
                     let taps = match doubled {
-                        true => 2_usize.saturating_sub(neighbour)..=(3 - neighbour).min(2),
+                        true => 2_usize.saturating_sub(neighbor)..=(3 - neighbor).min(2),
                         false => {
-                            let tap = axis.start - axis.step * neighbour;
+                            let tap = axis.start - axis.step * neighbor;
                             tap..=tap
                         }
                     };

@@ -1,4 +1,4 @@
-//! Gradients of a convolution on a card, on tensor cores where the precision is short.
+//! Gradients of a convolution on a GPU, on tensor cores where the precision is half.
 
 mod input;
 mod narrow;
@@ -6,16 +6,16 @@ mod source;
 mod tile;
 mod weight;
 
-use var_kernel::cuda::{Cuda, CudaError, Matrix, Remote};
+use var_kernel::cuda::{Cuda, CudaError, CudaMatrix, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::conv2d::Dims;
 
 use super::{Conv2dBackward, check};
 
 #[cfg(all(test, feature = "emulator"))]
-pub(in crate::grad) use self::source::TEXT;
+pub(in crate::grad) use self::source::SOURCE;
 
-/// Weights lie on a card, and so does their gradient, as `outer × kernel × kernel × inner`.
+/// Weights lie on a GPU, and so does their gradient, as `outer × kernel × kernel × inner`.
 impl Conv2dBackward for Cuda {
     fn conv2d_backward_scratch(&self, _: Dims) -> usize {
         0
@@ -25,7 +25,7 @@ impl Conv2dBackward for Cuda {
         &self,
         dx: &mut Remote,
         dout: &Remote,
-        weight: Matrix<'_>,
+        weight: CudaMatrix<'_>,
         _scratch: &mut Remote,
         d: Dims,
     ) -> Result<(), CudaError> {

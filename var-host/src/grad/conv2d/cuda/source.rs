@@ -2,6 +2,6 @@
 
 use var_kernel::cuda::PRODUCT;
 
-use crate::grad::texts::text;
+use crate::grad::kernel_sources::kernel_source;
 
-text!("conv2d", "../kernel.cu", PRODUCT);
+kernel_source!("conv2d", "../kernel.cu", PRODUCT);

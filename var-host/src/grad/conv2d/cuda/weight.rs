@@ -1,23 +1,23 @@
 //! The gradient of a convolution's weights: a product over the pixels, cut into parts that are added
 //! in order (split-k).
 
-use var_kernel::cuda::{Card, Cuda, CudaError, Element, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, GpuProperties, Kernel, Launch, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::conv2d::{Dims, Grid};
 
 use super::narrow::{Narrowed, narrowed};
-use super::source::TEXT;
-use super::tile::{ACCESS, SHORT_CHANNELS, Tile};
+use super::source::SOURCE;
+use super::tile::{ACCESS, ConvTile, HALF_CHANNELS};
 
-const SINGLE: Tile = Tile { kernel: "weight_64x64", rows: 64, columns: 64, shared: 0 };
-const SHORT_WIDE: Tile = Tile {
-    kernel: "weight_short_160x128",
+const SINGLE: ConvTile = ConvTile { kernel: "weight_64x64", rows: 64, columns: 64, shared: 0 };
+const HALF_WIDE: ConvTile = ConvTile {
+    kernel: "weight_half_160x128",
     rows: 160,
     columns: 128,
     shared: (160 + 8 + 128 + 8) * 2 * 32 * 4,
 };
-const SHORT_SMALL: Tile = Tile {
-    kernel: "weight_short_64x64",
+const HALF_SMALL: ConvTile = ConvTile {
+    kernel: "weight_half_64x64",
     rows: 64,
     columns: 64,
     shared: (64 + 8 + 64 + 8) * 2 * 32 * 4,
@@ -41,9 +41,9 @@ struct Parts {
 }
 
 impl Parts {
-    /// Enough for `tiles` tiles to keep a card busy.
-    fn of(pixels: usize, tiles: usize, card: &Card) -> Self {
-        let blocks = BLOCKS * card.multiprocessors as usize;
+    /// Enough for `tiles` tiles to keep a GPU busy.
+    fn of(pixels: usize, tiles: usize, gpu: &GpuProperties) -> Self {
+        let blocks = BLOCKS * gpu.multiprocessors as usize;
         let count = (blocks / tiles).clamp(1, pixels.div_ceil(PIXELS));
         let each = pixels.div_ceil(count).next_multiple_of(TOGETHER);
         Self { count: pixels.div_ceil(each), each }
@@ -58,37 +58,37 @@ pub(super) fn add(
     x: &Remote,
     d: Dims,
 ) -> Result<(), CudaError> {
-    let (element, x) = operand(cuda, x, d)?;
-    let dout = narrowed(cuda, dout, element, 1)?;
+    let (dtype, x) = operand(cuda, x, d)?;
+    let dout = narrowed(cuda, dout, dtype, 1)?;
     let (pixels, columns) = (d.out_len() / d.outer, d.taps() * d.inner);
-    let tile = match element {
-        Element::F32 => SINGLE,
-        _ if d.outer <= 96 => SHORT_SMALL,
-        _ => SHORT_WIDE,
+    let tile = match dtype {
+        Dtype::F32 => SINGLE,
+        _ if d.outer <= 96 => HALF_SMALL,
+        _ => HALF_WIDE,
     };
     let tiles = tile.count(d.outer, columns);
-    let parts = Parts::of(pixels, tiles, cuda.card());
+    let parts = Parts::of(pixels, tiles, cuda.properties());
     let between = cuda.scratch(parts.count * dweight.len())?;
-    let launch = Launch::new(Kernel::new(&TEXT, tile.kernel), [tiles, parts.count, 1], 256);
+    let launch = Launch::new(Kernel::new(&SOURCE, tile.kernel), [tiles, parts.count, 1], 256);
     let launch = launch.sharing(tile.shared).address(between).address(dout.numbers).address(x);
     let launch = launch.size(pixels).size(parts.each);
-    cuda.launch_between(sizes(launch, &dout, x, d))?;
+    cuda.launch_to_scratch(sizes(launch, &dout, x, d))?;
     let length = dweight.len();
-    let launch = Launch::for_each(Kernel::new(&TEXT, "add_parts"), length).run(dweight);
+    let launch = Launch::for_each(Kernel::new(&SOURCE, "add_parts"), length).run(dweight);
     let launch = launch.address(between).address(dout.back).size(parts.count).length(length);
-    cuda.launch(launch, [(dweight, Element::F32)])
+    cuda.launch(launch, [(dweight, Dtype::F32)])
 }
 
 /// Format of the products, and the address of x in it.
-fn operand(cuda: &Cuda, x: &Remote, d: Dims) -> Result<(Element, u64), CudaError> {
-    let short = [d.inner, d.outer].iter().all(|channels| channels.is_multiple_of(SHORT_CHANNELS));
-    if short && cuda.inner() != Element::F32 {
+fn operand(cuda: &Cuda, x: &Remote, d: Dims) -> Result<(Dtype, u64), CudaError> {
+    let half = [d.inner, d.outer].iter().all(|channels| channels.is_multiple_of(HALF_CHANNELS));
+    if half && cuda.inner() != Dtype::F32 {
         let numbers = cuda.operand(x, x.len(), cuda.inner())?;
         if numbers.is_multiple_of(ACCESS) {
             return Ok((cuda.inner(), numbers));
         }
     }
-    Ok((Element::F32, cuda.single(x, x.len())?))
+    Ok((Dtype::F32, cuda.operand_f32(x, x.len())?))
 }
 
 /// Adds height, width, inner, outer, side, grid, out height, out width, and whether the operands' rows
@@ -116,10 +116,11 @@ mod tests {
     #[test]
     fn parts_cover_all_pixels() {
         let name = "a card".into();
-        let card = Card { name, capability: (9, 0), multiprocessors: 132, shared: 227 << 10 };
+        let gpu =
+            GpuProperties { name, capability: (9, 0), multiprocessors: 132, shared: 227 << 10 };
         for pixels in [1, 31, 32, 33, 257, 4096, 65_537, 1 << 20] {
             for tiles in [1, 12, 180, 1000] {
-                let Parts { count, each } = Parts::of(pixels, tiles, &card);
+                let Parts { count, each } = Parts::of(pixels, tiles, &gpu);
                 assert!(each.is_multiple_of(TOGETHER));
                 assert!((count - 1) * each < pixels && pixels <= count * each);
                 assert!(count == 1 || count * tiles <= BLOCKS * 132, "{count} × {tiles}");

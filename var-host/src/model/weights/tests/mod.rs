@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use half::f16;
 use safetensors::tensor::TensorView;
-use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
@@ -38,7 +38,7 @@ pub(in crate::model) fn configs() -> (VarConfig, VqvaeConfig) {
         codes: 7,
         latent: 5,
         channels: 32,
-        multipliers: Levels::new(&[1, 2]).unwrap(),
+        multipliers: ChannelMultipliers::new(&[1, 2]).unwrap(),
         encoder_blocks: 1,
         decoder_blocks: 2,
         ladder,

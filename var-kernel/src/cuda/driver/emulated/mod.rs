@@ -1,4 +1,4 @@
-//! Kernels compiled for the processor by g++ and run thread by thread: for tests without a card.
+//! Kernels compiled for the processor by g++ and run thread by thread: for tests without a GPU.
 //!
 //! `machine.h` beside this file lists the faults it finds.
 #![allow(unsafe_code)]
@@ -24,13 +24,13 @@ use std::vec::Vec;
 use libloading::Library;
 
 use self::multiply::pointer;
-use super::{Card, Driver, Graph, Mark};
+use super::{Driver, Event, GpuProperties, Graph};
 use crate::cuda::command::{Command, Launch};
-use crate::cuda::element::Precision;
+use crate::cuda::dtype::Precision;
 use crate::cuda::error::CudaError;
-use crate::cuda::gemm::{Products, Shape};
+use crate::cuda::gemm::{GemmProvider, Shape};
+use crate::cuda::kernel_source::{Kernel, KernelSource};
 use crate::cuda::testing::{SHARED_OF_BLOCK, shared_of};
-use crate::cuda::text::{Kernel, Text};
 
 /// CUDA's builtins and the kernels' instructions on the processor.
 const MACHINE: &str = include_str!("machine.h");
@@ -50,11 +50,11 @@ extern "C" void emulate_give_back(unsigned char* pages, u64 bytes) { munmap(page
 "#;
 
 /// A text that has no kernels, for the memory.
-static NOTHING: Text = Text::new("nothing", "");
+static NOTHING: KernelSource = KernelSource::new("nothing", "");
 
 const PAGE: u64 = 4096;
 
-/// Addresses are multiples of this, as a card's are.
+/// Addresses are multiples of this, as a GPU's are.
 const ALIGNED: u64 = 256;
 
 /// Fibers, stacks and shared memory are one set for the whole process.
@@ -72,15 +72,15 @@ type Emulate = unsafe extern "C" fn(
 type Pages = unsafe extern "C" fn(u64) -> *mut u8;
 type GiveBack = unsafe extern "C" fn(*mut u8, u64);
 
-/// A card that is not there.
+/// A GPU that is not there.
 pub(crate) struct Emulated {
-    card: Card,
+    gpu: GpuProperties,
     precision: Precision,
-    products: Products,
+    gemm_provider: GemmProvider,
     compiled: Mutex<HashMap<&'static str, Library>>,
     memory: Mutex<HashMap<u64, Allocation>>,
     launches: AtomicU64,
-    marks: Mutex<Vec<Instant>>,
+    events: Mutex<Vec<Instant>>,
 }
 
 #[derive(Clone, Copy)]
@@ -92,20 +92,23 @@ struct Allocation {
 
 impl Emulated {
     /// Kernels compiled for products in `precision`.
-    pub(crate) fn open(precision: Precision, products: Products) -> Result<Self, CudaError> {
+    pub(crate) fn open(
+        precision: Precision,
+        gemm_provider: GemmProvider,
+    ) -> Result<Self, CudaError> {
         let emulated = Self {
-            card: Card {
+            gpu: GpuProperties {
                 name: "emulated card".into(),
                 capability: (9, 0),
                 multiprocessors: 4,
                 shared: 227 << 10,
             },
             precision,
-            products,
+            gemm_provider,
             compiled: Mutex::default(),
             memory: Mutex::default(),
             launches: AtomicU64::new(0),
-            marks: Mutex::default(),
+            events: Mutex::default(),
         };
         emulated.with_library(&NOTHING, |_| ())?;
         Ok(emulated)
@@ -114,18 +117,20 @@ impl Emulated {
     /// Calls `use_it` with the compiled text, compiling it first if need be.
     fn with_library<R>(
         &self,
-        text: &'static Text,
+        source: &'static KernelSource,
         use_it: impl FnOnce(&Library) -> R,
     ) -> Result<R, CudaError> {
         let mut compiled = lock(&self.compiled);
-        if !compiled.contains_key(text.name) {
-            let path = compile(text, self.precision)?;
+        if !compiled.contains_key(source.name) {
+            let path = compile(source, self.precision)?;
             // SAFETY: the library was made from our own text and runs nothing when loaded.
-            let library = unsafe { Library::new(&path) }
-                .map_err(|error| CudaError::Compile { text: text.name, log: error.to_string() })?;
-            let _ = compiled.insert(text.name, library);
+            let library = unsafe { Library::new(&path) }.map_err(|error| CudaError::Compile {
+                source: source.name,
+                log: error.to_string(),
+            })?;
+            let _ = compiled.insert(source.name, library);
         }
-        Ok(use_it(&compiled[text.name]))
+        Ok(use_it(&compiled[source.name]))
     }
 
     fn launch(&self, launch: &Launch) -> Result<(), CudaError> {
@@ -135,17 +140,17 @@ impl Emulated {
         let arguments = launch.arguments();
         let seed =
             self.launches.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        if launch.shared > self.card.shared {
+        if launch.shared > self.gpu.shared {
             return Err(refused(std::format!("{} bytes of shared memory", launch.shared)));
         }
-        let blocks = launch.kernel.text.blocks(name).unwrap_or(1);
-        if blocks * (launch.shared + SHARED_OF_BLOCK) > shared_of(self.card.capability) {
+        let blocks = launch.kernel.source.blocks(name).unwrap_or(1);
+        if blocks * (launch.shared + SHARED_OF_BLOCK) > shared_of(self.gpu.capability) {
             let shared = launch.shared;
             return Err(refused(std::format!(
                 "{blocks} blocks with {shared} bytes of shared memory"
             )));
         }
-        if let Some(most) = launch.kernel.text.threads(name)
+        if let Some(most) = launch.kernel.source.threads(name)
             && launch.threads > most
         {
             return Err(refused(std::format!(
@@ -153,9 +158,9 @@ impl Emulated {
                 launch.threads
             )));
         }
-        let wrong = self.with_library(launch.kernel.text, |library| {
+        let wrong = self.with_library(launch.kernel.source, |library| {
             let _alone = lock(&ONE_AT_A_TIME);
-            // SAFETY: the function is the one that `WAYS_IN` defines; the caller of `issue` vouches
+            // SAFETY: the function is the one that `WAYS_IN` defines; the caller of `enqueue` vouches
             // for the memory behind the arguments' addresses.
             unsafe {
                 let emulate = library.get::<Emulate>(c"emulate").expect("every text has it");
@@ -179,8 +184,8 @@ impl Emulated {
 }
 
 impl Driver for Emulated {
-    fn card(&self) -> &Card {
-        &self.card
+    fn properties(&self) -> &GpuProperties {
+        &self.gpu
     }
 
     fn allocate(&self, bytes: u64) -> Result<u64, CudaError> {
@@ -238,7 +243,7 @@ impl Driver for Emulated {
         Ok(())
     }
 
-    unsafe fn issue(&self, command: &Command) -> Result<(), CudaError> {
+    unsafe fn enqueue(&self, command: &Command) -> Result<(), CudaError> {
         match command {
             Command::Launch(launch) => self.launch(launch),
             Command::Multiply(product) => {
@@ -257,42 +262,47 @@ impl Driver for Emulated {
     unsafe fn capture(
         &self,
         commands: &[Command],
-        mailbox: u64,
-        mail: usize,
+        parameter_buffer: u64,
+        parameters: usize,
     ) -> Result<Box<dyn Graph>, CudaError> {
-        let card = Self::open(self.precision, self.products)?;
-        Ok(Box::new(EmulatedGraph { card, commands: commands.to_vec(), mailbox, mail }))
+        let gpu = Self::open(self.precision, self.gemm_provider)?;
+        Ok(Box::new(EmulatedGraph {
+            gpu,
+            commands: commands.to_vec(),
+            parameter_buffer,
+            parameters,
+        }))
     }
 
     fn wait(&self) -> Result<(), CudaError> {
         Ok(())
     }
 
-    fn forget_marks(&self) {
-        lock(&self.marks).clear();
+    fn forget_events(&self) {
+        lock(&self.events).clear();
     }
 
-    fn mark(&self) -> Result<Mark, CudaError> {
-        let mut marks = lock(&self.marks);
-        marks.push(Instant::now());
-        Ok(Mark(marks.len() as u64 - 1))
+    fn record_event(&self) -> Result<Event, CudaError> {
+        let mut events = lock(&self.events);
+        events.push(Instant::now());
+        Ok(Event(events.len() as u64 - 1))
     }
 
-    fn elapsed(&self, begin: Mark, end: Mark) -> Result<f32, CudaError> {
-        let marks = lock(&self.marks);
-        Ok(1e3 * (marks[end.0 as usize] - marks[begin.0 as usize]).as_secs_f32())
+    fn elapsed(&self, begin: Event, end: Event) -> Result<f32, CudaError> {
+        let events = lock(&self.events);
+        Ok(1e3 * (events[end.0 as usize] - events[begin.0 as usize]).as_secs_f32())
     }
 
     fn multiplies(&self, _: &Shape) -> bool {
-        self.products == Products::Library
+        self.gemm_provider == GemmProvider::CublasLt
     }
 
     fn library(&self) -> Option<String> {
-        (self.products == Products::Library).then(|| "plain loops".into())
+        (self.gemm_provider == GemmProvider::CublasLt).then(|| "plain loops".into())
     }
 
     fn prepare(&self, kernel: Kernel) -> Result<(), CudaError> {
-        self.with_library(kernel.text, |_| ())
+        self.with_library(kernel.source, |_| ())
     }
 }
 
@@ -306,19 +316,19 @@ impl Drop for Emulated {
 }
 
 struct EmulatedGraph {
-    card: Emulated,
+    gpu: Emulated,
     commands: Vec<Command>,
-    mailbox: u64,
-    mail: usize,
+    parameter_buffer: u64,
+    parameters: usize,
 }
 
 impl Graph for EmulatedGraph {
-    fn launch(&mut self, mail: &[u8]) -> Result<(), CudaError> {
-        assert_eq!(mail.len(), self.mail, "a graph's mail has one length");
-        self.card.upload(self.mailbox, mail)?;
+    fn launch(&mut self, parameters: &[u8]) -> Result<(), CudaError> {
+        assert_eq!(parameters.len(), self.parameters, "a graph's mail has one length");
+        self.gpu.upload(self.parameter_buffer, parameters)?;
         for command in &self.commands {
             // SAFETY: promised to `capture`.
-            unsafe { self.card.issue(command)? };
+            unsafe { self.gpu.enqueue(command)? };
         }
         Ok(())
     }
@@ -329,11 +339,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Compiles a text to a library beside this program, unless it is there.
-fn compile(text: &'static Text, precision: Precision) -> Result<PathBuf, CudaError> {
-    let failed = |log: String| CudaError::Compile { text: text.name, log };
-    let mut whole = text.whole(MACHINE, precision);
+fn compile(source: &'static KernelSource, precision: Precision) -> Result<PathBuf, CudaError> {
+    let failed = |log: String| CudaError::Compile { source: source.name, log };
+    let mut whole = source.whole(MACHINE, precision);
     whole.push_str("static const machine::Entry entries[] = {\n");
-    for name in text.kernels() {
+    for name in source.kernels() {
         whole += &std::format!(
             "{{\"{name}\", &machine::Body<&{name}>::run, machine::Body<&{name}>::COUNT}},\n"
         );
@@ -347,13 +357,13 @@ fn compile(text: &'static Text, precision: Precision) -> Result<PathBuf, CudaErr
     let program = env::current_exe().map_err(plain)?;
     let folder = program.parent().unwrap_or(Path::new(".")).join("emulated-kernels");
     fs::create_dir_all(&folder).map_err(plain)?;
-    let library = folder.join(std::format!("{}-{hash:016x}.so", text.name));
+    let library = folder.join(std::format!("{}-{hash:016x}.so", source.name));
     if library.exists() {
         return Ok(library);
     }
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let own = folder.join(std::format!("{}-{}-{number}", text.name, process::id()));
+    let own = folder.join(std::format!("{}-{}-{number}", source.name, process::id()));
     let (source, fresh) = (own.with_extension("cc"), own.with_extension("so"));
     fs::write(&source, whole).map_err(plain)?;
     let output = Process::new("g++")

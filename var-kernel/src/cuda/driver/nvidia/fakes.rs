@@ -45,7 +45,7 @@ pub(super) fn under_fakes(module: &str, name: &str, fake: &str) -> bool {
     again.env("LD_LIBRARY_PATH", &folder.0).env("VAR_FAKE_CARD", fake);
     let output = again.output().unwrap();
     let [said, faults] =
-        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        [output.stdout, output.stderr].map(|source| String::from_utf8(source).unwrap());
     assert!(output.status.success(), "{said}\n{faults}");
     assert!(said.contains("1 passed"), "no test is called {test}: {said}");
     assert!(!faults.contains("fake driver:"), "{faults}");

@@ -14,7 +14,7 @@ pub(super) fn call(doing: &'static str) -> impl Fn(DriverError) -> CudaError {
 /// The driver's text for an error.
 pub(super) fn reason(error: DriverError) -> String {
     match error.error_string() {
-        Ok(text) => text.to_string_lossy().to_string(),
+        Ok(source) => source.to_string_lossy().to_string(),
         Err(_) => std::format!("error {}", error.0 as u32),
     }
 }

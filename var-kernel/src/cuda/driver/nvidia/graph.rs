@@ -15,7 +15,7 @@ use crate::cuda::error::CudaError;
 /// A graph, and the page-locked memory its mail is read from.
 pub(super) struct NvidiaGraph {
     executable: sys::CUgraphExec,
-    envelope: Envelope,
+    staging: StagingBuffer,
     event: sys::CUevent,
     under_way: bool,
     context: sys::CUcontext,
@@ -26,7 +26,7 @@ pub(super) struct NvidiaGraph {
 unsafe impl Send for NvidiaGraph {}
 
 impl NvidiaGraph {
-    /// Captures `commands` on the card's stream, preceded by a copy of the envelope to `mailbox`.
+    /// Captures `commands` on the GPU's stream, preceded by a copy of the envelope to `parameter_buffer`.
     ///
     /// Nothing may be compiled or loaded meanwhile: that is done before.
     ///
@@ -34,12 +34,12 @@ impl NvidiaGraph {
     ///
     /// As [`Driver::capture`].
     pub(super) unsafe fn capture(
-        card: &dyn Driver,
+        gpu: &dyn Driver,
         stream: sys::CUstream,
         context: sys::CUcontext,
         commands: &[Command],
-        mailbox: u64,
-        envelope: Envelope,
+        parameter_buffer: u64,
+        staging: StagingBuffer,
     ) -> Result<Box<dyn Graph>, CudaError> {
         let (noting, making) = ("noting a graph", "making a graph");
         // SAFETY: the stream is ours. Thread-local: calls of other threads are none of this graph's.
@@ -51,14 +51,14 @@ impl NvidiaGraph {
         }
         .map_err(call(noting))?;
         let noted = (|| {
-            if envelope.length > 0 {
+            if staging.length > 0 {
                 // SAFETY: the envelope lives as long as the graph; the mailbox is as long as the mail.
-                unsafe { result::memcpy_htod_async(mailbox, envelope.bytes(), stream) }
+                unsafe { result::memcpy_htod_async(parameter_buffer, staging.bytes(), stream) }
                     .map_err(call(noting))?;
             }
             for command in commands {
-                // SAFETY: the caller fulfils the conditions of `issue`.
-                unsafe { card.issue(command)? };
+                // SAFETY: the caller fulfils the conditions of `enqueue`.
+                unsafe { gpu.enqueue(command)? };
             }
             Ok(())
         })();
@@ -88,12 +88,12 @@ impl NvidiaGraph {
                 return Err(call(making)(error));
             }
         };
-        Ok(Box::new(Self { executable, envelope, event, under_way: false, context, stream }))
+        Ok(Box::new(Self { executable, staging, event, under_way: false, context, stream }))
     }
 }
 
 impl Graph for NvidiaGraph {
-    fn launch(&mut self, mail: &[u8]) -> Result<(), CudaError> {
+    fn launch(&mut self, parameters: &[u8]) -> Result<(), CudaError> {
         let launching = "launching a graph";
         // SAFETY: context, event, executable and stream live as long as this value or longer.
         unsafe {
@@ -102,7 +102,7 @@ impl Graph for NvidiaGraph {
                 // The last launch may still have to read its mail.
                 result::event::synchronize(self.event).map_err(call(launching))?;
             }
-            self.envelope.bytes_mut().copy_from_slice(mail);
+            self.staging.bytes_mut().copy_from_slice(parameters);
             result::graph::launch(self.executable, self.stream).map_err(call(launching))?;
             result::event::record(self.event, self.stream).map_err(call(launching))
         }
@@ -125,12 +125,12 @@ impl Drop for NvidiaGraph {
 }
 
 /// Page-locked host memory.
-pub(super) struct Envelope {
+pub(super) struct StagingBuffer {
     start: *mut u8,
     length: usize,
 }
 
-impl Envelope {
+impl StagingBuffer {
     pub(super) fn new(length: usize) -> Result<Self, CudaError> {
         // SAFETY: the memory is zeroed before anyone reads it, and freed in `drop`.
         unsafe {
@@ -143,7 +143,7 @@ impl Envelope {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: as long as was allocated, and initialised.
+        // SAFETY: as long as was allocated, and initialized.
         unsafe { core::slice::from_raw_parts(self.start, self.length) }
     }
 
@@ -153,7 +153,7 @@ impl Envelope {
     }
 }
 
-impl Drop for Envelope {
+impl Drop for StagingBuffer {
     fn drop(&mut self) {
         // SAFETY: allocated in `new`, freed once.
         let _ = unsafe { result::free_host(self.start.cast::<c_void>()) };

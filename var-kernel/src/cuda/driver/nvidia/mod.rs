@@ -1,4 +1,4 @@
-//! An NVIDIA driver: one card, one stream.
+//! An NVIDIA driver: one GPU, one stream.
 #![allow(unsafe_code)]
 
 mod cublaslt;
@@ -25,44 +25,44 @@ use cudarc::driver::sys;
 
 use self::cublaslt::Library;
 use self::fault::{call, reason};
-use self::graph::{Envelope, NvidiaGraph};
-use super::{Card, Driver, Graph, Group, Identity, Mark};
+use self::graph::{NvidiaGraph, StagingBuffer};
+use super::{Communicator, Driver, Event, GpuProperties, Graph, UniqueId};
 use crate::cuda::command::{Command, Launch};
-use crate::cuda::cubins::Cubins;
-use crate::cuda::element::Precision;
+use crate::cuda::cubin_cache::CubinCache;
+use crate::cuda::dtype::Precision;
 use crate::cuda::error::CudaError;
-use crate::cuda::gemm::{Products, Shape};
-use crate::cuda::text::Kernel;
+use crate::cuda::gemm::{GemmProvider, Shape};
+use crate::cuda::kernel_source::Kernel;
 
 /// Shared memory, declared and dynamic together, that a block may have without a function's attribute.
 const USUAL_SHARED: u32 = 48 << 10;
 
-/// A card under an NVIDIA driver.
+/// A GPU under an NVIDIA driver.
 pub(crate) struct Nvidia {
-    card: Card,
+    gpu: GpuProperties,
     device: sys::CUdevice,
     context: sys::CUcontext,
     stream: sys::CUstream,
     /// Precision of products, for which sources are compiled.
     precision: Precision,
-    cubins: Option<Box<dyn Cubins>>,
-    products: Products,
+    cubin_cache: Option<Box<dyn CubinCache>>,
+    gemm_provider: GemmProvider,
     /// Opened when the first large product is wanted: it is large itself.
     library: OnceLock<Option<Library>>,
-    loaded: Mutex<Loaded>,
+    loaded: Mutex<NvidiaState>,
 }
 
 #[derive(Default)]
-struct Loaded {
+struct NvidiaState {
     modules: HashMap<&'static str, sys::CUmodule>,
-    functions: HashMap<(&'static str, &'static str), Function>,
+    functions: HashMap<(&'static str, &'static str), ModuleFunction>,
     events: Vec<sys::CUevent>,
     last: &'static str,
 }
 
 /// A kernel's function.
 #[derive(Clone, Copy)]
-struct Function {
+struct ModuleFunction {
     handle: sys::CUfunction,
     /// Bytes of dynamic shared memory that a launch may have.
     allowed: u32,
@@ -75,22 +75,22 @@ unsafe impl Send for Nvidia {}
 unsafe impl Sync for Nvidia {}
 
 impl Nvidia {
-    /// Makes the card's context this thread's.
+    /// Makes the GPU's context this thread's.
     fn enter(&self) -> Result<(), CudaError> {
         // SAFETY: the context is retained until `drop`.
         unsafe { result::ctx::set_current(self.context) }.map_err(call("using the card"))
     }
 
     /// The library for large products, if it is wanted and there.
-    fn products(&self) -> Option<&Library> {
-        if self.products == Products::Own || self.enter().is_err() {
+    fn cublaslt(&self) -> Option<&Library> {
+        if self.gemm_provider == GemmProvider::Builtin || self.enter().is_err() {
             return None;
         }
-        let open = || Library::open(self.context, self.stream, self.card.capability);
+        let open = || Library::open(self.context, self.stream, self.gpu.capability);
         self.library.get_or_init(open).as_ref()
     }
 
-    fn loaded(&self) -> std::sync::MutexGuard<'_, Loaded> {
+    fn loaded(&self) -> std::sync::MutexGuard<'_, NvidiaState> {
         self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -110,8 +110,8 @@ impl Nvidia {
             // SAFETY: the function is loaded.
             unsafe { result::function::set_function_attribute(handle, attribute, shared) }
                 .map_err(refused)?;
-            let key = (launch.kernel.text.name, name);
-            let allowed = Function { allowed: launch.shared, ..function };
+            let key = (launch.kernel.source.name, name);
+            let allowed = ModuleFunction { allowed: launch.shared, ..function };
             let _ = self.loaded().functions.insert(key, allowed);
         }
         self.loaded().last = name;
@@ -122,7 +122,7 @@ impl Nvidia {
             .collect();
         let [x, y, z] = launch.grid;
         // SAFETY: the function is loaded; each argument points at a word with the argument in its low
-        // bytes, which the driver copies; the caller of `Driver::issue` vouches for the memory behind
+        // bytes, which the driver copies; the caller of `Driver::enqueue` vouches for the memory behind
         // the addresses among them.
         unsafe {
             result::launch_kernel(
@@ -139,8 +139,8 @@ impl Nvidia {
 }
 
 impl Driver for Nvidia {
-    fn card(&self) -> &Card {
-        &self.card
+    fn properties(&self) -> &GpuProperties {
+        &self.gpu
     }
 
     fn allocate(&self, bytes: u64) -> Result<u64, CudaError> {
@@ -188,13 +188,13 @@ impl Driver for Nvidia {
         .map_err(|error| self.failed(error))
     }
 
-    unsafe fn issue(&self, command: &Command) -> Result<(), CudaError> {
+    unsafe fn enqueue(&self, command: &Command) -> Result<(), CudaError> {
         self.enter()?;
         match command {
             Command::Launch(launch) => self.launch(launch),
             Command::Multiply(product) => {
                 self.loaded().last = "cuBLASLt";
-                let library = self.products().expect("a library is asked only if it is there");
+                let library = self.cublaslt().expect("a library is asked only if it is there");
                 // SAFETY: the caller vouches for the memory behind the addresses.
                 unsafe { library.multiply(product) }
             }
@@ -209,8 +209,8 @@ impl Driver for Nvidia {
     unsafe fn capture(
         &self,
         commands: &[Command],
-        mailbox: u64,
-        mail: usize,
+        parameter_buffer: u64,
+        parameters: usize,
     ) -> Result<Box<dyn Graph>, CudaError> {
         self.enter()?;
         // Nothing may be compiled or loaded while a stream is captured.
@@ -219,10 +219,17 @@ impl Driver for Nvidia {
                 self.prepare(launch.kernel)?;
             }
         }
-        let envelope = Envelope::new(mail)?;
-        // SAFETY: the caller fulfils the conditions of `issue`; the mailbox is as long as the mail.
+        let staging = StagingBuffer::new(parameters)?;
+        // SAFETY: the caller fulfils the conditions of `enqueue`; the mailbox is as long as the mail.
         unsafe {
-            NvidiaGraph::capture(self, self.stream, self.context, commands, mailbox, envelope)
+            NvidiaGraph::capture(
+                self,
+                self.stream,
+                self.context,
+                commands,
+                parameter_buffer,
+                staging,
+            )
         }
     }
 
@@ -232,14 +239,14 @@ impl Driver for Nvidia {
         unsafe { result::stream::synchronize(self.stream) }.map_err(|error| self.failed(error))
     }
 
-    fn forget_marks(&self) {
+    fn forget_events(&self) {
         for event in core::mem::take(&mut self.loaded().events) {
-            // SAFETY: the event was made in `mark` and is destroyed once.
+            // SAFETY: the event was made in `event` and is destroyed once.
             let _ = unsafe { result::event::destroy(event) };
         }
     }
 
-    fn mark(&self) -> Result<Mark, CudaError> {
+    fn record_event(&self) -> Result<Event, CudaError> {
         self.enter()?;
         let event = result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT)
             .map_err(call("taking the time"))?;
@@ -247,13 +254,13 @@ impl Driver for Nvidia {
         unsafe { result::event::record(event, self.stream) }.map_err(call("taking the time"))?;
         let mut loaded = self.loaded();
         loaded.events.push(event);
-        Ok(Mark(loaded.events.len() as u64 - 1))
+        Ok(Event(loaded.events.len() as u64 - 1))
     }
 
-    fn elapsed(&self, begin: Mark, end: Mark) -> Result<f32, CudaError> {
+    fn elapsed(&self, begin: Event, end: Event) -> Result<f32, CudaError> {
         self.enter()?;
         let loaded = self.loaded();
-        let event = |mark: Mark| loaded.events[mark.0 as usize];
+        let event = |event: Event| loaded.events[event.0 as usize];
         // SAFETY: both events were recorded in this stream and are destroyed in `drop`.
         unsafe {
             result::event::synchronize(event(end))
@@ -268,29 +275,29 @@ impl Driver for Nvidia {
     }
 
     fn multiplies(&self, shape: &Shape) -> bool {
-        shape.is_large(self.card.multiprocessors)
-            && self.products().is_some_and(|library| library.multiplies(shape))
+        shape.is_large(self.gpu.multiprocessors)
+            && self.cublaslt().is_some_and(|library| library.multiplies(shape))
     }
 
     fn library(&self) -> Option<String> {
-        self.products().map(Library::name)
+        self.cublaslt().map(Library::name)
     }
 
     fn join(
         &self,
-        identity: &Identity,
+        unique_id: &UniqueId,
         rank: usize,
         size: usize,
-    ) -> Result<Box<dyn Group>, CudaError> {
+    ) -> Result<Box<dyn Communicator>, CudaError> {
         self.enter()?;
-        Ok(Box::new(nccl::Member::join(self.context, self.stream, identity, rank, size)?))
+        Ok(Box::new(nccl::Member::join(self.context, self.stream, unique_id, rank, size)?))
     }
 }
 
 impl Drop for Nvidia {
     fn drop(&mut self) {
         if self.wait().is_err() {
-            // The card is lost: its handles are no longer valid, and the library would use its own of them.
+            // The GPU is lost: its handles are no longer valid, and the library would use its own of them.
             core::mem::forget(self.library.take());
             return;
         }

@@ -8,19 +8,19 @@ use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
 use super::fault::{call, reason};
-use super::{Function, Nvidia, USUAL_SHARED};
+use super::{ModuleFunction, Nvidia, USUAL_SHARED};
 use crate::cuda::driver::compile;
 use crate::cuda::error::CudaError;
-use crate::cuda::text::{Kernel, Text};
+use crate::cuda::kernel_source::{Kernel, KernelSource};
 
 impl Nvidia {
     /// The function of a kernel, compiled and loaded if it is the first of its text.
-    pub(super) fn function(&self, kernel: Kernel) -> Result<Function, CudaError> {
-        let key = (kernel.text.name, kernel.name);
+    pub(super) fn function(&self, kernel: Kernel) -> Result<ModuleFunction, CudaError> {
+        let key = (kernel.source.name, kernel.name);
         if let Some(function) = self.loaded().functions.get(&key) {
             return Ok(*function);
         }
-        let module = self.module(kernel.text)?;
+        let module = self.module(kernel.source)?;
         let name = CString::new(kernel.name).expect("a name has no NUL");
         let refused = |error| CudaError::Launch { kernel: kernel.name, reason: reason(error) };
         // SAFETY: the module is loaded and never unloaded before `drop`.
@@ -30,41 +30,41 @@ impl Nvidia {
         let declared = unsafe { result::function::get_function_attribute(handle, attribute) }
             .map_err(refused)?
             .max(0) as u32;
-        let function = Function { handle, allowed: USUAL_SHARED.saturating_sub(declared) };
+        let function = ModuleFunction { handle, allowed: USUAL_SHARED.saturating_sub(declared) };
         let _ = self.loaded().functions.insert(key, function);
         Ok(function)
     }
 
-    fn module(&self, text: &'static Text) -> Result<sys::CUmodule, CudaError> {
-        if let Some(module) = self.loaded().modules.get(text.name) {
+    fn module(&self, source: &'static KernelSource) -> Result<sys::CUmodule, CudaError> {
+        if let Some(module) = self.loaded().modules.get(source.name) {
             return Ok(*module);
         }
-        let module = match self.kept(text) {
+        let module = match self.conversions(source) {
             Some(module) => module,
-            None => self.compiled(text)?,
+            None => self.compiled(source)?,
         };
-        let _ = self.loaded().modules.insert(text.name, module);
+        let _ = self.loaded().modules.insert(source.name, module);
         Ok(module)
     }
 
     /// The module of machine code that was kept, by the newest compiler first, none older than the one at hand.
-    fn kept(&self, text: &'static Text) -> Option<sys::CUmodule> {
-        let cubins = self.cubins.as_ref()?;
-        let name = compile::name(text, self.precision, self.card.capability);
+    fn conversions(&self, source: &'static KernelSource) -> Option<sys::CUmodule> {
+        let cubin_cache = self.cubin_cache.as_ref()?;
+        let name = compile::name(source, self.precision, self.gpu.capability);
         let at_hand = compile::version().unwrap_or((0, 0));
-        let mut versions = cubins.versions(&name);
+        let mut versions = cubin_cache.versions(&name);
         versions.retain(|version| *version >= at_hand);
         versions.sort_unstable_by(|a, b| b.cmp(a));
-        versions.into_iter().find_map(|version| load(&cubins.load(&name, version)?).ok())
+        versions.into_iter().find_map(|version| load(&cubin_cache.load(&name, version)?).ok())
     }
 
     /// The module compiled now, and kept.
-    fn compiled(&self, text: &'static Text) -> Result<sys::CUmodule, CudaError> {
-        let cubin = compile::cubin(text, self.precision, self.card.capability)?;
+    fn compiled(&self, source: &'static KernelSource) -> Result<sys::CUmodule, CudaError> {
+        let cubin = compile::cubin(source, self.precision, self.gpu.capability)?;
         let module = load(&cubin).map_err(call("loading kernels"))?;
-        if let (Some(cubins), Some(version)) = (&self.cubins, compile::version()) {
-            let name = compile::name(text, self.precision, self.card.capability);
-            cubins.store(&name, version, &cubin);
+        if let (Some(cubin_cache), Some(version)) = (&self.cubin_cache, compile::version()) {
+            let name = compile::name(source, self.precision, self.gpu.capability);
+            cubin_cache.store(&name, version, &cubin);
         }
         Ok(module)
     }

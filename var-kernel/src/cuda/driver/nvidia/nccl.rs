@@ -1,4 +1,4 @@
-//! Sums over several cards by NCCL, in a stream beside the card's own.
+//! Sums over several GPUs by NCCL, in a stream beside the GPU's own.
 //!
 //! The library is opened here: `cudarc` does not try its soname, the only name that the wheel and the
 //! distributions' run-time packages install.
@@ -13,7 +13,7 @@ use cudarc::driver::sys;
 use cudarc::nccl::sys as nccl;
 
 use super::fault::call;
-use crate::cuda::driver::{Group, Identity};
+use crate::cuda::driver::{Communicator, UniqueId};
 use crate::cuda::error::CudaError;
 
 /// File names of the library: its soname, then the link that development packages add.
@@ -23,11 +23,11 @@ const NAMES: [&str; 2] = ["libnccl.so.2", "libnccl.so"];
 macro_rules! functions {
     ($($field:ident: $name:literal ($($argument:ty),*) -> $out:ty;)*) => {
         /// The library's functions.
-        struct Library {
+        struct NcclLibrary {
             $($field: unsafe extern "C" fn($($argument),*) -> $out,)*
         }
 
-        impl Library {
+        impl NcclLibrary {
             /// The functions of an open library; none if it lacks one.
             fn of(library: &libloading::Library) -> Option<Self> {
                 // SAFETY: the types are those of the library's header.
@@ -48,13 +48,13 @@ functions! {
 }
 
 /// The library, opened once for the process and never closed.
-fn library() -> Option<&'static Library> {
-    static LIBRARY: OnceLock<Option<(libloading::Library, Library)>> = OnceLock::new();
+fn library() -> Option<&'static NcclLibrary> {
+    static LIBRARY: OnceLock<Option<(libloading::Library, NcclLibrary)>> = OnceLock::new();
     let open = || {
         NAMES.iter().find_map(|name| {
             // SAFETY: the library's initialization has no conditions.
             let library = unsafe { libloading::Library::new(*name) }.ok()?;
-            let functions = Library::of(&library)?;
+            let functions = NcclLibrary::of(&library)?;
             Some((library, functions))
         })
     };
@@ -67,24 +67,24 @@ pub(crate) fn is_present() -> bool {
 }
 
 /// A new group's identity, made by one of its members.
-pub(crate) fn identity() -> Result<Identity, CudaError> {
+pub(crate) fn unique_id() -> Result<UniqueId, CudaError> {
     let library = library().ok_or(CudaError::NoNccl)?;
-    let mut identity = nccl::ncclUniqueId { internal: [0; 128] };
+    let mut unique_id = nccl::ncclUniqueId { internal: [0; 128] };
     // SAFETY: the place is ours.
-    check(library, "naming a group of cards", unsafe { (library.get_unique_id)(&mut identity) })?;
-    Ok(identity.internal.map(|byte| byte as u8))
+    check(library, "naming a group of cards", unsafe { (library.get_unique_id)(&mut unique_id) })?;
+    Ok(unique_id.internal.map(|byte| byte as u8))
 }
 
 /// A member of a group.
 pub(super) struct Member {
-    library: &'static Library,
+    library: &'static NcclLibrary,
     communicator: nccl::ncclComm_t,
     context: sys::CUcontext,
-    /// The card's.
+    /// The GPU's.
     of_card: sys::CUstream,
     /// That of the sums.
     stream: sys::CUstream,
-    /// Passed in the card's stream before a sum begins.
+    /// Passed in the GPU's stream before a sum begins.
     before: sys::CUevent,
     /// Passed in the sums' stream after the last one.
     after: sys::CUevent,
@@ -99,12 +99,12 @@ impl Member {
     pub(super) fn join(
         context: sys::CUcontext,
         of_card: sys::CUstream,
-        identity: &Identity,
+        unique_id: &UniqueId,
         rank: usize,
         size: usize,
     ) -> Result<Self, CudaError> {
         let library = library().ok_or(CudaError::NoNccl)?;
-        let identity = nccl::ncclUniqueId { internal: identity.map(|byte| byte as c_char) };
+        let unique_id = nccl::ncclUniqueId { internal: unique_id.map(|byte| byte as c_char) };
         let making = "making a stream";
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(call(making))?;
@@ -112,8 +112,8 @@ impl Member {
         let (before, after) = (event().map_err(call(making))?, event().map_err(call(making))?);
         let mut communicator = ptr::null_mut();
         let (rank, size) = (rank as c_int, size as c_int);
-        // SAFETY: the card's context is this thread's, the place is ours.
-        let joined = unsafe { (library.comm_init_rank)(&mut communicator, size, identity, rank) };
+        // SAFETY: the GPU's context is this thread's, the place is ours.
+        let joined = unsafe { (library.comm_init_rank)(&mut communicator, size, unique_id, rank) };
         check(library, "joining a group of cards", joined)?;
         Ok(Self { library, communicator, context, of_card, stream, before, after })
     }
@@ -136,19 +136,19 @@ impl Member {
     }
 
     fn enter(&self) -> Result<(), CudaError> {
-        // SAFETY: the context is retained as long as the card, which outlives its membership.
+        // SAFETY: the context is retained as long as the GPU, which outlives its membership.
         unsafe { result::ctx::set_current(self.context) }.map_err(call("using the card"))
     }
 }
 
-impl Group for Member {
+impl Communicator for Member {
     unsafe fn begin_sum(&mut self, address: u64, floats: usize) -> Result<(), CudaError> {
         self.enter()?;
         self.order(self.of_card, self.before, self.stream)?;
         let run = address as *mut core::ffi::c_void;
         let (number, sum) = (nccl::ncclDataType_t::ncclFloat32, nccl::ncclRedOp_t::ncclSum);
         let (group, stream) = (self.communicator, self.stream);
-        // SAFETY: the caller promises that so many floats of the card's memory lie there.
+        // SAFETY: the caller promises that so many floats of the GPU's memory lie there.
         let begun =
             unsafe { (self.library.all_reduce)(run, run, floats, number, sum, group, stream) };
         check(self.library, "adding up over cards", begun)
@@ -196,7 +196,7 @@ impl Drop for Member {
 
 /// The library's error.
 fn check(
-    library: &Library,
+    library: &NcclLibrary,
     doing: &'static str,
     outcome: nccl::ncclResult_t,
 ) -> Result<(), CudaError> {
@@ -206,12 +206,12 @@ fn check(
     }
 }
 
-fn said(library: &Library, fault: nccl::ncclResult_t) -> String {
+fn said(library: &NcclLibrary, fault: nccl::ncclResult_t) -> String {
     // SAFETY: it returns a text that is never freed.
-    let text = unsafe { (library.get_error_string)(fault) };
-    if text.is_null() {
+    let source = unsafe { (library.get_error_string)(fault) };
+    if source.is_null() {
         return std::format!("NCCL error {}", fault as u32);
     }
     // SAFETY: the text ends with a NUL.
-    std::format!("NCCL: {}", unsafe { CStr::from_ptr(text) }.to_string_lossy())
+    std::format!("NCCL: {}", unsafe { CStr::from_ptr(source) }.to_string_lossy())
 }

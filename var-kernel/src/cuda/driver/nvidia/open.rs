@@ -10,25 +10,25 @@ use cudarc::driver::sys;
 
 use super::Nvidia;
 use super::fault::call;
-use crate::cuda::cubins::Cubins;
-use crate::cuda::driver::Card;
-use crate::cuda::element::Precision;
+use crate::cuda::cubin_cache::CubinCache;
+use crate::cuda::driver::GpuProperties;
+use crate::cuda::dtype::Precision;
 use crate::cuda::error::CudaError;
-use crate::cuda::gemm::Products;
+use crate::cuda::gemm::GemmProvider;
 
 /// The oldest driver that has all calls.
 const OLDEST_DRIVER: u32 = 12_080;
 
-/// The oldest card with the instructions the kernels use.
-const OLDEST_CARD: (u32, u32) = (8, 0);
+/// The oldest GPU with the instructions the kernels use.
+const OLDEST_GPU: (u32, u32) = (8, 0);
 
 impl Nvidia {
-    /// The card `number`; kernels compiled for products in `precision`.
+    /// The GPU `number`; kernels compiled for products in `precision`.
     pub(crate) fn open(
         number: u32,
         precision: Precision,
-        products: Products,
-        cubins: Option<Box<dyn Cubins>>,
+        gemm_provider: GemmProvider,
+        cubin_cache: Option<Box<dyn CubinCache>>,
     ) -> Result<Self, CudaError> {
         // SAFETY: opens and closes the library; its initialization has no conditions.
         if !unsafe { sys::is_culib_present() } {
@@ -58,10 +58,10 @@ impl Nvidia {
             return Err(CudaError::NoDevice { asked: number, found });
         }
         let device = result::device::get(number as c_int).map_err(call("choosing the card"))?;
-        let card = describe(device)?;
-        if card.capability < OLDEST_CARD {
-            let Card { name, capability, .. } = card;
-            return Err(CudaError::OldCard { name, capability, wants: OLDEST_CARD });
+        let gpu = describe(device)?;
+        if gpu.capability < OLDEST_GPU {
+            let GpuProperties { name, capability, .. } = gpu;
+            return Err(CudaError::OldCard { name, capability, wants: OLDEST_GPU });
         }
         // SAFETY: the device comes from `device::get`.
         let context =
@@ -71,18 +71,28 @@ impl Nvidia {
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(call("making a stream"))?;
         let (library, loaded) = (OnceLock::new(), Mutex::default());
-        Ok(Self { card, device, context, stream, precision, cubins, products, library, loaded })
+        Ok(Self {
+            gpu,
+            device,
+            context,
+            stream,
+            precision,
+            cubin_cache,
+            gemm_provider,
+            library,
+            loaded,
+        })
     }
 }
 
-fn describe(device: sys::CUdevice) -> Result<Card, CudaError> {
+fn describe(device: sys::CUdevice) -> Result<GpuProperties, CudaError> {
     use sys::CUdevice_attribute as Attribute;
     let attribute = |attribute: Attribute| {
         // SAFETY: the device comes from `device::get`.
         let value = unsafe { result::device::get_attribute(device, attribute) };
         value.map(|value| value.max(0) as u32).map_err(call("asking what the card is"))
     };
-    Ok(Card {
+    Ok(GpuProperties {
         name: result::device::get_name(device).map_err(call("asking what the card is"))?,
         capability: (
             attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,

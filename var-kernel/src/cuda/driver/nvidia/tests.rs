@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::vec;
 
 use super::fakes::under_fakes;
-use crate::cuda::{Cuda, Options, Products};
+use crate::cuda::{Cuda, GemmProvider, Options};
 use crate::memory::Device;
 use crate::ops::Elementwise;
 use crate::ops::draw::{Dims, Draw, Settings};
@@ -40,7 +40,8 @@ fn library_of_a_lost_card_stays_open() {
     if !under_fakes(module_path!(), "library_of_a_lost_card_stays_open", "lost") {
         return;
     }
-    let cuda = Cuda::open(Options { products: Products::Library, ..Options::default() }).unwrap();
+    let cuda = Cuda::open(Options { gemm_provider: GemmProvider::CublasLt, ..Options::default() })
+        .unwrap();
     assert!(cuda.library().is_some());
     let (mut out, x) = (cuda.memory(1).unwrap(), cuda.memory(1).unwrap());
     while cuda.wait().is_ok() {
@@ -56,8 +57,8 @@ fn graphs_that_cannot_be_made_are_done_without() {
             continue;
         }
         static WARNINGS: AtomicU32 = AtomicU32::new(0);
-        let warn = |text: &str| {
-            assert!(text.contains("kernel by kernel"), "{text}");
+        let warn = |source: &str| {
+            assert!(source.contains("kernel by kernel"), "{source}");
             let _ = WARNINGS.fetch_add(1, Ordering::Relaxed);
         };
         let cuda = Cuda::open(Options { warn, ..Options::default() }).unwrap();

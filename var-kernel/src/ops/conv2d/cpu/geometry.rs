@@ -3,7 +3,7 @@
 /// Sizes, and how the output's grid relates to the input's.
 #[derive(Clone, Copy)]
 pub(crate) struct Geometry {
-    /// Pictures.
+    /// Images.
     pub(crate) batch: usize,
     /// Rows of the input's grid.
     pub(crate) height: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Geometry {
 
 /// Epilogue of the sums, and the layout of the outputs.
 #[derive(Clone, Copy)]
-pub(crate) struct Finish<'a> {
+pub(crate) struct OutputEpilogue<'a> {
     /// Added to each output channel.
     pub(crate) bias: &'a [f32],
     /// Added to each output, as many.
@@ -54,7 +54,7 @@ impl Geometry {
         [self.height << doubled, self.width << doubled]
     }
 
-    /// Where the cell at row `y`, column `x` of picture `picture` begins in the input, counted from
+    /// Where the cell at row `y`, column `x` of image `picture` begins in the input, counted from
     /// the first row and column of the border; none in the border.
     #[inline(always)]
     pub(crate) fn cell(self, picture: usize, y: usize, x: usize) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! conv2d on the CPU.
 //!
-//! Which way a convolution is computed depends on one picture's sizes alone: never on the
+//! Which way a convolution is computed depends on one image's sizes alone: never on the
 //! instruction set, the threads or the batch, so those leave no trace in the numbers.
 
 mod direct;
@@ -10,8 +10,8 @@ mod winograd;
 
 use core::convert::Infallible;
 
-use self::geometry::{Finish, Geometry};
-use super::{Conv2d, Dims, Epilogue, Grid};
+use self::geometry::{Geometry, OutputEpilogue};
+use super::{Conv2d, ConvEpilogue, Dims, Grid};
 use crate::cpu::{Cpu, Matrix};
 
 impl Conv2d for Cpu<'_> {
@@ -25,16 +25,16 @@ impl Conv2d for Cpu<'_> {
         x: &[f32],
         weight: Matrix<'_>,
         bias: &[f32],
-        epilogue: Epilogue<'_, [f32]>,
+        epilogue: ConvEpilogue<'_, [f32]>,
         scratch: &mut [f32],
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), x.len(), weight.len(), bias.len(), epilogue);
         let (residual, channels) = (epilogue.residual(), d.channels());
-        let relu = matches!(epilogue, Epilogue::Relu);
+        let relu = matches!(epilogue, ConvEpilogue::Relu);
         let (out_width, out_first) = (channels.of, channels.first);
-        let finish = Finish { bias, residual, relu, out_width, out_first };
-        convolve(*self, out, x, weight, finish, scratch, d.geometry());
+        let epilogue = OutputEpilogue { bias, residual, relu, out_width, out_first };
+        convolve(*self, out, x, weight, epilogue, scratch, d.geometry());
         Ok(())
     }
 }
@@ -54,7 +54,7 @@ fn convolve(
     out: &mut [f32],
     x: &[f32],
     weight: Matrix<'_>,
-    finish: Finish<'_>,
+    epilogue: OutputEpilogue<'_>,
     memory: &mut [f32],
     g: Geometry,
 ) {
@@ -62,9 +62,9 @@ fn convolve(
     assert!(memory.len() >= wanted, "scratch: {wanted} floats wanted, {} lent", memory.len());
     let memory = &mut memory[..wanted];
     if winograd::serves(g) {
-        winograd::convolve(cpu, out, x, weight, finish, memory, g);
+        winograd::convolve(cpu, out, x, weight, epilogue, memory, g);
     } else {
-        direct::convolve(cpu, out, x, weight, finish, memory, g);
+        direct::convolve(cpu, out, x, weight, epilogue, memory, g);
     }
 }
 

@@ -1,18 +1,18 @@
 //! A convolution's weights on their way into panels.
 
 use crate::cpu::Matrix;
-use crate::cpu::matmul::{Numbers, RowMajor, RowMajorQ8, pack_right_transposed};
+use crate::cpu::matmul::{LoadElements, RowMajor, RowMajorQ8, pack_b_transposed};
 use crate::cpu::simd::{LANES, Simd};
 
 /// The weights as rows, one for each output channel: `inner × kernel × kernel` numbers, whatever
 /// their format.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
+pub(super) struct WeightRows<'a> {
     pub(super) matrix: Matrix<'a>,
     pub(super) stride: usize,
 }
 
-impl Numbers for Rows<'_> {
+impl LoadElements for WeightRows<'_> {
     #[inline(always)]
     fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32 {
         let stride = self.stride;
@@ -33,7 +33,7 @@ impl Numbers for Rows<'_> {
 pub(super) fn widen<S: Simd>(
     s: S,
     to: &mut [[f32; LANES]],
-    from: Rows<'_>,
+    from: WeightRows<'_>,
     first_outer: usize,
     outer: usize,
     first_inner: usize,
@@ -41,5 +41,5 @@ pub(super) fn widen<S: Simd>(
 ) {
     let columns = first_outer..outer.min(first_outer + LANES);
     let depth = first_inner * taps..first_inner * taps + to.len();
-    pack_right_transposed(s, to.as_flattened_mut(), &from, columns, depth);
+    pack_b_transposed(s, to.as_flattened_mut(), &from, columns, depth);
 }

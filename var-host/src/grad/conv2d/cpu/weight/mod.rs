@@ -10,8 +10,8 @@
 mod pack;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::matmul::{Start, Strided, multiply_apart};
-use var_kernel::cpu::simd::{Kernel, LANES, Simd};
+use var_kernel::cpu::matmul::{Initial, Strided, multiply_strided};
+use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 use var_kernel::cpu::tiles::Tile;
 use var_kernel::ops::conv2d::Dims;
 
@@ -47,7 +47,7 @@ struct Plan {
     grids: Grids,
     /// Lines of the output that are packed together.
     lines: usize,
-    /// Lines of a chunk, of all pictures and their borders.
+    /// Lines of a chunk, of all images and their borders.
     chunk: usize,
     /// Chunks.
     chunks: usize,
@@ -134,7 +134,7 @@ struct Chunk<'a> {
     scratch: &'a mut [f32],
 }
 
-impl Kernel for Chunk<'_> {
+impl SimdKernel for Chunk<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -163,7 +163,7 @@ impl Kernel for Chunk<'_> {
                 for tap in 0..TAPS {
                     let right = &input[pair * apart + grids.start(tap, lines.len()) * LANES..];
                     let column = tap * plan.channels + pair;
-                    multiply_apart(
+                    multiply_strided(
                         s,
                         &mut Strided { values: sums, stride },
                         0..rows.len(),
@@ -171,7 +171,7 @@ impl Kernel for Chunk<'_> {
                         output,
                         (right, apart),
                         depth,
-                        Start::Output,
+                        Initial::Output,
                     );
                 }
             }

@@ -9,8 +9,8 @@ use var_kernel::ops::conv2d::{Dims, Grid};
 /// Side of the kernel.
 pub(super) const SIDE: usize = 3;
 
-/// How lines are packed: those of all pictures one behind the other, with a line of zeros between two
-/// pictures and a cell of zeros between two lines.
+/// How lines are packed: those of all images one behind the other, with a line of zeros between two
+/// images and a cell of zeros between two lines.
 ///
 /// The input is one such grid or, where the output is halved, four: of the even and the odd rows' even
 /// and odd cells. Its zeros come first where a tap reaches over the start, else last; the output's
@@ -20,7 +20,7 @@ pub(super) struct Grids {
     d: Dims,
     /// Cells of a line.
     pub(super) width: usize,
-    /// Lines of a picture.
+    /// Lines of an image.
     height: usize,
     /// Grids of the input along one axis.
     phases: usize,
@@ -38,7 +38,7 @@ impl Grids {
         Self { d, width: width + 1, height: height + 1, phases, reach }
     }
 
-    /// Lines of all pictures.
+    /// Lines of all images.
     pub(super) fn lines(self) -> usize {
         self.d.batch * self.height
     }
@@ -114,7 +114,7 @@ impl Grids {
         (place < length).then_some(place)
     }
 
-    /// Packs the output's gradient in `lines` into panels of [`Simd::TILE_ROWS`] of
+    /// Packs the output's gradient in `lines` into panels of [`Simd::MR`] of
     /// `channels`, laid out `[cell][channel]`.
     #[inline(always)]
     pub(super) fn pack_output<S: Simd>(
@@ -126,32 +126,32 @@ impl Grids {
         channels: Range<usize>,
     ) {
         let outer = self.d.outer;
-        let panel_len = lines.len() * self.width * S::TILE_ROWS;
-        for (panel, first) in channels.clone().step_by(S::TILE_ROWS).enumerate() {
+        let panel_len = lines.len() * self.width * S::MR;
+        for (panel, first) in channels.clone().step_by(S::MR).enumerate() {
             let to = &mut to[panel * panel_len..];
             for (i, line) in lines.clone().enumerate() {
-                let to = &mut to[i * self.width * S::TILE_ROWS..];
+                let to = &mut to[i * self.width * S::MR..];
                 let (picture, y) = self.picture_and_line(line);
                 let width = if y + 1 < self.height { self.width - 1 } else { 0 };
                 let row = (picture * (self.height - 1) + y) * (self.width - 1);
                 for x in 0..width {
                     // Lanes past the panel's are overwritten by the next cell.
                     let from = sixteen(s, dout, (row + x) * outer + first);
-                    s.store_part(from, &mut to[x * S::TILE_ROWS..][..LANES]);
+                    s.store_part(from, &mut to[x * S::MR..][..LANES]);
                 }
-                to[width * S::TILE_ROWS..self.width * S::TILE_ROWS].fill(0.0);
+                to[width * S::MR..self.width * S::MR].fill(0.0);
             }
         }
     }
 
-    /// Which picture a line belongs to, and its number there.
+    /// Which image a line belongs to, and its number there.
     #[inline(always)]
     fn picture_and_line(self, line: usize) -> (usize, usize) {
         (line / self.height, line % self.height)
     }
 }
 
-/// Sixteen neighbours, as many as there are. Those past a cell's last channel are the next cell's:
+/// Sixteen neighbors, as many as there are. Those past a cell's last channel are the next cell's:
 /// they come to sums that nobody reads.
 #[inline(always)]
 fn sixteen<S: Simd>(s: S, from: &[f32], start: usize) -> S::F32 {

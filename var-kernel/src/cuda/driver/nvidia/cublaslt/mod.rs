@@ -1,4 +1,4 @@
-//! Matrix products by cuBLASLt, in the card's own stream.
+//! Matrix products by cuBLASLt, in the GPU's own stream.
 //!
 //! The library takes matrices by columns. A matrix by rows is, by columns, its transpose; so
 //! `out = left · rightᵀ` is asked for as `outᵀ = right · leftᵀ`, and nothing is copied.
@@ -15,14 +15,14 @@ use cudarc::cublaslt::{result, sys as lt};
 use cudarc::driver::{result as driver, sys};
 
 use super::fault::call;
-use crate::cuda::element::Element;
+use crate::cuda::dtype::Dtype;
 use crate::cuda::error::CudaError;
-use crate::cuda::gemm::{ALIGNED, Finish, Product, Shape};
+use crate::cuda::gemm::{ALIGNED, GemmEpilogue, Product, Shape};
 
 /// The oldest version with these structures, 12.0.
 const OLDEST: usize = 120_000;
 
-/// The library on a card.
+/// The library on a GPU.
 pub(super) struct Library {
     handle: lt::cublasLtHandle_t,
     context: sys::CUcontext,
@@ -30,11 +30,11 @@ pub(super) struct Library {
     workspace: sys::CUdeviceptr,
     workspace_bytes: usize,
     /// How products of each shape are computed; none where the library does not.
-    plans: Mutex<HashMap<Shape, Option<Plan>>>,
+    plans: Mutex<HashMap<Shape, Option<MatmulPlan>>>,
 }
 
 /// How products of one shape are computed.
-struct Plan {
+struct MatmulPlan {
     description: Description,
     layouts: [Layout; 3],
     algorithm: lt::cublasLtMatmulAlgo_t,
@@ -47,7 +47,7 @@ unsafe impl Send for Library {}
 unsafe impl Sync for Library {}
 
 impl Library {
-    /// The library, if it is on this machine, new enough, and has the memory it wants, for a card of this
+    /// The library, if it is on this machine, new enough, and has the memory it wants, for a GPU of this
     /// compute capability with its context on this thread.
     pub(super) fn open(
         context: sys::CUcontext,
@@ -59,7 +59,7 @@ impl Library {
         if unsafe { !lt::is_culib_present() || lt::cublasLtGetVersion() < OLDEST } {
             return None;
         }
-        // One that does not start on this card, or on this driver, is as good as none.
+        // One that does not start on this GPU, or on this driver, is as good as none.
         let handle = result::create_handle().ok()?;
         let workspace_bytes = workspace_bytes(capability);
         // SAFETY: the memory is written before it is read, by the library alone.
@@ -93,11 +93,11 @@ impl Library {
         }
     }
 
-    /// Asks for a product, into the card's stream.
+    /// Asks for a product, into the GPU's stream.
     ///
     /// # Safety
     ///
-    /// Its addresses must be those of memory of this card as long as its shape says.
+    /// Its addresses must be those of memory of this GPU as long as its shape says.
     pub(super) unsafe fn multiply(&self, product: &Product) -> Result<(), CudaError> {
         let plans = self.plans();
         // Made when it was asked whether the library computes this shape.
@@ -107,8 +107,8 @@ impl Library {
         let [a, b, d] = plan.layouts.each_ref().map(|layout| layout.0);
         let out = ptr::with_exposed_provenance_mut::<c_void>(product.out as usize);
         let place = |address: u64| ptr::with_exposed_provenance::<c_void>(address as usize);
-        let (one, beta) = (1.0_f32, f32::from(product.shape.finish == Finish::Adds));
-        // SAFETY: the context is the card's; handle, description and layouts live as long as this value; the
+        let (one, beta) = (1.0_f32, f32::from(product.shape.epilogue == GemmEpilogue::Adds));
+        // SAFETY: the context is the GPU's; handle, description and layouts live as long as this value; the
         // caller vouches for the memory behind the addresses; the workspace is used by this stream alone,
         // in order. The library has read both factors when it returns.
         unsafe {
@@ -139,45 +139,47 @@ impl Library {
         .map_err(refused)
     }
 
-    fn plans(&self) -> MutexGuard<'_, HashMap<Shape, Option<Plan>>> {
+    fn plans(&self) -> MutexGuard<'_, HashMap<Shape, Option<MatmulPlan>>> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The quickest way that the library knows for a shape, as it estimates.
-    fn plan(&self, shape: &Shape) -> Result<Plan, CublasError> {
-        let Shape { rows, columns, depth, left_turned, right_turned, operands, out, .. } = *shape;
-        let numbers = |element| match element {
-            Element::F32 => lt::cudaDataType_t::CUDA_R_32F,
-            Element::F16 => lt::cudaDataType_t::CUDA_R_16F,
-            Element::Bf16 => lt::cudaDataType_t::CUDA_R_16BF,
+    fn plan(&self, shape: &Shape) -> Result<MatmulPlan, CublasError> {
+        let Shape { rows, columns, depth, a_transposed, b_transposed, operands, out, .. } = *shape;
+        let numbers = |dtype| match dtype {
+            Dtype::F32 => lt::cudaDataType_t::CUDA_R_32F,
+            Dtype::F16 => lt::cudaDataType_t::CUDA_R_16F,
+            Dtype::Bf16 => lt::cudaDataType_t::CUDA_R_16BF,
         };
         // In column-major order, a matrix with rows of `length` numbers is `length` high.
-        let layout = |element, length: usize, count: usize| {
-            let (element, high, wide) = (numbers(element), length as u64, count as u64);
-            result::create_matrix_layout(element, high, wide, length as i64).map(Layout)
+        let layout = |dtype, length: usize, count: usize| {
+            let (dtype, high, wide) = (numbers(dtype), length as u64, count as u64);
+            result::create_matrix_layout(dtype, high, wide, length as i64).map(Layout)
         };
-        let a = if right_turned { (columns, depth) } else { (depth, columns) };
-        let b = if left_turned { (rows, depth) } else { (depth, rows) };
+        let a = if b_transposed { (columns, depth) } else { (depth, columns) };
+        let b = if a_transposed { (rows, depth) } else { (depth, rows) };
         let a = layout(operands, a.0, a.1)?;
         let b = layout(operands, b.0, b.1)?;
         let d = layout(out, columns, rows)?;
         let compute = match operands {
-            Element::F32 => lt::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
-            Element::F16 | Element::Bf16 => lt::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+            Dtype::F32 => lt::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            Dtype::F16 | Dtype::Bf16 => lt::cublasComputeType_t::CUBLAS_COMPUTE_32F,
         };
-        let single = lt::cudaDataType_t::CUDA_R_32F;
-        let description = Description(result::create_matmul_desc(compute, single)?);
-        let epilogue = match shape.finish {
-            Finish::Plain | Finish::Adds => lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_DEFAULT,
-            Finish::Bias => lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS,
-            Finish::Gelu => lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_GELU,
-            Finish::BiasGelu => lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_GELU_BIAS,
+        let operand_f32 = lt::cudaDataType_t::CUDA_R_32F;
+        let description = Description(result::create_matmul_desc(compute, operand_f32)?);
+        let epilogue = match shape.epilogue {
+            GemmEpilogue::Plain | GemmEpilogue::Adds => {
+                lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_DEFAULT
+            }
+            GemmEpilogue::Bias => lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS,
+            GemmEpilogue::Gelu => lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_GELU,
+            GemmEpilogue::BiasGelu => lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_GELU_BIAS,
         };
         use lt::cublasLtMatmulDescAttributes_t as Of;
         // SAFETY: each value is of its attribute's type; 1 is a transposed matrix, 0 one as it is.
         unsafe {
-            description.set(Of::CUBLASLT_MATMUL_DESC_TRANSA, &i32::from(!right_turned))?;
-            description.set(Of::CUBLASLT_MATMUL_DESC_TRANSB, &i32::from(left_turned))?;
+            description.set(Of::CUBLASLT_MATMUL_DESC_TRANSA, &i32::from(!b_transposed))?;
+            description.set(Of::CUBLASLT_MATMUL_DESC_TRANSB, &i32::from(a_transposed))?;
             description.set(Of::CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue)?;
         }
         let preference = Preference(result::create_matmul_pref()?);
@@ -205,14 +207,14 @@ impl Library {
         let found = unsafe {
             result::get_matmul_algo_heuristic(handle, description.0, a.0, b.0, d.0, d.0, wishes)?
         };
-        Ok(Plan { description, layouts: [a, b, d], algorithm: found.algo })
+        Ok(MatmulPlan { description, layouts: [a, b, d], algorithm: found.algo })
     }
 }
 
 impl Drop for Library {
     fn drop(&mut self) {
         self.plans().clear();
-        // SAFETY: the card has been waited for, so nothing uses the workspace; both are given back once.
+        // SAFETY: the GPU has been waited for, so nothing uses the workspace; both are given back once.
         unsafe {
             let _ = driver::ctx::set_current(self.context);
             let _ = driver::free_sync(self.workspace);
@@ -293,8 +295,11 @@ fn workspace_bytes((major, _): (u32, u32)) -> usize {
 /// The library's error.
 fn refused(error: CublasError) -> CudaError {
     // SAFETY: the library is there; it returns a text that ends with a NUL and is never freed.
-    let text = unsafe { CStr::from_ptr(lt::cublasLtGetStatusString(error.0)) };
-    CudaError::Driver { doing: "a product by cuBLASLt", reason: text.to_string_lossy().to_string() }
+    let source = unsafe { CStr::from_ptr(lt::cublasLtGetStatusString(error.0)) };
+    CudaError::Driver {
+        doing: "a product by cuBLASLt",
+        reason: source.to_string_lossy().to_string(),
+    }
 }
 
 #[cfg(test)]

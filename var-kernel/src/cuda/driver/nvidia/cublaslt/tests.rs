@@ -6,32 +6,32 @@ use std::vec::Vec;
 
 use crate::cpu::Matrix;
 use crate::cuda::driver::nvidia::fakes::under_fakes;
-use crate::cuda::element::{Element, Precision};
-use crate::cuda::gemm::{Finish, Product, Products, Shape};
+use crate::cuda::dtype::{Dtype, Precision};
+use crate::cuda::gemm::{GemmEpilogue, GemmProvider, Product, Shape};
 use crate::cuda::{Cuda, Memory, Options};
 use crate::memory::{Device, Floats};
 use crate::ops::testing::{assert_close, coarse};
 
-fn card(precision: Precision, products: Products) -> Cuda {
-    Cuda::open(Options { precision, products, ..Options::default() }).unwrap()
+fn gpu(precision: Precision, gemm_provider: GemmProvider) -> Cuda {
+    Cuda::open(Options { precision, gemm_provider, ..Options::default() }).unwrap()
 }
 
-/// `values` on the card as `element`.
-fn put(cuda: &Cuda, values: &[f32], element: Element) -> Memory {
-    cuda.upload_matrix(Matrix::F32(values), &[values.len()], element).unwrap()
+/// `values` on the GPU as `dtype`.
+fn put(cuda: &Cuda, values: &[f32], dtype: Dtype) -> Memory {
+    cuda.upload_matrix(Matrix::F32(values), &[values.len()], dtype).unwrap()
 }
 
-/// Values on the GPU stored as `element`.
-fn read(cuda: &Cuda, run: &Memory, numbers: usize, element: Element) -> Vec<f32> {
+/// Values on the GPU stored as `dtype`.
+fn read(cuda: &Cuda, run: &Memory, numbers: usize, dtype: Dtype) -> Vec<f32> {
     let mut words = vec![0; run.len()];
     cuda.download_tokens(&mut words, run).unwrap();
     let bytes: &[u8] = bytemuck::cast_slice(&words);
-    let number = |bytes: &[u8]| match element {
-        Element::F32 => f32::from_le_bytes(bytes.try_into().unwrap()),
-        Element::F16 => half::f16::from_le_bytes(bytes.try_into().unwrap()).to_f32(),
-        Element::Bf16 => half::bf16::from_le_bytes(bytes.try_into().unwrap()).to_f32(),
+    let number = |bytes: &[u8]| match dtype {
+        Dtype::F32 => f32::from_le_bytes(bytes.try_into().unwrap()),
+        Dtype::F16 => half::f16::from_le_bytes(bytes.try_into().unwrap()).to_f32(),
+        Dtype::Bf16 => half::bf16::from_le_bytes(bytes.try_into().unwrap()).to_f32(),
     };
-    bytes.chunks_exact(element.bytes()).take(numbers).map(number).collect()
+    bytes.chunks_exact(dtype.bytes()).take(numbers).map(number).collect()
 }
 
 /// `matrix`, which has `rows` rows, with its columns as rows.
@@ -53,42 +53,42 @@ fn compare(cuda: &Cuda, shape: Shape) {
                 let u = (2.0 / core::f64::consts::PI).sqrt() * (y + 0.044715 * y * y * y);
                 0.5 * y * (1.0 + u.tanh())
             };
-            match shape.finish {
-                Finish::Plain => y,
-                Finish::Bias => y + f64::from(bias[c]),
-                Finish::Gelu => gelu(y),
-                Finish::BiasGelu => gelu(y + f64::from(bias[c])),
-                Finish::Adds => y + f64::from(before[i]),
+            match shape.epilogue {
+                GemmEpilogue::Plain => y,
+                GemmEpilogue::Bias => y + f64::from(bias[c]),
+                GemmEpilogue::Gelu => gelu(y),
+                GemmEpilogue::BiasGelu => gelu(y + f64::from(bias[c])),
+                GemmEpilogue::Adds => y + f64::from(before[i]),
             }
         })
         .collect();
     let lying = |matrix: &[f32], rows, is_turned| {
         if is_turned { turned(matrix, rows) } else { matrix.to_vec() }
     };
-    let left = put(cuda, &lying(&left, rows, shape.left_turned), shape.operands);
-    let right = put(cuda, &lying(&right, columns, shape.right_turned), shape.operands);
+    let left = put(cuda, &lying(&left, rows, shape.a_transposed), shape.operands);
+    let right = put(cuda, &lying(&right, columns, shape.b_transposed), shape.operands);
     let bias = put(cuda, &bias, shape.out);
     let mut out = put(cuda, &before, shape.out);
-    let with_bias = matches!(shape.finish, Finish::Bias | Finish::BiasGelu);
+    let with_bias = matches!(shape.epilogue, GemmEpilogue::Bias | GemmEpilogue::BiasGelu);
     let product = Product::new(shape, left.address(), right.address());
     cuda.multiply(&mut out, product.with_bias(with_bias.then_some(bias.address()))).unwrap();
     let got = read(cuda, &out, want.len(), shape.out);
     let rounding = match shape.out {
-        Element::F32 => 1e-6,
-        Element::F16 => 1.0 / 2048.0,
-        Element::Bf16 => 1.0 / 256.0,
+        Dtype::F32 => 1e-6,
+        Dtype::F16 => 1.0 / 2048.0,
+        Dtype::Bf16 => 1.0 / 256.0,
     };
     let largest = want.iter().fold(1.0_f64, |largest, y| largest.max(y.abs()));
     assert_close(&got, &want, rounding * largest);
 }
 
-/// A product just large enough for a card of one multiprocessor, and of no tile's size.
+/// A product just large enough for a GPU of one multiprocessor, and of no tile's size.
 const SIZES: [usize; 3] = [264, 248, 264];
 
-fn shape(operands: Element, out: Element, finish: Finish) -> Shape {
+fn shape(operands: Dtype, out: Dtype, epilogue: GemmEpilogue) -> Shape {
     let [rows, columns, depth] = SIZES;
-    let (left_turned, right_turned) = (false, false);
-    Shape { rows, columns, depth, left_turned, right_turned, operands, out, finish }
+    let (a_transposed, b_transposed) = (false, false);
+    Shape { rows, columns, depth, a_transposed, b_transposed, operands, out, epilogue }
 }
 
 #[test]
@@ -96,21 +96,27 @@ fn products_are_what_the_documentation_says() {
     if !under_fakes(module_path!(), "products_are_what_the_documentation_says", "small") {
         return;
     }
-    for (precision, element) in [
-        (Precision::Tf32, Element::F32),
-        (Precision::F16, Element::F16),
-        (Precision::Bf16, Element::Bf16),
+    for (precision, dtype) in [
+        (Precision::Tf32, Dtype::F32),
+        (Precision::F16, Dtype::F16),
+        (Precision::Bf16, Dtype::Bf16),
     ] {
-        let cuda = card(precision, Products::Library);
+        let cuda = gpu(precision, GemmProvider::CublasLt);
         assert_eq!(cuda.library().unwrap(), "cuBLASLt 13.1");
-        for finish in [Finish::Plain, Finish::Bias, Finish::Gelu, Finish::BiasGelu, Finish::Adds] {
-            compare(&cuda, shape(element, Element::F32, finish));
+        for epilogue in [
+            GemmEpilogue::Plain,
+            GemmEpilogue::Bias,
+            GemmEpilogue::Gelu,
+            GemmEpilogue::BiasGelu,
+            GemmEpilogue::Adds,
+        ] {
+            compare(&cuda, shape(dtype, Dtype::F32, epilogue));
         }
-        compare(&cuda, shape(element, element, Finish::Plain));
-        compare(&cuda, shape(element, element, Finish::BiasGelu));
-        for left_turned in [false, true] {
-            let plain = shape(element, Element::F32, Finish::Adds);
-            compare(&cuda, Shape { left_turned, right_turned: true, ..plain });
+        compare(&cuda, shape(dtype, dtype, GemmEpilogue::Plain));
+        compare(&cuda, shape(dtype, dtype, GemmEpilogue::BiasGelu));
+        for a_transposed in [false, true] {
+            let plain = shape(dtype, Dtype::F32, GemmEpilogue::Adds);
+            compare(&cuda, Shape { a_transposed, b_transposed: true, ..plain });
         }
     }
 }
@@ -120,24 +126,24 @@ fn what_is_small_or_not_to_be_had_is_computed_here() {
     if !under_fakes(module_path!(), "what_is_small_or_not_to_be_had_is_computed_here", "small") {
         return;
     }
-    let prefers = |cuda: &Cuda, shape: Shape| cuda.prefers_library(&shape, &[256, 512]);
-    let plain = shape(Element::F16, Element::F32, Finish::Plain);
-    let cuda = card(Precision::F16, Products::Library);
+    let prefers = |cuda: &Cuda, shape: Shape| cuda.prefers_cublaslt(&shape, &[256, 512]);
+    let plain = shape(Dtype::F16, Dtype::F32, GemmEpilogue::Plain);
+    let cuda = gpu(Precision::F16, GemmProvider::CublasLt);
     assert!(prefers(&cuda, plain));
-    assert!(!cuda.prefers_library(&plain, &[256, 520]), "an address that is not aligned");
+    assert!(!cuda.prefers_cublaslt(&plain, &[256, 520]), "an address that is not aligned");
     assert!(!prefers(&cuda, Shape { rows: 8, ..plain }), "a small product");
     assert!(!prefers(&cuda, Shape { columns: 1023, ..plain }), "rows that are not aligned");
-    let single = card(Precision::F32, Products::Library);
-    assert!(!prefers(&single, Shape { operands: Element::F32, ..plain }), "singles");
+    let operand_f32 = gpu(Precision::F32, GemmProvider::CublasLt);
+    assert!(!prefers(&operand_f32, Shape { operands: Dtype::F32, ..plain }), "singles");
     assert!(!prefers(&cuda, Shape { depth: 4096, ..plain }), "one the library does not compute");
-    let own = card(Precision::F16, Products::Own);
+    let own = gpu(Precision::F16, GemmProvider::Builtin);
     assert!(own.library().is_none() && !prefers(&own, plain));
 }
 
 #[test]
 fn a_library_that_is_too_old_is_left_alone() {
     if under_fakes(module_path!(), "a_library_that_is_too_old_is_left_alone", "old-library") {
-        assert_eq!(card(Precision::F16, Products::Library).library(), None);
+        assert_eq!(gpu(Precision::F16, GemmProvider::CublasLt).library(), None);
     }
 }
 
@@ -145,6 +151,6 @@ fn a_library_that_is_too_old_is_left_alone() {
 fn a_library_that_does_not_start_is_left_alone() {
     if under_fakes(module_path!(), "a_library_that_does_not_start_is_left_alone", "broken-library")
     {
-        assert_eq!(card(Precision::F16, Products::Library).library(), None);
+        assert_eq!(gpu(Precision::F16, GemmProvider::CublasLt).library(), None);
     }
 }

@@ -3,42 +3,42 @@
 use core::ops::Range;
 
 use super::factors::{prefetch, weight_factors};
-use super::plan::{BLOCK, COLUMNS, GROUP, Plan, SKEW};
+use super::plan::{BLOCK, GROUP, NC, SKEW, WinogradPlan};
 use super::transforms::{POINTS, PRODUCTS, SIDE, to_output};
-use crate::cpu::matmul::{Start, Strided, multiply};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::matmul::{Initial, Strided, multiply};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
-use crate::ops::conv2d::cpu::geometry::Finish;
-use crate::ops::conv2d::cpu::weights::Rows;
+use crate::ops::conv2d::cpu::geometry::OutputEpilogue;
+use crate::ops::conv2d::cpu::weights::WeightRows;
 
 /// The products and outputs of one band for some output channels.
 pub(super) struct Band<'a> {
     pub(super) tile: Tile<'a>,
     /// The slab's input factors.
     pub(super) factors: &'a [f32],
-    pub(super) weight: Rows<'a>,
+    pub(super) weight: WeightRows<'a>,
     pub(super) kept: &'a [f32],
     /// The residual from the slab's first output on.
-    pub(super) finish: Finish<'a>,
-    pub(super) plan: Plan,
+    pub(super) epilogue: OutputEpilogue<'a>,
+    pub(super) plan: WinogradPlan,
     pub(super) scratch: &'a mut [f32],
 }
 
-impl Kernel for Band<'_> {
+impl SimdKernel for Band<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { mut tile, factors, weight, kept, finish, plan, scratch } = self;
-        let Plan { depth, .. } = plan;
-        let first_column = tile.columns.start - finish.out_first;
+        let Self { mut tile, factors, weight, kept, epilogue, plan, scratch } = self;
+        let WinogradPlan { depth, .. } = plan;
+        let first_column = tile.columns.start - epilogue.out_first;
         let columns = first_column..first_column + tile.columns.len();
         // Counted from where the slab begins.
         let pixels_in_row = SIDE * plan.g.out_grid[1];
         let band = tile.rows.start / pixels_in_row / plan.band;
         let tiles = tile.rows.len().div_ceil(pixels_in_row) * plan.across;
-        let (products, rest) = scratch.split_at_mut(Products::len(BLOCK, columns.len()));
-        let mut products = Products::of(products, BLOCK, columns.len());
+        let (products, rest) = scratch.split_at_mut(WinogradProducts::len(BLOCK, columns.len()));
+        let mut products = WinogradProducts::of(products, BLOCK, columns.len());
         let made_width = columns.len() * depth + SKEW;
         let (made, rest) = rest.split_at_mut(if plan.kept { 0 } else { PRODUCTS * made_width });
 
@@ -54,7 +54,7 @@ impl Kernel for Band<'_> {
                 let left =
                     (&factors[row * plan.input_width() + first * depth..], plan.input_width());
                 let right = if plan.kept {
-                    let row = columns.start / COLUMNS * plan.factor_rows() + block * PRODUCTS;
+                    let row = columns.start / NC * plan.factor_rows() + block * PRODUCTS;
                     (&kept[row * plan.weight_width()..], plan.weight_width())
                 } else {
                     for (panel, outer) in columns.clone().step_by(LANES).enumerate() {
@@ -63,17 +63,17 @@ impl Kernel for Band<'_> {
                     }
                     (&*made, made_width)
                 };
-                let start = if block == 0 { Start::Zero } else { Start::Output };
+                let start = if block == 0 { Initial::Zero } else { Initial::Output };
                 products.multiply(s, left, right, count, depth, start);
             }
             let tiles = first..first + count;
-            products.write(s, &mut tile, tiles, columns.clone(), finish, plan);
+            products.write(s, &mut tile, tiles, columns.clone(), epilogue, plan);
         }
     }
 }
 
 /// For each of the 36 factors a matrix: tiles × output channels.
-struct Products<'a> {
+struct WinogradProducts<'a> {
     values: &'a mut [f32],
     /// From one matrix to the next.
     stride: usize,
@@ -81,7 +81,7 @@ struct Products<'a> {
     columns: usize,
 }
 
-impl<'a> Products<'a> {
+impl<'a> WinogradProducts<'a> {
     /// Floats for `tiles` tiles.
     #[inline(always)]
     fn len(tiles: usize, columns: usize) -> usize {
@@ -104,7 +104,7 @@ impl<'a> Products<'a> {
         (right, right_width): (&[f32], usize),
         count: usize,
         depth: usize,
-        start: Start,
+        start: Initial,
     ) {
         let share = self.columns * depth / count.div_ceil(GROUP);
         for product in 0..PRODUCTS {
@@ -141,10 +141,10 @@ impl<'a> Products<'a> {
         out: &mut Tile<'_>,
         tiles: Range<usize>,
         columns: Range<usize>,
-        finish: Finish<'_>,
-        plan: Plan,
+        epilogue: OutputEpilogue<'_>,
+        plan: WinogradPlan,
     ) {
-        let Plan { g, across, .. } = plan;
+        let WinogradPlan { g, across, .. } = plan;
         let [_, width] = g.out_grid;
         let first_pixel = out.rows.start;
         let height = out.rows.len() / width;
@@ -159,16 +159,16 @@ impl<'a> Products<'a> {
                     m[product / POINTS][product % POINTS] = s.load_or(from, 0.0);
                 }
                 let outputs = to_output(s, m);
-                let bias = s.load_or(&finish.bias[channel..][..LANES], 0.0);
+                let bias = s.load_or(&epilogue.bias[channel..][..LANES], 0.0);
                 for y in 0..SIDE.min(height - row * SIDE) {
                     for x in 0..SIDE.min(width - column * SIDE) {
                         let pixel = (row * SIDE + y) * width + column * SIDE + x;
                         let mut sum = s.add(outputs[y][x], bias);
-                        if let Some(residual) = finish.residual {
+                        if let Some(residual) = epilogue.residual {
                             let from = (first_pixel + pixel) * g.outer + channel;
                             sum = s.add(sum, s.load_or(&residual[from..][..LANES], 0.0));
                         }
-                        if finish.relu {
+                        if epilogue.relu {
                             sum = s.max(sum, s.splat(0.0));
                         }
                         let to = &mut out.row(pixel)[lane..][..LANES];

@@ -1,32 +1,32 @@
 //! Weights and input tiles to factors, packed as the products read them.
 
-use super::plan::{COLUMNS, GROUP, Plan, SKEW};
+use super::plan::{GROUP, NC, SKEW, WinogradPlan};
 use super::transforms::{POINTS, PRODUCTS, SIDE, of_filter, of_input};
-use crate::cpu::matmul::{RowMajor, pack_left};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::matmul::{RowMajor, pack_a};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
 use crate::ops::conv2d::cpu::geometry::Geometry;
-use crate::ops::conv2d::cpu::weights::{Rows, widen};
+use crate::ops::conv2d::cpu::weights::{WeightRows, widen};
 
 /// The factors of sixteen output channels' weights for one packed block of input channels.
 pub(super) struct TransformWeights<'a> {
     pub(super) tile: Tile<'a>,
-    pub(super) weight: Rows<'a>,
-    pub(super) plan: Plan,
+    pub(super) weight: WeightRows<'a>,
+    pub(super) plan: WinogradPlan,
     pub(super) scratch: &'a mut [f32],
 }
 
-impl Kernel for TransformWeights<'_> {
+impl SimdKernel for TransformWeights<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let Plan { g, depth, .. } = self.plan;
+        let WinogradPlan { g, depth, .. } = self.plan;
         let (pair, block) = (
             self.tile.rows.start / self.plan.factor_rows(),
             self.tile.rows.start / PRODUCTS % self.plan.blocks,
         );
-        let first_outer = pair * COLUMNS + self.tile.columns.start / depth;
+        let first_outer = pair * NC + self.tile.columns.start / depth;
         if first_outer >= g.outer {
             return;
         }
@@ -48,12 +48,12 @@ pub(super) fn weight_factors<S: Simd>(
     to: &mut [f32],
     stride: usize,
     scratch: &mut [f32],
-    weight: Rows<'_>,
+    weight: WeightRows<'_>,
     block: usize,
     first_outer: usize,
-    plan: Plan,
+    plan: WinogradPlan,
 ) {
-    let Plan { g, depth, .. } = plan;
+    let WinogradPlan { g, depth, .. } = plan;
     let (natural, _) = scratch.as_chunks_mut::<LANES>();
     let natural = &mut natural[..9 * LANES];
     for first in (0..depth).step_by(LANES) {
@@ -84,18 +84,18 @@ pub(super) fn weight_factors<S: Simd>(
 pub(super) struct TransformInput<'a> {
     pub(super) tile: Tile<'a>,
     pub(super) x: &'a [f32],
-    /// The slab's first row of tiles among those of all pictures.
+    /// The slab's first row of tiles among those of all images.
     pub(super) first_row: usize,
-    pub(super) plan: Plan,
+    pub(super) plan: WinogradPlan,
     pub(super) scratch: &'a mut [f32],
 }
 
-impl Kernel for TransformInput<'_> {
+impl SimdKernel for TransformInput<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let Plan { g, across, depth, band, blocks, .. } = self.plan;
+        let WinogradPlan { g, across, depth, band, blocks, .. } = self.plan;
         let first_row = self.first_row + self.tile.rows.start / self.plan.factor_rows() * band;
         let first_channel = self.tile.rows.start / PRODUCTS % blocks * depth;
         let first_tile = self.tile.columns.start / depth;
@@ -121,12 +121,12 @@ impl Kernel for TransformInput<'_> {
         }
         for (product, values) in factors.chunks_exact(stride).enumerate() {
             let from = RowMajor { values, stride: depth };
-            pack_left(s, self.tile.row(product), &from, 0..GROUP, 0..depth);
+            pack_a(s, self.tile.row(product), &from, 0..GROUP, 0..depth);
         }
     }
 }
 
-/// Inputs of one tile for sixteen channels, zeros outside the picture.
+/// Inputs of one tile for sixteen channels, zeros outside the image.
 #[inline(always)]
 fn load_tile<S: Simd>(
     s: S,
@@ -163,7 +163,7 @@ fn prefetch_tile<S: Simd>(s: S, x: &[f32], row: usize, column: usize, channel: u
     }
 }
 
-/// The picture of a row of tiles, and the first of its rows of cells.
+/// The image of a row of tiles, and the first of its rows of cells.
 #[inline(always)]
 fn place_of(row: usize, g: Geometry) -> (usize, usize) {
     let rows = g.out_grid[0].div_ceil(SIDE);

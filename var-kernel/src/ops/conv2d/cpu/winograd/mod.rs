@@ -15,16 +15,16 @@ mod transforms;
 
 use self::band::Band;
 use self::factors::{TransformInput, TransformWeights};
-use self::plan::{COLUMNS, GROUP, Plan};
+use self::plan::{GROUP, NC, WinogradPlan};
 use self::transforms::{PRODUCTS, SIDE};
-use super::geometry::{Finish, Geometry};
-use super::weights::Rows;
+use super::geometry::{Geometry, OutputEpilogue};
+use super::weights::WeightRows;
 use crate::cpu::simd::LANES;
 use crate::cpu::{Cpu, Matrix};
 
 /// Whether convolutions of these sizes are computed this way.
 ///
-/// On a small picture the weights' transform costs more than it saves.
+/// On a small image the weights' transform costs more than it saves.
 pub(super) fn serves(g: Geometry) -> bool {
     g.kernel == [3, 3]
         && g.stride == 1
@@ -35,12 +35,12 @@ pub(super) fn serves(g: Geometry) -> bool {
 
 /// Floats of scratch memory: a slab's input factors and the weights' factors.
 pub(super) fn scratch(g: Geometry) -> usize {
-    let plan = Plan::of(together(g));
+    let plan = WinogradPlan::of(together(g));
     plan.input_len() + plan.weight_len()
 }
 
-/// The batch computed together: all pictures, or one at a time where the last row of tiles reaches
-/// over a picture's edge.
+/// The batch computed together: all images, or one at a time where the last row of tiles reaches
+/// over an image's edge.
 fn together(g: Geometry) -> Geometry {
     let batch = if g.out_grid[0].is_multiple_of(SIDE) { g.batch } else { g.batch.min(1) };
     Geometry { batch, ..g }
@@ -52,13 +52,13 @@ pub(super) fn convolve(
     out: &mut [f32],
     x: &[f32],
     weight: Matrix<'_>,
-    finish: Finish<'_>,
+    epilogue: OutputEpilogue<'_>,
     scratch: &mut [f32],
     g: Geometry,
 ) {
-    let (isa, plan) = (cpu.isa, Plan::of(together(g)));
+    let (isa, plan) = (cpu.isa, WinogradPlan::of(together(g)));
     let (factors, kept) = scratch.split_at_mut(plan.input_len());
-    let weight = Rows { matrix: weight, stride: 9 * g.inner };
+    let weight = WeightRows { matrix: weight, stride: 9 * g.inner };
     let (width, columns) = (plan.weight_width(), LANES * plan.depth);
     cpu.for_each_tile(kept, width, PRODUCTS, columns, |tile, scratch| {
         isa.run(TransformWeights { tile, weight, plan, scratch });
@@ -68,39 +68,47 @@ pub(super) fn convolve(
     let Geometry { batch, height, width, inner, outer, out_grid, .. } = plan.g;
     let cells = batch * out_grid[0] * out_grid[1];
     let of_input = x.chunks((batch * height * width * inner).max(1));
-    let of_output = out.chunks_mut((cells * finish.out_width).max(1));
+    let of_output = out.chunks_mut((cells * epilogue.out_width).max(1));
     for (number, (x, out)) in of_input.zip(of_output).enumerate() {
-        let residual = finish.residual.map(|residual| &residual[number * cells * outer..]);
-        pictures(cpu, out, x, (weight, kept), Finish { residual, ..finish }, factors, plan);
+        let residual = epilogue.residual.map(|residual| &residual[number * cells * outer..]);
+        pictures(
+            cpu,
+            out,
+            x,
+            (weight, kept),
+            OutputEpilogue { residual, ..epilogue },
+            factors,
+            plan,
+        );
     }
 }
 
-/// The pictures that are computed together.
+/// The images that are computed together.
 fn pictures(
     cpu: Cpu<'_>,
     out: &mut [f32],
     x: &[f32],
-    (weight, kept): (Rows<'_>, &[f32]),
-    finish: Finish<'_>,
+    (weight, kept): (WeightRows<'_>, &[f32]),
+    epilogue: OutputEpilogue<'_>,
     factors: &mut [f32],
-    plan: Plan,
+    plan: WinogradPlan,
 ) {
     let (isa, g) = (cpu.isa, plan.g);
-    let within = finish.out_first..finish.out_first + g.outer;
+    let within = epilogue.out_first..epilogue.out_first + g.outer;
     let band_len = plan.band * SIDE * g.out_grid[1];
     let slab_len = plan.slab * band_len;
-    for (number, out) in out.chunks_mut((slab_len * finish.out_width).max(1)).enumerate() {
+    for (number, out) in out.chunks_mut((slab_len * epilogue.out_width).max(1)).enumerate() {
         let first_row = number * plan.slab * plan.band;
         let (width, columns) = (plan.input_width(), GROUP * plan.depth);
         cpu.for_each_tile(factors, width, PRODUCTS, columns, |tile, scratch| {
             isa.run(TransformInput { tile, x, first_row, plan, scratch });
         });
         let factors = &*factors;
-        let residual = finish.residual.map(|residual| &residual[number * slab_len * g.outer..]);
-        let finish = Finish { residual, ..finish };
-        let width = finish.out_width;
-        cpu.for_each_tile_within(out, width, within.clone(), band_len, COLUMNS, |tile, scratch| {
-            isa.run(Band { tile, factors, weight, kept, finish, plan, scratch });
+        let residual = epilogue.residual.map(|residual| &residual[number * slab_len * g.outer..]);
+        let epilogue = OutputEpilogue { residual, ..epilogue };
+        let width = epilogue.out_width;
+        cpu.for_each_tile_within(out, width, within.clone(), band_len, NC, |tile, scratch| {
+            isa.run(Band { tile, factors, weight, kept, epilogue, plan, scratch });
         });
     }
 }

@@ -11,10 +11,10 @@ pub(super) const GROUP: usize = 12;
 pub(super) const BLOCK: usize = 64;
 
 /// Output channels of a task's products at a time.
-pub(super) const COLUMNS: usize = 2 * LANES;
+pub(super) const NC: usize = 2 * LANES;
 
 /// The most input channels of one packed block of a product.
-pub(super) const DEPTH: usize = 160;
+pub(super) const KC: usize = 160;
 
 /// Floats of a slab's input factors (4 MiB): a part of the cache that the cores share.
 pub(super) const SLAB: usize = 1 << 20;
@@ -29,11 +29,11 @@ pub(super) const SKEW: usize = LANES;
 
 /// How the work is cut up.
 #[derive(Clone, Copy)]
-pub(super) struct Plan {
+pub(super) struct WinogradPlan {
     pub(super) g: Geometry,
-    /// Tiles across a picture.
+    /// Tiles across an image.
     pub(super) across: usize,
-    /// Rows of tiles of all pictures.
+    /// Rows of tiles of all images.
     pub(super) rows: usize,
     /// Rows of tiles of a band: a task's.
     pub(super) band: usize,
@@ -47,11 +47,11 @@ pub(super) struct Plan {
     pub(super) kept: bool,
 }
 
-impl Plan {
+impl WinogradPlan {
     pub(super) fn of(g: Geometry) -> Self {
         let [height, width] = g.out_grid;
         let (across, rows) = (width.div_ceil(SIDE), g.batch * height.div_ceil(SIDE));
-        let blocks = g.inner.div_ceil(DEPTH);
+        let blocks = g.inner.div_ceil(KC);
         let depth = g.inner.div_ceil(blocks).next_multiple_of(LANES);
         let kept = across * rows > BLOCK && PRODUCTS * g.inner * g.outer <= KEPT;
         let band = (BLOCK / across).clamp(1, rows.max(1));
@@ -73,7 +73,7 @@ impl Plan {
 
     /// Width of a row of weight factors: two packed panels.
     pub(super) fn weight_width(self) -> usize {
-        COLUMNS * self.depth
+        NC * self.depth
     }
 
     /// Floats of the slab's input factors.
@@ -83,7 +83,7 @@ impl Plan {
 
     /// Floats of the weights' factors that are made before everything else.
     pub(super) fn weight_len(self) -> usize {
-        let pairs = if self.kept { self.g.outer.div_ceil(COLUMNS) } else { 0 };
+        let pairs = if self.kept { self.g.outer.div_ceil(NC) } else { 0 };
         pairs * self.factor_rows() * self.weight_width()
     }
 }

@@ -4,17 +4,17 @@ use std::collections::HashMap;
 
 use var_kernel::arena::Arena;
 use var_kernel::cpu;
-use var_kernel::cuda::{Cuda, CudaError, Element, Matrix, Memory, Remote};
+use var_kernel::cuda::{Cuda, CudaError, CudaMatrix, Dtype, Memory, Remote};
 use var_kernel::memory::{Device, Floats};
 
 use super::layout::{Block, Conv};
 use super::network::{self, Features, Weights};
 use super::weights::convs;
 use super::{CLASSES, Inception, POOLED, SIDE};
-use crate::card;
+use crate::gpu;
 
 /// A card that computes the network in its own precision.
-pub struct OnCard {
+pub struct OnGpu {
     cuda: Cuda,
     convs: HashMap<String, Folded>,
     logits: Memory,
@@ -28,13 +28,13 @@ struct Folded {
     bias: Memory,
 }
 
-impl OnCard {
+impl OnGpu {
     /// Uploads the weights.
     ///
     /// # Errors
     /// If the card has not the memory.
     pub fn new(cuda: Cuda, inception: &Inception) -> Result<Self, CudaError> {
-        let element = cuda.precision().element();
+        let dtype = cuda.precision().dtype();
         let mut on_card = HashMap::new();
         for Conv { name, inner, outer, kernel: [rows, columns], .. } in convs() {
             let folded = inception.conv(&name);
@@ -42,11 +42,11 @@ impl OnCard {
             let weight = cpu::Matrix::F32(&folded.weight);
             let mut bias = cuda.memory(outer)?;
             cuda.upload(&mut bias, &folded.bias)?;
-            let (weights, weight) = (weight.len(), cuda.upload_matrix(weight, &shape, element)?);
+            let (weights, weight) = (weight.len(), cuda.upload_matrix(weight, &shape, dtype)?);
             let _ = on_card.insert(name, Folded { weight, weights, bias });
         }
         let logits = cpu::Matrix::F32(inception.logits());
-        let logits = cuda.upload_matrix(logits, &[CLASSES, POOLED], element)?;
+        let logits = cuda.upload_matrix(logits, &[CLASSES, POOLED], dtype)?;
         Ok(Self { cuda, convs: on_card, logits, memory: None })
     }
 
@@ -66,7 +66,7 @@ impl OnCard {
         // Every run in the arena begins at a whole number of cache lines.
         let floats = floats + pictures * (POOLED + CLASSES) + 4 * var_kernel::arena::ALIGNMENT;
         let mut memory = self.memory.take();
-        let run = card::at_least(&self.cuda, &mut memory, floats)?;
+        let run = gpu::at_least(&self.cuda, &mut memory, floats)?;
         let features = self.forward(blocks, x, pictures, run);
         self.memory = memory;
         features
@@ -103,19 +103,19 @@ impl OnCard {
     }
 }
 
-impl Weights<Cuda> for OnCard {
-    fn conv(&self, conv: &Conv) -> (Matrix<'_>, &Remote) {
+impl Weights<Cuda> for OnGpu {
+    fn conv(&self, conv: &Conv) -> (CudaMatrix<'_>, &Remote) {
         let Folded { weight, weights, bias } = &self.convs[&conv.name];
-        (Matrix::new(weight, self.element(), *weights), bias)
+        (CudaMatrix::new(weight, self.dtype(), *weights), bias)
     }
 
-    fn logits(&self) -> Matrix<'_> {
-        Matrix::new(&self.logits, self.element(), CLASSES * POOLED)
+    fn logits(&self) -> CudaMatrix<'_> {
+        CudaMatrix::new(&self.logits, self.dtype(), CLASSES * POOLED)
     }
 }
 
-impl OnCard {
-    fn element(&self) -> Element {
-        self.cuda.precision().element()
+impl OnGpu {
+    fn dtype(&self) -> Dtype {
+        self.cuda.precision().dtype()
     }
 }

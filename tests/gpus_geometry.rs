@@ -10,14 +10,14 @@ use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_kernel::arena::Arena;
 use var_kernel::cuda::gemm::Shape;
 use var_kernel::cuda::testing::{Launched, recorded};
-use var_kernel::cuda::{Cuda, Element, Precision, Products};
+use var_kernel::cuda::{Cuda, Dtype, GemmProvider, Precision};
 use var_kernel::generate::{Progress, Request, generate};
-use var_kernel::model::config::{Levels, Refinement};
+use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 use var_kernel::sample::{Filter, Source};
 
-use crate::cards::OnCard;
+use crate::gpus::OnCard;
 
 /// Bytes of the card: as many as one of 80 GB has.
 const MEMORY: u64 = 80_000_000_000;
@@ -50,7 +50,7 @@ fn sizes(depth: usize, ladder: &str) -> (VarConfig, VqvaeConfig) {
         codes: 4096,
         latent: 32,
         channels: 160,
-        multipliers: Levels::new(&[1, 1, 2, 2, 4]).expect("five levels"),
+        multipliers: ChannelMultipliers::new(&[1, 1, 2, 2, 4]).expect("five levels"),
         encoder_blocks: 2,
         decoder_blocks: 3,
         ladder,
@@ -61,29 +61,28 @@ fn sizes(depth: usize, ladder: &str) -> (VarConfig, VqvaeConfig) {
     (transformer, vqvae)
 }
 
-/// Weights without numbers, where the card would have them.
+/// Weights without numbers, where the GPU would have them.
 fn weights(cuda: &Cuda, wanted: &[Wanted]) -> OnCard {
     let of = |wanted: &Wanted| {
         let exact = wanted.name.starts_with("quantize.") || wanted.name.starts_with("word_embed.");
-        let element =
-            if wanted.matrix && !exact { cuda.precision().element() } else { Element::F32 };
+        let dtype = if wanted.matrix && !exact { cuda.precision().dtype() } else { Dtype::F32 };
         let numbers = wanted.shape.iter().product();
-        let memory = cuda.memory(element.words(numbers)).expect("the card has room");
-        (wanted.name.clone(), (memory, element, numbers))
+        let memory = cuda.memory(dtype.words(numbers)).expect("the card has room");
+        (wanted.name.clone(), (memory, dtype, numbers))
     };
     OnCard(wanted.iter().map(of).collect::<HashMap<_, _>>())
 }
 
-/// The kernels of sampling a batch, scale by scale, and then those of its pictures; and the products that
+/// The kernels of sampling a batch, scale by scale, and then those of its images; and the products that
 /// the library was asked for.
 fn sampled(
     depth: usize,
     ladder: &str,
     batch: usize,
     precision: Precision,
-    products: Products,
+    gemm_provider: GemmProvider,
 ) -> (Vec<Vec<Launched>>, Vec<Shape>) {
-    let (cuda, card) = recorded(precision, MEMORY, products);
+    let (cuda, gpu) = recorded(precision, MEMORY, gemm_provider);
     let (var, vae) = sizes(depth, ladder);
     let of_var = weights(&cuda, &transformer_tensors(var));
     let of_vae = weights(&cuda, &vqvae_tensors(vae));
@@ -104,14 +103,14 @@ fn sampled(
     let mut tokens = vec![0; batch * var.ladder.length()];
     let mut pictures = vec![0.0; model.vqvae.pictures_len(batch)];
     // Operations take their scratch memory besides.
-    let words = ((card.left() - SCRATCH) / 4) as usize;
+    let words = ((gpu.left() - SCRATCH) / 4) as usize;
     let mut memory = cuda.memory(words).expect("nearly all that is left");
-    card.launched();
+    gpu.launched();
     let (mut launched, mut multiplied) = (Vec::new(), Vec::new());
     let mut note = || {
-        let (kernels, products) = card.launched_and_multiplied();
+        let (kernels, gemm_provider) = gpu.launched_and_multiplied();
         launched.push(kernels);
-        multiplied.extend(products);
+        multiplied.extend(gemm_provider);
     };
     let each = &mut |_: &mut Progress<'_, '_, '_, Cuda>| {
         note();
@@ -134,11 +133,11 @@ fn published_models_ask_for_what_cards_have() {
         (30, "256", 64),
         (36, "512", 8),
     ] {
-        // Keys and values of 64 pictures in singles are more than such a card has.
+        // Keys and values of 64 images in f32 are more than such a GPU has.
         let precisions = [Precision::F16, Precision::F32];
         for precision in precisions.into_iter().take(if batch > 8 { 1 } else { 2 }) {
             let what = format!("d{depth}, {ladder} px, batch {batch}, {precision}");
-            let (launched, _) = sampled(depth, ladder, batch, precision, Products::Own);
+            let (launched, _) = sampled(depth, ladder, batch, precision, GemmProvider::Builtin);
             let mut kernels = BTreeMap::<&str, usize>::new();
             for launch in launched.iter().flatten() {
                 let Launched { kernel, grid, threads, shared } = *launch;
@@ -160,7 +159,7 @@ fn published_models_ask_for_what_cards_have() {
                 let slow: Vec<_> =
                     kernels.keys().filter(|name| name.starts_with("attention_1")).collect();
                 assert!(slow.is_empty(), "{what}: {slow:?}");
-                assert!(kernels.keys().any(|name| *name == "attention_64_short"), "{kernels:?}");
+                assert!(kernels.keys().any(|name| *name == "attention_64_half"), "{kernels:?}");
             }
             println!("{what}: {} launches, {kernels:?}", launched.iter().flatten().count());
         }
@@ -171,7 +170,7 @@ fn published_models_ask_for_what_cards_have() {
 #[test]
 fn large_products_of_the_blocks_are_the_librarys() {
     for (depth, batch, least, most) in [(16, 1, 0.0, 0.3), (16, 64, 0.9, 1.1), (30, 64, 0.9, 1.1)] {
-        let (_, multiplied) = sampled(depth, "256", batch, Precision::F16, Products::Library);
+        let (_, multiplied) = sampled(depth, "256", batch, Precision::F16, GemmProvider::CublasLt);
         let multiply_adds = |shape: &Shape| (shape.rows * shape.columns * shape.depth) as f64;
         let of_library: f64 = multiplied.iter().map(multiply_adds).sum();
         // Of every token, with and without its class: queries, keys, values, attention's output, and the

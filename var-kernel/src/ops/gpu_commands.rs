@@ -5,17 +5,17 @@ use std::vec;
 use std::vec::Vec;
 
 use super::elementwise::Unary;
-use super::{Elementwise, Embedding, TEXTS};
+use super::{Elementwise, Embedding, SOURCES};
 use crate::cuda::command::Command;
-use crate::cuda::driver::recording::{Asked, Recording};
-use crate::cuda::{Cuda, CudaError, Element, Precision, Products, Remote};
+use crate::cuda::driver::recording::{DriverCall, Recording};
+use crate::cuda::{Cuda, CudaError, Dtype, GemmProvider, Precision, Remote};
 use crate::memory::{Device, Floats};
 
 /// A recording GPU and its record.
 fn recorded(graphs: bool) -> (Recording, Cuda) {
-    let card = Recording::with_memory(1 << 30, Products::Own);
-    let cuda = Cuda::on(Arc::new(card.clone()), Precision::F16, graphs).unwrap();
-    (card, cuda)
+    let gpu = Recording::with_memory(1 << 30, GemmProvider::Builtin);
+    let cuda = Cuda::on(Arc::new(gpu.clone()), Precision::F16, graphs).unwrap();
+    (gpu, cuda)
 }
 
 /// A section of five kernels, the first of which reads two indices.
@@ -32,61 +32,61 @@ fn work(cuda: &Cuda, run: &mut Remote, indices: [u32; 2]) -> Result<(), CudaErro
     })
 }
 
-fn kinds(asked: &[Asked]) -> Vec<&'static str> {
+fn kinds(asked: &[DriverCall]) -> Vec<&'static str> {
     asked
         .iter()
         .map(|asked| match asked {
-            Asked::Issue(_) => "issue",
-            Asked::Capture(_) => "capture",
-            Asked::Launch(_) => "launch",
-            Asked::Upload(..) => "upload",
-            Asked::Download(..) => "download",
+            DriverCall::Enqueue(_) => "issue",
+            DriverCall::Capture(_) => "capture",
+            DriverCall::Launch(_) => "launch",
+            DriverCall::Upload(..) => "upload",
+            DriverCall::Download(..) => "download",
         })
         .collect()
 }
 
 #[test]
 fn a_section_is_a_graph_from_its_second_time_on() {
-    let (card, cuda) = recorded(true);
+    let (gpu, cuda) = recorded(true);
     let mut memory = cuda.memory(64).unwrap();
     work(&cuda, &mut memory, [0, 1]).unwrap();
     let first = ["upload", "issue", "issue", "issue", "issue", "issue"];
-    assert_eq!(kinds(&card.take()), first);
+    assert_eq!(kinds(&gpu.take()), first);
     work(&cuda, &mut memory, [2, 3]).unwrap();
-    let again = card.take();
-    assert_eq!(again[0], Asked::Capture(5));
-    assert_eq!(again[1], Asked::Launch(vec![2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+    let again = gpu.take();
+    assert_eq!(again[0], DriverCall::Capture(5));
+    assert_eq!(again[1], DriverCall::Launch(vec![2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
     work(&cuda, &mut memory, [1, 1]).unwrap();
-    assert_eq!(kinds(&card.take()), ["launch"]);
+    assert_eq!(kinds(&gpu.take()), ["launch"]);
     // Other memory: another section.
     let mut other = cuda.memory(64).unwrap();
     work(&cuda, &mut other, [0, 1]).unwrap();
-    assert_eq!(kinds(&card.take()), first);
+    assert_eq!(kinds(&gpu.take()), first);
 }
 
 #[test]
 fn every_kernel_says_how_many_threads_a_block_has() {
-    for text in TEXTS {
-        for name in text.kernels() {
-            let threads = text.threads(name);
-            assert!(matches!(threads, Some(128 | 256)), "{name} of {}: {threads:?}", text.name);
+    for source in SOURCES {
+        for name in source.kernels() {
+            let threads = source.threads(name);
+            assert!(matches!(threads, Some(128 | 256)), "{name} of {}: {threads:?}", source.name);
         }
     }
 }
 
 #[test]
 fn without_graphs_all_is_asked_one_by_one() {
-    let (card, cuda) = recorded(false);
+    let (gpu, cuda) = recorded(false);
     let mut memory = cuda.memory(64).unwrap();
     for _ in 0..3 {
         work(&cuda, &mut memory, [0, 1]).unwrap();
-        assert_eq!(kinds(&card.take()).len(), 6);
+        assert_eq!(kinds(&gpu.take()).len(), 6);
     }
 }
 
 #[test]
 fn a_section_that_fails_asks_for_nothing() {
-    let (card, cuda) = recorded(true);
+    let (gpu, cuda) = recorded(true);
     let mut memory = cuda.memory(64).unwrap();
     let run: &mut Remote = &mut memory;
     let outcome = cuda.section(&mut || {
@@ -94,11 +94,11 @@ fn a_section_that_fails_asks_for_nothing() {
         cuda.map(a, b, Unary::Silu)?;
         Err(CudaError::NoCompiler)
     });
-    assert_eq!((outcome, card.take()), (Err(CudaError::NoCompiler), Vec::new()));
+    assert_eq!((outcome, gpu.take()), (Err(CudaError::NoCompiler), Vec::new()));
     let run: &mut Remote = &mut memory;
     let (a, b) = run.split_at_mut(32);
     cuda.map(a, b, Unary::Silu).unwrap();
-    assert_eq!(kinds(&card.take()), ["issue"]);
+    assert_eq!(kinds(&gpu.take()), ["issue"]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn too_little_memory_says_both_numbers() {
 
 #[test]
 fn short_numbers_are_widened_for_who_wants_singles() {
-    let (card, cuda) = recorded(true);
+    let (gpu, cuda) = recorded(true);
     let mut memory = cuda.memory(48).unwrap();
     let run: &mut Remote = &mut memory;
     let (a, rest) = run.split_at_mut(16);
@@ -132,22 +132,22 @@ fn short_numbers_are_widened_for_who_wants_singles() {
     cuda.map(c, b, Unary::Silu).unwrap();
     cuda.map(b, a, Unary::Silu).unwrap();
     cuda.map(c, b, Unary::Silu).unwrap();
-    let names = card.take().into_iter().map(|asked| match asked {
-        Asked::Issue(Command::Launch(launch)) => launch.kernel.name,
+    let names = gpu.take().into_iter().map(|asked| match asked {
+        DriverCall::Enqueue(Command::Launch(launch)) => launch.kernel.name,
         other => panic!("{other:?}"),
     });
     let names: Vec<&str> = names.collect();
-    assert_eq!(names, ["gelu_short", "widen_run", "silu", "silu", "silu"]);
+    assert_eq!(names, ["gelu_half", "widen_run", "silu", "silu", "silu"]);
 }
 
 #[test]
 fn a_converted_run_is_kept_until_it_is_written() {
-    let (card, cuda) = recorded(true);
+    let (gpu, cuda) = recorded(true);
     let mut memory = cuda.memory(48).unwrap();
     let run: &mut Remote = &mut memory;
     let (a, rest) = run.split_at_mut(16);
     let (b, c) = rest.split_at_mut(16);
-    let kept = |run: &Remote| cuda.operand_kept(run, Element::F16).unwrap();
+    let kept = |run: &Remote| cuda.operand_cached(run, Dtype::F16).unwrap();
     assert_eq!(kept(a), kept(a));
     cuda.map(b, c, Unary::Silu).unwrap();
     kept(a);
@@ -160,8 +160,8 @@ fn a_converted_run_is_kept_until_it_is_written() {
     });
     assert!(failed.is_err());
     kept(c);
-    let names = card.take().into_iter().map(|asked| match asked {
-        Asked::Issue(Command::Launch(launch)) => launch.kernel.name,
+    let names = gpu.take().into_iter().map(|asked| match asked {
+        DriverCall::Enqueue(Command::Launch(launch)) => launch.kernel.name,
         other => panic!("{other:?}"),
     });
     let names: Vec<&str> = names.collect();
@@ -173,9 +173,9 @@ fn a_converted_run_is_kept_until_it_is_written() {
 mod emulated {
     use super::*;
     use crate::cuda::command::Launch;
-    use crate::cuda::text::{Kernel, Text};
+    use crate::cuda::kernel_source::{Kernel, KernelSource};
 
-    static WRONG: Text = Text::new(
+    static WRONG: KernelSource = KernelSource::new(
         "wrong",
         "
 KERNEL(64) void divergent_barrier(float* out) { if (threadIdx.x < 40) __syncthreads(); __syncwarp(); }
@@ -200,8 +200,8 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
 ",
     );
 
-    fn card() -> Option<Cuda> {
-        Cuda::emulated(Precision::F32, true, Products::Own).ok()
+    fn gpu() -> Option<Cuda> {
+        Cuda::emulated(Precision::F32, true, GemmProvider::Builtin).ok()
     }
 
     fn run(
@@ -212,12 +212,12 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
     ) -> Result<(), CudaError> {
         let launch = Launch::new(Kernel::new(&WRONG, name), [1, 1, 1], 64).sharing(64).run(out);
         let launch = if let Some(x) = x { launch.run(x) } else { launch };
-        cuda.launch(launch, [(out, Element::F32)])
+        cuda.launch(launch, [(out, Dtype::F32)])
     }
 
     #[test]
     fn the_emulator_names_what_is_wrong() {
-        let Some(cuda) = card() else { return };
+        let Some(cuda) = gpu() else { return };
         let mut out = cuda.memory(64).unwrap();
         for (name, wrong) in [
             ("divergent_barrier", "wait for others that wait at a barrier"),
@@ -238,7 +238,7 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
 
     #[test]
     fn copies_not_waited_for_and_missing_barriers_show() {
-        let Some(cuda) = card() else { return };
+        let Some(cuda) = gpu() else { return };
         let (mut out, mut x) = (cuda.memory(64).unwrap(), cuda.memory(4).unwrap());
         cuda.upload(&mut x, &[1.0; 4]).unwrap();
         run(&cuda, "not_waited_for", &mut out, Some(&x)).unwrap();
@@ -260,14 +260,14 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
     #[test]
     #[should_panic(expected = "bytes past an allocation's end")]
     fn writes_past_the_end_show() {
-        let Some(cuda) = card() else { panic!("bytes past an allocation's end: no g++") };
+        let Some(cuda) = gpu() else { panic!("bytes past an allocation's end: no g++") };
         let mut out = cuda.memory(5).unwrap();
         run(&cuda, "past_the_end", &mut out, None).unwrap();
     }
 
     #[test]
     fn a_graph_computes_what_its_commands_do() {
-        let Some(cuda) = card() else { return };
+        let Some(cuda) = gpu() else { return };
         let mut memory = cuda.memory(64).unwrap();
         let table: Vec<f32> = (0..32).map(|i| i as f32 / 8.0 - 2.0).collect();
         let mut results = Vec::new();

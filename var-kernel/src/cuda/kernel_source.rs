@@ -1,22 +1,22 @@
-//! Kernels as text: compiled for the card at hand when first wanted.
+//! Kernels as text: compiled for the GPU at hand when first wanted.
 
 use std::string::String;
 
-use super::element::Precision;
+use super::dtype::Precision;
 
 /// Start of every source text.
 const COMMON: &str = include_str!("common.cuh");
 
-/// Tiles of matrix products in singles and on tensor cores, to share.
+/// Tiles of matrix products in f32 and on tensor cores, to share.
 pub const PRODUCT: &str = concat!(
     include_str!("product/tile.cuh"),
     include_str!("product/operands.cuh"),
-    include_str!("product/finish.cuh"),
+    include_str!("product/epilogue.cuh"),
     include_str!("product/fragments.cuh"),
     include_str!("product/chains.cuh"),
     include_str!("product/tf32.cuh"),
-    include_str!("product/singles.cuh"),
-    include_str!("product/shorts.cuh"),
+    include_str!("product/f32.cuh"),
+    include_str!("product/half.cuh"),
 );
 
 /// Cubic convolution along one axis, to share.
@@ -33,7 +33,7 @@ pub(crate) const INSTRUCTIONS: &str = include_str!("instructions.cuh");
 
 /// Some kernels that are compiled together.
 #[derive(Debug)]
-pub struct Text {
+pub struct KernelSource {
     /// The operation's name.
     pub(crate) name: &'static str,
     /// Texts between [`COMMON`] and the kernels.
@@ -41,7 +41,7 @@ pub struct Text {
     kernels: &'static str,
 }
 
-impl Text {
+impl KernelSource {
     /// The text of an operation's `kernel.cu`.
     pub(crate) const fn new(name: &'static str, kernels: &'static str) -> Self {
         Self { name, shared: &[], kernels }
@@ -55,7 +55,7 @@ impl Text {
     /// checked to be as long as the sizes among their arguments say: memory of a GPU has no other
     /// guard.
     #[allow(unsafe_code, reason = "what is promised is about a card's memory")]
-    pub const unsafe fn of_another_crate(name: &'static str, kernels: &'static str) -> Self {
+    pub const unsafe fn of_other_crate(name: &'static str, kernels: &'static str) -> Self {
         Self::new(name, kernels)
     }
 
@@ -64,8 +64,8 @@ impl Text {
         Self { shared, ..self }
     }
 
-    /// Whether it has products of singles, which TF32 changes.
-    pub(crate) fn multiplies_singles(&self) -> bool {
+    /// Whether it has products of f32, which TF32 changes.
+    pub(crate) fn multiplies_f32(&self) -> bool {
         self.shared.contains(&PRODUCT)
     }
 
@@ -76,17 +76,17 @@ impl Text {
     }
 
     /// Whether it has 16-bit values, and is compiled for their format.
-    pub(crate) fn has_shorts(&self) -> bool {
+    pub(crate) fn has_half(&self) -> bool {
         let mut parts = self.shared.iter().chain([&self.kernels]);
-        parts.any(|part| part.contains("Short") || part.contains("short"))
+        parts.any(|part| part.contains("Half"))
     }
 
-    /// The whole text for cards that compute products in `precision`.
+    /// The whole text for GPUs that compute products in `precision`.
     pub(crate) fn whole(&self, instructions: &str, precision: Precision) -> String {
         let mut whole = String::from(match precision {
             // Others are the same text as with `f32`, and compiled once for all.
-            Precision::Bf16 if self.has_shorts() => "#define SHORT_IS_BF16 1\n",
-            Precision::Tf32 if self.multiplies_singles() => "#define SINGLES_ARE_TF32 1\n",
+            Precision::Bf16 if self.has_half() => "#define HALF_IS_BF16 1\n",
+            Precision::Tf32 if self.multiplies_f32() => "#define F32_IS_TF32 1\n",
             _ => "",
         });
         let parts = [instructions, COMMON].into_iter().chain(self.shared.iter().copied());
@@ -137,22 +137,22 @@ impl Text {
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     /// The text.
-    pub(crate) text: &'static Text,
+    pub(crate) source: &'static KernelSource,
     /// Its name in the text.
     pub(crate) name: &'static str,
 }
 
 impl PartialEq for Kernel {
     fn eq(&self, other: &Self) -> bool {
-        core::ptr::eq(self.text, other.text) && self.name == other.name
+        core::ptr::eq(self.source, other.source) && self.name == other.name
     }
 }
 
 impl Eq for Kernel {}
 
 impl Kernel {
-    /// The kernel `name` of `text`.
-    pub const fn new(text: &'static Text, name: &'static str) -> Self {
-        Self { text, name }
+    /// The kernel `name` of `source`.
+    pub const fn new(source: &'static KernelSource, name: &'static str) -> Self {
+        Self { source, name }
     }
 }

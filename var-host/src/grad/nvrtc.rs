@@ -1,21 +1,21 @@
-//! Every kernel of a gradient, and the optimizer's, compiles for the cards it is for.
+//! Every kernel of a gradient, and the optimizer's, compiles for the GPUs it is for.
 
 use var_kernel::cuda::testing::{assert_compiles, assert_tiles_compile, compile_into};
 
-use super::operations::TEXTS;
+use super::operations::SOURCES;
 
 #[test]
 fn every_kernel_compiles_for_every_card() {
-    assert_compiles(TEXTS);
+    assert_compiles(SOURCES);
 }
 
 #[test]
 fn tiles_fit_a_card_as_often_as_they_say() {
-    assert_tiles_compile(TEXTS);
+    assert_tiles_compile(SOURCES);
 }
 
 #[test]
 #[ignore = "a tool: compiles into the folder that VAR_COMPILE_INTO names"]
 fn kernels_are_compiled_into_a_folder() {
-    compile_into(TEXTS);
+    compile_into(SOURCES);
 }

@@ -1,6 +1,6 @@
 //! Whether kernels compile for their GPUs, and their registers and shared memory.
 //!
-//! Wants NVRTC; no card.
+//! Wants NVRTC; no GPU.
 
 use core::num::NonZero;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -9,10 +9,10 @@ use std::vec::Vec;
 use std::{env, eprintln, fs, println, thread};
 
 use crate::cuda::driver::compile;
-use crate::cuda::text::Text;
-use crate::cuda::{Precision, cubins};
+use crate::cuda::kernel_source::KernelSource;
+use crate::cuda::{Precision, cubin_cache};
 
-/// The oldest card, and the one for which it is tuned.
+/// The oldest GPU, and the one for which it is tuned.
 const CAPABILITIES: [(u32, u32); 2] = [(8, 0), (9, 0)];
 
 /// Bytes that a thread may have too many for its registers: a few cost nothing that shows.
@@ -44,67 +44,68 @@ pub(crate) fn has_nvrtc() -> bool {
     false
 }
 
-/// Fails unless every kernel of `texts` compiles, in each precision that has its own, and fits the GPUs'
+/// Fails unless every kernel of `kernel_sources` compiles, in each precision that has its own, and fits the GPUs'
 /// registers; prints the usage of each. Without NVRTC, only if `VAR_REQUIRE` names `nvrtc`.
 ///
 /// # Panics
 /// If one does not.
-pub fn assert_compiles(texts: &[&'static Text]) {
+pub fn assert_compiles(kernel_sources: &[&'static KernelSource]) {
     let mut jobs = Vec::new();
-    for text in texts {
-        for precision in precisions(text) {
-            jobs.extend(CAPABILITIES.map(|capability| (*text, precision, capability)));
+    for source in kernel_sources {
+        for precision in precisions(source) {
+            jobs.extend(CAPABILITIES.map(|capability| (*source, precision, capability)));
         }
     }
     assert_jobs_compile(&jobs);
 }
 
-/// Fails unless the kernels of `texts` that tile products, and those for tensor cores' attention, compile in half
-/// precision for the card it is tuned for: compilers differ in the registers these take.
+/// Fails unless the kernels of `kernel_sources` that tile products, and those for tensor cores' attention, compile in half
+/// precision for the GPU it is tuned for: compilers differ in the registers these take.
 ///
 /// # Panics
 /// If one does not.
-pub fn assert_tiles_compile(texts: &[&'static Text]) {
-    let tiles = texts.iter().filter(|text| text.multiplies_singles() || text.has_attention());
-    let jobs: Vec<Job> = tiles.map(|text| (*text, Precision::F16, CAPABILITIES[1])).collect();
+pub fn assert_tiles_compile(kernel_sources: &[&'static KernelSource]) {
+    let tiles =
+        kernel_sources.iter().filter(|source| source.multiplies_f32() || source.has_attention());
+    let jobs: Vec<Job> = tiles.map(|source| (*source, Precision::F16, CAPABILITIES[1])).collect();
     assert_jobs_compile(&jobs);
 }
 
-/// Compiles every kernel of `texts`, in each precision that has its own, for the card it is tuned for, into the
-/// folder that `VAR_COMPILE_INTO` names, as `VAR_CUBINS` finds them: for a machine that has the card, where the
+/// Compiles every kernel of `kernel_sources`, in each precision that has its own, for the GPU it is tuned for, into the
+/// folder that `VAR_COMPILE_INTO` names, as `VAR_CUBINS` finds them: for a machine that has the GPU, where the
 /// minute of compiling is dear.
 ///
 /// # Panics
 /// Without the variable; if NVRTC is not here, a text does not compile, or a file cannot be written.
-pub fn compile_into(texts: &[&'static Text]) {
+pub fn compile_into(kernel_sources: &[&'static KernelSource]) {
     let folder = PathBuf::from(env::var_os("VAR_COMPILE_INTO").expect("VAR_COMPILE_INTO"));
     let version = compile::version().expect("NVRTC is here");
     let capability = CAPABILITIES[1];
     let mut jobs = Vec::new();
-    for text in texts {
-        jobs.extend(precisions(text).map(|precision| (*text, precision)));
+    for source in kernel_sources {
+        jobs.extend(precisions(source).map(|precision| (*source, precision)));
     }
-    on_all_cores(&jobs, |(text, precision)| {
-        let cubin = compile::cubin(text, *precision, capability).expect("it compiles");
-        let name = compile::name(text, *precision, capability);
-        let path = folder.join(cubins::file_name(&name, version));
-        fs::write(path, cubins::written(&cubin)).expect("the folder can be written");
+    on_all_cores(&jobs, |(source, precision)| {
+        let cubin = compile::cubin(source, *precision, capability).expect("it compiles");
+        let name = compile::name(source, *precision, capability);
+        let path = folder.join(cubin_cache::file_name(&name, version));
+        fs::write(path, cubin_cache::written(&cubin)).expect("the folder can be written");
     });
 }
 
 /// The precisions in which a text is another.
-pub(crate) fn precisions(text: &Text) -> impl Iterator<Item = Precision> + use<> {
+pub(crate) fn precisions(source: &KernelSource) -> impl Iterator<Item = Precision> + use<> {
     [
         (Precision::F16, true),
-        (Precision::Bf16, text.has_shorts()),
-        (Precision::Tf32, text.multiplies_singles()),
+        (Precision::Bf16, source.has_half()),
+        (Precision::Tf32, source.multiplies_f32()),
     ]
     .into_iter()
     .filter_map(|(precision, has_its_own)| has_its_own.then_some(precision))
 }
 
 /// A text to compile.
-type Job = (&'static Text, Precision, (u32, u32));
+type Job = (&'static KernelSource, Precision, (u32, u32));
 
 fn assert_jobs_compile(jobs: &[Job]) {
     if !has_nvrtc() {
@@ -113,9 +114,9 @@ fn assert_jobs_compile(jobs: &[Job]) {
     if let Some((major, minor)) = compile::version() {
         println!("NVRTC {major}.{minor}");
     }
-    on_all_cores(jobs, |(text, precision, capability)| {
-        match compile::cubin_and_report(text, *precision, *capability) {
-            Ok((_, said)) => report(text, *precision, *capability, &said),
+    on_all_cores(jobs, |(source, precision, capability)| {
+        match compile::cubin_and_report(source, *precision, *capability) {
+            Ok((_, said)) => report(source, *precision, *capability, &said),
             Err(error) => panic!("{precision} {capability:?}: {error}"),
         }
     });
@@ -138,7 +139,12 @@ fn on_all_cores<T: Sync>(jobs: &[T], work: impl Fn(&T) + Sync) {
 
 /// Prints each kernel's registers and stack; fails if one spills more than a few bytes, or a multiprocessor has
 /// not the registers or the shared memory for as many blocks of it as its text says.
-fn report(text: &'static Text, precision: Precision, (major, minor): (u32, u32), said: &str) {
+fn report(
+    source: &'static KernelSource,
+    precision: Precision,
+    (major, minor): (u32, u32),
+    said: &str,
+) {
     let (mut kernel, mut frame, mut seen) = ("", "", Vec::new());
     for line in said.lines() {
         if let Some((_, rest)) = line.split_once("Compiling entry function '") {
@@ -151,8 +157,8 @@ fn report(text: &'static Text, precision: Precision, (major, minor): (u32, u32),
         } else if let Some((_, used)) = line.split_once("Used ") {
             let registers: u32 =
                 used.split(' ').next().and_then(|n| n.parse().ok()).expect("a count");
-            let threads = text.threads(kernel).expect("the kernel says its threads");
-            let blocks = text.blocks(kernel).expect("the kernel says its blocks");
+            let threads = source.threads(kernel).expect("the kernel says its threads");
+            let blocks = source.blocks(kernel).expect("the kernel says its blocks");
             let of_block = registers.next_multiple_of(REGISTERS_TOGETHER) * threads;
             assert!(
                 blocks * of_block <= REGISTERS,
@@ -169,6 +175,6 @@ fn report(text: &'static Text, precision: Precision, (major, minor): (u32, u32),
             seen.push(kernel);
         }
     }
-    let unseen: Vec<&str> = text.kernels().filter(|name| !seen.contains(name)).collect();
-    assert!(!seen.is_empty() && unseen.is_empty(), "{}: no report on {unseen:?}", text.name);
+    let unseen: Vec<&str> = source.kernels().filter(|name| !seen.contains(name)).collect();
+    assert!(!seen.is_empty() && unseen.is_empty(), "{}: no report on {unseen:?}", source.name);
 }

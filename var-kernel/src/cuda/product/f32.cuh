@@ -1,7 +1,7 @@
-// A tile of singles: sixteen k at a time, the next ones on their way to registers while these are multiplied.
+// A tile of f32: sixteen k at a time, the next ones on their way to registers while these are multiplied.
 
 // How they are multiplied and added up: it depends on what the text is compiled for.
-#ifdef SINGLES_ARE_TF32
+#ifdef F32_IS_TF32
 template <int BM, int BN>
 using SingleSums = TensorSums<BM, BN>;
 #else
@@ -9,7 +9,7 @@ template <int BM, int BN>
 using SingleSums = Chains<BM, BN>;
 #endif
 
-// The fours of neighbours that a thread brings of an operand's tile.
+// The fours of neighbors that a thread brings of an operand's tile.
 template <class Operand, int SIDE>
 struct Fours : Brought<Operand, SIDE, SINGLES_DEPTH, 4> {
     typedef Brought<Operand, SIDE, SINGLES_DEPTH, 4> Base;
@@ -30,7 +30,7 @@ struct Fours : Brought<Operand, SIDE, SINGLES_DEPTH, 4> {
 
 // One tile; `aligned` operands have lines of a multiple of four numbers.
 template <int BM, int BN, class Left, class Right, class Out>
-__device__ __forceinline__ void product_single(const Left& left, const Right& right, const Out& out, TilePlace at) {
+__device__ __forceinline__ void product_f32(const Left& left, const Right& right, const Out& out, TileOffset at) {
     typedef SingleSums<BM, BN> Sums;
     __shared__ __align__(16) typename Sums::template Tile<BM, Left::K_IN_LINES> of_left;
     __shared__ __align__(16) typename Sums::template Tile<BN, Right::K_IN_LINES> of_right;

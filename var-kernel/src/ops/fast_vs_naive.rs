@@ -1,4 +1,4 @@
-//! Each fast kernel = its naive twin, one thread a number with sums in `f64`: awkward sizes on every card, the
+//! Each fast kernel = its naive twin, one thread a number with sums in `f64`: awkward sizes on every GPU, the
 //! published models' on a real one.
 
 use std::vec::Vec;
@@ -7,31 +7,31 @@ use super::attention::{self, Mask};
 use super::conv2d::{self, Grid};
 use super::group_norm::{self, Activation};
 use super::linear::{self, Epilogue};
-use super::split_qkv::{self, Normalisation};
+use super::split_qkv::{self, Normalization};
 use super::testing::coarse;
 use super::{
     Attention, Channels, Conv2d, CrossEntropy, GroupNorm, LayerNorm, Linear, PerRow, SplitQkv,
     layer_norm,
 };
 use crate::cpu;
-use crate::cuda::testing::{Bench, cards};
+use crate::cuda::testing::{TestGpu, gpus};
 use crate::cuda::{Cuda, CudaError, Memory, Remote};
 use crate::memory::Device;
 
-type Outcome = Result<(), CudaError>;
+type CudaResult = Result<(), CudaError>;
 
-/// Runs `test` with each card and the sizes it can bear; `VAR_SIZES=awkward` leaves the published ones out.
-fn on_each_card<S: Copy>(awkward: &[S], published: &[S], test: impl Fn(&Bench, S)) {
-    for bench in cards().iter() {
+/// Runs `test` with each GPU and the sizes it can bear; `VAR_SIZES=awkward` leaves the published ones out.
+fn on_each_gpu<S: Copy>(awkward: &[S], published: &[S], test: impl Fn(&TestGpu, S)) {
+    for gpu in gpus().iter() {
         let few = std::env::var("VAR_SIZES").is_ok_and(|sizes| sizes == "awkward");
-        let published = if bench.name.starts_with("cuda") && !few { published } else { &[] };
-        awkward.iter().chain(published).for_each(|size| test(bench, *size));
+        let published = if gpu.name.starts_with("cuda") && !few { published } else { &[] };
+        awkward.iter().chain(published).for_each(|size| test(gpu, *size));
     }
 }
 
-/// `length` numbers that each format holds as they are, on the card.
-fn numbers(bench: &Bench, length: usize, seed: u64) -> Memory {
-    bench.put(&coarse(length, seed))
+/// `length` numbers that each format holds as they are, on the GPU.
+fn numbers(gpu: &TestGpu, length: usize, seed: u64) -> Memory {
+    gpu.put(&coarse(length, seed))
 }
 
 /// |got − want| / |want|; where nothing was to be written, neither may have written.
@@ -47,24 +47,24 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
 
 /// Fails unless both write the same into `length` numbers, but for rounding.
 fn same(
-    bench: &Bench,
+    gpu: &TestGpu,
     what: &str,
     length: usize,
-    fast: impl FnOnce(&Cuda, &mut Remote) -> Outcome,
-    naive: impl FnOnce(&Cuda, &mut Remote) -> Outcome,
+    fast: impl FnOnce(&Cuda, &mut Remote) -> CudaResult,
+    naive: impl FnOnce(&Cuda, &mut Remote) -> CudaResult,
 ) {
-    let (mut got, mut want) = (bench.nans(length), bench.nans(length));
-    let name = &bench.name;
-    fast(&bench.cuda, &mut got).unwrap_or_else(|error| panic!("{name}, {what}: {error}"));
-    naive(&bench.cuda, &mut want).unwrap_or_else(|error| panic!("{name}, {what}, naive: {error}"));
-    check(bench, what, &got, &want);
+    let (mut got, mut want) = (gpu.nans(length), gpu.nans(length));
+    let name = &gpu.name;
+    fast(&gpu.cuda, &mut got).unwrap_or_else(|error| panic!("{name}, {what}: {error}"));
+    naive(&gpu.cuda, &mut want).unwrap_or_else(|error| panic!("{name}, {what}, naive: {error}"));
+    check(gpu, what, &got, &want);
 }
 
-fn check(bench: &Bench, what: &str, got: &Remote, want: &Remote) {
-    let apart = distance(&bench.read(got), &bench.read(want));
+fn check(gpu: &TestGpu, what: &str, got: &Remote, want: &Remote) {
+    let apart = distance(&gpu.read(got), &gpu.read(want));
     // Sums in f32; 16-bit outputs are rounded once, averages of 16-bit probabilities twice.
-    let allowed = 1e-5 + 2.0 * bench.rounding();
-    assert!(apart <= allowed, "{}, {what}: off by {apart:e}, {allowed:e} allowed", bench.name);
+    let allowed = 1e-5 + 2.0 * gpu.rounding();
+    assert!(apart <= allowed, "{}, {what}: off by {apart:e}, {allowed:e} allowed", gpu.name);
 }
 
 #[test]
@@ -80,12 +80,12 @@ fn linear_equals_its_twin() {
         (32_768, 4096, 1024),
         (21_632, 1920, 5760),
     ];
-    on_each_card(&awkward, &published, |bench, (rows, inner, outer)| {
+    on_each_gpu(&awkward, &published, |gpu, (rows, inner, outer)| {
         let d = linear::Dims { rows, inner, outer };
-        let (x, bias) = (numbers(bench, rows * inner, 1), numbers(bench, outer, 2));
+        let (x, bias) = (numbers(gpu, rows * inner, 1), numbers(gpu, outer, 2));
         let weight = coarse(outer * inner, 3);
-        let weight = bench.matrix(cpu::Matrix::F32(&weight), &[outer, inner]);
-        let (residual, gate) = (numbers(bench, rows * outer, 4), numbers(bench, 3 * outer, 5));
+        let weight = gpu.matrix(cpu::Matrix::F32(&weight), &[outer, inner]);
+        let (residual, gate) = (numbers(gpu, rows * outer, 4), numbers(gpu, 3 * outer, 5));
         let gate = PerRow { table: &*gate, start: outer, stride: 3 * outer, rows };
         let gated = Epilogue::Gated { residual: &*residual, gate };
         for (name, epilogue) in
@@ -93,7 +93,7 @@ fn linear_equals_its_twin() {
         {
             let what = std::format!("linear {rows} × {inner} × {outer}, {name}");
             same(
-                bench,
+                gpu,
                 &what,
                 rows * outer,
                 |b, out| b.linear(out, &x, weight.view(), Some(&bias), epilogue, d),
@@ -151,19 +151,21 @@ fn conv2d_equals_its_twin() {
         strided(50, 8, 448, 384, [3, 3], 1),
         strided(50, 8, 2048, 320, [1, 1], 1),
     ];
-    on_each_card(&awkward, &published, |bench, d| {
-        let x = numbers(bench, d.batch * d.height * d.width * d.inner, 1);
+    on_each_gpu(&awkward, &published, |gpu, d| {
+        let x = numbers(gpu, d.batch * d.height * d.width * d.inner, 1);
         let shape = [d.outer, d.inner, d.kernel[0], d.kernel[1]];
         let weight = coarse(shape.iter().product(), 2);
-        let weight = bench.matrix(cpu::Matrix::F32(&weight), &shape);
-        let bias = numbers(bench, d.outer, 3);
-        let residual = numbers(bench, d.out_cells() * d.outer, 4);
-        for epilogue in
-            [conv2d::Epilogue::None, conv2d::Epilogue::Residual(&*residual), conv2d::Epilogue::Relu]
-        {
-            let mut nothing = bench.nans(0);
+        let weight = gpu.matrix(cpu::Matrix::F32(&weight), &shape);
+        let bias = numbers(gpu, d.outer, 3);
+        let residual = numbers(gpu, d.out_cells() * d.outer, 4);
+        for epilogue in [
+            conv2d::ConvEpilogue::None,
+            conv2d::ConvEpilogue::Residual(&*residual),
+            conv2d::ConvEpilogue::Relu,
+        ] {
+            let mut nothing = gpu.nans(0);
             same(
-                bench,
+                gpu,
                 &std::format!("{d:?}, {epilogue:?}"),
                 d.out_len(),
                 |b, out| b.conv2d(out, &x, weight.view(), &bias, epilogue, &mut nothing, d),
@@ -192,10 +194,10 @@ fn attention_equals_its_twin() {
         of(16, 1, 640, 256, 256),
         of(2, 36, 64, 1024, 2240),
     ];
-    on_each_card(&awkward, &published, |bench, d| {
+    on_each_gpu(&awkward, &published, |gpu, d| {
         let width = d.heads * d.head_width;
-        let q = numbers(bench, d.batch * d.queries * width, 1);
-        let [k, v] = [2, 3].map(|seed| numbers(bench, d.batch * d.capacity * width, seed));
+        let q = numbers(gpu, d.batch * d.queries * width, 1);
+        let [k, v] = [2, 3].map(|seed| numbers(gpu, d.batch * d.capacity * width, seed));
         // Scales of a ladder; all keys belong to one of them.
         let ends = [1, 5, 14, 30, 55, 91, 155, 255, 424, usize::MAX];
         let ends: Vec<usize> = ends.map(|end: usize| end.min(d.keys)).to_vec();
@@ -205,7 +207,7 @@ fn attention_equals_its_twin() {
                 continue;
             }
             same(
-                bench,
+                gpu,
                 &std::format!("{d:?}, {mask:?}"),
                 d.batch * d.queries * width,
                 |b, out| b.attention(out, &q, &k, &v, 0.5, mask, d),
@@ -219,13 +221,13 @@ fn attention_equals_its_twin() {
 fn group_norm_equals_its_twin() {
     let awkward = [(1, 1, 32, 32), (2, 65, 20, 4), (1, 130, 9, 3), (3, 64, 160, 32)];
     let published = [(16, 65_536, 160, 32), (2, 256, 640, 32), (64, 256, 64, 32)];
-    on_each_card(&awkward, &published, |bench, (batch, positions, channels, groups)| {
+    on_each_gpu(&awkward, &published, |gpu, (batch, positions, channels, groups)| {
         let d = group_norm::Dims { batch, positions, channels, groups };
-        let x = numbers(bench, batch * positions * channels, 1);
-        let (weight, bias) = (numbers(bench, channels, 2), numbers(bench, channels, 3));
+        let x = numbers(gpu, batch * positions * channels, 1);
+        let (weight, bias) = (numbers(gpu, channels, 2), numbers(gpu, channels, 3));
         for activation in [Activation::None, Activation::Silu] {
             same(
-                bench,
+                gpu,
                 &std::format!("{d:?}, {activation:?}"),
                 batch * positions * channels,
                 |b, out| b.group_norm(out, &x, &weight, &bias, 1e-6, activation, d),
@@ -238,13 +240,13 @@ fn group_norm_equals_its_twin() {
 #[test]
 fn layer_norm_equals_its_twin() {
     let sizes = [(1, 1), (3, 7), (2, 257), (5, 1028)];
-    on_each_card(&sizes, &[(32_768, 1024), (2, 1920), (1360, 2304)], |bench, (rows, channels)| {
+    on_each_gpu(&sizes, &[(32_768, 1024), (2, 1920), (1360, 2304)], |gpu, (rows, channels)| {
         let d = layer_norm::Dims { rows, channels };
-        let (x, table) = (numbers(bench, rows * channels, 1), numbers(bench, 2 * channels, 2));
+        let (x, table) = (numbers(gpu, rows * channels, 1), numbers(gpu, 2 * channels, 2));
         let part = |start| PerRow { table: &*table, start, stride: 2 * channels, rows };
         let (scale, shift) = (part(0), part(channels));
         same(
-            bench,
+            gpu,
             &std::format!("{d:?}"),
             rows * channels,
             |b, out| b.layer_norm(out, &x, scale, shift, 1e-6, d),
@@ -255,11 +257,11 @@ fn layer_norm_equals_its_twin() {
 
 #[test]
 fn cross_entropy_equals_its_twin() {
-    on_each_card(&[(1, 2), (3, 300)], &[(1360, 4096)], |bench, (rows, codes)| {
-        let logits = numbers(bench, rows * codes, 1);
+    on_each_gpu(&[(1, 2), (3, 300)], &[(1360, 4096)], |gpu, (rows, codes)| {
+        let logits = numbers(gpu, rows * codes, 1);
         let targets: Vec<u32> = (0..rows).map(|row| (7 * row % codes) as u32).collect();
         same(
-            bench,
+            gpu,
             &std::format!("cross_entropy {rows} × {codes}"),
             rows,
             |b, out| b.cross_entropy(out, &logits, &targets, 0.1),
@@ -270,19 +272,19 @@ fn cross_entropy_equals_its_twin() {
 
 #[test]
 fn most_likely_equals_its_twin() {
-    on_each_card(&[(1, 2), (3, 300)], &[(1360, 4096)], |bench, (rows, codes)| {
+    on_each_gpu(&[(1, 2), (3, 300)], &[(1360, 4096)], |gpu, (rows, codes)| {
         // Steps of 1/64: there are equals.
-        let logits = numbers(bench, rows * codes, 1);
-        let mut tokens = [(); 2].map(|()| bench.nans(rows));
+        let logits = numbers(gpu, rows * codes, 1);
+        let mut tokens = [(); 2].map(|()| gpu.nans(rows));
         let [got, want] = &mut tokens;
-        bench.cuda.most_likely(got, &logits).unwrap();
-        bench.cuda.most_likely_naive(want, &logits).unwrap();
+        gpu.cuda.most_likely(got, &logits).unwrap();
+        gpu.cuda.most_likely_naive(want, &logits).unwrap();
         let [got, want] = tokens.map(|tokens| {
             let mut read = std::vec![0; rows];
-            bench.cuda.download_tokens(&mut read, &tokens).unwrap();
+            gpu.cuda.download_tokens(&mut read, &tokens).unwrap();
             read
         });
-        assert_eq!(got, want, "{}, {rows} × {codes}", bench.name);
+        assert_eq!(got, want, "{}, {rows} × {codes}", gpu.name);
     });
 }
 
@@ -298,23 +300,23 @@ fn split_qkv_equals_its_twin() {
     };
     let awkward = [of(1, 1, 1, 1, 0, 1), of(2, 3, 3, 13, 2, 6), of(1, 5, 2, 64, 4, 9)];
     let published = [of(128, 256, 16, 64, 424, 680), of(2, 1024, 36, 64, 1216, 2240)];
-    on_each_card(&awkward, &published, |bench, d| {
+    on_each_gpu(&awkward, &published, |gpu, d| {
         let width = d.heads * d.head_width;
-        let qkv = numbers(bench, d.batch * d.rows * 3 * width, 1);
-        let [q_bias, v_bias] = [2, 3].map(|seed| numbers(bench, width, seed));
-        let log_scale = numbers(bench, d.heads, 4);
-        let unit = Normalisation::UnitLength { scale: &*log_scale };
+        let qkv = numbers(gpu, d.batch * d.rows * 3 * width, 1);
+        let [q_bias, v_bias] = [2, 3].map(|seed| numbers(gpu, width, seed));
+        let log_scale = numbers(gpu, d.heads, 4);
+        let unit = Normalization::UnitLength { scale: &*log_scale };
         let (of_q, kept) = (d.batch * d.rows * width, d.batch * d.capacity * width);
-        let runs = || [of_q, kept, kept].map(|length| bench.nans(length));
-        for normalisation in [Normalisation::None, unit] {
+        let runs = || [of_q, kept, kept].map(|length| gpu.nans(length));
+        for normalization in [Normalization::None, unit] {
             let (mut got, mut want) = (runs(), runs());
             let biases = Some([&*q_bias, &*v_bias]);
             let [q, k, v] = &mut got;
-            bench.cuda.split_qkv(q, k, v, &qkv, biases, normalisation, d).unwrap();
+            gpu.cuda.split_qkv(q, k, v, &qkv, biases, normalization, d).unwrap();
             let [q, k, v] = &mut want;
-            bench.cuda.split_qkv_naive(q, k, v, &qkv, biases, normalisation, d).unwrap();
+            gpu.cuda.split_qkv_naive(q, k, v, &qkv, biases, normalization, d).unwrap();
             for ((got, want), name) in got.iter().zip(&want).zip(["q", "k", "v"]) {
-                check(bench, &std::format!("{name} of {d:?}"), got, want);
+                check(gpu, &std::format!("{name} of {d:?}"), got, want);
             }
         }
     });

@@ -5,24 +5,24 @@
 
 use super::Dims;
 use crate::cpu::Matrix;
-use crate::cpu::matmul::{Numbers, RowMajor, RowMajorQ8};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::matmul::{LoadElements, RowMajor, RowMajorQ8};
+use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
 
 /// More rows than this are packed.
-pub(super) const MOST_ROWS: usize = 4;
+pub(super) const MAX_ROWS: usize = 4;
 
-/// The sums of a tile of at most [`MOST_ROWS`] rows.
-pub(super) struct FewRows<'a, 'o> {
+/// The sums of a tile of at most [`MAX_ROWS`] rows.
+pub(super) struct Gemv<'a, 'o> {
     pub(super) tile: &'a mut Tile<'o>,
     pub(super) x: &'a [f32],
     pub(super) weight: Matrix<'a>,
     pub(super) d: Dims,
 }
 
-impl FewRows<'_, '_> {
+impl Gemv<'_, '_> {
     #[inline(always)]
-    fn with<S: Simd>(self, s: S, weight: impl Numbers) {
+    fn with<S: Simd>(self, s: S, weight: impl LoadElements) {
         match self.tile.rows.len() {
             1 => self.rows::<S, 1>(s, weight),
             2 => self.rows::<S, 2>(s, weight),
@@ -31,7 +31,7 @@ impl FewRows<'_, '_> {
     }
 
     #[inline(always)]
-    fn rows<S: Simd, const ROWS: usize>(self, s: S, weight: impl Numbers) {
+    fn rows<S: Simd, const ROWS: usize>(self, s: S, weight: impl LoadElements) {
         let Self { tile, x, d, .. } = self;
         let rows = tile.rows.clone();
         let columns = tile.columns.clone();
@@ -41,23 +41,23 @@ impl FewRows<'_, '_> {
             for k in (0..d.inner).step_by(LANES) {
                 let count = LANES.min(d.inner - k);
                 // Rows past the tile's are computed like its last and not written.
-                let mut of_x = [[0.0; LANES]; ROWS];
+                let mut x_rows = [[0.0; LANES]; ROWS];
                 for r in 0..ROWS {
                     let row = (rows.start + r).min(rows.end - 1);
                     let from = &x[row * d.inner + k..][..count];
-                    s.store(s.load_or(from, 0.0), &mut of_x[r]);
+                    s.store(s.load_or(from, 0.0), &mut x_rows[r]);
                 }
                 let mut weights = [s.splat(0.0); LANES];
                 if width == LANES && count == LANES {
                     for c in 0..LANES {
                         weights[c] = weight.load(s, first + c, k, LANES);
                     }
-                    multiply_add(s, &mut sums, s.transpose(weights), &of_x, LANES);
+                    multiply_add(s, &mut sums, s.transpose(weights), &x_rows, LANES);
                 } else {
                     for c in 0..width {
                         weights[c] = weight.load(s, first + c, k, count);
                     }
-                    multiply_add(s, &mut sums, s.transpose(weights), &of_x, count);
+                    multiply_add(s, &mut sums, s.transpose(weights), &x_rows, count);
                 }
             }
             let at = first - columns.start;
@@ -84,7 +84,7 @@ fn multiply_add<S: Simd, const ROWS: usize>(
     }
 }
 
-impl Kernel for FewRows<'_, '_> {
+impl SimdKernel for Gemv<'_, '_> {
     type Output = ();
 
     #[inline(always)]

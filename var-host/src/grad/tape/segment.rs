@@ -6,16 +6,16 @@ use crate::grad::span::{Region, Span};
 
 /// An activation-checkpoint segment: operations with results that are freed at its end.
 #[derive(Clone, Debug)]
-pub(super) struct Turn {
+pub(super) struct Segment {
     /// Its operations.
     pub(super) nodes: Range<usize>,
     /// Results from this offset on are freed.
     pub(super) start: usize,
 }
 
-impl Turn {
+impl Segment {
     /// Whether a turn's result is given away.
-    pub(super) fn gives_away(&self, out: &Span) -> bool {
+    pub(super) fn frees(&self, out: &Span) -> bool {
         out.region == Region::Values && out.start >= self.start
     }
 }

@@ -1,4 +1,4 @@
-//! A model's weights on a card.
+//! A model's weights on a GPU.
 
 use core::convert::Infallible;
 use core::fmt;
@@ -6,7 +6,7 @@ use core::ops::Range;
 use std::collections::HashMap;
 
 use var_kernel::cpu::{self, Cpu};
-use var_kernel::cuda::{Cuda, CudaError, Element, Matrix, Memory, Remote};
+use var_kernel::cuda::{Cuda, CudaError, CudaMatrix, Dtype, Memory, Remote};
 use var_kernel::memory::{Device, Floats};
 use var_kernel::model::weights::Source;
 
@@ -20,11 +20,11 @@ const ALIGNED: usize = 64;
 /// The largest number half precision holds.
 const LARGEST_F16: f32 = 65_504.0;
 
-/// Why a model's weights are not on a card.
+/// Why a model's weights are not on a GPU.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CardError {
-    /// The card's own.
+pub enum GpuError {
+    /// The GPU's own.
     #[error(transparent)]
     Cuda(#[from] CudaError),
     /// A weight overflows half precision.
@@ -39,16 +39,16 @@ pub enum CardError {
     },
 }
 
-/// A model's weights on a card.
-pub struct CardWeights {
+/// A model's weights on a GPU.
+pub struct GpuWeights {
     /// The transformer's.
-    pub transformer: Option<Half>,
+    pub transformer: Option<ModelPart>,
     /// The VQVAE's.
-    pub vqvae: Option<Half>,
+    pub vqvae: Option<ModelPart>,
 }
 
 /// One half's weights: tensors one behind the other.
-pub struct Half {
+pub struct ModelPart {
     memory: Memory,
     tensors: HashMap<String, Tensor>,
 }
@@ -56,18 +56,18 @@ pub struct Half {
 struct Tensor {
     /// Its words.
     range: Range<usize>,
-    element: Element,
+    dtype: Dtype,
     /// Its numbers.
     length: usize,
 }
 
-impl CardWeights {
+impl GpuWeights {
     /// Uploads both halves of `weights`, as far as they are there.
     ///
     /// # Errors
-    /// If they do not fit the card's memory, or a weight does not fit its format.
-    pub fn upload(cuda: &Cuda, weights: &Weights) -> Result<Self, CardError> {
-        let upload = |part: &Part, wanted| Half::upload(cuda, part, wanted);
+    /// If they do not fit the GPU's memory, or a weight does not fit its format.
+    pub fn upload(cuda: &Cuda, weights: &Weights) -> Result<Self, GpuError> {
+        let upload = |part: &Part, wanted| ModelPart::upload(cuda, part, wanted);
         let transformer = weights.transformer.as_ref();
         let transformer =
             transformer.map(|(part, config)| upload(part, transformer_tensors(*config)));
@@ -77,17 +77,17 @@ impl CardWeights {
     }
 }
 
-impl Half {
-    fn upload(cuda: &Cuda, part: &Part, wanted: Vec<Wanted>) -> Result<Self, CardError> {
+impl ModelPart {
+    fn upload(cuda: &Cuda, part: &Part, wanted: Vec<Wanted>) -> Result<Self, GpuError> {
         let mut words = 0;
         let places: Vec<(Wanted, Tensor)> = wanted
             .into_iter()
             .map(|wanted| {
                 let length = wanted.shape.iter().product();
-                let element = element(cuda, &wanted);
-                let range = words..words + element.words(length);
+                let dtype = dtype(cuda, &wanted);
+                let range = words..words + dtype.words(length);
                 words = range.end.next_multiple_of(ALIGNED);
-                (wanted, Tensor { range, element, length })
+                (wanted, Tensor { range, dtype, length })
             })
             .collect();
         let mut memory = cuda.memory(words)?;
@@ -98,8 +98,8 @@ impl Half {
             let name = format_args!("{}", wanted.name);
             if wanted.matrix {
                 let Ok(from) = Source::<Cpu<'_>>::matrix(&mut source, name, &wanted.shape);
-                refuse_beyond(&wanted.name, from, tensor.element)?;
-                cuda.store(run, from, &wanted.shape, tensor.element)?;
+                refuse_beyond(&wanted.name, from, tensor.dtype)?;
+                cuda.store(run, from, &wanted.shape, tensor.dtype)?;
             } else {
                 let Ok(from) = Source::<Cpu<'_>>::vector(&mut source, name, &wanted.shape);
                 cuda.upload(run, from)?;
@@ -118,37 +118,41 @@ impl Half {
 
 /// Format of a tensor on the GPU: matrices in the precision's, except where their products decide
 /// tokens or are small.
-fn element(cuda: &Cuda, wanted: &Wanted) -> Element {
+fn dtype(cuda: &Cuda, wanted: &Wanted) -> Dtype {
     let exact = wanted.name.starts_with("quantize.") || wanted.name.starts_with("word_embed.");
-    if wanted.matrix && !exact { cuda.precision().element() } else { Element::F32 }
+    if wanted.matrix && !exact { cuda.precision().dtype() } else { Dtype::F32 }
 }
 
 /// Refuses weights that half precision cannot hold.
-fn refuse_beyond(name: &str, from: cpu::Matrix<'_>, element: Element) -> Result<(), CardError> {
+fn refuse_beyond(name: &str, from: cpu::Matrix<'_>, dtype: Dtype) -> Result<(), GpuError> {
     let cpu::Matrix::F16(_) = from else {
-        if element != Element::F16 {
+        if dtype != Dtype::F16 {
             return Ok(());
         }
         let beyond = (0..from.len()).map(|index| from.at(index)).find(|x| x.abs() > LARGEST_F16);
         return match beyond {
             None => Ok(()),
-            Some(value) => Err(CardError::BeyondF16 { tensor: name.to_owned(), value }),
+            Some(value) => Err(GpuError::BeyondF16 { tensor: name.to_owned(), value }),
         };
     };
     Ok(())
 }
 
-impl<'a> Source<'a, Cuda> for &'a Half {
+impl<'a> Source<'a, Cuda> for &'a ModelPart {
     type Error = Infallible;
 
-    fn matrix(&mut self, name: fmt::Arguments<'_>, _: &[usize]) -> Result<Matrix<'a>, Infallible> {
-        let half: &'a Half = self;
-        let (run, tensor) = half.find(name);
-        Ok(Matrix::new(run, tensor.element, tensor.length))
+    fn matrix(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        _: &[usize],
+    ) -> Result<CudaMatrix<'a>, Infallible> {
+        let part: &'a ModelPart = self;
+        let (run, tensor) = part.find(name);
+        Ok(CudaMatrix::new(run, tensor.dtype, tensor.length))
     }
 
     fn vector(&mut self, name: fmt::Arguments<'_>, _: &[usize]) -> Result<&'a Remote, Infallible> {
-        let half: &'a Half = self;
-        Ok(half.find(name).0)
+        let part: &'a ModelPart = self;
+        Ok(part.find(name).0)
     }
 }

@@ -1,9 +1,9 @@
 // What is done to a product's sums at the end, and where they go.
 
 // What is done to a sum before it is written.
-enum FinishKind { PLAIN, GELU, GATED, PLUS, RELU };
+enum EpilogueKind { PLAIN, GELU, GATED, PLUS, RELU };
 
-struct Finish {
+struct Epilogue {
     u32 kind;
     const float* bias;      // columns, or null
     const float* residual;  // GATED: rows × columns; PLAIN and RELU: the same, or null
@@ -12,30 +12,30 @@ struct Finish {
     u32 period;
 };
 
-// The numbers of one row that `finish` needs.
-struct FinishRow {
+// The numbers of one row that `epilogue` needs.
+struct EpilogueRow {
     const float* residual;
     const float* gate;
     const float* table;
 };
 
-__device__ __forceinline__ FinishRow finish_row(const Finish& finish, u32 row, u32 columns) {
-    FinishRow of = {};
-    if (finish.residual) of.residual = finish.residual + (u64)row * columns;
-    if (finish.kind == GATED) of.gate = row_of(finish.gate, row);
-    if (finish.kind == PLUS) of.table = finish.table + (u64)(row % finish.period) * columns;
+__device__ __forceinline__ EpilogueRow epilogue_row(const Epilogue& epilogue, u32 row, u32 columns) {
+    EpilogueRow of = {};
+    if (epilogue.residual) of.residual = epilogue.residual + (u64)row * columns;
+    if (epilogue.kind == GATED) of.gate = row_of(epilogue.gate, row);
+    if (epilogue.kind == PLUS) of.table = epilogue.table + (u64)(row % epilogue.period) * columns;
     return of;
 }
 
-__device__ __forceinline__ float finished(const Finish& finish, const FinishRow& of, u32 column, float sum) {
-    if (finish.bias) sum = __fadd_rn(sum, finish.bias[column]);
-    switch (finish.kind) {
+__device__ __forceinline__ float finished(const Epilogue& epilogue, const EpilogueRow& of, u32 column, float sum) {
+    if (epilogue.bias) sum = __fadd_rn(sum, epilogue.bias[column]);
+    switch (epilogue.kind) {
         case GELU: return gelu_of(sum);
         case GATED: return fmaf(of.gate[column], sum, of.residual[column]);
         case PLUS: return __fadd_rn(sum, of.table[column]);
         default:
             if (of.residual) sum = __fadd_rn(sum, of.residual[column]);
-            return finish.kind == RELU && sum < 0.0f ? 0.0f : sum;
+            return epilogue.kind == RELU && sum < 0.0f ? 0.0f : sum;
     }
 }
 
@@ -76,8 +76,8 @@ __device__ __forceinline__ void store_pair(float* to, float a, float b, bool tog
     if (together) access<float2>(to) = make_float2(a, b);
     else to[0] = a, to[1] = b;
 }
-__device__ __forceinline__ void store_pair(Short* to, float a, float b, bool together) {
-    if (together) access<u32>(to) = pack_short(a, b);
+__device__ __forceinline__ void store_pair(Half* to, float a, float b, bool together) {
+    if (together) access<u32>(to) = pack_half(a, b);
     else to[0] = narrow(a), to[1] = narrow(b);
 }
 
@@ -85,33 +85,33 @@ __device__ __forceinline__ void store_pair(Short* to, float a, float b, bool tog
 template <class Out>
 struct Finished {
     Out out;
-    const Finish& finish;
+    const Epilogue& epilogue;
     u32 rows, columns;
 
     template <class Number>
     struct Row {
-        const Finish& finish;
-        FinishRow of;
+        const Epilogue& epilogue;
+        EpilogueRow of;
         Number* to;
         u32 columns;
         bool together;
 
         __device__ __forceinline__ void put(u32 column, float sum) const {
-            store(to + column, finished(finish, of, column, sum));
+            store(to + column, finished(epilogue, of, column, sum));
         }
-        // The sums of two neighbouring columns, of which the second may be outside. With an early return the compiler
+        // The sums of two neighboring columns, of which the second may be outside. With an early return the compiler
         // would keep the sums in local memory.
         __device__ __forceinline__ void put_two(u32 column, float first, float second) const {
-            first = finished(finish, of, column, first);
+            first = finished(epilogue, of, column, first);
             if (column + 1 < columns)
-                store_pair(to + column, first, finished(finish, of, column + 1, second), together);
+                store_pair(to + column, first, finished(epilogue, of, column + 1, second), together);
             else
                 store(to + column, first);
         }
     };
     template <class Number>
     __device__ __forceinline__ Row<Number> row_in(u32 place, Number* to) const {
-        return {finish, finish_row(finish, place, columns), to, columns, in_pairs(out, columns)};
+        return {epilogue, epilogue_row(epilogue, place, columns), to, columns, in_pairs(out, columns)};
     }
     __device__ __forceinline__ auto row(u32 row) const {
         u32 place = place_of(out, row);
@@ -120,8 +120,8 @@ struct Finished {
 };
 
 template <class Out>
-__device__ __forceinline__ Finished<Out> finished_to(Out out, const Finish& finish, u32 rows, u32 columns) {
-    return {out, finish, rows, columns};
+__device__ __forceinline__ Finished<Out> finished_to(Out out, const Epilogue& epilogue, u32 rows, u32 columns) {
+    return {out, epilogue, rows, columns};
 }
 
 // Sums over a part of the depth, as they are.

@@ -1,20 +1,20 @@
 //! The texts of gradients' kernels: each beside its operation, declared by [`text`].
 #![allow(unsafe_code)]
 
-use var_kernel::cuda::{SOME, Text};
+use var_kernel::cuda::{KernelSource, SOME};
 
 /// Sums over the rows that share a row of a table.
 pub(super) const TABLE: &str = include_str!("elementwise/table.cuh");
 
-/// Declares `TEXT`, the kernels of an operation's gradient: its name, its file, texts before it.
-macro_rules! text {
+/// Declares `SOURCE`, the kernels of an operation's gradient: its name, its file, texts before it.
+macro_rules! kernel_source {
     ($name:literal, $file:literal $(, $shared:expr)*) => {
         /// The kernels.
         // SAFETY: operations check the lengths of their runs against their sizes before they launch, and
         // the kernels stay inside those sizes, which the emulator's tests show.
         #[allow(unsafe_code, reason = "what is promised is about a GPU's memory")]
-        pub(in crate::grad) static TEXT: var_kernel::cuda::Text = unsafe {
-            var_kernel::cuda::Text::of_another_crate(
+        pub(in crate::grad) static SOURCE: var_kernel::cuda::KernelSource = unsafe {
+            var_kernel::cuda::KernelSource::of_other_crate(
                 concat!($name, "_backward"),
                 include_str!($file),
             )
@@ -22,10 +22,10 @@ macro_rules! text {
         .with(&[$($shared),*]);
     };
 }
-pub(super) use text;
+pub(super) use kernel_source;
 
 /// AdamW, which is no gradient but computes with them.
 // SAFETY: as for those of the gradients.
-pub(crate) static ADAMW: Text =
-    unsafe { Text::of_another_crate("adamw", include_str!("../optim/adamw/kernel.cu")) }
+pub(crate) static ADAMW: KernelSource =
+    unsafe { KernelSource::of_other_crate("adamw", include_str!("../optim/adamw/kernel.cu")) }
         .with(&[SOME]);

@@ -4,20 +4,20 @@ use std::boxed::Box;
 use std::sync::Arc;
 
 use super::driver::nvidia::nccl;
-use super::driver::{Driver, Identity};
+use super::driver::{Driver, UniqueId};
 use super::error::CudaError;
 use super::{Cuda, driver};
 use crate::memory::Floats;
 use crate::remote::Remote;
 
-/// This process's card as a member of a group of cards, one for each rank (NCCL).
-pub struct Group {
+/// This process's GPU as a member of a group of GPUs, one for each rank (NCCL).
+pub struct Communicator {
     /// First, so that the membership ends before the driver it belongs to.
-    member: Box<dyn driver::Group>,
+    member: Box<dyn driver::Communicator>,
     _driver: Arc<dyn Driver>,
 }
 
-impl Group {
+impl Communicator {
     /// Whether NCCL is on this machine.
     pub fn can_be() -> bool {
         nccl::is_present()
@@ -27,35 +27,35 @@ impl Group {
     ///
     /// # Errors
     /// If NCCL is not there or fails.
-    pub fn identity() -> Result<Identity, CudaError> {
-        nccl::identity()
+    pub fn unique_id() -> Result<UniqueId, CudaError> {
+        nccl::unique_id()
     }
 
-    /// Joins a group of `size` cards as number `rank`; returns when all have joined.
+    /// Joins a group of `size` GPUs as number `rank`; returns when all have joined.
     ///
     /// # Errors
-    /// If NCCL is not there or fails, or the card is none of NVIDIA's.
+    /// If NCCL is not there or fails, or the GPU is none of NVIDIA's.
     pub fn join(
         cuda: &Cuda,
-        identity: &Identity,
+        unique_id: &UniqueId,
         rank: usize,
         size: usize,
     ) -> Result<Self, CudaError> {
         let driver = Arc::clone(&cuda.driver);
-        Ok(Self { member: driver.join(identity, rank, size)?, _driver: driver })
+        Ok(Self { member: driver.join(unique_id, rank, size)?, _driver: driver })
     }
 
     /// Begins an all-reduce of `run`, as long on every GPU, after all commands before and beside all later
     /// ones; every GPU begins the same sums in the same order. Until
-    /// [`Group::end_sums`] the run's numbers are unspecified.
+    /// [`Communicator::end_sums`] the run's numbers are unspecified.
     ///
     /// # Errors
-    /// Only the cards' own.
+    /// Only the GPUs' own.
     pub fn begin_sum(&mut self, run: &mut Remote) -> Result<(), CudaError> {
         if run.is_empty() {
             return Ok(());
         }
-        // SAFETY: the run is memory of the card, as long as it says, and borrowed mutably.
+        // SAFETY: the run is memory of the GPU, as long as it says, and borrowed mutably.
         #[allow(unsafe_code, reason = "the run's own address and length")]
         unsafe {
             self.member.begin_sum(run.address(), run.len())
@@ -65,7 +65,7 @@ impl Group {
     /// Whether all sums that were begun are there.
     ///
     /// # Errors
-    /// If another card left, or this one failed.
+    /// If another GPU left, or this one failed.
     pub fn is_done(&mut self) -> Result<bool, CudaError> {
         self.member.is_done()
     }
@@ -73,7 +73,7 @@ impl Group {
     /// Lets later commands wait for all sums that were begun.
     ///
     /// # Errors
-    /// Only the card's own.
+    /// Only the GPU's own.
     pub fn end_sums(&mut self) -> Result<(), CudaError> {
         self.member.end_sums()
     }

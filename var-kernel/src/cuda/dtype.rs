@@ -1,4 +1,4 @@
-//! The formats numbers have on a card, and which of them products are computed in.
+//! The formats numbers have on a GPU, and which of them products are computed in.
 
 use core::fmt;
 
@@ -6,7 +6,7 @@ use half::{bf16, f16};
 
 /// A format of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Element {
+pub enum Dtype {
     /// IEEE single precision.
     F32,
     /// IEEE half precision.
@@ -32,11 +32,11 @@ pub enum Precision {
 
 impl Precision {
     /// The format of weights and of activations inside a block.
-    pub fn element(self) -> Element {
+    pub fn dtype(self) -> Dtype {
         match self {
-            Self::F32 | Self::Tf32 => Element::F32,
-            Self::F16 => Element::F16,
-            Self::Bf16 => Element::Bf16,
+            Self::F32 | Self::Tf32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::Bf16 => Dtype::Bf16,
         }
     }
 }
@@ -52,7 +52,7 @@ impl fmt::Display for Precision {
     }
 }
 
-impl Element {
+impl Dtype {
     /// Bytes of one number.
     pub fn bytes(self) -> usize {
         match self {

@@ -1,40 +1,40 @@
-//! Every kernel of the crate compiles for the cards it is for.
+//! Every kernel of the crate compiles for the GPUs it is for.
 
 use std::format;
 
-use super::TEXTS;
+use super::SOURCES;
 use crate::cuda::driver::compile;
+use crate::cuda::kernel_source::KernelSource;
 use crate::cuda::testing::{assert_compiles, assert_tiles_compile, compile_into, has_nvrtc};
-use crate::cuda::text::Text;
 use crate::cuda::{CudaError, FORMATS, PICTURES, Precision, peak};
 
 #[test]
 fn every_kernel_compiles_for_every_card() {
-    assert_compiles(&TEXTS);
-    assert_compiles(&[&FORMATS, &PICTURES, &peak::TEXT]);
+    assert_compiles(&SOURCES);
+    assert_compiles(&[&FORMATS, &PICTURES, &peak::SOURCE]);
 }
 
 #[test]
 fn tiles_fit_a_card_as_often_as_they_say() {
-    assert_tiles_compile(&TEXTS);
+    assert_tiles_compile(&SOURCES);
 }
 
 #[test]
 #[ignore = "a tool: compiles into the folder that VAR_COMPILE_INTO names"]
 fn kernels_are_compiled_into_a_folder() {
-    compile_into(&TEXTS);
-    compile_into(&[&FORMATS, &PICTURES, &peak::TEXT]);
+    compile_into(&SOURCES);
+    compile_into(&[&FORMATS, &PICTURES, &peak::SOURCE]);
 }
 
 /// Linear layers and convolutions have another text for TF32, all else the one for `f32`.
 #[test]
 fn texts_with_products_know_tf32() {
-    let whole = |text: &Text, precision| text.whole("", precision);
-    for text in TEXTS {
-        let multiplies = whole(text, Precision::F32).contains("product_single<BM, BN>(");
-        assert_eq!(multiplies, ["linear", "conv2d"].contains(&text.name));
-        let differs = whole(text, Precision::Tf32) != whole(text, Precision::F32);
-        assert_eq!(differs, multiplies, "{}", text.name);
+    let whole = |source: &KernelSource, precision| source.whole("", precision);
+    for source in SOURCES {
+        let multiplies = whole(source, Precision::F32).contains("product_f32<BM, BN>(");
+        assert_eq!(multiplies, ["linear", "conv2d"].contains(&source.name));
+        let differs = whole(source, Precision::Tf32) != whole(source, Precision::F32);
+        assert_eq!(differs, multiplies, "{}", source.name);
     }
 }
 
@@ -43,7 +43,7 @@ fn an_architecture_nvrtc_does_not_know_is_named() {
     if !has_nvrtc() {
         return;
     }
-    let outcome = compile::cubin(TEXTS[0], Precision::F16, (19, 7));
+    let outcome = compile::cubin(SOURCES[0], Precision::F16, (19, 7));
     assert!(
         matches!(outcome, Err(CudaError::OldCompiler { capability: (19, 7), .. })),
         "{:?}",

@@ -7,7 +7,7 @@ use std::vec::Vec;
 pub type Compiler = (i32, i32);
 
 /// Compiled kernels kept from one run to the next, by name and by the compiler that made them.
-pub trait Cubins: Send + Sync {
+pub trait CubinCache: Send + Sync {
     /// Compilers of the cubins stored under `name`.
     fn versions(&self, name: &str) -> Vec<Compiler>;
 

@@ -11,21 +11,21 @@ struct Pieces : Brought<Operand, SIDE, DEPTH, 8> {
     static constexpr int STRIDE = Base::WIDTH + (LONGER ? 8 : 0), LENGTH = SIDE * DEPTH / Base::WIDTH * STRIDE;
     static_assert(LONGER || Base::WIDTH % 64 == 0, "eight pieces to change the order of");
 
-    __device__ __forceinline__ static Short* at(Short* tile, u32 line, u32 along) {
+    __device__ __forceinline__ static Half* at(Half* tile, u32 line, u32 along) {
         return tile + line * STRIDE + (LONGER ? along : (along / 8 ^ line % 8) * 8);
     }
     // Begins to copy the numbers from k on.
-    __device__ __forceinline__ void copy(Short* tile, u32 k) const {
+    __device__ __forceinline__ void copy(Half* tile, u32 k) const {
 #pragma unroll
         for (int i = 0; i < Base::EACH; i++) {
             if (!this->has(i)) break;
-            const Short* from = this->lines.at(this->place(i, k), this->from(i, k));
+            const Half* from = this->lines.at(this->place(i, k), this->from(i, k));
             copy_16_async(at(tile, this->line(i), this->along(i)), from ? from : this->lines.numbers, from);
         }
     }
     // Sixteen rows or columns from `side` on by sixteen k: four matrices of 8 × 8, of which the second is the next
     // eight rows' or columns' if `sides_first`, else the next eight k's.
-    __device__ __forceinline__ static void load(u32 (&out)[4], Short* tile, u32 side, u32 k, bool sides_first) {
+    __device__ __forceinline__ static void load(u32 (&out)[4], Half* tile, u32 side, u32 k, bool sides_first) {
         u32 lane = threadIdx.x % 32, second = lane / 8 % 2 * 8, third = lane / 16 * 8;
         side += sides_first ? second : third, k += sides_first ? third : second;
         if constexpr (Base::K_IN_LINES) load_matrices(out, at(tile, side + lane % 8, k));
@@ -36,14 +36,14 @@ struct Pieces : Brought<Operand, SIDE, DEPTH, 8> {
 // One tile: BM × BN sums by 8 warps of WM × WN each, DEPTH k at a time; lines are multiples of eight numbers, and
 // aligned.
 template <int BM, int BN, int WM, int WN, int STAGES, int DEPTH, class Left, class Right, class Out>
-__device__ __forceinline__ void product_short(const Left& left, const Right& right, const Out& out, TilePlace at) {
+__device__ __forceinline__ void product_half(const Left& left, const Right& right, const Out& out, TileOffset at) {
     constexpr int WARPS_ACROSS = BN / WN, MT = WM / 16, NT = WN / 8;
     static_assert(BM / WM * WARPS_ACROSS == 8, "eight warps");
     static_assert(NT % 2 == 0, "columns come in sixteens");
     typedef Pieces<Left, BM, DEPTH> LeftPieces;
     typedef Pieces<Right, BN, DEPTH> RightPieces;
     DYNAMIC_SHARED(shared);
-    auto left_tile = [&](u32 stage) { return (Short*)shared + stage * (LeftPieces::LENGTH + RightPieces::LENGTH); };
+    auto left_tile = [&](u32 stage) { return (Half*)shared + stage * (LeftPieces::LENGTH + RightPieces::LENGTH); };
     auto right_tile = [&](u32 stage) { return left_tile(stage) + LeftPieces::LENGTH; };
     LeftPieces left_pieces(left, at.row);
     RightPieces right_pieces(right, at.column);
@@ -66,8 +66,8 @@ __device__ __forceinline__ void product_short(const Left& left, const Right& rig
         __syncthreads();
         // The stage that was read in the last turn is free: all threads are past it.
         fetch(step + STAGES - 1);
-        Short* of_left = left_tile(step % STAGES);
-        Short* of_right = right_tile(step % STAGES);
+        Half* of_left = left_tile(step % STAGES);
+        Half* of_right = right_tile(step % STAGES);
 #pragma unroll
         for (int k = 0; k < DEPTH; k += 16) {
             u32 a[MT][4], b[NT / 2][4];

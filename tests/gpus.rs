@@ -1,6 +1,6 @@
-//! Whole models on cards = the same on the processor, which is = golden files.
+//! Whole models on GPUs = the same on the processor, which is = golden files.
 //!
-//! Cards are the machine's and emulated ones: [`var_kernel::cuda::testing`].
+//! GPUs are the machine's and emulated ones: [`var_kernel::cuda::testing`].
 
 use core::convert::Infallible;
 use core::fmt;
@@ -12,7 +12,7 @@ use var_host::model::listing::Wanted;
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_kernel::arena::Arena;
 use var_kernel::cpu;
-use var_kernel::cuda::{Cuda, Element, Matrix, Memory, Precision, Remote, testing};
+use var_kernel::cuda::{Cuda, CudaMatrix, Dtype, Memory, Precision, Remote, testing};
 use var_kernel::generate::{Outcome, Progress, Request, generate};
 use var_kernel::model::Model;
 use var_kernel::model::weights::Source;
@@ -31,19 +31,19 @@ const WORDS: usize = 16 << 20;
 struct Computed {
     /// Logits with tokens forced, of both images.
     logits: Vec<f32>,
-    /// Tokens of the golden pictures.
+    /// Tokens of the golden images.
     encoded: Vec<u32>,
-    /// Tokens and pictures drawn, run by run.
+    /// Tokens and images drawn, run by run.
     drawn: Vec<(Vec<u32>, Vec<f32>)>,
 }
 
-/// Every card, in every precision.
-pub(crate) fn cards() -> Vec<(String, Cuda)> {
-    testing::open().into_iter().map(|bench| (bench.name, bench.cuda)).collect()
+/// Every GPU, in every precision.
+pub(crate) fn gpus() -> Vec<(String, Cuda)> {
+    testing::open().into_iter().map(|gpu| (gpu.name, gpu.cuda)).collect()
 }
 
-/// A model's weights on a card.
-pub(crate) struct OnCard(pub(crate) HashMap<String, (Memory, Element, usize)>);
+/// A model's weights on a GPU.
+pub(crate) struct OnCard(pub(crate) HashMap<String, (Memory, Dtype, usize)>);
 
 impl OnCard {
     fn new(cuda: &Cuda, wanted: &[Wanted], weights: &Generated) -> Self {
@@ -51,10 +51,9 @@ impl OnCard {
             let values = weights.values(&wanted.name);
             let exact =
                 wanted.name.starts_with("quantize.") || wanted.name.starts_with("word_embed.");
-            let element =
-                if wanted.matrix && !exact { cuda.precision().element() } else { Element::F32 };
-            let memory = cuda.upload_matrix(cpu::Matrix::F32(values), &wanted.shape, element);
-            (wanted.name.clone(), (memory.expect("the card has room"), element, values.len()))
+            let dtype = if wanted.matrix && !exact { cuda.precision().dtype() } else { Dtype::F32 };
+            let memory = cuda.upload_matrix(cpu::Matrix::F32(values), &wanted.shape, dtype);
+            (wanted.name.clone(), (memory.expect("the card has room"), dtype, values.len()))
         };
         Self(wanted.iter().map(of).collect())
     }
@@ -63,10 +62,14 @@ impl OnCard {
 impl<'a> Source<'a, Cuda> for &'a OnCard {
     type Error = Infallible;
 
-    fn matrix(&mut self, name: fmt::Arguments<'_>, _: &[usize]) -> Result<Matrix<'a>, Infallible> {
+    fn matrix(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        _: &[usize],
+    ) -> Result<CudaMatrix<'a>, Infallible> {
         let all: &'a OnCard = self;
-        let (memory, element, length) = &all.0[&name.to_string()];
-        Ok(Matrix::new(memory, *element, *length))
+        let (memory, dtype, length) = &all.0[&name.to_string()];
+        Ok(CudaMatrix::new(memory, *dtype, *length))
     }
 
     fn vector(&mut self, name: fmt::Arguments<'_>, _: &[usize]) -> Result<&'a Remote, Infallible> {
@@ -153,8 +156,8 @@ fn a_card_computes_what_the_processor_does() {
             compute(cpu, model, &golden, &mut Arena::new(&mut memory[..]), 4)
         });
         assert_eq!(on_cpu.encoded, scale_major(&golden.integers("vae.tokens"), 1, &ladder));
-        for (name, cuda) in cards() {
-            // An emulated card takes a minute for each.
+        for (name, cuda) in gpus() {
+            // An emulated GPU takes a minute for each.
             let rounds = cuda.precision() != Precision::F32;
             if rounds && name.starts_with("emulated") && file != FILES[0] {
                 continue;
