@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use var_kernel::arena::Arena;
 use var_kernel::edit::{Painting, Region, mark, spread};
-use var_kernel::generate::{Keep, Request, generate};
+use var_kernel::generate::{ForcedTokens, Request, generate};
 use var_kernel::sample::{Filter, Source};
 
 use crate::support::{Golden, GoldenModel, assert_close, scale_major, working_memory};
@@ -34,7 +34,7 @@ fn three_edits_of_the_tiny_model() {
             filter: Filter { top_k: 0, top_p: 0.0 },
             more_smooth: false,
             source: Source::Greedy,
-            keep: Some(Keep { tokens: &kept, cells: &keep }),
+            keep: Some(ForcedTokens { tokens: &kept, cells: &keep }),
         };
         let want = golden.channels_last(&format!("image.{number}"));
         model.with(|cpu, model| {

@@ -83,10 +83,10 @@ fn predict(golden: &Golden, model: &GoldenModel) {
             .collect();
         let want = golden.floats("teacher.logits_last_token_per_scale").1;
         let worst = assert_close("logits", &ends, &want, 5e-3);
-        let mut surprise = vec![f32::NAN; tokens.len()];
-        let Ok(()) = cpu.cross_entropy(&mut surprise, &with, &tokens, 0.0);
+        let mut nll = vec![f32::NAN; tokens.len()];
+        let Ok(()) = cpu.cross_entropy(&mut nll, &with, &tokens, 0.0);
         let want = golden.floats("teacher.cross_entropy_per_token").1;
-        let unlikely = assert_close("cross-entropy", &surprise, &want, 1e-3);
+        let unlikely = assert_close("cross-entropy", &nll, &want, 1e-3);
         eprintln!("d16: logits off by at most {worst:e}, cross-entropy by {unlikely:e}");
         (with, without)
     });

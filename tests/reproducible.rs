@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use var_kernel::arena::Arena;
 use var_kernel::cpu::{Cpu, Isa};
-use var_kernel::generate::{Keep, Outcome, Request, generate};
+use var_kernel::generate::{ForcedTokens, Outcome, Request, generate};
 use var_kernel::model::Model;
 use var_kernel::sample::{Filter, Source};
 
@@ -173,7 +173,7 @@ fn a_run_goes_on_from_the_first_scales_of_another() {
             // Tokens behind the given scales must not matter.
             let mut tokens = whole.0.clone();
             tokens[2 * end..].fill(0);
-            let keep = Some(Keep { tokens: &tokens, cells: &cells });
+            let keep = Some(ForcedTokens { tokens: &tokens, cells: &cells });
             assert!(run(cpu, model, &Request { keep, ..request(&[3, 7], &[0, 1]) }) == whole);
         }
     });

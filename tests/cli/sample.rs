@@ -366,8 +366,8 @@ fn rejection_keeps_the_best_candidate() {
         let mut scores = candidates.chunks_exact(30).map(|tokens| {
             let tokens: Vec<u32> = tokens.iter().map(|token| *token as u32).collect();
             let mut nats = |label: u32| -> f64 {
-                let surprise = engine.surprise(&tokens, label).unwrap();
-                surprise.iter().map(|nats| f64::from(*nats)).sum()
+                let nll = engine.nll(&tokens, label).unwrap();
+                nll.iter().map(|nats| f64::from(*nats)).sum()
             };
             nats(10) - nats([2, 5][image / 2])
         });

@@ -9,8 +9,10 @@ use std::path::Path;
 use graph::{Graph, Modules, circles};
 
 /// Modules of the kernel, those that others are built on first.
-const KERNEL: [&str; 15] = [
+const KERNEL: [&str; 18] = [
     "memory",
+    "transfer",
+    "capture",
     "storage",
     "arena",
     "image",
@@ -25,6 +27,7 @@ const KERNEL: [&str; 15] = [
     "score",
     "generate",
     "workspace",
+    "parts",
 ];
 
 /// Modules of the host, likewise.

@@ -84,8 +84,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         let tokens = engine.encode(&data_set::middle(&picture, side, mid_reso, image)?)?;
         let mut scores = Vec::new();
         for label in &labels {
-            let surprise = engine.surprise(&tokens, *label)?;
-            let nats: f64 = surprise.iter().map(|nats| f64::from(*nats)).sum();
+            let nll = engine.nll(&tokens, *label)?;
+            let nats: f64 = nll.iter().map(|nats| f64::from(*nats)).sum();
             scores.push(ClassScore {
                 class: classes.number(*label),
                 name: classes.name(*label),

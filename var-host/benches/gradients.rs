@@ -15,12 +15,13 @@ use var_host::pool::Threads;
 use var_host::train::Layout;
 use var_host::train::room::Room;
 use var_host::train::vqvae::{Step, needs};
-use var_kernel::cpu::{Cpu, Isa, Matrix, SCRATCH_FLOATS, peak};
+use var_kernel::cpu::{Cpu, Isa, Matrix, SCRATCH_FLOATS};
 use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VqvaeConfig};
 use var_kernel::ops::conv2d::{Conv2d, ConvEpilogue, Dims, Grid};
 use var_kernel::ops::group_norm::{self, Activation, GroupNorm};
 use var_kernel::ops::nearest_code::Distance;
+use var_kernel::parts::peak;
 
 /// Pictures of a step.
 const IMAGES: usize = 32;

@@ -9,9 +9,10 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use half::{bf16, f16};
-use var_kernel::cpu::{Cpu, Isa, Matrix, SCRATCH_FLOATS, Workers, peak};
+use var_kernel::cpu::{Cpu, Isa, Matrix, SCRATCH_FLOATS, Workers};
 use var_kernel::ops::attention::{self, Attention, Mask};
 use var_kernel::ops::linear::{self, Epilogue, Linear};
+use var_kernel::parts::peak;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();

@@ -7,8 +7,10 @@ use core::cell::Cell;
 use core::convert::Infallible;
 use core::marker::PhantomData;
 
+use crate::capture::{Capture, Segments};
 use crate::memory::{Device, Floats};
-use crate::remote::Places;
+use crate::remote::DryAddresses;
+use crate::transfer::{ImageTransfer, TokenTransfer};
 
 /// The memory of a dry run's arena: lengths without numbers, without a limit.
 pub type Lengths = [(); usize::MAX];
@@ -31,9 +33,9 @@ impl<'b, B> Dry<'b, B> {
     }
 }
 
-impl<'b, B> Dry<'b, B, Places> {
+impl<'b, B> Dry<'b, B, DryAddresses> {
     /// The same where it can be told where each run lies.
-    pub fn with_places(backend: &'b B) -> Self {
+    pub fn with_addresses(backend: &'b B) -> Self {
         Self { backend, multiply_adds: Cell::new(0), runs: PhantomData }
     }
 }
@@ -65,17 +67,25 @@ impl<B: Device, S: Floats + ?Sized + 'static> Device for Dry<'_, B, S> {
         assert_eq!(to.len(), from.len(), "download: lengths differ");
         Ok(())
     }
+}
 
-    fn upload_pictures(&self, to: &mut S, from: &[u8]) -> Result<(), Infallible> {
+impl<B: ImageTransfer, S: Floats + ?Sized + 'static> ImageTransfer for Dry<'_, B, S> {
+    fn upload_images(&self, to: &mut S, from: &[u8]) -> Result<(), Infallible> {
         assert_eq!(to.len(), from.len(), "upload: lengths differ");
         Ok(())
     }
 
-    fn download_pictures(&self, to: &mut [u8], from: &S) -> Result<(), Infallible> {
+    fn download_images(&self, to: &mut [u8], from: &S) -> Result<(), Infallible> {
         assert_eq!(to.len(), from.len(), "download: lengths differ");
         Ok(())
     }
 
+    fn images_together(&self) -> usize {
+        self.backend.images_together()
+    }
+}
+
+impl<B: Device, S: Floats + ?Sized + 'static> TokenTransfer for Dry<'_, B, S> {
     fn tokens_in(run: &mut S) -> &mut S {
         run
     }
@@ -90,12 +100,8 @@ impl<B: Device, S: Floats + ?Sized + 'static> Device for Dry<'_, B, S> {
         to.fill(0);
         Ok(())
     }
-
-    fn kept_len(&self, numbers: usize) -> usize {
-        self.backend.kept_len(numbers)
-    }
-
-    fn pictures_together(&self) -> usize {
-        self.backend.pictures_together()
-    }
 }
+
+impl<B: Device, S: Floats + ?Sized + 'static> Capture for Dry<'_, B, S> {}
+
+impl<B: Device, S: Floats + ?Sized + 'static> Segments for Dry<'_, B, S> {}

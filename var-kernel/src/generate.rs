@@ -9,8 +9,8 @@ use crate::model::transformer::{Conditions, Pass};
 use crate::model::{Ladder, Model};
 use crate::ops::Backend;
 use crate::ops::attention::Mask;
-use crate::ops::draw::{self, Mixture, Settings};
-use crate::ops::refine::Codes;
+use crate::ops::quantizer_step::Codes;
+use crate::ops::sample_tokens::{self, Mixture, SampleSettings};
 use crate::sample::{Filter, Source, guidance};
 
 /// A sampling request; [`Request::new`] has the defaults.
@@ -29,7 +29,7 @@ pub struct Request<'a> {
     /// Where random numbers come from.
     pub source: Source<'a>,
     /// Tokens that are not drawn but given.
-    pub keep: Option<Keep<'a>>,
+    pub keep: Option<ForcedTokens<'a>>,
 }
 
 impl<'a> Request<'a> {
@@ -49,7 +49,7 @@ impl<'a> Request<'a> {
 
 /// Tokens to keep: those of an image being edited, or of the first scales of an earlier run.
 #[derive(Clone, Copy, Debug)]
-pub struct Keep<'a> {
+pub struct ForcedTokens<'a> {
     /// `images · L`, scale by scale, within a scale image by image.
     pub tokens: &'a [u32],
     /// L: which cells are kept.
@@ -139,7 +139,7 @@ pub fn generate<B: Backend, P: Shown>(
     if outcome == Outcome::Done && !pictures.is_empty() {
         let length = model.vqvae.pictures_len(1);
         assert_eq!(pictures.len(), images * length, "pictures is not images × side × side × 3");
-        let together = b.pictures_together().min(images);
+        let together = b.images_together().min(images);
         for (number, out) in pictures.chunks_mut(together * length).enumerate() {
             picture(b, model, out, latents, number * together, &mut arena)?;
         }
@@ -162,7 +162,7 @@ fn draw_scales<B: Backend>(
     for scale in 0..ladder.scales() {
         let range = ladder.range(scale);
         let here = tokens.range_mut(images * range.start..images * range.end);
-        b.section(&mut || run.draw_scale(here, latents, scale))?;
+        b.capture(&mut || run.draw_scale(here, latents, scale))?;
         let arena = run.arena.scope();
         let (scales, tokens, latents) = (ladder.scales(), &*here, &*latents);
         let mut progress = Progress { scale, scales, tokens, backend: b, model, latents, arena };
@@ -199,7 +199,7 @@ fn decode<'a, B: Backend>(
     let length = model.vqvae.quantizer.latent_len(1);
     let decoded = arena.take(model.vqvae.pictures_len(images.len()));
     let latents = latents.range(images.start * length..images.end * length);
-    b.section(&mut || model.vqvae.decode(b, decoded, latents, arena))?;
+    b.capture(&mut || model.vqvae.decode(b, decoded, latents, arena))?;
     Ok(decoded)
 }
 
@@ -239,7 +239,7 @@ impl<'r, 'l, 'w, B: Backend> Generation<'r, 'l, 'w, B> {
         let map = arena.take(model.vqvae.quantizer.latent_len(images));
         let (transformer, labels) = (&model.transformer, request.labels);
         let mut conditions = None;
-        b.section(&mut || {
+        b.capture(&mut || {
             conditions = Some(Conditions::new(b, transformer, labels, guided, &mut arena)?);
             Ok(())
         })?;
@@ -299,8 +299,15 @@ impl<'r, 'l, 'w, B: Backend> Generation<'r, 'l, 'w, B> {
                 codebook: quantizer.codebook,
                 ratio: guidance::ratio(scale, ladder.scales()),
             });
-            let d = draw::Dims { images, positions: cells, codes: config.codes };
-            b.draw(tokens, mixture, with_class, guided.then_some(&*without), &settings, d)?;
+            let d = sample_tokens::Dims { images, positions: cells, codes: config.codes };
+            b.sample_tokens(
+                tokens,
+                mixture,
+                with_class,
+                guided.then_some(&*without),
+                &settings,
+                d,
+            )?;
         }
         if !self.request.more_smooth {
             if let Some((keep, kept)) = kept {
@@ -331,7 +338,7 @@ fn settings<'a>(
     ladder: &Ladder,
     guidance: f32,
     scale: usize,
-) -> Settings<'a> {
+) -> SampleSettings<'a> {
     let source = match request.source {
         Source::Given(numbers) => {
             let (images, range) = (request.labels.len(), ladder.range(scale));
@@ -340,5 +347,5 @@ fn settings<'a>(
         other => other,
     };
     let Request { filter, indices, .. } = *request;
-    Settings { guidance, filter, source, scale, indices }
+    SampleSettings { guidance, filter, source, scale, indices }
 }

@@ -1,6 +1,6 @@
 //! Numbers in [−1, 1] ↔ bytes.
 
-use crate::memory::Device;
+use crate::transfer::ImageTransfer;
 
 /// Sample type of an image on the host: values in [−1, 1] (`f32`), or bytes to show (`u8`).
 pub trait Shown: Copy {
@@ -11,18 +11,18 @@ pub trait Shown: Copy {
     ///
     /// # Errors
     /// Only the device's own.
-    fn download<B: Device>(b: &B, to: &mut [Self], from: &B::Slice) -> Result<(), B::Error>;
+    fn download<B: ImageTransfer>(b: &B, to: &mut [Self], from: &B::Slice) -> Result<(), B::Error>;
 }
 
 impl Shown for f32 {
-    fn download<B: Device>(b: &B, to: &mut [f32], from: &B::Slice) -> Result<(), B::Error> {
+    fn download<B: ImageTransfer>(b: &B, to: &mut [f32], from: &B::Slice) -> Result<(), B::Error> {
         b.download(to, from)
     }
 }
 
 impl Shown for u8 {
-    fn download<B: Device>(b: &B, to: &mut [u8], from: &B::Slice) -> Result<(), B::Error> {
-        b.download_pictures(to, from)
+    fn download<B: ImageTransfer>(b: &B, to: &mut [u8], from: &B::Slice) -> Result<(), B::Error> {
+        b.download_images(to, from)
     }
 }
 

@@ -9,12 +9,10 @@
 //! ```no_run
 //! use std::mem::MaybeUninit;
 //! use std::ops::ControlFlow;
-//! use var_kernel::arena::Arena;
-//! use var_kernel::cpu::{Cpu, Inline, Isa, SCRATCH_FLOATS};
-//! use var_kernel::generate::{Request, generate};
-//! use var_kernel::model::{Model, ModelFile};
-//! use var_kernel::storage::Storage;
-//! use var_kernel::workspace::workspace_len;
+//! use var_kernel::cpu::SCRATCH_FLOATS;
+//! use var_kernel::{
+//!     Arena, Cpu, Inline, Isa, Model, ModelFile, Request, Storage, generate, workspace_len,
+//! };
 //!
 //! let bytes = std::fs::read("d16.safetensors")?;
 //! let file = ModelFile::new(&bytes)?;
@@ -49,6 +47,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`memory`] | runs of `f32` on some device |
+//! | [`transfer`] | images and tokens to a device and back |
+//! | [`capture`] | sequences of operations: graphs, segments of activation checkpointing |
 //! | [`storage`] | memory lent by the caller for lists of layers |
 //! | [`arena`] | memory lent by the caller for activations, handed out and taken back by scope |
 //! | [`image`] | planes in [−1, 1] ↔ bytes |
@@ -63,6 +63,7 @@
 //! | [`score`] | log-likelihood of an image's tokens |
 //! | [`generate`] | the whole flow: class → tokens per scale → latent → image |
 //! | [`workspace`] | memory that a request needs |
+//! | [`parts`] | parts to build further backends of: unstable |
 //!
 //! # Glossary
 //!
@@ -117,6 +118,7 @@
 extern crate std;
 
 pub mod arena;
+pub mod capture;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -127,11 +129,20 @@ pub mod image;
 pub mod memory;
 pub mod model;
 pub mod ops;
+pub mod parts;
 pub mod remote;
 pub mod sample;
 pub mod score;
 pub mod storage;
+pub mod transfer;
 pub mod workspace;
+
+pub use arena::Arena;
+pub use cpu::{Cpu, Inline, Isa, Workers};
+pub use generate::{ForcedTokens, Outcome, Progress, Request, generate};
+pub use model::{Model, ModelFile, VarConfig, VqvaeConfig};
+pub use storage::Storage;
+pub use workspace::workspace_len;
 
 #[cfg(all(test, feature = "cuda"))]
 #[path = "../../tests/fixture.rs"]

@@ -51,7 +51,7 @@ impl<T> Floats for [T] {
     }
 }
 
-/// Where numbers live and how they get there.
+/// Memory of one kind, and its copies to and from the host.
 pub trait Device {
     /// A run of `f32` on this device.
     type Slice: Floats + ?Sized + 'static;
@@ -83,91 +83,11 @@ pub trait Device {
     /// Only the device's own.
     fn download(&self, to: &mut [f32], from: &Self::Slice) -> Result<(), Self::Error>;
 
-    /// Copies samples of images to the device, as numbers in [−1, 1]: `sample / 127.5 − 1`.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    ///
-    /// # Errors
-    /// Only the device's own.
-    fn upload_pictures(&self, to: &mut Self::Slice, from: &[u8]) -> Result<(), Self::Error>;
-
-    /// Copies images back to the host, as samples: `round(255 · (clamp(x, −1, 1) + 1) / 2)`, halves to the
-    /// even one; NaN becomes 0.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    ///
-    /// # Errors
-    /// Only the device's own.
-    fn download_pictures(&self, to: &mut [u8], from: &Self::Slice) -> Result<(), Self::Error>;
-
-    /// The memory of `run`, to hold as many tokens; contents unspecified.
-    fn tokens_in(run: &mut Self::Slice) -> &mut Self::Tokens;
-
-    /// Copies tokens to the device.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    ///
-    /// # Errors
-    /// Only the device's own.
-    fn upload_tokens(&self, to: &mut Self::Tokens, from: &[u32]) -> Result<(), Self::Error>;
-
-    /// Copies tokens back to the host.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    ///
-    /// # Errors
-    /// Only the device's own.
-    fn download_tokens(&self, to: &mut [u32], from: &Self::Tokens) -> Result<(), Self::Error>;
-
-    /// Floats of memory that hold `numbers` keys or values: as many, or fewer where a device keeps
-    /// them in a shorter format.
-    fn kept_len(&self, numbers: usize) -> usize {
-        numbers
-    }
-
-    /// As how many keys or values a run of `length` floats counts where `numbers` are wanted: as many if
-    /// it is [`Device::kept_len`] long.
-    fn kept_numbers(&self, length: usize, numbers: usize) -> usize {
-        if length == self.kept_len(numbers) { numbers } else { length }
-    }
-
-    /// How many images a VQVAE should take at once, if memory allows.
-    fn pictures_together(&self) -> usize {
-        1
-    }
-
-    /// Starts an activation-checkpoint segment: all results from offset `start` of the working memory
-    /// on, but the last, are freed at [`Device::end_segment`].
-    fn begin_segment(&self, start: usize) {
-        let _ = start;
-    }
-
-    /// Ends the segment.
-    fn end_segment(&self) {}
-
-    /// Returns when all that was asked of the device is done.
+    /// Returns when all commands of the device are done.
     ///
     /// # Errors
     /// If something of it failed.
     fn wait(&self) -> Result<(), Self::Error> {
         Ok(())
-    }
-
-    /// Runs `work`, a sequence of operations likely to be repeated with other values of the same sizes.
-    ///
-    /// A device may note its operations and do them as a whole when `work` returns; so `work` must
-    /// not read results back.
-    ///
-    /// # Errors
-    /// Those of `work`, or the device's own.
-    fn section(
-        &self,
-        work: &mut dyn FnMut() -> Result<(), Self::Error>,
-    ) -> Result<(), Self::Error> {
-        work()
     }
 }

@@ -7,35 +7,35 @@ use core::ptr;
 
 use crate::memory::Floats;
 
-/// Bytes of one element of a [`Pointed`].
+/// Bytes of one element of a [`DeviceSlice`].
 pub const WORD: u64 = 4;
 
 /// A run of 32-bit words in a memory that the host does not read: which one, `M` says.
 ///
-/// `&Pointed` is an address and a length. Its elements have no size, so the host cannot read through
+/// `&DeviceSlice` is an address and a length. Its elements have no size, so the host cannot read through
 /// it, and borrows, lifetimes and [`Floats::split_at_mut`] govern that memory as they govern the
 /// host's.
 #[repr(transparent)]
-pub struct Pointed<M>([Nowhere<M>]);
+pub struct DeviceSlice<M>([DeviceWord<M>]);
 
 /// One word of device memory, as the host sees it.
-struct Nowhere<M>(PhantomData<M>);
+struct DeviceWord<M>(PhantomData<M>);
 
 /// A GPU's memory.
 #[derive(Debug)]
-pub enum OfACard {}
+pub enum GpuMemory {}
 
 /// No memory: only places.
 #[derive(Debug)]
-pub enum OfNothing {}
+pub enum NoMemory {}
 
 /// A run of 32-bit words in a GPU's memory: `f32`, tokens, or packed 16-bit numbers.
-pub type Remote = Pointed<OfACard>;
+pub type Remote = DeviceSlice<GpuMemory>;
 
 /// A run of addresses without memory behind them: operands of a dry run that asks for places.
-pub type Places = Pointed<OfNothing>;
+pub type DryAddresses = DeviceSlice<NoMemory>;
 
-impl Places {
+impl DryAddresses {
     /// `length` places from the one numbered `start` on, which must not be 0.
     ///
     /// # Panics
@@ -45,7 +45,7 @@ impl Places {
     }
 }
 
-impl<M> Pointed<M> {
+impl<M> DeviceSlice<M> {
     /// The run of `words` words at `address`, which must not be 0.
     ///
     /// Making one is safe, as reading through it is impossible; that a GPU's is a run of memory, lent
@@ -58,7 +58,7 @@ impl<M> Pointed<M> {
         unsafe { &*Self::pointer(address, words) }
     }
 
-    /// As [`Pointed::at`], to write.
+    /// As [`DeviceSlice::at`], to write.
     ///
     /// # Panics
     /// If `address` is 0.
@@ -71,7 +71,7 @@ impl<M> Pointed<M> {
     fn pointer(address: u64, words: usize) -> *mut Self {
         assert_ne!(address, 0, "a run has an address");
         let address = usize::try_from(address).expect("addresses are as wide as ours");
-        ptr::slice_from_raw_parts_mut(ptr::without_provenance_mut::<Nowhere<M>>(address), words)
+        ptr::slice_from_raw_parts_mut(ptr::without_provenance_mut::<DeviceWord<M>>(address), words)
             as *mut Self
     }
 
@@ -81,7 +81,7 @@ impl<M> Pointed<M> {
     }
 }
 
-impl<M> Floats for Pointed<M> {
+impl<M> Floats for DeviceSlice<M> {
     fn len(&self) -> usize {
         self.0.len()
     }
@@ -114,9 +114,9 @@ fn check(range: &Range<usize>, length: usize) {
     );
 }
 
-impl<M> core::fmt::Debug for Pointed<M> {
+impl<M> core::fmt::Debug for DeviceSlice<M> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Pointed({:#x}, {} words)", self.address(), self.len())
+        write!(f, "DeviceSlice({:#x}, {} words)", self.address(), self.len())
     }
 }
 

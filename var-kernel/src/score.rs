@@ -42,7 +42,7 @@ pub fn teacher_forced<B: Backend>(
 ///
 /// # Panics
 /// As [`teacher_forced`].
-pub fn surprise<B: Backend>(
+pub fn nll<B: Backend>(
     b: &B,
     model: &Model<'_, '_, B>,
     out: &mut [f32],
@@ -53,7 +53,7 @@ pub fn surprise<B: Backend>(
     let mut arena = arena.scope();
     let logits = arena.take(tokens.len() * model.transformer.config.codes);
     teacher_forced(b, model, logits, tokens, label, &mut arena)?;
-    let surprise = arena.take(tokens.len());
-    b.cross_entropy(surprise, logits, tokens, 0.0)?;
-    b.download(out, surprise)
+    let nll = arena.take(tokens.len());
+    b.cross_entropy(nll, logits, tokens, 0.0)?;
+    b.download(out, nll)
 }

@@ -32,7 +32,7 @@ pub fn workspace_len<B: Backend>(
     let mut storage = storage.scope();
     let Ok(model) = Model::bind(&mut AnyTensor, var, vae, &mut storage);
     // As many images as are decoded together at the end; a callback may ask for one of them.
-    let together = b.pictures_together().min(request.labels.len());
+    let together = b.images_together().min(request.labels.len());
     let Ok(_) = generate(&dry, &model, request, tokens, &mut [0_u8; 0], &mut arena, &mut |scale| {
         let Ok(()) = scale.decode(together);
         ControlFlow::Continue(())

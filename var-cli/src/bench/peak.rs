@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::Result;
 use var_host::engine::Engine;
 use var_host::pool::Threads;
-use var_kernel::cpu::{Cpu, SCRATCH_FLOATS, peak};
+use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
+use var_kernel::parts::peak;
 
 use crate::args::Session;
 

@@ -148,8 +148,8 @@ impl Reject {
 fn likelihood(engine: &mut Engine<'_>, sample: &Sample) -> Result<f64> {
     let null = engine.transformer()?.null_class();
     let mut nats = |label: u32| -> Result<f64> {
-        let surprise = engine.surprise(&sample.tokens, label)?;
-        Ok(-surprise.iter().map(|nats| f64::from(*nats)).sum::<f64>())
+        let nll = engine.nll(&sample.tokens, label)?;
+        Ok(-nll.iter().map(|nats| f64::from(*nats)).sum::<f64>())
     };
     let own = nats(sample.job.label)?;
     Ok(if sample.job.label == null { own } else { own - nats(null)? })

@@ -1,7 +1,7 @@
 //! Pictures whose values are known to be finite.
 
 use var_kernel::image::Shown;
-use var_kernel::memory::Device;
+use var_kernel::transfer::ImageTransfer;
 
 use crate::pictures::Picture;
 
@@ -10,10 +10,10 @@ use crate::pictures::Picture;
 pub(super) struct CheckedSample(Option<u8>);
 
 impl Shown for CheckedSample {
-    fn download<B: Device>(b: &B, to: &mut [Self], from: &B::Slice) -> Result<(), B::Error> {
+    fn download<B: ImageTransfer>(b: &B, to: &mut [Self], from: &B::Slice) -> Result<(), B::Error> {
         let (mut values, mut bytes) = (vec![0.0; to.len()], vec![0; to.len()]);
         b.download(&mut values, from)?;
-        b.download_pictures(&mut bytes, from)?;
+        b.download_images(&mut bytes, from)?;
         for ((sample, value), byte) in to.iter_mut().zip(values).zip(bytes) {
             *sample = Self(value.is_finite().then_some(byte));
         }

@@ -2,8 +2,8 @@
 
 use core::ops::ControlFlow;
 
-use var_kernel::generate::{Keep, Outcome, Request};
-use var_kernel::ops::draw::NO_TOKEN;
+use var_kernel::generate::{ForcedTokens, Outcome, Request};
+use var_kernel::ops::sample_tokens::NO_TOKEN;
 use var_kernel::sample::{Filter, Source};
 
 use super::checked::{self, CheckedSample};
@@ -161,7 +161,7 @@ impl Engine<'_> {
             source: Source::Seed(seed),
             keep: given
                 .zip(kept.as_ref())
-                .map(|(given, tokens)| Keep { tokens, cells: &given.cells }),
+                .map(|(given, tokens)| ForcedTokens { tokens, cells: &given.cells }),
         };
         let side = vqvae.side();
         let picture_len = side * side * var_kernel::model::vqvae::COLORS;

@@ -114,9 +114,9 @@ impl OnVqvae for Encoding<'_> {
     ) -> Result<bool, B::Error> {
         let mut arena = arena.scope();
         let pictures = arena.take(self.samples.len());
-        b.upload_pictures(pictures, self.samples)?;
+        b.upload_images(pictures, self.samples)?;
         let latent = arena.take(vqvae.quantizer.latent_len(self.pictures));
-        b.section(&mut || vqvae.encode(b, latent, pictures, &mut arena))?;
+        b.capture(&mut || vqvae.encode(b, latent, pictures, &mut arena))?;
         vqvae.quantizer.encode(b, self.tokens, latent, &mut arena)?;
         let mut values = vec![0.0; vqvae.quantizer.latent_len(self.pictures)];
         b.download(&mut values, latent)?;
@@ -207,7 +207,7 @@ impl OnModel for Surprise<'_> {
         model: &Model<'_, '_, B>,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
-        score::surprise(b, model, self.out, self.tokens, self.label, arena)
+        score::nll(b, model, self.out, self.tokens, self.label, arena)
     }
 }
 

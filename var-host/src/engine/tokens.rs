@@ -91,7 +91,7 @@ impl Engine<'_> {
     /// # Errors
     /// If the model lacks a half, the label has no class, the tokens are not the model's, or there
     /// is too little memory.
-    pub fn surprise(&mut self, tokens: &[u32], label: u32) -> Result<Vec<f32>, EngineError> {
+    pub fn nll(&mut self, tokens: &[u32], label: u32) -> Result<Vec<f32>, EngineError> {
         self.check_label(label)?;
         self.check_tokens(tokens, self.vqvae()?)?;
         let floats = self.work(Work::Surprise)?.floats;
@@ -123,7 +123,7 @@ impl Engine<'_> {
     /// The logits of each of an image's L tokens given the tokens of the scales before: `L × codes`.
     ///
     /// # Errors
-    /// As [`Engine::surprise`].
+    /// As [`Engine::nll`].
     pub fn logits(&mut self, tokens: &[u32], label: u32) -> Result<Vec<f32>, EngineError> {
         let config = *self.transformer()?;
         self.check_label(label)?;

@@ -107,7 +107,7 @@ impl Engine<'_> {
                     let images = request.labels.len();
                     let mut tokens = vec![0; images * config.ladder.length()];
                     // As many as are decoded together at the end.
-                    let together = backend.pictures_together().min(images).max(1);
+                    let together = backend.images_together().min(images).max(1);
                     let mut samples = vec![0_u8; vqvae.pictures_len(together)];
                     let (mut scales, mut pictures, mut counted) = (Vec::new(), 0, 0);
                     let mut each = |progress: &mut generate::Progress<'_, '_, '_, _>| {
@@ -133,7 +133,7 @@ impl Engine<'_> {
                     return Ok(Takes { floats: peak.get(), multiply_adds, scales });
                 } else {
                     let mut out = vec![0.0; tokens.len()];
-                    let Ok(()) = score::surprise(&dry, &model, &mut out, &tokens, 0, &mut arena);
+                    let Ok(()) = score::nll(&dry, &model, &mut out, &tokens, 0, &mut arena);
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! Mean and covariance of features, in one pass and in double precision.
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::simd::{Simd, SimdKernel};
-use var_kernel::cpu::tiles::Tile;
+use var_kernel::parts::simd::{Simd, SimdKernel};
+use var_kernel::parts::tiles::Tile;
 
 use super::EvaluateError;
 

@@ -6,7 +6,7 @@ use var_kernel::cuda::{self, Cuda, Remote};
 use var_kernel::dry::{Dry, DryMatrix};
 use var_kernel::memory::{Device, Floats};
 use var_kernel::ops::{Backend, PerceptualBackend};
-use var_kernel::remote::{Places, WORD};
+use var_kernel::remote::{DryAddresses, WORD};
 
 /// A device with addresses that the tape can record.
 pub trait Addressable: Device {
@@ -32,12 +32,12 @@ impl Addressable for Cpu<'_> {
     }
 }
 
-impl<B: Backend> Addressable for Dry<'_, B, Places> {
-    fn place(slice: &Places) -> usize {
+impl<B: Backend> Addressable for Dry<'_, B, DryAddresses> {
+    fn place(slice: &DryAddresses) -> usize {
         (slice.address() / WORD) as usize
     }
 
-    fn matrix_of(&self, weights: &Places) -> DryMatrix {
+    fn matrix_of(&self, weights: &DryAddresses) -> DryMatrix {
         DryMatrix(weights.len())
     }
 }

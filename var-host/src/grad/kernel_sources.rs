@@ -1,7 +1,7 @@
 //! The texts of gradients' kernels: each beside its operation, declared by [`text`].
 #![allow(unsafe_code)]
 
-use var_kernel::cuda::{KernelSource, SOME};
+use var_kernel::parts::{KernelSource, SOME};
 
 /// Sums over the rows that share a row of a table.
 pub(super) const TABLE: &str = include_str!("elementwise/table.cuh");
@@ -13,8 +13,8 @@ macro_rules! kernel_source {
         // SAFETY: operations check the lengths of their runs against their sizes before they launch, and
         // the kernels stay inside those sizes, which the emulator's tests show.
         #[allow(unsafe_code, reason = "what is promised is about a GPU's memory")]
-        pub(in crate::grad) static SOURCE: var_kernel::cuda::KernelSource = unsafe {
-            var_kernel::cuda::KernelSource::of_other_crate(
+        pub(in crate::grad) static SOURCE: var_kernel::parts::KernelSource = unsafe {
+            var_kernel::parts::KernelSource::of_other_crate(
                 concat!($name, "_backward"),
                 include_str!($file),
             )

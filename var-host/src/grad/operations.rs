@@ -84,7 +84,7 @@ macro_rules! operations {
 
         /// The kernels of all gradients, and the optimizer's.
         #[cfg(all(test, feature = "emulator"))]
-        pub(super) static SOURCES: &[&var_kernel::cuda::KernelSource] = &[
+        pub(super) static SOURCES: &[&var_kernel::parts::KernelSource] = &[
             &super::kernel_sources::ADAMW,
             &super::sums::cuda::SOURCE,
             $(&super::$folder::cuda::SOURCE,)*

@@ -127,7 +127,7 @@ impl Model {
         self.with_engine(|engine| {
             let mut nats = Vec::with_capacity(labels.len());
             for label in labels {
-                let losses = engine.surprise(&tokens, *label)?;
+                let losses = engine.nll(&tokens, *label)?;
                 nats.push(-losses.iter().map(|loss| f64::from(*loss)).sum::<f64>());
             }
             Ok(nats)

@@ -67,7 +67,7 @@ pub fn backward<B: TrainBackend>(
     if let Some(Overlap { floats, begin }) = overlap {
         let buckets = buckets(layout, tape.reads_of_weights(), left, floats);
         for Cut { number, ranges } in cuts(buckets, floats.max(layout.floats() / MOST_CUTS)) {
-            b.section(&mut || tape.backward_over(b, memory, number..left))?;
+            b.capture(&mut || tape.backward_over(b, memory, number..left))?;
             left = number;
             let gradients = memory.weight_gradients.as_deref_mut().expect("weights are trained");
             for range in ranges {
@@ -75,7 +75,7 @@ pub fn backward<B: TrainBackend>(
             }
         }
     }
-    b.section(&mut || tape.backward_over(b, memory, 0..left))
+    b.capture(&mut || tape.backward_over(b, memory, 0..left))
 }
 
 /// Buckets of at least `floats` where there are as many: every float of `layout` is in one, the first

@@ -54,7 +54,7 @@ impl Perceptual {
         let [weights, values] = nowhere(&self.layout);
         let (pictures, values) = values.split_at_mut(3 * maps.cells());
         let both = [&*pictures; 2];
-        let Ok(judged) = self.record(&Dry::with_places(b), weights, values, both, maps);
+        let Ok(judged) = self.record(&Dry::with_addresses(b), weights, values, both, maps);
         Needs::of(b, judged.values, &judged.tape, &judged.plan)
     }
 
@@ -76,18 +76,18 @@ impl Perceptual {
             let recorded = Network::bind(&mut source, self.channels).expect("its own layout");
             let mut arena = Arena::keeping(values, &kept).measuring(&peak);
             let mut others = network.room_for_features(maps, &mut arena);
-            b.section(&mut || {
+            b.capture(&mut || {
                 detached_features(b, &network, &mut others, originals, maps, &mut arena)
             })?;
             let data = kept.get();
             let input = arena.take(pictures.len());
             b.copy(input, pictures)?;
             let mut features = recorded.room_for_features(maps, &mut arena);
-            b.section(&mut || {
+            b.capture(&mut || {
                 recorded.features(&recording, &mut features, input, maps, &mut arena)
             })?;
             let out = arena.take(maps.batch);
-            b.section(&mut || {
+            b.capture(&mut || {
                 recorded.distance(&recording, out, &features, &others, maps, &mut arena)
             })?;
             (recording.span(input), recording.span(out), data)
@@ -133,7 +133,7 @@ impl Perceptual {
             weight_gradients: None,
             scratch: room.scratch,
         };
-        b.section(&mut || tape.backward(b, &mut memory))?;
+        b.capture(&mut || tape.backward(b, &mut memory))?;
         b.add_scaled(gradient, plan.of(judged.pictures).of(room.gradients), 1.0)?;
         Ok(distances)
     }

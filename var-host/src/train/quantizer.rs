@@ -2,10 +2,11 @@
 //! one, and the usage of each code.
 
 use var_kernel::arena::Arena;
-use var_kernel::memory::{Device, Floats};
+use var_kernel::memory::Floats;
 use var_kernel::model::config::VqvaeConfig;
 use var_kernel::model::quantizer::Quantizer;
 use var_kernel::ops::{Backend, Elementwise, NearestCode, Resize, nearest_code, resize};
+use var_kernel::transfer::TokenTransfer;
 
 use crate::grad::{Detach, GradientPlan, Span, Sums};
 
@@ -67,7 +68,7 @@ pub fn forward<'m, B: Detach>(
             )?;
         }
         let size = nearest_code::Dims { rows, codes, width: latent };
-        let found = <B::Plain as Device>::tokens_in(arena.take(rows));
+        let found = <B::Plain as TokenTransfer>::tokens_in(arena.take(rows));
         plain.nearest_code(found, feature, quantizer.codebook, distance, size)?;
         plain.download_tokens(here, found)?;
         let map = arena.take(rows * latent);

@@ -1,7 +1,7 @@
 //! Memory of a training step.
 
 use var_kernel::arena::ALIGNMENT;
-use var_kernel::remote::Places;
+use var_kernel::remote::DryAddresses;
 
 use super::TrainError;
 use super::home::Home;
@@ -37,9 +37,12 @@ impl Needs {
 }
 
 /// Places for a dry run: of the weights that `layout` describes, and of as many values as are asked for.
-pub(super) fn nowhere<'p>(layout: &Layout) -> [&'p mut Places; 2] {
+pub(super) fn nowhere<'p>(layout: &Layout) -> [&'p mut DryAddresses; 2] {
     let weights = layout.floats().next_multiple_of(ALIGNMENT);
-    [Places::new(ALIGNMENT, layout.floats()), Places::new(ALIGNMENT + weights, usize::MAX >> 8)]
+    [
+        DryAddresses::new(ALIGNMENT, layout.floats()),
+        DryAddresses::new(ALIGNMENT + weights, usize::MAX >> 8),
+    ]
 }
 
 /// Memory for a batch: [`Needs`], filled.

@@ -171,7 +171,7 @@ fn record<B: Recordable>(
         data.set(kept.get());
         let mut runs = None;
         // Labels, targets and ends of scales travel as mail: a card makes a graph of it.
-        b.section(&mut || {
+        b.capture(&mut || {
             runs = Some(forward(&recording, &transformer, batch, &of_batch, &mut arena)?);
             Ok(())
         })?;
@@ -186,7 +186,7 @@ fn record<B: Recordable>(
 pub fn needs<B: TrainBackend>(b: &B, config: VarConfig, extent: Extent) -> Needs {
     let layout = Layout::new(transformer_tensors(config));
     let [weights, values] = nowhere(&layout);
-    let dry = Dry::with_places(b);
+    let dry = Dry::with_addresses(b);
     let Ok(passed) =
         of_nothing(config, extent, |batch| record(&dry, config, &layout, weights, values, batch));
     Needs::of(b, passed.values, &passed.tape, &passed.plan)
@@ -357,7 +357,7 @@ mod tests {
             let extent = Extent { images: 3, scales: 2, factors: true, recomputes };
             let [weights, values] = nowhere(&layout);
             let Ok(passed) = of_nothing(config, extent, |batch| {
-                record(&Dry::with_places(&cpu), config, &layout, weights, values, batch)
+                record(&Dry::with_addresses(&cpu), config, &layout, weights, values, batch)
             });
             let reads: Vec<_> = passed.tape.reads_of_weights().collect();
             // The operations that read weights of a block.

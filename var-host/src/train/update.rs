@@ -1,6 +1,7 @@
 //! From gradients to new weights.
 
-use var_kernel::memory::{Device, Floats};
+use var_kernel::capture::Capture;
+use var_kernel::memory::Floats;
 
 use super::TrainError;
 use super::home::{Home, OnProcessor};
@@ -97,7 +98,7 @@ impl<H: Home> Optimizer<H> {
         let factor = (clipped / f64::from(loss_scale)) as f32;
         let step = AdamW { rate, beta_1, beta_2, eps, step: self.steps };
         // Values that change from step to step are graph parameters, so that the graph stays valid.
-        d.section(&mut || {
+        d.capture(&mut || {
             layout.tensors().iter().try_for_each(|tensor| {
                 let range = tensor.range.clone();
                 let decays = decays(&tensor.name, tensor.shape.len());

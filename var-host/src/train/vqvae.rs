@@ -63,10 +63,10 @@ fn forward<'m, B: Detach>(
     b.upload(given, pictures)?;
     placed();
     let latents = arena.take(vqvae.quantizer.latent_len(images));
-    b.section(&mut || vqvae.encode(b, latents, given, arena))?;
+    b.capture(&mut || vqvae.encode(b, latents, given, arena))?;
     let quantized = quantizer::forward(b, &vqvae.quantizer, vqvae.config, latents, arena)?;
     let pictures = arena.take(given.len());
-    b.section(&mut || vqvae.decode(b, pictures, quantized.out, arena))?;
+    b.capture(&mut || vqvae.decode(b, pictures, quantized.out, arena))?;
     Ok(Passed { latents, quantized, pictures })
 }
 
@@ -121,7 +121,7 @@ pub fn needs<B: TrainBackend>(b: &B, config: VqvaeConfig, images: usize) -> Need
     let layout = Layout::new(vqvae_tensors(config));
     let [weights, values] = nowhere(&layout);
     let pictures = vec![0.0; images * 3 * config.side() * config.side()];
-    let Ok(recorded) = record(&Dry::with_places(b), config, &layout, weights, values, &pictures);
+    let Ok(recorded) = record(&Dry::with_addresses(b), config, &layout, weights, values, &pictures);
     Needs::of(b, recorded.values, &recorded.tape, &recorded.plan)
 }
 

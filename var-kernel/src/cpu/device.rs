@@ -5,8 +5,10 @@ use core::convert::Infallible;
 use super::isa::Isa;
 use super::matrix::Matrix;
 use super::workers::Workers;
+use crate::capture::{Capture, Segments};
 use crate::image;
 use crate::memory::Device;
+use crate::transfer::{ImageTransfer, TokenTransfer};
 
 /// The CPU with one instruction set and the caller's threads.
 ///
@@ -44,17 +46,21 @@ impl Device for Cpu<'_> {
         to.copy_from_slice(from);
         Ok(())
     }
+}
 
-    fn upload_pictures(&self, to: &mut [f32], from: &[u8]) -> Result<(), Infallible> {
+impl ImageTransfer for Cpu<'_> {
+    fn upload_images(&self, to: &mut [f32], from: &[u8]) -> Result<(), Infallible> {
         image::from_bytes(to, from);
         Ok(())
     }
 
-    fn download_pictures(&self, to: &mut [u8], from: &[f32]) -> Result<(), Infallible> {
+    fn download_images(&self, to: &mut [u8], from: &[f32]) -> Result<(), Infallible> {
         image::to_bytes(to, from);
         Ok(())
     }
+}
 
+impl TokenTransfer for Cpu<'_> {
     fn tokens_in(run: &mut [f32]) -> &mut [u32] {
         bytemuck::cast_slice_mut(run)
     }
@@ -69,3 +75,7 @@ impl Device for Cpu<'_> {
         Ok(())
     }
 }
+
+impl Capture for Cpu<'_> {}
+
+impl Segments for Cpu<'_> {}

@@ -2,12 +2,12 @@
 
 mod device;
 pub mod isa;
-pub mod math;
-pub mod matmul;
+pub(crate) mod math;
+pub(crate) mod matmul;
 pub mod matrix;
-pub mod peak;
-pub mod simd;
-pub mod tiles;
+pub(crate) mod peak;
+pub(crate) mod simd;
+pub(crate) mod tiles;
 pub mod workers;
 
 pub use device::Cpu;

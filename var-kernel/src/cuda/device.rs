@@ -18,8 +18,10 @@ use super::matrix::CudaMatrix;
 use super::memory::Memory;
 use super::queue::Queue;
 use super::scratch::Scratch;
+use crate::capture::{Capture, Segments};
 use crate::memory::{Device, Floats};
 use crate::remote::{Remote, WORD};
+use crate::transfer::{ImageTransfer, TokenTransfer};
 
 /// How to use a GPU.
 pub struct Options {
@@ -212,7 +214,7 @@ impl Device for Cuda {
     }
 
     /// # Panics
-    /// Also within a [`Device::section`].
+    /// Also within a [`Capture::capture`].
     fn download(&self, to: &mut [f32], from: &Remote) -> Result<(), CudaError> {
         assert_eq!(to.len(), from.len(), "download: lengths differ");
         self.fresh_scratch();
@@ -220,16 +222,32 @@ impl Device for Cuda {
         self.download_bytes(bytemuck::cast_slice_mut(to), from)
     }
 
-    fn upload_pictures(&self, to: &mut Remote, from: &[u8]) -> Result<(), CudaError> {
+    fn wait(&self) -> Result<(), CudaError> {
+        self.driver.wait()?;
+        if !self.queue.borrow().in_capture() {
+            self.scratch.borrow_mut().outgrown.clear();
+        }
+        Ok(())
+    }
+}
+
+impl ImageTransfer for Cuda {
+    fn upload_images(&self, to: &mut Remote, from: &[u8]) -> Result<(), CudaError> {
         self.read_pictures(to, from)
     }
 
     /// # Panics
-    /// Also within a [`Device::section`].
-    fn download_pictures(&self, to: &mut [u8], from: &Remote) -> Result<(), CudaError> {
+    /// Also within a [`Capture::capture`].
+    fn download_images(&self, to: &mut [u8], from: &Remote) -> Result<(), CudaError> {
         self.show_pictures(to, from)
     }
 
+    fn images_together(&self) -> usize {
+        PICTURES_TOGETHER
+    }
+}
+
+impl TokenTransfer for Cuda {
     fn tokens_in(run: &mut Remote) -> &mut Remote {
         run
     }
@@ -240,29 +258,15 @@ impl Device for Cuda {
     }
 
     /// # Panics
-    /// Also within a [`Device::section`].
+    /// Also within a [`Capture::capture`].
     fn download_tokens(&self, to: &mut [u32], from: &Remote) -> Result<(), CudaError> {
         assert_eq!(to.len(), from.len(), "download: lengths differ");
         self.download_bytes(bytemuck::cast_slice_mut(to), from.address())
     }
+}
 
-    fn kept_len(&self, numbers: usize) -> usize {
-        self.inner().words(numbers)
-    }
-
-    fn pictures_together(&self) -> usize {
-        PICTURES_TOGETHER
-    }
-
-    fn wait(&self) -> Result<(), CudaError> {
-        self.driver.wait()?;
-        if !self.queue.borrow().in_capture() {
-            self.scratch.borrow_mut().outgrown.clear();
-        }
-        Ok(())
-    }
-
-    fn section(&self, work: &mut dyn FnMut() -> Result<(), CudaError>) -> Result<(), CudaError> {
+impl Capture for Cuda {
+    fn capture(&self, work: &mut dyn FnMut() -> Result<(), CudaError>) -> Result<(), CudaError> {
         if !self.queue.borrow_mut().begin() {
             return work();
         }
@@ -279,6 +283,8 @@ impl Device for Cuda {
         }
     }
 }
+
+impl Segments for Cuda {}
 
 /// Images that are decoded together: enough to fill a GPU, 170 MB each at 256 × 256.
 const PICTURES_TOGETHER: usize = 16;

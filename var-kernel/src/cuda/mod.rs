@@ -26,7 +26,7 @@
 //! (normalized rows, queries, keys, values, attention's averages, the hidden layer) and weights are
 //! 16-bit numbers; sums, statistics, the residual stream, maps between convolutions, logits and losses
 //! stay `f32`. A run never changes its length for that: 16-bit numbers lie in its first half. Only the
-//! cache of keys and values is half as long ([`Device::kept_len`](crate::memory::Device::kept_len)).
+//! cache of keys and values is half as long ([`Device::kv_len`](crate::ops::Attention::kv_len)).
 
 pub(crate) mod command;
 pub mod communicator;
@@ -51,7 +51,7 @@ mod scratch;
 pub mod testing;
 mod upload;
 
-pub use command::Launch;
+pub(crate) use command::Launch;
 pub use communicator::Communicator;
 pub use cubin_cache::{Compiler, CubinCache};
 pub use device::{Cuda, Options};
@@ -59,7 +59,6 @@ pub use driver::{Event, GpuProperties, UniqueId};
 pub use dtype::{Dtype, Precision};
 pub use error::CudaError;
 pub use gemm::GemmProvider;
-pub use kernel_source::{CUBIC, Kernel, KernelSource, MOMENTS, PRODUCT, SOME};
 pub use matrix::CudaMatrix;
 pub use memory::Memory;
 #[cfg(test)]

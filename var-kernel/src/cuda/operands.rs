@@ -53,7 +53,7 @@ impl Cuda {
     /// Reads words of the scratch memory of the operation at hand, at an address in it.
     ///
     /// # Panics
-    /// If they are not all in it; also within a [`Device::section`](crate::memory::Device::section).
+    /// If they are not all in it; also within a [`Capture::capture`](crate::capture::Capture::capture).
     pub fn download_scratch(&self, to: &mut [u32], from: u64) -> Result<(), CudaError> {
         let scratch = self.scratch.borrow();
         let current = scratch

@@ -50,8 +50,8 @@ mod tests {
 
     use crate::cuda::testing::gpus;
     use crate::image;
-    use crate::memory::Device;
     use crate::ops::testing::random;
+    use crate::transfer::ImageTransfer;
 
     #[test]
     fn samples_go_there_and_back_as_on_the_processor() {
@@ -61,9 +61,9 @@ mod tests {
             image::from_bytes(&mut want, &samples);
             for gpu in gpus().iter() {
                 let (mut numbers, mut back) = (gpu.nans(length), vec![0; length]);
-                gpu.cuda.upload_pictures(&mut numbers, &samples).unwrap();
+                gpu.cuda.upload_images(&mut numbers, &samples).unwrap();
                 assert!(gpu.read(&numbers) == want, "{}, {length} samples", gpu.name);
-                gpu.cuda.download_pictures(&mut back, &numbers).unwrap();
+                gpu.cuda.download_images(&mut back, &numbers).unwrap();
                 assert!(back == samples, "{}, {length} samples back", gpu.name);
             }
         }
@@ -79,7 +79,7 @@ mod tests {
         image::to_bytes(&mut want, &numbers);
         for gpu in gpus().iter() {
             let mut shown = vec![1; numbers.len()];
-            gpu.cuda.download_pictures(&mut shown, &gpu.put(&numbers)).unwrap();
+            gpu.cuda.download_images(&mut shown, &gpu.put(&numbers)).unwrap();
             assert!(shown == want, "{}", gpu.name);
         }
     }

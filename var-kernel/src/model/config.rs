@@ -142,7 +142,7 @@ impl VarConfig {
             ("heads", self.heads, 1 << 16),
             ("hidden", self.hidden, 1 << 22),
             ("classes", self.classes, 1 << 24),
-            ("codes", self.codes, crate::ops::draw::MOST_CODES),
+            ("codes", self.codes, crate::ops::sample_tokens::MAX_CODES),
             ("latent", self.latent, 1 << 16),
         ];
         check_sizes(&sizes)?;
@@ -245,7 +245,7 @@ impl VqvaeConfig {
     /// Names the first size that does not fit.
     pub fn check(&self) -> Result<(), ConfigError> {
         let sizes = [
-            ("codes", self.codes, crate::ops::draw::MOST_CODES),
+            ("codes", self.codes, crate::ops::sample_tokens::MAX_CODES),
             ("latent", self.latent, 1 << 12),
             ("channels", self.channels, 1 << 12),
             ("encoder blocks", self.encoder_blocks, 64),

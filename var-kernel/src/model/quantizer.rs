@@ -5,7 +5,7 @@ use crate::memory::{Device, Floats};
 use crate::model::config::{Refinement, VqvaeConfig};
 use crate::model::weights::{Convolution, FeatureShape, Source};
 use crate::ops::conv2d::Grid;
-use crate::ops::refine::{self, Change, Codes};
+use crate::ops::quantizer_step::{self, Change, Codes};
 use crate::ops::{Backend, nearest_code, resize};
 
 /// The multi-scale residual quantizer: a codebook and the refinement convolutions φ (paper,
@@ -90,7 +90,7 @@ impl<'w, B: Backend> Quantizer<'_, 'w, B> {
     }
 
     /// The φ that serves `scale`.
-    fn refinement(&self, scale: usize) -> &Convolution<'w, B> {
+    fn phi(&self, scale: usize) -> &Convolution<'w, B> {
         let VqvaeConfig { ladder, refinement, .. } = self.config;
         &self.refinements[match refinement {
             Refinement::Shared => 0,
@@ -132,7 +132,7 @@ impl<'w, B: Backend> Quantizer<'_, 'w, B> {
         }
         let refined = arena.take(out.len());
         let maps = FeatureShape { batch, height: side, width: side };
-        let refinement = self.refinement(scale);
+        let refinement = self.phi(scale);
         refinement.forward(b, refined, enlarged, None, Grid::Same, maps, &mut arena)?;
         b.blend(out, (enlarged, 1.0 - refinement_ratio), (refined, refinement_ratio))
     }
@@ -153,10 +153,10 @@ impl<'w, B: Backend> Quantizer<'_, 'w, B> {
         let VqvaeConfig { ladder, latent, refinement_ratio, .. } = self.config;
         let batch = latents.len() / self.latent_len(1);
         let (from, to) = (ladder.sides()[scale], ladder.finest());
-        let d = refine::Dims { batch, from, to, channels: latent };
-        let scratch = arena.scope().into_scratch(b.refine_scratch(d));
-        let refinement = self.refinement(scale).refinement(refinement_ratio);
-        b.refine(latents, codes, refinement, change, scratch, d)
+        let d = quantizer_step::Dims { batch, from, to, channels: latent };
+        let scratch = arena.scope().into_scratch(b.quantizer_step_scratch(d));
+        let refinement = self.phi(scale).phi(refinement_ratio);
+        b.quantizer_step(latents, codes, refinement, change, scratch, d)
     }
 
     /// Adds scale `scale` to the latents so far: `latents += φ(bicubic(codes))`; scale 0 overwrites them.
@@ -213,7 +213,7 @@ impl<'w, B: Backend> Quantizer<'_, 'w, B> {
         let rest = arena.take(latents.len());
         let map = arena.take(latents.len());
         let found = B::tokens_in(arena.take(tokens.len()));
-        b.section(&mut || {
+        b.capture(&mut || {
             b.copy(rest, latents)?;
             for scale in 0..ladder.scales() {
                 let (rows, range) = (images * ladder.cells(scale), ladder.range(scale));

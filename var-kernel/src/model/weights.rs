@@ -8,7 +8,7 @@ use crate::ops::Backend;
 use crate::ops::conv2d::{self, ConvEpilogue, Grid};
 use crate::ops::elementwise::Unary;
 use crate::ops::linear::{self, Epilogue};
-use crate::ops::refine::Refinement;
+use crate::ops::quantizer_step::Phi;
 
 /// A source of weights by name: a checkpoint, or a list of a model's tensors.
 ///
@@ -155,8 +155,8 @@ impl<'a, B: Device> Convolution<'a, B> {
     }
 
     /// It as the φ of a quantizer, of which `ratio` is taken.
-    pub(crate) fn refinement(&self, ratio: f32) -> Refinement<'a, B> {
-        Refinement { weight: self.weight, bias: self.bias, ratio }
+    pub(crate) fn phi(&self, ratio: f32) -> Phi<'a, B> {
+        Phi { weight: self.weight, bias: self.bias, ratio }
     }
 
     /// The sizes of this layer on these maps.

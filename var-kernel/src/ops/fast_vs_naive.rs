@@ -16,7 +16,7 @@ use super::{
 use crate::cpu;
 use crate::cuda::testing::{TestGpu, gpus};
 use crate::cuda::{Cuda, CudaError, Memory, Remote};
-use crate::memory::Device;
+use crate::transfer::TokenTransfer;
 
 type CudaResult = Result<(), CudaError>;
 

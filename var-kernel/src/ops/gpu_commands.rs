@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use super::elementwise::Unary;
 use super::{Elementwise, Embedding, SOURCES};
+use crate::capture::Capture;
 use crate::cuda::command::Command;
 use crate::cuda::driver::recording::{DriverCall, Recording};
 use crate::cuda::{Cuda, CudaError, Dtype, GemmProvider, Precision, Remote};
@@ -20,7 +21,7 @@ fn recorded(graphs: bool) -> (Recording, Cuda) {
 
 /// A section of five kernels, the first of which reads two indices.
 fn work(cuda: &Cuda, run: &mut Remote, indices: [u32; 2]) -> Result<(), CudaError> {
-    cuda.section(&mut || {
+    cuda.capture(&mut || {
         let (a, rest) = run.split_at_mut(16);
         let (b, table) = rest.split_at_mut(16);
         cuda.embedding(a, table, &indices, 8)?;
@@ -89,7 +90,7 @@ fn a_section_that_fails_asks_for_nothing() {
     let (gpu, cuda) = recorded(true);
     let mut memory = cuda.memory(64).unwrap();
     let run: &mut Remote = &mut memory;
-    let outcome = cuda.section(&mut || {
+    let outcome = cuda.capture(&mut || {
         let (a, b) = run.split_at_mut(32);
         cuda.map(a, b, Unary::Silu)?;
         Err(CudaError::NoCompiler)
@@ -106,7 +107,7 @@ fn a_section_that_fails_asks_for_nothing() {
 fn a_section_that_reads_back_is_refused() {
     let (_, cuda) = recorded(true);
     let memory = cuda.memory(1).unwrap();
-    let _ = cuda.section(&mut || cuda.download(&mut [0.0], &memory));
+    let _ = cuda.capture(&mut || cuda.download(&mut [0.0], &memory));
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn a_converted_run_is_kept_until_it_is_written() {
     cuda.map(a, c, Unary::Silu).unwrap();
     kept(a);
     kept(b);
-    let failed = cuda.section(&mut || {
+    let failed = cuda.capture(&mut || {
         kept(c);
         Err(CudaError::NoCompiler)
     });

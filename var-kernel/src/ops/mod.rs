@@ -12,10 +12,10 @@
 //! | [`pool`] | the maximum or the mean of each window |
 //! | [`group_norm`] | groups of channels to mean 0 and variance 1, then SiLU |
 //! | [`resize`] | bicubic up, area down |
-//! | [`refine`] | a scale's contribution to the latent: bicubic up, then a convolution |
+//! | [`quantizer_step`] | a scale's contribution to the latent: bicubic up, then a convolution |
 //! | [`nearest_code`] | the closest row of a codebook |
 //! | [`cross_entropy`] | cross-entropy loss |
-//! | [`draw`] | logits → tokens: guidance, filter, draw |
+//! | [`sample_tokens`] | logits → tokens: guidance, filter, draw |
 //! | [`feature_distance`] | distance of two images' features, as LPIPS sums it |
 //!
 //! A folder's `mod.rs` is the contract (trait, sizes, checks), `cpu.rs` the CPU, `cuda.rs` and
@@ -25,7 +25,6 @@
 pub mod attention;
 pub mod conv2d;
 pub mod cross_entropy;
-pub mod draw;
 pub mod elementwise;
 pub mod embedding;
 pub mod feature_distance;
@@ -35,8 +34,9 @@ pub mod linear;
 pub mod nearest_code;
 mod operand;
 pub mod pool;
-pub mod refine;
+pub mod quantizer_step;
 pub mod resize;
+pub mod sample_tokens;
 pub mod split_qkv;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -44,7 +44,6 @@ pub(crate) mod testing;
 pub use attention::Attention;
 pub use conv2d::Conv2d;
 pub use cross_entropy::CrossEntropy;
-pub use draw::Draw;
 pub use elementwise::Elementwise;
 pub use embedding::Embedding;
 pub use feature_distance::FeatureDistance;
@@ -54,9 +53,13 @@ pub use linear::Linear;
 pub use nearest_code::NearestCode;
 pub use operand::{Channels, PerRow};
 pub use pool::Pool;
-pub use refine::Refine;
+pub use quantizer_step::QuantizerStep;
 pub use resize::Resize;
+pub use sample_tokens::SampleTokens;
 pub use split_qkv::SplitQkv;
+
+use crate::capture::{Capture, Segments};
+use crate::transfer::{ImageTransfer, TokenTransfer};
 
 /// Declares a backend: a trait that stands for several operations.
 macro_rules! backend {
@@ -71,17 +74,21 @@ macro_rules! backend {
 backend! {
     /// All operations of a model, as a backend must provide them.
     Backend:
+    Capture,
+    ImageTransfer,
+    Segments,
+    TokenTransfer,
     Attention,
     Conv2d,
     CrossEntropy,
-    Draw,
+    SampleTokens,
     Elementwise,
     Embedding,
     GroupNorm,
     LayerNorm,
     Linear,
     NearestCode,
-    Refine,
+    QuantizerStep,
     Resize,
     SplitQkv,
 }
@@ -100,7 +107,7 @@ pub(crate) static SOURCES: [&crate::cuda::kernel_source::KernelSource; 15] = [
     &attention::cuda::SOURCE,
     &conv2d::cuda::SOURCE,
     &cross_entropy::cuda::SOURCE,
-    &draw::cuda::SOURCE,
+    &sample_tokens::cuda::SOURCE,
     &elementwise::cuda::SOURCE,
     &embedding::cuda::SOURCE,
     &feature_distance::cuda::SOURCE,
@@ -109,7 +116,7 @@ pub(crate) static SOURCES: [&crate::cuda::kernel_source::KernelSource; 15] = [
     &linear::cuda::SOURCE,
     &nearest_code::cuda::SOURCE,
     &pool::cuda::SOURCE,
-    &refine::cuda::SOURCE,
+    &quantizer_step::cuda::SOURCE,
     &resize::cuda::SOURCE,
     &split_qkv::cuda::SOURCE,
 ];

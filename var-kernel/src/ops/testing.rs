@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use crate::cpu::{Cpu, Inline, Isa, SCRATCH_FLOATS, Workers};
 use crate::memory::Device;
+use crate::transfer::TokenTransfer;
 
 /// `length` numbers in −1 .. 1 that depend on `seed` alone.
 pub(crate) fn random(length: usize, seed: u64) -> Vec<f32> {
@@ -60,7 +61,7 @@ pub(crate) fn on_each_cpu(length: usize, op: impl Fn(Cpu<'_>, &mut [f32])) -> Ve
 }
 
 /// The memory of `run`, to hold tokens.
-pub(crate) fn tokens_in<'r, B: Device>(_: &B, run: &'r mut B::Slice) -> &'r mut B::Tokens {
+pub(crate) fn tokens_in<'r, B: TokenTransfer>(_: &B, run: &'r mut B::Slice) -> &'r mut B::Tokens {
     B::tokens_in(run)
 }
 

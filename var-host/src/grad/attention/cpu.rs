@@ -6,13 +6,14 @@
 use core::convert::Infallible;
 use core::ops::Range;
 
-use var_kernel::cpu::matmul::gemm::{self, GEMM_FLOATS, GemmOperands, MAX_MC};
-use var_kernel::cpu::matmul::{
+use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
+use var_kernel::ops::attention::{Dims, Mask};
+use var_kernel::parts::math;
+use var_kernel::parts::matmul::gemm::{self, GEMM_FLOATS, GemmOperands, MAX_MC};
+use var_kernel::parts::matmul::{
     Initial, RowMajor, Strided, pack_a, pack_a_transposed, pack_b, pack_b_transposed,
 };
-use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
-use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS, math};
-use var_kernel::ops::attention::{Dims, Mask};
+use var_kernel::parts::simd::{LANES, Simd, SimdKernel};
 
 use super::AttentionBackward;
 

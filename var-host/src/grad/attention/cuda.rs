@@ -1,9 +1,10 @@
 //! Gradients of attention on a card: tiles of queries over tiles of keys and the other way round, heads
 //! of 64 on tensor cores.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::attention::{Dims, Mask};
+use var_kernel::parts::{Kernel, Launch};
 
 use super::AttentionBackward;
 use crate::grad::kernel_sources::kernel_source;

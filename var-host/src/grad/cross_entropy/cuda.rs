@@ -1,7 +1,8 @@
 //! Gradient of the cross-entropy on a card: one block a row.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote, SOME};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
+use var_kernel::parts::{Kernel, Launch, SOME};
 
 use super::CrossEntropyBackward;
 use crate::grad::kernel_sources::kernel_source;

@@ -3,10 +3,10 @@
 use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::math;
-use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 use var_kernel::ops::PerRow;
 use var_kernel::ops::elementwise::{PlaceDims, Unary};
+use var_kernel::parts::math;
+use var_kernel::parts::simd::{LANES, Simd, SimdKernel};
 
 use super::ElementwiseBackward;
 use crate::grad::table::Part;

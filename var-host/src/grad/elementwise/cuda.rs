@@ -1,9 +1,10 @@
 //! Gradients of element-wise operations on a GPU.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::PerRow;
 use var_kernel::ops::elementwise::{PlaceDims, Unary};
+use var_kernel::parts::{Kernel, Launch};
 
 use super::ElementwiseBackward;
 use super::table::sum_into_table;

@@ -1,6 +1,7 @@
 //! Sums over the rows that share a row of a table, on a card: `table.cuh` beside this.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
+use var_kernel::parts::{Kernel, Launch};
 
 use super::source::SOURCE;
 use crate::grad::table::Part;

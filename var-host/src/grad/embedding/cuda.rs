@@ -1,7 +1,8 @@
 //! The gradient of an embedding on a GPU.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
+use var_kernel::parts::Kernel;
 
 use super::EmbeddingBackward;
 use crate::grad::elementwise::cuda::over_rows;

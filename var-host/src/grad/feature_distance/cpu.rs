@@ -3,8 +3,8 @@
 use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 use var_kernel::ops::feature_distance::{Dims, LEAST};
+use var_kernel::parts::simd::{LANES, Simd, SimdKernel};
 
 use super::FeatureDistanceBackward;
 

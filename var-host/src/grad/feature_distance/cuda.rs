@@ -1,8 +1,9 @@
 //! The gradient of the distance between features on a card: one warp a cell.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::feature_distance::{Dims, LEAST};
+use var_kernel::parts::{Kernel, Launch};
 
 use super::FeatureDistanceBackward;
 use crate::grad::kernel_sources::kernel_source;

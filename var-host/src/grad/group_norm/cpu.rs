@@ -5,8 +5,8 @@
 use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 use var_kernel::ops::group_norm::{Activation, Dims, moments};
+use var_kernel::parts::simd::{LANES, Simd, SimdKernel};
 
 use super::{Forward, GroupNormBackward};
 use crate::grad::elementwise::silu_slope;

@@ -2,9 +2,10 @@
 //!
 //! Mean and deviation are recomputed from x, which the gradient reads anyway.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, MOMENTS, Remote, SOME};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::group_norm::{Activation, Dims};
+use var_kernel::parts::{Kernel, Launch, MOMENTS, SOME};
 
 use super::{Forward, GroupNormBackward};
 use crate::grad::kernel_sources::kernel_source;

@@ -4,9 +4,9 @@
 use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 use var_kernel::ops::PerRow;
 use var_kernel::ops::layer_norm::Dims;
+use var_kernel::parts::simd::{LANES, Simd, SimdKernel};
 
 use super::LayerNormBackward;
 use crate::grad::table::Part;

@@ -1,10 +1,11 @@
 //! Gradients of the adaptive LayerNorm on a card: one block a row; sums over rows through a table of
 //! their means and deviations.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote, SOME};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::PerRow;
 use var_kernel::ops::layer_norm::Dims;
+use var_kernel::parts::{Kernel, Launch, SOME};
 
 use super::LayerNormBackward;
 use crate::grad::elementwise::sum_into_table;

@@ -3,11 +3,11 @@
 use core::convert::Infallible;
 use core::ops::Range;
 
-use var_kernel::cpu::matmul::gemm::{GemmOperands, GemmSize};
-use var_kernel::cpu::matmul::{Initial, RowMajor, RowMajorQ8, pack_a, pack_a_transposed, pack_b};
-use var_kernel::cpu::simd::Simd;
 use var_kernel::cpu::{Cpu, Matrix};
 use var_kernel::ops::linear::Dims;
+use var_kernel::parts::matmul::gemm::{GemmOperands, GemmSize};
+use var_kernel::parts::matmul::{Initial, RowMajor, RowMajorQ8, pack_a, pack_a_transposed, pack_b};
+use var_kernel::parts::simd::Simd;
 
 use super::LinearBackward;
 

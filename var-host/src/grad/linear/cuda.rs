@@ -2,9 +2,10 @@
 //! f32.
 
 use var_kernel::cuda::gemm::{GemmEpilogue, Product, Shape};
-use var_kernel::cuda::{Cuda, CudaError, CudaMatrix, Dtype, Kernel, Launch, PRODUCT, Remote};
+use var_kernel::cuda::{Cuda, CudaError, CudaMatrix, Dtype, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::linear::Dims;
+use var_kernel::parts::{Kernel, Launch, PRODUCT};
 
 use super::LinearBackward;
 use crate::grad::Addressable;

@@ -1,8 +1,9 @@
 //! The gradient of pooling on a GPU: one thread a number of the input.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::pool::{Dims, Pooling};
+use var_kernel::parts::{Kernel, Launch};
 
 use super::PoolBackward;
 use crate::grad::kernel_sources::kernel_source;

@@ -7,9 +7,11 @@ mod unrecorded;
 use core::cell::RefCell;
 use core::fmt;
 
+use var_kernel::capture::{Capture, Segments};
 use var_kernel::memory::{Device, Floats};
 use var_kernel::model::weights::Source;
 use var_kernel::ops::{Backend, PerRow};
+use var_kernel::transfer::{ImageTransfer, TokenTransfer};
 
 use super::backend::{Addressable, Recordable};
 use super::elementwise;
@@ -21,7 +23,7 @@ use super::tape::Tape;
 /// Runs the operations of `B` and writes them on a tape.
 ///
 /// Operands and results must lie in the values' memory, which must come from an arena
-/// that keeps, or in the weights'. Operations that choose tokens ([`NearestCode`](var_kernel::ops::NearestCode), [`Draw`](var_kernel::ops::Draw)) are run
+/// that keeps, or in the weights'. Operations that choose tokens ([`NearestCode`](var_kernel::ops::NearestCode), [`SampleTokens`](var_kernel::ops::SampleTokens)) are run
 /// and not noted: no gradient passes through a choice.
 pub struct Recording<'r, B: Device> {
     pub(super) backend: &'r B,
@@ -164,15 +166,19 @@ impl<B: Device> Device for Recording<'_, B> {
     fn download(&self, to: &mut [f32], from: &B::Slice) -> Result<(), B::Error> {
         self.backend.download(to, from)
     }
+}
 
-    fn upload_pictures(&self, to: &mut B::Slice, from: &[u8]) -> Result<(), B::Error> {
-        self.backend.upload_pictures(to, from)
+impl<B: ImageTransfer> ImageTransfer for Recording<'_, B> {
+    fn upload_images(&self, to: &mut B::Slice, from: &[u8]) -> Result<(), B::Error> {
+        self.backend.upload_images(to, from)
     }
 
-    fn download_pictures(&self, to: &mut [u8], from: &B::Slice) -> Result<(), B::Error> {
-        self.backend.download_pictures(to, from)
+    fn download_images(&self, to: &mut [u8], from: &B::Slice) -> Result<(), B::Error> {
+        self.backend.download_images(to, from)
     }
+}
 
+impl<B: TokenTransfer> TokenTransfer for Recording<'_, B> {
     fn tokens_in(run: &mut B::Slice) -> &mut B::Tokens {
         B::tokens_in(run)
     }
@@ -184,17 +190,21 @@ impl<B: Device> Device for Recording<'_, B> {
     fn download_tokens(&self, to: &mut [u32], from: &B::Tokens) -> Result<(), B::Error> {
         self.backend.download_tokens(to, from)
     }
+}
 
+impl<B: Capture> Capture for Recording<'_, B> {
+    fn capture(&self, work: &mut dyn FnMut() -> Result<(), B::Error>) -> Result<(), B::Error> {
+        self.backend.capture(work)
+    }
+}
+
+impl<B: Device> Segments for Recording<'_, B> {
     fn begin_segment(&self, start: usize) {
         self.tape.borrow_mut().begin_segment(start);
     }
 
     fn end_segment(&self) {
         self.tape.borrow_mut().end_segment();
-    }
-
-    fn section(&self, work: &mut dyn FnMut() -> Result<(), B::Error>) -> Result<(), B::Error> {
-        self.backend.section(work)
     }
 }
 

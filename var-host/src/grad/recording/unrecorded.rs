@@ -1,24 +1,24 @@
 //! Operations without a gradient: choices of tokens, and the quantizer's fused step.
 
 use var_kernel::memory::Device;
-use var_kernel::ops::draw::{self, Draw, Mixture, Settings};
 use var_kernel::ops::nearest_code::{self, Distance, NearestCode};
-use var_kernel::ops::refine::{self, Change, Codes, Refine, Refinement};
+use var_kernel::ops::quantizer_step::{self, Change, Codes, Phi, QuantizerStep};
+use var_kernel::ops::sample_tokens::{self, Mixture, SampleSettings, SampleTokens};
 
 use super::Recording;
 use crate::grad::backend::Recordable;
 
-impl<B: Recordable> Draw for Recording<'_, B> {
-    fn draw(
+impl<B: Recordable> SampleTokens for Recording<'_, B> {
+    fn sample_tokens(
         &self,
         tokens: &mut B::Tokens,
         mixture: Option<Mixture<'_, B::Slice>>,
         logits: &B::Slice,
         unconditional: Option<&B::Slice>,
-        settings: &Settings<'_>,
-        d: draw::Dims,
+        settings: &SampleSettings<'_>,
+        d: sample_tokens::Dims,
     ) -> Result<(), B::Error> {
-        self.backend.draw(tokens, mixture, logits, unconditional, settings, d)
+        self.backend.sample_tokens(tokens, mixture, logits, unconditional, settings, d)
     }
 }
 
@@ -37,21 +37,21 @@ impl<B: Recordable> NearestCode for Recording<'_, B> {
 
 /// The quantizer's fused step changes latents in place, which no tape can undo; for gradients, use its
 /// parts: [`Quantizer::contribution`](var_kernel::model::Quantizer::contribution).
-impl<B: Recordable> Refine for Recording<'_, B> {
-    fn refine_scratch(&self, d: refine::Dims) -> usize {
-        self.backend.refine_scratch(d)
+impl<B: Recordable> QuantizerStep for Recording<'_, B> {
+    fn quantizer_step_scratch(&self, d: quantizer_step::Dims) -> usize {
+        self.backend.quantizer_step_scratch(d)
     }
 
     /// # Panics
     /// Always.
-    fn refine(
+    fn quantizer_step(
         &self,
         _: &mut B::Slice,
         _: Codes<'_, Self>,
-        _: Refinement<'_, Self>,
+        _: Phi<'_, Self>,
         _: Change,
         _: &mut B::Slice,
-        _: refine::Dims,
+        _: quantizer_step::Dims,
     ) -> Result<(), <B as Device>::Error> {
         panic!("refine: it is not recorded; its parts are")
     }

@@ -1,8 +1,9 @@
 //! Gradients of resizing on a card: an axis' weights once, then one thread a number of the input.
 
-use var_kernel::cuda::{CUBIC, Cuda, CudaError, Dtype, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::resize::Dims;
+use var_kernel::parts::{CUBIC, Kernel, Launch};
 
 use super::ResizeBackward;
 use crate::grad::kernel_sources::kernel_source;

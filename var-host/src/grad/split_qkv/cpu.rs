@@ -3,9 +3,9 @@
 use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::math::exp_one;
-use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
 use var_kernel::ops::split_qkv::{Dims, LONGEST_LOG, Normalization, SHORTEST};
+use var_kernel::parts::math::exp_one;
+use var_kernel::parts::simd::{LANES, Simd, SimdKernel};
 
 use super::SplitQkvBackward;
 

@@ -1,8 +1,9 @@
 //! Gradients of the split on a card: one warp a head of a row.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::split_qkv::{Dims, Normalization};
+use var_kernel::parts::{Kernel, Launch};
 
 use super::SplitQkvBackward;
 use crate::grad::kernel_sources::kernel_source;

@@ -3,7 +3,7 @@
 use core::convert::Infallible;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
+use var_kernel::parts::simd::{LANES, Simd, SimdKernel};
 
 use super::{Dims, Sums};
 

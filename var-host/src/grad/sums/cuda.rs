@@ -1,7 +1,8 @@
 //! Sums over rows on a GPU.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
+use var_kernel::parts::{Kernel, Launch};
 
 use super::{Dims, Sums};
 use crate::grad::kernel_sources::kernel_source;

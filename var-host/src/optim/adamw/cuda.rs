@@ -1,7 +1,8 @@
 //! AdamW on a card: one pass over weights, moments and gradient.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
+use var_kernel::parts::{Kernel, Launch};
 
 use super::{AdamW, Factors, Update};
 use crate::grad::kernel_sources::ADAMW;
@@ -54,7 +55,7 @@ impl Update for Cuda {
     }
 
     /// # Panics
-    /// Also within a [`Device::section`](var_kernel::memory::Device::section).
+    /// Also within a [`Capture::capture`](var_kernel::memory::Capture::capture).
     fn sum_of_squares(&self, x: &Remote) -> Result<f64, CudaError> {
         if x.is_empty() {
             return Ok(0.0);

@@ -1,8 +1,8 @@
 //! Draws the features of a scale towards the codes that are rare there.
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::math::{exp, ln};
-use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
+use var_kernel::parts::math::{exp, ln};
+use var_kernel::parts::simd::{LANES, Simd, SimdKernel};
 
 use super::{Residuals, Usage};
 

@@ -79,7 +79,7 @@ fn record<B: Recordable>(
         b.copy(input, pictures)?;
         let data = if wanted { 0 } else { kept.get() };
         let out = arena.take(config.judgements(maps));
-        b.section(&mut || network.forward(&recording, out, input, maps, &mut arena))?;
+        b.capture(&mut || network.forward(&recording, out, input, maps, &mut arena))?;
         (recording.span(input), recording.span(out), data)
     };
     let tape = recording.into_tape();
@@ -90,7 +90,7 @@ fn record<B: Recordable>(
 /// How much memory the judgement of pictures takes with its gradients.
 pub fn needs<B: TrainBackend>(b: &B, config: DiscriminatorConfig, maps: FeatureShape) -> Needs {
     let layout = Layout::new(tensors(config));
-    let dry = Dry::with_places(b);
+    let dry = Dry::with_addresses(b);
     // That of the pictures takes more than that of the weights.
     let [of_weights, of_pictures] = [false, true].map(|wanted| {
         let [weights, values] = nowhere(&layout);
@@ -169,7 +169,7 @@ fn pass<B: TrainBackend>(
         weight_gradients,
         scratch: room.scratch,
     };
-    b.section(&mut || tape.backward(b, &mut memory))?;
+    b.capture(&mut || tape.backward(b, &mut memory))?;
     if let Some(gradient) = picture_gradient {
         b.copy(gradient, plan.of(judged.pictures).of(room.gradients))?;
     }

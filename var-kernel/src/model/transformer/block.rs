@@ -130,7 +130,7 @@ impl<B: Backend> Block<'_, B> {
     /// `out = x' + gate₂ · ffn(LN(x')·(1 + scale₂) + shift₂)`
     ///
     /// `x`, `out`: `batch × rows × width`. `cache`: keys then values, each `batch × capacity × width`
-    /// numbers as the device keeps them ([`kept_len`](crate::memory::Device::kept_len)).
+    /// numbers as the device keeps them ([`kv_len`](crate::ops::Attention::kv_len)).
     /// `modulation`: `batch × PARTS·width`.
     pub(crate) fn forward(
         &self,
@@ -201,7 +201,7 @@ impl<B: Backend> Block<'_, B> {
             None => (Normalization::None, 0.25 / libm::sqrtf(head_width as f32)),
         };
         let q = arena.take(x.len());
-        let (k, v) = cache.split_at_mut(b.kept_len(batch * capacity * config.width));
+        let (k, v) = cache.split_at_mut(b.kv_len(batch * capacity * config.width));
         let size = split_qkv::Dims { batch, rows, heads, head_width, start, capacity };
         b.split_qkv(q, k, v, qkv, Some([self.q_bias, self.v_bias]), normalization, size)?;
 

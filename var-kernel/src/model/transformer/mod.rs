@@ -259,6 +259,6 @@ impl<B: Backend> Transformer<'_, '_, B> {
 
     /// Floats of keys and values for `batch` sequences of `capacity` rows.
     pub fn cache_len(&self, b: &B, batch: usize, capacity: usize) -> usize {
-        self.config.depth * 2 * b.kept_len(batch * capacity * self.config.width)
+        self.config.depth * 2 * b.kv_len(batch * capacity * self.config.width)
     }
 }

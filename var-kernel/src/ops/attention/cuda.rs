@@ -6,7 +6,7 @@ use super::{Attention, Dims, Mask};
 use crate::cuda::command::Launch;
 use crate::cuda::kernel_source::{Kernel, KernelSource};
 use crate::cuda::{Cuda, CudaError, Dtype, Remote};
-use crate::memory::{Device, Floats};
+use crate::memory::Floats;
 
 pub(crate) static SOURCE: KernelSource = KernelSource::new("attention", include_str!("kernel.cu"));
 
@@ -22,8 +22,12 @@ const QUERIES_64: usize = 64;
 const ACCESS: u64 = 16;
 
 impl Attention for Cuda {
+    fn kv_len(&self, values: usize) -> usize {
+        self.inner().words(values)
+    }
+
     /// `q`, `k`, `v` and `out` are in the format of activations inside a block, as `split_qkv` leaves
-    /// them; `k` and `v` may be [`kept_len`](crate::memory::Device::kept_len) long.
+    /// them; `k` and `v` may be [`kv_len`](crate::ops::Attention::kv_len) long.
     fn attention(
         &self,
         out: &mut Remote,
@@ -78,7 +82,7 @@ impl Cuda {
         d: Dims,
     ) {
         let numbers = d.batch * d.capacity * d.heads * d.head_width;
-        let [k, v] = kept.map(|run| self.kept_numbers(run.len(), numbers));
+        let [k, v] = kept.map(|run| self.kv_values(run.len(), numbers));
         d.check(out.len(), q.len(), k, v, mask);
     }
 

@@ -4,9 +4,13 @@ use core::convert::Infallible;
 
 use super::{Attention, Dims, Mask};
 use crate::dry::Dry;
-use crate::memory::{Device, Floats};
+use crate::memory::Floats;
 
-impl<B: Device, S: Floats + ?Sized + 'static> Attention for Dry<'_, B, S> {
+impl<B: Attention, S: Floats + ?Sized + 'static> Attention for Dry<'_, B, S> {
+    fn kv_len(&self, values: usize) -> usize {
+        self.backend.kv_len(values)
+    }
+
     fn attention(
         &self,
         out: &mut S,
@@ -18,7 +22,7 @@ impl<B: Device, S: Floats + ?Sized + 'static> Attention for Dry<'_, B, S> {
         d: Dims,
     ) -> Result<(), Infallible> {
         let numbers = d.batch * d.capacity * d.heads * d.head_width;
-        let [k, v] = [k, v].map(|kept| self.kept_numbers(kept.len(), numbers));
+        let [k, v] = [k, v].map(|kept| self.kv_values(kept.len(), numbers));
         d.check(out.len(), q.len(), k, v, mask);
         self.count(d.multiply_adds())
     }

@@ -41,6 +41,18 @@ pub enum Mask<'a> {
 
 /// Scaled dot-product attention.
 pub trait Attention: Device {
+    /// Floats of memory that hold `values` keys or values: as many, or fewer where a device keeps
+    /// them in a shorter format.
+    fn kv_len(&self, values: usize) -> usize {
+        values
+    }
+
+    /// As how many keys or values a run of `length` floats counts where `values` are wanted: as many if
+    /// it is [`Attention::kv_len`] long.
+    fn kv_values(&self, length: usize, values: usize) -> usize {
+        if length == self.kv_len(values) { values } else { length }
+    }
+
     /// Averages values by how well their keys match a query.
     ///
     /// `out[i] = Σⱼ pᵢⱼ · v[j]`, `pᵢⱼ = softmaxⱼ(scale · q[i]·k[j])` over the keys the mask lets

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::Embedding;
-use crate::memory::Device;
 use crate::ops::testing::{on_each_backend, random, tokens_in};
+use crate::transfer::TokenTransfer;
 
 proptest! {
     #[test]

@@ -4,7 +4,8 @@ use super::{Dims, Normalization, SplitQkv};
 use crate::cuda::command::Launch;
 use crate::cuda::kernel_source::{Kernel, KernelSource};
 use crate::cuda::{Cuda, CudaError, Dtype, Remote};
-use crate::memory::{Device, Floats};
+use crate::memory::Floats;
+use crate::ops::Attention;
 
 pub(crate) static SOURCE: KernelSource = KernelSource::new("split_qkv", include_str!("kernel.cu"));
 
@@ -19,7 +20,7 @@ const HEADS: usize = 8;
 
 impl SplitQkv for Cuda {
     /// `q`, `k` and `v` are left in the format of activations inside a block; `k` and `v` may be
-    /// [`Device::kept_len`] long.
+    /// [`Attention::kv_len`] long.
     fn split_qkv(
         &self,
         q: &mut Remote,
@@ -65,7 +66,7 @@ impl Cuda {
         let numbers = d.batch * d.capacity * d.width();
         d.check(
             q.len(),
-            kept.map(|run| self.kept_numbers(run.len(), numbers)),
+            kept.map(|run| self.kv_values(run.len(), numbers)),
             qkv.len(),
             lengths,
             scale,

@@ -4,9 +4,10 @@ use core::convert::Infallible;
 
 use super::{Dims, Normalization, SplitQkv};
 use crate::dry::Dry;
-use crate::memory::{Device, Floats};
+use crate::memory::Floats;
+use crate::ops::Attention;
 
-impl<B: Device, S: Floats + ?Sized + 'static> SplitQkv for Dry<'_, B, S> {
+impl<B: Attention, S: Floats + ?Sized + 'static> SplitQkv for Dry<'_, B, S> {
     fn split_qkv(
         &self,
         q: &mut S,
@@ -23,7 +24,7 @@ impl<B: Device, S: Floats + ?Sized + 'static> SplitQkv for Dry<'_, B, S> {
         };
         let biases = biases.map(|biases| biases.map(S::len));
         let numbers = d.batch * d.capacity * d.width();
-        let kept = [k.len(), v.len()].map(|length| self.kept_numbers(length, numbers));
+        let kept = [k.len(), v.len()].map(|length| self.kv_values(length, numbers));
         d.check(q.len(), kept, qkv.len(), biases, scale);
         Ok(())
     }

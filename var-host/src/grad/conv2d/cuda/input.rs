@@ -5,8 +5,9 @@
 //! the same neighbor added up, it sees 4 × 4 of them. A halved output's cells saw an even row through
 //! two rows of the kernel and an odd one through one: four convolutions, one for each parity.
 
-use var_kernel::cuda::{Cuda, CudaError, CudaMatrix, Dtype, GpuProperties, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, CudaMatrix, Dtype, GpuProperties, Remote};
 use var_kernel::ops::conv2d::{Dims, Grid};
+use var_kernel::parts::{Kernel, Launch};
 
 use super::narrow::{Narrowed, narrowed};
 use super::source::SOURCE;

@@ -1,7 +1,8 @@
 //! Gradients as half-precision numbers.
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;
+use var_kernel::parts::{Kernel, Launch};
 
 use super::source::SOURCE;
 

@@ -1,6 +1,6 @@
 //! The kernels.
 
-use var_kernel::cuda::PRODUCT;
+use var_kernel::parts::PRODUCT;
 
 use crate::grad::kernel_sources::kernel_source;
 

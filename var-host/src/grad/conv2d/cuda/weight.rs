@@ -1,9 +1,10 @@
 //! The gradient of a convolution's weights: a product over the pixels, cut into parts that are added
 //! in order (split-k).
 
-use var_kernel::cuda::{Cuda, CudaError, Dtype, GpuProperties, Kernel, Launch, Remote};
+use var_kernel::cuda::{Cuda, CudaError, Dtype, GpuProperties, Remote};
 use var_kernel::memory::Floats;
 use var_kernel::ops::conv2d::{Dims, Grid};
+use var_kernel::parts::{Kernel, Launch};
 
 use super::narrow::{Narrowed, narrowed};
 use super::source::SOURCE;

@@ -4,11 +4,12 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::vec;
 
 use super::fakes::under_fakes;
+use crate::capture::Capture;
 use crate::cuda::{Cuda, GemmProvider, Options};
 use crate::memory::Device;
 use crate::ops::Elementwise;
-use crate::ops::draw::{Dims, Draw, Settings};
 use crate::ops::elementwise::Unary;
+use crate::ops::sample_tokens::{Dims, SampleSettings, SampleTokens};
 use crate::ops::testing::tokens_in;
 use crate::sample::{Filter, Source};
 
@@ -22,7 +23,7 @@ fn draw_is_launched_with_any_number_of_codes() {
     for codes in [64, 11_200, 11_201, 12_288, 12_289, 16_384] {
         let d = Dims { images: 1, positions: 1, codes };
         let (mut tokens, logits) = (cuda.memory(1).unwrap(), cuda.memory(codes).unwrap());
-        let settings = Settings {
+        let settings = SampleSettings {
             guidance: 0.0,
             filter: Filter { top_k: 0, top_p: 0.0 },
             source: Source::Seed(1),
@@ -30,7 +31,7 @@ fn draw_is_launched_with_any_number_of_codes() {
             indices: &[0],
         };
         let tokens = tokens_in(&cuda, &mut *tokens);
-        let drawn = cuda.draw(tokens, None, &logits, None, &settings, d);
+        let drawn = cuda.sample_tokens(tokens, None, &logits, None, &settings, d);
         assert_eq!(drawn, Ok(()), "{codes} codes");
     }
 }
@@ -66,7 +67,7 @@ fn graphs_that_cannot_be_made_are_done_without() {
         let (mut out, x) = (cuda.memory(8).unwrap(), cuda.memory(8).unwrap());
         for turn in 0..4 {
             let numbers = [turn as f32; 8];
-            cuda.section(&mut || {
+            cuda.capture(&mut || {
                 (0..6).try_for_each(|_| cuda.map(&mut out, &x, Unary::Silu))?;
                 cuda.upload(&mut out, &numbers)
             })

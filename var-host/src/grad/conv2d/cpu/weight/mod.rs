@@ -10,10 +10,10 @@
 mod pack;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::cpu::matmul::{Initial, Strided, multiply_strided};
-use var_kernel::cpu::simd::{LANES, Simd, SimdKernel};
-use var_kernel::cpu::tiles::Tile;
 use var_kernel::ops::conv2d::Dims;
+use var_kernel::parts::matmul::{Initial, Strided, multiply_strided};
+use var_kernel::parts::simd::{LANES, Simd, SimdKernel};
+use var_kernel::parts::tiles::Tile;
 
 use self::pack::{Grids, SIDE};
 

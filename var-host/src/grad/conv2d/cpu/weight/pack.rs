@@ -3,8 +3,8 @@
 
 use core::ops::Range;
 
-use var_kernel::cpu::simd::{LANES, Simd};
 use var_kernel::ops::conv2d::{Dims, Grid};
+use var_kernel::parts::simd::{LANES, Simd};
 
 /// Side of the kernel.
 pub(super) const SIDE: usize = 3;

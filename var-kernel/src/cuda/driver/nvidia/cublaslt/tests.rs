@@ -9,8 +9,9 @@ use crate::cuda::driver::nvidia::fakes::under_fakes;
 use crate::cuda::dtype::{Dtype, Precision};
 use crate::cuda::gemm::{GemmEpilogue, GemmProvider, Product, Shape};
 use crate::cuda::{Cuda, Memory, Options};
-use crate::memory::{Device, Floats};
+use crate::memory::Floats;
 use crate::ops::testing::{assert_close, coarse};
+use crate::transfer::TokenTransfer;
 
 fn gpu(precision: Precision, gemm_provider: GemmProvider) -> Cuda {
     Cuda::open(Options { precision, gemm_provider, ..Options::default() }).unwrap()

@@ -12,7 +12,7 @@ mod tests;
 use crate::memory::{Device, Floats};
 use crate::ops::conv2d::{self, Grid};
 
-/// Sizes of a [`Refine::refine`].
+/// Sizes of a [`QuantizerStep::quantizer_step`].
 #[derive(Clone, Copy, Debug)]
 pub struct Dims {
     /// Latents.
@@ -39,18 +39,18 @@ pub enum Codes<'a, B: Device + ?Sized> {
 }
 
 impl<B: Device + ?Sized> Codes<'_, B> {
-    pub(crate) fn lengths(&self) -> Lengths {
+    pub(crate) fn lengths(&self) -> CodesLengths {
         match self {
-            Self::Map(map) => Lengths::Map(map.len()),
+            Self::Map(map) => CodesLengths::Map(map.len()),
             Self::Tokens { codebook, tokens } => {
-                Lengths::Tokens { codebook: codebook.len(), tokens: tokens.len() }
+                CodesLengths::Tokens { codebook: codebook.len(), tokens: tokens.len() }
             }
         }
     }
 }
 
 /// φ, and how much of it.
-pub struct Refinement<'a, B: Device + ?Sized> {
+pub struct Phi<'a, B: Device + ?Sized> {
     /// `channels × channels × 3 × 3`
     pub weight: B::Matrix<'a>,
     /// `channels`
@@ -71,9 +71,9 @@ pub enum Change {
 }
 
 /// One scale's step of the quantizer.
-pub trait Refine: Device {
-    /// Floats of scratch memory that [`Refine::refine`] wants for `d`.
-    fn refine_scratch(&self, d: Dims) -> usize;
+pub trait QuantizerStep: Device {
+    /// Floats of scratch memory that [`QuantizerStep::quantizer_step`] wants for `d`.
+    fn quantizer_step_scratch(&self, d: Dims) -> usize;
 
     /// Stores, adds or subtracts a scale's contribution to latents.
     ///
@@ -81,7 +81,7 @@ pub trait Refine: Device {
     /// sides are equal, `e` are the codes themselves. See [`Resize::bicubic`](crate::ops::Resize::bicubic)
     /// and [`Conv2d::conv2d`](crate::ops::Conv2d::conv2d).
     ///
-    /// `latents`: `batch × to × to × channels`. `scratch`: as [`Refine::refine_scratch`] says; contents
+    /// `latents`: `batch × to × to × channels`. `scratch`: as [`QuantizerStep::quantizer_step_scratch`] says; contents
     /// unspecified before and after.
     ///
     /// # Panics
@@ -89,11 +89,11 @@ pub trait Refine: Device {
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
-    fn refine(
+    fn quantizer_step(
         &self,
         latents: &mut Self::Slice,
         codes: Codes<'_, Self>,
-        refinement: Refinement<'_, Self>,
+        refinement: Phi<'_, Self>,
         change: Change,
         scratch: &mut Self::Slice,
         d: Dims,
@@ -102,7 +102,7 @@ pub trait Refine: Device {
 
 /// Lengths of a code map: its numbers, or the codebook's and how many tokens.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Lengths {
+pub(crate) enum CodesLengths {
     Map(usize),
     Tokens { codebook: usize, tokens: usize },
 }
@@ -135,23 +135,31 @@ impl Dims {
 
     /// Panics unless every operand has the length these sizes give.
     #[track_caller]
-    pub(crate) fn check(self, latents: usize, codes: Lengths, weight: usize, bias: usize) {
+    pub(crate) fn check(self, latents: usize, codes: CodesLengths, weight: usize, bias: usize) {
         let Self { from, to, channels, .. } = self;
-        assert!(from > 0 && to > 0, "refine: from side {from} to side {to}");
-        assert_eq!(latents, self.latents(), "refine: latents are not batch × to² × channels");
+        assert!(from > 0 && to > 0, "quantizer_step: from side {from} to side {to}");
+        assert_eq!(
+            latents,
+            self.latents(),
+            "quantizer_step: latents are not batch × to² × channels"
+        );
         match codes {
-            Lengths::Map(map) => {
+            CodesLengths::Map(map) => {
                 let wanted = self.cells() * channels;
-                assert_eq!(map, wanted, "refine: the map is not batch × from² × channels");
+                assert_eq!(map, wanted, "quantizer_step: the map is not batch × from² × channels");
             }
-            Lengths::Tokens { codebook, tokens } => {
-                assert_eq!(tokens, self.cells(), "refine: there are not batch × from² tokens");
+            CodesLengths::Tokens { codebook, tokens } => {
+                assert_eq!(
+                    tokens,
+                    self.cells(),
+                    "quantizer_step: there are not batch × from² tokens"
+                );
                 let whole = codebook.is_multiple_of(channels.max(1));
-                assert!(whole, "refine: the codebook is not whole rows of {channels}");
+                assert!(whole, "quantizer_step: the codebook is not whole rows of {channels}");
             }
         }
         let wanted = 9 * channels * channels;
-        assert_eq!(weight, wanted, "refine: weight is not channels × channels × 3 × 3");
-        assert_eq!(bias, channels, "refine: bias is not one number a channel");
+        assert_eq!(weight, wanted, "quantizer_step: weight is not channels × channels × 3 × 3");
+        assert_eq!(bias, channels, "quantizer_step: bias is not one number a channel");
     }
 }

@@ -2,20 +2,20 @@
 
 use core::convert::Infallible;
 
-use super::{Dims, Draw, Mixture, NO_TOKEN, Settings};
+use super::{Dims, SampleTokens, Mixture, NO_TOKEN, SampleSettings};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::{Cpu, Isa};
 use crate::sample::random::Philox;
 use crate::sample::{Source, categorical, filter, guidance, gumbel, softmax};
 
-impl Draw for Cpu<'_> {
-    fn draw(
+impl SampleTokens for Cpu<'_> {
+    fn sample_tokens(
         &self,
         tokens: &mut [u32],
         mixture: Option<Mixture<'_, [f32]>>,
         logits: &[f32],
         unconditional: Option<&[f32]>,
-        settings: &Settings<'_>,
+        settings: &SampleSettings<'_>,
         d: Dims,
     ) -> Result<(), Infallible> {
         let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);
@@ -30,7 +30,7 @@ impl Draw for Cpu<'_> {
             unconditional: unconditional.map(|other| &other[row * d.codes..][..d.codes]),
         };
         self.for_each_run(tokens, 1, |row, token, scratch| {
-            token[0] = cell(row).draw(isa, scratch);
+            token[0] = cell(row).sample_tokens(isa, scratch);
         });
         if let Some(Mixture { out, codebook, ratio }) = mixture {
             self.for_each_run(out, codebook.len() / d.codes, |row, out, scratch| {
@@ -46,7 +46,7 @@ impl Draw for Cpu<'_> {
 
 /// One cell of one image's token map.
 struct Cell<'a> {
-    settings: &'a Settings<'a>,
+    settings: &'a SampleSettings<'a>,
     row: usize,
     image: usize,
     position: usize,
@@ -76,7 +76,7 @@ impl Cell<'_> {
     }
 
     /// The token.
-    fn draw(&self, isa: Isa, scratch: &mut [f32]) -> u32 {
+    fn sample_tokens(&self, isa: Isa, scratch: &mut [f32]) -> u32 {
         let Some(logits) = self.filtered(isa, scratch) else { return NO_TOKEN };
         let (image, scale, position) = self.counter();
         let u = match self.settings.source {

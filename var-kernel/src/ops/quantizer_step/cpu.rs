@@ -2,25 +2,25 @@
 
 use core::convert::Infallible;
 
-use super::{Change, Codes, Dims, Refine, Refinement, composed};
+use super::{Change, Codes, Dims, Phi, QuantizerStep, composed};
 use crate::cpu::Cpu;
 
-impl Refine for Cpu<'_> {
-    fn refine_scratch(&self, d: Dims) -> usize {
+impl QuantizerStep for Cpu<'_> {
+    fn quantizer_step_scratch(&self, d: Dims) -> usize {
         composed::scratch(self, d)
     }
 
-    fn refine(
+    fn quantizer_step(
         &self,
         latents: &mut [f32],
         codes: Codes<'_, Self>,
-        refinement: Refinement<'_, Self>,
+        refinement: Phi<'_, Self>,
         change: Change,
         scratch: &mut [f32],
         d: Dims,
     ) -> Result<(), Infallible> {
-        let Refinement { weight, bias, .. } = &refinement;
+        let Phi { weight, bias, .. } = &refinement;
         d.check(latents.len(), codes.lengths(), weight.len(), bias.len());
-        composed::refine(self, latents, codes, refinement, change, scratch, d)
+        composed::quantizer_step(self, latents, codes, refinement, change, scratch, d)
     }
 }

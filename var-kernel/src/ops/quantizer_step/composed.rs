@@ -1,21 +1,21 @@
 //! A refinement, one operation after the other.
 
-use super::{Change, Codes, Dims, Refinement};
+use super::{Change, Codes, Dims, Phi};
 use crate::memory::Floats;
 use crate::ops::conv2d::ConvEpilogue;
 use crate::ops::{Conv2d, Elementwise, Embedding, Resize, resize};
 
-/// Floats of scratch memory that [`refine`] wants.
+/// Floats of scratch memory that [`quantizer_step`] wants.
 pub(super) fn scratch<B: Conv2d>(b: &B, d: Dims) -> usize {
     d.cells() * d.channels + 4 * d.latents() + b.conv2d_scratch(d.convolution())
 }
 
-/// As [`Refine::refine`](super::Refine::refine).
-pub(super) fn refine<B: Conv2d + Elementwise + Embedding + Resize>(
+/// As [`QuantizerStep::quantizer_step`](super::QuantizerStep::quantizer_step).
+pub(super) fn quantizer_step<B: Conv2d + Elementwise + Embedding + Resize>(
     b: &B,
     latents: &mut B::Slice,
     codes: Codes<'_, B>,
-    refinement: Refinement<'_, B>,
+    refinement: Phi<'_, B>,
     change: Change,
     scratch: &mut B::Slice,
     d: Dims,
@@ -39,7 +39,7 @@ pub(super) fn refine<B: Conv2d + Elementwise + Embedding + Resize>(
         b.bicubic(enlarged, map, resize::Dims { batch, from, to, channels })?;
         enlarged
     };
-    let Refinement { weight, bias, ratio } = refinement;
+    let Phi { weight, bias, ratio } = refinement;
     let contribution = if ratio == 0.0 {
         enlarged
     } else {

@@ -1,19 +1,19 @@
-//! draw in a dry run.
+//! sample_tokens in a dry run.
 
 use core::convert::Infallible;
 
-use super::{Dims, Draw, Mixture, Settings};
+use super::{Dims, Mixture, SampleSettings, SampleTokens};
 use crate::dry::Dry;
 use crate::memory::{Device, Floats};
 
-impl<B: Device, S: Floats + ?Sized + 'static> Draw for Dry<'_, B, S> {
-    fn draw(
+impl<B: Device, S: Floats + ?Sized + 'static> SampleTokens for Dry<'_, B, S> {
+    fn sample_tokens(
         &self,
         tokens: &mut S,
         mixture: Option<Mixture<'_, S>>,
         logits: &S,
         unconditional: Option<&S>,
-        _settings: &Settings<'_>,
+        _settings: &SampleSettings<'_>,
         d: Dims,
     ) -> Result<(), Infallible> {
         let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);

@@ -5,30 +5,30 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Dims, Draw, Mixture, NO_TOKEN, Settings};
+use super::{Dims, SampleTokens, Mixture, NO_TOKEN, SampleSettings};
 use crate::ops::testing::{on_each_backend, random, tokens_in};
 use crate::sample::random::Philox;
 use crate::sample::{Filter, Source, gumbel};
 
 const D: Dims = Dims { images: 2, positions: 3, codes: 37 };
 
-fn settings(source: Source<'_>) -> Settings<'_> {
+fn settings(source: Source<'_>) -> SampleSettings<'_> {
     let filter = Filter { top_k: 0, top_p: 0.0 };
-    Settings { guidance: 0.0, filter, source, scale: 2, indices: &[10, 11] }
+    SampleSettings { guidance: 0.0, filter, source, scale: 2, indices: &[10, 11] }
 }
 
 /// Tokens drawn by every backend, all equal.
 fn tokens(
     logits: &[f32],
     unconditional: Option<&[f32]>,
-    settings: &Settings<'_>,
+    settings: &SampleSettings<'_>,
     d: Dims,
 ) -> Vec<u32> {
     let (logits, other) = (logits.to_vec(), unconditional.unwrap_or(&[0.0]).to_vec());
     let guided = unconditional.is_some();
     let all = on_each_backend!([out: d.images * d.positions], [logits, other], |b| {
         let tokens = tokens_in(b, out);
-        b.draw(tokens, None, logits, guided.then_some(other), settings, d)
+        b.sample_tokens(tokens, None, logits, guided.then_some(other), settings, d)
     });
     let drawn = all[0].tokens();
     for other in &all[1..] {
@@ -67,7 +67,7 @@ fn guidance_moves_away_from_the_unconditional() {
         logits[row * 37 + 9] = 0.9;
         unconditional[row * 37 + 5] = 1.0;
     }
-    let guided = Settings { guidance: 1.0, ..settings(Source::Greedy) };
+    let guided = SampleSettings { guidance: 1.0, ..settings(Source::Greedy) };
     assert_eq!(tokens(&logits, None, &guided, D), [5; 6]);
     assert_eq!(tokens(&logits, Some(&unconditional), &guided, D), [9; 6]);
 }
@@ -96,7 +96,7 @@ fn a_mixture_follows_its_formula() {
     }
     for got in on_each_backend!([out: 6 * width, drawn: 6], [logits, codebook], |b| {
         let mixture = Mixture { out, codebook, ratio };
-        b.draw(tokens_in(b, drawn), Some(mixture), logits, None, &settings, D)
+        b.sample_tokens(tokens_in(b, drawn), Some(mixture), logits, None, &settings, D)
     }) {
         got.part(0..6 * width).assert_as_close(&want, 2e-5);
     }
@@ -112,13 +112,13 @@ fn a_cell_with_a_logit_that_is_not_finite_has_no_token() {
             (Source::Greedy, Filter { top_k: 0, top_p: 0.0 }),
             (Source::Seed(3), Filter { top_k: 9, top_p: 0.9 }),
         ] {
-            let settings = Settings { filter, ..settings(source) };
+            let settings = SampleSettings { filter, ..settings(source) };
             let drawn = tokens(&logits, None, &settings, D);
             let none: Vec<usize> = (0..6).filter(|row| drawn[*row] == NO_TOKEN).collect();
             assert_eq!(none, [0, 4], "{bad}");
             for got in on_each_backend!([out: 6 * width, drawn: 6], [logits, codebook], |b| {
                 let mixture = Mixture { out, codebook, ratio: 0.5 };
-                b.draw(tokens_in(b, drawn), Some(mixture), logits, None, &settings, D)
+                b.sample_tokens(tokens_in(b, drawn), Some(mixture), logits, None, &settings, D)
             }) {
                 let finite = got.values[..6 * width].chunks(width).map(|row| row[0].is_finite());
                 assert!(finite.eq([false, true, true, true, false, true]), "{bad}: {}", got.name);
@@ -127,7 +127,7 @@ fn a_cell_with_a_logit_that_is_not_finite_has_no_token() {
     }
     // Guidance of finite logits may overflow.
     let huge = vec![f32::MAX; 6 * 37];
-    let settings = Settings { guidance: 1.0, ..settings(Source::Greedy) };
+    let settings = SampleSettings { guidance: 1.0, ..settings(Source::Greedy) };
     assert_eq!(tokens(&huge, Some(&huge), &settings, D), [NO_TOKEN; 6]);
 }
 
@@ -153,7 +153,7 @@ proptest! {
         let (logits, other) = (of(seed), of(!seed));
         let filter = Filter { top_k, top_p };
         for source in [Source::Seed(seed), Source::Greedy] {
-            let settings = Settings { guidance, filter, ..settings(source) };
+            let settings = SampleSettings { guidance, filter, ..settings(source) };
             tokens(&logits, Some(&other), &settings, d);
         }
     }

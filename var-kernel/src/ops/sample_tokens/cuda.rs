@@ -2,7 +2,7 @@
 
 use std::vec::Vec;
 
-use super::{Dims, Draw, Mixture, Settings};
+use super::{Dims, Mixture, SampleSettings, SampleTokens};
 use crate::cuda::command::Launch;
 use crate::cuda::kernel_source::{Kernel, KernelSource};
 use crate::cuda::{Cuda, CudaError, Dtype, Remote};
@@ -18,20 +18,20 @@ const THREADS: u32 = 256;
 /// Most codes with logits in a block's shared memory (64 KiB): four such blocks fit a multiprocessor.
 const MOST_SHARED: usize = 1 << 14;
 
-impl Draw for Cuda {
-    fn draw(
+impl SampleTokens for Cuda {
+    fn sample_tokens(
         &self,
         tokens: &mut Remote,
         mixture: Option<Mixture<'_, Remote>>,
         logits: &Remote,
         unconditional: Option<&Remote>,
-        settings: &Settings<'_>,
+        settings: &SampleSettings<'_>,
         d: Dims,
     ) -> Result<(), CudaError> {
         let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);
         d.check(tokens.len(), lengths, logits.len(), unconditional.map(Floats::len));
         let cells = d.images * d.positions;
-        assert_eq!(settings.indices.len(), d.images, "draw: one index for each image");
+        assert_eq!(settings.indices.len(), d.images, "sample_tokens: one index for each image");
         if cells == 0 {
             return Ok(());
         }
@@ -40,7 +40,7 @@ impl Draw for Cuda {
             Source::Greedy => (0, 0, None),
             Source::Seed(seed) => (1, seed, None),
             Source::Given(numbers) => {
-                assert_eq!(numbers.len(), cells, "draw: one number for each cell");
+                assert_eq!(numbers.len(), cells, "sample_tokens: one number for each cell");
                 (2, 0, Some(numbers))
             }
         };

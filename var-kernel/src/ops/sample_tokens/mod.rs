@@ -12,12 +12,12 @@ use crate::memory::Device;
 use crate::sample::{Filter, Source};
 
 /// The largest codebook: two rows of its logits fill one thread's scratch memory.
-pub const MOST_CODES: usize = SCRATCH_FLOATS / 2;
+pub const MAX_CODES: usize = SCRATCH_FLOATS / 2;
 
 /// Token of a cell with a logit that is infinite or not a number.
 pub const NO_TOKEN: u32 = u32::MAX;
 
-/// Sizes of a [`Draw::draw`].
+/// Sizes of a [`SampleTokens::sample_tokens`].
 #[derive(Clone, Copy, Debug)]
 pub struct Dims {
     /// Images.
@@ -30,7 +30,7 @@ pub struct Dims {
 
 /// How tokens are drawn from logits at one scale.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings<'a> {
+pub struct SampleSettings<'a> {
     /// Guidance: `logits = (1 + guidance)·conditional − guidance·unconditional`.
     pub guidance: f32,
     /// Which tokens may be drawn.
@@ -54,7 +54,7 @@ pub struct Mixture<'a, S: ?Sized> {
 }
 
 /// Drawing tokens.
-pub trait Draw: Device {
+pub trait SampleTokens: Device {
     /// Draws one token for each cell; [`NO_TOKEN`] where a logit, after guidance, is infinite or not a
     /// number.
     ///
@@ -64,17 +64,17 @@ pub trait Draw: Device {
     /// ([`crate::sample::gumbel`]); with [`Source::Greedy`] or [`Source::Given`] g is 0.
     ///
     /// # Panics
-    /// If a slice's length disagrees with `d`, or there are more codes than [`MOST_CODES`].
+    /// If a slice's length disagrees with `d`, or there are more codes than [`MAX_CODES`].
     ///
     /// # Errors
     /// Only the device's own; never on the CPU.
-    fn draw(
+    fn sample_tokens(
         &self,
         tokens: &mut Self::Tokens,
         mixture: Option<Mixture<'_, Self::Slice>>,
         logits: &Self::Slice,
         unconditional: Option<&Self::Slice>,
-        settings: &Settings<'_>,
+        settings: &SampleSettings<'_>,
         d: Dims,
     ) -> Result<(), Self::Error>;
 }
@@ -90,16 +90,28 @@ impl Dims {
         unconditional: Option<usize>,
     ) {
         let rows = self.images * self.positions;
-        assert!(self.codes <= MOST_CODES, "draw: {} codes, at most {MOST_CODES}", self.codes);
-        assert_eq!(tokens, rows, "draw: tokens is not images × positions");
-        assert_eq!(logits, rows * self.codes, "draw: logits is not images × positions × codes");
-        assert_eq!(unconditional.unwrap_or(logits), logits, "draw: two sets of logits differ");
+        assert!(
+            self.codes <= MAX_CODES,
+            "sample_tokens: {} codes, at most {MAX_CODES}",
+            self.codes
+        );
+        assert_eq!(tokens, rows, "sample_tokens: tokens is not images × positions");
+        assert_eq!(
+            logits,
+            rows * self.codes,
+            "sample_tokens: logits is not images × positions × codes"
+        );
+        assert_eq!(
+            unconditional.unwrap_or(logits),
+            logits,
+            "sample_tokens: two sets of logits differ"
+        );
         if let Some([out, codebook]) = mixture {
-            assert_eq!(codebook % self.codes, 0, "draw: the codebook is not whole codes");
+            assert_eq!(codebook % self.codes, 0, "sample_tokens: the codebook is not whole codes");
             assert_eq!(
                 out,
                 rows * (codebook / self.codes),
-                "draw: the mixture is not rows × width"
+                "sample_tokens: the mixture is not rows × width"
             );
         }
     }

@@ -1,6 +1,6 @@
 //! refine on a card: one kernel, a block for each row of a latent.
 
-use super::{Change, Codes, Dims, Refine, Refinement, composed};
+use super::{Change, Codes, Dims, Phi, QuantizerStep, composed};
 use crate::cuda::command::Launch;
 use crate::cuda::kernel_source::{CUBIC, Kernel, KernelSource};
 use crate::cuda::{Cuda, CudaError, Dtype, Remote};
@@ -31,27 +31,27 @@ impl Cuda {
     }
 }
 
-impl Refine for Cuda {
-    fn refine_scratch(&self, d: Dims) -> usize {
+impl QuantizerStep for Cuda {
+    fn quantizer_step_scratch(&self, d: Dims) -> usize {
         if self.refines_at_once(d) { 0 } else { composed::scratch(self, d) }
     }
 
-    fn refine(
+    fn quantizer_step(
         &self,
         latents: &mut Remote,
         codes: Codes<'_, Self>,
-        refinement: Refinement<'_, Self>,
+        refinement: Phi<'_, Self>,
         change: Change,
         scratch: &mut Remote,
         d: Dims,
     ) -> Result<(), CudaError> {
-        let Refinement { weight, bias, ratio } = &refinement;
+        let Phi { weight, bias, ratio } = &refinement;
         d.check(latents.len(), codes.lengths(), weight.len(), bias.len());
         if latents.is_empty() {
             return Ok(());
         }
         if !self.refines_at_once(d) {
-            return composed::refine(self, latents, codes, refinement, change, scratch, d);
+            return composed::quantizer_step(self, latents, codes, refinement, change, scratch, d);
         }
         self.fresh_scratch();
         let (from, has) = (weight.numbers.address(), weight.dtype);
@@ -89,12 +89,19 @@ mod tests {
         let memory = |words: usize| cuda.memory(words.max(1)).unwrap();
         let (mut latents, map) = (memory(d.latents()), memory(d.cells() * d.channels));
         let (weight, bias) = (memory(9 * d.channels * d.channels), memory(d.channels));
-        let mut scratch = memory(cuda.refine_scratch(d));
+        let mut scratch = memory(cuda.quantizer_step_scratch(d));
         let weight = CudaMatrix::new(&weight, Dtype::F32, weight.len());
-        let refinement = Refinement { weight, bias: &*bias, ratio: 0.5 };
+        let refinement = Phi { weight, bias: &*bias, ratio: 0.5 };
         gpu.launched();
-        cuda.refine(&mut latents, Codes::Map(&*map), refinement, Change::Add, &mut scratch, d)
-            .unwrap();
+        cuda.quantizer_step(
+            &mut latents,
+            Codes::Map(&*map),
+            refinement,
+            Change::Add,
+            &mut scratch,
+            d,
+        )
+        .unwrap();
         gpu.launched().iter().map(|launched| launched.kernel).collect()
     }
 

@@ -1,26 +1,26 @@
-//! refine in a dry run.
+//! quantizer_step in a dry run.
 
 use core::convert::Infallible;
 
-use super::{Change, Codes, Dims, Refine, Refinement};
+use super::{Change, Codes, Dims, Phi, QuantizerStep};
 use crate::dry::Dry;
 use crate::memory::Floats;
 
-impl<B: Refine, S: Floats + ?Sized + 'static> Refine for Dry<'_, B, S> {
-    fn refine_scratch(&self, d: Dims) -> usize {
-        self.backend.refine_scratch(d)
+impl<B: QuantizerStep, S: Floats + ?Sized + 'static> QuantizerStep for Dry<'_, B, S> {
+    fn quantizer_step_scratch(&self, d: Dims) -> usize {
+        self.backend.quantizer_step_scratch(d)
     }
 
-    fn refine(
+    fn quantizer_step(
         &self,
         latents: &mut S,
         codes: Codes<'_, Self>,
-        refinement: Refinement<'_, Self>,
+        refinement: Phi<'_, Self>,
         _change: Change,
         _scratch: &mut S,
         d: Dims,
     ) -> Result<(), Infallible> {
-        let Refinement { weight, bias, ratio } = refinement;
+        let Phi { weight, bias, ratio } = refinement;
         d.check(latents.len(), codes.lengths(), weight.0, bias.len());
         if ratio == 0.0 { Ok(()) } else { self.count(d.convolution().multiply_adds()) }
     }

@@ -79,9 +79,9 @@ fn compare(d: Dims, ratio: f32, seed: u64) {
                     } else {
                         Codes::Map(map)
                     };
-                    let refinement = Refinement { weight, bias, ratio };
-                    let mut scratch = b.alloc(b.refine_scratch(d));
-                    b.refine(out, codes, refinement, change, &mut scratch, d)
+                    let refinement = Phi { weight, bias, ratio };
+                    let mut scratch = b.alloc(b.quantizer_step_scratch(d));
+                    b.quantizer_step(out, codes, refinement, change, &mut scratch, d)
                 }
             ) {
                 let what = (change, by_tokens);
@@ -123,7 +123,7 @@ fn tokens_of_another_length_are_refused() {
     crate::ops::testing::on_each_cpu(4, |cpu, out| {
         let codes = Codes::Tokens { codebook: &[0.0; 5][..], tokens: &[0; 3][..] };
         let weight = crate::cpu::Matrix::F32(&[0.0; 9]);
-        let refinement = Refinement { weight, bias: &[0.0][..], ratio: 0.5 };
-        cpu.refine(out, codes, refinement, Change::Set, &mut [], d).unwrap();
+        let refinement = Phi { weight, bias: &[0.0][..], ratio: 0.5 };
+        cpu.quantizer_step(out, codes, refinement, Change::Set, &mut [], d).unwrap();
     });
 }

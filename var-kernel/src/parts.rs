@@ -1,0 +1,41 @@
+//! Parts that other crates build backends of: var-host's gradients, optimizers and metrics. **Unstable**: they change
+//! with the kernel, in any release.
+//!
+//! | part | is |
+//! |---|---|
+//! | [`simd`] | vectors of sixteen `f32` on every instruction set |
+//! | [`math`] | polynomials of exp, ln, tanh, GELU and SiLU over them |
+//! | [`matmul`] | packed matrix products |
+//! | [`tiles`] | tiles of an output, each one task's |
+//! | [`peak`] | peak rates of a processor |
+//! | `Launch`, `Kernel`, `KernelSource` | launches of CUDA kernels, and texts to share (feature `cuda`) |
+
+/// Vectors of sixteen `f32` on every instruction set.
+pub mod simd {
+    pub use crate::cpu::simd::*;
+}
+
+/// Polynomials of exp, ln, tanh, GELU and SiLU over vectors.
+pub mod math {
+    pub use crate::cpu::math::*;
+}
+
+/// Packed matrix products.
+pub mod matmul {
+    pub use crate::cpu::matmul::*;
+}
+
+/// Tiles of an output, each one task's.
+pub mod tiles {
+    pub use crate::cpu::tiles::*;
+}
+
+/// Peak rates of a processor.
+pub mod peak {
+    pub use crate::cpu::peak::*;
+}
+
+#[cfg(feature = "cuda")]
+pub use crate::cuda::command::Launch;
+#[cfg(feature = "cuda")]
+pub use crate::cuda::kernel_source::{CUBIC, Kernel, KernelSource, MOMENTS, PRODUCT, SOME};
