@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use super::{Dims, SampleTokens, Mixture, NO_TOKEN, SampleSettings};
+use super::{Dims, Mixture, NO_TOKEN, SampleSettings, SampleTokens};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::{Cpu, Isa};
 use crate::sample::random::Philox;

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Dims, SampleTokens, Mixture, NO_TOKEN, SampleSettings};
+use super::{Dims, Mixture, NO_TOKEN, SampleSettings, SampleTokens};
 use crate::ops::testing::{on_each_backend, random, tokens_in};
 use crate::sample::random::Philox;
 use crate::sample::{Filter, Source, gumbel};
