@@ -203,8 +203,8 @@ fn hint(descr: &str, shape: &[usize]) -> &'static str {
     match (descr, shape) {
         ("|u1", [_, 3, _, _]) => ": channels come last",
         ("|u1", [_, _, 3]) => ": one picture is [1, height, width, 3]",
-        ("|u1", [_, _, _] | [_, _, _, 1]) => ": three colours, grey repeated",
-        ("|u1", [_, _, _, 4]) => ": three colours, without alpha",
+        ("|u1", [_, _, _] | [_, _, _, 1]) => ": three colors, gray repeated",
+        ("|u1", [_, _, _, 4]) => ": three colors, without alpha",
         ("|u1", _) => "",
         (_, _) if descr.contains('f') => ": 0 to 255, rounded",
         _ => "",

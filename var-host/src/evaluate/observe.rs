@@ -31,7 +31,7 @@ pub struct Observations {
 pub enum Keep {
     /// Everything.
     All,
-    /// The pooled features alone: where statistics are known from elsewhere.
+    /// The pooled features and the score: where statistics are known from elsewhere.
     Rows,
     /// All but the features.
     Statistics,
@@ -139,8 +139,8 @@ impl Observations {
         if keep != Keep::Rows {
             self.pooled.add(cpu, pooled);
             self.spatial.add(cpu, spatial);
-            self.score.add_logits(logits);
         }
+        self.score.add_logits(logits);
         Ok(())
     }
 }
