@@ -2,8 +2,8 @@
 //! bit.
 //!
 //! Refused by name: 12-bit samples, lossless and hierarchical frames, progressive arithmetic coding,
-//! two components, components of one name, and luma coarser than chroma. Four components are CMYK as
-//! Adobe writes it, inverted: each color is multiplied by black.
+//! two components, components of one name, luma coarser than chroma, and black coarser than cyan. Four
+//! components are CMYK as Adobe writes it, inverted: each color is multiplied by black.
 
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 
@@ -113,6 +113,14 @@ impl Frame {
         }
         if !are_different(self.names.clone()) {
             return Err(unsupported("components of one name".to_owned()));
+        }
+        // The decoder takes black to be sampled as the first component, yellow as magenta.
+        if let [first, second, third, black] = self.sampling[..]
+            && (black != first || third != second)
+        {
+            let all = self.sampling.iter().map(|(x, y)| format!("{x} × {y}"));
+            let all = all.collect::<Vec<_>>().join(", ");
+            return Err(unsupported(format!("four components sampled {all}")));
         }
         let (luma, rest) = self.sampling.split_first().expect("at least one component");
         match rest.iter().find(|chroma| chroma.0 > luma.0 || chroma.1 > luma.1) {

@@ -175,6 +175,32 @@ fn jpeg_luma_coarser_than_chroma_is_refused_by_name() {
     assert_eq!(fault, expected);
 }
 
+// zune-image 436: CMYK of one sampling for its first component, as libjpeg's users set it, and another for the rest.
+#[test]
+fn jpeg_of_four_components_is_read_where_black_is_as_fine_as_cyan() {
+    // Inverted inks: R = C · K / 255, and so on.
+    let inks = |sampling: [(usize, usize); 4]| -> [Component<'static>; 4] {
+        let levels: [&dyn Fn(usize, usize) -> i32; 4] =
+            [&|_, _| 72, &|_, _| 22, &|_, _| -28, &|_, _| 77];
+        core::array::from_fn(|ink| (sampling[ink], levels[ink]))
+    };
+    let expected = Picture::filled(WIDTH, HEIGHT, [161, 121, 80]);
+    let (fine, coarse) = ((2, 2), (1, 1));
+    for sampling in [[coarse; 4], [fine, coarse, coarse, fine]] {
+        let file = encoded(&inks(sampling), &[&[0, 1, 2, 3]]);
+        assert_eq!(decoded(&file).unwrap(), expected, "{sampling:?}");
+    }
+    for (sampling, told) in [
+        ([fine, coarse, coarse, coarse], "2 × 2, 1 × 1, 1 × 1, 1 × 1"),
+        ([(2, 1), coarse, coarse, coarse], "2 × 1, 1 × 1, 1 × 1, 1 × 1"),
+        ([fine, coarse, fine, fine], "2 × 2, 1 × 1, 2 × 2, 2 × 2"),
+    ] {
+        let fault = refusal(&encoded(&inks(sampling), &[&[0, 1, 2, 3]]));
+        let expected = format!("JPEG with four components sampled {told} is not supported");
+        assert_eq!(fault, expected);
+    }
+}
+
 #[test]
 fn jpeg_scans_that_are_not_one_for_each_component_are_refused() {
     let flat: Component<'_> = ((1, 1), &|_, _| 0);
