@@ -276,7 +276,11 @@ impl Part {
     fn refuse_unknown(&self, wanted: &[Wanted]) -> Result<(), ModelError> {
         let known: HashSet<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
         for (name, full) in &self.names {
-            let scales = name.strip_suffix(SCALE_SUFFIX).is_some_and(|name| known.contains(name));
+            // Of other numbers than q8's (FP8 with a factor, say) a scale is not applied.
+            let is_q8 = |name: &str| self.tensor(name).is_some_and(|of| of.dtype == Dtype::I8);
+            let scales = name
+                .strip_suffix(SCALE_SUFFIX)
+                .is_some_and(|name| known.contains(name) && is_q8(name));
             let buffer = is_buffer(name);
             if known.contains(name.as_str()) || scales || buffer {
                 continue;

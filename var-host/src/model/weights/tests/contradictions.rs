@@ -63,6 +63,29 @@ fn metadata_that_contradicts_the_tensors_is_refused() {
     );
 }
 
+/// stable-diffusion.cpp 1493: numbers of 8 bits with a factor beside them, which would be left out.
+#[test]
+fn scales_of_other_numbers_than_q8_are_refused() {
+    use safetensors::Dtype;
+
+    let (var, vae) = configs();
+    let name = "var.blocks.0.attn.proj.weight";
+    for dtype in [Dtype::F8_E4M3, Dtype::F16] {
+        let mut scaled = tensors(var, vae);
+        let (_, shape, bytes) = scaled[name].clone();
+        let elements = bytes.len() / 2;
+        let bytes = vec![0; elements * if dtype == Dtype::F16 { 2 } else { 1 }];
+        scaled.insert(name.to_owned(), (dtype, shape, bytes));
+        assert!(open(&scaled, Hints::default()).is_ok());
+        let scale = (Dtype::F32, vec![1], 2_f32.to_le_bytes().to_vec());
+        scaled.insert(format!("{name}.scale"), scale);
+        assert_eq!(
+            message(open(&scaled, Hints::default())),
+            format!("file: {name}.scale of shape [1] is not part of the model")
+        );
+    }
+}
+
 /// Audit 4: `--heads` and `--ladder` are not ignored where the file says otherwise.
 #[test]
 fn hints_against_the_file_are_refused() {
