@@ -180,6 +180,31 @@ fn a_run_goes_on_from_the_first_scales_of_another() {
 }
 
 #[test]
+fn kept_cells_do_not_depend_on_the_batch() {
+    tiny().with(|cpu, model| {
+        let (ladder, codes) = (model.vqvae.config.ladder, model.vqvae.config.codes);
+        let cells: Vec<bool> = (0..ladder.length()).map(|cell| cell % 3 != 0).collect();
+        let given = |image: usize, cell: usize| ((7 * cell + 11 * image + 1) % codes) as u32;
+        let of = |images: &[usize]| -> Vec<u32> {
+            let scales = (0..ladder.scales()).map(|scale| ladder.range(scale));
+            let images = |range: core::ops::Range<usize>| {
+                images.iter().flat_map(move |image| range.clone().map(move |at| given(*image, at)))
+            };
+            scales.flat_map(images).collect()
+        };
+        let (both, second) = (of(&[0, 1]), of(&[1]));
+        for more_smooth in [false, true] {
+            let keep = |tokens| Some(ForcedTokens { tokens, cells: &cells });
+            let alone = request(&[7], &[1]);
+            let alone = run(cpu, model, &Request { more_smooth, keep: keep(&second), ..alone });
+            let batch = request(&[3, 7], &[0, 1]);
+            let batch = run(cpu, model, &Request { more_smooth, keep: keep(&both), ..batch });
+            assert!(batch.1[alone.1.len()..] == alone.1[..], "more_smooth: {more_smooth}");
+        }
+    });
+}
+
+#[test]
 fn without_guidance_the_null_class_is_not_asked() {
     tiny().with(|cpu, model| {
         let plain = Request { cfg: 0.0, ..request(&[3, 10], &[0, 1]) };

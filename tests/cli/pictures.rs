@@ -246,6 +246,7 @@ fn an_edit_keeps_what_it_does_not_make() {
     assert!(holds(&edit(&["--box", "0,0,1,0.5"]), &right));
     let tokens_by_box = place.tokens("edited");
     assert!(holds(&edit(&["--box", "0,0,1,0.5", "--outpaint"]), &left));
+    let outpainted_by_box = place.tokens("edited");
 
     // A white left half means the same, at any size.
     let row: Vec<u8> = [[255; 3 * 50], [0; 3 * 50]].concat();
@@ -253,6 +254,8 @@ fn an_edit_keeps_what_it_does_not_make() {
     write_png(&place.path("mask.png"), &mask, &Default::default(), false).unwrap();
     edit(&["--mask", "mask.png"]);
     assert_eq!(place.tokens("edited"), tokens_by_box);
+    edit(&["--mask", "mask.png", "--outpaint"]);
+    assert_eq!(place.tokens("edited"), outpainted_by_box);
 
     let grid = place.picture("edited.png");
     assert_eq!((grid.width(), grid.height()), (66, 66));

@@ -5,6 +5,7 @@ use std::fs;
 
 use safetensors::SafeTensors;
 use var_host::pictures;
+use var_kernel::sample::random::Philox;
 
 use super::{Place, REFERENCE, built_in_file, fixture, isas};
 
@@ -128,6 +129,10 @@ fn an_image_depends_on_its_index_alone() {
 #[test]
 fn classes_by_number_and_name() {
     let place = Place::new();
+    // Without one they are drawn by the seed.
+    place.var(&["sample", "--seed", "7", "--count", "4", "-q"]);
+    let drawn = [0, 1, 2, 3].map(|image| Philox::new(7).label(image, 10).to_string());
+    assert_eq!(place.parameters("samples.png")["class"], drawn.join(","));
     let class = |options: &[&str]| {
         place.var(&[&["sample", "-q"], options].concat());
         place.parameters("samples.png")["class"].clone()
@@ -433,6 +438,11 @@ fn first_scales_of_a_run_give_its_pictures_again() {
         assert_eq!(all[..5], other[..5]);
     }
     assert_ne!(all.tokens(), other.tokens());
+    // What was drawn without a class goes on without one.
+    place.var(&["sample", "--class", "3,-1", "--tokens", "some", "-q", "--force"]);
+    let run = ["sample", "--from", "some", "--scales", "1", "--tokens", "again", "-q", "--force"];
+    place.var(&run);
+    assert_eq!(place.tokens("again"), place.tokens("some"));
     place.refused(
         &["sample", "--from", "all", "--scales", "5"],
         1,

@@ -303,6 +303,21 @@ mod tests {
         assert_eq!(fault(&[3, 1], Some(&[4, -1])), "labels[1]: wants 0..5, file has -1");
     }
 
+    /// Audit 4: a flipped bit that leaves every token within the codebook.
+    #[test]
+    fn damaged_tokens_are_refused_when_a_set_is_opened() {
+        let (folder, set) = set(3, 1);
+        let path = folder.path().join("tokens");
+        let mut bytes = std::fs::read(&path).unwrap();
+        drop(set);
+        let last_token = bytes.len() - 4 * 3 - 4;
+        assert_eq!(bytes[last_token], 0);
+        bytes[last_token] = 1;
+        std::fs::write(&path, bytes).unwrap();
+        let fault = TokenSet::open(&path, 4096).unwrap_err().to_string();
+        assert!(fault.contains("its checksum is "), "{fault}");
+    }
+
     proptest! {
         #[test]
         fn ranks_and_resuming_change_nothing(

@@ -5,7 +5,7 @@ use var_kernel::cpu::Isa;
 use var_kernel::edit::{Painting, Region};
 
 use super::*;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Given};
 use crate::pictures::{Picture, read_parameters};
 
 fn model() -> Model {
@@ -15,14 +15,30 @@ fn model() -> Model {
 #[test]
 fn sample_gives_the_same_images_for_any_batch_threads_and_start() {
     let options = SampleOptions { seed: 5, ..Default::default() };
-    let all = model().sample(&[1, 2, 10], &options).unwrap();
+    let all = model().sample(&[1, 10, 2], &options).unwrap();
     assert_eq!(all.iter().map(|image| image.index).collect::<Vec<_>>(), [0, 1, 2]);
     let mut other = model().on(Device::cpu().threads(1).isa(Isa::portable()));
     let options = SampleOptions { batch: 1, first_index: 1, ..options };
-    let tail = other.sample(&[2, 10], &options).unwrap();
+    let tail = other.sample(&[10, 2], &options).unwrap();
     for (all, tail) in all[1..].iter().zip(&tail) {
         assert_eq!((&all.tokens, &all.picture), (&tail.tokens, &tail.picture));
     }
+    let seed = options.seed + (1 << 32);
+    let other = other.sample(&[10], &SampleOptions { seed, ..options }).unwrap();
+    assert_ne!(other[0].tokens, tail[0].tokens, "all 64 bits of a seed count");
+}
+
+#[test]
+fn given_tokens_go_with_their_images_with_a_class_and_without() {
+    let mut model = model();
+    let options = SampleOptions::default();
+    let made = model.sample(&[3, 8], &options).unwrap();
+    let tokens: Vec<Vec<u32>> = made.into_iter().map(|image| image.tokens).collect();
+    let cells = vec![true; tokens[0].len()];
+    let given = Given { tokens: tokens.clone(), cells };
+    let go_on = |_: &mut Step<'_, '_>| ControlFlow::Continue(());
+    let again = model.draw(&[10, 8], &options, Some(&given), go_on).unwrap();
+    assert!(again.iter().map(|image| &image.tokens).eq(&tokens));
 }
 
 #[test]

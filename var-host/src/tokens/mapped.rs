@@ -347,6 +347,17 @@ mod tests {
         }
     }
 
+    /// Audit 2: a run that is resumed compares this.
+    #[test]
+    fn digest_is_of_tokens_and_labels() {
+        let digest =
+            |tokens: &[i64], labels: &[i64]| open(Kind::I32, tokens, labels, &[]).unwrap().digest();
+        let whole = digest(&[1, 2], &[0, 1]);
+        assert_eq!(whole, digest(&[1, 2], &[0, 1]));
+        assert_ne!(whole, digest(&[2, 1], &[0, 1]), "other tokens");
+        assert_ne!(whole, digest(&[1, 2], &[1, 0]), "other labels");
+    }
+
     #[test]
     fn files_that_are_none_are_refused() {
         let folder = tempfile::tempdir().unwrap();

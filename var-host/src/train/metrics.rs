@@ -156,6 +156,30 @@ mod tests {
     }
 
     #[test]
+    fn report_of_ranks_is_of_the_images_of_all() {
+        let of_rank = |loss| Losses {
+            losses: vec![loss],
+            without_smoothing: None,
+            predicted: Some(vec![loss as u32]),
+        };
+        let reports: Vec<Report> = std::thread::scope(|scope| {
+            let ranks = crate::parallel::Threads::new(2).into_iter().zip([1.0, 3.0]);
+            let work = |(ranks, loss): (crate::parallel::Threads, f32)| -> Report {
+                let mut tally = Tally::new(Ladder::new(&[1]).expect("a ladder"), 4);
+                tally.add(&of_rank(loss), &[3], 1);
+                tally.sum(&ranks).unwrap();
+                assert_eq!(tally.images(), 2);
+                assert_eq!(tally.predicted, [0.0, 1.0, 0.0, 1.0]);
+                tally.report()
+            };
+            let threads: Vec<_> = ranks.map(|rank| scope.spawn(move || work(rank))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(reports[0], reports[1]);
+        assert_eq!((reports[0].L_mean, reports[0].acc_mean), (2.0, 50.0));
+    }
+
+    #[test]
     fn code_counts_as_predicted_from_a_thousandth_of_the_even_number_on() {
         let mut tally = Tally::new(Ladder::new(&[1]).expect("a ladder"), 4);
         // 8000 positions: 2 are a thousandth of 2000, which is not more.

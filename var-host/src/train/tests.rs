@@ -1,7 +1,5 @@
 //! A small transformer in training: its average, its ranks' random numbers, its checkpoints.
 
-use std::path::Path;
-
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
 use var_kernel::model::{Ladder, VarConfig};
 
@@ -11,7 +9,7 @@ use super::trainer::{self, Lesson, Step};
 use super::{Initialisation, OnProcessor, Precision, Recipe, Trainer};
 use crate::checkpoint::{Checkpoint, save};
 use crate::grad::testing::random;
-use crate::model::{Hints, Weights};
+use crate::model::Weights;
 use crate::optim::LossScale;
 use crate::optim::schedule::{Decay, Schedule};
 use crate::parallel::{Ranks, Single};
@@ -94,9 +92,7 @@ fn through_a_file(
 ) -> (Trainer, Progress) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/fashion_reference.safetensors");
-    let given = Weights::open(Path::new(model), &Hints::default()).unwrap();
-    let given = Weights { transformer: None, ..given };
+    let given = Weights { transformer: None, ..crate::model::built_in().unwrap() };
     let numbers = state::read(trainer, cpu).unwrap();
     let (records, metadata) = state::records(trainer, &numbers, progress, &given);
     save(&path, records, &metadata, true).unwrap();
@@ -273,6 +269,32 @@ fn parts_and_ranks_learn_what_the_whole_batch_teaches() {
 }
 
 #[test]
+fn resumed_state_of_rank_0_is_that_of_all() {
+    let recipe = Recipe { average: 0.25, ..recipe() };
+    let work = |ranks: crate::parallel::Threads| {
+        with_cpu(|cpu| {
+            let mut trainer = self::trainer(cpu, recipe);
+            let mut progress = Progress::default();
+            if ranks.rank() == 0 {
+                (0..3).for_each(|iteration| drop(step(&mut trainer, cpu, iteration, &lesson())));
+                progress.iterations = 3;
+            }
+            let progress = state::share(&mut trainer, cpu, progress, &ranks).unwrap();
+            let Trainer { weights, average, optimizer, .. } = trainer;
+            (progress, optimizer.steps, [weights, average.unwrap(), optimizer.m, optimizer.v])
+        })
+    };
+    let work = &work;
+    let all: Vec<_> = std::thread::scope(|scope| {
+        let ranks = crate::parallel::Threads::new(2).into_iter();
+        let threads: Vec<_> = ranks.map(|ranks| scope.spawn(move || work(ranks))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!((all[0].0.iterations, all[0].1), (3, 3));
+    assert!(all[0] == all[1], "ranks go on from other states");
+}
+
+#[test]
 fn loss_scale_leaves_the_gradient_as_it_is() {
     let recipe = Recipe { clip: 0.0, ..recipe() };
     with_cpu(|cpu| {
@@ -311,5 +333,11 @@ fn recipe_decides_rate_decay_clipping_and_smoothing_of_a_step() {
         let plain = moments(cpu, recipe, &Single, &[lesson()]);
         let smooth = Recipe { smoothing: 0.5, ..recipe };
         assert!(moments(cpu, smooth, &Single, &[lesson()]) != plain, "smoothing is ignored");
+        // The log has the cross-entropy itself.
+        let logged = |recipe| {
+            let mut trainer = self::trainer(cpu, recipe);
+            trainer.step(cpu, &Single, 0, &[lesson()], true).unwrap().tally.unwrap().report()
+        };
+        assert_eq!(logged(smooth), logged(recipe), "smoothing is logged");
     });
 }

@@ -164,7 +164,6 @@ mod tests {
 
     use super::*;
     use crate::data::{Batching, Crops, Flip, Folder, Views};
-    use crate::model::{Hints, Weights};
     use crate::pictures::{Picture, write_png};
 
     /// Ten pictures of two classes, two of them broken, and the lessons of them.
@@ -215,8 +214,7 @@ mod tests {
     fn validation_is_walked_in_lessons_and_kept_as_tokens() {
         let folder = tempfile::tempdir().unwrap();
         let set = set(folder.path());
-        let weights =
-            Weights::open(Path::new("src/model/default.safetensors"), &Hints::default()).unwrap();
+        let weights = crate::model::built_in().unwrap();
         let mut engine = Engine::new(&weights, 1, Isa::best()).unwrap();
         let mut validation = Validation::new(&set, plan(10), 1);
         validation.begin().unwrap();

@@ -43,6 +43,16 @@ mod tests {
         assert_eq!(draw(&row, 1.0 - 1.0 / 16_777_216.0), 4);
     }
 
+    #[test]
+    fn probabilities_need_not_add_up_to_one() {
+        assert_eq!([0.0, 0.24, 0.26].map(|u| draw(&[1.0, 3.0], u)), [0, 0, 1]);
+    }
+
+    #[test]
+    fn of_equal_logits_the_first_is_taken() {
+        assert_eq!(greedy(&[1.0, 2.0, 2.0, -1.0]), 1);
+    }
+
     proptest! {
         #[test]
         fn a_drawn_token_has_a_probability(

@@ -67,6 +67,20 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn of_equals_the_lower_index_goes_and_exactly_p_is_enough() {
+        const NONE: f32 = f32::NEG_INFINITY;
+        let kept = |logits: &[f32], p: f32| {
+            let mut kept = logits.to_vec();
+            keep(Isa::best(), &mut kept, p, &mut vec![0.0; logits.len()]);
+            kept
+        };
+        assert_eq!(kept(&[1.0; 4], 0.5), [NONE, NONE, 1.0, 1.0]);
+        assert_eq!(kept(&[1.0; 4], 0.7), [NONE, 1.0, 1.0, 1.0]);
+        assert_eq!(kept(&[1.0, NONE, 1.0, 0.0], 0.4), [NONE, NONE, 1.0, NONE]);
+        assert_eq!(kept(&[2.0, 1.0], f32::MIN_POSITIVE), [2.0, NONE], "the most likely is kept");
+    }
+
     proptest! {
         #[test]
         fn the_kept_reach_p_and_none_could_be_spared(

@@ -255,19 +255,31 @@ fn blocks_of_points_leave_no_trace() {
     let set = Set::generated("ref", 1100, 5, 0.0);
     let rows = set.rows();
     let got = with_cpu(|cpu| Manifold::of(cpu, &rows).unwrap().radii);
-    let points: Vec<&[f32]> = set.values.chunks_exact(5).collect();
-    for (i, got) in got.iter().enumerate() {
-        let square = |other: &&[f32]| -> f64 {
-            points[i].iter().zip(*other).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+    let square = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+    };
+    let radii = |set: &Set| -> Vec<f64> {
+        let points = || set.values.chunks_exact(5);
+        let third = |point: &[f32]| {
+            let mut distances: Vec<f64> = points().map(|other| square(point, other)).collect();
+            *distances.select_nth_unstable_by(3, f64::total_cmp).1
         };
-        let mut distances: Vec<f64> = points.iter().map(square).collect();
-        distances.sort_by(f64::total_cmp);
-        assert!((f64::from(*got) - distances[3]).abs() < 1e-5, "{i}: {got}, not {}", distances[3]);
+        points().map(third).collect()
+    };
+    let want = radii(&set);
+    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+        assert!((f64::from(*got) - want).abs() < 1e-5, "{i}: {got}, not {want}");
     }
     let made = Set::generated("smp", 1500, 5, 0.1);
-    let [precision, recall] = precision_recall(&set, &made);
-    assert!(
-        (0.2..1.0).contains(&precision) && (0.2..1.0).contains(&recall),
-        "{precision} {recall}"
-    );
+    let covered = |points: &Set, set: &Set, radii: &[f64]| {
+        let balls = || set.values.chunks_exact(5).zip(radii);
+        let inside =
+            |point: &&[f32]| balls().any(|(other, radius)| square(point, other) <= *radius);
+        let all = points.values.chunks_exact(5);
+        all.clone().filter(inside).count() as f64 / all.len() as f64
+    };
+    let exact = [covered(&made, &set, &want), covered(&set, &made, &radii(&made))];
+    for (got, want) in precision_recall(&set, &made).into_iter().zip(exact) {
+        assert!((0.2..1.0).contains(&want) && (got - want).abs() < 1e-3, "{got}, not {want}");
+    }
 }

@@ -225,6 +225,9 @@ mod tests {
             assert_eq!(meeting(&with(&RANK, &[("MASTER_ADDR", address)])).warning(), None);
         }
         assert_ne!(with_secret.key(), meeting(&away).key());
+        // Secret and job do not run into each other.
+        let key = |secret: &str, job: &str| Secret::from(secret).key(job);
+        assert_ne!(key("0123456789abcdef", "0"), key("0123456789abcdef0", ""));
     }
 
     #[test]
@@ -265,6 +268,9 @@ mod tests {
         let nodes = ("SLURM_STEP_NODELIST", "node[03-04]");
         assert_eq!(meeting(&with(&slurm, &[address])).host, "10.0.0.1");
         assert_eq!(meeting(&with(&slurm, &[address, nodes])).host, "node03");
+        // A step may have a part of the job's machines.
+        let job = ("SLURM_JOB_NODELIST", "node[01-04]");
+        assert_eq!(meeting(&with(&slurm, &[job, nodes])).host, "node03");
         let given = [address, nodes, ("MASTER_ADDR", "here")];
         assert_eq!(meeting(&with(&slurm, &given)).host, "here");
     }

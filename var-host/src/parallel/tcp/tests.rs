@@ -144,6 +144,41 @@ fn of_two_ranks_of_a_number_the_second_is_refused() {
     });
 }
 
+#[test]
+fn a_rank_that_left_is_told_where_none_may_be_missing() {
+    let meeting = &meeting(60);
+    thread::scope(|scope| {
+        let other = scope.spawn(|| drop(meet(1, 2, meeting).unwrap()));
+        let root = meet(0, 2, meeting).unwrap();
+        other.join().unwrap();
+        let start = Instant::now();
+        while root.check_none_left().is_ok() {
+            assert!(start.elapsed() < Duration::from_secs(30), "nobody left");
+            thread::sleep(Duration::from_millis(5));
+        }
+        let error = root.check_none_left().unwrap_err();
+        assert_eq!(error.to_string(), "rank 1 has left the run");
+        root.check().unwrap();
+    });
+}
+
+#[test]
+fn the_place_of_a_rank_that_died_is_free() {
+    let meeting = &meeting(60);
+    thread::scope(|scope| {
+        let come = |rank| scope.spawn(move || meet(rank, 3, meeting).unwrap().barrier().unwrap());
+        let root = come(0);
+        let host = visit::Host { rank: 0, machine: &meeting.host, ports: &meeting.ports };
+        let purpose = wire::Purpose::Signals;
+        let mut hello = |_| Ok(wire::Hello { rank: 1, size: 3, purpose, port: 1 });
+        let start = Instant::now();
+        drop(visit::connect(&host, &meeting.key(), &mut hello, start, meeting.patience).unwrap());
+        for rank in [come(1), come(2), root] {
+            rank.join().unwrap();
+        }
+    });
+}
+
 /// Audit 12: whatever comes to the port, the run begins when its ranks have come.
 #[test]
 fn strangers_are_turned_away_with_a_line_and_hold_up_no_rank() {
