@@ -5,7 +5,7 @@ use core::ops::ControlFlow;
 use var_kernel::arena::Arena;
 use var_kernel::edit::{Painting, Region, mark, spread};
 use var_kernel::generate::{ForcedTokens, Request, generate};
-use var_kernel::sample::{Filter, Source};
+use var_kernel::sample::{Filter, UniformSource};
 
 use crate::support::{Golden, GoldenModel, assert_close, scale_major, working_memory};
 
@@ -33,7 +33,7 @@ fn three_edits_of_the_tiny_model() {
             cfg: about["cfg"].as_f64().expect("cfg") as f32,
             filter: Filter { top_k: 0, top_p: 0.0 },
             more_smooth: false,
-            source: Source::Greedy,
+            source: UniformSource::Greedy,
             keep: Some(ForcedTokens { tokens: &kept, cells: &keep }),
         };
         let want = golden.channels_last(&format!("image.{number}"));

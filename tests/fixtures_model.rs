@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use var_kernel::arena::Arena;
 use var_kernel::generate::{Outcome, Request, generate};
-use var_kernel::sample::{Filter, Source, guidance};
+use var_kernel::sample::{Filter, UniformSource, guidance};
 use var_kernel::score;
 
 use crate::support::{
@@ -151,7 +151,7 @@ fn greedy_sampling() {
             cfg,
             filter: Filter { top_k: 0, top_p: 0.0 },
             more_smooth: false,
-            source: Source::Greedy,
+            source: UniformSource::Greedy,
             keep: None,
         };
         assert_run(&golden, &model, "var.greedy", &request);
@@ -212,7 +212,7 @@ fn sampling_by_given_numbers() {
                     top_p: about["top_p"].as_f64().expect("top_p") as f32,
                 },
                 more_smooth: false,
-                source: Source::Given(&numbers),
+                source: UniformSource::Given(&numbers),
                 keep: None,
             };
             assert_run(&golden, &model, &format!("var.{name}"), &request);

@@ -17,7 +17,7 @@ use var_kernel::generate::{Outcome, Progress, Request, generate};
 use var_kernel::model::Model;
 use var_kernel::model::weights::Source;
 use var_kernel::ops::Backend;
-use var_kernel::sample::{Filter, Source as Random};
+use var_kernel::sample::{Filter, UniformSource as Random};
 use var_kernel::score;
 
 use crate::support::{Generated, Golden, GoldenModel, assert_close, scale_major, working_memory};

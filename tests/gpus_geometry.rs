@@ -15,7 +15,7 @@ use var_kernel::generate::{Progress, Request, generate};
 use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
-use var_kernel::sample::{Filter, Source};
+use var_kernel::sample::{Filter, UniformSource};
 
 use crate::gpus::OnCard;
 
@@ -97,7 +97,7 @@ fn sampled(
         cfg: 1.5,
         filter: Filter { top_k: 900, top_p: 0.96 },
         more_smooth: false,
-        source: Source::Seed(1),
+        source: UniformSource::Seed(1),
         keep: None,
     };
     let mut tokens = vec![0; batch * var.ladder.length()];

@@ -8,7 +8,7 @@ use std::alloc::System;
 
 use var_kernel::arena::Arena;
 use var_kernel::generate::{Outcome, Request, generate};
-use var_kernel::sample::{Filter, Source};
+use var_kernel::sample::{Filter, UniformSource};
 
 mod fixture;
 #[path = "support.rs"]
@@ -54,7 +54,7 @@ fn generating_pictures_allocates_nothing() {
                 cfg: 2.0,
                 filter: Filter { top_k: 20, top_p: 0.9 },
                 more_smooth,
-                source: Source::Seed(0),
+                source: UniformSource::Seed(0),
                 keep: None,
             };
             let mut arena = Arena::new(&mut memory[..]);

@@ -6,7 +6,7 @@ use var_kernel::arena::Arena;
 use var_kernel::cpu::{Cpu, Isa};
 use var_kernel::generate::{ForcedTokens, Outcome, Request, generate};
 use var_kernel::model::Model;
-use var_kernel::sample::{Filter, Source};
+use var_kernel::sample::{Filter, UniformSource};
 
 use crate::support::{Golden, GoldenModel, with_cpu, working_memory};
 
@@ -20,7 +20,7 @@ fn request<'a>(labels: &'a [u32], indices: &'a [u32]) -> Request<'a> {
         cfg: 2.0,
         filter: Filter { top_k: 30, top_p: 0.95 },
         more_smooth: false,
-        source: Source::Seed(11),
+        source: UniformSource::Seed(11),
         keep: None,
     }
 }
@@ -117,7 +117,7 @@ fn a_seed_and_an_index_are_a_picture_of_their_own() {
     tiny().with(|cpu, model| {
         let of = |seed, index: u32| {
             let indices = [index];
-            let request = Request { source: Source::Seed(seed), ..request(&[3], &indices) };
+            let request = Request { source: UniformSource::Seed(seed), ..request(&[3], &indices) };
             run(cpu, model, &request).0
         };
         assert_ne!(of(1, 0), of(1, 1));

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Result, bail};
 use var_host::engine::{Engine, Work};
 use var_kernel::generate::Request;
-use var_kernel::sample::{Filter, Source};
+use var_kernel::sample::{Filter, UniformSource};
 
 /// Bytes that can be had without swapping, where the system says.
 pub(crate) fn available() -> Option<u64> {
@@ -52,7 +52,7 @@ pub(crate) fn of_sampling(
         cfg: if guided { 1.0 } else { 0.0 },
         filter: Filter { top_k: 0, top_p: 0.0 },
         more_smooth: false,
-        source: Source::Greedy,
+        source: UniformSource::Greedy,
         keep: None,
     };
     let takes = engine.work(Work::Sample { request: &request })?;

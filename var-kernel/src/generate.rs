@@ -11,7 +11,7 @@ use crate::ops::Backend;
 use crate::ops::attention::Mask;
 use crate::ops::quantizer_step::Codes;
 use crate::ops::sample_tokens::{self, Mixture, SampleSettings};
-use crate::sample::{Filter, Source, guidance};
+use crate::sample::{Filter, UniformSource, guidance};
 
 /// A sampling request; [`Request::new`] has the defaults.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub struct Request<'a> {
     /// Mix codes by Gumbel softmax instead of taking the drawn one.
     pub more_smooth: bool,
     /// Where random numbers come from.
-    pub source: Source<'a>,
+    pub source: UniformSource<'a>,
     /// Tokens that are not drawn but given.
     pub keep: Option<ForcedTokens<'a>>,
 }
@@ -41,7 +41,7 @@ impl<'a> Request<'a> {
             cfg: 1.5,
             filter: Filter { top_k: 900, top_p: 0.96 },
             more_smooth: false,
-            source: Source::Seed(seed),
+            source: UniformSource::Seed(seed),
             keep: None,
         }
     }
@@ -340,9 +340,9 @@ fn settings<'a>(
     scale: usize,
 ) -> SampleSettings<'a> {
     let source = match request.source {
-        Source::Given(numbers) => {
+        UniformSource::Given(numbers) => {
             let (images, range) = (request.labels.len(), ladder.range(scale));
-            Source::Given(&numbers[images * range.start..images * range.end])
+            UniformSource::Given(&numbers[images * range.start..images * range.end])
         }
         other => other,
     };

@@ -76,6 +76,7 @@
 //! | bind | take a model's weights from a source by name and shape |
 //! | block | attention and feed-forward network with AdaLN |
 //! | capacity | rows of each sequence in the KV cache |
+//! | capture | a sequence of operations recorded as a CUDA graph |
 //! | cell | a position of a token map |
 //! | cfg | classifier-free guidance, growing over the scales to its value at the last |
 //! | class, label | the condition of an image, an index; the null class stands for none |
@@ -83,17 +84,21 @@
 //! | decoder, encoder | the VQVAE's networks: latent → image, image → latent |
 //! | device | memory of one kind, and its copies to and from the host |
 //! | dry run | a run without values, for shapes and lengths |
-//! | epilogue | bias, GELU, gate or residual, fused with a matrix product |
+//! | epilogue | bias, activation, gate or residual, fused with a matrix product or convolution |
+//! | forced tokens | cells kept by an edit |
+//! | gemm, gemv | products of matrices; of a matrix with few rows |
 //! | head | one of attention's; or the last layer, which gives logits |
 //! | ISA | instruction set chosen at run time |
 //! | KV cache | keys and values of all scales so far |
-//! | ladder | sides of the token maps, coarsest first (the paper's patch numbers) |
+//! | KC, MC, NC; MR, NR | blocks of a matrix product in the caches; tiles in registers (BLIS's letters) |
+//! | ladder | sides of the token maps, coarsest first (`patch_nums` of the paper's code) |
 //! | latent | the VQVAE's continuous map, `side × side × Z` |
 //! | level | one resolution of the VQVAE; also the scale embedding `lvl_embed` |
 //! | logits | one score per code before the softmax |
+//! | nll | negative log-likelihood of a token, in nats |
 //! | mixture | a sum of codes weighted by Gumbel softmax (`more_smooth`) |
 //! | pass | the rows that go through the blocks together |
-//! | φ | refinement convolution of the quantizer |
+//! | φ | refinement convolution of the quantizer; a quantizer step adds one scale's codes after it |
 //! | position | index of a token in the sequence of all scales |
 //! | q8 | int8 weights with one scale for each block of 32 |
 //! | request | labels, indices, seed and settings of a sampling run |
@@ -101,6 +106,7 @@
 //! | row | one token's channels |
 //! | run | a contiguous range of values in some memory |
 //! | sample | draw tokens; or a byte of an image |
+//! | segment | operations with activations that are freed and recomputed in the backward pass |
 //! | scale | one token map of the ladder; also a factor |
 //! | scratch | memory of one operation or thread |
 //! | sequence | all rows of one image with or without its class |

@@ -14,7 +14,7 @@ use var_kernel::arena::Arena;
 use var_kernel::cpu::{Cpu, Inline, Isa, SCRATCH_FLOATS};
 use var_kernel::generate::{Request, generate};
 use var_kernel::model::Model;
-use var_kernel::sample::{Filter, Source as Random};
+use var_kernel::sample::{Filter, UniformSource as Random};
 use var_kernel::storage::Storage;
 use var_kernel::workspace::workspace_len;
 

@@ -52,7 +52,9 @@ impl<'a> Source<'a, Cpu<'_>> for Weights<'a> {
 
 /// Sizes of the transformer and of the VQVAE.
 pub(crate) fn configs() -> (VarConfig, VqvaeConfig) {
-    let (Ok(ladder), Ok(multipliers)) = (Ladder::new(&[1, 2, 4]), ChannelMultipliers::new(&[1, 1, 2])) else {
+    let (Ok(ladder), Ok(multipliers)) =
+        (Ladder::new(&[1, 2, 4]), ChannelMultipliers::new(&[1, 1, 2]))
+    else {
         unreachable!("both are well formed");
     };
     let var = VarConfig {

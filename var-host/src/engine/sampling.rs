@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use var_kernel::generate::{ForcedTokens, Outcome, Request};
 use var_kernel::ops::sample_tokens::NO_TOKEN;
-use var_kernel::sample::{Filter, Source};
+use var_kernel::sample::{Filter, UniformSource};
 
 use super::checked::{self, CheckedSample};
 use super::error::{A_LOGIT, A_PICTURE};
@@ -158,7 +158,7 @@ impl Engine<'_> {
             cfg,
             filter: Filter { top_k, top_p },
             more_smooth,
-            source: Source::Seed(seed),
+            source: UniformSource::Seed(seed),
             keep: given
                 .zip(kept.as_ref())
                 .map(|(given, tokens)| ForcedTokens { tokens, cells: &given.cells }),
@@ -243,7 +243,7 @@ mod tests {
             cfg,
             filter: Filter { top_k: 900, top_p: 0.96 },
             more_smooth: false,
-            source: Source::Seed(1),
+            source: UniformSource::Seed(1),
             keep: None,
         };
         let of = |labels, cfg| Extent::of(&request(labels, cfg), 10);

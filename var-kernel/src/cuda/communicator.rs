@@ -13,7 +13,7 @@ use crate::remote::Remote;
 /// This process's GPU as a member of a group of GPUs, one for each rank (NCCL).
 pub struct Communicator {
     /// First, so that the membership ends before the driver it belongs to.
-    member: Box<dyn driver::Communicator>,
+    member: Box<dyn driver::DriverCommunicator>,
     _driver: Arc<dyn Driver>,
 }
 

@@ -38,7 +38,7 @@ pub fn written(cubin: &[u8]) -> Vec<u8> {
     [cubin, &sum_of(cubin)].concat()
 }
 
-/// The machine code of a file; none if it is damaged, since a driver trusts what it is given.
+/// The machine code of a file; none if it is damaged, since a driver does not check it.
 pub fn read(file: &[u8]) -> Option<Vec<u8>> {
     let (cubin, sum) = file.split_at(file.len().checked_sub(SUM)?);
     (sum == sum_of(cubin)).then(|| cubin.to_vec())

@@ -12,7 +12,7 @@ pub mod softmax;
 pub mod top_k;
 pub mod top_p;
 
-pub use random::Source;
+pub use random::UniformSource;
 
 use crate::cpu::Isa;
 

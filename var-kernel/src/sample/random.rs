@@ -3,7 +3,7 @@
 
 /// Where a draw's uniform number comes from.
 #[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
+pub enum UniformSource<'a> {
     /// [`Philox`] with this seed.
     Seed(u64),
     /// No number: the most likely token.

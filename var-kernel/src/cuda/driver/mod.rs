@@ -84,7 +84,12 @@ pub(crate) trait Driver: Send + Sync {
     }
 
     /// Joins a group of GPUs; only NVIDIA's can.
-    fn join(&self, _: &UniqueId, _: usize, _: usize) -> Result<Box<dyn Communicator>, CudaError> {
+    fn join(
+        &self,
+        _: &UniqueId,
+        _: usize,
+        _: usize,
+    ) -> Result<Box<dyn DriverCommunicator>, CudaError> {
         Err(CudaError::NoNccl)
     }
 }
@@ -93,7 +98,7 @@ pub(crate) trait Driver: Send + Sync {
 pub type UniqueId = [u8; 128];
 
 /// A GPU's membership in a group of GPUs.
-pub(crate) trait Communicator: Send {
+pub(crate) trait DriverCommunicator: Send {
     /// Begins an all-reduce of runs of `floats`, one on each GPU, after all commands before; later
     /// commands do not wait for the sum.
     ///

@@ -160,7 +160,7 @@ fn open_real() -> Vec<TestGpu> {
     found
 }
 
-/// Opens an emulated GPU in each precision. That of `bf16` has a library: what is here for products is the same
+/// Opens an emulated GPU in each precision. That of `bf16` has a library: its builtin products are the same
 /// text as for `f16`.
 #[cfg(feature = "emulator")]
 fn open_emulated() -> Vec<TestGpu> {

@@ -6,7 +6,7 @@ use super::{Dims, Mixture, NO_TOKEN, SampleSettings, SampleTokens};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::{Cpu, Isa};
 use crate::sample::random::Philox;
-use crate::sample::{Source, categorical, filter, guidance, gumbel, softmax};
+use crate::sample::{UniformSource, categorical, filter, guidance, gumbel, softmax};
 
 impl SampleTokens for Cpu<'_> {
     fn sample_tokens(
@@ -80,9 +80,9 @@ impl Cell<'_> {
         let Some(logits) = self.filtered(isa, scratch) else { return NO_TOKEN };
         let (image, scale, position) = self.counter();
         let u = match self.settings.source {
-            Source::Greedy => return categorical::greedy(logits) as u32,
-            Source::Seed(seed) => Philox::new(seed).token(image, scale, position),
-            Source::Given(numbers) => numbers[self.row],
+            UniformSource::Greedy => return categorical::greedy(logits) as u32,
+            UniformSource::Seed(seed) => Philox::new(seed).token(image, scale, position),
+            UniformSource::Given(numbers) => numbers[self.row],
         };
         softmax::softmax(isa, logits);
         categorical::draw(logits, u) as u32
@@ -92,10 +92,10 @@ impl Cell<'_> {
     fn noise(&self, code: usize) -> f32 {
         let (image, scale, position) = self.counter();
         match self.settings.source {
-            Source::Seed(seed) => {
+            UniformSource::Seed(seed) => {
                 gumbel::of_uniform(Philox::new(seed).noise(image, scale, position, code as u32))
             }
-            Source::Greedy | Source::Given(_) => 0.0,
+            UniformSource::Greedy | UniformSource::Given(_) => 0.0,
         }
     }
 }

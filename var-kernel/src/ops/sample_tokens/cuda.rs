@@ -7,7 +7,7 @@ use crate::cuda::command::Launch;
 use crate::cuda::kernel_source::{Kernel, KernelSource};
 use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
-use crate::sample::{Source, gumbel};
+use crate::sample::{UniformSource, gumbel};
 
 pub(crate) static SOURCE: KernelSource = KernelSource::new("draw", include_str!("kernel.cu"));
 
@@ -37,9 +37,9 @@ impl SampleTokens for Cuda {
         }
         self.fresh_scratch();
         let (source, seed, numbers) = match settings.source {
-            Source::Greedy => (0, 0, None),
-            Source::Seed(seed) => (1, seed, None),
-            Source::Given(numbers) => {
+            UniformSource::Greedy => (0, 0, None),
+            UniformSource::Seed(seed) => (1, seed, None),
+            UniformSource::Given(numbers) => {
                 assert_eq!(numbers.len(), cells, "sample_tokens: one number for each cell");
                 (2, 0, Some(numbers))
             }

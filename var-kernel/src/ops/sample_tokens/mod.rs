@@ -9,7 +9,7 @@ mod tests;
 
 use crate::cpu::SCRATCH_FLOATS;
 use crate::memory::Device;
-use crate::sample::{Filter, Source};
+use crate::sample::{Filter, UniformSource};
 
 /// The largest codebook: two rows of its logits fill one thread's scratch memory.
 pub const MAX_CODES: usize = SCRATCH_FLOATS / 2;
@@ -36,7 +36,7 @@ pub struct SampleSettings<'a> {
     /// Which tokens may be drawn.
     pub filter: Filter,
     /// Where the random numbers come from.
-    pub source: Source<'a>,
+    pub source: UniformSource<'a>,
     /// The scale's index.
     pub scale: usize,
     /// Each image's own index in the request: its random numbers depend on that, not on the batch.
@@ -61,7 +61,7 @@ pub trait SampleTokens: Device {
     /// `logits`: `images × positions × codes`. `unconditional`: likewise, where there is
     /// guidance. `tokens`: `images × positions`. With a `mixture`, each cell also gets
     /// `softmax((logits·(1 + ratio) + g)/τ) · codebook` over the filtered logits
-    /// ([`crate::sample::gumbel`]); with [`Source::Greedy`] or [`Source::Given`] g is 0.
+    /// ([`crate::sample::gumbel`]); with [`UniformSource::Greedy`] or [`UniformSource::Given`] g is 0.
     ///
     /// # Panics
     /// If a slice's length disagrees with `d`, or there are more codes than [`MAX_CODES`].

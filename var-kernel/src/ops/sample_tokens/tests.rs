@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use super::{Dims, Mixture, NO_TOKEN, SampleSettings, SampleTokens};
 use crate::ops::testing::{on_each_backend, random, tokens_in};
 use crate::sample::random::Philox;
-use crate::sample::{Filter, Source, gumbel};
+use crate::sample::{Filter, UniformSource, gumbel};
 
 const D: Dims = Dims { images: 2, positions: 3, codes: 37 };
 
-fn settings(source: Source<'_>) -> SampleSettings<'_> {
+fn settings(source: UniformSource<'_>) -> SampleSettings<'_> {
     let filter = Filter { top_k: 0, top_p: 0.0 };
     SampleSettings { guidance: 0.0, filter, source, scale: 2, indices: &[10, 11] }
 }
@@ -40,7 +40,9 @@ fn tokens(
 #[test]
 fn a_seed_draws_with_its_own_number_for_each_cell() {
     let logits: Vec<f32> = random(6 * 37, 1).iter().map(|x| 3.0 * x).collect();
-    for (row, token) in tokens(&logits, None, &settings(Source::Seed(42)), D).iter().enumerate() {
+    for (row, token) in
+        tokens(&logits, None, &settings(UniformSource::Seed(42)), D).iter().enumerate()
+    {
         let (image, position) = (10 + row as u32 / 3, row as u32 % 3);
         let u = f64::from(Philox::new(42).token(image, 2, position));
         let weights: Vec<f64> =
@@ -54,7 +56,7 @@ fn a_seed_draws_with_its_own_number_for_each_cell() {
 
 #[test]
 fn given_numbers_are_read_in_order_of_cells() {
-    let settings = settings(Source::Given(&[0.0, 0.0, 0.0, 0.0, 0.5, 0.0]));
+    let settings = settings(UniformSource::Given(&[0.0, 0.0, 0.0, 0.0, 0.5, 0.0]));
     let drawn = tokens(&[0.0; 6 * 37], None, &settings, D);
     assert_eq!(drawn, [0, 0, 0, 0, 18, 0]);
 }
@@ -67,7 +69,7 @@ fn guidance_moves_away_from_the_unconditional() {
         logits[row * 37 + 9] = 0.9;
         unconditional[row * 37 + 5] = 1.0;
     }
-    let guided = SampleSettings { guidance: 1.0, ..settings(Source::Greedy) };
+    let guided = SampleSettings { guidance: 1.0, ..settings(UniformSource::Greedy) };
     assert_eq!(tokens(&logits, None, &guided, D), [5; 6]);
     assert_eq!(tokens(&logits, Some(&unconditional), &guided, D), [9; 6]);
 }
@@ -76,7 +78,7 @@ fn guidance_moves_away_from_the_unconditional() {
 fn a_mixture_follows_its_formula() {
     let (width, ratio) = (5, 0.25);
     let (logits, codebook) = (random(6 * 37, 1), random(37 * width, 2));
-    let settings = settings(Source::Seed(3));
+    let settings = settings(UniformSource::Seed(3));
     let temperature = 0.27 * (1.0 - 0.95 * ratio);
     let mut want = Vec::new();
     for row in 0..6 {
@@ -109,8 +111,8 @@ fn a_cell_with_a_logit_that_is_not_finite_has_no_token() {
         let mut logits = random(6 * 37, 1);
         (logits[36], logits[4 * 37 + 2]) = (bad, bad);
         for (source, filter) in [
-            (Source::Greedy, Filter { top_k: 0, top_p: 0.0 }),
-            (Source::Seed(3), Filter { top_k: 9, top_p: 0.9 }),
+            (UniformSource::Greedy, Filter { top_k: 0, top_p: 0.0 }),
+            (UniformSource::Seed(3), Filter { top_k: 9, top_p: 0.9 }),
         ] {
             let settings = SampleSettings { filter, ..settings(source) };
             let drawn = tokens(&logits, None, &settings, D);
@@ -127,7 +129,7 @@ fn a_cell_with_a_logit_that_is_not_finite_has_no_token() {
     }
     // Guidance of finite logits may overflow.
     let huge = vec![f32::MAX; 6 * 37];
-    let settings = SampleSettings { guidance: 1.0, ..settings(Source::Greedy) };
+    let settings = SampleSettings { guidance: 1.0, ..settings(UniformSource::Greedy) };
     assert_eq!(tokens(&huge, Some(&huge), &settings, D), [NO_TOKEN; 6]);
 }
 
@@ -152,7 +154,7 @@ proptest! {
         };
         let (logits, other) = (of(seed), of(!seed));
         let filter = Filter { top_k, top_p };
-        for source in [Source::Seed(seed), Source::Greedy] {
+        for source in [UniformSource::Seed(seed), UniformSource::Greedy] {
             let settings = SampleSettings { guidance, filter, ..settings(source) };
             tokens(&logits, Some(&other), &settings, d);
         }

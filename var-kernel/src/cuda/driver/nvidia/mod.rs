@@ -26,7 +26,7 @@ use cudarc::driver::sys;
 use self::cublaslt::Library;
 use self::fault::{call, reason};
 use self::graph::{NvidiaGraph, StagingBuffer};
-use super::{Communicator, Driver, Event, GpuProperties, Graph, UniqueId};
+use super::{Driver, DriverCommunicator, Event, GpuProperties, Graph, UniqueId};
 use crate::cuda::command::{Command, Launch};
 use crate::cuda::cubin_cache::CubinCache;
 use crate::cuda::dtype::Precision;
@@ -288,7 +288,7 @@ impl Driver for Nvidia {
         unique_id: &UniqueId,
         rank: usize,
         size: usize,
-    ) -> Result<Box<dyn Communicator>, CudaError> {
+    ) -> Result<Box<dyn DriverCommunicator>, CudaError> {
         self.enter()?;
         Ok(Box::new(nccl::Member::join(self.context, self.stream, unique_id, rank, size)?))
     }

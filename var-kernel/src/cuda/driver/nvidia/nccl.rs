@@ -13,7 +13,7 @@ use cudarc::driver::sys;
 use cudarc::nccl::sys as nccl;
 
 use super::fault::call;
-use crate::cuda::driver::{Communicator, UniqueId};
+use crate::cuda::driver::{DriverCommunicator, UniqueId};
 use crate::cuda::error::CudaError;
 
 /// File names of the library: its soname, then the link that development packages add.
@@ -141,7 +141,7 @@ impl Member {
     }
 }
 
-impl Communicator for Member {
+impl DriverCommunicator for Member {
     unsafe fn begin_sum(&mut self, address: u64, floats: usize) -> Result<(), CudaError> {
         self.enter()?;
         self.order(self.of_card, self.before, self.stream)?;

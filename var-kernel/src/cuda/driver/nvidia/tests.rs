@@ -11,7 +11,7 @@ use crate::ops::Elementwise;
 use crate::ops::elementwise::Unary;
 use crate::ops::sample_tokens::{Dims, SampleSettings, SampleTokens};
 use crate::ops::testing::tokens_in;
-use crate::sample::{Filter, Source};
+use crate::sample::{Filter, UniformSource};
 
 #[test]
 fn draw_is_launched_with_any_number_of_codes() {
@@ -26,7 +26,7 @@ fn draw_is_launched_with_any_number_of_codes() {
         let settings = SampleSettings {
             guidance: 0.0,
             filter: Filter { top_k: 0, top_p: 0.0 },
-            source: Source::Seed(1),
+            source: UniformSource::Seed(1),
             scale: 0,
             indices: &[0],
         };
