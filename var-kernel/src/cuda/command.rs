@@ -92,13 +92,13 @@ impl Launch {
         self
     }
 
-    /// Adds the address of a run.
-    pub fn run(self, run: &Remote) -> Self {
+    /// Adds the address of a slice.
+    pub fn slice(self, run: &Remote) -> Self {
         self.address(run.address())
     }
 
-    /// Adds the address of a run, or null.
-    pub fn run_or_null(self, run: Option<&Remote>) -> Self {
+    /// Adds the address of a slice, or null.
+    pub fn slice_or_null(self, run: Option<&Remote>) -> Self {
         self.address(run.map_or(0, Remote::address))
     }
 
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn arguments_lie_in_low_bytes() {
         let launch = Launch::for_each(Kernel::new(&SOURCE, "one"), 1);
-        let launch = launch.run(Remote::at(0x1_0000_0000, 4)).size(7).float(-2.0).run_or_null(None);
+        let launch = launch.slice(Remote::at(0x1_0000_0000, 4)).size(7).float(-2.0).slice_or_null(None);
         assert_eq!(launch.arguments(), [0x1_0000_0000, 7, 0xc000_0000, 0]);
     }
 

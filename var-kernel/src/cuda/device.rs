@@ -165,7 +165,7 @@ impl Cuda {
     }
 
     /// Copies a run whole, in whatever format its numbers are.
-    pub fn copy_run(&self, out: &mut Remote, x: &Remote) -> Result<(), CudaError> {
+    pub fn copy_slice(&self, out: &mut Remote, x: &Remote) -> Result<(), CudaError> {
         let dtype = self.dtype_of(x);
         let bytes = bytes(x);
         self.record(out.address(), bytes, dtype);

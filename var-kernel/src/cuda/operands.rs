@@ -76,7 +76,7 @@ impl Cuda {
         assert_eq!(out.len(), x.len(), "convert: lengths differ");
         match self.dtype_of(x) {
             _ if out.is_empty() => Ok(()),
-            has if has == dtype => self.copy_run(out, x),
+            has if has == dtype => self.copy_slice(out, x),
             has => {
                 let launch = conversion(out.address(), dtype, x.address(), has, x.len());
                 self.launch(launch, [(out, dtype)])

@@ -24,7 +24,7 @@ impl Cuda {
         let words = from.len().div_ceil(SAMPLES);
         let samples = self.scratch(words)?;
         self.upload_bytes(Remote::at_mut(samples, words), from)?;
-        let launch = Launch::for_each(READ, words).run(to).address(samples);
+        let launch = Launch::for_each(READ, words).slice(to).address(samples);
         self.launch(launch.length(from.len()), [(to, Dtype::F32)])
     }
 

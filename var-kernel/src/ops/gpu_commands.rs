@@ -211,8 +211,8 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
         out: &mut Remote,
         x: Option<&Remote>,
     ) -> Result<(), CudaError> {
-        let launch = Launch::new(Kernel::new(&WRONG, name), [1, 1, 1], 64).sharing(64).run(out);
-        let launch = if let Some(x) = x { launch.run(x) } else { launch };
+        let launch = Launch::new(Kernel::new(&WRONG, name), [1, 1, 1], 64).sharing(64).slice(out);
+        let launch = if let Some(x) = x { launch.slice(x) } else { launch };
         cuda.launch(launch, [(out, Dtype::F32)])
     }
 

@@ -76,6 +76,6 @@ impl PerRow<'_, crate::cuda::Remote> {
     /// Adds this to a kernel's arguments: address, start, stride, rows.
     #[track_caller]
     pub fn add_to(self, launch: crate::cuda::Launch) -> crate::cuda::Launch {
-        launch.run(self.table).size(self.start).size(self.stride).size(self.rows)
+        launch.slice(self.table).size(self.start).size(self.stride).size(self.rows)
     }
 }

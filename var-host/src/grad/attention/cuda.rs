@@ -98,8 +98,8 @@ impl AttentionBackward for Cuda {
         let launch = |kernel: usize, rows: usize, outs: &[&Remote]| {
             let blocks = rows.div_ceil(tiles.side) * d.batch * d.heads;
             let launch = Launch::new(tiles.kernels[kernel], [blocks, 1, 1], tiles.threads);
-            let launch = outs.iter().fold(launch, |launch, out| launch.run(out));
-            let launch = launch.run(log_sums).run(deltas).address(dout).address(q).address(k);
+            let launch = outs.iter().fold(launch, |launch, out| launch.slice(out));
+            let launch = launch.slice(log_sums).slice(deltas).address(dout).address(q).address(k);
             let launch = launch.address(v).float(scale).address(ends).size(scales).size(d.heads);
             let launch = match tiles.dtype {
                 Dtype::F32 => launch.size(d.head_width),

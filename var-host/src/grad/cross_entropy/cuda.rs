@@ -37,7 +37,7 @@ impl CrossEntropyBackward for Cuda {
         let by_four = codes.is_multiple_of(4)
             && [dlogits.address(), logits].iter().all(|address| address.is_multiple_of(FOUR));
         let targets = self.send(targets)?;
-        let launch = Launch::new(DLOGITS, [rows, 1, 1], THREADS).run(dlogits).run(dloss);
+        let launch = Launch::new(DLOGITS, [rows, 1, 1], THREADS).slice(dlogits).slice(dloss);
         let launch = launch.address(logits).address(targets).float(smoothing).size(codes);
         self.launch(launch.size(by_four.into()), [(dlogits, Dtype::F32)])
     }

@@ -40,7 +40,7 @@ impl ElementwiseBackward for Cuda {
             Unary::Silu => SILU,
             Unary::LeakyRelu { .. } => LEAKY_RELU,
         };
-        let launch = Launch::for_each(kernel, length).run(dx).run(dy).address(x);
+        let launch = Launch::for_each(kernel, length).slice(dx).slice(dy).address(x);
         let launch = match f {
             Unary::LeakyRelu { slope } => launch.float(slope),
             Unary::Gelu | Unary::Silu => launch,
@@ -60,7 +60,7 @@ impl ElementwiseBackward for Cuda {
         if dx.is_empty() {
             return Ok(());
         }
-        let launch = over_rows(GATED_X, dx.len() / width, width).run(dx).run(dy);
+        let launch = over_rows(GATED_X, dx.len() / width, width).slice(dx).slice(dy);
         self.launch(gate.add_to(launch).size(width), [(dx, Dtype::F32)])
     }
 
@@ -81,7 +81,7 @@ impl ElementwiseBackward for Cuda {
         self.fresh_scratch();
         let x = self.operand_f32(x, x.len())?;
         sum_into_table(self, GATED_GATE, dtable, part, all, width, |launch| {
-            launch.run(dy).address(x)
+            launch.slice(dy).address(x)
         })
     }
 
@@ -97,7 +97,7 @@ impl ElementwiseBackward for Cuda {
         if dx.is_empty() {
             return Ok(());
         }
-        let launch = over_rows(SCALE_ROWS, factors.len(), width).run(dx).run(dy).run(factors);
+        let launch = over_rows(SCALE_ROWS, factors.len(), width).slice(dx).slice(dy).slice(factors);
         self.launch(launch.size(width), [(dx, Dtype::F32)])
     }
 
@@ -114,7 +114,7 @@ impl ElementwiseBackward for Cuda {
         if dx.is_empty() {
             return Ok(());
         }
-        let launch = over_rows(PLACE_ROWS, rows, width).run(dx).run(dout);
+        let launch = over_rows(PLACE_ROWS, rows, width).slice(dx).slice(dout);
         self.launch(launch.size(stride).size(start).size(width), [(dx, Dtype::F32)])
     }
 }

@@ -43,7 +43,7 @@ pub(in crate::grad) fn sum_into_table(
         return cuda.launch(launch, [(dtable, Dtype::F32)]);
     }
     cuda.launch_to_scratch(launch)?;
-    let launch = Launch::for_each(ADD_TABLE_PARTS, entries * width).run(dtable).address(to);
+    let launch = Launch::for_each(ADD_TABLE_PARTS, entries * width).slice(dtable).address(to);
     let launch = launch.size(start).size(stride).size(entries).size(width).size(parts);
     cuda.launch(launch, [(dtable, Dtype::F32)])
 }

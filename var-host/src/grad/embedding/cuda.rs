@@ -32,7 +32,7 @@ impl EmbeddingBackward for Cuda {
         }
         let LookedUp { indices: of, starts, order } = LookedUp::new(indices);
         let (of, starts, order) = (self.send(&of)?, self.send(&starts)?, self.send(&order)?);
-        let launch = over_rows(EMBEDDING, indices.len(), width).run(dtable).run(dout);
+        let launch = over_rows(EMBEDDING, indices.len(), width).slice(dtable).slice(dout);
         let launch = launch.address(of).address(starts).address(order).size(width);
         self.launch(launch, [(dtable, Dtype::F32)])
     }

@@ -34,8 +34,8 @@ impl FeatureDistanceBackward for Cuda {
         self.fresh_scratch();
         let (a, b) = (self.operand_f32(a, a.len())?, self.operand_f32(b, b.len())?);
         let dout = self.operand_f32(dout, dout.len())?;
-        let launch = Launch::new(BACKWARD, [cells.div_ceil(CELLS), 1, 1], 256).run(da);
-        let launch = launch.address(dout).address(a).address(b).run(weights).float(LEAST);
+        let launch = Launch::new(BACKWARD, [cells.div_ceil(CELLS), 1, 1], 256).slice(da);
+        let launch = launch.address(dout).address(a).address(b).slice(weights).float(LEAST);
         let launch = launch.size(d.cells).size(d.channels).length(cells);
         self.launch(launch, [(da, Dtype::F32)])
     }

@@ -151,8 +151,8 @@ impl<'a> Pass<'a> {
             _ => self.cuda.scratch(d.batch * chunks * columns)?,
         };
         let launch = self.launch(["sum_4", "sum_1"]).sharing(self.shared(2)).address(parts);
-        let launch = launch.address(self.dout).address(self.x).address(normal).run(self.of.weight);
-        let launch = launch.run(self.of.bias).size(self.silu()).size(d.positions).size(d.channels);
+        let launch = launch.address(self.dout).address(self.x).address(normal).slice(self.of.weight);
+        let launch = launch.slice(self.of.bias).size(self.silu()).size(d.positions).size(d.channels);
         let launch = launch.size(chunk).size(chunks);
         if chunks == 1 {
             return self.cuda.launch(launch, [(sums, Dtype::F32)]);
@@ -160,7 +160,7 @@ impl<'a> Pass<'a> {
         self.cuda.launch_to_scratch(launch)?;
         let kernel = Kernel::new(&SOURCE, "add_chunks");
         let launch = Launch::new(kernel, [d.batch * columns.div_ceil(32), 1, 1], THREADS as u32);
-        let launch = launch.run(sums).address(parts).size(chunks).size(columns);
+        let launch = launch.slice(sums).address(parts).size(chunks).size(columns);
         self.cuda.launch(launch, [(sums, Dtype::F32)])
     }
 
@@ -168,11 +168,11 @@ impl<'a> Pass<'a> {
     fn add(&self, dx: &mut Remote, sums: &Remote, normal: u64) -> Result<(), CudaError> {
         let Pass { chunk, chunks, d, .. } = *self;
         let means = self.cuda.scratch(2 * d.batch * d.channels)?;
-        let launch = self.for_groups("means").address(means).run(sums).run(self.of.weight);
+        let launch = self.for_groups("means").address(means).slice(sums).slice(self.of.weight);
         let launch = launch.size(d.positions).size(d.channels).size(d.groups);
         self.cuda.launch_to_scratch(launch.size(d.batch * d.groups))?;
-        let launch = self.launch(["add_4", "add_1"]).run(dx).address(self.dout).address(self.x);
-        let launch = launch.address(normal).address(means).run(self.of.weight).run(self.of.bias);
+        let launch = self.launch(["add_4", "add_1"]).slice(dx).address(self.dout).address(self.x);
+        let launch = launch.address(normal).address(means).slice(self.of.weight).slice(self.of.bias);
         let launch = launch.size(self.silu()).size(d.positions).size(d.channels);
         self.cuda.launch(launch.size(chunk).size(chunks), [(dx, Dtype::F32)])
     }

@@ -49,7 +49,7 @@ impl LayerNormBackward for Cuda {
         let addresses = [dx.address(), dy.address(), x, scale.table.address()];
         let by_four = [channels, scale.start, scale.stride].iter().all(|n| n.is_multiple_of(4))
             && addresses.iter().all(|address| address.is_multiple_of(FOUR));
-        let launch = Launch::new(DX, [rows, 1, 1], THREADS).run(dx).run(dy).address(x);
+        let launch = Launch::new(DX, [rows, 1, 1], THREADS).slice(dx).slice(dy).address(x);
         let launch = scale.add_to(launch).float(eps).size(channels).size(by_four.into());
         self.launch(launch, [(dx, Dtype::F32)])
     }
@@ -76,7 +76,7 @@ impl LayerNormBackward for Cuda {
         let launch = Launch::new(ROW_MOMENTS, [rows, 1, 1], THREADS).address(moments).address(x);
         self.launch_to_scratch(launch.float(eps).size(channels).size(by_four.into()))?;
         sum_into_table(self, DSCALE, dtable, part, rows, channels, |launch| {
-            launch.run(dy).address(x).address(moments)
+            launch.slice(dy).address(x).address(moments)
         })
     }
 
@@ -92,7 +92,7 @@ impl LayerNormBackward for Cuda {
             return Ok(());
         }
         self.fresh_scratch();
-        sum_into_table(self, DSHIFT, dtable, part, d.rows, d.channels, |launch| launch.run(dy))
+        sum_into_table(self, DSHIFT, dtable, part, d.rows, d.channels, |launch| launch.slice(dy))
     }
 }
 

@@ -163,7 +163,7 @@ fn add_product(
         return cuda.launch(launch, [(out, Dtype::F32)]);
     }
     cuda.launch_to_scratch(launch)?;
-    let launch = Launch::for_each(ADD_PARTS, out.len()).run(out).address(to);
+    let launch = Launch::for_each(ADD_PARTS, out.len()).slice(out).address(to);
     cuda.launch(launch.size(parts).length(out.len()), [(out, Dtype::F32)])
 }
 

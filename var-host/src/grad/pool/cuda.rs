@@ -34,7 +34,7 @@ impl PoolBackward for Cuda {
             Pooling::Average => AVERAGE_POOL,
         };
         let [height, width] = d.out_grid();
-        let launch = Launch::for_each(kernel, dx.len()).run(dx).run(dy).address(x);
+        let launch = Launch::for_each(kernel, dx.len()).slice(dx).slice(dy).address(x);
         let launch = launch.size(d.height).size(d.width).size(d.channels);
         let launch = launch.size(d.kernel).size(d.stride).size(d.padding);
         let launch = launch.size(height).size(width).size(d.into.first).size(d.into.of);

@@ -43,7 +43,7 @@ fn backward(
     let matrix = cuda.scratch(from * to)?;
     let launch = Launch::for_each(axis, from * to).address(matrix).size(from).size(to);
     cuda.launch_to_scratch(launch)?;
-    let launch = Launch::for_each(BACK, dx.len()).run(dx).address(dout).address(matrix);
+    let launch = Launch::for_each(BACK, dx.len()).slice(dx).address(dout).address(matrix);
     let launch = launch.size(from).size(to).size(channels).length(dx.len());
     cuda.launch(launch, [(dx, Dtype::F32)])
 }

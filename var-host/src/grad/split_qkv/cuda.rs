@@ -57,9 +57,9 @@ impl SplitQkvBackward for Cuda {
         self.fresh_scratch();
         let qkv = self.operand_f32(qkv, qkv.len())?;
         let all_heads = rows * d.heads;
-        let launch = Launch::new(DQKV, [all_heads.div_ceil(HEADS), 1, 1], THREADS).run(dqkv);
-        let launch = gradients.iter().fold(launch, |launch, gradient| launch.run(gradient));
-        let launch = launch.address(qkv).run_or_null(query_bias).run_or_null(scale);
+        let launch = Launch::new(DQKV, [all_heads.div_ceil(HEADS), 1, 1], THREADS).slice(dqkv);
+        let launch = gradients.iter().fold(launch, |launch, gradient| launch.slice(gradient));
+        let launch = launch.address(qkv).slice_or_null(query_bias).slice_or_null(scale);
         let launch = launch.size(d.heads).size(d.head_width).length(all_heads);
         self.launch(launch, [(dqkv, Dtype::F32)])
     }
@@ -85,9 +85,9 @@ impl SplitQkvBackward for Cuda {
         };
         let count = rows.div_ceil(ROWS).min(PARTS);
         let parts = self.scratch(count * d.heads)?;
-        let launch = Launch::new(kernel, [d.heads, count, 1], THREADS).address(parts).run(dq);
-        self.launch_to_scratch(launch.run(q).size(rows).size(d.heads).size(d.head_width))?;
-        let launch = Launch::for_each(DSCALE, d.heads).run(dscale).address(parts).run(scale);
+        let launch = Launch::new(kernel, [d.heads, count, 1], THREADS).address(parts).slice(dq);
+        self.launch_to_scratch(launch.slice(q).size(rows).size(d.heads).size(d.head_width))?;
+        let launch = Launch::for_each(DSCALE, d.heads).slice(dscale).address(parts).slice(scale);
         self.launch(launch.size(count).size(d.heads), [(dscale, Dtype::F32)])
     }
 }

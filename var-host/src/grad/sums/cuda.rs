@@ -32,14 +32,14 @@ impl Sums for Cuda {
         let (blocks, parts) = (columns.div_ceil(COLUMNS), d.rows.div_ceil(ROWS).min(PARTS));
         let launch = |parts| Launch::new(SUM_ROWS, [blocks, parts, 1], 256);
         if parts == 1 {
-            let launch = launch(1).run(out).address(x).length(d.rows).length(d.stride);
+            let launch = launch(1).slice(out).address(x).length(d.rows).length(d.stride);
             let launch = launch.length(d.start).size(columns).size(1);
             return self.launch(launch, [(out, Dtype::F32)]);
         }
         let between = self.scratch(parts * columns)?;
         let first = launch(parts).address(between).address(x).length(d.rows).length(d.stride);
         self.launch_to_scratch(first.length(d.start).size(columns).size(0))?;
-        let second = launch(1).run(out).address(between).length(parts).length(columns);
+        let second = launch(1).slice(out).address(between).length(parts).length(columns);
         self.launch(second.length(0).size(columns).size(1), [(out, Dtype::F32)])
     }
 
@@ -51,7 +51,7 @@ impl Sums for Cuda {
         self.fresh_scratch();
         let (length, x) = (out.len(), self.operand_f32(x, x.len())?);
         let launch =
-            Launch::for_each(Kernel::new(&SOURCE, "add_scaled"), length).run(out).address(x);
+            Launch::for_each(Kernel::new(&SOURCE, "add_scaled"), length).slice(out).address(x);
         self.launch(launch.float(factor).length(length), [(out, Dtype::F32)])
     }
 
@@ -60,7 +60,7 @@ impl Sums for Cuda {
             return Ok(());
         }
         let launch =
-            Launch::for_each(Kernel::new(&SOURCE, "fill"), out.len()).run(out).float(value);
+            Launch::for_each(Kernel::new(&SOURCE, "fill"), out.len()).slice(out).float(value);
         self.launch(launch.length(out.len()), [(out, Dtype::F32)])
     }
 }

@@ -48,7 +48,7 @@ impl Update for Cuda {
             && [&*weights, m, v, gradient].iter().all(|run| run.address().is_multiple_of(FOUR));
         let threads = if by_four { length / 4 } else { length };
         let launch = Launch::new(STEP, [threads.div_ceil(THREADS), 1, 1], THREADS as u32);
-        let launch = launch.run(weights).run(m).run(v).run(gradient).address(factors);
+        let launch = launch.slice(weights).slice(m).slice(v).slice(gradient).address(factors);
         let launch = launch.length(length).size(by_four.into());
         let dtype = Dtype::F32;
         self.launch(launch, [(weights, dtype), (m, dtype), (v, dtype)])
@@ -65,7 +65,7 @@ impl Update for Cuda {
         // Two words a number.
         let (parts, out) = (self.scratch(2 * count)?, self.scratch(2)?);
         let launch = Launch::new(SUMS_OF_SQUARES, [count, 1, 1], THREADS as u32).address(parts);
-        self.launch_to_scratch(launch.run(x).length(x.len()))?;
+        self.launch_to_scratch(launch.slice(x).length(x.len()))?;
         let launch = Launch::new(SUM_OF_PARTS, [1, 1, 1], THREADS as u32).address(out);
         self.launch_to_scratch(launch.address(parts).size(count))?;
         let mut words = [0; 2];
@@ -81,7 +81,7 @@ impl Update for Cuda {
         if length == 0 {
             return Ok(());
         }
-        let launch = Launch::for_each(AVERAGE, length).run(average).run(x);
+        let launch = Launch::for_each(AVERAGE, length).slice(average).slice(x);
         let launch = launch.float(decay).float(1.0 - decay).length(length);
         self.launch(launch, [(average, Dtype::F32)])
     }

@@ -65,7 +65,7 @@ impl Attention for Cuda {
         };
         let blocks = d.queries.div_ceil(queries) * d.batch * d.heads;
         let launch = Launch::new(Kernel::new(&SOURCE, name), [blocks, 1, 1], THREADS);
-        let launch = launch.sharing(shared).run(out).address(q).address(k).address(v);
+        let launch = launch.sharing(shared).slice(out).address(q).address(k).address(v);
         let launch = self.add_attention(launch, scale, mask, d)?;
         self.launch(launch, [(out, inner)])
     }
@@ -127,7 +127,7 @@ impl Cuda {
             self.operand_f32(v, v.len())?,
         );
         let launch = Launch::for_each(Kernel::new(&SOURCE, "attention_naive"), out.len());
-        let launch = launch.run(out).address(q).address(k).address(v);
+        let launch = launch.slice(out).address(q).address(k).address(v);
         let launch = self.add_attention(launch, scale, mask, d)?.length(out.len());
         self.launch(launch, [(out, Dtype::F32)])
     }

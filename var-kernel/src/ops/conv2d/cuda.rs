@@ -113,7 +113,7 @@ impl Conv2d for Cuda {
             d.inner.is_multiple_of(4) && x.is_multiple_of(ACCESS) && weights.is_multiple_of(ACCESS);
         let blocks = tile.count(cells, d.outer);
         let launch = Launch::new(Kernel::new(&SOURCE, tile.kernel), [blocks, 1, 1], 256);
-        let launch = launch.sharing(tile.shared).run(out).address(x).address(weights).run(bias);
+        let launch = launch.sharing(tile.shared).slice(out).address(x).address(weights).slice(bias);
         let launch = sizes(launch.address(residual), relu, d).size(aligned.into());
         self.launch(launch, [(out, Dtype::F32)])
     }
@@ -149,8 +149,8 @@ impl Cuda {
         let weights = self.operand_as(from, weight.len(), weight.dtype, Dtype::F32)?;
         let x = self.operand_f32(x, x.len())?;
         let kernel = Kernel::new(&SOURCE, "conv2d_naive");
-        let launch = Launch::for_each(kernel, d.out_cells() * d.outer).run(out).address(x);
-        let launch = launch.address(weights).run(bias).run_or_null(epilogue.residual());
+        let launch = Launch::for_each(kernel, d.out_cells() * d.outer).slice(out).address(x);
+        let launch = launch.address(weights).slice(bias).slice_or_null(epilogue.residual());
         let relu = matches!(epilogue, ConvEpilogue::Relu);
         self.launch(sizes(launch, relu, d).size(0), [(out, Dtype::F32)])
     }

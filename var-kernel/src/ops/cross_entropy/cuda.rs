@@ -31,7 +31,7 @@ impl CrossEntropy for Cuda {
         let logits = self.operand_f32(logits, logits.len())?;
         let targets = self.send(targets)?;
         let launch = Launch::new(CROSS_ENTROPY, [out.len(), 1, 1], THREADS);
-        let launch = launch.run(out).address(logits).address(targets).float(smoothing).size(codes);
+        let launch = launch.slice(out).address(logits).address(targets).float(smoothing).size(codes);
         self.launch(launch, [(out, Dtype::F32)])
     }
 
@@ -40,7 +40,7 @@ impl CrossEntropy for Cuda {
         self.fresh_scratch();
         let logits = self.operand_f32(logits, logits.len())?;
         let launch = Launch::new(MOST_LIKELY, [tokens.len(), 1, 1], THREADS);
-        let launch = launch.run(tokens).address(logits).size(codes);
+        let launch = launch.slice(tokens).address(logits).size(codes);
         self.launch(launch, [(tokens, Dtype::F32)])
     }
 }
@@ -54,7 +54,7 @@ impl Cuda {
         logits: &Remote,
     ) -> Result<(), CudaError> {
         let codes = check_rows(tokens.len(), logits.len());
-        let launch = Launch::for_each(MOST_LIKELY_NAIVE, tokens.len()).run(tokens).run(logits);
+        let launch = Launch::for_each(MOST_LIKELY_NAIVE, tokens.len()).slice(tokens).slice(logits);
         self.launch(launch.size(codes).size(tokens.len()), [(tokens, Dtype::F32)])
     }
 
@@ -68,7 +68,7 @@ impl Cuda {
     ) -> Result<(), CudaError> {
         let codes = check(out.len(), logits.len(), targets);
         let targets = self.send(targets)?;
-        let launch = Launch::for_each(NAIVE, out.len()).run(out).run(logits).address(targets);
+        let launch = Launch::for_each(NAIVE, out.len()).slice(out).slice(logits).address(targets);
         let launch = launch.float(smoothing).size(codes).size(out.len());
         self.launch(launch, [(out, Dtype::F32)])
     }

@@ -31,7 +31,7 @@ impl Elementwise for Cuda {
         assert_eq!([a.len(), b.len()], [length; 2], "blend: lengths differ");
         self.launch_elements(BLEND, out, length, |launch| {
             let (a, b) = (self.operand_f32(a, length)?, self.operand_f32(b, length)?);
-            let launch = launch.run(out).address(a).address(b).float(a_factor).float(b_factor);
+            let launch = launch.slice(out).address(a).address(b).float(a_factor).float(b_factor);
             Ok(launch.length(length))
         })
     }
@@ -41,7 +41,7 @@ impl Elementwise for Cuda {
         check_table(length, x.len(), table.len());
         self.launch_elements(ADD_TABLE, out, length, |launch| {
             let x = self.operand_f32(x, length)?;
-            Ok(launch.run(out).address(x).run(table).length(table.len()).length(length))
+            Ok(launch.slice(out).address(x).slice(table).length(table.len()).length(length))
         })
     }
 
@@ -63,7 +63,7 @@ impl Elementwise for Cuda {
             (Unary::Silu, _) => SILU,
             (Unary::LeakyRelu { .. }, _) => LEAKY_RELU,
         };
-        let launch = Launch::for_each(kernel, length).run(out).address(x);
+        let launch = Launch::for_each(kernel, length).slice(out).address(x);
         let launch = match f {
             Unary::LeakyRelu { slope } => launch.float(slope),
             Unary::Gelu | Unary::Silu => launch,
@@ -83,7 +83,7 @@ impl Elementwise for Cuda {
         check_gated(length, residual.len(), x.len(), gate, width);
         self.launch_elements(GATED, out, length, |launch| {
             let (residual, x) = (self.operand_f32(residual, length)?, self.operand_f32(x, length)?);
-            let launch = launch.run(out).address(residual).address(x);
+            let launch = launch.slice(out).address(residual).address(x);
             Ok(gate.add_to(launch).size(width).length(length))
         })
     }
@@ -93,7 +93,7 @@ impl Elementwise for Cuda {
         let width = check_scale_rows(length, x.len(), factors.len());
         self.launch_elements(SCALE_ROWS, out, length, |launch| {
             let x = self.operand_f32(x, length)?;
-            Ok(launch.run(out).address(x).run(factors).length(width).length(length))
+            Ok(launch.slice(out).address(x).slice(factors).length(width).length(length))
         })
     }
 
@@ -102,7 +102,7 @@ impl Elementwise for Cuda {
         let length = x.len();
         self.launch_elements(PLACE_ROWS, out, length, |launch| {
             let x = self.operand_f32(x, length)?;
-            let launch = launch.run(out).address(x).length(d.width).length(d.stride);
+            let launch = launch.slice(out).address(x).length(d.width).length(d.stride);
             Ok(launch.length(d.start).length(length))
         })
     }
@@ -112,6 +112,6 @@ impl Elementwise for Cuda {
         if out.is_empty() {
             return Ok(());
         }
-        self.copy_run(out, x)
+        self.copy_slice(out, x)
     }
 }

@@ -24,7 +24,7 @@ impl Embedding for Cuda {
         let length = out.len();
         self.launch_elements(EMBEDDING, out, length, |launch| {
             let indices = self.send(indices)?;
-            let launch = launch.run(out).run(table).address(indices).length(width);
+            let launch = launch.slice(out).slice(table).address(indices).length(width);
             Ok(launch.length(table.len() / width).length(length))
         })
     }
@@ -40,7 +40,7 @@ impl Embedding for Cuda {
         check_lookup_codes(out.len(), codebook.len(), tokens.len(), width);
         let length = out.len();
         self.launch_elements(EMBEDDING, out, length, |launch| {
-            let launch = launch.run(out).run(codebook).run(tokens).length(width);
+            let launch = launch.slice(out).slice(codebook).slice(tokens).length(width);
             Ok(launch.length(codebook.len() / width).length(length))
         })
     }
@@ -57,7 +57,7 @@ impl Embedding for Cuda {
             let forced = self.send(forced)?;
             let cells: Vec<u32> = positions.iter().map(|forced| u32::from(*forced)).collect();
             let cells = self.send(&cells)?;
-            let launch = launch.run(tokens).address(forced).address(cells);
+            let launch = launch.slice(tokens).address(forced).address(cells);
             Ok(launch.length(positions.len()).length(length))
         })
     }

@@ -36,10 +36,10 @@ impl FeatureDistance for Cuda {
         let chunks = d.cells.div_ceil(CHUNK).max(1);
         let sums = self.scratch(SUM * d.batch * chunks)?;
         let launch = Launch::new(DISTANCES, [d.batch * chunks, 1, 1], 256).address(sums);
-        let launch = launch.address(a).address(b).run(weights).float(LEAST);
+        let launch = launch.address(a).address(b).slice(weights).float(LEAST);
         let launch = launch.size(d.cells).size(d.channels).size(CHUNK).size(chunks);
         self.launch_to_scratch(launch)?;
-        let launch = Launch::new(MEAN, [d.batch, 1, 1], 256).run(out).address(sums);
+        let launch = Launch::new(MEAN, [d.batch, 1, 1], 256).slice(out).address(sums);
         self.launch(launch.size(d.cells).size(chunks), [(out, Dtype::F32)])
     }
 }

@@ -59,7 +59,7 @@ impl GroupNorm for Cuda {
 
         let all_groups = d.batch * d.groups;
         let launch = Launch::new(MERGE, [all_groups.div_ceil(GROUPS), 1, 1], THREADS as u32);
-        let launch = launch.address(factors).address(moments).run(weight).run(bias).float(eps);
+        let launch = launch.address(factors).address(moments).slice(weight).slice(bias).float(eps);
         let launch = launch.size(d.positions).size(d.channels).size(d.groups);
         self.launch_to_scratch(launch.size(chunk).size(chunks).size(all_groups))?;
 
@@ -71,7 +71,7 @@ impl GroupNorm for Cuda {
         };
         let launch = Launch::for_each(Kernel::new(&SOURCE, name), out.len().div_ceil(each));
         let silu = usize::from(activation == Activation::Silu);
-        let launch = launch.run(out).address(x).address(factors).size(silu).size(d.channels);
+        let launch = launch.slice(out).address(x).address(factors).size(silu).size(d.channels);
         let launch = launch.length(d.positions * d.channels).length(out.len());
         self.launch(launch, [(out, dtype)])
     }
@@ -106,7 +106,7 @@ impl Cuda {
         let all_groups = d.batch * d.groups;
         let launch = Launch::for_each(Kernel::new(&SOURCE, "group_norm_naive"), all_groups);
         let silu = usize::from(activation == Activation::Silu);
-        let launch = launch.run(out).run(x).run(weight).run(bias).float(eps).size(silu);
+        let launch = launch.slice(out).slice(x).slice(weight).slice(bias).float(eps).size(silu);
         let launch = launch.size(d.positions).size(d.channels).size(d.groups).size(all_groups);
         self.launch(launch, [(out, Dtype::F32)])
     }

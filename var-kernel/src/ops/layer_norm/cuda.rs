@@ -48,7 +48,7 @@ impl LayerNorm for Cuda {
                     && part.start.is_multiple_of(4)
                     && part.stride.is_multiple_of(4)
             });
-        let launch = Launch::new(kernel, [d.rows, 1, 1], THREADS).run(out).address(x);
+        let launch = Launch::new(kernel, [d.rows, 1, 1], THREADS).slice(out).address(x);
         let launch = shift.add_to(scale.add_to(launch)).float(eps).size(d.channels);
         self.launch(launch.size(by_four.into()), [(out, dtype)])
     }
@@ -67,7 +67,7 @@ impl Cuda {
         d: Dims,
     ) -> Result<(), CudaError> {
         d.check(out.len(), x.len(), scale, shift);
-        let launch = Launch::for_each(NAIVE, d.rows).run(out).run(x);
+        let launch = Launch::for_each(NAIVE, d.rows).slice(out).slice(x);
         let launch = shift.add_to(scale.add_to(launch)).float(eps).size(d.channels).size(d.rows);
         self.launch(launch, [(out, Dtype::F32)])
     }

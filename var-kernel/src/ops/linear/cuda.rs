@@ -138,7 +138,7 @@ impl Linear for Cuda {
             [None, _] => unreachable!("every tile has a kernel"),
         };
         let launch = Launch::new(Kernel::new(&SOURCE, name), [tile.count(d), 1, 1], 256);
-        let launch = launch.sharing(tile.shared).run(out).address(x).address(weights);
+        let launch = launch.sharing(tile.shared).slice(out).address(x).address(weights);
         let launch = add_epilogue(launch, bias, epilogue, d.outer);
         let launch = launch.size(d.rows).size(d.inner).size(d.outer);
         let launch = if dtype == Dtype::F32 {
@@ -196,7 +196,7 @@ impl Cuda {
         let sums = self.scratch(d.rows * d.outer)?;
         self.multiply_to_scratch(sums, product)?;
         let launch = Launch::for_each(FINISH_SUMS, out.len() / FINISHED_TOGETHER);
-        let launch = add_epilogue(launch.run(out).address(sums), bias, epilogue, d.outer);
+        let launch = add_epilogue(launch.slice(out).address(sums), bias, epilogue, d.outer);
         self.launch(launch.size(d.rows).size(d.outer), [(out, Dtype::F32)])
     }
 }
@@ -208,7 +208,7 @@ fn add_epilogue(
     epilogue: Epilogue<'_, Remote>,
     outer: usize,
 ) -> Launch {
-    let launch = launch.run_or_null(bias);
+    let launch = launch.slice_or_null(bias);
     let (none, no_table) = ([0; 3], None);
     let (kind, residual, gate, [start, stride, rows], table) = match epilogue {
         Epilogue::None => (0, None, None, none, no_table),
@@ -218,8 +218,8 @@ fn add_epilogue(
         }
         Epilogue::Plus { table } => (3, None, None, none, Some(table)),
     };
-    let launch = launch.size(kind).run_or_null(residual).run_or_null(gate).size(start).size(stride);
-    launch.size(rows).run_or_null(table).size(table.map_or(0, |table| table.len() / outer))
+    let launch = launch.size(kind).slice_or_null(residual).slice_or_null(gate).size(start).size(stride);
+    launch.size(rows).slice_or_null(table).size(table.map_or(0, |table| table.len() / outer))
 }
 
 #[cfg(test)]
@@ -241,7 +241,7 @@ impl Cuda {
         let (address, dtype) = (weight.numbers.address(), weight.dtype);
         let weights = self.operand_as(address, weight.len(), dtype, Dtype::F32)?;
         let launch = Launch::for_each(Kernel::new(&SOURCE, "linear_naive"), out.len());
-        let launch = launch.run(out).address(x).address(weights);
+        let launch = launch.slice(out).address(x).address(weights);
         let launch = add_epilogue(launch, bias, epilogue, d.outer);
         let launch = launch.size(d.rows).size(d.inner).size(d.outer);
         self.launch(launch, [(out, Dtype::F32)])

@@ -47,7 +47,7 @@ impl NearestCode for Cuda {
         let launch = launch.address(code_squares).float(if angle { -1.0 } else { -2.0 });
         self.launch_to_scratch(launch.size(d.rows).size(d.codes).size(d.width).size(share))?;
 
-        let launch = Launch::for_each(PICK, d.rows).run(tokens).address(values).address(found);
+        let launch = Launch::for_each(PICK, d.rows).slice(tokens).address(values).address(found);
         self.launch(launch.size(d.rows).size(shares), [(tokens, Dtype::F32)])
     }
 }

@@ -20,7 +20,7 @@ impl Pool for Cuda {
             Pooling::Average => AVERAGE_POOL,
         };
         self.launch_elements(kernel, out, length, |launch| {
-            let launch = launch.run(out).address(self.operand_f32(x, x.len())?);
+            let launch = launch.slice(out).address(self.operand_f32(x, x.len())?);
             let launch = launch.size(d.height).size(d.width).size(d.channels);
             let launch = launch.size(d.kernel).size(d.stride).size(d.padding);
             let launch = launch.size(height).size(width).size(d.into.first).size(d.into.of);

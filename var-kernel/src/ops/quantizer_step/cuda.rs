@@ -70,7 +70,7 @@ impl QuantizerStep for Cuda {
             Change::Subtract => 2,
         };
         let launch = Launch::new(REFINE, [d.batch * d.to, 1, 1], 256).sharing(shared(d));
-        let launch = launch.run(latents).address(numbers).address(tokens).size(entries);
+        let launch = launch.slice(latents).address(numbers).address(tokens).size(entries);
         let launch = launch.address(weight).address(bias).float(*ratio).size(change);
         let launch = launch.size(d.from).size(d.to).size(d.channels);
         self.launch(launch, [(latents, Dtype::F32)])

@@ -37,7 +37,7 @@ impl Cuda {
         }
         self.fresh_scratch();
         let x = self.operand_f32(x, x.len())?;
-        let launch = Launch::for_each(kernel, out.len()).run(out).address(x);
+        let launch = Launch::for_each(kernel, out.len()).slice(out).address(x);
         let launch = launch.size(d.from).size(d.to).size(d.channels).length(out.len());
         self.launch(launch, [(out, Dtype::F32)])
     }

@@ -64,9 +64,9 @@ impl SampleTokens for Cuda {
         let width = codebook.map_or(0, |codebook| codebook.len() / d.codes);
 
         let launch = Launch::new(DRAW, [cells, 1, 1], THREADS).sharing(shared);
-        let launch = launch.run(tokens).run_or_null(out).run(logits).run_or_null(unconditional);
+        let launch = launch.slice(tokens).slice_or_null(out).slice(logits).slice_or_null(unconditional);
         let launch =
-            launch.address(parameters).address(numbers).run_or_null(codebook).address(work);
+            launch.address(parameters).address(numbers).slice_or_null(codebook).address(work);
         let launch = launch.float(settings.guidance).size(settings.filter.top_k);
         let launch = launch.float(settings.filter.top_p).size(source).size(settings.scale);
         let launch = launch.size(d.positions).size(d.codes).size(width).float(sharper);

@@ -86,9 +86,9 @@ fn arguments(
         Normalization::None => None,
         Normalization::UnitLength { scale } => Some(scale),
     };
-    let launch = launch.run(q).run(k).run(v).run(qkv);
-    let launch = launch.run_or_null(biases.map(|[q, _]| q)).run_or_null(biases.map(|[_, v]| v));
-    let launch = launch.run_or_null(scale).size(scale.is_some().into());
+    let launch = launch.slice(q).slice(k).slice(v).slice(qkv);
+    let launch = launch.slice_or_null(biases.map(|[q, _]| q)).slice_or_null(biases.map(|[_, v]| v));
+    let launch = launch.slice_or_null(scale).size(scale.is_some().into());
     launch.size(d.rows).size(d.heads).size(d.head_width).size(d.start).size(d.capacity)
 }
 

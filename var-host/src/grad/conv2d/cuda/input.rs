@@ -151,7 +151,7 @@ fn convolve(
     let aligned = d.outer.is_multiple_of(4) && dout.numbers.is_multiple_of(ACCESS);
     let blocks = tile.count(cells, d.inner);
     let launch = Launch::new(Kernel::new(&SOURCE, tile.kernel), [blocks, 1, 1], 256);
-    let launch = launch.sharing(tile.shared).run(dx).address(dout.numbers).address(weights);
+    let launch = launch.sharing(tile.shared).slice(dx).address(dout.numbers).address(weights);
     let launch = launch.address(dout.back).size(cells).size(out_height).size(out_width);
     let launch = launch.size(d.outer).size(d.inner).size(rows.taps * columns.taps);
     let launch = launch.size(columns.taps).size(pass.stride).size(rows.border);

@@ -37,10 +37,10 @@ pub(super) fn narrowed(
     }
     let count = length.div_ceil(EACH).min(PARTS);
     let parts = cuda.scratch(count)?;
-    let launch = Launch::new(LARGEST, [count, 1, 1], 256).address(parts).run(dout);
+    let launch = Launch::new(LARGEST, [count, 1, 1], 256).address(parts).slice(dout);
     cuda.launch_to_scratch(launch.length(length))?;
     let (numbers, back) = (cuda.scratch(dtype.words(length))?, cuda.scratch(columns)?);
-    let launch = Launch::for_each(NARROW_SCALED, length).address(numbers).address(back).run(dout);
+    let launch = Launch::for_each(NARROW_SCALED, length).address(numbers).address(back).slice(dout);
     cuda.launch_to_scratch(launch.address(parts).size(count).size(columns).length(length))?;
     Ok(Narrowed { numbers, back })
 }

@@ -75,7 +75,7 @@ pub(super) fn add(
     let launch = launch.size(pixels).size(parts.each);
     cuda.launch_to_scratch(sizes(launch, &dout, x, d))?;
     let length = dweight.len();
-    let launch = Launch::for_each(Kernel::new(&SOURCE, "add_parts"), length).run(dweight);
+    let launch = Launch::for_each(Kernel::new(&SOURCE, "add_parts"), length).slice(dweight);
     let launch = launch.address(between).address(dout.back).size(parts.count).length(length);
     cuda.launch(launch, [(dweight, Dtype::F32)])
 }
