@@ -32,7 +32,7 @@ const SHORT: usize = 12;
 /// Fewest bytes that are worth threads of their own.
 const WORTH_THREADS: usize = 1 << 20;
 /// The most threads that hash: memory is not faster than these.
-const MOST_THREADS: usize = 16;
+const MAX_THREADS: usize = 16;
 
 /// BLAKE3 of named tensors; displayed as 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,7 +100,7 @@ fn line(name: &str, dtype: Dtype, shape: &[usize], bytes: &[u8]) -> String {
 /// The digest of `tensors`, hashed by as many threads as there are cores.
 pub fn of_tensors(tensors: &[(&str, Tensor<'_>)]) -> Digest {
     let all: usize = tensors.iter().map(|(_, tensor)| tensor.bytes.len()).sum();
-    let cores = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
+    let cores = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
     let threads = if all < WORTH_THREADS { 1 } else { cores };
     let (next, digests) = (AtomicUsize::new(0), Mutex::new(TensorDigests::default()));
     let work = || {

@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn arguments_lie_in_low_bytes() {
         let launch = Launch::for_each(Kernel::new(&SOURCE, "one"), 1);
-        let launch = launch.slice(Remote::at(0x1_0000_0000, 4)).size(7).float(-2.0).slice_or_null(None);
+        let launch =
+            launch.slice(Remote::at(0x1_0000_0000, 4)).size(7).float(-2.0).slice_or_null(None);
         assert_eq!(launch.arguments(), [0x1_0000_0000, 7, 0xc000_0000, 0]);
     }
 

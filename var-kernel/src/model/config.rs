@@ -6,16 +6,16 @@ use core::ops::Range;
 use crate::ops::nearest_code::Distance;
 
 /// The longest ladder.
-pub const MOST_SCALES: usize = 32;
+pub const MAX_SCALES: usize = 32;
 /// The longest side of a token map.
 pub const LONGEST_SIDE: usize = 1024;
 /// The most resolutions of a VQVAE.
-pub const MOST_LEVELS: usize = 8;
+pub const MAX_LEVELS: usize = 8;
 
 /// Side lengths of the token maps, coarsest first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Ladder {
-    sides: [usize; MOST_SCALES],
+    sides: [usize; MAX_SCALES],
     scales: usize,
 }
 
@@ -23,10 +23,10 @@ impl Ladder {
     /// The ladder of these sides.
     ///
     /// # Errors
-    /// If there are none or more than [`MOST_SCALES`], if they do not ascend, or if one is 0 or
+    /// If there are none or more than [`MAX_SCALES`], if they do not ascend, or if one is 0 or
     /// above [`LONGEST_SIDE`].
     pub fn new(sides: &[usize]) -> Result<Self, ConfigError> {
-        if !(1..=MOST_SCALES).contains(&sides.len()) {
+        if !(1..=MAX_SCALES).contains(&sides.len()) {
             return Err(ConfigError::Scales { has: sides.len() });
         }
         for (scale, side) in sides.iter().enumerate() {
@@ -35,7 +35,7 @@ impl Ladder {
                 return Err(ConfigError::Side { scale, has: *side, least });
             }
         }
-        let mut ladder = Self { sides: [0; MOST_SCALES], scales: sides.len() };
+        let mut ladder = Self { sides: [0; MAX_SCALES], scales: sides.len() };
         ladder.sides[..sides.len()].copy_from_slice(sides);
         Ok(ladder)
     }
@@ -78,7 +78,7 @@ impl Ladder {
     }
 
     /// The end of each scale's range, and L for scales there are none of.
-    pub fn ends(&self) -> [usize; MOST_SCALES] {
+    pub fn ends(&self) -> [usize; MAX_SCALES] {
         core::array::from_fn(|scale| self.range(scale.min(self.scales - 1)).end)
     }
 
@@ -204,7 +204,7 @@ pub struct VqvaeConfig {
 /// Channel multipliers of each resolution, finest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChannelMultipliers {
-    multipliers: [usize; MOST_LEVELS],
+    multipliers: [usize; MAX_LEVELS],
     levels: usize,
 }
 
@@ -212,16 +212,16 @@ impl ChannelMultipliers {
     /// These multipliers.
     ///
     /// # Errors
-    /// If there are none or more than [`MOST_LEVELS`], or one is 0 or above 64.
+    /// If there are none or more than [`MAX_LEVELS`], or one is 0 or above 64.
     pub fn new(multipliers: &[usize]) -> Result<Self, ConfigError> {
-        if !(1..=MOST_LEVELS).contains(&multipliers.len()) {
+        if !(1..=MAX_LEVELS).contains(&multipliers.len()) {
             return Err(ConfigError::Size {
                 what: "levels",
                 has: multipliers.len(),
-                most: MOST_LEVELS,
+                most: MAX_LEVELS,
             });
         }
-        let mut levels = Self { multipliers: [0; MOST_LEVELS], levels: multipliers.len() };
+        let mut levels = Self { multipliers: [0; MAX_LEVELS], levels: multipliers.len() };
         for (to, from) in levels.multipliers.iter_mut().zip(multipliers) {
             check_sizes(&[("channel multiplier", *from, 64)])?;
             *to = *from;
@@ -263,7 +263,7 @@ impl VqvaeConfig {
             });
         }
         if let Refinement::Partial(count) = self.refinement {
-            check_sizes(&[("refinements", count, MOST_SCALES)])?;
+            check_sizes(&[("refinements", count, MAX_SCALES)])?;
         }
         Ok(())
     }
@@ -347,7 +347,7 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Scales { has } => write!(f, "a ladder has 1 to {MOST_SCALES} scales, not {has}"),
+            Self::Scales { has } => write!(f, "a ladder has 1 to {MAX_SCALES} scales, not {has}"),
             Self::Side { scale, has, least } => write!(
                 f,
                 "the ladder's scale {scale} has side {has}, which is not in {least}..={LONGEST_SIDE}"

@@ -21,7 +21,7 @@ use super::AttentionBackward;
 const QUERIES: usize = 64;
 
 /// Most keys: their probabilities for [`QUERIES`] queries fill a thread's scratch memory.
-const MOST_KEYS: usize = (SCRATCH_FLOATS - GEMM_FLOATS) / (2 * QUERIES);
+const MAX_KEYS: usize = (SCRATCH_FLOATS - GEMM_FLOATS) / (2 * QUERIES);
 
 impl AttentionBackward for Cpu<'_> {
     fn attention_backward_scratch(&self, d: Dims) -> usize {
@@ -45,7 +45,7 @@ impl AttentionBackward for Cpu<'_> {
         assert_eq!(d.capacity, d.keys, "attention's gradient: the capacity is not the keys");
         assert_eq!([dq.len(), dout.len(), q.len()], [queries; 3], "not batch × queries × width");
         assert_eq!([dk.len(), dv.len(), k.len(), v.len()], [keys; 4], "not batch × keys × width");
-        assert!(d.keys <= MOST_KEYS, "attention's gradient: {} keys, at most {MOST_KEYS}", d.keys);
+        assert!(d.keys <= MAX_KEYS, "attention's gradient: {} keys, at most {MAX_KEYS}", d.keys);
         let (isa, heads) = (self.isa(), Heads { dout, q, k, v, scale, mask, d });
         let wanted = self.attention_backward_scratch(d);
         let parts = &mut scratch[..wanted];

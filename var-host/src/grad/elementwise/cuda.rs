@@ -121,8 +121,8 @@ impl ElementwiseBackward for Cuda {
 
 /// One thread a number of each row, in blocks of one row.
 pub(in crate::grad) fn over_rows(kernel: Kernel, rows: usize, width: usize) -> Launch {
-    const MOST_THREADS: usize = 256;
+    const MAX_THREADS: usize = 256;
     const WARP: usize = 32;
-    let threads = width.next_multiple_of(WARP).min(MOST_THREADS);
+    let threads = width.next_multiple_of(WARP).min(MAX_THREADS);
     Launch::new(kernel, [rows * width.div_ceil(threads), 1, 1], threads as u32)
 }

@@ -25,7 +25,7 @@ const ACCESS: u64 = 16;
 const CHUNK: usize = 32;
 
 /// The most chunks of an image.
-const MOST_CHUNKS: usize = 1024;
+const MAX_CHUNKS: usize = 1024;
 
 impl GroupNormBackward for Cuda {
     fn group_norm_backward_sums(&self, d: Dims) -> usize {
@@ -103,7 +103,7 @@ impl<'a> Pass<'a> {
             && [dout, x, dx, of.weight.address(), of.bias.address()]
                 .iter()
                 .all(|address| address.is_multiple_of(ACCESS));
-        let chunk = d.positions.div_ceil(MOST_CHUNKS).max(CHUNK);
+        let chunk = d.positions.div_ceil(MAX_CHUNKS).max(CHUNK);
         let chunks = d.positions.div_ceil(chunk);
         Ok(Self { cuda, dout, x, of, by_four, chunk, chunks, d })
     }
@@ -151,8 +151,10 @@ impl<'a> Pass<'a> {
             _ => self.cuda.scratch(d.batch * chunks * columns)?,
         };
         let launch = self.launch(["sum_4", "sum_1"]).sharing(self.shared(2)).address(parts);
-        let launch = launch.address(self.dout).address(self.x).address(normal).slice(self.of.weight);
-        let launch = launch.slice(self.of.bias).size(self.silu()).size(d.positions).size(d.channels);
+        let launch =
+            launch.address(self.dout).address(self.x).address(normal).slice(self.of.weight);
+        let launch =
+            launch.slice(self.of.bias).size(self.silu()).size(d.positions).size(d.channels);
         let launch = launch.size(chunk).size(chunks);
         if chunks == 1 {
             return self.cuda.launch(launch, [(sums, Dtype::F32)]);
@@ -172,7 +174,8 @@ impl<'a> Pass<'a> {
         let launch = launch.size(d.positions).size(d.channels).size(d.groups);
         self.cuda.launch_to_scratch(launch.size(d.batch * d.groups))?;
         let launch = self.launch(["add_4", "add_1"]).slice(dx).address(self.dout).address(self.x);
-        let launch = launch.address(normal).address(means).slice(self.of.weight).slice(self.of.bias);
+        let launch =
+            launch.address(normal).address(means).slice(self.of.weight).slice(self.of.bias);
         let launch = launch.size(self.silu()).size(d.positions).size(d.channels);
         self.cuda.launch(launch.size(chunk).size(chunks), [(dx, Dtype::F32)])
     }

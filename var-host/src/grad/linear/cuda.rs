@@ -23,7 +23,7 @@ const PIECE: usize = 8;
 const AT_ONCE: usize = 2;
 
 /// Blocks that share a tile's depth at most.
-const MOST_PARTS: usize = 32;
+const MAX_PARTS: usize = 32;
 
 /// The least depth that is worth a block of its own.
 const SHORTEST_PART: usize = 128;
@@ -202,7 +202,7 @@ impl Cut {
             let adding = if *parts == 1 { 0 } else { LAUNCH_COST + PART_COST * tiles * parts };
             rounds * size.depth.div_ceil(*parts) + adding
         };
-        let most = (size.depth / SHORTEST_PART).clamp(1, MOST_PARTS);
+        let most = (size.depth / SHORTEST_PART).clamp(1, MAX_PARTS);
         Self { large, parts: (1..=most).min_by_key(time).unwrap_or(1) }
     }
 }

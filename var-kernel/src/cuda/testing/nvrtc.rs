@@ -16,7 +16,7 @@ use crate::cuda::{Precision, cubin_cache};
 const CAPABILITIES: [(u32, u32); 2] = [(8, 0), (9, 0)];
 
 /// Bytes that a thread may have too many for its registers: a few cost nothing that shows.
-const MOST_SPILLED: u32 = 32;
+const MAX_SPILLED: u32 = 32;
 
 /// Registers a multiprocessor has, and of how many a thread's are a multiple.
 const REGISTERS: u32 = 65_536;
@@ -153,7 +153,7 @@ fn report(
             frame = line.trim_start_matches(|c: char| !c.is_ascii_digit());
             let stores = frame.split(", ").nth(1).and_then(|part| part.split(' ').next());
             let spilled: u32 = stores.and_then(|bytes| bytes.parse().ok()).expect("a count");
-            assert!(spilled <= MOST_SPILLED, "{kernel} on sm_{major}{minor}: {frame}");
+            assert!(spilled <= MAX_SPILLED, "{kernel} on sm_{major}{minor}: {frame}");
         } else if let Some((_, used)) = line.split_once("Used ") {
             let registers: u32 =
                 used.split(' ').next().and_then(|n| n.parse().ok()).expect("a count");

@@ -31,7 +31,8 @@ impl CrossEntropy for Cuda {
         let logits = self.operand_f32(logits, logits.len())?;
         let targets = self.send(targets)?;
         let launch = Launch::new(CROSS_ENTROPY, [out.len(), 1, 1], THREADS);
-        let launch = launch.slice(out).address(logits).address(targets).float(smoothing).size(codes);
+        let launch =
+            launch.slice(out).address(logits).address(targets).float(smoothing).size(codes);
         self.launch(launch, [(out, Dtype::F32)])
     }
 

@@ -23,7 +23,7 @@ const ACCESS: u64 = 16;
 const CHUNK: usize = 64;
 
 /// The most chunks of an image.
-const MOST_CHUNKS: usize = 1024;
+const MAX_CHUNKS: usize = 1024;
 
 impl GroupNorm for Cuda {
     /// The output is in the format of activations inside a block.
@@ -79,7 +79,7 @@ impl GroupNorm for Cuda {
 
 /// Positions of a chunk.
 fn chunk(positions: usize) -> usize {
-    positions.div_ceil(MOST_CHUNKS).max(CHUNK)
+    positions.div_ceil(MAX_CHUNKS).max(CHUNK)
 }
 
 /// Bytes of shared memory `measure` wants: sums of rows, and means.
@@ -122,7 +122,7 @@ mod tests {
             let chunk = chunk(positions);
             let chunks = positions.div_ceil(chunk);
             assert!((chunks - 1) * chunk < positions && positions <= chunks * chunk);
-            assert!(chunks <= MOST_CHUNKS);
+            assert!(chunks <= MAX_CHUNKS);
         }
     }
 

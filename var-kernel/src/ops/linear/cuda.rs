@@ -218,7 +218,8 @@ fn add_epilogue(
         }
         Epilogue::Plus { table } => (3, None, None, none, Some(table)),
     };
-    let launch = launch.size(kind).slice_or_null(residual).slice_or_null(gate).size(start).size(stride);
+    let launch =
+        launch.size(kind).slice_or_null(residual).slice_or_null(gate).size(start).size(stride);
     launch.size(rows).slice_or_null(table).size(table.map_or(0, |table| table.len() / outer))
 }
 

@@ -16,7 +16,7 @@ const DRAW: Kernel = Kernel::new(&SOURCE, "draw");
 const THREADS: u32 = 256;
 
 /// Most codes with logits in a block's shared memory (64 KiB): four such blocks fit a multiprocessor.
-const MOST_SHARED: usize = 1 << 14;
+const MAX_SHARED: usize = 1 << 14;
 
 impl SampleTokens for Cuda {
     fn sample_tokens(
@@ -52,7 +52,7 @@ impl SampleTokens for Cuda {
             None => 0,
             Some(numbers) => self.send(&numbers.iter().map(|u| u.to_bits()).collect::<Vec<_>>())?,
         };
-        let (work, shared) = if d.codes <= MOST_SHARED {
+        let (work, shared) = if d.codes <= MAX_SHARED {
             (0, size_of::<f32>() * d.codes)
         } else {
             (self.scratch(cells * d.codes)?, 0)
@@ -64,7 +64,8 @@ impl SampleTokens for Cuda {
         let width = codebook.map_or(0, |codebook| codebook.len() / d.codes);
 
         let launch = Launch::new(DRAW, [cells, 1, 1], THREADS).sharing(shared);
-        let launch = launch.slice(tokens).slice_or_null(out).slice(logits).slice_or_null(unconditional);
+        let launch =
+            launch.slice(tokens).slice_or_null(out).slice(logits).slice_or_null(unconditional);
         let launch =
             launch.address(parameters).address(numbers).slice_or_null(codebook).address(work);
         let launch = launch.float(settings.guidance).size(settings.filter.top_k);
