@@ -11,12 +11,10 @@ use core::mem::MaybeUninit;
 use core::ops::ControlFlow;
 use std::fs;
 
-use var_kernel::arena::Arena;
-use var_kernel::cpu::{Cpu, Inline, Isa, SCRATCH_FLOATS};
-use var_kernel::generate::{Request, generate};
-use var_kernel::model::{Model, ModelFile};
-use var_kernel::storage::Storage;
-use var_kernel::workspace::workspace_len;
+use var_kernel::{
+    Arena, Cpu, Inline, Isa, Model, ModelFile, Request, SCRATCH_FLOATS, Storage, generate,
+    workspace_len,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -9,10 +9,8 @@
 //! ```no_run
 //! use std::mem::MaybeUninit;
 //! use std::ops::ControlFlow;
-//! use var_kernel::cpu::SCRATCH_FLOATS;
-//! use var_kernel::{
-//!     Arena, Cpu, Inline, Isa, Model, ModelFile, Request, Storage, generate, workspace_len,
-//! };
+//! use var_kernel::{Arena, Cpu, Inline, Isa, Model, ModelFile, Request, SCRATCH_FLOATS, Storage};
+//! use var_kernel::{generate, workspace_len};
 //!
 //! let bytes = std::fs::read("d16.safetensors")?;
 //! let file = ModelFile::new(&bytes)?;
@@ -144,7 +142,7 @@ pub mod transfer;
 pub mod workspace;
 
 pub use arena::Arena;
-pub use cpu::{Cpu, Inline, Isa, Workers};
+pub use cpu::{Cpu, Inline, Isa, SCRATCH_FLOATS, Workers};
 pub use generate::{ForcedTokens, Outcome, Progress, Request, generate};
 pub use model::{Model, ModelFile, VarConfig, VqvaeConfig};
 pub use storage::Storage;
