@@ -44,7 +44,7 @@ impl Cuda {
         const TF32: u64 = 16 * 16 * 8 * 8 / 32;
         const SHORT: u64 = 16 * 16 * 8 * 16 / 32;
         let (name, each) = match self.precision() {
-            Precision::F32 => ("peak_single", SINGLE),
+            Precision::F32 => ("peak_f32", SINGLE),
             Precision::Tf32 => ("peak_tf32", TF32),
             Precision::F16 | Precision::Bf16 => ("peak_half", SHORT),
         };

@@ -1,7 +1,7 @@
 // Gradients of a convolution
 //
 // The input's is a convolution of the output's gradient, with the weights turned around and inner and outer channels
-// exchanged: `segment`, then a product whose rows are the neighborhoods of input pixels; see cuda/product
+// exchanged: `turn`, then a product whose rows are the neighborhoods of input pixels; see cuda/product
 // of var-kernel.
 // The weights' is a product too, whose depth are the pixels: `weight_*` leave the sums of parts of them, which
 // `add_parts` adds in order.
@@ -40,7 +40,7 @@ __device__ __forceinline__ void turn_tile(
         u32 start_x, u32 step_x, u32 doubled
 #define TURN_ARGUMENTS to, weight, inner, outer, side, turned_side, start_y, step_y, start_x, step_x, doubled
 
-KERNEL(256) void segment(TURN_PARAMETERS(float, float)) { turn_tile(TURN_ARGUMENTS); }
+KERNEL(256) void turn(TURN_PARAMETERS(float, float)) { turn_tile(TURN_ARGUMENTS); }
 KERNEL(256) void turn_widened(TURN_PARAMETERS(float, Half)) { turn_tile(TURN_ARGUMENTS); }
 KERNEL(256) void turn_half(TURN_PARAMETERS(Half, Half)) { turn_tile(TURN_ARGUMENTS); }
 
@@ -99,7 +99,7 @@ __device__ __forceinline__ void input_f32(INPUT_PARAMETERS(float)) {
     Neighbors<float> left = INPUT_NEIGHBOURS;
     Rows<float> right = {weight, inner, taps * outer, aligned};
     Cells cells = {dx, inner, out_height, out_width, step, first_y, first_x};
-    ConvEpilogue epilogue = INPUT_FINISH;
+    Epilogue epilogue = INPUT_FINISH;
     auto to = finished_to(cells, epilogue, rows, inner);
     product_f32<BM, BN>(k_major(left), k_major(right), to, tile_of_block<BM, BN>(inner, taps * outer));
 }
@@ -112,7 +112,7 @@ __device__ __forceinline__ void input_half(INPUT_PARAMETERS(Half)) {
     Neighbors<Half> left = INPUT_NEIGHBOURS;
     Rows<Half> right = {weight, inner, taps * outer, aligned};
     Cells cells = {dx, inner, out_height, out_width, step, first_y, first_x};
-    ConvEpilogue epilogue = INPUT_FINISH;
+    Epilogue epilogue = INPUT_FINISH;
     auto to = finished_to(cells, epilogue, rows, inner);
     TileOffset at = tile_of_block<BM, BN>(inner, taps * outer);
     product_half<BM, BN, WM, WN, STAGES, 64>(k_major(left), k_major(right), to, at);

@@ -19,7 +19,7 @@ template <int BM, int BN>
 __device__ __forceinline__ void conv2d_f32(PARAMETERS(float)) {
     Neighbors<float> left = NEIGHBORS(aligned);
     Rows<float> right = {weight, outer, taps * inner, aligned};
-    ConvEpilogue epilogue = {(u32)(relu ? RELU : PLAIN), bias, residual};
+    Epilogue epilogue = {(u32)(relu ? RELU : PLAIN), bias, residual};
     auto to = finished_to(Parts<float>{out + out_first, out_channels}, epilogue, rows, outer);
     product_f32<BM, BN>(k_major(left), k_major(right), to, tile_of_block<BM, BN>(outer, taps * inner));
 }
@@ -31,7 +31,7 @@ template <int BM, int BN, int WM, int WN, int STAGES>
 __device__ __forceinline__ void conv2d_half(PARAMETERS(Half)) {
     Neighbors<Half> left = NEIGHBORS(1);
     Rows<Half> right = {weight, outer, taps * inner, 1};
-    ConvEpilogue epilogue = {(u32)(relu ? RELU : PLAIN), bias, residual};
+    Epilogue epilogue = {(u32)(relu ? RELU : PLAIN), bias, residual};
     auto to = finished_to(Parts<float>{out + out_first, out_channels}, epilogue, rows, outer);
     TileOffset at = tile_of_block<BM, BN>(outer, taps * inner);
     product_half<BM, BN, WM, WN, STAGES, 64>(k_major(left), k_major(right), to, at);

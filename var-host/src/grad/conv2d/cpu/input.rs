@@ -53,7 +53,7 @@ pub(super) fn gradient(
         rest = after;
         part
     });
-    segment(cpu, weights, weight, d);
+    turn(cpu, weights, weight, d);
     bias.fill(0.0);
     let dout = match d.grid {
         Grid::Halved => {
@@ -71,7 +71,7 @@ pub(super) fn gradient(
 }
 
 /// `to[i, o, tap] = weight[o, i, 8 − tap]`
-fn segment(cpu: &Cpu<'_>, to: &mut [f32], weight: Matrix<'_>, d: Dims) {
+fn turn(cpu: &Cpu<'_>, to: &mut [f32], weight: Matrix<'_>, d: Dims) {
     cpu.for_each_run(to, d.outer * TAPS, |i, to, _| {
         for (o, to) in to.chunks_exact_mut(TAPS).enumerate() {
             for (tap, to) in to.iter_mut().enumerate() {

@@ -332,14 +332,14 @@ inline u16 f32_to_bf16(float x) {
     if ((bits & 0x7fffffff) > 0x7f800000) return 0x7fff;
     return (u16)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
-#ifdef SHORT_IS_BF16
+#ifdef HALF_IS_BF16
 inline float machine_widen(u16 bits) { return __uint_as_float((u32)bits << 16); }
 inline u16 machine_narrow(float x) { return f32_to_bf16(x); }
 #else
 inline float machine_widen(u16 bits) { return f16_to_f32(bits); }
 inline u16 machine_narrow(float x) { return f32_to_f16(x); }
 #endif
-inline u32 pack_short(float low, float high) { return machine_narrow(low) | (u32)machine_narrow(high) << 16; }
+inline u32 pack_half(float low, float high) { return machine_narrow(low) | (u32)machine_narrow(high) << 16; }
 inline float exp2_fast(float x) { return std::exp2(x); }
 
 inline void multiply_add_16x8x16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
