@@ -177,7 +177,7 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
             .unwrap();
     }
     let message =
-        "both/000001-class0.png: was made with seed 2, wanted is 1 as 000000-class0.png is";
+        "both/000001-class0.png: was made with seed 2, wanted is 1 as both/000000-class0.png is";
     refused(&["both", "--reference", "real"], message);
     refused(&["made", "--reference", "both"], message);
     let both = ["statistics", "both", "-o", "both.npz", "--inception", "weights", "-q"];

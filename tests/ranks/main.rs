@@ -12,7 +12,7 @@ use std::thread;
 
 use libtest_mimic::{Arguments, Trial};
 use var_host::parallel::environment::{Launch, Launcher};
-use var_host::parallel::{Meeting, Ranks, Single, Tcp, Threads};
+use var_host::parallel::{Ranks, Rendezvous, Single, Tcp, Threads};
 
 fn main() -> ExitCode {
     if let Some(code) = processes::play_role() {
@@ -70,7 +70,7 @@ fn on_each<T: Send>(ranks: Vec<T>, test: impl Fn(T) + Sync) {
 
 /// The same for ranks of TCP, which meet on the threads.
 fn on_tcp(size: usize, test: impl Fn(Box<dyn Ranks>) + Sync) {
-    let meeting = Meeting::on_this_machine(&launch::unique_name());
+    let rendezvous = Rendezvous::on_this_machine(&launch::unique_name());
     on_each((0..size).collect(), |rank| {
         let launch = Launch {
             launcher: Launcher::Torchrun,
@@ -80,7 +80,7 @@ fn on_tcp(size: usize, test: impl Fn(Box<dyn Ranks>) + Sync) {
             local_size: Some(size),
             variables: ["RANK", "WORLD_SIZE"],
         };
-        let ranks = Tcp::meet(&launch, &meeting, &|line| panic!("{line}"));
+        let ranks = Tcp::meet(&launch, &rendezvous, &|line| panic!("{line}"));
         test(Box::new(ranks.expect("ranks that meet")));
     });
 }

@@ -15,12 +15,12 @@ pub enum RanksError {
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// A rank is gone.
-    #[error("rank {rank} {loss}")]
+    #[error("rank {rank} {failure}")]
     Lost {
         /// The rank.
         rank: usize,
         /// How it went.
-        loss: Loss,
+        failure: PeerFailure,
     },
     /// Two ranks are at different calls.
     #[error("rank {rank} is at {theirs}, this rank at {own}")]
@@ -116,12 +116,12 @@ fn turned_away(ranks: &[String]) -> String {
 /// How a rank was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Loss {
+pub enum PeerFailure {
     /// It ended its part of the run, with or without an error of its own.
     Left,
     /// Its connections broke: it was killed, or its machine or the network failed.
     Broken(String),
-    /// Nothing was heard of it for so long, not even signs of life.
+    /// Nothing was heard of it for so long, not even a heartbeat.
     Silent(Duration),
     /// Another rank says that it is lost.
     Reported {
@@ -134,7 +134,7 @@ pub enum Loss {
     OutOfStep,
 }
 
-impl Loss {
+impl PeerFailure {
     /// The failure of the rank at the other end of a connection with this error.
     pub(super) fn broken(error: &io::Error) -> Self {
         Self::Broken(match error.kind() {
@@ -152,7 +152,7 @@ impl Loss {
     }
 }
 
-impl fmt::Display for Loss {
+impl fmt::Display for PeerFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Left => formatter.write_str("has left the run"),

@@ -19,8 +19,8 @@ mod tcp;
 mod threads;
 
 pub use call::{Call, Operation};
-pub use environment::{Launch, Launcher, Meeting};
-pub use error::{Loss, RanksError};
+pub use environment::{Launch, Launcher, Rendezvous};
+pub use error::{PeerFailure, RanksError};
 pub use gather::gather;
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
@@ -113,10 +113,10 @@ impl Ranks for Single {
 }
 
 /// The ranks that a launcher started (torchrun, SLURM, Open MPI, MPICH). `note` prints a line: the
-/// kind of secret, and each stranger that was turned away.
+/// kind of secret, and each unknown connection that was refused.
 ///
 /// Ranks that `mpirun` starts are MPI's in a build with the feature `mpi`; all others, and those of
-/// `mpirun` in a build without, meet over TCP as [`Meeting`] says.
+/// `mpirun` in a build without, meet over TCP as [`Rendezvous`] says.
 ///
 /// # Errors
 /// If the environment contradicts itself, or the ranks do not find together.
@@ -128,9 +128,9 @@ pub fn meet(launch: &Launch, note: &dyn Fn(&str)) -> Result<Box<dyn Ranks>, Rank
     if matches!(launch.launcher, Launcher::OpenMpi | Launcher::Mpich) {
         return Ok(Box::new(Mpi::start(launch)?));
     }
-    let meeting = Meeting::from_environment(launch)?;
-    if let Some(warning) = meeting.warning() {
+    let rendezvous = Rendezvous::from_environment(launch)?;
+    if let Some(warning) = rendezvous.warning() {
         note(&warning);
     }
-    Ok(Box::new(Tcp::meet(launch, &meeting, note)?))
+    Ok(Box::new(Tcp::meet(launch, &rendezvous, note)?))
 }

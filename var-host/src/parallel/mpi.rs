@@ -18,7 +18,7 @@ use mpi::traits::{Communicator, CommunicatorCollectives, Destination, Root, Sour
 use super::Ranks;
 use super::call::{Call, HEADER, Operation};
 use super::environment::Launch;
-use super::error::{Loss, RanksError};
+use super::error::{PeerFailure, RanksError};
 
 /// Ranks of MPI. Dropping it waits until all ranks drop theirs, as MPI can only end together.
 pub struct Mpi {
@@ -28,8 +28,8 @@ pub struct Mpi {
     /// Calls made.
     number: Cell<u64>,
     /// The first rank that left or was out of step.
-    lost: RefCell<Option<(usize, Loss)>>,
-    /// Which have said goodbye.
+    lost: RefCell<Option<(usize, PeerFailure)>>,
+    /// Ranks that have sent the shutdown message.
     left: RefCell<Vec<bool>>,
     /// MPI ends with it.
     _universe: Universe,
@@ -42,7 +42,7 @@ const CHUNK_BYTES: usize = 256 << 10;
 const PIECE: usize = 64 << 20;
 
 /// The message of a leaving rank: the header of no call.
-const GOODBYE: [u8; HEADER] = [0; HEADER];
+const SHUTDOWN: [u8; HEADER] = [0; HEADER];
 
 /// Room for messages sent and not received yet: a few headers to each rank.
 const BUFFER_PER_RANK: usize = 4 << 10;
@@ -88,11 +88,11 @@ impl Mpi {
         for rank in self.others() {
             let Some(theirs) = Call::from_bytes(&self.receive(rank)) else {
                 self.left.borrow_mut()[rank] = true;
-                self.lost.replace(Some((rank, Loss::Left)));
-                return Err(RanksError::Lost { rank, loss: Loss::Left });
+                self.lost.replace(Some((rank, PeerFailure::Left)));
+                return Err(RanksError::Lost { rank, failure: PeerFailure::Left });
             };
             if !theirs.agrees(&own) {
-                self.lost.replace(Some((rank, Loss::OutOfStep)));
+                self.lost.replace(Some((rank, PeerFailure::OutOfStep)));
                 return Err(RanksError::Mismatch { rank, theirs, own });
             }
             if rank == 0 {
@@ -124,7 +124,7 @@ impl Mpi {
             looks += 1;
             if looks < HASTY { thread::yield_now() } else { thread::sleep(PAUSE) }
         }
-        let mut head = GOODBYE;
+        let mut head = SHUTDOWN;
         process.receive_into(&mut head[..]);
         head
     }
@@ -199,7 +199,7 @@ impl Ranks for Mpi {
 
     fn check(&self) -> Result<(), RanksError> {
         match self.lost.borrow().clone() {
-            Some((rank, loss)) => Err(RanksError::Lost { rank, loss }),
+            Some((rank, failure)) => Err(RanksError::Lost { rank, failure }),
             None => Ok(()),
         }
     }
@@ -207,10 +207,10 @@ impl Ranks for Mpi {
 
 impl Drop for Mpi {
     fn drop(&mut self) {
-        self.send_all(&GOODBYE);
+        self.send_all(&SHUTDOWN);
         let left = self.left.take();
         for rank in self.others().filter(|rank| !left[*rank]) {
-            while self.receive(rank) != GOODBYE {}
+            while self.receive(rank) != SHUTDOWN {}
         }
     }
 }

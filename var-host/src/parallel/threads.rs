@@ -8,7 +8,7 @@ use bytemuck::{Pod, cast_slice};
 
 use super::Ranks;
 use super::call::{Call, Operation};
-use super::error::{Loss, RanksError};
+use super::error::{PeerFailure, RanksError};
 
 /// One of several threads that work as ranks.
 pub struct Threads {
@@ -34,9 +34,9 @@ struct State {
     /// All that came for the call before.
     complete: Arc<Vec<(Call, Vec<u8>)>>,
     /// How many calls are complete.
-    calls: u64,
+    links: u64,
     /// The first that left, or was out of step.
-    lost: Option<(usize, Loss)>,
+    lost: Option<(usize, PeerFailure)>,
 }
 
 impl Threads {
@@ -50,7 +50,7 @@ impl Threads {
         let state = State {
             brought: Vec::from_iter((0..size).map(|_| None)),
             complete: Arc::default(),
-            calls: 0,
+            links: 0,
             lost: None,
         };
         let table = Arc::new(Table { state: Mutex::new(state), changed: Condvar::new() });
@@ -69,26 +69,26 @@ impl Threads {
         self.number.set(number);
         let own = Call { number, operation, length: length as u64 };
         let mut state = self.table.lock();
-        if let Some((rank, loss)) = state.lost.clone() {
-            return Err(RanksError::Lost { rank, loss });
+        if let Some((rank, failure)) = state.lost.clone() {
+            return Err(RanksError::Lost { rank, failure });
         }
         state.brought[self.rank] = Some((own, bytes));
         if state.brought.iter().all(Option::is_some) {
             let brought = state.brought.iter_mut().filter_map(Option::take);
             state.complete = Arc::new(brought.collect());
-            state.calls += 1;
+            state.links += 1;
             self.table.changed.notify_all();
         }
-        while state.calls < number {
-            if let Some((rank, loss)) = state.lost.clone() {
-                return Err(RanksError::Lost { rank, loss });
+        while state.links < number {
+            if let Some((rank, failure)) = state.lost.clone() {
+                return Err(RanksError::Lost { rank, failure });
             }
             state = self.table.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let complete = Arc::clone(&state.complete);
         match complete.iter().position(|(theirs, _)| !theirs.agrees(&own)) {
             Some(rank) => {
-                state.lost.get_or_insert((rank, Loss::OutOfStep));
+                state.lost.get_or_insert((rank, PeerFailure::OutOfStep));
                 Err(RanksError::Mismatch { rank, theirs: complete[rank].0, own })
             }
             None => Ok(complete),
@@ -143,7 +143,7 @@ impl Ranks for Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        self.table.lock().lost.get_or_insert((self.rank, Loss::Left));
+        self.table.lock().lost.get_or_insert((self.rank, PeerFailure::Left));
         self.table.changed.notify_all();
     }
 }

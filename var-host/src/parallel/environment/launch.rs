@@ -7,7 +7,7 @@ use super::{LAUNCHERS, Launcher};
 
 /// Which of how many processes this is.
 ///
-/// The address where the ranks find each other is another matter: [`Meeting`](super::Meeting).
+/// The address where the ranks find each other is another matter: [`Rendezvous`](super::Rendezvous).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Launch {
     /// The launcher.

@@ -15,12 +15,12 @@
 
 mod hosts;
 mod launch;
-mod meeting;
+mod rendezvous;
 mod secret;
 mod variables;
 
 pub use launch::Launch;
-pub use meeting::Meeting;
+pub use rendezvous::Rendezvous;
 pub use secret::Secret;
 pub use variables::{EnvironmentError, NAMES};
 

@@ -2,18 +2,18 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `start`, `lobby`, `visit` | how ranks come together: those that listen, those that connect |
+//! | `rendezvous`, `acceptor`, `connector` | how ranks connect: addresses, the listening side, the connecting side |
 //! | `calls` | sums, broadcasts, barriers over connections between all ranks |
-//! | `watch` | signs of life |
+//! | `heartbeat` | heartbeats, and the ranks that sent none |
 //! | `wire` | the bytes on the connections, and proof of the job's key |
 //!
-//! Between any two ranks are two connections, one for calls and one for signs of life.
+//! Between any two ranks are two connections, one for collectives and one for heartbeats.
 
-mod calls;
-mod lobby;
-mod start;
-mod visit;
-mod watch;
+mod acceptor;
+mod connector;
+mod heartbeat;
+mod links;
+mod rendezvous;
 mod wire;
 
 #[cfg(test)]
@@ -23,16 +23,16 @@ use core::cell::Cell;
 
 use super::Ranks;
 use super::call::{Call, Operation};
-use super::environment::{Launch, Meeting};
-use super::error::{Loss, RanksError};
+use super::environment::{Launch, Rendezvous};
+use super::error::{PeerFailure, RanksError};
 
-use calls::{Calls, Fault};
-use watch::{Rhythm, Watch};
+use heartbeat::{Heartbeat, HeartbeatConfig};
+use links::{Fault, Links};
 
 /// Ranks over TCP: any machines that can reach each other's ports.
 pub struct Tcp {
-    calls: Calls,
-    watch: Watch,
+    links: Links,
+    heartbeat: Heartbeat,
     /// Calls made.
     number: Cell<u64>,
 }
@@ -45,23 +45,23 @@ impl Tcp {
     /// If a rank does not come, cannot be reached, or was told of another number of ranks.
     pub fn meet(
         launch: &Launch,
-        meeting: &Meeting,
+        rendezvous: &Rendezvous,
         note: &dyn Fn(&str),
     ) -> Result<Self, RanksError> {
-        Self::meet_as(launch.rank, launch.size, meeting, Rhythm::default(), note)
+        Self::meet_as(launch.rank, launch.size, rendezvous, HeartbeatConfig::default(), note)
     }
 
     fn meet_as(
         rank: usize,
         size: usize,
-        meeting: &Meeting,
-        rhythm: Rhythm,
+        rendezvous: &Rendezvous,
+        config: HeartbeatConfig,
         note: &dyn Fn(&str),
     ) -> Result<Self, RanksError> {
-        let (calls, lines) = start::start(rank, size, meeting, note)?;
-        let watch = Watch::start(rank, lines, rhythm);
-        let watch = watch.map_err(|source| RanksError::Thread { source })?;
-        Ok(Self { calls, watch, number: Cell::new(0) })
+        let (links, lines) = rendezvous::start(rank, size, rendezvous, note)?;
+        let heartbeat = Heartbeat::start(rank, lines, config);
+        let heartbeat = heartbeat.map_err(|source| RanksError::Thread { source })?;
+        Ok(Self { links, heartbeat, number: Cell::new(0) })
     }
 
     /// Makes a call that all ranks make.
@@ -71,14 +71,16 @@ impl Tcp {
         length: usize,
         work: impl FnOnce(&Call) -> Result<(), Fault>,
     ) -> Result<(), RanksError> {
-        self.watch.check()?;
+        self.heartbeat.check()?;
         let number = self.number.get() + 1;
         self.number.set(number);
         let call = Call { number, operation, length: length as u64 };
         work(&call).map_err(|fault| match fault {
-            Fault::Connection { rank, error } => self.watch.broken(rank, Loss::broken(&error)),
+            Fault::Connection { rank, error } => {
+                self.heartbeat.broken(rank, PeerFailure::broken(&error))
+            }
             Fault::Mismatch { rank, theirs } => {
-                self.watch.give_up(rank, Loss::OutOfStep);
+                self.heartbeat.give_up(rank, PeerFailure::OutOfStep);
                 RanksError::Mismatch { rank, theirs, own: call }
             }
             Fault::Thread(source) => RanksError::Thread { source },
@@ -88,34 +90,34 @@ impl Tcp {
 
 impl Ranks for Tcp {
     fn rank(&self) -> usize {
-        self.calls.rank
+        self.links.rank
     }
 
     fn size(&self) -> usize {
-        self.calls.peers.len() + 1
+        self.links.peers.len() + 1
     }
 
     fn sum(&self, values: &mut [f32]) -> Result<(), RanksError> {
-        self.call(Operation::Sum, values.len(), |call| self.calls.sum(call, values))
+        self.call(Operation::Sum, values.len(), |call| self.links.sum(call, values))
     }
 
     fn sum_f64(&self, values: &mut [f64]) -> Result<(), RanksError> {
-        self.call(Operation::SumF64, values.len(), |call| self.calls.sum(call, values))
+        self.call(Operation::SumF64, values.len(), |call| self.links.sum(call, values))
     }
 
     fn broadcast(&self, bytes: &mut Vec<u8>) -> Result<(), RanksError> {
-        self.call(Operation::Broadcast, 0, |call| self.calls.broadcast(call, bytes))
+        self.call(Operation::Broadcast, 0, |call| self.links.broadcast(call, bytes))
     }
 
     fn barrier(&self) -> Result<(), RanksError> {
-        self.call(Operation::Barrier, 0, |call| self.calls.barrier(call))
+        self.call(Operation::Barrier, 0, |call| self.links.barrier(call))
     }
 
     fn check(&self) -> Result<(), RanksError> {
-        self.watch.check()
+        self.heartbeat.check()
     }
 
     fn check_none_left(&self) -> Result<(), RanksError> {
-        self.watch.check_none_left()
+        self.heartbeat.check_none_left()
     }
 }

@@ -1,4 +1,4 @@
-//! Ranks that do not come together, strangers, and ranks that fall silent. The calls are tested with
+//! Ranks that do not connect, unknown connections, and ranks that fall silent. The collectives are tested with
 //! those of other ranks, in `tests/ranks`.
 
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -11,34 +11,34 @@ use std::time::Instant;
 
 use super::*;
 
-/// A meeting of this test alone.
-fn meeting(patience_s: u64) -> Meeting {
+/// A rendezvous of this test alone.
+fn rendezvous(patience_s: u64) -> Rendezvous {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let job = format!("tcp-{}-{count}", std::process::id());
     let patience = Duration::from_secs(patience_s);
-    Meeting { patience, ..Meeting::on_this_machine(&job) }
+    Rendezvous { patience, ..Rendezvous::on_this_machine(&job) }
 }
 
-fn meet(rank: usize, size: usize, meeting: &Meeting) -> Result<Tcp, RanksError> {
-    meet_with_lines(rank, size, meeting, &|_| ())
+fn meet(rank: usize, size: usize, rendezvous: &Rendezvous) -> Result<Tcp, RanksError> {
+    meet_with_lines(rank, size, rendezvous, &|_| ())
 }
 
 fn meet_with_lines(
     rank: usize,
     size: usize,
-    meeting: &Meeting,
+    rendezvous: &Rendezvous,
     note: &dyn Fn(&str),
 ) -> Result<Tcp, RanksError> {
-    Tcp::meet_as(rank, size, meeting, Rhythm::default(), note)
+    Tcp::meet_as(rank, size, rendezvous, HeartbeatConfig::default(), note)
 }
 
 /// Outcome of each of `ranks` (their number, of how many) at a rendezvous.
-fn outcomes(meeting: &Meeting, ranks: &[(usize, usize)]) -> Vec<Result<(), String>> {
+fn outcomes(rendezvous: &Rendezvous, ranks: &[(usize, usize)]) -> Vec<Result<(), String>> {
     thread::scope(|scope| {
         let come = |&(rank, size)| {
             scope.spawn(move || {
-                let ranks = meet(rank, size, meeting).map_err(|error| error.to_string())?;
+                let ranks = meet(rank, size, rendezvous).map_err(|error| error.to_string())?;
                 ranks.barrier().map_err(|error| error.to_string())
             })
         };
@@ -48,11 +48,11 @@ fn outcomes(meeting: &Meeting, ranks: &[(usize, usize)]) -> Vec<Result<(), Strin
 }
 
 /// A connection to the rank that listens.
-fn visitor(meeting: &Meeting) -> TcpStream {
+fn connection(rendezvous: &Rendezvous) -> TcpStream {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(20) {
-        let mut ports = meeting.ports.iter();
-        let found = ports.find_map(|port| TcpStream::connect((&*meeting.host, *port)).ok());
+        let mut ports = rendezvous.ports.iter();
+        let found = ports.find_map(|port| TcpStream::connect((&*rendezvous.host, *port)).ok());
         if let Some(stream) = found {
             return stream;
         }
@@ -63,7 +63,7 @@ fn visitor(meeting: &Meeting) -> TcpStream {
 
 #[test]
 fn who_is_missing_is_named_on_all_ranks() {
-    let outcomes = outcomes(&meeting(1), &[(0, 4), (2, 4)]);
+    let outcomes = outcomes(&rendezvous(1), &[(0, 4), (2, 4)]);
     let text = "waited 1 s for 4 ranks: 0, 2 came, 1, 3 did not";
     assert_eq!(outcomes[0], Err(text.to_owned()));
     assert_eq!(outcomes[1], Err(format!("rank 0 refuses this rank: {text}")));
@@ -71,21 +71,21 @@ fn who_is_missing_is_named_on_all_ranks() {
 
 #[test]
 fn without_rank_0_the_others_give_up() {
-    let meeting = meeting(1);
-    let [outcome] = &outcomes(&meeting, &[(1, 2)])[..] else { panic!() };
-    let (first, last) = (meeting.ports[0], meeting.ports[7]);
+    let rendezvous = rendezvous(1);
+    let [outcome] = &outcomes(&rendezvous, &[(1, 2)])[..] else { panic!() };
+    let (first, last) = (rendezvous.ports[0], rendezvous.ports[7]);
     let text = format!("waited 1 s for rank 0 at 127.0.0.1, ports {first} to {last}: ");
     assert!(outcome.as_ref().unwrap_err().starts_with(&text), "{outcome:?}");
 }
 
 #[test]
 fn ranks_that_come_late_are_waited_for() {
-    let meeting = &meeting(60);
+    let rendezvous = &rendezvous(60);
     thread::scope(|scope| {
         for rank in 0..3 {
             scope.spawn(move || {
                 thread::sleep(Duration::from_millis([300, 0, 600][rank]));
-                meet(rank, 3, meeting).unwrap().barrier().unwrap();
+                meet(rank, 3, rendezvous).unwrap().barrier().unwrap();
             });
         }
     });
@@ -93,16 +93,16 @@ fn ranks_that_come_late_are_waited_for() {
 
 #[test]
 fn a_rank_of_another_size_is_turned_away_and_its_place_stays_free() {
-    let meeting = &meeting(60);
+    let rendezvous = &rendezvous(60);
     let lines = Mutex::new(Vec::new());
     let note = |line: &str| lines.lock().unwrap().push(line.to_owned());
     thread::scope(|scope| {
-        let root = scope.spawn(|| meet_with_lines(0, 2, meeting, &note).map(|r| r.barrier()));
-        let error = meet(1, 3, meeting).err().unwrap().to_string();
+        let root = scope.spawn(|| meet_with_lines(0, 2, rendezvous, &note).map(|r| r.barrier()));
+        let error = meet(1, 3, rendezvous).err().unwrap().to_string();
         assert_eq!(error, "rank 0 refuses this rank: this run has 2 ranks, it is of 3");
-        let error = meet(7, 2, meeting).err().unwrap().to_string();
+        let error = meet(7, 2, rendezvous).err().unwrap().to_string();
         assert_eq!(error, "rank 0 refuses this rank: rank 0 waits for no rank 7");
-        meet(1, 2, meeting).unwrap().barrier().unwrap();
+        meet(1, 2, rendezvous).unwrap().barrier().unwrap();
         root.join().unwrap().unwrap().unwrap();
     });
     let lines = lines.into_inner().unwrap();
@@ -116,7 +116,7 @@ fn a_rank_of_another_size_is_turned_away_and_its_place_stays_free() {
 
 #[test]
 fn ranks_that_could_not_take_part_are_named_where_one_is_missing() {
-    let outcomes = outcomes(&meeting(2), &[(0, 2), (1, 3)]);
+    let outcomes = outcomes(&rendezvous(2), &[(0, 2), (1, 3)]);
     let text = outcomes[0].as_ref().unwrap_err();
     assert!(
         text.starts_with("waited 2 s for 2 ranks: 0 came, 1 did not; turned away: rank 1 from ")
@@ -126,14 +126,15 @@ fn ranks_that_could_not_take_part_are_named_where_one_is_missing() {
 
 #[test]
 fn of_two_ranks_of_a_number_the_second_is_refused() {
-    let meeting = &meeting(60);
+    let rendezvous = &rendezvous(60);
     thread::scope(|scope| {
-        let root = scope.spawn(|| meet(0, 3, meeting).map(|ranks| ranks.barrier()));
-        let ones = [0, 1].map(|_| scope.spawn(|| meet(1, 3, meeting).map(|ranks| ranks.barrier())));
+        let root = scope.spawn(|| meet(0, 3, rendezvous).map(|ranks| ranks.barrier()));
+        let ones =
+            [0, 1].map(|_| scope.spawn(|| meet(1, 3, rendezvous).map(|ranks| ranks.barrier())));
         while !ones.iter().any(|one| one.is_finished()) {
             thread::sleep(Duration::from_millis(5));
         }
-        let two = scope.spawn(|| meet(2, 3, meeting).map(|ranks| ranks.barrier()));
+        let two = scope.spawn(|| meet(2, 3, rendezvous).map(|ranks| ranks.barrier()));
         let ones = ones.map(|one| one.join().unwrap());
         let refused = Vec::from_iter(ones.iter().filter_map(|one| one.as_ref().err()));
         let [error] = &refused[..] else { panic!("{refused:?}") };
@@ -181,20 +182,20 @@ fn the_place_of_a_rank_that_died_is_free() {
 
 /// Audit 12: whatever comes to the port, the run begins when its ranks have come.
 #[test]
-fn strangers_are_turned_away_with_a_line_and_hold_up_no_rank() {
-    let meeting = &meeting(60);
+fn unknown_connections_are_refused_with_a_line_and_hold_up_no_rank() {
+    let rendezvous = &rendezvous(60);
     let lines = Mutex::new(Vec::new());
     let note = |line: &str| lines.lock().unwrap().push(line.to_owned());
     let start = Instant::now();
     thread::scope(|scope| {
         let root =
-            scope.spawn(|| meet_with_lines(0, 2, meeting, &note).unwrap().barrier().unwrap());
-        let silent = visitor(meeting);
+            scope.spawn(|| meet_with_lines(0, 2, rendezvous, &note).unwrap().barrier().unwrap());
+        let silent = connection(rendezvous);
         // A slow one: it begins as a rank does.
-        let mut slow = visitor(meeting);
+        let mut slow = connection(rendezvous);
         slow.write_all(b"varrn").unwrap();
         // A scan of ports.
-        drop(visitor(meeting));
+        drop(connection(rendezvous));
         let garbage: [&[u8]; 4] = [
             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
             b"SSH-2.0-OpenSSH_9.2p1\r\n",
@@ -203,29 +204,29 @@ fn strangers_are_turned_away_with_a_line_and_hold_up_no_rank() {
             &[&b"varrnk\x01\0"[..], &[0; 32]].concat(),
         ];
         for bytes in garbage {
-            let mut stranger = visitor(meeting);
-            stranger.write_all(bytes).unwrap();
+            let mut unknown = connection(rendezvous);
+            unknown.write_all(bytes).unwrap();
             let mut answer = Vec::new();
             // The connection is closed, or reset as not all was read.
-            let _ = stranger.read_to_end(&mut answer);
+            let _ = unknown.read_to_end(&mut answer);
             assert!(answer.is_empty() || bytes.starts_with(b"varrnk"), "{answer:?}");
         }
         // As a rank begins, then a message of 4 GB.
-        let mut long = visitor(meeting);
+        let mut long = connection(rendezvous);
         long.write_all(&[&b"varrnk\x02\0"[..], &[0; 32], &[0xff; 4]].concat()).unwrap();
         let _ = long.read_to_end(&mut Vec::new());
         for other in [
-            Meeting { job: "another".to_owned(), ..meeting.clone() },
-            Meeting { secret: "another secret!!".into(), ..meeting.clone() },
+            Rendezvous { job: "another".to_owned(), ..rendezvous.clone() },
+            Rendezvous { secret: "another secret!!".into(), ..rendezvous.clone() },
         ] {
-            let other = Meeting { patience: Duration::from_millis(300), ..other };
+            let other = Rendezvous { patience: Duration::from_millis(300), ..other };
             let error = meet(1, 2, &other).err().unwrap().to_string();
             assert!(
                 error.ends_with("is of another job or has another VAR_RANKS_SECRET"),
                 "{error}"
             );
         }
-        meet(1, 2, meeting).unwrap().barrier().unwrap();
+        meet(1, 2, rendezvous).unwrap().barrier().unwrap();
         root.join().unwrap();
         drop((silent, slow));
     });
@@ -248,17 +249,17 @@ fn strangers_are_turned_away_with_a_line_and_hold_up_no_rank() {
 /// More connections than are asked at once do not shut a rank out.
 #[test]
 fn a_crowd_of_silent_strangers_delays_a_rank_by_seconds_at_most() {
-    let meeting = &meeting(60);
+    let rendezvous = &rendezvous(60);
     let start = Instant::now();
     thread::scope(|scope| {
         let lines = Mutex::new(0);
         let root = scope.spawn(move || {
             let note = |_: &str| *lines.lock().unwrap() += 1;
-            meet_with_lines(0, 2, meeting, &note).unwrap().barrier().unwrap();
+            meet_with_lines(0, 2, rendezvous, &note).unwrap().barrier().unwrap();
             assert!(*lines.lock().unwrap() <= 17, "too many lines");
         });
-        let crowd = Vec::from_iter((0..100).map(|_| visitor(meeting)));
-        meet(1, 2, meeting).unwrap().barrier().unwrap();
+        let crowd = Vec::from_iter((0..100).map(|_| connection(rendezvous)));
+        meet(1, 2, rendezvous).unwrap().barrier().unwrap();
         root.join().unwrap();
         drop(crowd);
     });
@@ -269,10 +270,10 @@ fn a_crowd_of_silent_strangers_delays_a_rank_by_seconds_at_most() {
 #[test]
 fn a_name_that_is_a_loopback_address_is_told() {
     // The same address, to the system alone.
-    let meeting = Meeting { host: "127.1".to_owned(), ..meeting(1) };
+    let rendezvous = Rendezvous { host: "127.1".to_owned(), ..rendezvous(1) };
     let lines = Mutex::new(Vec::new());
     let note = |line: &str| lines.lock().unwrap().push(line.to_owned());
-    assert!(meet_with_lines(0, 2, &meeting, &note).is_err());
+    assert!(meet_with_lines(0, 2, &rendezvous, &note).is_err());
     let lines = lines.into_inner().unwrap();
     let told = "127.1 is 127.0.0.1 on this machine: no rank of another machine can reach it";
     assert!(lines.len() == 1 && lines[0].starts_with(told), "{lines:?}");
@@ -281,52 +282,52 @@ fn a_name_that_is_a_loopback_address_is_told() {
 /// After the start nobody listens any more.
 #[test]
 fn the_port_is_closed_once_all_have_come() {
-    let meeting = &meeting(60);
+    let rendezvous = &rendezvous(60);
     thread::scope(|scope| {
-        let root = scope.spawn(|| meet(0, 2, meeting).unwrap());
-        let other = meet(1, 2, meeting).unwrap();
+        let root = scope.spawn(|| meet(0, 2, rendezvous).unwrap());
+        let other = meet(1, 2, rendezvous).unwrap();
         let root = root.join().unwrap();
-        let find = |port: &u16| TcpStream::connect((&*meeting.host, *port)).is_ok();
-        assert!(!meeting.ports.iter().any(find), "a port is open");
+        let find = |port: &u16| TcpStream::connect((&*rendezvous.host, *port)).is_ok();
+        assert!(!rendezvous.ports.iter().any(find), "a port is open");
         drop((root, other));
     });
 }
 
 #[test]
 fn a_port_that_is_taken_is_passed_over() {
-    let meeting = meeting(60);
-    let Ok(taken) = TcpListener::bind((&*meeting.host, meeting.ports[0])) else {
+    let rendezvous = rendezvous(60);
+    let Ok(taken) = TcpListener::bind((&*rendezvous.host, rendezvous.ports[0])) else {
         // It is taken, by somebody else.
-        assert_eq!(outcomes(&meeting, &[(0, 2), (1, 2)]), [Ok(()), Ok(())]);
+        assert_eq!(outcomes(&rendezvous, &[(0, 2), (1, 2)]), [Ok(()), Ok(())]);
         return;
     };
     thread::spawn(move || taken.incoming().for_each(drop));
-    assert_eq!(outcomes(&meeting, &[(0, 2), (1, 2)]), [Ok(()), Ok(())]);
+    assert_eq!(outcomes(&rendezvous, &[(0, 2), (1, 2)]), [Ok(()), Ok(())]);
 }
 
 #[test]
 fn a_given_port_that_is_taken_is_an_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let meeting = Meeting { ports: vec![port], ..meeting(1) };
-    let error = meet(0, 2, &meeting).err().unwrap();
+    let rendezvous = Rendezvous { ports: vec![port], ..rendezvous(1) };
+    let error = meet(0, 2, &rendezvous).err().unwrap();
     assert_eq!(error.to_string(), format!("rank 0 cannot listen at 127.0.0.1, port {port}"));
     assert!(core::error::Error::source(&error).is_some());
 }
 
 #[test]
 fn a_rank_that_falls_silent_is_given_up_by_all() {
-    let meeting = &meeting(60);
+    let rendezvous = &rendezvous(60);
     let silence = Duration::from_secs(1);
     let never = Duration::from_secs(3600);
     let start = Instant::now();
     thread::scope(|scope| {
         let threads = Vec::from_iter((0..3).map(|rank| {
             scope.spawn(move || {
-                let lively = Rhythm { interval: silence / 10, silence };
-                let silent = Rhythm { interval: never, silence: never };
-                let rhythm = if rank == 1 { silent } else { lively };
-                let ranks = Tcp::meet_as(rank, 3, meeting, rhythm, &|_| ()).unwrap();
+                let lively = HeartbeatConfig { interval: silence / 10, silence };
+                let silent = HeartbeatConfig { interval: never, silence: never };
+                let config = if rank == 1 { silent } else { lively };
+                let ranks = Tcp::meet_as(rank, 3, rendezvous, config, &|_| ()).unwrap();
                 assert!(ranks.check().is_ok());
                 // Rank 1 is stuck in something else until it is told.
                 while rank == 1 && ranks.check().is_ok() {

@@ -19,16 +19,16 @@ pub(super) const VERSION: u16 = 2;
 const MAGIC: [u8; 6] = *b"varrnk";
 
 /// The longest message while the ranks come together: addresses of some ten thousand ranks.
-const LONGEST: u32 = 1 << 20;
+const MAX_MESSAGE: u32 = 1 << 20;
 
-/// The longest greeting: all that a stranger can make a rank ask memory for.
-pub(super) const LONGEST_HELLO: u32 = 1 << 10;
+/// The longest handshake: all the memory that an unknown connection can make a rank allocate.
+pub(super) const MAX_HANDSHAKE: u32 = 1 << 10;
 
 const NONCE: usize = 32;
 
 /// The first message on a connection, by the rank that made it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Hello {
+pub(super) struct Handshake {
     pub(super) rank: usize,
     pub(super) size: usize,
     pub(super) purpose: Purpose,
@@ -39,17 +39,17 @@ pub(super) struct Hello {
 /// Purpose of a connection. Two ranks have one of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Purpose {
-    /// Signs of life, and news of losses.
+    /// Heartbeats, and news of lost ranks.
     Signals,
     /// Calls and their values.
-    Calls,
+    Links,
 }
 
-/// Answers to [`Hello`].
+/// Answers to [`Handshake`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Answer {
     /// The rank was waited for.
-    Welcome,
+    Accepted,
     /// The rank is of this job and yet wrong: it cannot take part.
     Refused(String),
     /// All ranks are there: the addresses and ports they listen at.
@@ -116,7 +116,7 @@ impl Channel {
     /// Sends a message.
     pub(super) fn send(&mut self, message: &impl Serialize, deadline: Instant) -> io::Result<()> {
         let text = serde_json::to_vec(message)?;
-        let length = u32::try_from(text.len()).ok().filter(|length| *length <= LONGEST);
+        let length = u32::try_from(text.len()).ok().filter(|length| *length <= MAX_MESSAGE);
         let length = length.ok_or(io::ErrorKind::InvalidInput)?;
         let proof = self.proof(self.side, self.sent, &text);
         self.sent += 1;
@@ -129,7 +129,7 @@ impl Channel {
     /// # Errors
     /// As [`receive_within`](Self::receive_within).
     pub(super) fn receive(&mut self, deadline: Instant) -> io::Result<Answer> {
-        self.receive_within(LONGEST, deadline)
+        self.receive_within(MAX_MESSAGE, deadline)
     }
 
     /// Receives a message of at most so many bytes.
@@ -280,8 +280,8 @@ mod tests {
         [one, other.join().unwrap().unwrap()]
     }
 
-    fn hello() -> Hello {
-        Hello { rank: 1, size: 2, purpose: Purpose::Calls, port: 65535 }
+    fn handshake() -> Handshake {
+        Handshake { rank: 1, size: 2, purpose: Purpose::Links, port: 65535 }
     }
 
     #[test]
@@ -289,9 +289,9 @@ mod tests {
         let [mut one, mut other] = channels([KEY; 2]);
         let everyone =
             Answer::Everyone(vec![([127, 0, 0, 1].into(), 1), ([10, 0, 0, 1].into(), 2)]);
-        one.send(&hello(), soon()).unwrap();
-        assert_eq!(other.receive_within::<Hello>(LONGEST_HELLO, soon()).unwrap(), hello());
-        for answer in [Answer::Welcome, everyone] {
+        one.send(&handshake(), soon()).unwrap();
+        assert_eq!(other.receive_within::<Handshake>(MAX_HANDSHAKE, soon()).unwrap(), handshake());
+        for answer in [Answer::Accepted, everyone] {
             other.send(&answer, soon()).unwrap();
             assert_eq!(one.receive(soon()).unwrap(), answer);
         }
@@ -307,10 +307,10 @@ mod tests {
     fn another_key_is_refused_by_both_sides() {
         let refused = "is of another job or has another VAR_RANKS_SECRET";
         let [mut one, mut other] = channels([KEY, [8; 32]]);
-        one.send(&hello(), soon()).unwrap();
-        let error = other.receive_within::<Hello>(LONGEST_HELLO, soon()).unwrap_err();
+        one.send(&handshake(), soon()).unwrap();
+        let error = other.receive_within::<Handshake>(MAX_HANDSHAKE, soon()).unwrap_err();
         assert_eq!(error.to_string(), refused);
-        other.send(&Answer::Welcome, soon()).unwrap();
+        other.send(&Answer::Accepted, soon()).unwrap();
         assert_eq!(one.receive(soon()).unwrap_err().to_string(), refused);
     }
 
@@ -319,31 +319,31 @@ mod tests {
     #[test]
     fn greetings_cannot_be_sent_again() {
         let [mut one, other] = channels([KEY; 2]);
-        one.send(&hello(), soon()).unwrap();
+        one.send(&handshake(), soon()).unwrap();
         let mut overheard = [0; 512];
         let length = other.stream().read(&mut overheard).unwrap();
         let overheard = &overheard[..length];
         let [one, mut other] = channels([KEY; 2]);
         one.stream().write_all(overheard).unwrap();
-        assert!(other.receive_within::<Hello>(LONGEST_HELLO, soon()).is_err());
+        assert!(other.receive_within::<Handshake>(MAX_HANDSHAKE, soon()).is_err());
 
         let [mut one, mut other] = channels([KEY; 2]);
-        one.send(&hello(), soon()).unwrap();
+        one.send(&handshake(), soon()).unwrap();
         let length = other.stream().peek(&mut [0; 512]).unwrap();
         let mut sent = vec![0; length];
         other.stream().peek(&mut sent).unwrap();
-        other.receive_within::<Hello>(LONGEST_HELLO, soon()).unwrap();
+        other.receive_within::<Handshake>(MAX_HANDSHAKE, soon()).unwrap();
         one.stream().write_all(&sent).unwrap();
-        assert!(other.receive_within::<Hello>(LONGEST_HELLO, soon()).is_err());
+        assert!(other.receive_within::<Handshake>(MAX_HANDSHAKE, soon()).is_err());
         other.stream().write_all(&sent).unwrap();
-        assert!(one.receive_within::<Hello>(LONGEST_HELLO, soon()).is_err());
+        assert!(one.receive_within::<Handshake>(MAX_HANDSHAKE, soon()).is_err());
     }
 
     #[test]
     fn lengths_are_checked_first() {
         let [one, mut other] = channels([KEY; 2]);
         one.stream().write_all(&u32::MAX.to_le_bytes()).unwrap();
-        let error = other.receive_within::<Hello>(LONGEST_HELLO, soon()).unwrap_err();
+        let error = other.receive_within::<Handshake>(MAX_HANDSHAKE, soon()).unwrap_err();
         assert_eq!(error.to_string(), "sends a message of 4294967295 bytes, more than 1024");
     }
 

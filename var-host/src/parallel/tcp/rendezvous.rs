@@ -11,13 +11,13 @@ use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Instant;
 
 use super::super::call::{Call, Operation};
-use super::super::environment::Meeting;
-use super::super::error::{Loss, RanksError};
-use super::calls::{Calls, Fault, Peer};
-use super::lobby::{Guest, INTRODUCTION, Lobby};
-use super::visit::{self, Host};
-use super::watch::Line;
-use super::wire::{Answer, Channel, Hello, Purpose};
+use super::super::environment::Rendezvous;
+use super::super::error::{PeerFailure, RanksError};
+use super::acceptor::{Acceptor, HANDSHAKE_TIMEOUT, PendingPeer};
+use super::connector::{self, Host};
+use super::heartbeat::PeerLink;
+use super::links::{Fault, Links, Peer};
+use super::wire::{Answer, Channel, Handshake, Purpose};
 
 /// Extra time that the others wait for rank 0, which can name the missing ranks.
 const GRACE: Duration = Duration::from_secs(10);
@@ -26,107 +26,107 @@ const GRACE: Duration = Duration::from_secs(10);
 struct Pair {
     rank: usize,
     signals: TcpStream,
-    calls: TcpStream,
+    links: TcpStream,
 }
 
 /// Connects this rank to all others; all have connected when this returns.
 pub(super) fn start(
     rank: usize,
     size: usize,
-    meeting: &Meeting,
+    rendezvous: &Rendezvous,
     note: &dyn Fn(&str),
-) -> Result<(Calls, Vec<Line>), RanksError> {
+) -> Result<(Links, Vec<PeerLink>), RanksError> {
     let start = Instant::now();
     let pairs = if rank == 0 {
-        receive_all(size, meeting, start, note)?
+        receive_all(size, rendezvous, start, note)?
     } else {
-        go_round(rank, size, meeting, start, note)?
+        go_round(rank, size, rendezvous, start, note)?
     };
-    let patience = meeting.patience + GRACE;
+    let patience = rendezvous.patience + GRACE;
     let fault = |rank: usize| move |error: io::Error| lost(rank, &error, patience);
     let mut lines = Vec::new();
     let mut peers = Vec::new();
-    for Pair { rank, signals, calls } in pairs {
-        calls.set_write_timeout(None).map_err(fault(rank))?;
+    for Pair { rank, signals, links } in pairs {
+        links.set_write_timeout(None).map_err(fault(rank))?;
         let left = patience.saturating_sub(start.elapsed()).max(Duration::from_secs(1));
-        calls.set_read_timeout(Some(left)).map_err(fault(rank))?;
-        let stream = calls.try_clone().map_err(fault(rank))?;
+        links.set_read_timeout(Some(left)).map_err(fault(rank))?;
+        let stream = links.try_clone().map_err(fault(rank))?;
         peers.push(Peer { rank, stream });
-        lines.push(Line { rank, signals, calls });
+        lines.push(PeerLink { rank, signals, links });
     }
-    let calls = Calls { rank, peers };
+    let links = Links { rank, peers };
     let call = Call { number: 0, operation: Operation::Barrier, length: 0 };
-    calls.barrier(&call).map_err(|fault| match fault {
+    links.barrier(&call).map_err(|fault| match fault {
         Fault::Connection { rank, error } => lost(rank, &error, patience),
         Fault::Mismatch { rank, theirs } => RanksError::Mismatch { rank, theirs, own: call },
         Fault::Thread(source) => RanksError::Thread { source },
     })?;
-    for peer in &calls.peers {
+    for peer in &links.peers {
         peer.stream.set_read_timeout(None).map_err(fault(peer.rank))?;
     }
-    Ok((calls, lines))
+    Ok((links, lines))
 }
 
 /// Rank 0's part.
 fn receive_all(
     size: usize,
-    meeting: &Meeting,
+    rendezvous: &Rendezvous,
     start: Instant,
     note: &dyn Fn(&str),
 ) -> Result<Vec<Pair>, RanksError> {
     let fault = |source| {
-        let address = visit::address(&meeting.host, &meeting.ports);
+        let address = connector::address(&rendezvous.host, &rendezvous.ports);
         RanksError::Listen { rank: 0, address, source }
     };
-    let listener = listen(meeting).map_err(fault)?;
+    let listener = listen(rendezvous).map_err(fault)?;
     let ip = listener.local_addr().map_err(fault)?.ip();
-    if ip.is_loopback() && !meeting.is_loopback() {
-        let host = &meeting.host;
+    if ip.is_loopback() && !rendezvous.is_loopback() {
+        let host = &rendezvous.host;
         note(&format!(
             "{host} is {ip} on this machine: no rank of another machine can reach it; MASTER_ADDR may \
              name an address that they can"
         ));
     }
-    let mut lobby = Lobby::new(meeting.key(), 0, size, listener, note).map_err(fault)?;
-    let came = lobby.wait_for(Purpose::Signals, start, meeting.patience);
+    let mut acceptor = Acceptor::new(rendezvous.key(), 0, size, listener, note).map_err(fault)?;
+    let came = acceptor.wait_for(Purpose::Signals, start, rendezvous.patience);
     let answer = match &came {
         Ok(()) => {
             let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-            let address = |guest: &Guest| guest.address.unwrap_or(unknown);
-            let addresses = lobby.guests().iter().map(address);
+            let address = |pending: &PendingPeer| pending.address.unwrap_or(unknown);
+            let addresses = acceptor.pending().iter().map(address);
             Answer::Everyone(addresses.map(|address| (address.ip(), address.port())).collect())
         }
         Err(error) => Answer::Refused(error.to_string()),
     };
-    for channel in lobby.guests().iter_mut().filter_map(|guest| guest.signals.as_mut()) {
+    for channel in acceptor.pending().iter_mut().filter_map(|pending| pending.signals.as_mut()) {
         // A rank that does not hear this does not connect, and is missed.
-        let _ = channel.send(&answer, Instant::now() + INTRODUCTION);
+        let _ = channel.send(&answer, Instant::now() + HANDSHAKE_TIMEOUT);
     }
     came?;
-    lobby.wait_for(Purpose::Calls, start, meeting.patience + GRACE)?;
-    Ok(pairs(lobby))
+    acceptor.wait_for(Purpose::Links, start, rendezvous.patience + GRACE)?;
+    Ok(pairs(acceptor))
 }
 
 /// The part of the others: to rank 0, then to those of lower numbers, then wait for those of higher.
 fn go_round(
     rank: usize,
     size: usize,
-    meeting: &Meeting,
+    rendezvous: &Rendezvous,
     start: Instant,
     note: &dyn Fn(&str),
 ) -> Result<Vec<Pair>, RanksError> {
-    let (key, patience) = (meeting.key(), meeting.patience + GRACE);
+    let (key, patience) = (rendezvous.key(), rendezvous.patience + GRACE);
     let fault = |source| RanksError::Listen { rank, address: "any port".to_owned(), source };
-    let root = Host { rank: 0, machine: &meeting.host, ports: &meeting.ports };
+    let root = Host { rank: 0, machine: &rendezvous.host, ports: &rendezvous.ports };
     let mut listener = None;
-    let mut hello = |own: SocketAddr| {
+    let mut handshake = |own: SocketAddr| {
         let port = listen_at(&mut listener, own)?;
-        Ok(Hello { rank, size, purpose: Purpose::Signals, port })
+        Ok(Handshake { rank, size, purpose: Purpose::Signals, port })
     };
-    let mut signals = visit::connect(&root, &key, &mut hello, start, meeting.patience)?;
+    let mut signals = connector::connect(&root, &key, &mut handshake, start, rendezvous.patience)?;
     let listener = listener.ok_or_else(|| fault(io::ErrorKind::AddrNotAvailable.into()))?;
     let port = listener.local_addr().map_err(fault)?.port();
-    let mut lobby = Lobby::new(key, rank, size, listener, note).map_err(fault)?;
+    let mut acceptor = Acceptor::new(key, rank, size, listener, note).map_err(fault)?;
 
     let heard = signals
         .receive(Instant::now() + patience)
@@ -141,49 +141,49 @@ fn go_round(
     };
 
     let connect = |host: &Host<'_>, purpose| {
-        let mut hello = |_| Ok(Hello { rank, size, purpose, port });
-        visit::connect(host, &key, &mut hello, start, patience)
+        let mut handshake = |_| Ok(Handshake { rank, size, purpose, port });
+        connector::connect(host, &key, &mut handshake, start, patience)
     };
     let root = Host { ports: &[root_address.port()], ..root };
-    let pair = |rank, signals: Channel, calls: Channel| Pair {
+    let pair = |rank, signals: Channel, links: Channel| Pair {
         rank,
         signals: signals.into_stream(),
-        calls: calls.into_stream(),
+        links: links.into_stream(),
     };
-    let mut met = vec![pair(0, signals, connect(&root, Purpose::Calls)?)];
+    let mut met = vec![pair(0, signals, connect(&root, Purpose::Links)?)];
     for (other, (ip, port)) in addresses.into_iter().enumerate().take(rank).skip(1) {
         let host = Host { rank: other, machine: &ip.to_string(), ports: &[port] };
         let signals = connect(&host, Purpose::Signals)?;
-        met.push(pair(other, signals, connect(&host, Purpose::Calls)?));
+        met.push(pair(other, signals, connect(&host, Purpose::Links)?));
     }
-    lobby.wait_for(Purpose::Signals, start, patience)?;
-    lobby.wait_for(Purpose::Calls, start, patience)?;
-    met.extend(pairs(lobby));
+    acceptor.wait_for(Purpose::Signals, start, patience)?;
+    acceptor.wait_for(Purpose::Links, start, patience)?;
+    met.extend(pairs(acceptor));
     Ok(met)
 }
 
 /// The connections that were waited for.
-fn pairs(lobby: Lobby<'_>) -> Vec<Pair> {
-    let guests = lobby.into_guests().into_iter().enumerate();
-    let pair = |(rank, guest): (usize, Guest)| {
-        let (signals, calls) = (guest.signals?.into_stream(), guest.calls?.into_stream());
-        Some(Pair { rank, signals, calls })
+fn pairs(acceptor: Acceptor<'_>) -> Vec<Pair> {
+    let pending = acceptor.into_pending().into_iter().enumerate();
+    let pair = |(rank, pending): (usize, PendingPeer)| {
+        let (signals, links) = (pending.signals?.into_stream(), pending.links?.into_stream());
+        Some(Pair { rank, signals, links })
     };
-    guests.filter_map(pair).collect()
+    pending.filter_map(pair).collect()
 }
 
 fn lost(rank: usize, error: &io::Error, patience: Duration) -> RanksError {
-    RanksError::Lost { rank, loss: Loss::after(patience, error) }
+    RanksError::Lost { rank, failure: PeerFailure::after(patience, error) }
 }
 
-/// Listens at the first port of the meeting that is free, at the address that the meeting names.
+/// Listens at the first port of the rendezvous that is free, at the address that it names.
 ///
 /// # Errors
 /// That of the last port; `AddrNotAvailable` if the address is none of this machine.
-fn listen(meeting: &Meeting) -> io::Result<TcpListener> {
+fn listen(rendezvous: &Rendezvous) -> io::Result<TcpListener> {
     let mut fault = io::ErrorKind::AddrNotAvailable.into();
-    for &port in &meeting.ports {
-        for address in (meeting.host.as_str(), port).to_socket_addrs()? {
+    for &port in &rendezvous.ports {
+        for address in (rendezvous.host.as_str(), port).to_socket_addrs()? {
             match TcpListener::bind(address) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => fault = error,
@@ -217,8 +217,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn ranks_listen_at_the_named_address_alone() {
-        let meeting = Meeting { host: "127.0.0.7".to_owned(), ..Meeting::on_this_machine("alone") };
-        let address = listen(&meeting).unwrap().local_addr().unwrap();
+        let rendezvous =
+            Rendezvous { host: "127.0.0.7".to_owned(), ..Rendezvous::on_this_machine("alone") };
+        let address = listen(&rendezvous).unwrap().local_addr().unwrap();
         assert_eq!(address.ip().to_string(), "127.0.0.7");
         let mut listener = None;
         let port = listen_at(&mut listener, "127.0.0.8:99".parse().unwrap()).unwrap();
@@ -230,8 +231,9 @@ mod tests {
     #[test]
     fn addresses_of_other_machines_cannot_be_listened_at() {
         // An address kept for documentation.
-        let meeting = Meeting { host: "192.0.2.1".to_owned(), ..Meeting::on_this_machine("away") };
-        let error = listen(&meeting).unwrap_err().to_string();
+        let rendezvous =
+            Rendezvous { host: "192.0.2.1".to_owned(), ..Rendezvous::on_this_machine("away") };
+        let error = listen(&rendezvous).unwrap_err().to_string();
         assert_eq!(error, "it is no address of this machine, where rank 0 is");
     }
 }

@@ -16,7 +16,7 @@ use super::{Launch, Launcher, Secret, hosts};
 /// | secret | `VAR_RANKS_SECRET` |
 /// | patience | `VAR_RANKS_TIMEOUT` in seconds; else 300 |
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meeting {
+pub struct Rendezvous {
     /// The name or the address of rank 0's machine.
     pub host: String,
     /// The ports rank 0 tries in turn, and the others look for it at.
@@ -45,7 +45,7 @@ const LAST_PORT: u16 = 32767;
 const PATIENCE_S: usize = 300;
 const LONGEST_PATIENCE_S: usize = 7 * 24 * 3600;
 
-impl Meeting {
+impl Rendezvous {
     /// Of ranks that are all on this machine, for a job of this name.
     #[must_use]
     pub fn on_this_machine(job: &str) -> Self {
@@ -82,7 +82,7 @@ impl Meeting {
     }
 
     /// A line where other machines can reach the ranks and nothing but the job's name, which is no
-    /// secret, keeps strangers out.
+    /// secret, keeps other programs out.
     pub fn warning(&self) -> Option<String> {
         (!self.is_loopback() && self.secret.is_none()).then(|| {
             format!(
@@ -182,13 +182,13 @@ fn hash(text: &str) -> u64 {
 mod tests {
     use super::*;
 
-    fn read(pairs: &[(&'static str, &str)]) -> Result<Meeting, EnvironmentError> {
+    fn read(pairs: &[(&'static str, &str)]) -> Result<Rendezvous, EnvironmentError> {
         let variables = Variables::of(pairs);
-        Meeting::read(&Launch::read(&variables, false).unwrap(), &variables)
+        Rendezvous::read(&Launch::read(&variables, false).unwrap(), &variables)
     }
 
     #[track_caller]
-    fn meeting(pairs: &[(&'static str, &str)]) -> Meeting {
+    fn rendezvous(pairs: &[(&'static str, &str)]) -> Rendezvous {
         read(pairs).unwrap()
     }
 
@@ -203,28 +203,30 @@ mod tests {
 
     #[test]
     fn address_and_port_are_taken_as_given() {
-        let given = meeting(&with(&RANK, &[("MASTER_ADDR", "node7"), ("MASTER_PORT", "1234")]));
+        let given = rendezvous(&with(&RANK, &[("MASTER_ADDR", "node7"), ("MASTER_PORT", "1234")]));
         assert_eq!((given.host.as_str(), &given.ports[..]), ("node7", &[1234][..]));
         assert_eq!(given.patience, Duration::from_secs(300));
         assert!(!given.is_loopback());
-        let nothing = meeting(&RANK);
+        let nothing = rendezvous(&RANK);
         assert_eq!((nothing.host.as_str(), &nothing.ports[..]), ("127.0.0.1", &[29500][..]));
         assert!(nothing.is_loopback());
-        assert_eq!(meeting(&with(&RANK, &[("VAR_RANKS_TIMEOUT", "7")])).patience.as_secs(), 7);
+        assert_eq!(rendezvous(&with(&RANK, &[("VAR_RANKS_TIMEOUT", "7")])).patience.as_secs(), 7);
     }
 
     #[test]
     fn a_missing_secret_is_warned_of_where_others_can_connect() {
         let secret = ("VAR_RANKS_SECRET", "0123456789abcdef");
         let away = with(&RANK, &[("MASTER_ADDR", "node7")]);
-        assert!(meeting(&away).warning().unwrap().starts_with("node7: other machines can reach"));
-        let with_secret = meeting(&with(&away, &[secret]));
+        assert!(
+            rendezvous(&away).warning().unwrap().starts_with("node7: other machines can reach")
+        );
+        let with_secret = rendezvous(&with(&away, &[secret]));
         assert_eq!(with_secret.warning(), None);
         assert!(!format!("{with_secret:?}").contains("0123"));
         for address in ["127.0.0.1", "localhost", "::1"] {
-            assert_eq!(meeting(&with(&RANK, &[("MASTER_ADDR", address)])).warning(), None);
+            assert_eq!(rendezvous(&with(&RANK, &[("MASTER_ADDR", address)])).warning(), None);
         }
-        assert_ne!(with_secret.key(), meeting(&away).key());
+        assert_ne!(with_secret.key(), rendezvous(&away).key());
         // Secret and job do not run into each other.
         let key = |secret: &str, job: &str| Secret::from(secret).key(job);
         assert_ne!(key("0123456789abcdef", "0"), key("0123456789abcdef0", ""));
@@ -233,15 +235,15 @@ mod tests {
     #[test]
     fn the_port_of_torchruns_agent_is_left_alone() {
         let agent = [("MASTER_PORT", "29400"), ("TORCHELASTIC_USE_AGENT_STORE", "True")];
-        assert_eq!(meeting(&with(&RANK, &agent)).ports, Vec::from_iter(29401..=29408));
+        assert_eq!(rendezvous(&with(&RANK, &agent)).ports, Vec::from_iter(29401..=29408));
         let own = [("MASTER_PORT", "29400"), ("TORCHELASTIC_USE_AGENT_STORE", "False")];
-        assert_eq!(meeting(&with(&RANK, &own)).ports, [29400]);
+        assert_eq!(rendezvous(&with(&RANK, &own)).ports, [29400]);
     }
 
     #[test]
     fn jobs_without_a_port_have_their_own() {
         let open_mpi = |job| {
-            meeting(&[
+            rendezvous(&[
                 ("OMPI_COMM_WORLD_RANK", "1"),
                 ("OMPI_COMM_WORLD_SIZE", "2"),
                 ("OMPI_COMM_WORLD_LOCAL_SIZE", "2"),
@@ -252,13 +254,13 @@ mod tests {
         assert_eq!(one, open_mpi("1797259265"));
         assert_ne!(one.key(), other.key());
         assert_ne!(one.ports, other.ports);
-        for meeting in [one, other] {
-            assert_eq!((meeting.host.as_str(), meeting.ports.len()), ("127.0.0.1", 8));
-            assert!(meeting.ports.iter().all(|port| (16384..=32767).contains(port)));
+        for rendezvous in [one, other] {
+            assert_eq!((rendezvous.host.as_str(), rendezvous.ports.len()), ("127.0.0.1", 8));
+            assert!(rendezvous.ports.iter().all(|port| (16384..=32767).contains(port)));
         }
         // Variables of other launchers, which differ between the ranks, are not looked at.
         let step = [("SLURM_JOB_ID", "9"), ("SLURM_STEP_ID", "3")];
-        assert_eq!(meeting(&with(&RANK, &step)).job, "");
+        assert_eq!(rendezvous(&with(&RANK, &step)).job, "");
     }
 
     #[test]
@@ -266,13 +268,13 @@ mod tests {
         let slurm = [("SLURM_PROCID", "1"), ("SLURM_NTASKS", "4"), ("SLURM_JOB_ID", "9")];
         let address = ("SLURM_LAUNCH_NODE_IPADDR", "10.0.0.1");
         let nodes = ("SLURM_STEP_NODELIST", "node[03-04]");
-        assert_eq!(meeting(&with(&slurm, &[address])).host, "10.0.0.1");
-        assert_eq!(meeting(&with(&slurm, &[address, nodes])).host, "node03");
+        assert_eq!(rendezvous(&with(&slurm, &[address])).host, "10.0.0.1");
+        assert_eq!(rendezvous(&with(&slurm, &[address, nodes])).host, "node03");
         // A step may have a part of the job's machines.
         let job = ("SLURM_JOB_NODELIST", "node[01-04]");
-        assert_eq!(meeting(&with(&slurm, &[job, nodes])).host, "node03");
+        assert_eq!(rendezvous(&with(&slurm, &[job, nodes])).host, "node03");
         let given = [address, nodes, ("MASTER_ADDR", "here")];
-        assert_eq!(meeting(&with(&slurm, &given)).host, "here");
+        assert_eq!(rendezvous(&with(&slurm, &given)).host, "here");
     }
 
     #[test]
@@ -328,6 +330,6 @@ mod tests {
             assert_eq!(read(&pairs).unwrap_err().to_string(), message);
         }
         let nodes = [("SLURM_JOB_NODELIST", "a1,a2"), ("SLURM_STEP_NODELIST", "a2")];
-        assert_eq!(meeting(&with(&machines, &nodes)).host, "a1");
+        assert_eq!(rendezvous(&with(&machines, &nodes)).host, "a1");
     }
 }

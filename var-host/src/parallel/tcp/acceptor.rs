@@ -10,58 +10,58 @@ use std::thread;
 use std::time::Instant;
 
 use super::super::error::RanksError;
-use super::wire::{Answer, Channel, Hello, LONGEST_HELLO, Purpose, Side};
+use super::wire::{Answer, Channel, Handshake, MAX_HANDSHAKE, Purpose, Side};
 use crate::plural::count;
 
 /// How long a connection may take to be that of a rank.
-pub(super) const INTRODUCTION: Duration = Duration::from_secs(5);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long to wait before looking again.
-pub(super) const GLANCE: Duration = Duration::from_millis(5);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Connections that may be about to introduce themselves: of all machines, and of one. Others wait, or
 /// are closed and may try again.
-const MOST_AT_ONCE: usize = 256;
-const MOST_OF_ONE: usize = 64;
+const MAX_PENDING: usize = 256;
+const MAX_PENDING_OF_ADDRESS: usize = 64;
 
-/// Lines about strangers that are printed.
-const MOST_LINES: usize = 16;
+/// Lines about unknown connections that are printed.
+const MAX_REPORTED: usize = 16;
 
 /// A connection and its greeting, or why it is none of a rank.
-type Introduced = (SocketAddr, io::Result<(Channel, Hello)>);
+type Greeted = (SocketAddr, io::Result<(Channel, Handshake)>);
 
 /// A rank that listens for ranks of higher numbers.
-pub(super) struct Lobby<'a> {
+pub(super) struct Acceptor<'a> {
     key: [u8; blake3::KEY_LEN],
     own: usize,
     size: usize,
     listener: TcpListener,
     /// Connections that threads have asked.
-    introduced: (Sender<Introduced>, Receiver<Introduced>),
+    introduced: (Sender<Greeted>, Receiver<Greeted>),
     /// How many are being asked, by their machine.
     asked: HashMap<IpAddr, usize>,
-    guests: Vec<Guest>,
-    strangers: Strangers<'a>,
+    pending: Vec<PendingPeer>,
+    unauthenticated: Unauthenticated<'a>,
 }
 
 /// State of a rank's connections.
 #[derive(Default)]
-pub(super) struct Guest {
+pub(super) struct PendingPeer {
     pub(super) signals: Option<Channel>,
-    pub(super) calls: Option<Channel>,
+    pub(super) links: Option<Channel>,
     /// Where it listens itself.
     pub(super) address: Option<SocketAddr>,
 }
 
 /// Connections that were turned away.
-struct Strangers<'a> {
+struct Unauthenticated<'a> {
     note: &'a dyn Fn(&str),
     lines: usize,
     /// Ranks of this job that cannot take part.
     ranks: Vec<String>,
 }
 
-impl<'a> Lobby<'a> {
+impl<'a> Acceptor<'a> {
     /// Of rank `own` of `size`; `note` prints a line.
     ///
     /// # Errors
@@ -74,21 +74,21 @@ impl<'a> Lobby<'a> {
         note: &'a dyn Fn(&str),
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        let guests = Vec::from_iter((0..size).map(|_| Guest::default()));
-        let strangers = Strangers { note, lines: 0, ranks: Vec::new() };
+        let pending = Vec::from_iter((0..size).map(|_| PendingPeer::default()));
+        let unauthenticated = Unauthenticated { note, lines: 0, ranks: Vec::new() };
         let (introduced, asked) = (mpsc::channel(), HashMap::new());
-        Ok(Self { key, own, size, listener, introduced, asked, guests, strangers })
+        Ok(Self { key, own, size, listener, introduced, asked, pending, unauthenticated })
     }
 
-    pub(super) fn into_guests(self) -> Vec<Guest> {
-        self.guests
+    pub(super) fn into_pending(self) -> Vec<PendingPeer> {
+        self.pending
     }
 
-    pub(super) fn guests(&mut self) -> &mut [Guest] {
-        &mut self.guests
+    pub(super) fn pending(&mut self) -> &mut [PendingPeer] {
+        &mut self.pending
     }
 
-    /// Waits until all ranks of higher numbers have connected for this purpose. Strangers are turned
+    /// Waits until all ranks of higher numbers have connected for this purpose. Unknown connections are turned
     /// away.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl<'a> Lobby<'a> {
             let waited = start.elapsed();
             if waited >= patience {
                 let came = (0..self.size).filter(|rank| !missing.contains(rank)).collect();
-                let refused = self.strangers.ranks.clone();
+                let refused = self.unauthenticated.ranks.clone();
                 return Err(RanksError::Missing {
                     waited,
                     size: self.size,
@@ -117,47 +117,47 @@ impl<'a> Lobby<'a> {
                 });
             }
             self.accept();
-            let Ok((address, introduced)) = self.introduced.1.recv_timeout(GLANCE) else {
+            let Ok((address, introduced)) = self.introduced.1.recv_timeout(POLL_INTERVAL) else {
                 continue;
             };
             if let Some(asked) = self.asked.get_mut(&address.ip()) {
                 *asked -= 1;
             }
             match introduced {
-                Ok((channel, hello)) => self.receive(channel, address, &hello),
-                Err(error) => self.strangers.turn_away(address, &reason(&error)),
+                Ok((channel, handshake)) => self.receive(channel, address, &handshake),
+                Err(error) => self.unauthenticated.turn_away(address, &reason(&error)),
             }
         }
     }
 
     fn missing(&self, purpose: Purpose) -> Vec<usize> {
-        let came = |guest: &Guest| match purpose {
-            Purpose::Signals => guest.signals.is_some(),
-            Purpose::Calls => guest.calls.is_some(),
+        let came = |pending: &PendingPeer| match purpose {
+            Purpose::Signals => pending.signals.is_some(),
+            Purpose::Links => pending.links.is_some(),
         };
-        (self.own + 1..self.size).filter(|rank| !came(&self.guests[*rank])).collect()
+        (self.own + 1..self.size).filter(|rank| !came(&self.pending[*rank])).collect()
     }
 
     /// Takes the connections that have come, as far as there is room.
     fn accept(&mut self) {
         self.asked.retain(|_, count| *count > 0);
-        while self.asked.values().sum::<usize>() < MOST_AT_ONCE {
+        while self.asked.values().sum::<usize>() < MAX_PENDING {
             let Ok((stream, address)) = self.listener.accept() else { return };
             let of_machine = self.asked.entry(address.ip()).or_default();
-            if *of_machine < MOST_OF_ONE {
+            if *of_machine < MAX_PENDING_OF_ADDRESS {
                 *of_machine += usize::from(ask(&self.key, stream, address, &self.introduced.0));
             }
         }
     }
 
     /// Lets a rank in, or tells it why not.
-    fn receive(&mut self, mut channel: Channel, address: SocketAddr, hello: &Hello) {
-        let deadline = Instant::now() + INTRODUCTION;
-        let (rank, size) = (hello.rank, hello.size);
-        let place = match self.guests.get_mut(rank).filter(|_| rank > self.own) {
-            Some(guest) => match hello.purpose {
-                Purpose::Signals => Some(&mut guest.signals),
-                Purpose::Calls => Some(&mut guest.calls),
+    fn receive(&mut self, mut channel: Channel, address: SocketAddr, handshake: &Handshake) {
+        let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
+        let (rank, size) = (handshake.rank, handshake.size);
+        let place = match self.pending.get_mut(rank).filter(|_| rank > self.own) {
+            Some(pending) => match handshake.purpose {
+                Purpose::Signals => Some(&mut pending.signals),
+                Purpose::Links => Some(&mut pending.links),
             },
             None => None,
         };
@@ -174,28 +174,30 @@ impl<'a> Lobby<'a> {
         if let Some(fault) = fault {
             // The rank's own run fails if it does not hear this.
             let _ = channel.send(&Answer::Refused(fault.clone()), deadline);
-            self.strangers.ranks.push(format!("rank {rank} from {address}: {fault}"));
-            return self.strangers.turn_away(address, &format!("says it is rank {rank}: {fault}"));
+            self.unauthenticated.ranks.push(format!("rank {rank} from {address}: {fault}"));
+            return self
+                .unauthenticated
+                .turn_away(address, &format!("says it is rank {rank}: {fault}"));
         }
         // A rank that does not hear the welcome tries again.
-        if channel.send(&Answer::Welcome, deadline).is_ok()
+        if channel.send(&Answer::Accepted, deadline).is_ok()
             && let Some(place) = place
         {
             *place = Some(channel);
             let ip = address.ip().to_canonical();
-            self.guests[rank].address = Some(SocketAddr::new(ip, hello.port));
+            self.pending[rank].address = Some(SocketAddr::new(ip, handshake.port));
         }
     }
 }
 
-impl Strangers<'_> {
+impl Unauthenticated<'_> {
     /// Says that a connection was turned away.
     fn turn_away(&mut self, address: SocketAddr, reason: &str) {
         self.lines += 1;
         match self.lines {
-            ..=MOST_LINES => (self.note)(&format!("turned away {address}: {reason}")),
+            ..=MAX_REPORTED => (self.note)(&format!("turned away {address}: {reason}")),
             // One line more, then none.
-            lines if lines == MOST_LINES + 1 => {
+            lines if lines == MAX_REPORTED + 1 => {
                 (self.note)("others are turned away without a line");
             }
             _ => {}
@@ -203,23 +205,23 @@ impl Strangers<'_> {
     }
 }
 
-/// Has a thread ask for the greeting of a connection: a stranger that says nothing keeps nobody
+/// Has a thread ask for the greeting of a connection: a connection that sends nothing keeps nobody
 /// waiting. Returns whether there is such a thread.
 fn ask(
     key: &[u8; blake3::KEY_LEN],
     stream: TcpStream,
     address: SocketAddr,
-    introduced: &Sender<Introduced>,
+    introduced: &Sender<Greeted>,
 ) -> bool {
     let (key, introduced) = (*key, introduced.clone());
     let ask = move || {
-        let deadline = Instant::now() + INTRODUCTION;
+        let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
         let greeting = stream
             .set_nonblocking(false)
             .and_then(|()| stream.set_nodelay(true))
             .and_then(|()| Channel::open(stream, Side::Listens, &key, deadline))
             .and_then(|mut channel| {
-                let received = channel.receive_within(LONGEST_HELLO, deadline);
+                let received = channel.receive_within(MAX_HANDSHAKE, deadline);
                 if received.is_err() {
                     // Its proof is wrong for a rank with another key, which then knows.
                     let refused = Answer::Refused("another key".to_owned());
@@ -231,7 +233,7 @@ fn ask(
         let _ = introduced.send((address, greeting));
     };
     // A rank that is not asked is not let in, and tries again.
-    thread::Builder::new().name("var-lobby".to_owned()).spawn(ask).is_ok()
+    thread::Builder::new().name("var-acceptor".to_owned()).spawn(ask).is_ok()
 }
 
 /// Why a connection is none of a rank.
@@ -241,7 +243,7 @@ fn reason(error: &io::Error) -> String {
             "hung up without a greeting".to_owned()
         }
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            format!("no greeting within {} s", INTRODUCTION.as_secs())
+            format!("no greeting within {} s", HANDSHAKE_TIMEOUT.as_secs())
         }
         _ => error.to_string(),
     }

@@ -29,7 +29,7 @@ const SMALL: usize = 8 << 10;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// The connections of one rank to all others.
-pub(super) struct Calls {
+pub(super) struct Links {
     pub(super) rank: usize,
     /// The other ranks, in their order.
     pub(super) peers: Vec<Peer>,
@@ -75,7 +75,7 @@ impl Peer {
     }
 }
 
-impl Calls {
+impl Links {
     /// Sums `values` over the ranks.
     pub(super) fn sum<T: Number>(&self, call: &Call, values: &mut [T]) -> Result<(), Fault> {
         let small = size_of_val(values) <= SMALL;
@@ -225,13 +225,13 @@ impl Calls {
 /// Sending threads of one call. The first fault among them, or of the thread that started them, ends
 /// the work of all.
 struct Senders<'a> {
-    calls: &'a Calls,
+    links: &'a Links,
     first: Mutex<Option<Fault>>,
 }
 
 impl<'a> Senders<'a> {
-    fn new(calls: &'a Calls) -> Self {
-        Self { calls, first: Mutex::new(None) }
+    fn new(links: &'a Links) -> Self {
+        Self { links, first: Mutex::new(None) }
     }
 
     fn start<'scope, 'env>(
@@ -247,7 +247,7 @@ impl<'a> Senders<'a> {
     fn note(&self, result: Result<(), Fault>) {
         if let Err(fault) = result {
             self.lock().get_or_insert(fault);
-            self.calls.shut();
+            self.links.shut();
         }
     }
 

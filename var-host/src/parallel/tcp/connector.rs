@@ -8,12 +8,12 @@ use std::thread;
 use std::time::Instant;
 
 use super::super::error::RanksError;
-use super::lobby::{GLANCE, INTRODUCTION};
-use super::wire::{Answer, Channel, Hello, Side};
+use super::acceptor::{HANDSHAKE_TIMEOUT, POLL_INTERVAL};
+use super::wire::{Answer, Channel, Handshake, Side};
 
 /// How long a machine may take to answer that it has such a port, and the longest pause before it
 /// is asked again.
-const KNOCK: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A rank that listens: its number, its machine, and the ports it may be at.
@@ -23,7 +23,7 @@ pub(super) struct Host<'a> {
     pub(super) ports: &'a [u16],
 }
 
-/// Connects to a rank, which may come to listen later, and says hello until it is welcome; `hello` is
+/// Connects to a rank, which may come to listen later, and sends its handshake until that is accepted; `handshake` is
 /// told this side's address of the connection.
 ///
 /// # Errors
@@ -31,11 +31,11 @@ pub(super) struct Host<'a> {
 pub(super) fn connect(
     host: &Host<'_>,
     key: &[u8; blake3::KEY_LEN],
-    hello: &mut dyn FnMut(SocketAddr) -> io::Result<Hello>,
+    handshake: &mut dyn FnMut(SocketAddr) -> io::Result<Handshake>,
     start: Instant,
     patience: Duration,
 ) -> Result<Channel, RanksError> {
-    let mut pause = GLANCE;
+    let mut pause = POLL_INTERVAL;
     let mut reason = "nobody was asked".to_owned();
     // An answer tells more than that nobody listens at the other ports.
     let mut answered = None;
@@ -53,8 +53,8 @@ pub(super) fn connect(
                 if left.is_zero() {
                     return Err(unreachable(host, start.elapsed(), answered.unwrap_or(reason)));
                 }
-                match greet(address, key, hello, left) {
-                    Ok((channel, Answer::Welcome)) => return Ok(channel),
+                match greet(address, key, handshake, left) {
+                    Ok((channel, Answer::Accepted)) => return Ok(channel),
                     Ok((_, Answer::Refused(reason))) => {
                         return Err(RanksError::Refused { rank: host.rank, reason });
                     }
@@ -91,19 +91,19 @@ pub(super) fn address(machine: &str, ports: &[u16]) -> String {
     }
 }
 
-/// Connects, says hello, and hears the answer.
+/// Connects, sends the handshake, and receives the answer.
 fn greet(
     address: SocketAddr,
     key: &[u8; blake3::KEY_LEN],
-    hello: &mut dyn FnMut(SocketAddr) -> io::Result<Hello>,
+    handshake: &mut dyn FnMut(SocketAddr) -> io::Result<Handshake>,
     patience: Duration,
 ) -> io::Result<(Channel, Answer)> {
-    let stream = TcpStream::connect_timeout(&address, KNOCK.min(patience))?;
+    let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT.min(patience))?;
     stream.set_nodelay(true)?;
-    let hello = hello(stream.local_addr()?)?;
-    let deadline = Instant::now() + INTRODUCTION.min(patience);
+    let handshake = handshake(stream.local_addr()?)?;
+    let deadline = Instant::now() + HANDSHAKE_TIMEOUT.min(patience);
     let mut channel = Channel::open(stream, Side::Connects, key, deadline)?;
-    channel.send(&hello, deadline)?;
+    channel.send(&handshake, deadline)?;
     let answer = channel.receive(deadline)?;
     Ok((channel, answer))
 }

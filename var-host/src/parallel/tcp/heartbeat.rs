@@ -11,17 +11,17 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::super::error::{Loss, RanksError};
+use super::super::error::{PeerFailure, RanksError};
 use super::wire::{self, Signal};
 
-/// How often ranks give signs of life, and how long they wait for one.
+/// Interval of the heartbeats, and the silence after which a rank is lost.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rhythm {
+pub(super) struct HeartbeatConfig {
     pub(super) interval: Duration,
     pub(super) silence: Duration,
 }
 
-impl Default for Rhythm {
+impl Default for HeartbeatConfig {
     fn default() -> Self {
         Self { interval: Duration::from_secs(2), silence: Duration::from_secs(20) }
     }
@@ -32,18 +32,18 @@ impl Default for Rhythm {
 const NEWS: Duration = Duration::from_secs(1);
 
 /// A rank's connections to another.
-pub(super) struct Line {
+pub(super) struct PeerLink {
     pub(super) rank: usize,
     pub(super) signals: TcpStream,
-    pub(super) calls: TcpStream,
+    pub(super) links: TcpStream,
 }
 
-/// The threads that listen for signs of life and give them. Dropping it says goodbye.
-pub(super) struct Watch(Arc<Shared>);
+/// The threads that send and receive heartbeats. Dropping it sends the shutdown message.
+pub(super) struct Heartbeat(Arc<Shared>);
 
 struct Shared {
     own: usize,
-    lines: Vec<Line>,
+    lines: Vec<PeerLink>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -51,41 +51,45 @@ struct Shared {
 #[derive(Default)]
 struct State {
     /// The first rank that left or was lost.
-    first: Option<(usize, Loss)>,
+    first: Option<(usize, PeerFailure)>,
     ended: bool,
 }
 
-impl Watch {
+impl Heartbeat {
     /// Watches the ranks at the other ends of `lines`.
     ///
     /// # Errors
     /// If the system refuses a thread.
-    pub(super) fn start(own: usize, lines: Vec<Line>, rhythm: Rhythm) -> io::Result<Self> {
+    pub(super) fn start(
+        own: usize,
+        lines: Vec<PeerLink>,
+        config: HeartbeatConfig,
+    ) -> io::Result<Self> {
         for line in &lines {
-            line.signals.set_read_timeout(Some(rhythm.silence))?;
-            line.signals.set_write_timeout(Some(rhythm.interval))?;
+            line.signals.set_read_timeout(Some(config.silence))?;
+            line.signals.set_write_timeout(Some(config.interval))?;
         }
         let shared = Shared { own, lines, state: Mutex::default(), changed: Condvar::new() };
         // Should a thread not start, those before it are ended as this is dropped.
-        let watch = Self(Arc::new(shared));
-        for index in 0..watch.0.lines.len() {
-            let shared = Arc::clone(&watch.0);
+        let heartbeat = Self(Arc::new(shared));
+        for index in 0..heartbeat.0.lines.len() {
+            let shared = Arc::clone(&heartbeat.0);
             let name = format!("var-watch-{}", shared.lines[index].rank);
-            let silence = rhythm.silence;
+            let silence = config.silence;
             thread::Builder::new().name(name).spawn(move || shared.listen(index, silence))?;
         }
-        let shared = Arc::clone(&watch.0);
-        let interval = rhythm.interval;
+        let shared = Arc::clone(&heartbeat.0);
+        let interval = config.interval;
         thread::Builder::new()
             .name("var-pulse".to_owned())
             .spawn(move || shared.pulse(interval))?;
-        Ok(watch)
+        Ok(heartbeat)
     }
 
     /// An error if a rank is known to be lost.
     pub(super) fn check(&self) -> Result<(), RanksError> {
         match self.check_none_left() {
-            Err(RanksError::Lost { loss: Loss::Left, .. }) => Ok(()),
+            Err(RanksError::Lost { failure: PeerFailure::Left, .. }) => Ok(()),
             checked => checked,
         }
     }
@@ -93,45 +97,45 @@ impl Watch {
     /// An error if a rank is known to be lost or has left.
     pub(super) fn check_none_left(&self) -> Result<(), RanksError> {
         match self.0.lock().first.clone() {
-            Some((rank, loss)) => Err(RanksError::Lost { rank, loss }),
+            Some((rank, failure)) => Err(RanksError::Lost { rank, failure }),
             None => Ok(()),
         }
     }
 
     /// Ends all calls of this rank because its connection to `rank` broke, and tells the others.
     /// Returns the first loss there was: the broken connection may only follow from another rank's.
-    pub(super) fn broken(&self, rank: usize, loss: Loss) -> RanksError {
+    pub(super) fn broken(&self, rank: usize, failure: PeerFailure) -> RanksError {
         let unknown = |state: &mut State| state.first.is_none();
         drop(self.0.changed.wait_timeout_while(self.0.lock(), NEWS, unknown));
-        self.give_up(rank, loss.clone());
-        let (rank, loss) = self.0.lock().first.clone().unwrap_or((rank, loss));
-        RanksError::Lost { rank, loss }
+        self.give_up(rank, failure.clone());
+        let (rank, failure) = self.0.lock().first.clone().unwrap_or((rank, failure));
+        RanksError::Lost { rank, failure }
     }
 
     /// Ends all calls of this rank because of `rank`, and tells the others.
-    pub(super) fn give_up(&self, rank: usize, loss: Loss) {
-        self.0.lose(rank, loss);
+    pub(super) fn give_up(&self, rank: usize, failure: PeerFailure) {
+        self.0.lose(rank, failure);
     }
 }
 
-impl Drop for Watch {
+impl Drop for Heartbeat {
     fn drop(&mut self) {
         let lost = {
             let mut state = self.0.lock();
             state.ended = true;
-            state.first.as_ref().filter(|(_, loss)| is_news(loss)).map(|(rank, _)| *rank)
+            state.first.as_ref().filter(|(_, failure)| is_news(failure)).map(|(rank, _)| *rank)
         };
         self.0.changed.notify_all();
-        // A lost rank needs no goodbye. The connections are closed when their readers have ended:
+        // A lost rank needs no shutdown message. The connections are closed when their readers have ended:
         // closed before, unread data could be lost to the others.
-        for Line { signals, calls, .. } in &self.0.lines {
-            // The rank that found the loss may not have told of it; after the goodbye nobody listens.
+        for PeerLink { signals, links, .. } in &self.0.lines {
+            // The rank that found the loss may not have told of it; after the shutdown message nobody listens.
             if let Some(lost) = lost {
                 let _ = wire::write_signal(signals, Signal::Lost(lost));
             }
             let _ = wire::write_signal(signals, Signal::Leaving);
             let _ = signals.shutdown(Shutdown::Write);
-            let _ = calls.shutdown(Shutdown::Write);
+            let _ = links.shutdown(Shutdown::Write);
         }
     }
 }
@@ -148,19 +152,19 @@ impl Shared {
             match wire::read_signal(&line.signals) {
                 Ok(Signal::Alive) => {}
                 Ok(Signal::Leaving) => {
-                    self.note(line.rank, Loss::Left);
+                    self.note(line.rank, PeerFailure::Left);
                     return;
                 }
                 Ok(Signal::Lost(rank)) if rank == self.own => {
-                    self.lose(line.rank, Loss::GaveUp);
+                    self.lose(line.rank, PeerFailure::GaveUp);
                 }
-                Ok(Signal::Lost(rank)) => self.lose(rank, Loss::Reported { by: line.rank }),
-                Err(error) => return self.lose(line.rank, Loss::after(silence, &error)),
+                Ok(Signal::Lost(rank)) => self.lose(rank, PeerFailure::Reported { by: line.rank }),
+                Err(error) => return self.lose(line.rank, PeerFailure::after(silence, &error)),
             }
         }
     }
 
-    /// Gives signs of life until the end.
+    /// Sends heartbeats until the end.
     fn pulse(&self, interval: Duration) {
         let mut state = self.lock();
         while !state.ended {
@@ -175,21 +179,21 @@ impl Shared {
     }
 
     /// Notes how a rank went, if none went before. Returns whether none did.
-    fn note(&self, rank: usize, loss: Loss) -> bool {
+    fn note(&self, rank: usize, failure: PeerFailure) -> bool {
         let mut state = self.lock();
         if state.ended || state.first.is_some() {
             return false;
         }
-        state.first = Some((rank, loss));
+        state.first = Some((rank, failure));
         self.changed.notify_all();
         true
     }
 
     /// Notes the loss of a rank, tells the others of it, then the rank itself, which may only have
     /// been silent, and ends all calls.
-    fn lose(&self, rank: usize, loss: Loss) {
-        let is_news = is_news(&loss);
-        if self.note(rank, loss) && is_news {
+    fn lose(&self, rank: usize, failure: PeerFailure) {
+        let is_news = is_news(&failure);
+        if self.note(rank, failure) && is_news {
             let (lost, others): (Vec<_>, _) = self.lines.iter().partition(|line| line.rank == rank);
             for line in others.into_iter().chain(lost) {
                 let _ = wire::write_signal(&line.signals, Signal::Lost(rank));
@@ -197,7 +201,7 @@ impl Shared {
         }
         if !self.lock().ended {
             for line in &self.lines {
-                let _ = line.calls.shutdown(Shutdown::Both);
+                let _ = line.links.shutdown(Shutdown::Both);
             }
         }
     }
@@ -205,6 +209,6 @@ impl Shared {
 
 /// Whether other ranks are to hear of a loss from this one: a rank that leaves or gives up another says so
 /// itself.
-fn is_news(loss: &Loss) -> bool {
-    !matches!(loss, Loss::Left | Loss::GaveUp)
+fn is_news(failure: &PeerFailure) -> bool {
+    !matches!(failure, PeerFailure::Left | PeerFailure::GaveUp)
 }
