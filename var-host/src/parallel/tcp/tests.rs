@@ -147,10 +147,10 @@ fn of_two_ranks_of_a_number_the_second_is_refused() {
 
 #[test]
 fn a_rank_that_left_is_told_where_none_may_be_missing() {
-    let meeting = &meeting(60);
+    let rendezvous = &rendezvous(60);
     thread::scope(|scope| {
-        let other = scope.spawn(|| drop(meet(1, 2, meeting).unwrap()));
-        let root = meet(0, 2, meeting).unwrap();
+        let other = scope.spawn(|| drop(meet(1, 2, rendezvous).unwrap()));
+        let root = meet(0, 2, rendezvous).unwrap();
         other.join().unwrap();
         let start = Instant::now();
         while root.check_none_left().is_ok() {
@@ -165,15 +165,25 @@ fn a_rank_that_left_is_told_where_none_may_be_missing() {
 
 #[test]
 fn the_place_of_a_rank_that_died_is_free() {
-    let meeting = &meeting(60);
+    let rendezvous = &rendezvous(60);
     thread::scope(|scope| {
-        let come = |rank| scope.spawn(move || meet(rank, 3, meeting).unwrap().barrier().unwrap());
+        let come =
+            |rank| scope.spawn(move || meet(rank, 3, rendezvous).unwrap().barrier().unwrap());
         let root = come(0);
-        let host = visit::Host { rank: 0, machine: &meeting.host, ports: &meeting.ports };
+        let host = connector::Host { rank: 0, machine: &rendezvous.host, ports: &rendezvous.ports };
         let purpose = wire::Purpose::Signals;
-        let mut hello = |_| Ok(wire::Hello { rank: 1, size: 3, purpose, port: 1 });
+        let mut handshake = |_| Ok(wire::Handshake { rank: 1, size: 3, purpose, port: 1 });
         let start = Instant::now();
-        drop(visit::connect(&host, &meeting.key(), &mut hello, start, meeting.patience).unwrap());
+        drop(
+            connector::connect(
+                &host,
+                &rendezvous.key(),
+                &mut handshake,
+                start,
+                rendezvous.patience,
+            )
+            .unwrap(),
+        );
         for rank in [come(1), come(2), root] {
             rank.join().unwrap();
         }
