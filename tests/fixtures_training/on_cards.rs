@@ -3,8 +3,8 @@
 use var_host::parallel::Single;
 use var_host::pool::Threads;
 use var_host::train::noise::Noise;
-use var_host::train::trainer::{Lesson as Part, Trainer};
-use var_host::train::{OnCard, Precision, Recipe};
+use var_host::train::trainer::Lesson as Part;
+use var_host::train::{OnCard, Precision, Recipe, VarTrainer};
 use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
 use var_kernel::cuda;
 
@@ -97,7 +97,7 @@ fn steps<H: Home>(home: &H, precision: Precision, smoothing: f32) -> (Vec<f64>, 
         })
         .into();
     let Lesson { config, layout, weights, .. } = lesson;
-    let trainer = Trainer::<H>::new(&device, config, recipe, layout, weights);
+    let trainer = VarTrainer::<H>::new(&device, config, recipe, layout, weights);
     let mut trainer = trainer.expect("there is room");
     let mut losses = Vec::new();
     for iteration in 0..STEPS {
@@ -105,8 +105,9 @@ fn steps<H: Home>(home: &H, precision: Precision, smoothing: f32) -> (Vec<f64>, 
         let tally = step.expect("it computes").tally.expect("it was asked for");
         losses.push(tally.report().L_mean);
     }
-    let average = trainer.average.as_ref().expect("one is kept");
-    let average = H::read(&device, &trainer.layout, average).expect("it is there").into_owned();
+    let average = trainer.parameters.average.as_ref().expect("one is kept");
+    let average =
+        H::read(&device, &trainer.parameters.layout, average).expect("it is there").into_owned();
     (losses, average)
 }
 

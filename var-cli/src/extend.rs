@@ -7,16 +7,14 @@
 use std::path::Path;
 
 use anyhow::Error;
-use var_host::run::RunError;
+use var_host::run::{RunConfig, RunError};
 
 /// The options that say how long a run is.
 const LENGTH: [&str; 2] = ["ep", "iterations"];
 
-/// The options of a run that may be others when it goes on: `always`, and its length if it
-/// `is_of_any_length`.
-pub(crate) fn may_change(always: &[&'static str], is_of_any_length: bool) -> Vec<&'static str> {
-    let length: &[&str] = if is_of_any_length { &LENGTH } else { &[] };
-    [always, length].concat()
+/// Lets a run be of another length when it goes on.
+pub(crate) fn release_length(config: &mut RunConfig) {
+    config.release(&LENGTH);
 }
 
 /// How to go on after the run in `folder`, which has done all its iterations.

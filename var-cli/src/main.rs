@@ -10,6 +10,7 @@
 //! | [`identity`] | whether two files come from one VQVAE |
 //! | [`run_folder`] | a folder of pictures that one run made |
 //! | [`output`] | overwriting, and the parameters in a picture |
+//! | [`training`] | a training run on the terminal |
 //! | [`extend`] | runs that go on for longer than they were begun for |
 //! | [`data_set`] | data sets as commands describe them |
 //! | [`chart`] | curves as SVG and PNG |
@@ -50,6 +51,7 @@ mod statistics;
 mod tokenize;
 mod train;
 mod train_vae;
+mod training;
 mod validate;
 
 use std::ffi::OsString;

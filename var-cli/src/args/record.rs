@@ -4,21 +4,6 @@ use core::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
-
-/// The options of a run by their names, added to those `found` in its files.
-///
-/// # Panics
-/// If `options` are no struct of plain values.
-pub(crate) fn by_name(
-    options: &impl Serialize,
-    mut found: Map<String, Value>,
-) -> Map<String, Value> {
-    let options = serde_json::to_value(options);
-    let Ok(Value::Object(options)) = options else { panic!("a struct of plain values") };
-    found.extend(options);
-    found
-}
 
 /// Serializes a value as the text that is typed for it.
 pub(crate) fn as_text<S: Serializer>(

@@ -51,9 +51,8 @@ const fn row(
 
 /// Holds the rows against runs of `command`.
 ///
-/// `may_change` are the options that may be others when a run goes on; `no_record` those that have no
-/// place in config.json.
-fn check(runs: &Runs, command: &str, rows: &[Row], may_change: &[&str], no_record: &[&str]) {
+/// `no_record` are the options that have no place in config.json.
+fn check(runs: &Runs, command: &str, rows: &[Row], no_record: &[&str]) {
     complete(command, rows);
     for row in rows {
         let line = |value: &str| format!("{} {value}", row.with);
@@ -72,7 +71,7 @@ fn check(runs: &Runs, command: &str, rows: &[Row], may_change: &[&str], no_recor
         differ(row, &one, &other);
         let decides = matches!(row.differs, Weights);
         let recorded = !no_record.contains(&option);
-        assert_eq!(recorded && !may_change.contains(&option), decides, "--{option}: may change");
+        assert_eq!(recorded && !runs.may_change(option), decides, "--{option}: may change");
         let fixed = decides || matches!(row.differs, Contents | Judged(_));
         match runs.go_on(&first, &second) {
             Ok(()) => assert!(!fixed, "--{option}: goes on with the other value"),

@@ -11,6 +11,9 @@ use tempfile::TempDir;
 use var_host::checkpoint::{Checkpoint, Record, save};
 use var_host::pictures::{Picture, write_png};
 
+use crate::args::Given;
+use crate::{Arguments, Command};
+
 /// What a run leaves.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
@@ -84,15 +87,28 @@ impl Runs {
         self.run(&self.line(second), &self.folder(&self.line(first)))
     }
 
+    /// Whether the option `name` may be another when a run goes on.
+    pub(super) fn may_change(&self, name: &str) -> bool {
+        match self.parse(&self.command_line(self.base, "run")).unwrap().0.command {
+            Command::Train(options) => options.may_change(name),
+            Command::TrainVae(options) => options.may_change(name),
+            _ => panic!("a command that trains"),
+        }
+    }
+
     /// Runs any command line, `@` before the names of files of this place.
     pub(super) fn var(&self, line: &str) -> Result<(), String> {
+        let (arguments, given) = self.parse(line)?;
+        crate::dispatch(&arguments, given).map_err(|error| format!("{error:#}"))
+    }
+
+    fn parse(&self, line: &str) -> Result<(Arguments, Given), String> {
         let path = |word: &str| match word.split_once('@') {
             Some((before, name)) => format!("{before}{}", self.path(name).display()),
             None => word.to_owned(),
         };
         let words = line.split_whitespace().map(path).map(OsString::from);
-        let (arguments, given) = crate::parse(words).map_err(|error| error.to_string())?;
-        crate::dispatch(&arguments, given).map_err(|error| format!("{error:#}"))
+        crate::parse(words).map_err(|error| error.to_string())
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -143,7 +159,11 @@ impl Runs {
     }
 
     fn run(&self, line: &str, folder: &str) -> Result<(), String> {
-        self.var(&format!("var {} {line} --out=@{folder} --threads=1 --alone -q", self.command))
+        self.var(&self.command_line(line, folder))
+    }
+
+    fn command_line(&self, line: &str, folder: &str) -> String {
+        format!("var {} {line} --out=@{folder} --threads=1 --alone -q", self.command)
     }
 
     fn read(&self, folder: &str) -> Outcome {

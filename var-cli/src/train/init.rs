@@ -94,7 +94,7 @@ fn check_vqvae(
     options: &Options,
     opened: &Opened,
 ) -> Result<Option<String>> {
-    if options.model.any_vae {
+    if options.init.any_vae {
         return Ok(None);
     }
     let own = identity::of_vqvae(&opened.given);
@@ -127,7 +127,7 @@ fn vqvae_of(path: &Path, file: &Weights, options: &Options) -> Option<Identity> 
     let hints = Hints {
         ladder: Some(config.ladder),
         heads: Some(config.heads),
-        part: options.model.init_part.clone(),
+        part: options.init.init_part.clone(),
         no_verify: true,
     };
     Weights::open(path, &hints).ok()?.identities()[1]
@@ -136,14 +136,14 @@ fn vqvae_of(path: &Path, file: &Weights, options: &Options) -> Option<Identity> 
 /// The transformer to begin with, in a model file or a published checkpoint; where that does not say its
 /// ladder or heads, those of the run, `config`.
 fn transformer(path: &Path, options: &Options, config: &VarConfig) -> Result<(Weights, VarConfig)> {
-    let model = &options.model;
-    let heads = model.heads.map(|heads| heads as usize);
+    let Options { size, init, files, .. } = options;
+    let heads = size.heads.map(|heads| heads as usize);
     let open = |ladder| {
-        let no_verify = options.data.verify.no_verify;
-        let hints = Hints { ladder, heads, no_verify, part: model.init_part.clone() };
+        let no_verify = files.verify.no_verify;
+        let hints = Hints { ladder, heads, no_verify, part: init.init_part.clone() };
         Weights::open_halves(Some(path), None, &hints)
     };
-    let mut weights = match open(model.pn) {
+    let mut weights = match open(size.pn) {
         Err(ModelError::NoLadder { .. }) => open(Some(config.ladder)),
         opened => opened,
     }?;

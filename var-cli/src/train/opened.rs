@@ -54,7 +54,7 @@ impl Opened {
             made_by.borrow_mut().extend(identity::check_tokens(path, set.vqvae(), own)?);
             Ok(set)
         };
-        let in_tokens = options.data.tokens.as_deref().map(tokens).transpose()?;
+        let in_tokens = options.files.tokens.as_deref().map(tokens).transpose()?;
         // Pictures to validate on are cut as those were that tokens were made of.
         let cut = in_tokens.as_ref().and_then(TokenSet::cut);
         let mid_reso = options.data.mid_reso;
@@ -71,7 +71,7 @@ impl Opened {
             given.class_names = set.class_names().unwrap_or_default().to_vec();
             training = Some(DataSet::Tokens(Arc::new(set)));
         }
-        if let Some(data) = &options.data.data {
+        if let Some(data) = &options.files.data {
             let (train, val) = (data.join("train"), data.join("val"));
             if training.is_none() {
                 let folder = Folder::open(&train)?;
@@ -114,7 +114,7 @@ impl Opened {
                 validation = Some(pictures(folder, views(Crops::Centre, Flip::Never)));
             }
         }
-        if let Some(path) = &options.data.val_tokens {
+        if let Some(path) = &options.files.val_tokens {
             let mut set = tokens(path)?;
             if let (Some(own), Some(to_learn)) = (set.cut(), given.cut)
                 && own.mid_reso != to_learn.mid_reso
@@ -181,17 +181,26 @@ impl Opened {
         ))
     }
 
-    /// Settings of the run besides its options.
-    pub(super) fn found(&self) -> Map<String, Value> {
+    /// What decides what is learned besides options: sizes, and digests of the files.
+    pub(super) fn learned(&self, config: &VarConfig) -> Map<String, Value> {
         let items = |set: &DataSet| Value::from(set.items());
-        let mut found = Map::from_iter([
+        let mut learned = Map::from_iter([
             ("training-items".to_owned(), items(&self.training)),
             ("validation-items".to_owned(), self.validation.as_ref().map_or(0.into(), items)),
             ("codes".to_owned(), self.vqvae.codes.into()),
+            ("width".to_owned(), config.width.into()),
+            ("heads".to_owned(), config.heads.into()),
+            ("classes".to_owned(), config.classes.into()),
+            ("pn".to_owned(), config.ladder.to_string().into()),
         ]);
-        found.extend(self.digests());
-        found.insert(CLASS_NAMES.to_owned(), json!(self.given.class_names));
-        found
+        learned.extend(self.digests());
+        learned
+    }
+
+    /// The names of the classes: the same on all ranks; when a run goes on they are compared one by
+    /// one.
+    pub(super) fn session(&self) -> Map<String, Value> {
+        Map::from_iter([(CLASS_NAMES.to_owned(), json!(self.given.class_names))])
     }
 
     /// Refuses a run in `folder` that was begun with a class of another name.
@@ -238,9 +247,9 @@ impl Opened {
 
 /// The VQVAE named, and its name in output.
 fn vqvae(options: &Options, session: &Session) -> Result<(Weights, String)> {
-    let pn = options.model.pn;
+    let pn = options.size.pn;
     let published = Path::new(PUBLISHED_VQVAE);
-    let path = match &options.data.vae {
+    let path = match &options.files.vae {
         Some(path) => path,
         // Where the published trainer looks for it.
         None if published.is_file() => published,
@@ -260,7 +269,7 @@ fn vqvae(options: &Options, session: &Session) -> Result<(Weights, String)> {
         }
         return Ok((weights, name));
     }
-    let (part, no_verify) = (options.data.part.clone(), options.data.verify.no_verify);
+    let (part, no_verify) = (options.files.part.clone(), options.files.verify.no_verify);
     let hints = Hints { ladder: pn, part, no_verify, ..Hints::default() };
     let weights = Weights::open_halves(None, Some(path), &hints)?;
     session.note(&weights.notes);

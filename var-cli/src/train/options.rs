@@ -7,6 +7,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use var_host::optim::schedule::Decay;
+use var_host::run::{RunConfig, by_name};
+use var_host::train::fit::{Intervals, RunOptions};
+use var_host::train::{Precision, TrainConfig};
 use var_kernel::model::Ladder;
 
 use crate::args::every::{Every, every};
@@ -17,30 +20,34 @@ use crate::args::{Given, VerifyOptions, record, values};
 /// Run again with the same --out, it goes on where it stood, to the same bytes as if it had never
 /// stopped. Command lines of the published `train.py` work as they stand; options of it that decide
 /// nothing here are passed over with a line that says so.
-#[derive(Debug, Args, Serialize)]
+#[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The folder of the run: log.jsonl, TensorBoard events, samples, checkpoints, config.json
     #[arg(long, value_name = "DIR", alias = "local-out-dir-path", default_value = "local_output")]
-    #[serde(skip)]
     pub(super) out: PathBuf,
     #[command(flatten)]
-    #[serde(flatten)]
-    pub(super) data: DataOptions,
+    pub(super) files: Files,
     #[command(flatten)]
-    #[serde(flatten)]
-    pub(super) model: ModelSizes,
+    pub(super) data: Augmentations,
     #[command(flatten)]
-    #[serde(flatten)]
+    pub(super) size: ModelSizes,
+    #[command(flatten)]
+    pub(super) init: InitFrom,
+    #[command(flatten)]
+    pub(super) initial: InitialWeights,
+    #[command(flatten)]
     pub(super) learning: Learning,
     #[command(flatten)]
-    #[serde(flatten)]
-    pub(super) writing: Writing,
+    pub(super) every: IntervalOptions,
+    #[command(flatten)]
+    pub(super) kept: Kept,
 }
 
+/// Places of files, whose contents are compared, and threads: an affair of each process.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
-pub(super) struct DataOptions {
+pub(super) struct Files {
     /// A folder with train/CLASS/* and val/CLASS/* to validate on; a class's pictures may lie at any
     /// depth; EXIF's orientation is not applied. A run goes on only with the same names and sizes of
     /// files; of contents it compares the first 64 KiB of 1024 files
@@ -76,6 +83,13 @@ pub(super) struct DataOptions {
     /// many as --threads]
     #[arg(long, value_name = "N", value_parser = values::workers)]
     pub(super) workers: Option<u16>,
+}
+
+/// Augmentation of the data: decides what is learned.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Data")]
+pub(super) struct Augmentations {
     /// Mirror pictures left to right every other time; not with --tokens, which hold mirrored variants
     #[arg(long, conflicts_with = "tokens")]
     pub(super) hflip: bool,
@@ -87,6 +101,7 @@ pub(super) struct DataOptions {
     pub(super) aug: Augmentation,
     /// Every epoch in the order of the files
     #[arg(long)]
+    #[serde(skip)]
     pub(super) no_shuffle: bool,
 }
 
@@ -98,6 +113,7 @@ pub(super) enum Augmentation {
     Center,
 }
 
+/// Sizes: they decide what is learned.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
@@ -127,6 +143,13 @@ pub(super) struct ModelSizes {
     #[arg(long, value_name = "N", value_parser = values::whole(1_u32..=1 << 24))]
     #[serde(skip)]
     pub(super) classes: Option<u32>,
+}
+
+/// A model to begin with: an affair of the start.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Model")]
+pub(super) struct InitFrom {
     /// Begin with the weights of this model, which may have other classes: those of the same names keep
     /// their rows of the class embedding; where the model or the data does not name them, and they are as
     /// many, rows go by position
@@ -141,6 +164,13 @@ pub(super) struct ModelSizes {
     #[arg(long, requires = "init_from")]
     #[serde(skip)]
     pub(super) any_vae: bool,
+}
+
+/// Initial weights: they decide what is learned.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Model")]
+pub(super) struct InitialWeights {
     /// Standard deviation of initial weights; below 0: √(1 / 3·width)
     #[arg(long, value_name = "X", default_value_t = -1.0, value_parser = values::finite)]
     pub(super) ini: f64,
@@ -155,8 +185,8 @@ pub(super) struct ModelSizes {
     pub(super) alng: f32,
 }
 
-#[derive(Debug, Args, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// How it is trained: [`TrainConfig`], which decides what is learned, as options.
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Learning")]
 pub(super) struct Learning {
     /// Images of one update, of all ranks together
@@ -168,7 +198,6 @@ pub(super) struct Learning {
     /// Activation checkpointing: recompute activations of blocks in the backward pass: the same numbers, a
     /// fraction of the memory, about a quarter more work
     #[arg(long)]
-    #[serde(skip)]
     pub(super) recompute: bool,
     /// Epochs
     #[arg(long, value_name = "N", default_value_t = 250, value_parser = values::whole(1_u32..=u32::MAX))]
@@ -202,7 +231,6 @@ pub(super) struct Learning {
     pub(super) wpe: f64,
     /// How the rate falls: lin0, lin, lin00, cos, exp, or lin0.8; with --pg below 1 it is lin and that
     #[arg(long, value_name = "NAME", default_value = "lin0")]
-    #[serde(serialize_with = "record::as_text")]
     pub(super) sche: Decay,
     /// 0 = f32, 1 = f16 with a loss scale, 2 = bf16; a card multiplies in these, the CPU rounds the
     /// blocks' weights to them and computes in f32
@@ -232,16 +260,13 @@ pub(super) struct Learning {
     pub(super) seed: u64,
 }
 
-#[derive(Debug, Args, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// Intervals: the same on all ranks.
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Writing")]
-pub(super) struct Writing {
+pub(super) struct IntervalOptions {
     /// Iterations between two checkpoints, or `epoch`; 0 = never before the run ends
     #[arg(long, value_name = "N", default_value_t = Every::Epoch, value_parser = every(Every::Epoch))]
     pub(super) save_every: Every,
-    /// How many checkpoints stay, the newest included
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = values::whole(1_u16..=1000))]
-    pub(super) keep: u16,
     /// Epochs between two validations, the last at the end, or `end` for that one alone; 0 = never
     #[arg(long, value_name = "N", default_value_t = Every::Count(10), value_parser = every(Every::End))]
     pub(super) val_every: Every,
@@ -256,30 +281,18 @@ pub(super) struct Writing {
     pub(super) details_every: u64,
 }
 
+/// Checkpoints that stay: an affair of the first rank.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Writing")]
+pub(super) struct Kept {
+    /// How many checkpoints stay, the newest included
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = values::whole(1_u16..=1000))]
+    pub(super) keep: u16,
+}
+
 /// The names of the classes, in the configuration of a run: compared one by one when it goes on.
 pub(super) const CLASS_NAMES: &str = "class-names";
-
-/// Options that may be others when a run goes on: they decide nothing that is learnt.
-pub(crate) const MAY_CHANGE: [&str; 13] = [
-    CLASS_NAMES,
-    "data",
-    "tokens",
-    "val-tokens",
-    "vae",
-    "init-from",
-    "workers",
-    "save-every",
-    "keep",
-    "val-every",
-    "sample-every",
-    "log-every",
-    "details-every",
-];
-
-/// Options that may differ between ranks: places of files, since contents are compared, and those of
-/// rank 0 alone.
-pub(super) const MAY_DIFFER: [&str; 7] =
-    ["data", "tokens", "val-tokens", "vae", "init-from", "workers", "keep"];
 
 impl Options {
     /// Refuses options that were typed and decide nothing beside the others.
@@ -287,18 +300,18 @@ impl Options {
     /// # Errors
     /// `Usage` that names the option.
     pub(super) fn check(&self, given: &Given) -> Result<()> {
-        let (data, model, learning) = (&self.data, &self.model, &self.learning);
+        let (files, size, learning) = (&self.files, &self.size, &self.learning);
         let anew = "--out goes on with the run that is there; another folder begins a new one";
         given.refuse(&["force"], true, anew)?;
-        let only_tokens = data.tokens.is_some() && data.data.is_none();
+        let only_tokens = files.tokens.is_some() && files.data.is_none();
         let of_pictures = "goes with pictures, of which --tokens alone has none";
         given.refuse(&["mid_reso", "workers"], only_tokens, of_pictures)?;
-        let unread = data.tokens.is_some() && data.val_tokens.is_some();
+        let unread = files.tokens.is_some() && files.val_tokens.is_some();
         given.refuse(&["data"], unread, "--tokens and --val-tokens are in its place")?;
-        let taken = model.init_from.is_some();
+        let taken = self.init.init_from.is_some();
         given.refuse(&["hd", "aln", "alng"], taken, "the weights are those of --init-from")?;
         let first = "the first block is never passed by, and --depth 1 has no other";
-        given.refuse(&["drop_path"], model.depth == 1 && learning.drop_path > Some(0.0), first)?;
+        given.refuse(&["drop_path"], size.depth == 1 && learning.drop_path > Some(0.0), first)?;
         let whole = "goes with --pg above 0: all scales are learnt from the start";
         given.refuse(&["pg0", "pgwp"], learning.pg == 0.0, whole)?;
         let bent = 0.0 < learning.pg && learning.pg < 1.0;
@@ -307,15 +320,91 @@ impl Options {
         given.refuse(&["sche"], bent && other, &bends)
     }
 
-    /// Whether the weights at an iteration do not depend on the run's length, so that it may be lengthened.
-    pub(super) fn is_of_any_length(&self) -> bool {
-        let learning = &self.learning;
-        let steady_decay = learning.twde == 0.0 || learning.twde == learning.twd;
-        learning.wpe == 1.0 && learning.wp > 0.0 && steady_decay && learning.pg == 0.0
+    /// The options by their names; `learned` and `session` also have what was found in the files.
+    pub(super) fn recorded(
+        &self,
+        config: &TrainConfig,
+        mut learned: Map<String, Value>,
+        mut session: Map<String, Value>,
+    ) -> RunConfig {
+        for part in [by_name(&self.data), by_name(&self.size), by_name(&self.initial)] {
+            learned.extend(part);
+        }
+        learned.extend(by_name(config));
+        session.extend(by_name(&self.every.intervals()));
+        let local = [by_name(&self.files), by_name(&self.init), by_name(&self.kept)];
+        RunConfig { learned, session, local: local.into_iter().flatten().collect() }
     }
 
-    /// The options by their names, with properties of the data and the VQVAE.
-    pub(super) fn by_name(&self, found: Map<String, Value>) -> Map<String, Value> {
-        record::by_name(self, found)
+    /// Folder and intervals.
+    pub(super) fn run(&self) -> RunOptions {
+        let keep = self.kept.keep.into();
+        RunOptions { folder: self.out.clone(), keep, every: self.every.intervals() }
+    }
+
+    /// Whether the option `name` may be another when a run goes on.
+    #[cfg(test)]
+    pub(crate) fn may_change(&self, name: &str) -> bool {
+        self.recorded(&self.config(), Map::new(), Map::new()).may_change(name)
+    }
+
+    /// What decides what is learned.
+    pub(super) fn config(&self) -> TrainConfig {
+        // Every option is named: a new one cannot be forgotten.
+        let Learning {
+            bs,
+            ac,
+            recompute: _,
+            ep,
+            iterations,
+            tblr,
+            twd,
+            twde,
+            tclip,
+            ls,
+            wp,
+            wp0,
+            wpe,
+            sche,
+            fp16,
+            pg,
+            pg0,
+            pgwp,
+            drop_path,
+            cond_drop,
+            ema,
+            seed,
+        } = self.learning;
+        TrainConfig {
+            batch: bs,
+            microbatches: ac,
+            epochs: ep,
+            iterations,
+            base_rate: tblr,
+            weight_decay: twd,
+            weight_decay_end: twde,
+            clip: tclip,
+            label_smoothing: ls,
+            warmup: wp,
+            warmup_start: wp0,
+            final_rate: wpe,
+            decay: sche,
+            precision: Precision::ALL[usize::from(fp16)],
+            progressive: pg,
+            progressive_first: pg0,
+            progressive_warmup: pgwp,
+            drop_path,
+            class_dropout: cond_drop,
+            ema,
+            no_shuffle: self.data.no_shuffle,
+            seed,
+        }
+    }
+}
+
+impl IntervalOptions {
+    pub(super) fn intervals(&self) -> Intervals {
+        let Self { save_every, val_every, sample_every, log_every, details_every } = *self;
+        Intervals { save_every, validate_every: val_every, sample_every, log_every, details_every }
     }
 }

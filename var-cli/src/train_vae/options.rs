@@ -6,6 +6,9 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use var_host::run::{RunConfig, by_name};
+use var_host::train::fit::{Intervals, RunOptions};
+use var_host::train::vae::{self, VqvaeTrainConfig};
 use var_kernel::model::Ladder;
 
 use crate::args::every::{Every, every};
@@ -16,34 +19,41 @@ use crate::args::{Given, VerifyOptions, record, values};
 /// Run again with the same --out, it goes on where it stood, to the same bytes as if it had never
 /// stopped. Its checkpoints are model files: `var reconstruct --model DIR/ckpt-best.safetensors`,
 /// `var train --vae DIR/ckpt-best.safetensors`.
-#[derive(Debug, Args, Serialize)]
+#[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The folder of the run: log.jsonl, TensorBoard events, grids of reconstructions, checkpoints,
     /// config.json
     #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
     pub(super) out: PathBuf,
     #[command(flatten)]
-    #[serde(flatten)]
-    pub(super) data: DataOptions,
+    pub(super) files: Files,
     #[command(flatten)]
-    #[serde(flatten)]
-    pub(super) model: ModelSizes,
+    pub(super) data: Augmentations,
     #[command(flatten)]
-    #[serde(flatten)]
+    pub(super) init: InitFrom,
+    #[command(flatten)]
+    pub(super) size: ModelSizes,
+    #[command(flatten)]
+    pub(super) differences: Differences,
+    #[command(flatten)]
+    pub(super) lpips: LpipsFile,
+    #[command(flatten)]
+    pub(super) lpips_side: LpipsSide,
+    #[command(flatten)]
     pub(super) losses: Losses,
     #[command(flatten)]
-    #[serde(flatten)]
     pub(super) learning: Learning,
     #[command(flatten)]
-    #[serde(flatten)]
-    pub(super) writing: Writing,
+    pub(super) every: IntervalOptions,
+    #[command(flatten)]
+    pub(super) kept: Kept,
 }
 
+/// Places of files, whose contents are compared, and threads: an affair of each process.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
-pub(super) struct DataOptions {
+pub(super) struct Files {
     /// A folder with train/CLASS/* and val/CLASS/* to validate on; a class's pictures may lie at any
     /// depth; EXIF's orientation is not applied. A run goes on only with the same names and sizes of
     /// files; of contents it compares the first 64 KiB of 1024 files
@@ -54,6 +64,13 @@ pub(super) struct DataOptions {
     /// many as --threads]
     #[arg(long, value_name = "N", value_parser = values::workers)]
     pub(super) workers: Option<u16>,
+}
+
+/// Augmentation of the data: decides what is learned.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Data")]
+pub(super) struct Augmentations {
     /// Mirror pictures left to right every other time
     #[arg(long)]
     pub(super) hflip: bool,
@@ -65,6 +82,7 @@ pub(super) struct DataOptions {
     pub(super) aug: Augmentation,
     /// Every epoch in the order of the files
     #[arg(long)]
+    #[serde(skip)]
     pub(super) no_shuffle: bool,
 }
 
@@ -77,8 +95,7 @@ pub(super) enum Augmentation {
 }
 
 /// Update rule of the codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum CodebookName {
     /// The optimizer, by the quantizer's loss
     Gradient,
@@ -86,10 +103,11 @@ pub(super) enum CodebookName {
     Ema,
 }
 
+/// A checkpoint to begin with: an affair of the start.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
-pub(super) struct ModelSizes {
+pub(super) struct InitFrom {
     /// Begin with the state of this checkpoint of a run with the same sizes: weights, codebook,
     /// optimizer, discriminator
     #[arg(long, value_name = "CHECKPOINT")]
@@ -98,6 +116,13 @@ pub(super) struct ModelSizes {
     #[command(flatten)]
     #[serde(skip)]
     pub(super) verify: VerifyOptions,
+}
+
+/// Sizes: they decide what is learned.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Model")]
+pub(super) struct ModelSizes {
     /// Channels at full resolution, a multiple of 32
     #[arg(long, value_name = "N", default_value_t = 160, value_parser = values::whole(32_u16..=4096))]
     pub(super) ch: u16,
@@ -123,26 +148,46 @@ pub(super) struct ModelSizes {
     pub(super) share_quant_resi: u16,
 }
 
-#[derive(Debug, Args, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// Terms of the loss in pixels, of [`VqvaeTrainConfig`].
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Loss")]
-pub(super) struct Losses {
+pub(super) struct Differences {
     /// Weight of the mean absolute difference
     #[arg(long, value_name = "X", default_value_t = 0.2, value_parser = values::not_negative)]
     pub(super) l1: f64,
     /// Weight of the mean squared difference
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = values::not_negative)]
     pub(super) l2: f64,
+}
+
+/// A file, whose contents are compared: an affair of each process.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Loss")]
+pub(super) struct LpipsFile {
     /// Weights of LPIPS on VGG16: that distance is part of the loss
     #[arg(long, value_name = "FILE")]
     #[serde(serialize_with = "record::optional_path")]
     pub(super) lpips: Option<PathBuf>,
-    /// Weight of LPIPS
-    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = values::not_negative)]
-    pub(super) lpips_weight: f64,
+}
+
+/// Whether LPIPS is part of the loss: decides what is learned.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Loss")]
+pub(super) struct LpipsSide {
     /// With pictures of shorter sides --lpips is refused: its network was made for larger ones
     #[arg(long, value_name = "N", default_value_t = 48, value_parser = values::whole(0..=u16::MAX))]
     pub(super) lpips_min_side: u16,
+}
+
+/// Other terms of the loss, of [`VqvaeTrainConfig`].
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Loss")]
+pub(super) struct Losses {
+    /// Weight of LPIPS
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = values::not_negative)]
+    pub(super) lpips_weight: f64,
     /// Weight of the quantizer's loss
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = values::not_negative)]
     pub(super) vq: f64,
@@ -163,8 +208,8 @@ pub(super) struct Losses {
     pub(super) disc_channels: u16,
 }
 
-#[derive(Debug, Args, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// How it is trained: [`VqvaeTrainConfig`], which decides what is learned, as options.
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Learning")]
 pub(super) struct Learning {
     /// Images of one update, of all ranks together
@@ -218,16 +263,14 @@ pub(super) struct Learning {
     pub(super) seed: u64,
 }
 
+/// Intervals: the same on all ranks.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Writing")]
-pub(super) struct Writing {
+pub(super) struct IntervalOptions {
     /// Iterations between two checkpoints, or `epoch`; 0 = never before the run ends
     #[arg(long, value_name = "N", default_value_t = Every::Epoch, value_parser = every(Every::Epoch))]
     pub(super) save_every: Every,
-    /// How many checkpoints stay, the newest included
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = values::whole(1_u16..=1000))]
-    pub(super) keep: u16,
     /// Epochs between two validations, the last at the end, or `end` for that one alone; 0 = never
     #[arg(long, value_name = "N", default_value_t = Every::Count(1), value_parser = every(Every::End))]
     pub(super) val_every: Every,
@@ -240,21 +283,15 @@ pub(super) struct Writing {
     pub(super) log_every: u64,
 }
 
-/// Options that may be others when a run goes on: they decide nothing that is learnt.
-pub(crate) const MAY_CHANGE: [&str; 9] = [
-    "data",
-    "init-from",
-    "lpips",
-    "workers",
-    "save-every",
-    "keep",
-    "val-every",
-    "sample-every",
-    "log-every",
-];
-
-/// Options that may be others on another rank: places of files, and those of rank 0 alone.
-pub(super) const MAY_DIFFER: [&str; 4] = ["data", "lpips", "workers", "keep"];
+/// Checkpoints that stay: an affair of the first rank.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Writing")]
+pub(super) struct Kept {
+    /// How many checkpoints stay, the newest included
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = values::whole(1_u16..=1000))]
+    pub(super) keep: u16,
+}
 
 impl Options {
     /// Refuses options that were typed and decide nothing beside the others.
@@ -266,8 +303,8 @@ impl Options {
         let anew = "--out goes on with the run that is there; another folder begins a new one";
         given.refuse(&["force"], true, anew)?;
         let of_lpips = ["lpips_weight", "lpips_min_side"];
-        given.refuse(&of_lpips, losses.lpips.is_none(), "goes with --lpips")?;
-        let taken = self.model.init_from.is_some();
+        given.refuse(&of_lpips, self.lpips.lpips.is_none(), "goes with --lpips")?;
+        let taken = self.init.init_from.is_some();
         given.refuse(&["gain"], taken, "the weights are those of --init-from")?;
         let of_critic = ["disc_start", "disc_warmup", "disc_channels"];
         let weightless = "--disc-weight 0 means no discriminator";
@@ -277,17 +314,103 @@ impl Options {
         given.refuse(&["wp0"], learning.wp == 0.0, "--wp 0 means no warm-up")
     }
 
-    /// Whether the weights at an iteration do not depend on the run's length, so that it may be lengthened.
-    pub(super) fn is_of_any_length(&self) -> bool {
-        let (losses, learning) = (&self.losses, &self.learning);
-        let from_the_start = losses.disc_start == 0.0 && losses.disc_warmup == 0.0;
-        let steady_critic = losses.disc_weight == 0.0 || from_the_start;
-        learning.wpe == 1.0 && learning.wp == 0.0 && steady_critic
+    /// The options by their names; `learned` also has what was found in the files.
+    pub(super) fn recorded(
+        &self,
+        config: &VqvaeTrainConfig,
+        mut learned: Map<String, Value>,
+    ) -> RunConfig {
+        for part in [by_name(&self.data), by_name(&self.size), by_name(&self.lpips_side)] {
+            learned.extend(part);
+        }
+        learned.extend(by_name(config));
+        learned.insert("with-lpips".to_owned(), self.lpips.lpips.is_some().into());
+        let files = [by_name(&self.files), by_name(&self.lpips)];
+        let own = [by_name(&self.kept), by_name(&self.init)];
+        let local = files.into_iter().chain(own).flatten().collect();
+        RunConfig { learned, session: by_name(&self.every), local }
     }
 
-    /// The options by their names, with properties of the data.
-    pub(super) fn by_name(&self, mut found: Map<String, Value>) -> Map<String, Value> {
-        found.insert("with-lpips".to_owned(), self.losses.lpips.is_some().into());
-        record::by_name(self, found)
+    /// Whether the option `name` may be another when a run goes on.
+    #[cfg(test)]
+    pub(crate) fn may_change(&self, name: &str) -> bool {
+        self.recorded(&self.config(), Map::new()).may_change(name)
+    }
+
+    /// Folder and intervals.
+    pub(super) fn run(&self) -> RunOptions {
+        let IntervalOptions { save_every, val_every, sample_every, log_every } = self.every;
+        let every = Intervals {
+            save_every,
+            validate_every: val_every,
+            sample_every,
+            log_every,
+            details_every: 0,
+        };
+        RunOptions { folder: self.out.clone(), keep: self.kept.keep.into(), every }
+    }
+
+    /// What decides what is learned.
+    pub(super) fn config(&self) -> VqvaeTrainConfig {
+        // Every option is named: a new one cannot be forgotten.
+        let Differences { l1, l2 } = self.differences;
+        let Losses {
+            lpips_weight,
+            vq,
+            spread,
+            disc_weight,
+            disc_start,
+            disc_warmup,
+            disc_channels,
+        } = self.losses;
+        let Learning {
+            bs,
+            ac,
+            ep,
+            iterations,
+            lr,
+            wd,
+            clip,
+            wp,
+            wp0,
+            wpe,
+            ema,
+            codebook,
+            codebook_decay,
+            revive,
+            gain,
+            seed,
+        } = self.learning;
+        VqvaeTrainConfig {
+            absolute: l1,
+            squared: l2,
+            lpips_weight,
+            quantizer: vq,
+            spread,
+            disc_weight,
+            disc_start,
+            disc_warmup,
+            disc_channels,
+            batch: bs,
+            microbatches: ac,
+            epochs: ep,
+            iterations,
+            rate: lr,
+            weight_decay: wd,
+            clip,
+            warmup: wp,
+            warmup_start: wp0,
+            final_rate: wpe,
+            ema,
+            codebook: match codebook {
+                CodebookName::Gradient => vae::CodebookName::Gradient,
+                CodebookName::Ema => vae::CodebookName::Ema,
+            },
+            codebook_decay,
+            revive,
+            gain,
+            no_shuffle: self.data.no_shuffle,
+            seed,
+        }
     }
 }

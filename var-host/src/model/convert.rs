@@ -32,8 +32,8 @@ pub fn convert(
     overwrite: bool,
     written: &dyn Fn(u64, u64),
 ) -> Result<(), ModelError> {
-    let (mut records, mut settings) = self::records(weights, precision);
-    settings.class_names = class_names;
+    let mut records = self::records(weights, precision);
+    let settings = Settings { class_names, ..self::settings(weights) };
     let all: u64 = records.iter().map(|record| record.size() as u64).sum();
     let done = Cell::new(0);
     for record in &mut records {
@@ -58,21 +58,29 @@ pub fn sources(weights: &Weights) -> impl Iterator<Item = (String, String)> + us
     named.filter_map(|(key, known)| Some((key.to_owned(), known?.source.to_string())))
 }
 
-/// Records of a model file of `weights`, matrices in `precision`, and its metadata.
-pub fn records(weights: &Weights, precision: Precision) -> (Vec<Record<'_>>, Settings) {
-    let class_names = weights.class_names.clone();
-    let settings = Settings { class_names, cut: weights.cut, ..Settings::default() };
-    let (mut records, mut settings) = (Vec::new(), settings);
+/// The configuration of a model file of `weights`.
+pub fn settings(weights: &Weights) -> Settings {
+    let Weights { transformer, vqvae, ladder_assumed, cut, .. } = weights;
+    let of_vqvae =
+        |config| VaeSettings { ladder_assumed: *ladder_assumed, ..VaeSettings::from(config) };
+    Settings {
+        var: transformer.as_ref().map(|(_, config)| VarSettings::from(config)),
+        vae: vqvae.as_ref().map(|(_, config)| of_vqvae(config)),
+        class_names: weights.class_names.clone(),
+        cut: *cut,
+    }
+}
+
+/// Records of a model file of `weights`, matrices in `precision`.
+pub fn records(weights: &Weights, precision: Precision) -> Vec<Record<'_>> {
+    let mut records = Vec::new();
     if let Some((part, config)) = &weights.transformer {
         records.extend(part.converted(PREFIXES[0], transformer_tensors(*config), precision));
-        settings.var = Some(VarSettings::from(config));
     }
     if let Some((part, config)) = &weights.vqvae {
         records.extend(part.converted(PREFIXES[1], vqvae_tensors(*config), precision));
-        let ladder_assumed = weights.ladder_assumed;
-        settings.vae = Some(VaeSettings { ladder_assumed, ..VaeSettings::from(config) });
     }
-    (records, settings)
+    records
 }
 
 /// Whether a tensor's rows are looked up: stored as matrices are, read in `f32`.

@@ -3,24 +3,20 @@
 use serde_json::{Map, Value};
 
 use super::RunError;
-use super::settings::differences;
+use super::settings::{RunConfig, differences};
 use crate::parallel::{Ranks, gather};
 
-/// Refuses options that differ between ranks, but for those that `may_differ`. All ranks refuse alike:
-/// each knows the options of all. An option that is null is as good as none.
+/// Refuses options that differ between ranks and are not a rank's own. All ranks refuse alike: each
+/// knows the options of all. An option that is null is as good as none.
 ///
 /// # Errors
 /// [`RunError::RankOptions`] with all options of the first rank that differs from rank 0; those of the
 /// ranks.
-pub fn check_ranks_agree(
-    ranks: &dyn Ranks,
-    options: &Map<String, Value>,
-    may_differ: &[&str],
-) -> Result<(), RunError> {
+pub fn check_ranks_agree(ranks: &dyn Ranks, config: &RunConfig) -> Result<(), RunError> {
     if ranks.size() == 1 {
         return Ok(());
     }
-    let own = serde_json::to_vec(options).expect("a map of plain values");
+    let own = serde_json::to_vec(&config.of_all_ranks()).expect("a map of plain values");
     let all = gather(ranks, &own)?;
     let of_rank = |rank: usize| -> Map<String, Value> {
         // Ranks of one version write alike; of another the differences tell.
@@ -28,7 +24,7 @@ pub fn check_ranks_agree(
     };
     let first = of_rank(0);
     for rank in 1..ranks.size() {
-        let differences = differences(&first, &of_rank(rank), may_differ);
+        let differences = differences(&first, &of_rank(rank), &|_| false);
         if !differences.is_empty() {
             return Err(RunError::RankOptions { rank, differences });
         }
@@ -50,8 +46,10 @@ mod tests {
         thread::scope(|scope| {
             let threads =
                 Threads::new(options.len()).into_iter().zip(options).map(|(ranks, own)| {
-                    let own = own.as_object().unwrap();
-                    scope.spawn(move || check_ranks_agree(&ranks, own, &["data"]))
+                    let mut learned = own.as_object().unwrap().clone();
+                    let local = learned.remove_entry("data").into_iter().collect();
+                    let config = RunConfig { learned, local, ..RunConfig::default() };
+                    scope.spawn(move || check_ranks_agree(&ranks, &config))
                 });
             let threads = Vec::from_iter(threads);
             let results = threads.into_iter().map(|thread| thread.join().unwrap());

@@ -24,5 +24,7 @@ pub use agreement::check_ranks_agree;
 pub use checkpoints::{Checkpoints, Saved};
 pub use error::{Difference, RunError};
 pub use log::Log;
-pub use settings::{Begun, CONTENTS_DIGEST, DIGEST, Options, begin, option_of_digest};
+pub use settings::{
+    Begun, CONTENTS_DIGEST, DIGEST, Options, RunConfig, begin, by_name, option_of_digest,
+};
 pub use tensorboard::Events;

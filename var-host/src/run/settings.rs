@@ -5,6 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Difference, RunError};
@@ -29,6 +30,58 @@ pub fn option_of_digest(name: &str) -> Option<&str> {
 /// The options of a run by their names, as `config.json` holds them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options(pub Map<String, Value>);
+
+/// The options of a session of a run by their names, by how far they must be the same.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunConfig {
+    /// What decides what is learned: the same on every rank, and whenever the run goes on.
+    pub learned: Map<String, Value>,
+    /// What all ranks do together: the same on every rank.
+    pub session: Map<String, Value>,
+    /// What a process does by itself: paths, since contents are compared, and threads.
+    pub local: Map<String, Value>,
+}
+
+impl RunConfig {
+    /// All options.
+    pub fn all(&self) -> Map<String, Value> {
+        let Self { learned, session, local } = self;
+        [learned, session, local]
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
+    }
+
+    /// The options that all ranks have alike.
+    pub(super) fn of_all_ranks(&self) -> Map<String, Value> {
+        let both = self.learned.iter().chain(&self.session);
+        both.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// Whether the option `name` may be another when a run goes on.
+    pub fn may_change(&self, name: &str) -> bool {
+        self.session.contains_key(name) || self.local.contains_key(name)
+    }
+
+    /// Lets the options `names` be others when the run goes on.
+    pub fn release(&mut self, names: &[&str]) {
+        for name in names {
+            self.session.extend(self.learned.remove_entry(*name));
+        }
+    }
+}
+
+/// The plain values of a struct by their names.
+///
+/// # Panics
+/// If `options` is no struct of plain values.
+pub fn by_name(options: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(options) {
+        Ok(Value::Object(options)) => options,
+        other => panic!("a struct of plain values, not {other:?}"),
+    }
+}
 
 /// Whether a run is new; holds the folder's lock until it is dropped or the process ends.
 #[must_use = "dropping it lets another process train in the folder"]
@@ -66,19 +119,16 @@ impl Options {
 /// Begins a run in `folder`, which is made if it is not there: locks it, removes the temporary files
 /// of a killed process, and writes `config.json`.
 ///
-/// If there is a `config.json`, its options must be `options` except those that `may_change`, which
-/// are replaced. An option that is null is as good as none; a [digest](DIGEST) that the run was begun
+/// If there is a `config.json`, its options must be those of `config` that decide what is learned; the
+/// others are replaced. An option that is null is as good as none; a [digest](DIGEST) that the run was begun
 /// without is taken as it is.
 ///
 /// # Errors
 /// [`RunError::Locked`] if another process trains in the folder; [`RunError::OtherOptions`] with all
 /// that differ; [`RunError::NoOptions`] if there are checkpoints and no options; if a file cannot be
 /// read or written. The folder is unchanged then.
-pub fn begin(
-    folder: &Path,
-    options: &Map<String, Value>,
-    may_change: &[&str],
-) -> Result<Begun, RunError> {
+pub fn begin(folder: &Path, config: &RunConfig) -> Result<Begun, RunError> {
+    let options = &config.all();
     fs::create_dir_all(folder).map_err(RunError::io("make", folder))?;
     let lock = lock(folder)?;
     let run = ["ckpt-", "config.json", "log.jsonl", "samples-"];
@@ -91,7 +141,7 @@ pub fn begin(
         write(folder, options)?;
         return Ok(Begun::New(lock));
     };
-    let mut differences = differences(&found, options, may_change);
+    let mut differences = differences(&found, options, &|name| config.may_change(name));
     let is_new_digest = |pair: &Difference| pair.was.is_none() && pair.option.ends_with(DIGEST);
     differences.retain(|pair| !is_new_digest(pair));
     if !differences.is_empty() {
@@ -128,13 +178,13 @@ fn a_checkpoint(folder: &Path) -> Result<Option<String>, RunError> {
 pub(super) fn differences(
     was: &Map<String, Value>,
     now: &Map<String, Value>,
-    may_change: &[&str],
+    may_change: &dyn Fn(&str) -> bool,
 ) -> Vec<Difference> {
     // Through text as the file was: a number printed and read again may differ in the last bit.
     let now = serde_json::to_string(now).and_then(|text| serde_json::from_str(&text));
     let now: Map<String, Value> = now.expect("a map of plain values");
     let names: BTreeSet<&String> = was.keys().chain(now.keys()).collect();
-    let names = names.into_iter().filter(|name| !may_change.contains(&name.as_str()));
+    let names = names.into_iter().filter(|name| !may_change(name));
     let pairs = names.map(|name| Difference {
         option: name.clone(),
         was: was.get(name).filter(|value| !value.is_null()).cloned(),
@@ -168,6 +218,17 @@ mod tests {
 
     fn options(value: Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
+    }
+
+    /// Begins a run with `options`, of which those called `session` may be others.
+    fn begin(
+        folder: &Path,
+        options: &Map<String, Value>,
+        session: &[&str],
+    ) -> Result<Begun, RunError> {
+        let mut config = RunConfig { learned: options.clone(), ..RunConfig::default() };
+        config.release(session);
+        super::begin(folder, &config)
     }
 
     #[test]
@@ -261,7 +322,7 @@ mod tests {
     #[test]
     fn options_that_are_missing_or_damaged_are_no_new_run() {
         let place = TempDir::new().unwrap();
-        let begin = || begin(place.path(), &Map::new(), &[]);
+        let begin = || super::begin(place.path(), &RunConfig::default());
         fs::write(place.path().join("ckpt-last.safetensors"), "").unwrap();
         let error = begin().unwrap_err().to_string();
         assert!(error.ends_with("there is ckpt-last.safetensors in it, but no config.json"));
@@ -272,7 +333,7 @@ mod tests {
             assert_eq!(fs::read_to_string(place.path().join(FILE)).unwrap(), text);
         }
         fs::write(place.path().join("file"), "").unwrap();
-        let error = super::begin(&place.path().join("file"), &Map::new(), &[]).unwrap_err();
+        let error = super::begin(&place.path().join("file"), &RunConfig::default()).unwrap_err();
         assert!(error.to_string().starts_with("cannot make "), "{error}");
     }
 }

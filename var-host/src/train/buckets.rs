@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use var_kernel::memory::{Device, Floats};
 
-use super::parameters::Layout;
+use super::layout::Layout;
 use crate::grad::{Memory, Tape, TrainBackend};
 
 /// Floats of a bucket at least: 8 MiB.

@@ -3,6 +3,9 @@
 use core::convert::Infallible;
 use std::path::PathBuf;
 
+use var_kernel::memory::Device;
+
+use super::ConfigError;
 use crate::data::DataError;
 use crate::engine::EngineError;
 use crate::model::ModelError;
@@ -27,6 +30,9 @@ pub enum TrainError {
     /// A model to begin with cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Fields of a configuration do not go together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Another rank cannot be reached.
     #[error(transparent)]
     Ranks(#[from] RanksError),
@@ -66,7 +72,7 @@ pub enum TrainError {
         /// The checkpoint.
         path: PathBuf,
         /// Which part of it.
-        what: &'static str,
+        what: String,
         /// The run's value.
         wants: String,
         /// The value found.
@@ -110,4 +116,15 @@ impl From<Infallible> for TrainError {
     fn from(never: Infallible) -> Self {
         match never {}
     }
+}
+
+/// Runs `work` on the device `d`: the one place where a device's error becomes one of training.
+pub(crate) fn on<D: Device, T>(
+    _: &D,
+    work: impl FnOnce() -> Result<T, D::Error>,
+) -> Result<T, TrainError>
+where
+    D::Error: Into<TrainError>,
+{
+    work().map_err(Into::into)
 }

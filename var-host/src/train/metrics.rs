@@ -1,5 +1,7 @@
 //! How well tokens are predicted: losses and hits, scale by scale.
 
+use core::fmt;
+
 use serde::Serialize;
 use var_kernel::model::Ladder;
 
@@ -46,6 +48,20 @@ pub struct Details {
     /// Share of the codes that are predicted at all, in %: those that are more than a thousandth of
     /// an even share of the predictions.
     pub codes_predicted: f64,
+}
+
+/// `L_mean 2.256 · L_tail 2.103 · acc 12.34 / 14.56 %`
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { L_mean, L_tail, acc_mean, acc_tail } = self;
+        match (L_tail, acc_tail) {
+            (Some(tail), Some(acc_tail)) => write!(
+                f,
+                "L_mean {L_mean:.4} · L_tail {tail:.4} · acc {acc_mean:.2} / {acc_tail:.2} %"
+            ),
+            _ => write!(f, "L_mean {L_mean:.4} · acc {acc_mean:.2} %"),
+        }
+    }
 }
 
 impl Tally {

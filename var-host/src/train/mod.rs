@@ -4,7 +4,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`parameters`] | all weights of a network, one behind the other, by name |
+//! | [`layout`], [`parameters`] | a network's tensors in flat memory: weights, gradients, optimizer state |
 //! | [`initialise`], [`take_over`] | their initialization: random, or from another model |
 //! | [`room`], [`home`] | memory of a step; on the CPU or a GPU |
 //! | [`transformer`] | loss and gradients of one batch |
@@ -15,26 +15,25 @@
 //! | [`buckets`] | gradients that are added up while others are computed |
 //! | [`update`] | clipping, AdamW, the average of weights |
 //! | [`noise`], [`precision`], [`progressive`] | dropout, half precision, coarse scales first |
-//! | [`recipe`] | hyperparameters |
+//! | [`config`], [`recipe`] | hyperparameters, in epochs and in iterations |
 //! | [`lessons`] | data → tokens → batches |
 //! | [`validation`] | data to validate on, walked again and again |
 //! | [`metrics`] | losses and hits, scale by scale |
 //! | [`trainer`] | a step: forward, loss, backward, sum over ranks, update |
 //! | [`state`] | contents of a checkpoint |
-//! | `interruption` | an end before the last iteration, on all ranks at once |
-//! | [`calendar`] | when a run saves, validates and shows samples |
-//! | [`fit`] | a run from where it stands to its end |
-//! | [`vae`] | the same for a VQVAE |
+//! | [`fit`] | a run from where it stands to its end, of any network |
+//! | [`task`] | a transformer's run: data, validation, samples |
+//! | [`vae`] | a VQVAE's trainer and run |
 
 pub mod buckets;
-pub mod calendar;
 pub mod codebook;
+pub mod config;
 pub mod discriminator;
 mod error;
 pub mod fit;
 pub mod home;
 pub mod initialise;
-mod interruption;
+pub mod layout;
 pub mod lessons;
 pub mod metrics;
 pub mod noise;
@@ -47,6 +46,7 @@ pub mod recipe;
 pub mod room;
 pub mod state;
 pub mod take_over;
+pub mod task;
 #[cfg(test)]
 mod tests;
 pub mod trainer;
@@ -56,14 +56,18 @@ pub mod vae;
 pub mod validation;
 pub mod vqvae;
 
+pub use config::{ConfigError, TrainConfig, VarSize};
 pub use error::TrainError;
+pub(crate) use error::on;
 #[cfg(feature = "cuda")]
 pub use home::OnCard;
 pub use home::{Home, OnProcessor};
 pub use initialise::Initialisation;
-pub use parameters::Layout;
+pub use layout::Layout;
+pub use parameters::Parameters;
 pub use precision::Precision;
 pub use progressive::Progressive;
 pub use recipe::Recipe;
-pub use trainer::Trainer;
+pub use task::VarTask;
+pub use trainer::VarTrainer;
 pub use update::Optimizer;

@@ -1,163 +1,135 @@
-//! All weights of a network in one piece of memory; gradients and the optimizer's state mirror it.
+//! The parameters of a network in training: weights, their average, gradients, the optimizer's state.
 
-use core::fmt;
-use core::ops::Range;
-use std::collections::HashMap;
+use core::ops::DerefMut;
 
-use var_kernel::arena::ALIGNMENT;
-use var_kernel::cpu::Cpu;
-use var_kernel::memory::{Device, Floats};
-use var_kernel::model::weights::Source;
+use super::home::{Home, OnProcessor};
+use super::layout::Layout;
+use super::state::{State, StateCounter, StateTensor};
+use super::update::{Constants, Optimizer};
+use super::{TrainError, on};
+use crate::grad::Sums;
+use crate::optim::Update;
 
-use crate::grad::Addressable;
-use crate::model::Part;
-use crate::model::listing::Wanted;
-
-/// Where each tensor lies.
-#[derive(Clone, Debug)]
-pub struct Layout {
-    tensors: Vec<Tensor>,
-    numbers: HashMap<String, usize>,
-    floats: usize,
+/// Parameters of a network, flat as one layout says.
+pub struct Parameters<H: Home = OnProcessor> {
+    /// Offsets of the tensors.
+    pub layout: Layout,
+    /// The weights that the optimizer moves.
+    pub weights: H::Numbers,
+    /// Their exponential moving average, if one is kept.
+    pub average: Option<H::Numbers>,
+    /// Gradients of the step under way.
+    pub gradients: H::Numbers,
+    /// The optimizer's state.
+    pub optimizer: Optimizer<H>,
+    /// Decay of the average; 0 without one.
+    decay: f64,
 }
 
-/// One tensor of a [`Layout`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tensor {
-    /// Its name in a checkpoint.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Its floats.
-    pub range: Range<usize>,
-    /// Whether it is a matrix that a product may read in another format.
-    pub matrix: bool,
-}
-
-impl Tensor {
-    /// Whether 16-bit training rounds it: the matrices of the blocks (MODEL.md, section 7).
-    pub fn is_rounded(&self) -> bool {
-        self.matrix && self.name.starts_with("blocks.")
-    }
-}
-
-impl Layout {
-    /// Concatenated tensors, each at the start of a cache line; the padding is 0 and stays so.
-    pub fn new(wanted: Vec<Wanted>) -> Self {
-        let mut floats = 0;
-        let tensors: Vec<Tensor> = wanted
-            .into_iter()
-            .map(|Wanted { name, shape, matrix }| {
-                let range = floats..floats + shape.iter().product::<usize>();
-                floats = range.end.next_multiple_of(ALIGNMENT);
-                Tensor { name, shape, range, matrix }
-            })
-            .collect();
-        let numbers = tensors.iter().map(|tensor| tensor.name.clone()).zip(0..).collect();
-        Self { tensors, numbers, floats }
-    }
-
-    /// All tensors, in order.
-    pub fn tensors(&self) -> &[Tensor] {
-        &self.tensors
-    }
-
-    /// The tensor `name`.
-    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
-        self.numbers.get(name).map(|number| &self.tensors[*number])
-    }
-
-    /// Floats of all tensors, padding included.
-    pub fn floats(&self) -> usize {
-        self.floats
-    }
-
-    /// Numbers that are trained.
-    pub fn parameters(&self) -> usize {
-        self.tensors.iter().map(|tensor| tensor.range.len()).sum()
-    }
-
-    /// All tensors of a transformer or VQVAE in its file, in `f32`.
+impl<H: Home> Parameters<H> {
+    /// Parameters that begin with `weights`; with an average of them if its `decay` is above 0.
+    ///
+    /// # Errors
+    /// If the device has not the memory.
     ///
     /// # Panics
-    /// If the file's half is of another configuration.
-    pub fn flatten(&self, part: &Part) -> Vec<f32> {
-        let mut memory = vec![0.0; self.floats];
-        for tensor in &self.tensors {
-            self.copy_from(part, tensor, &mut memory[tensor.range.clone()]);
-        }
-        memory
+    /// If `weights` is not as long as the layout.
+    pub fn new(
+        d: &H::Device<'_>,
+        layout: Layout,
+        weights: Vec<f32>,
+        constants: Constants,
+        decay: f64,
+    ) -> Result<Self, TrainError> {
+        let average = (decay > 0.0).then(|| H::keep(d, &layout, weights.clone()));
+        Ok(Self {
+            optimizer: Optimizer::new(d, &layout, constants)?,
+            average: average.transpose()?,
+            gradients: H::zeros(d, layout.floats())?,
+            weights: H::keep(d, &layout, weights)?,
+            layout,
+            decay,
+        })
     }
 
-    /// Copies one tensor of a file's half to `to`.
+    /// The weights that are validated, sampled and saved: the average, if one is kept.
+    pub fn best(&self) -> &H::Numbers {
+        self.average.as_ref().unwrap_or(&self.weights)
+    }
+
+    /// Bytes of everything that is as long as the weights.
+    pub fn bytes(&self) -> u64 {
+        // Weights, gradients, both moments.
+        let copies = 4 + usize::from(self.average.is_some());
+        4 * (copies * self.layout.floats()) as u64
+    }
+
+    /// Sets the gradients to 0.
     ///
-    /// # Panics
-    /// If the half's tensor is of another length.
-    pub fn copy_from(&self, part: &Part, tensor: &Tensor, to: &mut [f32]) {
-        let (mut part, name) = (part, &tensor.name);
-        if tensor.matrix {
-            let Ok(matrix) =
-                Source::<Cpu<'_>>::matrix(&mut part, format_args!("{name}"), &tensor.shape);
-            assert_eq!(matrix.len(), to.len(), "{name} is of another configuration");
-            to.iter_mut().enumerate().for_each(|(index, to)| *to = matrix.at(index));
-        } else {
-            let Ok(vector) =
-                Source::<Cpu<'_>>::vector(&mut part, format_args!("{name}"), &tensor.shape);
-            to.copy_from_slice(vector);
-        }
+    /// # Errors
+    /// Only the device's own.
+    pub fn zero_gradients(&mut self, d: &H::Device<'_>) -> Result<(), TrainError> {
+        on(d, || d.fill(&mut self.gradients, 0.0))
     }
 
-    /// The tensors in `memory` of the device `b`, as a source of weights.
+    /// Moves the weights against the gradients of a loss multiplied by `loss_scale`; returns the
+    /// gradient's norm before clipping, not finite if everything was left as it was.
     ///
-    /// # Panics
-    /// If `memory` is not [`Layout::floats`] long.
-    pub fn source<'a, B: Device>(&'a self, b: &'a B, memory: &'a B::Slice) -> FlatSource<'a, B> {
-        assert_eq!(memory.len(), self.floats, "weights are not as long as their layout");
-        FlatSource { layout: self, b, memory }
-    }
-}
-
-/// Weights by name, out of flat memory.
-pub struct FlatSource<'a, B: Device> {
-    layout: &'a Layout,
-    b: &'a B,
-    memory: &'a B::Slice,
-}
-
-/// A network wants a tensor that its layout does not have, or has in another shape.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the layout has no tensor {name} of shape {shape:?}")]
-pub struct NotInLayout {
-    name: String,
-    shape: Vec<usize>,
-}
-
-impl<'a, B: Device> FlatSource<'a, B> {
-    fn find(&self, name: fmt::Arguments<'_>, shape: &[usize]) -> Result<&'a B::Slice, NotInLayout> {
-        let name = name.to_string();
-        match self.layout.tensor(&name) {
-            Some(tensor) if tensor.shape == shape => Ok(self.memory.range(tensor.range.clone())),
-            _ => Err(NotInLayout { name, shape: shape.to_vec() }),
-        }
-    }
-}
-
-impl<'a, B: Addressable> Source<'a, B> for FlatSource<'a, B> {
-    type Error = NotInLayout;
-
-    fn matrix(
+    /// # Errors
+    /// Only the device's own.
+    pub fn step(
         &mut self,
-        name: fmt::Arguments<'_>,
-        shape: &[usize],
-    ) -> Result<B::Matrix<'a>, NotInLayout> {
-        self.find(name, shape).map(|weights| self.b.matrix_of(weights))
+        d: &H::Device<'_>,
+        loss_scale: f32,
+        rate: f64,
+        weight_decay: f64,
+    ) -> Result<f64, TrainError> {
+        let Self { layout, weights, gradients, optimizer, .. } = self;
+        let weights = weights.deref_mut();
+        let updated =
+            optimizer.update(d, layout, weights, gradients, loss_scale, rate, weight_decay)?;
+        Ok(updated.norm)
     }
 
-    fn vector(
-        &mut self,
-        name: fmt::Arguments<'_>,
-        shape: &[usize],
-    ) -> Result<&'a B::Slice, NotInLayout> {
-        self.find(name, shape)
+    /// Takes the weights into their average, if one is kept.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn update_average(&mut self, d: &H::Device<'_>) -> Result<(), TrainError> {
+        let Some(average) = &mut self.average else { return Ok(()) };
+        let decay = average_decay(self.decay, self.optimizer.steps);
+        on(d, || d.average(average, &self.weights, decay as f32))
     }
+
+    /// The state: the weights as a model under `model`, if they are one of the file's, flat tensors whose
+    /// names begin with `prefix`, and the number of `updates` under that name.
+    pub fn state(
+        &mut self,
+        model: Option<&str>,
+        prefix: &str,
+        updates: &'static str,
+    ) -> State<'_, H> {
+        let Self { layout, weights, average, optimizer, .. } = self;
+        let Optimizer { m, v, steps, .. } = optimizer;
+        let flat =
+            |name: &str, elements| StateTensor::flat(format!("{prefix}{name}"), elements, layout);
+        let (best, raw) = match average {
+            Some(average) => (average, Some(weights)),
+            None => (weights, None),
+        };
+        let best = match model {
+            Some(model) => StateTensor::model(model, best, layout),
+            None => flat("weights", best),
+        };
+        let mut tensors = vec![best, flat("m", m), flat("v", v).without_negatives()];
+        tensors.extend(raw.map(|weights| flat("weights", weights)));
+        State { tensors, counters: vec![(updates, StateCounter::Count(steps))] }
+    }
+}
+
+/// `min(decay, (1 + n) / (10 + n))` at update n, from 1: the first weights, which are random, are soon
+/// forgotten.
+pub(crate) fn average_decay(decay: f64, updates: u64) -> f64 {
+    let n = updates as f64;
+    decay.min((1.0 + n) / (10.0 + n))
 }

@@ -8,7 +8,7 @@ use var_kernel::dry::{Dry, Lengths};
 use var_kernel::memory::Floats;
 use var_kernel::model::weights::FeatureShape;
 
-use super::parameters::Layout;
+use super::layout::Layout;
 use super::room::{Needs, Room, nowhere};
 use crate::grad::{
     GradientPlan, Memory, Recordable, RecordedSource, Recording, Span, Tape, TrainBackend,

@@ -5,14 +5,14 @@ use var_kernel::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use var_kernel::cuda;
 
-use super::parameters::Layout;
+use super::layout::Layout;
 
 /// Precision of the blocks' matrices (`--fp16`).
 ///
 /// The CPU always computes in `f32`. With 16 bits it computes with matrices rounded to 16 bits, so
 /// that a run shows their cost in accuracy; activations and gradients stay in
 /// `f32`. Embeddings, LayerNorm, softmax, head and loss are never rounded (MODEL.md, section 7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
     /// `f32`, `--fp16 0`.
     F32,
@@ -26,6 +26,9 @@ pub enum Precision {
 const RUN: usize = 1 << 14;
 
 impl Precision {
+    /// All of them, by their numbers.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+
     /// Whether the network computes with other numbers than the optimizer moves.
     pub fn rounds(self) -> bool {
         self != Self::F32

@@ -44,16 +44,4 @@ impl Recipe {
             None => Stage::whole(ladder),
         }
     }
-
-    /// Decay of the average at update number `updates`, from 1: `min(average, (1 + n) / (10 + n))`,
-    /// so that the first weights, which are random, are soon forgotten.
-    pub fn average_decay(&self, updates: u64) -> f64 {
-        average_decay(self.average, updates)
-    }
-}
-
-/// `min(decay, (1 + n) / (10 + n))` at update number n, from 1.
-pub(crate) fn average_decay(decay: f64, updates: u64) -> f64 {
-    let n = updates as f64;
-    decay.min((1.0 + n) / (10.0 + n))
 }

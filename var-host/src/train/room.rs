@@ -5,7 +5,7 @@ use var_kernel::remote::DryAddresses;
 
 use super::TrainError;
 use super::home::Home;
-use super::parameters::Layout;
+use super::layout::Layout;
 use crate::grad::{GradientPlan, Tape, TrainBackend};
 
 /// Floats that the values of a batch, their gradients and the scratch memory of its backward pass take.

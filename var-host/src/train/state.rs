@@ -1,187 +1,382 @@
-//! Contents of a checkpoint besides the model: progress of the run and the optimizer's state.
+//! Contents of a checkpoint: the model, and the state of its training.
 //!
 //! | tensor | holds |
 //! |---|---|
-//! | `var.*` | the transformer: its average where one is kept |
-//! | `vae.*` | the VQVAE, as it was given |
-//! | `train.m`, `train.v` | AdamW's averages, flat as [`Layout`](super::Layout) says |
+//! | `var.*` or `vae.*` | the network in training: its average where one is kept |
+//! | `vae.*` beside a transformer in training | the VQVAE, as it was given |
+//! | `vae.quantize.ema_vocab_hit_SV` | average usage of the codes at each scale |
+//! | `train.m`, `train.v` | AdamW's averages, flat as [`Layout`] says |
 //! | `train.weights` | the weights themselves, flat, where an average is kept |
+//! | `train.counts`, `train.sums` | the averages that move the codes, where they do |
+//! | `train.disc.*` | the discriminator, where there is one: weights, AdamW's averages, its weight |
 //!
 //! The metadata have the model's configuration under `config` and a [`Progress`] under `train`. All
 //! random numbers are functions of seed and iteration, and so is the place in the data: there is no
 //! other state.
+//!
+//! A trainer names its state once, in one list ([`State`]): what is read, written and sent to other
+//! ranks goes by these names.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use var_kernel::memory::Floats;
 
-use super::{Home, TrainError, Trainer};
+use super::{Home, Layout, TrainError};
 use crate::checkpoint::quantize::Precision;
 use crate::checkpoint::{Checkpoint, Dtype, Record};
-use crate::model::Weights;
-use crate::model::convert;
-use crate::model::settings::{self, VarSettings};
+use crate::model::settings::{self, Settings};
+use crate::model::{Weights, convert};
 use crate::optim::LossScale;
 use crate::parallel::Ranks;
 
 /// The key of a [`Progress`] in the metadata.
 const KEY: &str = "train";
 
+/// Version of the state's format; files from before there were versions have none and are read too.
+pub const VERSION: u32 = 1;
+
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
+    /// Version of the format.
+    #[serde(default)]
+    pub version: u32,
     /// Iterations done.
     pub iterations: u64,
-    /// Updates among them that moved the weights.
-    pub updates: u64,
     /// Iterations in a row, up to the last, with gradients that were not finite.
     pub refused: u32,
     /// All iterations with gradients that were not finite.
     pub refused_in_all: u64,
-    /// The loss scale and its good steps, in half precision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loss_scale: Option<(f32, u32)>,
-    /// The lowest loss on the last scale that a validation found, in nats.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub best_tail: Option<f64>,
+    /// The best value of a validation: of a transformer the lowest loss on the last scale in nats, of
+    /// a VQVAE the highest PSNR in dB.
+    #[serde(default, alias = "best_tail", alias = "best_psnr")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<f64>,
     /// Whether a signal broke off the validation that is due.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub unjudged: bool,
+    /// The trainer's own counters, by name.
+    #[serde(flatten)]
+    pub counters: BTreeMap<String, Counter>,
 }
 
-/// The numbers of a trainer, for the host to read.
-pub struct Numbers<'a> {
-    weights: Cow<'a, [f32]>,
-    average: Option<Cow<'a, [f32]>>,
-    m: Cow<'a, [f32]>,
-    v: Cow<'a, [f32]>,
+/// A counter of a trainer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Counter {
+    /// Number of events.
+    Count(u64),
+    /// A loss scale and its good steps.
+    LossScale(f32, u32),
 }
 
-/// Reads the numbers of `trainer`.
-///
-/// # Errors
-/// Only the device's own.
-pub fn read<'a, H: Home>(
-    trainer: &'a Trainer<H>,
-    d: &H::Device<'_>,
-) -> Result<Numbers<'a>, TrainError> {
-    let read = |numbers| H::read(d, &trainer.layout, numbers);
-    Ok(Numbers {
-        weights: read(&trainer.weights)?,
-        average: trainer.average.as_ref().map(read).transpose()?,
-        m: read(&trainer.optimizer.m)?,
-        v: read(&trainer.optimizer.v)?,
-    })
+/// The state of a trainer by name, where it lies: the one list that saving, loading and sending go by.
+pub struct State<'t, H: Home> {
+    /// Tensors.
+    pub tensors: Vec<StateTensor<'t, H>>,
+    /// Counters.
+    pub counters: Vec<(&'static str, StateCounter<'t>)>,
 }
 
-/// Records of `trainer` (its values in `numbers`), of the VQVAE and of the class names of `given`.
-pub fn records<'a, H: Home>(
-    trainer: &Trainer<H>,
-    numbers: &'a Numbers<'_>,
-    progress: &Progress,
-    given: &'a Weights,
-) -> (Vec<Record<'a>>, BTreeMap<String, String>) {
-    let (mut records, mut settings) = convert::records(given, Precision::F32);
-    settings.var = Some(VarSettings::from(&trainer.config));
-    let weights = numbers.average.as_ref().unwrap_or(&numbers.weights);
-    for tensor in trainer.layout.tensors() {
-        let values = &weights[tensor.range.clone()];
-        records.push(record(format!("var.{}", tensor.name), tensor.shape.clone(), values));
-    }
-    records.extend(flat(numbers).map(|(name, values)| record(name, vec![values.len()], values)));
-    let progress = with_counts(trainer, progress.clone());
-    let json = |value: Result<String, serde_json::Error>| value.expect("plain numbers and text");
-    let mut metadata = BTreeMap::from([
-        (settings::KEY.to_owned(), json(serde_json::to_string(&settings))),
-        (KEY.to_owned(), json(serde_json::to_string(&progress))),
-    ]);
-    metadata.extend(convert::sources(given));
-    (records, metadata)
-}
-
-/// With the trainer's own counts.
-fn with_counts<H: Home>(trainer: &Trainer<H>, progress: Progress) -> Progress {
-    Progress {
-        updates: trainer.optimizer.steps,
-        loss_scale: trainer.loss_scale.map(|scale| (scale.factor, scale.good_steps)),
-        ..progress
+impl<'t, H: Home> State<'t, H> {
+    /// Adds the tensors and counters of another part of the trainer.
+    pub fn append(&mut self, other: Self) {
+        self.tensors.extend(other.tensors);
+        self.counters.extend(other.counters);
     }
 }
 
-/// The flat tensors of the optimizer.
-fn flat<'a>(numbers: &'a Numbers<'_>) -> impl Iterator<Item = (&'static str, &'a [f32])> {
-    let state = [("train.m", &numbers.m), ("train.v", &numbers.v)];
-    let weights = numbers.average.is_some().then_some(("train.weights", &numbers.weights));
-    state.into_iter().chain(weights).map(|(name, values)| (name, &values[..]))
+/// A counter where it lies.
+pub enum StateCounter<'t> {
+    /// Number of events.
+    Count(&'t mut u64),
+    /// A loss scale.
+    LossScale(&'t mut LossScale),
 }
 
-fn record<'a>(name: impl Into<String>, shape: Vec<usize>, values: &'a [f32]) -> Record<'a> {
-    let bytes = move || Ok(Cow::Borrowed(bytemuck::cast_slice(values)));
-    Record { name: name.into(), dtype: Dtype::F32, shape, bytes: Box::new(bytes) }
+/// A tensor of the state where it lies.
+pub struct StateTensor<'t, H: Home> {
+    name: String,
+    elements: Elements<'t, H>,
+    /// Whether the elements are those of a model, each tensor saved by itself under `name`.
+    is_model: bool,
+    /// Whether the elements are averages of squares.
+    without_negatives: bool,
 }
 
-/// Sets `trainer` to where the checkpoint at `path` stands.
-///
-/// # Errors
-/// If the checkpoint is of another model or lacks a part.
-pub fn restore<H: Home>(
-    trainer: &mut Trainer<H>,
-    d: &H::Device<'_>,
+enum Elements<'t, H: Home> {
+    Device(&'t mut H::Numbers, &'t Layout),
+    Host(&'t mut [f32], Vec<usize>),
+}
+
+impl<'t, H: Home> StateTensor<'t, H> {
+    /// Elements on the device, saved as one flat tensor.
+    pub fn flat(name: String, elements: &'t mut H::Numbers, layout: &'t Layout) -> Self {
+        let elements = Elements::Device(elements, layout);
+        Self { name, elements, is_model: false, without_negatives: false }
+    }
+
+    /// Elements on the device, saved tensor by tensor under `prefix`.
+    pub fn model(prefix: &str, elements: &'t mut H::Numbers, layout: &'t Layout) -> Self {
+        Self { is_model: true, ..Self::flat(prefix.to_owned(), elements, layout) }
+    }
+
+    /// Elements on the host, saved in this shape.
+    pub fn host(name: &str, elements: &'t mut [f32], shape: Vec<usize>) -> Self {
+        let elements = Elements::Host(elements, shape);
+        Self { name: name.to_owned(), elements, is_model: false, without_negatives: false }
+    }
+
+    /// The same; a file with a negative element is refused.
+    pub fn without_negatives(self) -> Self {
+        Self { without_negatives: true, ..self }
+    }
+
+    /// A copy of the elements on the host.
+    fn values(&self, d: &H::Device<'_>) -> Result<Vec<f32>, TrainError> {
+        match &self.elements {
+            Elements::Device(elements, layout) => Ok(H::read(d, layout, elements)?.into_owned()),
+            Elements::Host(elements, _) => Ok(elements.to_vec()),
+        }
+    }
+
+    /// The elements for the host to read.
+    fn read(self, d: &H::Device<'_>) -> Result<Snapped<'t>, TrainError> {
+        let Self { name, elements, is_model, .. } = self;
+        Ok(match elements {
+            Elements::Device(elements, layout) => {
+                let values = H::read(d, layout, elements)?;
+                let layout = is_model.then_some(layout);
+                Snapped { name, shape: vec![values.len()], values, layout }
+            }
+            Elements::Host(elements, shape) => {
+                Snapped { name, shape, values: Cow::Borrowed(elements), layout: None }
+            }
+        })
+    }
+
+    /// Sets the elements.
+    fn set(&mut self, d: &H::Device<'_>, values: Vec<f32>) -> Result<(), TrainError> {
+        match &mut self.elements {
+            Elements::Device(elements, layout) => **elements = H::keep(d, layout, values)?,
+            Elements::Host(elements, _) => elements.copy_from_slice(&values),
+        }
+        Ok(())
+    }
+
+    /// The elements of this name in `checkpoint`.
+    fn find(&self, checkpoint: &Checkpoint) -> Result<Vec<f32>, Mismatch> {
+        let Self { name, elements, .. } = self;
+        let length = match elements {
+            Elements::Device(_, layout) if self.is_model => {
+                return find_model(checkpoint, name, layout);
+            }
+            Elements::Device(elements, _) => elements.len(),
+            Elements::Host(elements, _) => elements.len(),
+        };
+        let found = checkpoint.tensor(name).and_then(|tensor| tensor.as_f32());
+        let wants = |wants, has| Mismatch { what: name.clone(), wants, has };
+        match found {
+            Some(values) if values.len() == length => {
+                let negative = values.iter().find(|x| self.without_negatives && **x < 0.0);
+                match negative {
+                    Some(x) => Err(wants("averages of squares".to_owned(), x.to_string())),
+                    None => Ok(values.to_vec()),
+                }
+            }
+            _ => {
+                let has = found.map_or("none".to_owned(), |values| values.len().to_string());
+                Err(wants(format!("{length} floats"), has))
+            }
+        }
+    }
+}
+
+/// A model's tensors under `prefix`, flat.
+fn find_model(
     checkpoint: &Checkpoint,
-    path: &Path,
-) -> Result<Progress, TrainError> {
-    let other = |what, wants: String, has: String| TrainError::State {
-        path: path.to_path_buf(),
-        what,
-        wants,
-        has,
-    };
-    let text = checkpoint.metadata().get(KEY);
-    let text = text.ok_or_else(|| other("metadata", KEY.to_owned(), "none".to_owned()))?;
-    let progress: Progress = serde_json::from_str(text)
-        .map_err(|error| other("metadata", KEY.to_owned(), error.to_string()))?;
-
-    let mut model = vec![0.0; trainer.layout.floats()];
-    for tensor in trainer.layout.tensors() {
-        let name = format!("var.{}", tensor.name);
+    prefix: &str,
+    layout: &Layout,
+) -> Result<Vec<f32>, Mismatch> {
+    let mut flat = vec![0.0; layout.floats()];
+    for tensor in layout.tensors() {
+        let name = format!("{prefix}{}", tensor.name);
         let found = checkpoint.tensor(&name);
         let values = found.filter(|found| found.shape == tensor.shape).and_then(|t| t.as_f32());
         let Some(values) = values else {
             let has = found.map_or("none".to_owned(), |found| format!("{:?}", found.shape));
-            return Err(other("weights", format!("{name} of {:?}", tensor.shape), has));
+            let wants = format!("{name} of {:?}", tensor.shape);
+            return Err(Mismatch { what: "weights".to_owned(), wants, has });
         };
-        model[tensor.range.clone()].copy_from_slice(values);
+        flat[tensor.range.clone()].copy_from_slice(values);
     }
-    let read = |name: &'static str| {
-        let found = checkpoint.tensor(name).and_then(|tensor| tensor.as_f32());
-        match found {
-            Some(values) if values.len() == model.len() => Ok(values.to_vec()),
-            _ => {
-                let has = found.map_or("none".to_owned(), |values| values.len().to_string());
-                Err(other(name, format!("{} floats", model.len()), has))
+    Ok(flat)
+}
+
+/// A part of a checkpoint that is not as the run wants it.
+struct Mismatch {
+    what: String,
+    wants: String,
+    has: String,
+}
+
+impl Mismatch {
+    fn at(self, path: &Path) -> TrainError {
+        let Self { what, wants, has } = self;
+        TrainError::State { path: path.to_path_buf(), what, wants, has }
+    }
+}
+
+impl StateCounter<'_> {
+    fn get(&self) -> Counter {
+        match self {
+            Self::Count(count) => Counter::Count(**count),
+            Self::LossScale(scale) => Counter::LossScale(scale.factor, scale.good_steps),
+        }
+    }
+
+    /// Whether `other` is a counter of this kind.
+    fn is_like(&self, other: &Counter) -> bool {
+        matches!(
+            (self, other),
+            (Self::Count(_), Counter::Count(_)) | (Self::LossScale(_), Counter::LossScale(..))
+        )
+    }
+
+    /// # Panics
+    /// If `counter` is of another kind.
+    fn set(&mut self, counter: Counter) {
+        match (self, counter) {
+            (Self::Count(count), Counter::Count(to)) => **count = to,
+            (Self::LossScale(scale), Counter::LossScale(factor, good_steps)) => {
+                **scale = LossScale { factor, good_steps };
+            }
+            (_, counter) => panic!("{counter:?} is a counter of another kind"),
+        }
+    }
+}
+
+/// A model file's configuration, and a model that is in it beside the one in training.
+#[derive(Default)]
+pub struct Described<'m> {
+    /// The configuration.
+    pub settings: Settings,
+    /// The model beside, as it was given.
+    pub frozen: Option<&'m Weights>,
+}
+
+/// A state as it was at one moment, for the host to read.
+pub struct Snapshot<'t> {
+    tensors: Vec<Snapped<'t>>,
+    counters: BTreeMap<String, Counter>,
+    described: Described<'t>,
+}
+
+struct Snapped<'t> {
+    name: String,
+    shape: Vec<usize>,
+    values: Cow<'t, [f32]>,
+    /// Of a model.
+    layout: Option<&'t Layout>,
+}
+
+impl<'t> Snapshot<'t> {
+    /// Reads `state`.
+    ///
+    /// # Errors
+    /// Only the device's own.
+    pub fn read<H: Home>(
+        d: &H::Device<'_>,
+        state: State<'t, H>,
+        described: Described<'t>,
+    ) -> Result<Self, TrainError> {
+        let counters = counters(&state.counters);
+        let tensors = state.tensors.into_iter().map(|tensor| tensor.read(d));
+        Ok(Self { tensors: tensors.collect::<Result<_, _>>()?, counters, described })
+    }
+
+    /// Records and metadata of a checkpoint.
+    pub fn records(&self, progress: &Progress) -> (Vec<Record<'_>>, BTreeMap<String, String>) {
+        let counters = self.counters.clone();
+        let progress = Progress { version: VERSION, counters, ..progress.clone() };
+        let Described { settings, frozen } = &self.described;
+        let json =
+            |value: Result<String, serde_json::Error>| value.expect("plain numbers and text");
+        let mut metadata = BTreeMap::from([
+            (settings::KEY.to_owned(), json(serde_json::to_string(settings))),
+            (KEY.to_owned(), json(serde_json::to_string(&progress))),
+        ]);
+        let mut records = Vec::new();
+        if let Some(frozen) = frozen {
+            records.extend(convert::records(frozen, Precision::F32));
+            metadata.extend(convert::sources(frozen));
+        }
+        for Snapped { name, shape, values, layout } in &self.tensors {
+            match layout {
+                None => records.push(record(name.clone(), shape.clone(), values)),
+                Some(layout) => records.extend(layout.tensors().iter().map(|tensor| {
+                    let name = format!("{name}{}", tensor.name);
+                    record(name, tensor.shape.clone(), &values[tensor.range.clone()])
+                })),
             }
         }
-    };
-    let (m, v) = (read("train.m")?, read("train.v")?);
-    let weights = trainer.average.is_some().then(|| read("train.weights")).transpose()?;
-    let keep = |numbers| H::keep(d, &trainer.layout, numbers);
-    (trainer.optimizer.m, trainer.optimizer.v) = (keep(m)?, keep(v)?);
-    match weights {
-        Some(weights) => {
-            (trainer.weights, trainer.average) = (keep(weights)?, Some(keep(model)?));
-        }
-        None => trainer.weights = keep(model)?,
+        (records, metadata)
     }
-    take_progress(trainer, &progress);
+}
+
+fn counters(counters: &[(&'static str, StateCounter<'_>)]) -> BTreeMap<String, Counter> {
+    counters.iter().map(|(name, counter)| ((*name).to_owned(), counter.get())).collect()
+}
+
+fn record(name: String, shape: Vec<usize>, values: &[f32]) -> Record<'_> {
+    let bytes = move || Ok(Cow::Borrowed(bytemuck::cast_slice(values)));
+    Record { name, dtype: Dtype::F32, shape, bytes: Box::new(bytes) }
+}
+
+/// Sets `state` to that of the checkpoint at `path`; on an error it is as it was.
+///
+/// # Errors
+/// If the checkpoint is of another model, of a newer format, or lacks a part.
+pub fn restore<H: Home>(
+    d: &H::Device<'_>,
+    state: State<'_, H>,
+    checkpoint: &Checkpoint,
+    path: &Path,
+) -> Result<Progress, TrainError> {
+    let metadata =
+        |wants: String, has: String| Mismatch { what: "metadata".to_owned(), wants, has }.at(path);
+    let text = checkpoint.metadata().get(KEY);
+    let text = text.ok_or_else(|| metadata(KEY.to_owned(), "none".to_owned()))?;
+    let progress: Progress =
+        serde_json::from_str(text).map_err(|error| metadata(KEY.to_owned(), error.to_string()))?;
+    if progress.version > VERSION {
+        let wants = format!("a state of version {VERSION} or before");
+        return Err(metadata(wants, progress.version.to_string()));
+    }
+    let values = state.tensors.iter().map(|tensor| tensor.find(checkpoint));
+    let values: Vec<Vec<f32>> =
+        values.collect::<Result<_, _>>().map_err(|mismatch| mismatch.at(path))?;
+    for (name, counter) in &state.counters {
+        match progress.counters.get(*name) {
+            Some(found) if counter.is_like(found) => {}
+            Some(found) => return Err(metadata((*name).to_owned(), format!("{found:?}"))),
+            None => return Err(metadata((*name).to_owned(), "none".to_owned())),
+        }
+    }
+    for (mut tensor, values) in state.tensors.into_iter().zip(values) {
+        tensor.set(d, values)?;
+    }
+    set_counters(state.counters, &progress);
     Ok(progress)
 }
 
-fn take_progress<H: Home>(trainer: &mut Trainer<H>, progress: &Progress) {
-    trainer.optimizer.steps = progress.updates;
-    trainer.loss_scale =
-        progress.loss_scale.map(|(factor, good_steps)| LossScale { factor, good_steps });
+fn set_counters(counters: Vec<(&'static str, StateCounter<'_>)>, progress: &Progress) {
+    for (name, mut counter) in counters {
+        counter.set(progress.counters[name]);
+    }
 }
 
 /// Gives every rank the state of the first.
@@ -189,27 +384,25 @@ fn take_progress<H: Home>(trainer: &mut Trainer<H>, progress: &Progress) {
 /// # Errors
 /// If the others cannot be reached.
 pub fn share<H: Home>(
-    trainer: &mut Trainer<H>,
     d: &H::Device<'_>,
+    state: State<'_, H>,
     progress: Progress,
     ranks: &dyn Ranks,
 ) -> Result<Progress, TrainError> {
     if ranks.size() == 1 {
         return Ok(progress);
     }
-    let mut bytes = serde_json::to_vec(&with_counts(trainer, progress)).expect("plain numbers");
+    let progress = Progress { counters: counters(&state.counters), ..progress };
+    let mut bytes = serde_json::to_vec(&progress).expect("plain numbers");
     ranks.broadcast(&mut bytes)?;
-    let progress: Progress = serde_json::from_slice(&bytes).expect("what the first rank wrote");
-    let Trainer { weights, average, optimizer, layout, .. } = trainer;
-    for numbers in [Some(weights), average.as_mut(), Some(&mut optimizer.m), Some(&mut optimizer.v)]
-    {
-        let Some(numbers) = numbers else { continue };
-        let mut values = H::read(d, layout, numbers)?.into_owned();
+    let progress: Progress = serde_json::from_slice(&bytes).expect("written by the first rank");
+    for mut tensor in state.tensors {
+        let mut values = tensor.values(d)?;
         let mut bytes = bytemuck::cast_slice(&values).to_vec();
         ranks.broadcast(&mut bytes)?;
         bytemuck::cast_slice_mut(&mut values).copy_from_slice(&bytes);
-        *numbers = H::keep(d, layout, values)?;
+        tensor.set(d, values)?;
     }
-    take_progress(trainer, &progress);
+    set_counters(state.counters, &progress);
     Ok(progress)
 }

@@ -4,12 +4,13 @@ use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
 use var_kernel::model::{Ladder, VarConfig};
 
 use super::noise::{Lot, Noise};
-use super::state::{self, Progress};
-use super::trainer::{self, Lesson, Step};
-use super::{Initialisation, OnProcessor, Precision, Recipe, Trainer};
+use super::state::{self, Counter, Described, Progress, Snapshot};
+use super::trainer::{self, Lesson, VarStep};
+use super::{Initialisation, OnProcessor, Precision, Recipe, VarTrainer};
 use crate::checkpoint::{Checkpoint, save};
 use crate::grad::testing::random;
-use crate::model::Weights;
+use crate::model::settings::{Settings, VarSettings};
+use crate::model::{Weights, convert};
 use crate::optim::LossScale;
 use crate::optim::schedule::{Decay, Schedule};
 use crate::parallel::{Ranks, Single};
@@ -54,9 +55,9 @@ fn recipe() -> Recipe {
     }
 }
 
-fn trainer(cpu: &Cpu<'_>, recipe: Recipe) -> Trainer {
+fn trainer(cpu: &Cpu<'_>, recipe: Recipe) -> VarTrainer {
     let (layout, weights) = trainer::initial(&config(), recipe.seed, Initialisation::default());
-    Trainer::<OnProcessor>::new(cpu, config(), recipe, layout, weights).unwrap()
+    VarTrainer::<OnProcessor>::new(cpu, config(), recipe, layout, weights).unwrap()
 }
 
 /// Four images.
@@ -74,7 +75,7 @@ fn broken_lesson() -> Lesson {
     lesson
 }
 
-fn step(trainer: &mut Trainer, cpu: &Cpu<'_>, iteration: u64, lesson: &Lesson) -> Step {
+fn step(trainer: &mut VarTrainer, cpu: &Cpu<'_>, iteration: u64, lesson: &Lesson) -> VarStep {
     trainer.step(cpu, &Single, iteration, core::slice::from_ref(lesson), false).unwrap()
 }
 
@@ -86,19 +87,23 @@ fn with_cpu<R>(work: impl FnOnce(&Cpu<'_>) -> R) -> R {
 /// Writes `trainer` and `progress`, and reads both into another trainer of `recipe`.
 fn through_a_file(
     cpu: &Cpu<'_>,
-    trainer: &Trainer,
+    trainer: &mut VarTrainer,
     progress: &Progress,
     recipe: Recipe,
-) -> (Trainer, Progress) {
+) -> (VarTrainer, Progress) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
     let given = Weights { transformer: None, ..crate::model::built_in().unwrap() };
-    let numbers = state::read(trainer, cpu).unwrap();
-    let (records, metadata) = state::records(trainer, &numbers, progress, &given);
+    let var = Some(VarSettings::from(&trainer.config));
+    let settings = Settings { var, ..convert::settings(&given) };
+    let described = Described { settings, frozen: Some(&given) };
+    let snapshot = Snapshot::read::<OnProcessor>(cpu, trainer.state(), described).unwrap();
+    let (records, metadata) = snapshot.records(progress);
     save(&path, records, &metadata, true).unwrap();
     let mut resumed = self::trainer(cpu, recipe);
     let checkpoint = Checkpoint::open(&path).unwrap();
-    let progress = state::restore(&mut resumed, cpu, &checkpoint, &path).unwrap();
+    let state = resumed.state();
+    let progress = state::restore::<OnProcessor>(cpu, state, &checkpoint, &path).unwrap();
     (resumed, progress)
 }
 
@@ -108,19 +113,23 @@ fn average_of_weights_moves_by_its_formula() {
     let recipe = Recipe { average: 0.25, ..recipe() };
     with_cpu(|cpu| {
         let mut trainer = trainer(cpu, recipe);
-        let mut want = trainer.weights.clone();
+        let mut want = trainer.parameters.weights.clone();
         for (iteration, decay) in [2.0 / 11.0, 0.25, 0.25].into_iter().enumerate() {
             step(&mut trainer, cpu, iteration as u64, &lesson());
             let decay = decay as f32;
-            for (want, weight) in want.iter_mut().zip(&trainer.weights) {
+            for (want, weight) in want.iter_mut().zip(&trainer.parameters.weights) {
                 *want = decay * *want + (1.0 - decay) * weight;
             }
-            assert!(trainer.average.as_ref() == Some(&want), "after {} updates", iteration + 1);
-            assert!(trainer.weights != want);
+            assert!(
+                trainer.parameters.average.as_ref() == Some(&want),
+                "after {} updates",
+                iteration + 1
+            );
+            assert!(trainer.parameters.weights != want);
         }
         // A refused update leaves it as it is.
         step(&mut trainer, cpu, 3, &broken_lesson());
-        assert!(trainer.average.as_ref() == Some(&want));
+        assert!(trainer.parameters.average.as_ref() == Some(&want));
     });
 }
 
@@ -132,18 +141,21 @@ fn average_of_weights_is_judged_and_saved() {
         for iteration in 0..3 {
             step(&mut trainer, cpu, iteration, &lesson());
         }
-        let (mut resumed, _) = through_a_file(cpu, &trainer, &Progress::default(), recipe);
-        assert!(resumed.average == trainer.average && resumed.weights == trainer.weights);
-        let judge = |trainer: &mut Trainer| {
+        let (mut resumed, _) = through_a_file(cpu, &mut trainer, &Progress::default(), recipe);
+        assert!(
+            resumed.parameters.average == trainer.parameters.average
+                && resumed.parameters.weights == trainer.parameters.weights
+        );
+        let judge = |trainer: &mut VarTrainer| {
             let config = config();
             let mut tally = super::metrics::Tally::new(config.ladder, config.codes);
             trainer.judge(cpu, &lesson(), &mut tally).unwrap();
             tally.report()
         };
         let of_average = judge(&mut trainer);
-        resumed.weights = resumed.average.take().unwrap();
+        resumed.parameters.weights = resumed.parameters.average.take().unwrap();
         assert_eq!(judge(&mut resumed), of_average);
-        resumed.weights = trainer.weights.clone();
+        resumed.parameters.weights = trainer.parameters.weights.clone();
         assert_ne!(judge(&mut resumed), of_average);
     });
 }
@@ -156,17 +168,21 @@ fn resume_keeps_optimizer_steps_after_refused_updates() {
             let lesson = if iteration == 2 { broken_lesson() } else { lesson() };
             step(&mut unbroken, cpu, iteration, &lesson);
         }
-        assert_eq!(unbroken.optimizer.steps, 4);
+        assert_eq!(unbroken.parameters.optimizer.steps, 4);
         let progress = Progress { iterations: 5, refused_in_all: 1, ..Progress::default() };
-        let (mut resumed, found) = through_a_file(cpu, &unbroken, &progress, recipe());
-        assert_eq!((found.iterations, found.updates, found.refused_in_all), (5, 4, 1));
-        assert_eq!(resumed.optimizer.steps, 4);
+        let (mut resumed, found) = through_a_file(cpu, &mut unbroken, &progress, recipe());
+        assert_eq!((found.iterations, found.refused_in_all), (5, 1));
+        assert_eq!(found.counters["updates"], Counter::Count(4));
+        assert_eq!(resumed.parameters.optimizer.steps, 4);
         for trainer in [&mut unbroken, &mut resumed] {
             step(trainer, cpu, 5, &lesson());
         }
-        assert!(unbroken.weights == resumed.weights, "other weights after the resume");
-        assert!(unbroken.optimizer.m == resumed.optimizer.m);
-        assert!(unbroken.optimizer.v == resumed.optimizer.v);
+        assert!(
+            unbroken.parameters.weights == resumed.parameters.weights,
+            "other weights after the resume"
+        );
+        assert!(unbroken.parameters.optimizer.m == resumed.parameters.optimizer.m);
+        assert!(unbroken.parameters.optimizer.v == resumed.parameters.optimizer.v);
     });
 }
 
@@ -181,7 +197,7 @@ fn resume_keeps_the_loss_scale_and_its_good_steps() {
         }
         let scale = LossScale { factor: 1024.0, good_steps: 3 };
         assert_eq!(trainer.loss_scale, Some(scale));
-        let (resumed, _) = through_a_file(cpu, &trainer, &Progress::default(), recipe);
+        let (resumed, _) = through_a_file(cpu, &mut trainer, &Progress::default(), recipe);
         assert_eq!(resumed.loss_scale, Some(scale));
     });
 }
@@ -189,16 +205,17 @@ fn resume_keeps_the_loss_scale_and_its_good_steps() {
 #[test]
 fn resume_keeps_the_best_validation_and_the_refused_updates() {
     with_cpu(|cpu| {
-        let trainer = trainer(cpu, recipe());
+        let mut trainer = trainer(cpu, recipe());
         let progress = Progress {
             iterations: 9,
             refused: 2,
             refused_in_all: 3,
-            best_tail: Some(4.25),
+            best: Some(4.25),
             ..Progress::default()
         };
-        let (_, found) = through_a_file(cpu, &trainer, &progress, recipe());
-        assert_eq!(found, progress);
+        let (_, found) = through_a_file(cpu, &mut trainer, &progress, recipe());
+        let counters = [("updates".to_owned(), Counter::Count(0))].into();
+        assert_eq!(found, Progress { version: state::VERSION, counters, ..progress });
     });
 }
 
@@ -238,7 +255,7 @@ fn halves() -> [Lesson; 2] {
 fn moments(cpu: &Cpu<'_>, recipe: Recipe, ranks: &dyn Ranks, parts: &[Lesson]) -> Vec<f32> {
     let mut trainer = trainer(cpu, recipe);
     trainer.step(cpu, ranks, 0, parts, false).unwrap();
-    trainer.optimizer.m
+    trainer.parameters.optimizer.m
 }
 
 #[track_caller]
@@ -324,9 +341,9 @@ fn recipe_decides_rate_decay_clipping_and_smoothing_of_a_step() {
     let recipe = Recipe { schedule, ..recipe };
     with_cpu(|cpu| {
         let mut trainer = trainer(cpu, recipe);
-        assert_eq!(trainer.optimizer.constants.clip, 0.25);
+        assert_eq!(trainer.parameters.optimizer.constants.clip, 0.25);
         for iteration in 0..3 {
-            let Step { rate, decay, .. } = step(&mut trainer, cpu, iteration, &lesson());
+            let VarStep { rate, decay, .. } = step(&mut trainer, cpu, iteration, &lesson());
             assert_eq!(rate, schedule.learning_rate(iteration));
             assert_eq!(decay, schedule.weight_decay(iteration));
         }

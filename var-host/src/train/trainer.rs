@@ -6,18 +6,19 @@ use var_kernel::model::VarConfig;
 
 use super::buckets::{BUCKET, Overlap};
 use super::home::{Home, OnProcessor};
+use super::layout::Layout;
 use super::metrics::Tally;
 use super::noise::Lot;
-use super::parameters::Layout;
+use super::parameters::Parameters;
 use super::progressive::Stage;
 use super::recipe::Recipe;
 use super::room::Buffers;
+use super::state::{State, StateCounter};
 use super::transformer::{Batch, Extent, judge, learn, needs, needs_to_judge};
-use super::update::{Constants, Optimizer};
-use super::{Initialisation, TrainError, initialise};
-use crate::grad::Sums;
+use super::update::Constants;
+use super::{Initialisation, TrainError, initialise, on};
 use crate::model::weights::transformer_tensors;
-use crate::optim::{LossScale, Update};
+use crate::optim::LossScale;
 use crate::parallel::Ranks;
 
 /// Images to learn from.
@@ -32,19 +33,13 @@ pub struct Lesson {
 }
 
 /// A transformer in training.
-pub struct Trainer<H: Home = OnProcessor> {
+pub struct VarTrainer<H: Home = OnProcessor> {
     /// Its sizes.
     pub config: VarConfig,
-    /// Where its tensors lie in flat memory.
-    pub layout: Layout,
     /// How it is trained.
     pub recipe: Recipe,
-    /// The weights that the optimizer moves.
-    pub weights: H::Numbers,
-    /// Their average, if one is kept.
-    pub average: Option<H::Numbers>,
-    /// The optimizer's state.
-    pub optimizer: Optimizer<H>,
+    /// Weights, gradients, optimizer state.
+    pub parameters: Parameters<H>,
     /// Loss scale in half precision.
     pub loss_scale: Option<LossScale>,
     /// Whether the backward pass recomputes activations of blocks: the same numbers.
@@ -52,13 +47,12 @@ pub struct Trainer<H: Home = OnProcessor> {
     /// Compute weights, where they are not the weights themselves.
     computed: Option<H::Numbers>,
     group: H::Group,
-    gradients: H::Numbers,
     buffers: Buffers<H>,
 }
 
 /// Results of a step.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct VarStep {
     /// The gradient's norm before clipping; not finite if the weights were left as they were.
     pub norm: f64,
     /// The learning rate.
@@ -83,7 +77,7 @@ pub fn initial(
     (layout, weights)
 }
 
-impl<H: Home> Trainer<H> {
+impl<H: Home> VarTrainer<H> {
     /// A transformer that goes on from `weights`.
     ///
     /// # Errors
@@ -100,20 +94,15 @@ impl<H: Home> Trainer<H> {
     ) -> Result<Self, TrainError> {
         let constants = Constants { clip: recipe.clip, ..Constants::TRANSFORMER };
         let half = recipe.precision == super::Precision::F16;
-        let zeros = || H::zeros(d, layout.floats());
-        let average = (recipe.average > 0.0).then(|| H::keep(d, &layout, weights.clone()));
+        let computed = recipe.precision.rounds().then(|| H::zeros(d, layout.floats()));
         Ok(Self {
-            optimizer: Optimizer::new(d, &layout, constants)?,
-            average: average.transpose()?,
+            parameters: Parameters::new(d, layout, weights, constants, recipe.average)?,
             loss_scale: half.then(LossScale::new),
             recomputes: false,
-            computed: recipe.precision.rounds().then(zeros).transpose()?,
+            computed: computed.transpose()?,
             group: H::Group::default(),
-            gradients: zeros()?,
             buffers: Buffers::default(),
-            weights: H::keep(d, &layout, weights)?,
             config,
-            layout,
             recipe,
         })
     }
@@ -135,9 +124,8 @@ impl<H: Home> Trainer<H> {
     /// Bytes in all: weights, gradients, optimizer state, and working memory for `images` images at a
     /// time.
     pub fn memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
-        let mirrors =
-            4 + usize::from(self.average.is_some()) + usize::from(self.computed.is_some());
-        4 * (mirrors * self.layout.floats()) as u64 + self.working_memory(d, images)
+        let computed = usize::from(self.computed.is_some()) * self.parameters.layout.floats();
+        self.parameters.bytes() + 4 * computed as u64 + self.working_memory(d, images)
     }
 
     /// Bytes of working memory that learning from `images` images at a time takes.
@@ -166,7 +154,7 @@ impl<H: Home> Trainer<H> {
         iteration: u64,
         parts: &[Lesson],
         report: bool,
-    ) -> Result<Step, TrainError> {
+    ) -> Result<VarStep, TrainError> {
         assert!(!parts.is_empty(), "a step learns from something");
         let stage = self.recipe.stage(iteration, &self.config.ladder);
         let batch = self.recipe.batch as usize;
@@ -175,9 +163,10 @@ impl<H: Home> Trainer<H> {
         let mut weights = stage.weights(&self.config.ladder);
         weights.iter_mut().for_each(|weight| *weight *= factor / batch as f32);
         if let Some(computed) = &mut self.computed {
-            H::round(d, self.recipe.precision, &self.layout, &self.weights, computed)?;
+            let Parameters { layout, weights, .. } = &self.parameters;
+            H::round(d, self.recipe.precision, layout, weights, computed)?;
         }
-        d.fill(&mut self.gradients, 0.0).map_err(Into::into)?;
+        self.parameters.zero_gradients(d)?;
         let mut tally = report.then(|| Tally::new(self.config.ladder, self.config.codes));
         let mut done = 0;
         // While the last part's gradients are computed, those that are complete are added up.
@@ -193,7 +182,7 @@ impl<H: Home> Trainer<H> {
         if begins {
             H::end_sums(&mut self.group, ranks)?;
         } else {
-            H::sum(d, &mut self.group, ranks, &mut self.gradients)?;
+            H::sum(d, &mut self.group, ranks, &mut self.parameters.gradients)?;
         }
         if let Some(tally) = &mut tally {
             tally.sum(ranks)?;
@@ -201,7 +190,7 @@ impl<H: Home> Trainer<H> {
         let rate = self.recipe.schedule.learning_rate(iteration);
         let decay = self.recipe.schedule.weight_decay(iteration);
         let norm = self.update(d, factor, rate, decay)?;
-        Ok(Step { norm, rate, decay, stage, tally })
+        Ok(VarStep { norm, rate, decay, stage, tally })
     }
 
     /// Adds the gradients of one part; `sums`: and begins to add them up over ranks.
@@ -231,16 +220,17 @@ impl<H: Home> Trainer<H> {
             recomputes: self.recomputes,
         };
         let mut room = self.buffers.room(d, needs(d, self.config, batch.extent()))?;
-        let computed = self.computed.as_ref().unwrap_or(&self.weights).deref();
-        let (config, layout) = (self.config, &self.layout);
-        let gradients = &mut self.gradients;
+        let Parameters { layout, weights: moved, gradients, .. } = &mut self.parameters;
+        let (config, layout) = (self.config, &*layout);
+        let computed = self.computed.as_ref().unwrap_or(moved).deref();
         let (report, group) = (tally.is_some(), &mut self.group);
         let mut begin = |run: &mut H::Slice| H::begin_sum(d, group, run);
         let overlap = sums.then_some(Overlap { floats: BUCKET, begin: &mut begin });
-        let learnt = learn(
-            d, config, layout, computed, gradients, &mut room, batch, weights, report, overlap,
-        );
-        let losses = learnt.map_err(Into::into)?;
+        let losses = on(d, || {
+            learn(
+                d, config, layout, computed, gradients, &mut room, batch, weights, report, overlap,
+            )
+        })?;
         if let Some(tally) = tally {
             tally.add(&losses, &targets, stage.scales);
         }
@@ -255,18 +245,22 @@ impl<H: Home> Trainer<H> {
         rate: f64,
         decay: f64,
     ) -> Result<f64, TrainError> {
-        let (layout, weights) = (&self.layout, &mut *self.weights);
-        let updated =
-            self.optimizer.update(d, layout, weights, &self.gradients, factor, rate, decay)?;
-        let finite = updated.norm.is_finite();
+        let norm = self.parameters.step(d, factor, rate, decay)?;
         if let Some(scale) = &mut self.loss_scale {
-            scale.update(finite);
+            scale.update(norm.is_finite());
         }
-        if let (true, Some(average)) = (finite, &mut self.average) {
-            let decay = self.recipe.average_decay(self.optimizer.steps);
-            d.average(average, &self.weights, decay as f32).map_err(Into::into)?;
+        if norm.is_finite() {
+            self.parameters.update_average(d)?;
         }
-        Ok(updated.norm)
+        Ok(norm)
+    }
+
+    /// The state that a checkpoint holds.
+    pub fn state(&mut self) -> State<'_, H> {
+        let mut state = self.parameters.state(Some("var."), "train.", "updates");
+        let scale = self.loss_scale.as_mut().map(StateCounter::LossScale);
+        state.counters.extend(scale.map(|scale| ("loss_scale", scale)));
+        state
     }
 
     /// Adds to `tally` how well the tokens of `lesson` are predicted, with nothing left out.
@@ -279,9 +273,9 @@ impl<H: Home> Trainer<H> {
         lesson: &Lesson,
         tally: &mut Tally,
     ) -> Result<(), TrainError> {
-        let weights = self.average.as_ref().unwrap_or(&self.weights);
+        let (weights, layout) = (self.parameters.best(), &self.parameters.layout);
         let memory = &mut self.buffers.values;
-        judge_lesson::<H>(d, self.config, &self.layout, weights, memory, lesson, tally)
+        judge_lesson::<H>(d, self.config, layout, weights, memory, lesson, tally)
     }
 
     /// Of each image's tokens those of the first scales.
@@ -318,7 +312,7 @@ pub fn judge_lesson<H: Home>(
         recomputes: false,
     };
     let values = H::room(d, memory, needs_to_judge(d, config, lesson.labels.len(), scales))?;
-    let losses = judge(d, config, layout, weights, values, batch).map_err(Into::into)?;
+    let losses = on(d, || judge(d, config, layout, weights, values, batch))?;
     tally.add(&losses, &lesson.tokens, scales);
     Ok(())
 }

@@ -10,7 +10,7 @@ use var_kernel::model::{Transformer, VarConfig};
 use var_kernel::ops::Backend;
 
 use super::buckets::{self, Overlap};
-use super::parameters::Layout;
+use super::layout::Layout;
 use super::room::nowhere;
 pub use super::room::{Needs, Room};
 use crate::grad::{

@@ -3,9 +3,9 @@
 use var_kernel::capture::Capture;
 use var_kernel::memory::Floats;
 
-use super::TrainError;
 use super::home::{Home, OnProcessor};
-use super::parameters::Layout;
+use super::layout::Layout;
+use super::{TrainError, on};
 use crate::optim::groups::decays;
 use crate::optim::{AdamW, Update};
 
@@ -87,7 +87,7 @@ impl<H: Home> Optimizer<H> {
         weight_decay: f64,
     ) -> Result<Updated, TrainError> {
         let Constants { beta_1, beta_2, eps, clip } = self.constants;
-        let squares = d.sum_of_squares(gradients).map_err(Into::into)?;
+        let squares = on(d, || d.sum_of_squares(gradients))?;
         let norm = squares.sqrt() / f64::from(loss_scale);
         if !norm.is_finite() {
             return Ok(Updated { norm });
@@ -98,17 +98,19 @@ impl<H: Home> Optimizer<H> {
         let factor = (clipped / f64::from(loss_scale)) as f32;
         let step = AdamW { rate, beta_1, beta_2, eps, step: self.steps };
         // Values that change from step to step are graph parameters, so that the graph stays valid.
-        d.capture(&mut || {
-            layout.tensors().iter().try_for_each(|tensor| {
-                let range = tensor.range.clone();
-                let decays = decays(&tensor.name, tensor.shape.len());
-                let decay = if decays { weight_decay } else { 0.0 };
-                let moments = [self.m.range_mut(range.clone()), self.v.range_mut(range.clone())];
-                let gradient = gradients.range(range.clone());
-                d.adamw(weights.range_mut(range), moments, gradient, factor, decay, step)
+        on(d, || {
+            d.capture(&mut || {
+                layout.tensors().iter().try_for_each(|tensor| {
+                    let range = tensor.range.clone();
+                    let decays = decays(&tensor.name, tensor.shape.len());
+                    let decay = if decays { weight_decay } else { 0.0 };
+                    let (m, v) = (&mut self.m, &mut self.v);
+                    let moments = [m.range_mut(range.clone()), v.range_mut(range.clone())];
+                    let gradient = gradients.range(range.clone());
+                    d.adamw(weights.range_mut(range), moments, gradient, factor, decay, step)
+                })
             })
-        })
-        .map_err(Into::into)?;
+        })?;
         Ok(Updated { norm })
     }
 }

@@ -11,7 +11,7 @@ use var_kernel::memory::Floats;
 use var_kernel::model::{Vqvae, VqvaeConfig};
 
 use super::buckets::{self, Overlap};
-use super::parameters::Layout;
+use super::layout::Layout;
 use super::quantizer::{self, Quantized};
 use super::room::{Needs, Room, nowhere};
 use crate::grad::{

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::checkpoint::Dtype;
-use crate::run::{Begun, begin};
+use crate::run::{Begun, RunConfig, begin};
 
 /// A folder of checkpoints with a tensor that holds their iteration.
 struct Place {
@@ -35,7 +35,7 @@ impl Place {
     /// A place where a run began and ended.
     fn of_a_run() -> Self {
         let place = Self::new(2);
-        let Ok(Begun::New(_)) = begin(place.folder.path(), &serde_json::Map::new(), &[]) else {
+        let Ok(Begun::New(_)) = begin(place.folder.path(), &RunConfig::default()) else {
             panic!("nothing was there")
         };
         place
@@ -251,7 +251,7 @@ const STEP: &str = "VAR_TEST_ABORT_AT";
 fn process_that_saves_until_it_is_killed() {
     let Some(folder) = env::var_os(FOLDER).map(PathBuf::from) else { return };
     let abort_at = env::var(STEP).ok().map(|step| step.parse().unwrap());
-    let _lock = begin(&folder, &serde_json::Map::new(), &[]).unwrap();
+    let _lock = begin(&folder, &RunConfig::default()).unwrap();
     let checkpoints = Checkpoints::new(&folder, 2);
     let newest = checkpoints.newest(&mut |warning| println!("warning: {warning}")).unwrap();
     let resumed_at = newest.map_or(0, |saved| saved.iteration);
@@ -317,7 +317,7 @@ fn an_end_between_any_two_steps_loses_nothing_that_was_saved() {
         let expected = if step < 2 { 2 } else { 3 };
         assert_eq!(place.newest(), (Some(expected), vec![]), "step {step}");
         // The next start tidies up and goes on.
-        let Ok(Begun::Resumed(_)) = begin(place.folder.path(), &serde_json::Map::new(), &[]) else {
+        let Ok(Begun::Resumed(_)) = begin(place.folder.path(), &RunConfig::default()) else {
             panic!("the run is there")
         };
         assert!(!left_over(&place));

@@ -12,7 +12,7 @@ use super::{Discriminator, DiscriminatorConfig, tensors};
 use crate::grad::{
     GradientPlan, Memory, Recordable, RecordedSource, Recording, Span, Tape, TrainBackend,
 };
-use crate::train::parameters::Layout;
+use crate::train::layout::Layout;
 use crate::train::room::{Needs, Room, nowhere};
 
 /// Target of the discriminator's logits.

@@ -4,7 +4,7 @@ use super::*;
 use crate::grad::testing::random;
 use crate::pool::Threads;
 use crate::train::initialise;
-use crate::train::parameters::Layout;
+use crate::train::layout::Layout;
 use crate::train::room::Room;
 use var_kernel::cpu::{Isa, SCRATCH_FLOATS};
 

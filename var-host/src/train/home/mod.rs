@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use var_kernel::cpu::Cpu;
 use var_kernel::memory::{Device, Floats};
 
-use super::parameters::Layout;
+use super::layout::Layout;
 use super::{Precision, TrainError};
 use crate::grad::TrainBackend;
 use crate::optim::Update;

@@ -3,7 +3,7 @@
 use var_kernel::model::VarConfig;
 use var_kernel::sample::random::Philox;
 
-use super::parameters::Layout;
+use super::layout::Layout;
 
 /// The stream of random numbers; data and sampling use others.
 const STREAM: u32 = 0xffff_fff0;

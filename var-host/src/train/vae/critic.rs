@@ -4,23 +4,18 @@ use var_kernel::model::weights::FeatureShape;
 
 use crate::train::discriminator::{DiscriminatorConfig, tensors};
 use crate::train::home::{Home, OnProcessor};
-use crate::train::parameters::Layout;
-use crate::train::update::{Constants, Optimizer};
+use crate::train::layout::Layout;
+use crate::train::parameters::Parameters;
+use crate::train::update::Constants;
 use crate::train::{TrainError, initialise};
 
 /// A discriminator's weights and the optimizer's state.
 pub struct Critic<H: Home = OnProcessor> {
     /// Its sizes.
     pub config: DiscriminatorConfig,
-    /// Where its tensors lie in flat memory.
-    pub layout: Layout,
-    /// Its weights.
-    pub weights: H::Numbers,
-    /// The optimizer's state.
-    pub optimizer: Optimizer<H>,
-    /// The gradient of the step under way.
-    pub gradients: H::Numbers,
-    /// That of the part under way.
+    /// Weights, gradients, optimizer state.
+    pub parameters: Parameters<H>,
+    /// The gradient of the microbatch under way.
     pub(super) of_part: H::Numbers,
     /// `‖∇ other losses‖ / ‖∇ judgement‖` at the decoder's last convolution in the step before, within
     /// [`Critic::RATIOS`]: the adaptive weight (Esser and others, "Taming Transformers
@@ -46,11 +41,9 @@ impl<H: Home> Critic<H> {
         let layout = Layout::new(tensors(config));
         let mut weights = vec![0.0; layout.floats()];
         initialise::convolutional(&mut weights, &layout, 1.0, seed);
-        let optimizer = Optimizer::new(d, &layout, constants)?;
-        let zeros = || H::zeros(d, layout.floats());
-        let (gradients, of_part) = (zeros()?, zeros()?);
-        let weights = H::keep(d, &layout, weights)?;
-        Ok(Self { config, layout, weights, optimizer, gradients, of_part, ratio: [0.0] })
+        let of_part = H::zeros(d, layout.floats())?;
+        let parameters = Parameters::new(d, layout, weights, constants, 0.0)?;
+        Ok(Self { config, parameters, of_part, ratio: [0.0] })
     }
 
     /// Takes the norms of a step's gradients at the decoder's last convolution: of the other losses,

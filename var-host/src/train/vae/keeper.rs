@@ -4,10 +4,15 @@ use core::ops::Range;
 
 use super::recipe::{CodebookRule, Recipe};
 use crate::parallel::{Ranks, RanksError};
+use crate::train::Home;
 use crate::train::codebook::revival::Revived;
 use crate::train::codebook::{Average, Residuals, Revival, Usage, average, usage};
-use crate::train::parameters::Layout;
+use crate::train::layout::Layout;
+use crate::train::state::{State, StateCounter, StateTensor};
 use var_kernel::model::VqvaeConfig;
+
+/// The tensor of average usage, as the published trainer calls it.
+const HITS: &str = "vae.quantize.ema_vocab_hit_SV";
 
 /// A codebook, its gradient and its averages, on the host: `codes × latent` each.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,8 +21,10 @@ pub struct Codebook {
     pub codes: Vec<f32>,
     /// Their average, if one is kept.
     pub mean: Option<Vec<f32>>,
-    /// The optimizer's averages.
-    pub moments: [Vec<f32>; 2],
+    /// The optimizer's average gradients.
+    pub m: Vec<f32>,
+    /// Its average squares.
+    pub v: Vec<f32>,
 }
 
 /// The state that keeps a codebook in use.
@@ -98,8 +105,23 @@ impl Keeper {
         Ok(())
     }
 
+    /// Adds the codebook's to `state`.
+    pub(super) fn state<'t, H: Home>(&'t mut self, state: &mut State<'t, H>) {
+        let Self { usage, average, revived, codes, latent, .. } = self;
+        let (codes, latent) = (*codes, *latent);
+        let Usage { hits, steps, .. } = usage;
+        let scales = hits.len() / codes;
+        state.tensors.push(StateTensor::host(HITS, hits, vec![scales, codes]));
+        if let Some(Average { counts, sums, .. }) = average {
+            state.tensors.push(StateTensor::host("train.counts", counts, vec![codes]));
+            state.tensors.push(StateTensor::host("train.sums", sums, vec![codes * latent]));
+        }
+        state.counters.push(("counted", StateCounter::Count(steps)));
+        state.counters.push(("revived", StateCounter::Count(revived)));
+    }
+
     fn place(&mut self, revived: &[Revived], book: &mut Codebook) {
-        let Codebook { codes, mean, moments: [m, v] } = book;
+        let Codebook { codes, mean, m, v } = book;
         for Revived { code, scale, place } in revived {
             let row = code * self.latent..(code + 1) * self.latent;
             codes[row.clone()].copy_from_slice(place);

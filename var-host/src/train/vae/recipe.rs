@@ -1,7 +1,6 @@
 //! Hyperparameters of the VQVAE's training.
 
 use crate::optim::schedule::Schedule;
-use crate::train::recipe::average_decay;
 
 /// How a VQVAE is trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,11 +59,6 @@ pub enum CodebookRule {
 }
 
 impl Recipe {
-    /// Decay of the average at update number `updates`, from 1.
-    pub fn average_decay(&self, updates: u64) -> f64 {
-        average_decay(self.average, updates)
-    }
-
     /// Weight of the adversarial loss at `iteration`.
     pub fn adversarial(&self, iteration: u64) -> f32 {
         match iteration.checked_sub(self.critic_start) {

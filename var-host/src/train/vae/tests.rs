@@ -8,16 +8,16 @@ use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
-use super::state::{self, Progress};
 use super::trainer::CONSTANTS;
-use super::{CodebookRule, Critic, Recipe, Trainer, Weights};
-use crate::checkpoint::{Checkpoint, save};
+use super::{CodebookRule, Critic, Recipe, VqvaeTrainer, Weights};
+use crate::checkpoint::{Checkpoint, Dtype, Record, save};
 use crate::grad::testing::random;
 use crate::optim::schedule::{Decay, Schedule};
 use crate::parallel::{self, Ranks, Single};
 use crate::pool::Threads;
 use crate::train::discriminator::DiscriminatorConfig;
-use crate::train::{Home, OnProcessor};
+use crate::train::state::{self, Counter, Described, Progress, Snapshot};
+use crate::train::{Home, OnProcessor, TrainError};
 
 const CONFIG: fn() -> VqvaeConfig = || VqvaeConfig {
     codes: 16,
@@ -65,13 +65,13 @@ fn recipe(batch: u32, parts: u32, codebook: CodebookRule) -> Recipe {
     }
 }
 
-fn trainer_on<H: Home>(d: &H::Device<'_>, recipe: Recipe) -> Trainer<H> {
+fn trainer_on<H: Home>(d: &H::Device<'_>, recipe: Recipe) -> VqvaeTrainer<H> {
     let config = DiscriminatorConfig { channels: 8, halvings: 1 };
     let critic = Critic::new(d, config, CONSTANTS, 7).unwrap();
-    Trainer::new(d, CONFIG(), recipe, None, Some(critic)).unwrap()
+    VqvaeTrainer::new(d, CONFIG(), recipe, None, Some(critic)).unwrap()
 }
 
-fn trainer(cpu: &Cpu<'_>, recipe: Recipe) -> Trainer {
+fn trainer(cpu: &Cpu<'_>, recipe: Recipe) -> VqvaeTrainer {
     trainer_on::<OnProcessor>(cpu, recipe)
 }
 
@@ -89,6 +89,27 @@ fn pictures() -> Vec<f32> {
     values
 }
 
+/// Writes a checkpoint of `trainer`.
+fn write<H: Home>(
+    d: &H::Device<'_>,
+    trainer: &mut VqvaeTrainer<H>,
+    progress: &Progress,
+    path: &Path,
+) {
+    let snapshot = Snapshot::read::<H>(d, trainer.state(), Described::default()).unwrap();
+    let (records, metadata) = snapshot.records(progress);
+    save(path, records, &metadata, true).unwrap();
+}
+
+fn restore(
+    cpu: &Cpu<'_>,
+    trainer: &mut VqvaeTrainer,
+    checkpoint: &Checkpoint,
+    path: &Path,
+) -> Result<Progress, TrainError> {
+    state::restore::<OnProcessor>(cpu, trainer.state(), checkpoint, path)
+}
+
 fn with_cpu<R>(threads: usize, isa: Isa, work: impl FnOnce(&Cpu<'_>) -> R) -> R {
     let threads = Threads::new(threads, SCRATCH_FLOATS).unwrap();
     work(&Cpu::new(isa, &threads))
@@ -96,7 +117,7 @@ fn with_cpu<R>(threads: usize, isa: Isa, work: impl FnOnce(&Cpu<'_>) -> R) -> R 
 
 /// Trains for `range` of a run's iterations on `pictures` in `parts`.
 fn train(
-    trainer: &mut Trainer,
+    trainer: &mut VqvaeTrainer,
     cpu: &Cpu<'_>,
     ranks: &dyn Ranks,
     pictures: &[f32],
@@ -122,7 +143,7 @@ fn pictures_come_back_better_and_better() {
             let psnr = train(&mut trainer, cpu, &Single, &pictures, 1, 0..40);
             assert!(psnr[39] > psnr[0] + 6.0, "{codebook:?}: {psnr:?}");
             let critic = trainer.critic.as_ref().unwrap();
-            assert!(critic.optimizer.steps == 38 && critic.ratio[0] > 0.0);
+            assert!(critic.parameters.optimizer.steps == 38 && critic.ratio[0] > 0.0);
             assert!(trainer.keeper.revived > 0, "the first batch places codes");
             let reconstructed = trainer.reconstruct(cpu, &pictures).unwrap();
             assert_eq!(reconstructed.hits.iter().sum::<u32>(), 8 * (1 + 4 + 16));
@@ -137,7 +158,7 @@ fn parts_and_ranks_learn_what_the_whole_learns() {
         with_cpu(1, Isa::best(), |cpu| {
             let mut trainer = trainer(cpu, recipe(8, parts, codebook));
             let psnr = train(&mut trainer, cpu, &Single, &pictures, parts as usize, 0..5);
-            (psnr, trainer.weights)
+            (psnr, trainer.parameters.weights)
         })
     };
     let (whole, _) = alone(1);
@@ -160,7 +181,7 @@ fn parts_and_ranks_learn_what_the_whole_learns() {
                 with_cpu(1, Isa::best(), |cpu| {
                     let mut trainer = trainer(cpu, recipe(8, 1, codebook));
                     let psnr = train(&mut trainer, cpu, &rank, &half, 1, 0..5);
-                    (psnr, trainer.weights)
+                    (psnr, trainer.parameters.weights)
                 })
             })
         };
@@ -180,7 +201,7 @@ fn threads_and_instruction_sets_leave_no_trace() {
             let weights = with_cpu(threads, isa, |cpu| {
                 let mut trainer = trainer(cpu, recipe(8, 1, CodebookRule::Average(0.8)));
                 train(&mut trainer, cpu, &Single, &pictures, 1, 0..4);
-                trainer.weights
+                trainer.parameters.weights
             });
             let first = first.get_or_insert_with(|| weights.clone());
             assert!(*first == weights, "{isa:?} with {threads} threads gives other weights");
@@ -198,24 +219,23 @@ fn a_checkpoint_goes_on_to_the_same_bits() {
             let mut unbroken = trainer(cpu, recipe(8, 1, codebook));
             train(&mut unbroken, cpu, &Single, &pictures, 1, 0..4);
             let progress = Progress { iterations: 4, ..Progress::default() };
-            {
-                let (numbers, names) = (state::read(&unbroken, cpu).unwrap(), ["a".to_owned()]);
-                let (records, metadata) =
-                    state::records(&unbroken, &numbers, &progress, &names, None);
-                save(&path, records, &metadata, true).unwrap();
-            }
+            write::<OnProcessor>(cpu, &mut unbroken, &progress, &path);
             train(&mut unbroken, cpu, &Single, &pictures, 1, 4..7);
 
             let mut resumed = trainer(cpu, recipe(8, 1, codebook));
             let checkpoint = Checkpoint::open(&path).unwrap();
-            let progress = state::restore(&mut resumed, cpu, &checkpoint, &path).unwrap();
-            assert_eq!((progress.iterations, progress.updates), (4, 4));
+            let progress = restore(cpu, &mut resumed, &checkpoint, &path).unwrap();
+            assert_eq!((progress.iterations, progress.version), (4, state::VERSION));
+            assert_eq!(progress.counters["updates"], Counter::Count(4));
             train(&mut resumed, cpu, &Single, &pictures, 1, 4..7);
-            assert!(unbroken.weights == resumed.weights, "weights");
-            assert!(unbroken.average == resumed.average, "their average");
+            assert!(unbroken.parameters.weights == resumed.parameters.weights, "weights");
+            assert!(unbroken.parameters.average == resumed.parameters.average, "their average");
             assert!(unbroken.keeper == resumed.keeper, "the codebook's state");
             let critics = [&unbroken, &resumed].map(|trainer| trainer.critic.as_ref().unwrap());
-            assert!(critics[0].weights == critics[1].weights, "the discriminator");
+            assert!(
+                critics[0].parameters.weights == critics[1].parameters.weights,
+                "the discriminator"
+            );
             assert_eq!(critics[0].ratio, critics[1].ratio);
         });
     }
@@ -228,13 +248,11 @@ fn another_models_checkpoint_is_refused() {
     let recipe = recipe(8, 1, CodebookRule::Gradient);
     with_cpu(1, Isa::best(), |cpu| {
         let config = VqvaeConfig { codes: 17, ..CONFIG() };
-        let other = Trainer::<OnProcessor>::new(cpu, config, recipe, None, None).unwrap();
-        let numbers = state::read(&other, cpu).unwrap();
-        let (records, metadata) = state::records(&other, &numbers, &Progress::default(), &[], None);
-        save(&path, records, &metadata, true).unwrap();
+        let mut other = VqvaeTrainer::<OnProcessor>::new(cpu, config, recipe, None, None).unwrap();
+        write::<OnProcessor>(cpu, &mut other, &Progress::default(), &path);
         let mut own = trainer(cpu, recipe);
         let checkpoint = Checkpoint::open(&path).unwrap();
-        let error = state::restore(&mut own, cpu, &checkpoint, &path).unwrap_err();
+        let error = restore(cpu, &mut own, &checkpoint, &path).unwrap_err();
         let said = error.to_string();
         assert!(
             said.contains("vae.quantize.embedding.weight") && said.contains("[17, 4]"),
@@ -242,7 +260,7 @@ fn another_models_checkpoint_is_refused() {
         );
         save(&path, Vec::new(), &BTreeMap::new(), true).unwrap();
         let checkpoint = Checkpoint::open(&path).unwrap();
-        let error = state::restore(&mut own, cpu, &checkpoint, Path::new("a"));
+        let error = restore(cpu, &mut own, &checkpoint, Path::new("a"));
         assert!(error.unwrap_err().to_string().starts_with("a: metadata: wants train"));
     });
 }
@@ -269,20 +287,86 @@ fn a_card_learns_what_the_processor_does() {
                 assert!((psnr - want).abs() <= limit, "{}: {psnr}, want {want}", bench.name);
             }
             // A checkpoint of the card goes on here.
-            let numbers = state::read(&there, cuda).unwrap();
             let progress = Progress { iterations: 4, ..Progress::default() };
-            let (records, metadata) = state::records(&there, &numbers, &progress, &[], None);
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a.safetensors");
-            save(&path, records, &metadata, true).unwrap();
+            write::<crate::train::OnCard>(cuda, &mut there, &progress, &path);
             let mut resumed = trainer(cpu, recipe(8, 1, codebook));
             let checkpoint = Checkpoint::open(&path).unwrap();
-            state::restore(&mut resumed, cpu, &checkpoint, &path).unwrap();
+            restore(cpu, &mut resumed, &checkpoint, &path).unwrap();
             let on_card = there.reconstruct(cuda, &pictures).unwrap();
             let on_processor = resumed.reconstruct(cpu, &pictures).unwrap();
             assert_eq!(on_card.hits, on_processor.hits);
             let pairs = on_card.pictures.iter().zip(&on_processor.pictures);
             assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-4));
         }
+    });
+}
+
+/// Rewrites a checkpoint: each tensor's name and values, and the metadata of the training.
+fn rewritten(
+    from: &Path,
+    to: &Path,
+    tensor: impl Fn(&str, &mut [f32]) -> String,
+    train: impl Fn(&str) -> String,
+) {
+    let checkpoint = Checkpoint::open(from).unwrap();
+    let mut tensors = Vec::new();
+    for info in checkpoint.tensors() {
+        let mut values = checkpoint.tensor(info.name).unwrap().to_f32();
+        tensors.push((tensor(info.name, &mut values), info.shape.to_vec(), values));
+    }
+    let records = tensors.iter().map(|(name, shape, values)| {
+        let bytes = bytemuck::cast_slice(values);
+        Record::borrowed(name.as_str(), Dtype::F32, shape.clone(), bytes)
+    });
+    let mut metadata = checkpoint.metadata().clone();
+    let text = train(&metadata["train"]);
+    metadata.insert("train".to_owned(), text);
+    let records: Vec<_> = records.collect();
+    save(to, records, &metadata, true).unwrap();
+}
+
+#[test]
+fn state_is_taken_by_name_and_moments_cannot_change_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, other] = ["a.safetensors", "b.safetensors"].map(|name| folder.path().join(name));
+    with_cpu(1, Isa::best(), |cpu| {
+        let mut trained = trainer(cpu, recipe(8, 1, CodebookRule::Average(0.8)));
+        train(&mut trained, cpu, &Single, &pictures(), 1, 0..2);
+        write::<OnProcessor>(cpu, &mut trained, &Progress::default(), &path);
+        let fault = |tensor: &dyn Fn(&str, &mut [f32]) -> String, text: &dyn Fn(&str) -> String| {
+            rewritten(&path, &other, tensor, text);
+            let mut fresh = trainer(cpu, recipe(8, 1, CodebookRule::Average(0.8)));
+            let before = fresh.parameters.weights.clone();
+            let checkpoint = Checkpoint::open(&other).unwrap();
+            let outcome = restore(cpu, &mut fresh, &checkpoint, Path::new("b"));
+            assert!(outcome.is_ok() || fresh.parameters.weights == before, "half a state is set");
+            outcome.map(|_| ()).map_err(|error| error.to_string())
+        };
+        let same = |name: &str, _: &mut [f32]| name.to_owned();
+        let as_it_is = |text: &str| text.to_owned();
+        assert_eq!(fault(&same, &as_it_is), Ok(()));
+        let swapped = |name: &str, _: &mut [f32]| match name {
+            "train.m" => "train.v".to_owned(),
+            "train.v" => "train.m".to_owned(),
+            name => name.to_owned(),
+        };
+        let said = fault(&swapped, &as_it_is).unwrap_err();
+        assert!(said.starts_with("b: train.v: wants averages of squares, file has -"), "{said}");
+        // As written before there were versions.
+        let old = |text: &str| {
+            let text = text.replace("\"version\":1,", "");
+            text.replace("\"refused\":", "\"best_psnr\":20.5,\"refused\":")
+        };
+        assert_eq!(fault(&same, &old), Ok(()));
+        let newer = |text: &str| text.replace("\"version\":1", "\"version\":2");
+        let said = fault(&same, &newer).unwrap_err();
+        assert_eq!(said, "b: metadata: wants a state of version 1 or before, file has 2");
+        let lacking = |text: &str| text.replace("\"revived\":", "\"other\":");
+        assert_eq!(
+            fault(&same, &lacking).unwrap_err(),
+            "b: metadata: wants revived, file has none"
+        );
     });
 }

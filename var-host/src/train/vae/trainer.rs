@@ -1,41 +1,36 @@
 //! One step of a VQVAE's training.
 
-use core::ops::DerefMut;
-
 use var_kernel::cpu::Cpu;
 use var_kernel::memory::{Device, Floats};
 use var_kernel::model::VqvaeConfig;
 
 use super::critic::{self, Critic};
 use super::keeper::{Codebook, Keeper};
-use super::part::Learnt;
-use super::pixels::Differences;
+use super::losses::Losses;
+use super::microbatch::{self, Judges, Network};
 use super::recipe::{CodebookRule, Recipe};
 use crate::grad::Sums;
 use crate::model::weights::vqvae_tensors;
 use crate::optim::Update;
 use crate::parallel::Ranks;
+use crate::train::codebook::Residuals;
 use crate::train::home::{Home, OnProcessor};
-use crate::train::parameters::Layout;
+use crate::train::layout::Layout;
+use crate::train::parameters::Parameters;
 use crate::train::perceptual::Perceptual;
 use crate::train::room::Buffers;
-use crate::train::update::{Constants, Optimizer};
-use crate::train::{TrainError, discriminator, initialise, quantizer, vqvae};
+use crate::train::state::{State, StateTensor};
+use crate::train::update::Constants;
+use crate::train::{TrainError, discriminator, initialise, on, quantizer, vqvae};
 
 /// A VQVAE in training.
-pub struct Trainer<H: Home = OnProcessor> {
+pub struct VqvaeTrainer<H: Home = OnProcessor> {
     /// Its sizes.
     pub config: VqvaeConfig,
-    /// Where its tensors lie in flat memory.
-    pub layout: Layout,
     /// How it is trained.
     pub recipe: Recipe,
-    /// The weights that the optimizer moves.
-    pub weights: H::Numbers,
-    /// Their average, if one is kept.
-    pub average: Option<H::Numbers>,
-    /// The optimizer's state.
-    pub optimizer: Optimizer<H>,
+    /// Weights, gradients, optimizer state.
+    pub parameters: Parameters<H>,
     /// The codebook's state.
     pub keeper: Keeper,
     /// The discriminator, if there is one.
@@ -43,7 +38,6 @@ pub struct Trainer<H: Home = OnProcessor> {
     /// LPIPS and its weights, if it is part of the loss.
     pub perceptual: Option<(Perceptual, H::Numbers)>,
     pub(super) group: H::Group,
-    pub(super) gradients: H::Numbers,
     /// Of the network itself, and of those that judge its pictures.
     pub(super) rooms: [Buffers<H>; 2],
     /// Originals, gradients of the discriminator's loss, and latents' gradients, on the device.
@@ -52,24 +46,9 @@ pub struct Trainer<H: Home = OnProcessor> {
     pub(super) last: Option<[H::Numbers; 2]>,
 }
 
-/// Parts of the loss, each a mean over the images of all ranks.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Losses {
-    /// Of pictures.
-    pub pixels: Differences,
-    /// LPIPS; 0 where it is no part.
-    pub perceptual: f64,
-    /// The quantizer's.
-    pub quantizer: f64,
-    /// The reconstructions' before the discriminator.
-    pub adversarial: f64,
-    /// The discriminator's own.
-    pub discriminator: f64,
-}
-
 /// Results of a step.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct VqvaeStep {
     /// The gradient's norm before clipping; not finite if the weights were left as they were.
     pub norm: f64,
     /// The learning rate.
@@ -95,7 +74,7 @@ pub const CONSTANTS: Constants = Constants { beta_1: 0.5, beta_2: 0.9, eps: 1e-8
 /// The decoder's last convolution: its gradients give the adaptive weight.
 const LAST: &str = "decoder.conv_out.weight";
 
-impl<H: Home> Trainer<H> {
+impl<H: Home> VqvaeTrainer<H> {
     /// A VQVAE before its first step; LPIPS and a discriminator are part of the loss if they are
     /// given.
     ///
@@ -112,7 +91,6 @@ impl<H: Home> Trainer<H> {
         let mut weights = vec![0.0; layout.floats()];
         initialise::convolutional(&mut weights, &layout, recipe.gain, recipe.seed);
         let constants = Constants { clip: recipe.clip, ..CONSTANTS };
-        let average = (recipe.average > 0.0).then(|| H::keep(d, &layout, weights.clone()));
         let perceptual = perceptual.map(|perceptual| {
             let weights = H::keep(d, &perceptual.layout, perceptual.weights.clone())?;
             Ok::<_, TrainError>((perceptual, weights))
@@ -123,10 +101,8 @@ impl<H: Home> Trainer<H> {
             .then(|| Ok::<_, TrainError>([H::zeros(d, floats)?, H::zeros(d, floats)?]));
         Ok(Self {
             keeper: Keeper::new(&config, &recipe, &layout, &weights),
-            optimizer: Optimizer::new(d, &layout, constants)?,
-            average: average.transpose()?,
+            parameters: Parameters::new(d, layout, weights, constants, recipe.average)?,
             group: H::Group::default(),
-            gradients: H::zeros(d, layout.floats())?,
             rooms: Default::default(),
             aside: Default::default(),
             last: last.transpose()?,
@@ -134,8 +110,6 @@ impl<H: Home> Trainer<H> {
             perceptual: perceptual.transpose()?,
             config,
             recipe,
-            weights: H::keep(d, &layout, weights)?,
-            layout,
         })
     }
 
@@ -160,8 +134,7 @@ impl<H: Home> Trainer<H> {
 
     /// Bytes of everything together, for images `images` at a time.
     pub fn memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
-        let mirrors = 4 + usize::from(self.average.is_some());
-        4 * (mirrors * self.layout.floats()) as u64 + self.working_memory(d, images)
+        self.parameters.bytes() + self.working_memory(d, images)
     }
 
     /// Bytes of working memory that learning from `images` images at a time takes.
@@ -192,30 +165,32 @@ impl<H: Home> Trainer<H> {
         ranks: &dyn Ranks,
         iteration: u64,
         parts: &[Vec<f32>],
-    ) -> Result<Step, TrainError> {
+    ) -> Result<VqvaeStep, TrainError> {
         assert!(!parts.is_empty(), "a step learns from something");
-        d.fill(&mut self.gradients, 0.0).map_err(Into::into)?;
+        self.parameters.zero_gradients(d)?;
         let adversarial = self.recipe.adversarial(iteration);
         if let Some(critic) = &mut self.critic {
-            d.fill(&mut critic.gradients, 0.0).map_err(Into::into)?;
+            critic.parameters.zero_gradients(d)?;
         }
         for last in self.last.iter_mut().flatten() {
-            d.fill(last, 0.0).map_err(Into::into)?;
+            on(d, || d.fill(last, 0.0))?;
         }
-        let mut learnt = Learnt::new(self.config.ladder.scales());
+        let mut residuals = Residuals::new(self.config.ladder.scales());
+        let mut sums = Losses::default();
         // While the last part's gradients are computed, those that are complete are added up.
         let begins = H::begins_sums(&self.group);
         for (number, part) in parts.iter().enumerate() {
-            let sums = begins && number + 1 == parts.len();
-            self.learn_part(d, cpu, part, adversarial, &mut learnt, sums)?;
+            let overlaps = begins && number + 1 == parts.len();
+            let (of_part, features) = self.microbatch(d, cpu, part, adversarial, overlaps)?;
+            sums.add(&of_part);
+            residuals.append(&features);
         }
-        let Learnt { residuals, mut sums } = learnt;
         if begins {
             H::end_sums(&mut self.group, ranks)?;
         } else {
-            H::sum(d, &mut self.group, ranks, &mut self.gradients)?;
+            H::sum(d, &mut self.group, ranks, &mut self.parameters.gradients)?;
         }
-        ranks.sum_f64(&mut sums)?;
+        sums.sum(ranks)?;
         let rate = self.recipe.schedule.learning_rate(iteration);
         let decay = self.recipe.schedule.weight_decay(iteration);
         let norm = self.update(d, rate, decay)?;
@@ -227,23 +202,39 @@ impl<H: Home> Trainer<H> {
         if adversarial > 0.0
             && let (Some(critic), Some(last)) = (&mut self.critic, &mut self.last)
         {
-            H::sum(d, &mut self.group, ranks, &mut critic.gradients)?;
+            H::sum(d, &mut self.group, ranks, &mut critic.parameters.gradients)?;
             let mut norms = [0.0; 2];
             for (gradient, norm) in last.iter_mut().zip(&mut norms) {
                 H::sum(d, &mut self.group, ranks, gradient)?;
-                *norm = d.sum_of_squares(gradient).map_err(Into::into)?.sqrt();
+                *norm = on(d, || d.sum_of_squares(gradient))?.sqrt();
             }
             critic.note_ratio(norms[0], norms[1]);
-            let Critic { layout, weights, optimizer, gradients, .. } = critic;
             // The discriminator's own, smaller decay is a tenth of the VQVAE's.
-            optimizer.update(d, layout, weights, gradients, 1.0, rate, 0.1 * decay)?;
+            critic.parameters.step(d, 1.0, rate, 0.1 * decay)?;
         }
-        let images = f64::from(self.recipe.batch);
-        let [absolute, squared, perceptual, quantizer, adversarial, discriminator] =
-            sums.map(|sum| sum / images);
-        let pixels = Differences { absolute, squared };
-        let losses = Losses { pixels, perceptual, quantizer, adversarial, discriminator };
-        Ok(Step { norm, rate, decay, losses })
+        let losses = sums.over(self.recipe.batch);
+        Ok(VqvaeStep { norm, rate, decay, losses })
+    }
+
+    /// Adds the gradients of one microbatch; returns its losses times its images, and its residuals.
+    /// `overlaps`: whether the all-reduce begins during the backward pass.
+    fn microbatch(
+        &mut self,
+        d: &H::Device<'_>,
+        cpu: &Cpu<'_>,
+        originals: &[f32],
+        adversarial: f32,
+        overlaps: bool,
+    ) -> Result<(Losses, Residuals), TrainError> {
+        let Self { config, recipe, parameters, keeper, critic, perceptual, last, .. } = self;
+        let judges = Judges {
+            perceptual: perceptual.as_ref(),
+            critic: critic.as_mut().zip(last.as_mut()).filter(|_| adversarial > 0.0),
+        };
+        let network = Network { config: *config, recipe, parameters, keeper };
+        let group = overlaps.then_some(&mut self.group);
+        let memory = (&mut self.rooms, &mut self.aside);
+        microbatch::learn(d, cpu, network, judges, adversarial, originals, memory, group)
     }
 
     /// The codebook, its gradient and its averages.
@@ -251,52 +242,66 @@ impl<H: Home> Trainer<H> {
         let read = |numbers: &H::Numbers| {
             let mut there = vec![0.0; self.keeper.range.len()];
             let run = numbers.range(self.keeper.range.clone());
-            d.download(&mut there, run).map_err(Into::into)?;
+            on(d, || d.download(&mut there, run))?;
             Ok::<_, TrainError>(there)
         };
+        let Parameters { weights, average, optimizer, .. } = &self.parameters;
         Ok(Codebook {
-            codes: read(&self.weights)?,
-            mean: self.average.as_ref().map(read).transpose()?,
-            moments: [read(&self.optimizer.m)?, read(&self.optimizer.v)?],
+            codes: read(weights)?,
+            mean: average.as_ref().map(read).transpose()?,
+            m: read(&optimizer.m)?,
+            v: read(&optimizer.v)?,
         })
     }
 
     /// Writes them back.
     fn set_codebook(&mut self, d: &H::Device<'_>, book: &Codebook) -> Result<(), TrainError> {
-        let Codebook { codes, mean, moments: [m, v] } = book;
         let range = &self.keeper.range;
         let write = |numbers: &mut H::Numbers, from: &[f32]| {
-            d.upload(numbers.range_mut(range.clone()), from).map_err(Into::into)
+            on(d, || d.upload(numbers.range_mut(range.clone()), from))
         };
-        write(&mut self.weights, codes)?;
-        if let (Some(average), Some(mean)) = (&mut self.average, mean) {
+        let Parameters { weights, average, optimizer, .. } = &mut self.parameters;
+        write(weights, &book.codes)?;
+        if let (Some(average), Some(mean)) = (average, &book.mean) {
             write(average, mean)?;
         }
-        write(&mut self.optimizer.m, m)?;
-        write(&mut self.optimizer.v, v)
+        write(&mut optimizer.m, &book.m)?;
+        write(&mut optimizer.v, &book.v)
     }
 
     /// Moves the weights; returns the gradient's norm.
     fn update(&mut self, d: &H::Device<'_>, rate: f64, decay: f64) -> Result<f64, TrainError> {
         let range = self.keeper.range.clone();
-        let mut before = Vec::new();
-        if matches!(self.recipe.codebook, CodebookRule::Average(_)) {
-            before.resize(range.len(), 0.0);
-            let gradient = self.gradients.range_mut(range.clone());
-            d.fill(gradient, 0.0).map_err(Into::into)?;
-            d.download(&mut before, self.weights.range(range.clone())).map_err(Into::into)?;
+        // Codes that are averages of their features are not the optimizer's.
+        let averaged = matches!(self.recipe.codebook, CodebookRule::Average(_));
+        let mut codes = vec![0.0; if averaged { range.len() } else { 0 }];
+        if averaged {
+            let Parameters { gradients, weights, .. } = &mut self.parameters;
+            on(d, || {
+                d.fill(gradients.range_mut(range.clone()), 0.0)?;
+                d.download(&mut codes, weights.range(range.clone()))
+            })?;
         }
-        let (layout, weights) = (&self.layout, self.weights.deref_mut());
-        let updated =
-            self.optimizer.update(d, layout, weights, &self.gradients, 1.0, rate, decay)?;
-        if !before.is_empty() {
-            d.upload(weights.range_mut(range), &before).map_err(Into::into)?;
+        let norm = self.parameters.step(d, 1.0, rate, decay)?;
+        if averaged {
+            on(d, || d.upload(self.parameters.weights.range_mut(range), &codes))?;
         }
-        if let (true, Some(average)) = (updated.norm.is_finite(), &mut self.average) {
-            let decay = self.recipe.average_decay(self.optimizer.steps);
-            d.average(average, &self.weights, decay as f32).map_err(Into::into)?;
+        if norm.is_finite() {
+            self.parameters.update_average(d)?;
         }
-        Ok(updated.norm)
+        Ok(norm)
+    }
+
+    /// The state that a checkpoint holds.
+    pub fn state(&mut self) -> State<'_, H> {
+        let mut state = self.parameters.state(Some("vae."), "train.", "updates");
+        self.keeper.state(&mut state);
+        if let Some(critic) = &mut self.critic {
+            state.append(critic.parameters.state(None, "train.disc.", "critic_updates"));
+            let (ratio, shape) = (&mut critic.ratio[..], vec![1]);
+            state.tensors.push(StateTensor::host("train.disc.ratio", ratio, shape));
+        }
+        state
     }
 
     /// Reconstructions of pictures by the best weights.
@@ -311,12 +316,13 @@ impl<H: Home> Trainer<H> {
         let images = originals.len() / self.picture_len();
         let needs = vqvae::needs(d, self.config, images);
         let mut room = self.rooms[0].room(d, needs)?;
-        let weights = self.average.as_ref().unwrap_or(&self.weights);
-        let (config, layout) = (self.config, &self.layout);
-        let step = vqvae::Step::forward(d, config, layout, weights, &mut room, originals)
-            .map_err(Into::into)?;
+        let (weights, layout) = (self.parameters.best(), &self.parameters.layout);
         let mut pictures = vec![0.0; originals.len()];
-        d.download(&mut pictures, step.pictures(&mut room).0).map_err(Into::into)?;
+        let step = on(d, || {
+            let step = vqvae::Step::forward(d, self.config, layout, weights, &mut room, originals)?;
+            d.download(&mut pictures, step.pictures(&mut room).0)?;
+            Ok(step)
+        })?;
         pictures.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
         let hits = quantizer::count(&self.config, &step.tokens);
         Ok(Reconstructed { pictures, hits })

@@ -1,0 +1,75 @@
+//! Receiver of a run's events.
+
+use std::path::Path;
+
+use super::Metrics;
+use crate::data::BrokenPicture;
+use crate::parallel::Ranks;
+
+/// Receives a run's events.
+pub trait Observer {
+    /// The run begins, or goes on, after so many of all its iterations.
+    fn started(&mut self, done: u64, all: u64) {
+        let _ = (done, all);
+    }
+
+    /// An iteration is done.
+    fn iteration(&mut self, done: u64, line: Option<&Line<'_>>) {
+        let _ = (done, line);
+    }
+
+    /// The number of the signal that asks this rank to end the run, if one was received, below 32: all
+    /// ranks end with a checkpoint from which the run can go on.
+    fn signal(&self) -> Option<u8> {
+        None
+    }
+
+    /// The model was validated after so many iterations.
+    fn validated(&mut self, done: u64, report: &dyn Metrics) {
+        let _ = (done, report);
+    }
+
+    /// A file was written.
+    fn wrote(&mut self, path: &Path) {
+        let _ = path;
+    }
+
+    /// Something went wrong that is not the end.
+    fn warn(&mut self, text: &str);
+}
+
+/// A line of the log.
+pub struct Line<'m> {
+    /// The iteration, from 0.
+    pub iter: u64,
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// Means over the iteration's images.
+    pub metrics: &'m dyn Metrics,
+    /// The gradient's norm before clipping; none if it is not finite.
+    pub grad_norm: Option<f64>,
+    /// The learning rate.
+    pub lr: f64,
+    /// The weight decay.
+    pub wd: f64,
+    /// Images a second since the line before.
+    pub images_per_s: f64,
+}
+
+/// Surroundings of a task: the other ranks, and the receiver of events.
+pub struct Context<'r> {
+    /// The ranks.
+    pub ranks: &'r dyn Ranks,
+    /// The receiver.
+    pub observer: &'r mut dyn Observer,
+}
+
+impl Context<'_> {
+    /// Warns of pictures that cannot be read; `so`: the consequence.
+    pub fn warn_broken(&mut self, broken: &[BrokenPicture], so: &str) {
+        for picture in broken {
+            let text = format!("{}: {}: {so}", picture.path.display(), picture.reason);
+            self.observer.warn(&text);
+        }
+    }
+}

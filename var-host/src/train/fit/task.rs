@@ -1,0 +1,170 @@
+//! A network in training with its data, as the loop drives it.
+
+use core::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::Context;
+use crate::data::{Pass, Place, Plan};
+use crate::parallel::Ranks;
+use crate::pictures::Picture;
+use crate::train::state::{Described, State};
+use crate::train::{Home, TrainError};
+
+/// A network in training, and its data.
+///
+/// All ranks make the same calls in the same order.
+pub trait Task {
+    /// Memory that it trains in.
+    type Home: Home;
+    /// Means over an iteration.
+    type Metrics: Metrics + Serialize;
+    /// Means over a validation.
+    type Report: Metrics + Score + Serialize;
+    /// Sums over the part of a validation that is done.
+    type Sums;
+
+    /// The command whose run it is, for the parameters in pictures.
+    const COMMAND: &'static str;
+    /// First word of the files of the pictures that show progress.
+    const SAMPLES: &'static str;
+
+    /// Items of the training data.
+    fn items(&self) -> usize;
+
+    /// Size and order of its batches.
+    fn sampler(&self) -> Sampler;
+
+    /// Iterations of the whole run.
+    fn iterations(&self) -> u64;
+
+    /// The factor of the loss in half precision.
+    fn loss_scale(&self) -> Option<f32> {
+        None
+    }
+
+    /// The device, the state, and the model file's configuration.
+    fn checkpoint(&mut self) -> Parts<'_, Self::Home>;
+
+    /// Lets the devices of all ranks find each other; returns a warning if they could but do not.
+    ///
+    /// # Errors
+    /// If another rank cannot be reached.
+    fn join(&mut self, ranks: &dyn Ranks) -> Result<Option<&'static str>, TrainError>;
+
+    /// Opens the training data at a batch, up to the epoch before `until`.
+    ///
+    /// # Errors
+    /// If there is no such batch, or threads cannot be started.
+    fn open(&mut self, plan: &Plan, from: Place, until: u32) -> Result<(), TrainError>;
+
+    /// Trains on the next batch; with metrics if `detail` asks for them.
+    ///
+    /// # Errors
+    /// If data, device or another rank fail.
+    fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        iteration: u64,
+        detail: Option<Detail>,
+    ) -> Result<Step<Self::Metrics>, TrainError>;
+
+    /// Whether there is data to validate on.
+    fn has_validation(&self) -> bool;
+
+    /// Evaluates this rank's share of the validation data, until a signal comes.
+    ///
+    /// # Errors
+    /// If data, device or another rank fail.
+    fn validate(&mut self, context: &mut Context<'_>) -> Result<Self::Sums, TrainError>;
+
+    /// The means of a validation over all ranks; none if not one picture can be read.
+    ///
+    /// # Errors
+    /// If another rank cannot be reached.
+    fn report(
+        &self,
+        sums: Self::Sums,
+        ranks: &dyn Ranks,
+    ) -> Result<Option<Self::Report>, TrainError>;
+
+    /// Pictures that show progress, from the weights of the `checkpoint` just saved; none if there is
+    /// nothing to show.
+    ///
+    /// # Errors
+    /// If the checkpoint or data cannot be read, or the device fails.
+    fn sample(&mut self, checkpoint: &Path) -> Result<Option<Samples>, TrainError>;
+}
+
+/// Size and order of batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampler {
+    /// Items of a batch, of all ranks together.
+    pub batch: u32,
+    /// Seed of the order.
+    pub seed: u64,
+    /// Whether every epoch has an order of its own.
+    pub shuffle: bool,
+}
+
+impl Sampler {
+    /// The batches of this rank.
+    pub fn batching(&self, pass: Pass, ranks: &dyn Ranks) -> crate::data::Batching {
+        let (rank, ranks) = (ranks.rank() as u32, ranks.size() as u32);
+        let shuffle = pass == Pass::Training && self.shuffle;
+        crate::data::Batching { pass, batch: self.batch, rank, ranks, seed: self.seed, shuffle }
+    }
+}
+
+/// A device, and what of a task a checkpoint holds.
+pub struct Parts<'t, H: Home> {
+    /// The device.
+    pub device: H::Handle<'t>,
+    /// The trainer's state.
+    pub state: State<'t, H>,
+    /// The model file's configuration.
+    pub described: Described<'t>,
+}
+
+/// Extent of an iteration's metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Means over all scales.
+    Means,
+    /// Each scale by itself too.
+    Scales,
+}
+
+/// Results of an iteration.
+#[derive(Clone, Debug)]
+pub struct Step<M> {
+    /// The gradient's norm before clipping; not finite if the weights were left as they were.
+    pub norm: f64,
+    /// The learning rate.
+    pub rate: f64,
+    /// The weight decay.
+    pub decay: f64,
+    /// Means, if they were asked for.
+    pub metrics: Option<M>,
+}
+
+/// Means that are logged; as text they are what a terminal shows.
+pub trait Metrics: fmt::Display {
+    /// Values by their TensorBoard tags.
+    fn scalars(&self) -> Vec<(String, f64)>;
+}
+
+/// Metrics that tell the better of two models.
+pub trait Score {
+    /// The value by which they do, if it is better than the `best` so far.
+    fn improvement(&self, best: Option<f64>) -> Option<f64>;
+}
+
+/// Pictures that show progress.
+pub struct Samples {
+    /// The pictures.
+    pub grid: Picture,
+    /// Parameters for the file beside command and iteration.
+    pub parameters: Vec<(&'static str, String)>,
+}

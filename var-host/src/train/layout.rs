@@ -1,0 +1,163 @@
+//! Offsets of a network's tensors in flat memory; gradients and the optimizer's state have the same.
+
+use core::fmt;
+use core::ops::Range;
+use std::collections::HashMap;
+
+use var_kernel::arena::ALIGNMENT;
+use var_kernel::cpu::Cpu;
+use var_kernel::memory::{Device, Floats};
+use var_kernel::model::weights::Source;
+
+use crate::grad::Addressable;
+use crate::model::Part;
+use crate::model::listing::Wanted;
+
+/// Where each tensor lies.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    tensors: Vec<Tensor>,
+    numbers: HashMap<String, usize>,
+    floats: usize,
+}
+
+/// One tensor of a [`Layout`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// Its name in a checkpoint.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its floats.
+    pub range: Range<usize>,
+    /// Whether it is a matrix that a product may read in another format.
+    pub matrix: bool,
+}
+
+impl Tensor {
+    /// Whether 16-bit training rounds it: the matrices of the blocks (MODEL.md, section 7).
+    pub fn is_rounded(&self) -> bool {
+        self.matrix && self.name.starts_with("blocks.")
+    }
+}
+
+impl Layout {
+    /// Concatenated tensors, each at the start of a cache line; the padding is 0 and stays so.
+    pub fn new(wanted: Vec<Wanted>) -> Self {
+        let mut floats = 0;
+        let tensors: Vec<Tensor> = wanted
+            .into_iter()
+            .map(|Wanted { name, shape, matrix }| {
+                let range = floats..floats + shape.iter().product::<usize>();
+                floats = range.end.next_multiple_of(ALIGNMENT);
+                Tensor { name, shape, range, matrix }
+            })
+            .collect();
+        let numbers = tensors.iter().map(|tensor| tensor.name.clone()).zip(0..).collect();
+        Self { tensors, numbers, floats }
+    }
+
+    /// All tensors, in order.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// The tensor `name`.
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.numbers.get(name).map(|number| &self.tensors[*number])
+    }
+
+    /// Floats of all tensors, padding included.
+    pub fn floats(&self) -> usize {
+        self.floats
+    }
+
+    /// Numbers that are trained.
+    pub fn parameters(&self) -> usize {
+        self.tensors.iter().map(|tensor| tensor.range.len()).sum()
+    }
+
+    /// All tensors of a transformer or VQVAE in its file, in `f32`.
+    ///
+    /// # Panics
+    /// If the file's half is of another configuration.
+    pub fn flatten(&self, part: &Part) -> Vec<f32> {
+        let mut memory = vec![0.0; self.floats];
+        for tensor in &self.tensors {
+            self.copy_from(part, tensor, &mut memory[tensor.range.clone()]);
+        }
+        memory
+    }
+
+    /// Copies one tensor of a file's half to `to`.
+    ///
+    /// # Panics
+    /// If the half's tensor is of another length.
+    pub fn copy_from(&self, part: &Part, tensor: &Tensor, to: &mut [f32]) {
+        let (mut part, name) = (part, &tensor.name);
+        if tensor.matrix {
+            let Ok(matrix) =
+                Source::<Cpu<'_>>::matrix(&mut part, format_args!("{name}"), &tensor.shape);
+            assert_eq!(matrix.len(), to.len(), "{name} is of another configuration");
+            to.iter_mut().enumerate().for_each(|(index, to)| *to = matrix.at(index));
+        } else {
+            let Ok(vector) =
+                Source::<Cpu<'_>>::vector(&mut part, format_args!("{name}"), &tensor.shape);
+            to.copy_from_slice(vector);
+        }
+    }
+
+    /// The tensors in `memory` of the device `b`, as a source of weights.
+    ///
+    /// # Panics
+    /// If `memory` is not [`Layout::floats`] long.
+    pub fn source<'a, B: Device>(&'a self, b: &'a B, memory: &'a B::Slice) -> FlatSource<'a, B> {
+        assert_eq!(memory.len(), self.floats, "weights are not as long as their layout");
+        FlatSource { layout: self, b, memory }
+    }
+}
+
+/// Weights by name, out of flat memory.
+pub struct FlatSource<'a, B: Device> {
+    layout: &'a Layout,
+    b: &'a B,
+    memory: &'a B::Slice,
+}
+
+/// A network wants a tensor that its layout does not have, or has in another shape.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the layout has no tensor {name} of shape {shape:?}")]
+pub struct NotInLayout {
+    name: String,
+    shape: Vec<usize>,
+}
+
+impl<'a, B: Device> FlatSource<'a, B> {
+    fn find(&self, name: fmt::Arguments<'_>, shape: &[usize]) -> Result<&'a B::Slice, NotInLayout> {
+        let name = name.to_string();
+        match self.layout.tensor(&name) {
+            Some(tensor) if tensor.shape == shape => Ok(self.memory.range(tensor.range.clone())),
+            _ => Err(NotInLayout { name, shape: shape.to_vec() }),
+        }
+    }
+}
+
+impl<'a, B: Addressable> Source<'a, B> for FlatSource<'a, B> {
+    type Error = NotInLayout;
+
+    fn matrix(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        shape: &[usize],
+    ) -> Result<B::Matrix<'a>, NotInLayout> {
+        self.find(name, shape).map(|weights| self.b.matrix_of(weights))
+    }
+
+    fn vector(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        shape: &[usize],
+    ) -> Result<&'a B::Slice, NotInLayout> {
+        self.find(name, shape)
+    }
+}
