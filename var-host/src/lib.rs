@@ -60,8 +60,12 @@ pub mod scaling;
 pub mod tokens;
 pub mod train;
 
+pub use evaluate::evaluate;
 pub use pictures::Picture;
 pub use pipeline::{Device, Error, Image, Model, SampleOptions, Step};
+pub use train::fit::{Intervals, Observer, RunOptions};
+pub use train::vae::VqvaeTrainConfig;
+pub use train::{TrainConfig, TrainRun, VarSize};
 
 #[cfg(test)]
 #[path = "../../tests/fixture.rs"]

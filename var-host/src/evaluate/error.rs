@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::data::DataError;
 use crate::engine::EngineError;
+use crate::model::ModelError;
 use crate::npz::NpzError;
 use crate::pictures::PictureError;
 use crate::plural::count;
@@ -22,6 +23,12 @@ pub enum EvaluateError {
     /// A folder cannot be read.
     #[error(transparent)]
     Folder(#[from] DataError),
+    /// The network's weights cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] crate::pipeline::Error),
     /// The network cannot run.
     #[error(transparent)]
     Engine(#[from] EngineError),

@@ -29,9 +29,13 @@ mod set;
 mod stored;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use var_kernel::cpu::Cpu;
 
+use crate::inception::Inception;
+use crate::pictures::Picture;
+use crate::pipeline::Device;
 use crate::plural;
 
 pub use error::EvaluateError;
@@ -100,6 +104,47 @@ pub fn compare(
         recall: covered.map(|covered| covered.of_first),
         missing: missing(samples, reference),
     })
+}
+
+/// Metrics of the samples in a folder or an archive against a reference, which is one too or an archive
+/// of statistics; `inception` is the file of the network's weights.
+///
+/// ```no_run
+/// let metrics = var_host::evaluate(
+///     "samples",
+///     "imagenet_256.npz",
+///     "pt_inception-2015-12-05-6726825d.pth",
+///     var_host::Device::default(),
+/// )?;
+/// println!("FID {:.2}", metrics.fid);
+/// # Ok::<(), var_host::evaluate::EvaluateError>(())
+/// ```
+///
+/// # Errors
+/// If a file cannot be read, a set has too few images for a covariance, or samples and reference are
+/// of two resolutions.
+pub fn evaluate(
+    samples: impl AsRef<Path>,
+    reference: impl AsRef<Path>,
+    inception: impl AsRef<Path>,
+    device: Device,
+) -> Result<Metrics, EvaluateError> {
+    let weights = Inception::open(inception.as_ref())?;
+    let (threads, isa) = device.processor();
+    let observer = Observer::new(&weights, threads, isa)?;
+    #[cfg(feature = "cuda")]
+    let observer = match device.gpu(var_kernel::cuda::Precision::F32)? {
+        Some(gpu) => observer.on_card(gpu)?,
+        None => observer,
+    };
+    let mut observer = observer;
+    let samples = EvaluationSet::open(samples.as_ref(), None)?;
+    let reference = EvaluationSet::open(reference.as_ref(), None)?;
+    samples.check_size(&reference)?;
+    let mut each = |_: usize, _: &Picture| Ok::<(), EvaluateError>(());
+    let real = reference.observe(&mut observer, &mut each)?;
+    let made = samples.observe(&mut observer, &mut each)?;
+    compare(&observer.cpu(), &made, &real)
 }
 
 /// Why metrics are not known, by their names.

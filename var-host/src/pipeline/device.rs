@@ -55,15 +55,33 @@ impl Device {
     }
 
     /// An engine for `weights` on this device.
-    pub(super) fn engine<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>, Error> {
-        let cores = || thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = self.threads.map_or_else(cores, NonZero::get);
-        let engine = Engine::new(weights, threads, self.isa.unwrap_or_else(Isa::best))?;
+    pub(crate) fn engine<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>, Error> {
+        let (threads, isa) = self.processor();
+        let engine = Engine::new(weights, threads, isa)?;
         #[cfg(feature = "cuda")]
         if let Some(chosen) = self.gpu {
-            let gpu = gpu::open(chosen, |_| ()).map_err(gpu::GpuError::from)?;
-            return Ok(engine.on_card(gpu)?);
+            return match self.gpu(chosen.precision)? {
+                Some(gpu) => Ok(engine.on_card(gpu)?),
+                None => Ok(engine),
+            };
         }
         Ok(engine)
+    }
+
+    /// Threads and instruction set.
+    pub(crate) fn processor(&self) -> (usize, Isa) {
+        let cores = || thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = self.threads.map_or_else(cores, NonZero::get);
+        (threads, self.isa.unwrap_or_else(Isa::best))
+    }
+
+    /// The GPU with products in `precision`, if it is one.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn gpu(
+        &self,
+        precision: var_kernel::cuda::Precision,
+    ) -> Result<Option<var_kernel::cuda::Cuda>, Error> {
+        let open = |chosen| gpu::open(Chosen { precision, ..chosen }, |_| ());
+        Ok(self.gpu.map(open).transpose().map_err(gpu::GpuError::from)?)
     }
 }

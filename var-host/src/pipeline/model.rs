@@ -87,6 +87,11 @@ impl Model {
         &self.weights
     }
 
+    /// The weights by themselves.
+    pub fn into_weights(self) -> Weights {
+        self.weights
+    }
+
     /// Names of the classes; empty where the file has none.
     pub fn class_names(&self) -> &[String] {
         &self.weights.class_names

@@ -27,6 +27,9 @@ pub enum TrainError {
     #[cfg(feature = "cuda")]
     #[error(transparent)]
     Cuda(#[from] var_kernel::cuda::CudaError),
+    /// A device cannot be used.
+    #[error(transparent)]
+    Device(#[from] crate::pipeline::Error),
     /// A model to begin with cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -22,6 +22,7 @@
 //! | [`trainer`] | a step: forward, loss, backward, sum over ranks, update |
 //! | [`state`] | contents of a checkpoint |
 //! | [`fit`] | a run from where it stands to its end, of any network |
+//! | `front` | a run in one call: [`TrainRun`] |
 //! | [`task`] | a transformer's run: data, validation, samples |
 //! | [`vae`] | a VQVAE's trainer and run |
 
@@ -31,6 +32,7 @@ pub mod config;
 pub mod discriminator;
 mod error;
 pub mod fit;
+mod front;
 pub mod home;
 pub mod initialise;
 pub mod layout;
@@ -59,6 +61,7 @@ pub mod vqvae;
 pub use config::{ConfigError, TrainConfig, VarSize};
 pub use error::TrainError;
 pub(crate) use error::on;
+pub use front::TrainRun;
 #[cfg(feature = "cuda")]
 pub use home::OnCard;
 pub use home::{Home, OnProcessor};

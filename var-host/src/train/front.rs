@@ -1,0 +1,163 @@
+//! Training from a program: a transformer on the tokens of a model's VQVAE.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fit::{Ended, Observer, RunOptions, fit, iterations_of_epoch};
+use super::lessons::DataSet;
+use super::task::{VarReport, VarTask};
+use super::trainer::{self, VarTrainer};
+use super::{Home, Initialisation, OnProcessor, TrainConfig, TrainError, VarSize};
+use crate::data::{Crops, Flip, Folder, Views};
+use crate::engine::{Engine, EngineError};
+use crate::model::Weights;
+use crate::parallel::Single;
+use crate::pictures::Cut;
+use crate::pipeline::{Device, Model};
+use crate::run::{self, RunConfig, by_name};
+
+/// Side to which a picture's shorter side is resized before the crop, as a multiple of the model's.
+const RESIZE: f64 = 1.125;
+
+/// A training run of a transformer, as `var train` makes it.
+///
+/// Run again with the same folder, it goes on where it stood, to the same bytes as if it had never
+/// stopped; with another configuration it is refused.
+///
+/// ```
+/// # use var_host::{Picture, pictures::write_png};
+/// # let place = std::env::temp_dir().join(format!("var-doctest-{}", std::process::id()));
+/// # for (number, class) in ["dark", "light"].into_iter().cycle().take(4).enumerate() {
+/// #     let folder = place.join("data/train").join(class);
+/// #     std::fs::create_dir_all(&folder)?;
+/// #     let picture = Picture::filled(32, 32, [60 * number as u8; 3]);
+/// #     write_png(&folder.join(format!("{number}.png")), &picture, &Default::default(), true)?;
+/// # }
+/// # let (data, folder) = (place.join("data"), place.join("run"));
+/// use var_host::{Model, SampleOptions, TrainConfig, TrainRun, VarSize};
+///
+/// let mut run = TrainRun::new(Model::built_in()?, data, folder)?;
+/// run.size = VarSize { depth: 1, ..Default::default() };
+/// run.config = TrainConfig { batch: 4, epochs: 2, seed: 1, ..Default::default() };
+/// let ended = run.train()?;
+/// let mut model = Model::open(ended.checkpoint)?;
+/// let image = model.sample(&[0], &SampleOptions::default())?.remove(0);
+/// assert_eq!((ended.progress.iterations, image.picture.width()), (2, 32));
+/// # std::fs::remove_dir_all(place)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TrainRun {
+    /// Sizes of the transformer.
+    pub size: VarSize,
+    /// How it is trained.
+    pub config: TrainConfig,
+    /// Its initial weights.
+    pub initialization: Initialisation,
+    /// Folder and intervals.
+    pub options: RunOptions,
+    /// Where it is trained.
+    pub device: Device,
+    /// The VQVAE, and the names of the classes.
+    given: Weights,
+    training: DataSet,
+    validation: Option<DataSet>,
+}
+
+/// Tells nobody.
+struct Quiet;
+
+impl Observer for Quiet {
+    fn warn(&mut self, _: &str) {}
+}
+
+impl TrainRun {
+    /// A run in `folder` on the pictures of `data/train/CLASS/*`, validated on those of
+    /// `data/val/CLASS/*` if they are there; tokens are made by the VQVAE of `model`.
+    ///
+    /// # Errors
+    /// If the model has no VQVAE, or a folder has no pictures or cannot be read.
+    pub fn new(
+        model: Model,
+        data: impl AsRef<Path>,
+        folder: impl Into<PathBuf>,
+    ) -> Result<Self, TrainError> {
+        let mut given = Weights { transformer: None, ..model.into_weights() };
+        let side = given.vqvae.as_ref().ok_or(EngineError::NoVqvae)?.1.side();
+        let views = |crops| Views { side, resize: RESIZE, crops, flip: Flip::Never };
+        let pictures = |folder, crops| DataSet::Pictures {
+            folder: Arc::new(folder),
+            views: views(crops),
+            workers: 1,
+        };
+        let training = Folder::open(&data.as_ref().join("train"))?;
+        given.class_names = training.classes().to_vec();
+        given.cut = Some(Cut::from(&views(Crops::Random(1))));
+        let val = data.as_ref().join("val");
+        let validation = match val.is_dir() {
+            true => Some(Folder::open_with_classes(&val, &given.class_names)?),
+            false => None,
+        };
+        Ok(Self {
+            size: VarSize::default(),
+            config: TrainConfig::default(),
+            initialization: Initialisation::default(),
+            options: RunOptions::new(folder),
+            device: Device::default(),
+            given,
+            training: pictures(training, Crops::Random(1)),
+            validation: validation.map(|folder| pictures(folder, Crops::Centre)),
+        })
+    }
+
+    /// Trains until the run is done, from its newest checkpoint if it has one.
+    ///
+    /// # Errors
+    /// If fields do not go together or differ from those the run was begun with; if data, folder or
+    /// device fail; if gradients stay not finite.
+    pub fn train(&self) -> Result<Ended<VarReport>, TrainError> {
+        self.train_with(&mut Quiet)
+    }
+
+    /// The same; `observer` receives the run's events and may end it.
+    ///
+    /// # Errors
+    /// As [`TrainRun::train`].
+    pub fn train_with(&self, observer: &mut dyn Observer) -> Result<Ended<VarReport>, TrainError> {
+        let _lock = run::begin(&self.options.folder, &self.recorded())?;
+        let mut engine = self.device.engine(&self.given)?;
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = self.device.gpu(self.config.precision.on_card())? {
+            return self.train_on(&super::OnCard::new(gpu), &mut engine, observer);
+        }
+        self.train_on(&OnProcessor, &mut engine, observer)
+    }
+
+    fn train_on<H: Home>(
+        &self,
+        home: &H,
+        engine: &mut Engine<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Ended<VarReport>, TrainError> {
+        let Self { config, given, training, validation, .. } = self;
+        let model = self.size.config(engine.vqvae()?, given.class_names.len())?;
+        let epoch = iterations_of_epoch(training.items(), config.batch, &Single)?;
+        let recipe = config.recipe(epoch, &model, 1)?;
+        let (layout, weights) = trainer::initial(&model, config.seed, self.initialization);
+        let device = home.device(engine.cpu());
+        let mut trainer = VarTrainer::<H>::new(&device, model, recipe, layout, weights)?;
+        drop(device);
+        let (validation, shuffle) = (validation.as_ref(), !config.no_shuffle);
+        let mut task =
+            VarTask::new(&mut trainer, home, engine, given, training, validation, shuffle);
+        fit(&self.options, &mut task, &Single, observer)
+    }
+
+    /// The configuration by the options' names.
+    fn recorded(&self) -> RunConfig {
+        let mut learned = by_name(&self.config);
+        learned.extend(by_name(&self.size));
+        let items = self.training.items();
+        learned.insert("training-items".to_owned(), items.into());
+        RunConfig { learned, session: by_name(&self.options.every), ..RunConfig::default() }
+    }
+}
