@@ -11,7 +11,7 @@ use var_host::optim::schedule::{Decay, Schedule};
 use var_host::train::buckets::Overlap;
 use var_host::train::transformer::{Batch, Extent, Losses, Room, learn, needs};
 use var_host::train::update::{Constants, Optimizer};
-use var_host::train::{Home, Layout, OnProcessor};
+use var_host::train::{Host, Layout, Storage};
 use var_kernel::cpu::Isa;
 use var_kernel::model::{Ladder, VarConfig};
 
@@ -50,16 +50,16 @@ impl Lesson {
     }
 
     /// Losses and gradients of some images.
-    fn learn<H: Home>(
+    fn learn<S: Storage>(
         &self,
-        device: &H::Device<'_>,
+        device: &S::Device<'_>,
         weights: &[f32],
         images: core::ops::Range<usize>,
         scales: usize,
         smoothing: f32,
         position_weights: &[f32],
     ) -> (Losses, Vec<f32>) {
-        self.learn_and_begin::<H>(
+        self.learn_and_begin::<S>(
             device,
             weights,
             images,
@@ -71,15 +71,15 @@ impl Lesson {
     }
 
     /// The same, with sums that begin meanwhile.
-    fn learn_and_begin<'d, H: Home>(
+    fn learn_and_begin<'d, S: Storage>(
         &self,
-        device: &H::Device<'d>,
+        device: &S::Device<'d>,
         weights: &[f32],
         images: core::ops::Range<usize>,
         scales: usize,
         smoothing: f32,
         position_weights: &[f32],
-        overlap: Option<Overlap<'_, H::Device<'d>>>,
+        overlap: Option<Overlap<'_, S::Device<'d>>>,
     ) -> (Losses, Vec<f32>) {
         let VarConfig { ladder, latent, .. } = self.config;
         let (count, length) = (images.len(), position_weights.len());
@@ -92,17 +92,17 @@ impl Lesson {
         assert_eq!(input.len(), count * (all - 1) * latent);
         let extent = Extent { images: count, scales, factors: false, recomputes: self.recomputes };
         let needs = needs(device, self.config, extent);
-        let mut working: [H::Working; 3] = Default::default();
+        let mut working: [S::Workspace; 3] = Default::default();
         let lengths = [needs.values, needs.gradients, needs.scratch];
         let mut rooms = working.iter_mut().zip(lengths).map(|(working, floats)| {
-            let run = H::room(device, working, floats).expect("there is room");
+            let run = S::workspace(device, working, floats).expect("there is room");
             device.fill(run, f32::NAN).map_err(Into::into).expect("it computes");
             run
         });
         let mut room = || rooms.next().expect("three of them");
         let room = &mut Room { values: room(), gradients: room(), scratch: room() };
-        let weights = H::keep(device, &self.layout, weights.to_vec()).expect("there is room");
-        let mut of_weights = H::zeros(device, self.layout.floats()).expect("there is room");
+        let weights = S::from_host(device, &self.layout, weights.to_vec()).expect("there is room");
+        let mut of_weights = S::zeros(device, self.layout.floats()).expect("there is room");
         let batch = Batch {
             labels: &self.labels[images],
             targets: &targets,
@@ -125,7 +125,7 @@ impl Lesson {
             overlap,
         );
         let losses = losses.map_err(Into::into).expect("it computes");
-        let gradients = H::read(device, &self.layout, &of_weights).expect("it is there");
+        let gradients = S::to_host(device, &self.layout, &of_weights).expect("it is there");
         (losses, gradients.into_owned())
     }
 
@@ -168,14 +168,8 @@ fn every_gradient_is_the_references() {
         for (smoothing, name) in [(0.0, "ls0.0"), (0.1, "ls0.1")] {
             let each = vec![1.0 / (length * images) as f32; length];
             let scales = lesson.config.ladder.scales();
-            let (losses, gradients) = lesson.learn::<OnProcessor>(
-                cpu,
-                &lesson.weights,
-                0..images,
-                scales,
-                smoothing,
-                &each,
-            );
+            let (losses, gradients) =
+                lesson.learn::<Host>(cpu, &lesson.weights, 0..images, scales, smoothing, &each);
             let loss = losses.losses.iter().map(|x| f64::from(*x)).sum::<f64>();
             let (_, want) = golden.floats(&format!("loss.{name}"));
             assert_close(name, &[(loss / losses.losses.len() as f64) as f32], &want, 2e-5);
@@ -194,7 +188,7 @@ fn every_thread_count_and_instruction_set_gives_the_same_gradients() {
         for threads in [1, 3] {
             let scales = lesson.config.ladder.scales();
             let (_, gradients) = with_cpu(threads, isa, |cpu| {
-                lesson.learn::<OnProcessor>(cpu, &lesson.weights, 0..2, scales, 0.1, &each)
+                lesson.learn::<Host>(cpu, &lesson.weights, 0..2, scales, 0.1, &each)
             });
             let first = first.get_or_insert_with(|| gradients.clone());
             assert!(*first == gradients, "{isa:?} with {threads} threads gives other gradients");
@@ -213,7 +207,7 @@ fn what_is_computed_anew_gives_the_same_gradients_in_less_memory() {
             let recomputes = lesson.recomputes;
             let extent = Extent { images: 64, scales, factors: false, recomputes };
             let floats = needs(cpu, lesson.config, extent).values;
-            (floats, lesson.learn::<OnProcessor>(cpu, &lesson.weights, 0..3, scales, 0.1, &each))
+            (floats, lesson.learn::<Host>(cpu, &lesson.weights, 0..3, scales, 0.1, &each))
         });
         assert!(kept.1.0.losses == anew.1.0.losses, "other losses");
         assert!(kept.1.1 == anew.1.1, "other gradients");
@@ -253,22 +247,15 @@ fn sums_begin_when_their_gradients_are_complete() {
             let each = &each[..lesson.config.ladder.range(scales - 1).end];
             with_cpu(2, Isa::best(), |cpu| {
                 let weights = &lesson.weights;
-                let (_, want) = lesson.learn::<OnProcessor>(cpu, weights, 0..3, scales, 0.1, each);
+                let (_, want) = lesson.learn::<Host>(cpu, weights, 0..3, scales, 0.1, each);
                 let mut begun = Vec::new();
                 let mut begin = |run: &mut [f32]| {
                     begun.push((run.as_ptr().addr(), run.to_vec()));
                     Ok(())
                 };
                 let overlap = Some(Overlap { floats, begin: &mut begin });
-                let (_, got) = lesson.learn_and_begin::<OnProcessor>(
-                    cpu,
-                    weights,
-                    0..3,
-                    scales,
-                    0.1,
-                    each,
-                    overlap,
-                );
+                let (_, got) =
+                    lesson.learn_and_begin::<Host>(cpu, weights, 0..3, scales, 0.1, each, overlap);
                 assert!(got == want, "other gradients");
                 assert!(begun.len() > 8, "{} sums", begun.len());
                 begun.sort_by_key(|(place, _)| *place);
@@ -294,7 +281,7 @@ fn progressive_training_learns_the_first_scales() {
     let seeds: Vec<f32> = each.iter().map(|weight| weight / images as f32).collect();
     with_cpu(2, Isa::best(), |cpu| {
         let (losses, gradients) =
-            lesson.learn::<OnProcessor>(cpu, &lesson.weights, 0..images, 3, 0.0, &seeds);
+            lesson.learn::<Host>(cpu, &lesson.weights, 0..images, 3, 0.0, &seeds);
         let (_, want) = golden.floats("progressive.loss");
         assert_close("loss", &[weighted(&losses.losses, &each, images) as f32], &want, 2e-5);
         lesson.compare(&golden, "progressive.grad.", &gradients);
@@ -363,7 +350,7 @@ fn thirty_steps_are_the_references() {
             let first = step as usize % 2 * 4;
             let scales = lesson.config.ladder.scales();
             let (losses, gradients) =
-                lesson.learn::<OnProcessor>(cpu, &weights, first..first + 4, scales, 0.0, &each);
+                lesson.learn::<Host>(cpu, &weights, first..first + 4, scales, 0.0, &each);
             let (rate, decay) = (schedule.learning_rate(step), schedule.weight_decay(step));
             let done = optimizer
                 .update(cpu, &lesson.layout, &mut weights, &gradients, 1.0, rate, decay)

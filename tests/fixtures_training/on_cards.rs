@@ -4,7 +4,7 @@ use var_host::parallel::Single;
 use var_host::pool::Threads;
 use var_host::train::noise::Noise;
 use var_host::train::trainer::Lesson as Part;
-use var_host::train::{OnCard, Precision, Recipe, VarTrainer};
+use var_host::train::{DeviceMemory, Precision, Recipe, VarTrainer};
 use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
 use var_kernel::cuda;
 
@@ -28,7 +28,7 @@ fn every_gradient_is_the_references_on_cards() {
     for (name, card) in gpus() {
         let precision = card.precision();
         let (losses, gradients) =
-            lesson.learn::<OnCard>(&card, &lesson.weights, 0..images, scales, 0.1, &each);
+            lesson.learn::<DeviceMemory>(&card, &lesson.weights, 0..images, scales, 0.1, &each);
         let loss = losses.losses.iter().map(|x| f64::from(*x)).sum::<f64>();
         let loss = (loss / losses.losses.len() as f64) as f32;
         let (_, want) = golden.floats("loss.ls0.1");
@@ -40,7 +40,8 @@ fn every_gradient_is_the_references_on_cards() {
         if precision == cuda::Precision::F16 {
             let anew = Lesson { recomputes: true, ..Lesson::new() };
             let weights = &lesson.weights;
-            let (_, again) = anew.learn::<OnCard>(&card, weights, 0..images, scales, 0.1, &each);
+            let (_, again) =
+                anew.learn::<DeviceMemory>(&card, weights, 0..images, scales, 0.1, &each);
             assert!(gradients == again, "{name}: what is computed anew is other");
         }
         // 11 and 8 binary digits, over some forty products.
@@ -61,7 +62,7 @@ fn every_gradient_is_the_references_on_cards() {
 }
 
 /// The losses of some steps, and the weights after them.
-fn steps<H: Home>(home: &H, precision: Precision, smoothing: f32) -> (Vec<f64>, Vec<f32>) {
+fn steps<S: Storage>(storage: &S, precision: Precision, smoothing: f32) -> (Vec<f64>, Vec<f32>) {
     const STEPS: u64 = 4;
     let lesson = Lesson::new();
     let schedule = Schedule {
@@ -87,7 +88,7 @@ fn steps<H: Home>(home: &H, precision: Precision, smoothing: f32) -> (Vec<f64>, 
         seed: 1,
     };
     let threads = Threads::new(2, SCRATCH_FLOATS).expect("threads can be started");
-    let device = home.device(Cpu::new(Isa::best(), &threads));
+    let device = storage.device(Cpu::new(Isa::best(), &threads));
     let all = lesson.config.ladder.length();
     let parts: Vec<Part> = [0..2, 2..4]
         .map(|images: core::ops::Range<usize>| Part {
@@ -97,7 +98,7 @@ fn steps<H: Home>(home: &H, precision: Precision, smoothing: f32) -> (Vec<f64>, 
         })
         .into();
     let Lesson { config, layout, weights, .. } = lesson;
-    let trainer = VarTrainer::<H>::new(&device, config, recipe, layout, weights);
+    let trainer = VarTrainer::<S>::new(&device, config, recipe, layout, weights);
     let mut trainer = trainer.expect("there is room");
     let mut losses = Vec::new();
     for iteration in 0..STEPS {
@@ -107,7 +108,7 @@ fn steps<H: Home>(home: &H, precision: Precision, smoothing: f32) -> (Vec<f64>, 
     }
     let average = trainer.parameters.average.as_ref().expect("one is kept");
     let average =
-        H::read(&device, &trainer.parameters.layout, average).expect("it is there").into_owned();
+        S::to_host(&device, &trainer.parameters.layout, average).expect("it is there").into_owned();
     (losses, average)
 }
 
@@ -123,8 +124,8 @@ fn a_card_learns_what_the_processor_does() {
         };
         let want = on_processor
             .entry(format!("{precision:?}"))
-            .or_insert_with(|| steps(&OnProcessor, precision, 0.1));
-        let got = steps(&OnCard::new(card), precision, 0.1);
+            .or_insert_with(|| steps(&Host, precision, 0.1));
+        let got = steps(&DeviceMemory::new(card), precision, 0.1);
         println!("{name}: {:?}, on the processor {:?}", got.0, want.0);
         for (got, want) in got.0.iter().zip(&want.0) {
             assert!((got - want).abs() <= of_losses * want, "{name}: {got}, want {want}");

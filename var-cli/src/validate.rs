@@ -12,11 +12,11 @@ use var_host::engine::Engine;
 use var_host::model::weights::transformer_tensors;
 use var_host::plural::count;
 #[cfg(feature = "cuda")]
-use var_host::train::OnCard;
+use var_host::train::DeviceMemory;
 use var_host::train::lessons::{DataSet, lessons};
 use var_host::train::metrics::{Details, Report, Tally};
 use var_host::train::trainer::judge_lesson;
-use var_host::train::{Home, Layout, OnProcessor};
+use var_host::train::{Host, Layout, Storage};
 
 use var_kernel::model::VarConfig;
 
@@ -108,17 +108,17 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let mut engine = session.tokenizer(&model.weights)?;
     #[cfg(feature = "cuda")]
     if engine.card().is_some() {
-        let home = OnCard::new(session.device.card(session.device.exact().precision())?);
-        return options.validate(&home, &model, &mut engine, session);
+        let storage = DeviceMemory::new(session.device.card(session.device.exact().precision())?);
+        return options.validate(&storage, &model, &mut engine, session);
     }
-    options.validate(&OnProcessor, &model, &mut engine, session)
+    options.validate(&Host, &model, &mut engine, session)
 }
 
 impl Options {
-    /// Predicts where `home` says, and prints how well.
-    fn validate<H: Home>(
+    /// Predicts where `storage` says, and prints how well.
+    fn validate<S: Storage>(
         &self,
-        home: &H,
+        storage: &S,
         model: &Model,
         engine: &mut Engine<'_>,
         session: &Session,
@@ -128,7 +128,7 @@ impl Options {
         let set = self.open(model, engine, session, workers)?;
         let layout = Layout::new(transformer_tensors(config));
         let (part, _) = model.weights.transformer.as_ref().context("a model with both halves")?;
-        let weights = H::keep(&home.device(engine.cpu()), &layout, layout.flatten(part))?;
+        let weights = S::from_host(&storage.device(engine.cpu()), &layout, layout.flatten(part))?;
         let batching = Batching {
             pass: Pass::Validation,
             batch: self.batch.into(),
@@ -141,7 +141,7 @@ impl Options {
         let start = var_host::data::Place { epoch: 0, batch: 0 };
         let mut batches = set.batches(&plan, start, 1)?;
         let mut tally = Tally::new(config.ladder, config.codes);
-        let mut memory = H::Working::default();
+        let mut memory = S::Workspace::default();
         let mut progress = session.progress(set.items(), "image");
         while let Some(batch) = batches.next(engine)? {
             for broken in &batch.broken {
@@ -149,8 +149,8 @@ impl Options {
                 progress.warn(&format!("{path}: {}: left out", broken.reason));
             }
             for lesson in lessons(engine, &batch.labels, &batch.tokens, self.batch.into())? {
-                let device = home.device(engine.cpu());
-                judge_lesson::<H>(
+                let device = storage.device(engine.cpu());
+                judge_lesson::<S>(
                     &device,
                     config,
                     &layout,

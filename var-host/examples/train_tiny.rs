@@ -1,7 +1,7 @@
 //! Trains a tiny model on generated images in seconds, then samples from it:
 //! `cargo run --release -p var-host --example train_tiny`.
 
-use std::error::Error;
+use core::error::Error;
 use std::fs;
 
 use var_host::pictures::{Parameters, write_png};

@@ -12,11 +12,11 @@ use var_host::engine::Engine;
 use var_host::parallel::Ranks;
 use var_host::run;
 #[cfg(feature = "cuda")]
-use var_host::train::OnCard;
+use var_host::train::DeviceMemory;
 use var_host::train::fit::iterations_of_epoch;
 use var_host::train::trainer;
 use var_host::train::{
-    ConfigError, Home, Initialisation, Layout, OnProcessor, Recipe, TrainConfig, VarSize, VarTask,
+    ConfigError, Host, Initialisation, Layout, Recipe, Storage, TrainConfig, VarSize, VarTask,
     VarTrainer,
 };
 use var_kernel::model::VarConfig;
@@ -69,10 +69,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let begun = Start { options, opened: &opened, config, train, recipe, layout, weights };
     #[cfg(feature = "cuda")]
     if engine.card().is_some() {
-        let home = OnCard::new(session.device.card(recipe.precision.on_card())?);
-        return begun.learn(&home, &mut engine, &*ranks, session);
+        let storage = DeviceMemory::new(session.device.card(recipe.precision.on_card())?);
+        return begun.learn(&storage, &mut engine, &*ranks, session);
     }
-    begun.learn(&OnProcessor, &mut engine, &*ranks, session)
+    begun.learn(&Host, &mut engine, &*ranks, session)
 }
 
 /// A run before its first iteration.
@@ -87,18 +87,18 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Trains where `home` says.
-    fn learn<H: Home>(
+    /// Trains where `storage` says.
+    fn learn<S: Storage>(
         self,
-        home: &H,
+        storage: &S,
         engine: &mut Engine<'_>,
         ranks: &dyn Ranks,
         session: &Session,
     ) -> Result<()> {
         let Self { options, opened, config, train, recipe, layout, weights } = self;
         let mut trainer = {
-            let device = home.device(engine.cpu());
-            let mut trainer = VarTrainer::<H>::new(&device, config, recipe, layout, weights)?;
+            let device = storage.device(engine.cpu());
+            let mut trainer = VarTrainer::<S>::new(&device, config, recipe, layout, weights)?;
             trainer.recomputes = options.learning.recompute;
             options.check_memory(&trainer, &device, ranks.size())?;
             trainer
@@ -110,7 +110,7 @@ impl Start<'_> {
         let Opened { given, training, validation, .. } = opened;
         let (validation, shuffle) = (validation.as_ref(), !train.no_shuffle);
         let mut task =
-            VarTask::new(&mut trainer, home, engine, given, training, validation, shuffle);
+            VarTask::new(&mut trainer, storage, engine, given, training, validation, shuffle);
         training::run(&run, &mut task, ranks, train.is_of_any_length(), session)
     }
 }
@@ -147,17 +147,17 @@ impl Options {
     }
 
     /// Refuses a batch for which the device has not the memory.
-    fn check_memory<H: Home>(
+    fn check_memory<S: Storage>(
         &self,
-        trainer: &VarTrainer<H>,
-        device: &H::Device<'_>,
+        trainer: &VarTrainer<S>,
+        device: &S::Device<'_>,
         ranks: usize,
     ) -> Result<()> {
         let images = self.learning.bs as usize / (ranks * self.learning.ac as usize);
         memory::check_training(
             self.learning.bs,
             self.learning.ac,
-            H::free(device),
+            S::free(device),
             trainer.working_memory(device, images),
             trainer.memory(device, images),
             if self.learning.recompute { "" } else { " or with --recompute" },

@@ -15,14 +15,14 @@ use var_host::plural::count;
 use var_host::pool::Threads;
 use var_host::run::{self, CONTENTS_DIGEST, DIGEST};
 #[cfg(feature = "cuda")]
-use var_host::train::OnCard;
+use var_host::train::DeviceMemory;
 use var_host::train::discriminator::DiscriminatorConfig;
 use var_host::train::fit::iterations_of_epoch;
 use var_host::train::perceptual::Perceptual;
 use var_host::train::update::Constants;
 use var_host::train::vae::trainer::CONSTANTS;
 use var_host::train::vae::{Critic, Crop, Recipe, VqvaeTask, VqvaeTrainConfig, VqvaeTrainer};
-use var_host::train::{Home, OnProcessor, state};
+use var_host::train::{Host, Storage, state};
 use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
 use var_kernel::model::VqvaeConfig;
 use var_kernel::model::config::{ChannelMultipliers, Refinement};
@@ -58,9 +58,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     #[cfg(feature = "cuda")]
     if let Some(cuda) = session.device.exact().open(session.quiet)? {
         let workers = session.workers(options.files.workers, true);
-        return begun.learn(&OnCard::new(cuda), &*ranks, session, workers);
+        return begun.learn(&DeviceMemory::new(cuda), &*ranks, session, workers);
     }
-    begun.learn(&OnProcessor, &*ranks, session, session.workers(options.files.workers, false))
+    begun.learn(&Host, &*ranks, session, session.workers(options.files.workers, false))
 }
 
 /// Prints the training data, and anything left out of it.
@@ -97,10 +97,10 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Trains where `home` says; pictures are read ahead by so many threads.
-    fn learn<H: Home>(
+    /// Trains where `storage` says; pictures are read ahead by so many threads.
+    fn learn<S: Storage>(
         self,
-        home: &H,
+        storage: &S,
         ranks: &dyn Ranks,
         session: &Session,
         workers: usize,
@@ -109,30 +109,30 @@ impl Start<'_> {
             self;
         let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;
         let cpu = Cpu::new(session.isa, &threads);
-        let device = home.device(cpu);
+        let device = storage.device(cpu);
         let constants = Constants { clip: recipe.clip, ..CONSTANTS };
         let critic = if recipe.weights.adversarial > 0.0 {
             let channels = train.disc_channels.into();
             let config = DiscriminatorConfig::for_side(channels, config.side());
-            Some(Critic::<H>::new(&device, config, constants, recipe.seed)?)
+            Some(Critic::<S>::new(&device, config, constants, recipe.seed)?)
         } else {
             None
         };
-        let mut trainer = VqvaeTrainer::<H>::new(&device, config, recipe, perceptual, critic)?;
+        let mut trainer = VqvaeTrainer::<S>::new(&device, config, recipe, perceptual, critic)?;
         options.check_memory(&trainer, &device, ranks.size())?;
         if let Some(path) = &options.init.init_from {
             let checkpoint = Checkpoint::open(path)?;
             if !options.init.verify.no_verify {
                 checkpoint.verify_if_ours().with_context(|| path.display().to_string())?;
             }
-            state::restore::<H>(&device, trainer.state(), &checkpoint, path)?;
+            state::restore::<S>(&device, trainer.state(), &checkpoint, path)?;
         }
         if ranks.rank() == 0 {
             tell(&config, &training, validation.as_ref(), session)?;
         }
         let (run, shuffle) = (options.run(), !train.no_shuffle);
         let mut task =
-            VqvaeTask::new(&mut trainer, home, cpu, training, validation, workers, shuffle);
+            VqvaeTask::new(&mut trainer, storage, cpu, training, validation, workers, shuffle);
         training::run(&run, &mut task, ranks, train.is_of_any_length(), session)
     }
 }
@@ -238,17 +238,17 @@ impl Options {
     }
 
     /// Refuses a batch for which the device has not the memory.
-    fn check_memory<H: Home>(
+    fn check_memory<S: Storage>(
         &self,
-        trainer: &VqvaeTrainer<H>,
-        device: &H::Device<'_>,
+        trainer: &VqvaeTrainer<S>,
+        device: &S::Device<'_>,
         ranks: usize,
     ) -> Result<()> {
         let images = self.learning.bs as usize / (ranks * self.learning.ac as usize);
         memory::check_training(
             self.learning.bs,
             self.learning.ac,
-            H::free(device),
+            S::free(device),
             trainer.working_memory(device, images),
             trainer.memory(device, images),
             "",

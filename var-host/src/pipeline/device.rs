@@ -81,7 +81,7 @@ impl Device {
         &self,
         precision: var_kernel::cuda::Precision,
     ) -> Result<Option<var_kernel::cuda::Cuda>, Error> {
-        let open = |chosen| gpu::open(Chosen { precision, ..chosen }, |_| ());
+        let open = |chosen| gpu::open(GpuOptions { precision, ..chosen }, |_| ());
         Ok(self.gpu.map(open).transpose().map_err(gpu::GpuError::from)?)
     }
 }

@@ -7,7 +7,7 @@ use super::fit::{Ended, Observer, RunOptions, fit, iterations_of_epoch};
 use super::lessons::DataSet;
 use super::task::{VarReport, VarTask};
 use super::trainer::{self, VarTrainer};
-use super::{Home, Initialisation, OnProcessor, TrainConfig, TrainError, VarSize};
+use super::{Host, Initialisation, Storage, TrainConfig, TrainError, VarSize};
 use crate::data::{Crops, Flip, Folder, Views};
 use crate::engine::{Engine, EngineError};
 use crate::model::Weights;
@@ -127,14 +127,14 @@ impl TrainRun {
         let mut engine = self.device.engine(&self.given)?;
         #[cfg(feature = "cuda")]
         if let Some(gpu) = self.device.gpu(self.config.precision.on_card())? {
-            return self.train_on(&super::OnCard::new(gpu), &mut engine, observer);
+            return self.train_on(&super::DeviceMemory::new(gpu), &mut engine, observer);
         }
-        self.train_on(&OnProcessor, &mut engine, observer)
+        self.train_on(&Host, &mut engine, observer)
     }
 
-    fn train_on<H: Home>(
+    fn train_on<S: Storage>(
         &self,
-        home: &H,
+        storage: &S,
         engine: &mut Engine<'_>,
         observer: &mut dyn Observer,
     ) -> Result<Ended<VarReport>, TrainError> {
@@ -143,12 +143,12 @@ impl TrainRun {
         let epoch = iterations_of_epoch(training.items(), config.batch, &Single)?;
         let recipe = config.recipe(epoch, &model, 1)?;
         let (layout, weights) = trainer::initial(&model, config.seed, self.initialization);
-        let device = home.device(engine.cpu());
-        let mut trainer = VarTrainer::<H>::new(&device, model, recipe, layout, weights)?;
+        let device = storage.device(engine.cpu());
+        let mut trainer = VarTrainer::<S>::new(&device, model, recipe, layout, weights)?;
         drop(device);
         let (validation, shuffle) = (validation.as_ref(), !config.no_shuffle);
         let mut task =
-            VarTask::new(&mut trainer, home, engine, given, training, validation, shuffle);
+            VarTask::new(&mut trainer, storage, engine, given, training, validation, shuffle);
         fit(&self.options, &mut task, &Single, observer)
     }
 

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`layout`], [`parameters`] | a network's tensors in flat memory: weights, gradients, optimizer state |
 //! | [`initialise`], [`take_over`] | their initialization: random, or from another model |
-//! | [`room`], [`home`] | memory of a step; on the CPU or a GPU |
+//! | [`room`], [`storage`], [`all_reduce`] | memory of a step; on the CPU or a GPU |
 //! | [`transformer`] | loss and gradients of one batch |
 //! | [`quantizer`] | the quantizer's training forward, and how often each code is used |
 //! | [`vqvae`] | one step of the VQVAE |
@@ -26,6 +26,7 @@
 //! | [`task`] | a transformer's run: data, validation, samples |
 //! | [`vae`] | a VQVAE's trainer and run |
 
+pub mod all_reduce;
 pub mod buckets;
 pub mod codebook;
 pub mod config;
@@ -33,7 +34,6 @@ pub mod discriminator;
 mod error;
 pub mod fit;
 mod front;
-pub mod home;
 pub mod initialise;
 pub mod layout;
 pub mod lessons;
@@ -47,6 +47,7 @@ pub mod quantizer;
 pub mod recipe;
 pub mod room;
 pub mod state;
+pub mod storage;
 pub mod take_over;
 pub mod task;
 #[cfg(test)]
@@ -62,15 +63,15 @@ pub use config::{ConfigError, TrainConfig, VarSize};
 pub use error::TrainError;
 pub(crate) use error::on;
 pub use front::TrainRun;
-#[cfg(feature = "cuda")]
-pub use home::OnCard;
-pub use home::{Home, OnProcessor};
 pub use initialise::Initialisation;
 pub use layout::Layout;
 pub use parameters::Parameters;
 pub use precision::Precision;
 pub use progressive::Progressive;
 pub use recipe::Recipe;
+#[cfg(feature = "cuda")]
+pub use storage::DeviceMemory;
+pub use storage::{Host, Storage};
 pub use task::VarTask;
 pub use trainer::VarTrainer;
 pub use update::Optimizer;

@@ -2,31 +2,31 @@
 
 use core::ops::DerefMut;
 
-use super::home::{Home, OnProcessor};
 use super::layout::Layout;
 use super::state::{State, StateCounter, StateTensor};
+use super::storage::{Host, Storage};
 use super::update::{Constants, Optimizer};
 use super::{TrainError, on};
 use crate::grad::Sums;
 use crate::optim::Update;
 
 /// Parameters of a network, flat as one layout says.
-pub struct Parameters<H: Home = OnProcessor> {
+pub struct Parameters<S: Storage = Host> {
     /// Offsets of the tensors.
     pub layout: Layout,
     /// The weights that the optimizer moves.
-    pub weights: H::Numbers,
+    pub weights: S::Buffer,
     /// Their exponential moving average, if one is kept.
-    pub average: Option<H::Numbers>,
+    pub average: Option<S::Buffer>,
     /// Gradients of the step under way.
-    pub gradients: H::Numbers,
+    pub gradients: S::Buffer,
     /// The optimizer's state.
-    pub optimizer: Optimizer<H>,
+    pub optimizer: Optimizer<S>,
     /// Decay of the average; 0 without one.
     decay: f64,
 }
 
-impl<H: Home> Parameters<H> {
+impl<S: Storage> Parameters<S> {
     /// Parameters that begin with `weights`; with an average of them if its `decay` is above 0.
     ///
     /// # Errors
@@ -35,25 +35,25 @@ impl<H: Home> Parameters<H> {
     /// # Panics
     /// If `weights` is not as long as the layout.
     pub fn new(
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         layout: Layout,
         weights: Vec<f32>,
         constants: Constants,
         decay: f64,
     ) -> Result<Self, TrainError> {
-        let average = (decay > 0.0).then(|| H::keep(d, &layout, weights.clone()));
+        let average = (decay > 0.0).then(|| S::from_host(d, &layout, weights.clone()));
         Ok(Self {
             optimizer: Optimizer::new(d, &layout, constants)?,
             average: average.transpose()?,
-            gradients: H::zeros(d, layout.floats())?,
-            weights: H::keep(d, &layout, weights)?,
+            gradients: S::zeros(d, layout.floats())?,
+            weights: S::from_host(d, &layout, weights)?,
             layout,
             decay,
         })
     }
 
     /// The weights that are validated, sampled and saved: the average, if one is kept.
-    pub fn best(&self) -> &H::Numbers {
+    pub fn best(&self) -> &S::Buffer {
         self.average.as_ref().unwrap_or(&self.weights)
     }
 
@@ -68,7 +68,7 @@ impl<H: Home> Parameters<H> {
     ///
     /// # Errors
     /// Only the device's own.
-    pub fn zero_gradients(&mut self, d: &H::Device<'_>) -> Result<(), TrainError> {
+    pub fn zero_gradients(&mut self, d: &S::Device<'_>) -> Result<(), TrainError> {
         on(d, || d.fill(&mut self.gradients, 0.0))
     }
 
@@ -79,7 +79,7 @@ impl<H: Home> Parameters<H> {
     /// Only the device's own.
     pub fn step(
         &mut self,
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         loss_scale: f32,
         rate: f64,
         weight_decay: f64,
@@ -95,7 +95,7 @@ impl<H: Home> Parameters<H> {
     ///
     /// # Errors
     /// Only the device's own.
-    pub fn update_average(&mut self, d: &H::Device<'_>) -> Result<(), TrainError> {
+    pub fn update_average(&mut self, d: &S::Device<'_>) -> Result<(), TrainError> {
         let Some(average) = &mut self.average else { return Ok(()) };
         let decay = average_decay(self.decay, self.optimizer.steps);
         on(d, || d.average(average, &self.weights, decay as f32))
@@ -108,7 +108,7 @@ impl<H: Home> Parameters<H> {
         model: Option<&str>,
         prefix: &str,
         updates: &'static str,
-    ) -> State<'_, H> {
+    ) -> State<'_, S> {
         let Self { layout, weights, average, optimizer, .. } = self;
         let Optimizer { m, v, steps, .. } = optimizer;
         let flat =

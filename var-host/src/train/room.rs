@@ -4,8 +4,8 @@ use var_kernel::arena::ALIGNMENT;
 use var_kernel::remote::DryAddresses;
 
 use super::TrainError;
-use super::home::Home;
 use super::layout::Layout;
+use super::storage::Storage;
 use crate::grad::{GradientPlan, Tape, TrainBackend};
 
 /// Floats that the values of a batch, their gradients and the scratch memory of its backward pass take.
@@ -56,31 +56,31 @@ pub struct Room<'m, S: ?Sized> {
 }
 
 /// Working memory for batches, kept from one to the next.
-pub(super) struct Buffers<H: Home> {
+pub(super) struct Buffers<S: Storage> {
     /// Of the values; judging takes no more.
-    pub(super) values: H::Working,
-    gradients: H::Working,
-    scratch: H::Working,
+    pub(super) values: S::Workspace,
+    gradients: S::Workspace,
+    scratch: S::Workspace,
 }
 
-impl<H: Home> Default for Buffers<H> {
+impl<S: Storage> Default for Buffers<S> {
     fn default() -> Self {
         let [values, gradients, scratch] = Default::default();
         Self { values, gradients, scratch }
     }
 }
 
-impl<H: Home> Buffers<H> {
+impl<S: Storage> Buffers<S> {
     /// As much of it as a batch needs.
     pub(super) fn room(
         &mut self,
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         needs: Needs,
-    ) -> Result<Room<'_, H::Slice>, TrainError> {
+    ) -> Result<Room<'_, S::Slice>, TrainError> {
         Ok(Room {
-            values: H::room(d, &mut self.values, needs.values)?,
-            gradients: H::room(d, &mut self.gradients, needs.gradients)?,
-            scratch: H::room(d, &mut self.scratch, needs.scratch)?,
+            values: S::workspace(d, &mut self.values, needs.values)?,
+            gradients: S::workspace(d, &mut self.gradients, needs.gradients)?,
+            scratch: S::workspace(d, &mut self.scratch, needs.scratch)?,
         })
     }
 }

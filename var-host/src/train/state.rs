@@ -24,7 +24,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use var_kernel::memory::Floats;
 
-use super::{Home, Layout, TrainError};
+use super::{Layout, Storage, TrainError};
 use crate::checkpoint::quantize::Precision;
 use crate::checkpoint::{Checkpoint, Dtype, Record};
 use crate::model::settings::{self, Settings};
@@ -74,14 +74,14 @@ pub enum Counter {
 }
 
 /// The state of a trainer by name, where it lies: the one list that saving, loading and sending go by.
-pub struct State<'t, H: Home> {
+pub struct State<'t, S: Storage> {
     /// Tensors.
-    pub tensors: Vec<StateTensor<'t, H>>,
+    pub tensors: Vec<StateTensor<'t, S>>,
     /// Counters.
     pub counters: Vec<(&'static str, StateCounter<'t>)>,
 }
 
-impl<'t, H: Home> State<'t, H> {
+impl<'t, S: Storage> State<'t, S> {
     /// Adds the tensors and counters of another part of the trainer.
     pub fn append(&mut self, other: Self) {
         self.tensors.extend(other.tensors);
@@ -98,29 +98,29 @@ pub enum StateCounter<'t> {
 }
 
 /// A tensor of the state where it lies.
-pub struct StateTensor<'t, H: Home> {
+pub struct StateTensor<'t, S: Storage> {
     name: String,
-    elements: Elements<'t, H>,
+    elements: Elements<'t, S>,
     /// Whether the elements are those of a model, each tensor saved by itself under `name`.
     is_model: bool,
     /// Whether the elements are averages of squares.
     without_negatives: bool,
 }
 
-enum Elements<'t, H: Home> {
-    Device(&'t mut H::Numbers, &'t Layout),
+enum Elements<'t, S: Storage> {
+    Device(&'t mut S::Buffer, &'t Layout),
     Host(&'t mut [f32], Vec<usize>),
 }
 
-impl<'t, H: Home> StateTensor<'t, H> {
+impl<'t, S: Storage> StateTensor<'t, S> {
     /// Elements on the device, saved as one flat tensor.
-    pub fn flat(name: String, elements: &'t mut H::Numbers, layout: &'t Layout) -> Self {
+    pub fn flat(name: String, elements: &'t mut S::Buffer, layout: &'t Layout) -> Self {
         let elements = Elements::Device(elements, layout);
         Self { name, elements, is_model: false, without_negatives: false }
     }
 
     /// Elements on the device, saved tensor by tensor under `prefix`.
-    pub fn model(prefix: &str, elements: &'t mut H::Numbers, layout: &'t Layout) -> Self {
+    pub fn model(prefix: &str, elements: &'t mut S::Buffer, layout: &'t Layout) -> Self {
         Self { is_model: true, ..Self::flat(prefix.to_owned(), elements, layout) }
     }
 
@@ -136,19 +136,19 @@ impl<'t, H: Home> StateTensor<'t, H> {
     }
 
     /// A copy of the elements on the host.
-    fn values(&self, d: &H::Device<'_>) -> Result<Vec<f32>, TrainError> {
+    fn values(&self, d: &S::Device<'_>) -> Result<Vec<f32>, TrainError> {
         match &self.elements {
-            Elements::Device(elements, layout) => Ok(H::read(d, layout, elements)?.into_owned()),
+            Elements::Device(elements, layout) => Ok(S::to_host(d, layout, elements)?.into_owned()),
             Elements::Host(elements, _) => Ok(elements.to_vec()),
         }
     }
 
     /// The elements for the host to read.
-    fn read(self, d: &H::Device<'_>) -> Result<Snapped<'t>, TrainError> {
+    fn read(self, d: &S::Device<'_>) -> Result<Snapped<'t>, TrainError> {
         let Self { name, elements, is_model, .. } = self;
         Ok(match elements {
             Elements::Device(elements, layout) => {
-                let values = H::read(d, layout, elements)?;
+                let values = S::to_host(d, layout, elements)?;
                 let layout = is_model.then_some(layout);
                 Snapped { name, shape: vec![values.len()], values, layout }
             }
@@ -159,9 +159,9 @@ impl<'t, H: Home> StateTensor<'t, H> {
     }
 
     /// Sets the elements.
-    fn set(&mut self, d: &H::Device<'_>, values: Vec<f32>) -> Result<(), TrainError> {
+    fn set(&mut self, d: &S::Device<'_>, values: Vec<f32>) -> Result<(), TrainError> {
         match &mut self.elements {
-            Elements::Device(elements, layout) => **elements = H::keep(d, layout, values)?,
+            Elements::Device(elements, layout) => **elements = S::from_host(d, layout, values)?,
             Elements::Host(elements, _) => elements.copy_from_slice(&values),
         }
         Ok(())
@@ -288,9 +288,9 @@ impl<'t> Snapshot<'t> {
     ///
     /// # Errors
     /// Only the device's own.
-    pub fn read<H: Home>(
-        d: &H::Device<'_>,
-        state: State<'t, H>,
+    pub fn read<S: Storage>(
+        d: &S::Device<'_>,
+        state: State<'t, S>,
         described: Described<'t>,
     ) -> Result<Self, TrainError> {
         let counters = counters(&state.counters);
@@ -340,9 +340,9 @@ fn record(name: String, shape: Vec<usize>, values: &[f32]) -> Record<'_> {
 ///
 /// # Errors
 /// If the checkpoint is of another model, of a newer format, or lacks a part.
-pub fn restore<H: Home>(
-    d: &H::Device<'_>,
-    state: State<'_, H>,
+pub fn restore<S: Storage>(
+    d: &S::Device<'_>,
+    state: State<'_, S>,
     checkpoint: &Checkpoint,
     path: &Path,
 ) -> Result<Progress, TrainError> {
@@ -383,9 +383,9 @@ fn set_counters(counters: Vec<(&'static str, StateCounter<'_>)>, progress: &Prog
 ///
 /// # Errors
 /// If the others cannot be reached.
-pub fn share<H: Home>(
-    d: &H::Device<'_>,
-    state: State<'_, H>,
+pub fn share<S: Storage>(
+    d: &S::Device<'_>,
+    state: State<'_, S>,
     progress: Progress,
     ranks: &dyn Ranks,
 ) -> Result<Progress, TrainError> {

@@ -11,7 +11,7 @@ use super::lessons::{Batches, DataSet, lessons};
 use super::metrics::{Details, Report, Tally};
 use super::state::Described;
 use super::validation::{Judged, Validation};
-use super::{Home, TrainError, VarTrainer};
+use super::{Storage, TrainError, VarTrainer};
 use crate::data::{Pass, Place, Plan};
 use crate::engine::{Engine, Job, Sampling};
 use crate::model::settings::VarSettings;
@@ -24,9 +24,9 @@ const COLUMNS: usize = 10;
 const ROWS: usize = 2;
 
 /// A transformer in training with its data.
-pub struct VarTask<'a, 'w, H: Home> {
-    trainer: &'a mut VarTrainer<H>,
-    home: &'a H,
+pub struct VarTask<'a, 'w, S: Storage> {
+    trainer: &'a mut VarTrainer<S>,
+    storage: &'a S,
     /// The VQVAE at work.
     engine: &'a mut Engine<'w>,
     /// The VQVAE, and the names of the classes.
@@ -39,13 +39,13 @@ pub struct VarTask<'a, 'w, H: Home> {
     walked: Option<Validation<'a>>,
 }
 
-impl<'a, 'w, H: Home> VarTask<'a, 'w, H> {
+impl<'a, 'w, S: Storage> VarTask<'a, 'w, S> {
     /// Trains `trainer` on `training`, every epoch in an order of its own if `shuffle` says so.
     ///
     /// `engine` turns pictures into tokens by the VQVAE of `given`, which also has the classes' names.
     pub fn new(
-        trainer: &'a mut VarTrainer<H>,
-        home: &'a H,
+        trainer: &'a mut VarTrainer<S>,
+        storage: &'a S,
         engine: &'a mut Engine<'w>,
         given: &'a Weights,
         training: &'a DataSet,
@@ -53,7 +53,7 @@ impl<'a, 'w, H: Home> VarTask<'a, 'w, H> {
         shuffle: bool,
     ) -> Self {
         let (batches, walked) = (None, None);
-        Self { trainer, home, engine, given, training, shuffle, batches, validation, walked }
+        Self { trainer, storage, engine, given, training, shuffle, batches, validation, walked }
     }
 
     /// The most images of a microbatch.
@@ -188,8 +188,8 @@ impl fmt::Display for VarReport {
     }
 }
 
-impl<H: Home> Task for VarTask<'_, '_, H> {
-    type Home = H;
+impl<S: Storage> Task for VarTask<'_, '_, S> {
+    type Storage = S;
     type Metrics = VarMetrics;
     type Report = VarReport;
     type Sums = Tally;
@@ -214,19 +214,19 @@ impl<H: Home> Task for VarTask<'_, '_, H> {
         self.trainer.loss_scale.map(|scale| scale.factor)
     }
 
-    fn checkpoint(&mut self) -> Parts<'_, H> {
+    fn checkpoint(&mut self) -> Parts<'_, S> {
         let var = Some(VarSettings::from(&self.trainer.config));
         let settings = crate::model::convert::settings(self.given);
         let settings = crate::model::settings::Settings { var, ..settings };
         Parts {
-            device: self.home.device(self.engine.cpu()),
+            device: self.storage.device(self.engine.cpu()),
             state: self.trainer.state(),
             described: Described { settings, frozen: Some(self.given) },
         }
     }
 
     fn join(&mut self, ranks: &dyn Ranks) -> Result<Option<&'static str>, TrainError> {
-        self.trainer.join(&self.home.device(self.engine.cpu()), ranks)
+        self.trainer.join(&self.storage.device(self.engine.cpu()), ranks)
     }
 
     fn open(&mut self, plan: &Plan, from: Place, until: u32) -> Result<(), TrainError> {
@@ -246,7 +246,7 @@ impl<H: Home> Task for VarTask<'_, '_, H> {
         let images = self.microbatch(next.labels.len());
         let parts = lessons(self.engine, &next.labels, &next.tokens, images)?;
         let loss_scale = self.loss_scale().unwrap_or(1.0);
-        let device = self.home.device(self.engine.cpu());
+        let device = self.storage.device(self.engine.cpu());
         let step =
             self.trainer.step(&device, context.ranks, iteration, &parts, detail.is_some())?;
         let metrics = step.tally.as_ref().map(|tally| VarMetrics {
@@ -280,7 +280,7 @@ impl<H: Home> Task for VarTask<'_, '_, H> {
             context.warn_broken(&broken, "left out of the validation");
             for lesson in &lessons {
                 context.ranks.check()?;
-                self.trainer.judge(&self.home.device(self.engine.cpu()), lesson, &mut tally)?;
+                self.trainer.judge(&self.storage.device(self.engine.cpu()), lesson, &mut tally)?;
             }
         }
         self.walked = Some(walked);

@@ -6,7 +6,7 @@ use var_kernel::model::{Ladder, VarConfig};
 use super::noise::{Lot, Noise};
 use super::state::{self, Counter, Described, Progress, Snapshot};
 use super::trainer::{self, Lesson, VarStep};
-use super::{Initialisation, OnProcessor, Precision, Recipe, VarTrainer};
+use super::{Host, Initialisation, Precision, Recipe, VarTrainer};
 use crate::checkpoint::{Checkpoint, save};
 use crate::grad::testing::random;
 use crate::model::settings::{Settings, VarSettings};
@@ -57,7 +57,7 @@ fn recipe() -> Recipe {
 
 fn trainer(cpu: &Cpu<'_>, recipe: Recipe) -> VarTrainer {
     let (layout, weights) = trainer::initial(&config(), recipe.seed, Initialisation::default());
-    VarTrainer::<OnProcessor>::new(cpu, config(), recipe, layout, weights).unwrap()
+    VarTrainer::<Host>::new(cpu, config(), recipe, layout, weights).unwrap()
 }
 
 /// Four images.
@@ -97,13 +97,13 @@ fn through_a_file(
     let var = Some(VarSettings::from(&trainer.config));
     let settings = Settings { var, ..convert::settings(&given) };
     let described = Described { settings, frozen: Some(&given) };
-    let snapshot = Snapshot::read::<OnProcessor>(cpu, trainer.state(), described).unwrap();
+    let snapshot = Snapshot::read::<Host>(cpu, trainer.state(), described).unwrap();
     let (records, metadata) = snapshot.records(progress);
     save(&path, records, &metadata, true).unwrap();
     let mut resumed = self::trainer(cpu, recipe);
     let checkpoint = Checkpoint::open(&path).unwrap();
     let state = resumed.state();
-    let progress = state::restore::<OnProcessor>(cpu, state, &checkpoint, &path).unwrap();
+    let progress = state::restore::<Host>(cpu, state, &checkpoint, &path).unwrap();
     (resumed, progress)
 }
 

@@ -4,8 +4,8 @@ use core::ops::Deref;
 
 use var_kernel::model::VarConfig;
 
+use super::all_reduce::AllReduce;
 use super::buckets::{BUCKET, Overlap};
-use super::home::{Home, OnProcessor};
 use super::layout::Layout;
 use super::metrics::Tally;
 use super::noise::Lot;
@@ -14,6 +14,7 @@ use super::progressive::Stage;
 use super::recipe::Recipe;
 use super::room::Buffers;
 use super::state::{State, StateCounter};
+use super::storage::{Host, Storage};
 use super::transformer::{Batch, Extent, judge, learn, needs, needs_to_judge};
 use super::update::Constants;
 use super::{Initialisation, TrainError, initialise, on};
@@ -33,21 +34,21 @@ pub struct Lesson {
 }
 
 /// A transformer in training.
-pub struct VarTrainer<H: Home = OnProcessor> {
+pub struct VarTrainer<S: Storage = Host> {
     /// Its sizes.
     pub config: VarConfig,
     /// How it is trained.
     pub recipe: Recipe,
     /// Weights, gradients, optimizer state.
-    pub parameters: Parameters<H>,
+    pub parameters: Parameters<S>,
     /// Loss scale in half precision.
     pub loss_scale: Option<LossScale>,
     /// Whether the backward pass recomputes activations of blocks: the same numbers.
     pub recomputes: bool,
     /// Compute weights, where they are not the weights themselves.
-    computed: Option<H::Numbers>,
-    group: H::Group,
-    buffers: Buffers<H>,
+    computed: Option<S::Buffer>,
+    all_reduce: S::AllReduce,
+    buffers: Buffers<S>,
 }
 
 /// Results of a step.
@@ -77,7 +78,7 @@ pub fn initial(
     (layout, weights)
 }
 
-impl<H: Home> VarTrainer<H> {
+impl<S: Storage> VarTrainer<S> {
     /// A transformer that goes on from `weights`.
     ///
     /// # Errors
@@ -86,7 +87,7 @@ impl<H: Home> VarTrainer<H> {
     /// # Panics
     /// If there are not as many as `layout` says.
     pub fn new(
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         config: VarConfig,
         recipe: Recipe,
         layout: Layout,
@@ -94,13 +95,13 @@ impl<H: Home> VarTrainer<H> {
     ) -> Result<Self, TrainError> {
         let constants = Constants { clip: recipe.clip, ..Constants::TRANSFORMER };
         let half = recipe.precision == super::Precision::F16;
-        let computed = recipe.precision.rounds().then(|| H::zeros(d, layout.floats()));
+        let computed = recipe.precision.rounds().then(|| S::zeros(d, layout.floats()));
         Ok(Self {
             parameters: Parameters::new(d, layout, weights, constants, recipe.average)?,
             loss_scale: half.then(LossScale::new),
             recomputes: false,
             computed: computed.transpose()?,
-            group: H::Group::default(),
+            all_reduce: S::AllReduce::default(),
             buffers: Buffers::default(),
             config,
             recipe,
@@ -114,22 +115,21 @@ impl<H: Home> VarTrainer<H> {
     /// If another rank cannot be reached.
     pub fn join(
         &mut self,
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         ranks: &dyn Ranks,
     ) -> Result<Option<&'static str>, TrainError> {
-        self.group = H::group(d, ranks)?;
-        Ok(H::over_host(&self.group, ranks))
+        self.all_reduce.join(d, ranks)
     }
 
     /// Bytes in all: weights, gradients, optimizer state, and working memory for `images` images at a
     /// time.
-    pub fn memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
+    pub fn memory(&self, d: &S::Device<'_>, images: usize) -> u64 {
         let computed = usize::from(self.computed.is_some()) * self.parameters.layout.floats();
         self.parameters.bytes() + 4 * computed as u64 + self.working_memory(d, images)
     }
 
     /// Bytes of working memory that learning from `images` images at a time takes.
-    pub fn working_memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
+    pub fn working_memory(&self, d: &S::Device<'_>, images: usize) -> u64 {
         let extent = Extent {
             images,
             scales: self.config.ladder.scales(),
@@ -149,7 +149,7 @@ impl<H: Home> VarTrainer<H> {
     /// If there are more images than the recipe's share of this rank, or none.
     pub fn step(
         &mut self,
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         ranks: &dyn Ranks,
         iteration: u64,
         parts: &[Lesson],
@@ -164,13 +164,13 @@ impl<H: Home> VarTrainer<H> {
         weights.iter_mut().for_each(|weight| *weight *= factor / batch as f32);
         if let Some(computed) = &mut self.computed {
             let Parameters { layout, weights, .. } = &self.parameters;
-            H::round(d, self.recipe.precision, layout, weights, computed)?;
+            S::round(d, self.recipe.precision, layout, weights, computed)?;
         }
         self.parameters.zero_gradients(d)?;
         let mut tally = report.then(|| Tally::new(self.config.ladder, self.config.codes));
         let mut done = 0;
         // While the last part's gradients are computed, those that are complete are added up.
-        let begins = H::begins_sums(&self.group);
+        let begins = self.all_reduce.overlaps();
         for (number, part) in parts.iter().enumerate() {
             assert!(done + part.labels.len() <= share, "more images than this rank's share");
             let first = ranks.rank() * share + done;
@@ -180,9 +180,9 @@ impl<H: Home> VarTrainer<H> {
             done += part.labels.len();
         }
         if begins {
-            H::end_sums(&mut self.group, ranks)?;
+            self.all_reduce.end(ranks)?;
         } else {
-            H::sum(d, &mut self.group, ranks, &mut self.parameters.gradients)?;
+            self.all_reduce.sum(d, ranks, &mut self.parameters.gradients)?;
         }
         if let Some(tally) = &mut tally {
             tally.sum(ranks)?;
@@ -196,7 +196,7 @@ impl<H: Home> VarTrainer<H> {
     /// Adds the gradients of one part; `sums`: and begins to add them up over ranks.
     fn learn_part(
         &mut self,
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         part: &Lesson,
         stage: Stage,
         lot: Lot,
@@ -223,8 +223,8 @@ impl<H: Home> VarTrainer<H> {
         let Parameters { layout, weights: moved, gradients, .. } = &mut self.parameters;
         let (config, layout) = (self.config, &*layout);
         let computed = self.computed.as_ref().unwrap_or(moved).deref();
-        let (report, group) = (tally.is_some(), &mut self.group);
-        let mut begin = |run: &mut H::Slice| H::begin_sum(d, group, run);
+        let (report, all_reduce) = (tally.is_some(), &mut self.all_reduce);
+        let mut begin = |slice: &mut S::Slice| all_reduce.begin(d, slice);
         let overlap = sums.then_some(Overlap { floats: BUCKET, begin: &mut begin });
         let losses = on(d, || {
             learn(
@@ -240,7 +240,7 @@ impl<H: Home> VarTrainer<H> {
     /// Moves the weights; returns the gradient's norm.
     fn update(
         &mut self,
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         factor: f32,
         rate: f64,
         decay: f64,
@@ -256,7 +256,7 @@ impl<H: Home> VarTrainer<H> {
     }
 
     /// The state that a checkpoint holds.
-    pub fn state(&mut self) -> State<'_, H> {
+    pub fn state(&mut self) -> State<'_, S> {
         let mut state = self.parameters.state(Some("var."), "train.", "updates");
         let scale = self.loss_scale.as_mut().map(StateCounter::LossScale);
         state.counters.extend(scale.map(|scale| ("loss_scale", scale)));
@@ -269,13 +269,13 @@ impl<H: Home> VarTrainer<H> {
     /// If there is too little memory.
     pub fn judge(
         &mut self,
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         lesson: &Lesson,
         tally: &mut Tally,
     ) -> Result<(), TrainError> {
         let (weights, layout) = (self.parameters.best(), &self.parameters.layout);
         let memory = &mut self.buffers.values;
-        judge_lesson::<H>(d, self.config, layout, weights, memory, lesson, tally)
+        judge_lesson::<S>(d, self.config, layout, weights, memory, lesson, tally)
     }
 
     /// Of each image's tokens those of the first scales.
@@ -292,12 +292,12 @@ impl<H: Home> VarTrainer<H> {
 ///
 /// # Panics
 /// If the weights are not as `layout` says.
-pub fn judge_lesson<H: Home>(
-    d: &H::Device<'_>,
+pub fn judge_lesson<S: Storage>(
+    d: &S::Device<'_>,
     config: VarConfig,
     layout: &Layout,
-    weights: &H::Slice,
-    memory: &mut H::Working,
+    weights: &S::Slice,
+    memory: &mut S::Workspace,
     lesson: &Lesson,
     tally: &mut Tally,
 ) -> Result<(), TrainError> {
@@ -311,7 +311,7 @@ pub fn judge_lesson<H: Home>(
         smoothing: 0.0,
         recomputes: false,
     };
-    let values = H::room(d, memory, needs_to_judge(d, config, lesson.labels.len(), scales))?;
+    let values = S::workspace(d, memory, needs_to_judge(d, config, lesson.labels.len(), scales))?;
     let losses = on(d, || judge(d, config, layout, weights, values, batch))?;
     tally.add(&losses, &lesson.tokens, scales);
     Ok(())

@@ -3,8 +3,8 @@
 use var_kernel::capture::Capture;
 use var_kernel::memory::Floats;
 
-use super::home::{Home, OnProcessor};
 use super::layout::Layout;
+use super::storage::{Host, Storage};
 use super::{TrainError, on};
 use crate::optim::groups::decays;
 use crate::optim::{AdamW, Update};
@@ -28,13 +28,13 @@ impl Constants {
 }
 
 /// AdamW's state: averages that mirror the weights.
-pub struct Optimizer<H: Home = OnProcessor> {
+pub struct Optimizer<S: Storage = Host> {
     /// Constants.
     pub constants: Constants,
     /// Average gradients.
-    pub m: H::Numbers,
+    pub m: S::Buffer,
     /// Average squares.
-    pub v: H::Numbers,
+    pub v: S::Buffer,
     /// Updates so far.
     pub steps: u64,
 }
@@ -54,17 +54,17 @@ impl Optimizer {
     }
 }
 
-impl<H: Home> Optimizer<H> {
+impl<S: Storage> Optimizer<S> {
     /// An optimizer for as many weights as `layout` has.
     ///
     /// # Errors
     /// If the device has not the memory.
     pub fn new(
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         layout: &Layout,
         constants: Constants,
     ) -> Result<Self, TrainError> {
-        let zeros = || H::zeros(d, layout.floats());
+        let zeros = || S::zeros(d, layout.floats());
         Ok(Self { constants, m: zeros()?, v: zeros()?, steps: 0 })
     }
 
@@ -78,10 +78,10 @@ impl<H: Home> Optimizer<H> {
     /// If a slice is not as long as the layout.
     pub fn update(
         &mut self,
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         layout: &Layout,
-        weights: &mut H::Slice,
-        gradients: &H::Slice,
+        weights: &mut S::Slice,
+        gradients: &S::Slice,
         loss_scale: f32,
         rate: f64,
         weight_decay: f64,
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::model::listing::Wanted;
     use crate::pool::Threads;
-    use crate::train::OnProcessor;
+    use crate::train::Host;
 
     /// A matrix, which decays, and a bias, which does not.
     fn layout() -> Layout {
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_gradient_that_is_not_finite_changes_nothing() {
         let layout = layout();
-        let mut optimizer: Optimizer<OnProcessor> = Optimizer::on_processor(&layout, CONSTANTS);
+        let mut optimizer: Optimizer<Host> = Optimizer::on_processor(&layout, CONSTANTS);
         let mut weights = vec![1.0; layout.floats()];
         with_cpu(|cpu| {
             let mut update = |gradients: &[f32]| {

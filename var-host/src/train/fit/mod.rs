@@ -157,10 +157,10 @@ fn resume<T: Task>(
         && let Some(saved) = checkpoints.newest(&mut |text| context.observer.warn(&text))?
     {
         let Parts { device, state, .. } = task.checkpoint();
-        progress = state::restore::<T::Home>(&device, state, &saved.checkpoint, &saved.path)?;
+        progress = state::restore::<T::Storage>(&device, state, &saved.checkpoint, &saved.path)?;
     }
     let Parts { device, state, .. } = task.checkpoint();
-    state::share::<T::Home>(&device, state, progress, context.ranks)
+    state::share::<T::Storage>(&device, state, progress, context.ranks)
 }
 
 /// A run under way.
@@ -374,5 +374,5 @@ impl<T: Task> Run<'_, T> {
 /// The state of `task`, for the host to read.
 fn snapshot<T: Task>(task: &mut T) -> Result<Snapshot<'_>, TrainError> {
     let Parts { device, state, described } = task.checkpoint();
-    Snapshot::read::<T::Home>(&device, state, described)
+    Snapshot::read::<T::Storage>(&device, state, described)
 }

@@ -10,14 +10,14 @@ use crate::data::{Pass, Place, Plan};
 use crate::parallel::Ranks;
 use crate::pictures::Picture;
 use crate::train::state::{Described, State};
-use crate::train::{Home, TrainError};
+use crate::train::{Storage, TrainError};
 
 /// A network in training, and its data.
 ///
 /// All ranks make the same calls in the same order.
 pub trait Task {
     /// Memory that it trains in.
-    type Home: Home;
+    type Storage: Storage;
     /// Means over an iteration.
     type Metrics: Metrics + Serialize;
     /// Means over a validation.
@@ -45,7 +45,7 @@ pub trait Task {
     }
 
     /// The device, the state, and the model file's configuration.
-    fn checkpoint(&mut self) -> Parts<'_, Self::Home>;
+    fn checkpoint(&mut self) -> Parts<'_, Self::Storage>;
 
     /// Lets the devices of all ranks find each other; returns a warning if they could but do not.
     ///
@@ -118,11 +118,11 @@ impl Sampler {
 }
 
 /// A device, and what of a task a checkpoint holds.
-pub struct Parts<'t, H: Home> {
+pub struct Parts<'t, S: Storage> {
     /// The device.
-    pub device: H::Handle<'t>,
+    pub device: S::Handle<'t>,
     /// The trainer's state.
-    pub state: State<'t, H>,
+    pub state: State<'t, S>,
     /// The model file's configuration.
     pub described: Described<'t>,
 }

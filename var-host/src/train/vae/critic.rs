@@ -3,20 +3,20 @@
 use var_kernel::model::weights::FeatureShape;
 
 use crate::train::discriminator::{DiscriminatorConfig, tensors};
-use crate::train::home::{Home, OnProcessor};
 use crate::train::layout::Layout;
 use crate::train::parameters::Parameters;
+use crate::train::storage::{Host, Storage};
 use crate::train::update::Constants;
 use crate::train::{TrainError, initialise};
 
 /// A discriminator's weights and the optimizer's state.
-pub struct Critic<H: Home = OnProcessor> {
+pub struct Critic<S: Storage = Host> {
     /// Its sizes.
     pub config: DiscriminatorConfig,
     /// Weights, gradients, optimizer state.
-    pub parameters: Parameters<H>,
+    pub parameters: Parameters<S>,
     /// The gradient of the microbatch under way.
-    pub(super) of_part: H::Numbers,
+    pub(super) of_part: S::Buffer,
     /// `‖∇ other losses‖ / ‖∇ judgement‖` at the decoder's last convolution in the step before, within
     /// [`Critic::RATIOS`]: the adaptive weight (Esser and others, "Taming Transformers
     /// for High-Resolution Image Synthesis", 2021, equation 7). Of the step before, so that a batch
@@ -24,7 +24,7 @@ pub struct Critic<H: Home = OnProcessor> {
     pub ratio: [f32; 1],
 }
 
-impl<H: Home> Critic<H> {
+impl<S: Storage> Critic<S> {
     /// The least and the greatest ratio.
     pub const RATIOS: [f32; 2] = [0.015, 1e4];
 
@@ -33,7 +33,7 @@ impl<H: Home> Critic<H> {
     /// # Errors
     /// If the device has not the memory.
     pub fn new(
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         config: DiscriminatorConfig,
         constants: Constants,
         seed: u64,
@@ -41,7 +41,7 @@ impl<H: Home> Critic<H> {
         let layout = Layout::new(tensors(config));
         let mut weights = vec![0.0; layout.floats()];
         initialise::convolutional(&mut weights, &layout, 1.0, seed);
-        let of_part = H::zeros(d, layout.floats())?;
+        let of_part = S::zeros(d, layout.floats())?;
         let parameters = Parameters::new(d, layout, weights, constants, 0.0)?;
         Ok(Self { config, parameters, of_part, ratio: [0.0] })
     }
@@ -74,7 +74,7 @@ mod tests {
         let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
         let cpu = Cpu::new(Isa::best(), &threads);
         let config = DiscriminatorConfig { channels: 8, halvings: 1 };
-        let mut critic = Critic::<OnProcessor>::new(&cpu, config, CONSTANTS, 1).unwrap();
+        let mut critic = Critic::<Host>::new(&cpu, config, CONSTANTS, 1).unwrap();
         for (norms, want) in [
             ([3.0, 2.0 - 1e-4], 1.5),
             ([1e-9, 1.0], 0.015),

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::recipe::{CodebookRule, Recipe};
 use crate::parallel::{Ranks, RanksError};
-use crate::train::Home;
+use crate::train::Storage;
 use crate::train::codebook::revival::Revived;
 use crate::train::codebook::{Average, Residuals, Revival, Usage, average, usage};
 use crate::train::layout::Layout;
@@ -106,7 +106,7 @@ impl Keeper {
     }
 
     /// Adds the codebook's to `state`.
-    pub(super) fn state<'t, H: Home>(&'t mut self, state: &mut State<'t, H>) {
+    pub(super) fn state<'t, S: Storage>(&'t mut self, state: &mut State<'t, S>) {
         let Self { usage, average, revived, codes, latent, .. } = self;
         let (codes, latent) = (*codes, *latent);
         let Usage { hits, steps, .. } = usage;

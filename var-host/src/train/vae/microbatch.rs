@@ -12,49 +12,50 @@ use super::losses::Losses;
 use super::pixels::{self, Differences};
 use super::recipe::Recipe;
 use crate::grad::{ResizeBackward, Sums};
+use crate::train::all_reduce::AllReduce;
 use crate::train::buckets::{BUCKET, Overlap};
 use crate::train::codebook::{Residuals, Spread};
 use crate::train::discriminator::{self, Aim};
-use crate::train::home::Home;
 use crate::train::parameters::Parameters;
 use crate::train::perceptual::Perceptual;
 use crate::train::room::{Buffers, Room};
+use crate::train::storage::Storage;
 use crate::train::{TrainError, on, vqvae};
 
 /// The VQVAE.
-pub(super) struct Network<'t, H: Home> {
+pub(super) struct Network<'t, S: Storage> {
     pub(super) config: VqvaeConfig,
     pub(super) recipe: &'t Recipe,
-    pub(super) parameters: &'t mut Parameters<H>,
+    pub(super) parameters: &'t mut Parameters<S>,
     pub(super) keeper: &'t Keeper,
 }
 
 /// Networks whose judgement of the reconstructions is part of the loss.
-pub(super) struct Judges<'t, H: Home> {
+pub(super) struct Judges<'t, S: Storage> {
     /// LPIPS and its weights.
-    pub(super) perceptual: Option<&'t (Perceptual, H::Numbers)>,
+    pub(super) perceptual: Option<&'t (Perceptual, S::Buffer)>,
     /// The discriminator, and the gradients of the decoder's last convolution: of the other losses, and
     /// of the adversarial one.
-    pub(super) critic: Option<(&'t mut Critic<H>, &'t mut [H::Numbers; 2])>,
+    pub(super) critic: Option<(&'t mut Critic<S>, &'t mut [S::Buffer; 2])>,
 }
 
 /// Working memory of the network itself and of those that judge its pictures; originals, gradients of
 /// the discriminator's loss, and latents' gradients.
-pub(super) type Working<'t, H> = (&'t mut [Buffers<H>; 2], &'t mut [<H as Home>::Working; 4]);
+pub(super) type Working<'t, S> = (&'t mut [Buffers<S>; 2], &'t mut [<S as Storage>::Workspace; 4]);
 
 /// Adds the gradients of a microbatch; returns its losses times its images, and its residuals.
 ///
-/// `adversarial`: weight of the discriminator's judgement. `group`: with it, the all-reduce begins
-/// during the backward pass.
-pub(super) fn learn<H: Home>(
-    d: &H::Device<'_>,
+/// `adversarial`: weight of the discriminator's judgement. `all_reduce`: with it, the sums over ranks
+/// begin during the backward pass.
+pub(super) fn learn<S: Storage>(
+    d: &S::Device<'_>,
     cpu: &Cpu<'_>,
-    network: Network<'_, H>,
-    judges: Judges<'_, H>,
+    network: Network<'_, S>,
+    judges: Judges<'_, S>,
     adversarial: f32,
     originals: &[f32],
-    (rooms, aside): Working<'_, H>,
-    group: Option<&mut H::Group>,
+    (rooms, aside): Working<'_, S>,
+    all_reduce: Option<&mut S::AllReduce>,
 ) -> Result<(Losses, Residuals), TrainError> {
     let Network { config, recipe, parameters, keeper } = network;
     let Parameters { layout, weights, gradients, .. } = parameters;
@@ -86,7 +87,7 @@ pub(super) fn learn<H: Home>(
     sums.pixels.absolute = count * differences.absolute;
     sums.pixels.squared = count * differences.squared;
     let judged = judges.perceptual.is_some() || judges.critic.is_some();
-    let on_device = H::room(d, of_originals, if judged { originals.len() } else { 0 })?;
+    let on_device = S::workspace(d, of_originals, if judged { originals.len() } else { 0 })?;
     if judged {
         on(d, || d.upload(on_device, originals))?;
     }
@@ -99,8 +100,10 @@ pub(super) fn learn<H: Home>(
         sums.perceptual = distances.into_iter().map(f64::from).sum::<f64>();
     }
     if let Some((critic, last)) = judges.critic {
-        let [whole, shared] =
-            [H::room(d, of_judgement, originals.len())?, H::room(d, of_share, originals.len())?];
+        let [whole, shared] = [
+            S::workspace(d, of_judgement, originals.len())?,
+            S::workspace(d, of_share, originals.len())?,
+        ];
         let losses = judge(d, critic, maps, share, judging, both, [whole, &mut *shared])?;
         [sums.adversarial, sums.discriminator] = losses.map(|loss| count * loss);
         let factor = adversarial * critic.ratio[0];
@@ -115,7 +118,7 @@ pub(super) fn learn<H: Home>(
     if factors.spread > 0.0 && keeper.usage.steps > 0 {
         let spread = Spread { weight: factors.spread * share };
         let codebook = weights.range(keeper.range.clone());
-        add_spread::<H>(
+        add_spread::<S>(
             d,
             cpu,
             spread,
@@ -128,10 +131,10 @@ pub(super) fn learn<H: Home>(
         )?;
     }
     let weight = factors.quantizer * share;
-    let mut group = group;
-    let overlaps = group.is_some();
-    let mut begin = |run: &mut H::Slice| {
-        H::begin_sum(d, group.as_deref_mut().expect("devices that have joined"), run)
+    let mut all_reduce = all_reduce;
+    let overlaps = all_reduce.is_some();
+    let mut begin = |slice: &mut S::Slice| {
+        all_reduce.as_deref_mut().expect("devices that have joined").begin(d, slice)
     };
     let overlap = overlaps.then_some(Overlap { floats: BUCKET, begin: &mut begin });
     on(d, || step.backward(d, layout, weights, gradients, &mut room, weight, overlap))?;
@@ -139,16 +142,16 @@ pub(super) fn learn<H: Home>(
 }
 
 /// Adds the gradients of the even use of the codes to those of the latents.
-fn add_spread<H: Home>(
-    d: &H::Device<'_>,
+fn add_spread<S: Storage>(
+    d: &S::Device<'_>,
     cpu: &Cpu<'_>,
     spread: Spread,
     residuals: &Residuals,
-    (keeper, codebook): (&Keeper, &H::Slice),
+    (keeper, codebook): (&Keeper, &S::Slice),
     step: &vqvae::Step,
     config: VqvaeConfig,
-    room: &mut Room<'_, H::Slice>,
-    of_latents: &mut H::Working,
+    room: &mut Room<'_, S::Slice>,
+    of_latents: &mut S::Workspace,
 ) -> Result<(), TrainError> {
     let images = step.tokens.len() / config.ladder.length();
     let mut codes = vec![0.0; keeper.range.len()];
@@ -156,7 +159,7 @@ fn add_spread<H: Home>(
     let of_scales = spread.gradients(cpu, &keeper.usage, residuals, &codes, config.latent);
     let into = step.plan.of(step.latents).of_mut(room.gradients);
     for (scale, of_scale) in of_scales.iter().enumerate() {
-        let run = H::room(d, of_latents, of_scale.len())?;
+        let run = S::workspace(d, of_latents, of_scale.len())?;
         let (from, to) = (config.ladder.finest(), config.ladder.sides()[scale]);
         let size = resize::Dims { batch: images, from, to, channels: config.latent };
         on(d, || {
@@ -171,14 +174,14 @@ fn add_spread<H: Home>(
 /// adversarial loss and its own.
 ///
 /// `whole` and `shared`: memory for the gradient of the part's mean, and for its share of the batch's.
-fn judge<H: Home>(
-    d: &H::Device<'_>,
-    critic: &mut Critic<H>,
+fn judge<S: Storage>(
+    d: &S::Device<'_>,
+    critic: &mut Critic<S>,
     maps: FeatureShape,
     share: f32,
-    buffers: &mut Buffers<H>,
-    [pictures, originals]: [&H::Slice; 2],
-    [whole, shared]: [&mut H::Slice; 2],
+    buffers: &mut Buffers<S>,
+    [pictures, originals]: [&S::Slice; 2],
+    [whole, shared]: [&mut S::Slice; 2],
 ) -> Result<[f64; 2], TrainError> {
     let Critic { config, parameters, of_part, .. } = critic;
     let Parameters { layout, weights, gradients, .. } = parameters;

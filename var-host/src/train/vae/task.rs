@@ -17,7 +17,7 @@ use crate::pictures::{self, Picture};
 use crate::train::codebook::Usage;
 use crate::train::fit::{Context, Detail, Metrics, Parts, Sampler, Samples, Score, Step, Task};
 use crate::train::state::Described;
-use crate::train::{Home, TrainError};
+use crate::train::{Storage, TrainError};
 
 /// Pictures of a grid of reconstructions.
 const SHOWN: usize = 10;
@@ -32,9 +32,9 @@ pub struct Crop {
 }
 
 /// A VQVAE in training with its data.
-pub struct VqvaeTask<'a, H: Home> {
-    trainer: &'a mut VqvaeTrainer<H>,
-    home: &'a H,
+pub struct VqvaeTask<'a, S: Storage> {
+    trainer: &'a mut VqvaeTrainer<S>,
+    storage: &'a S,
     /// Work that stays on the host.
     cpu: Cpu<'a>,
     training: Crop,
@@ -102,12 +102,12 @@ pub struct VqvaeReport {
     pub val_use: Vec<f64>,
 }
 
-impl<'a, H: Home> VqvaeTask<'a, H> {
+impl<'a, S: Storage> VqvaeTask<'a, S> {
     /// Trains `trainer` on `training`, every epoch in an order of its own if `shuffle` says so;
     /// pictures are read ahead by `workers` threads.
     pub fn new(
-        trainer: &'a mut VqvaeTrainer<H>,
-        home: &'a H,
+        trainer: &'a mut VqvaeTrainer<S>,
+        storage: &'a S,
         cpu: Cpu<'a>,
         training: Crop,
         validation: Option<Crop>,
@@ -115,7 +115,7 @@ impl<'a, H: Home> VqvaeTask<'a, H> {
         shuffle: bool,
     ) -> Self {
         let (batches, shown) = (None, None);
-        Self { trainer, home, cpu, training, validation, workers, shuffle, batches, shown }
+        Self { trainer, storage, cpu, training, validation, workers, shuffle, batches, shown }
     }
 
     /// A batch's pictures in microbatches.
@@ -167,8 +167,8 @@ impl<'a, H: Home> VqvaeTask<'a, H> {
     }
 }
 
-impl<H: Home> Task for VqvaeTask<'_, H> {
-    type Home = H;
+impl<S: Storage> Task for VqvaeTask<'_, S> {
+    type Storage = S;
     type Metrics = VqvaeMetrics;
     type Report = VqvaeReport;
     type Sums = Sums;
@@ -189,20 +189,20 @@ impl<H: Home> Task for VqvaeTask<'_, H> {
         self.trainer.recipe.schedule.iterations
     }
 
-    fn checkpoint(&mut self) -> Parts<'_, H> {
+    fn checkpoint(&mut self) -> Parts<'_, S> {
         let vae = Some(VaeSettings::from(&self.trainer.config));
         let Crop { folder, views } = &self.training;
         let class_names = folder.classes().to_vec();
         let settings = Settings { var: None, vae, class_names, cut: Some(views.into()) };
         Parts {
-            device: self.home.device(self.cpu),
+            device: self.storage.device(self.cpu),
             state: self.trainer.state(),
             described: Described { settings, frozen: None },
         }
     }
 
     fn join(&mut self, ranks: &dyn Ranks) -> Result<Option<&'static str>, TrainError> {
-        self.trainer.join(&self.home.device(self.cpu), ranks)
+        self.trainer.join(&self.storage.device(self.cpu), ranks)
     }
 
     fn open(&mut self, plan: &Plan, from: Place, until: u32) -> Result<(), TrainError> {
@@ -222,7 +222,7 @@ impl<H: Home> Task for VqvaeTask<'_, H> {
         let batch = batches.next().expect("a run has as many batches as iterations")?;
         context.warn_broken(&batch.broken, "another stands in for it");
         let parts = self.microbatches(&batch);
-        let device = self.home.device(self.cpu);
+        let device = self.storage.device(self.cpu);
         let step = self.trainer.step(&device, &self.cpu, context.ranks, iteration, &parts)?;
         let metrics = detail.map(|_| self.metrics(iteration, &step));
         Ok(Step { norm: step.norm, rate: step.rate, decay: step.decay, metrics })
@@ -249,7 +249,7 @@ impl<H: Home> Task for VqvaeTask<'_, H> {
                 break;
             }
             for part in self.microbatches(&batch) {
-                let device = self.home.device(self.cpu);
+                let device = self.storage.device(self.cpu);
                 let came = self.trainer.reconstruct(&device, &part)?;
                 let count = (part.len() / self.trainer.picture_len()) as f64;
                 let differences = Differences::of(&came.pictures, &part);
@@ -293,7 +293,7 @@ impl<H: Home> Task for VqvaeTask<'_, H> {
             Some(shown) => shown,
             None => self.shown()?,
         };
-        let device = self.home.device(self.cpu);
+        let device = self.storage.device(self.cpu);
         let came = self.trainer.reconstruct(&device, &originals)?.pictures;
         let side = self.trainer.config.side();
         let picture = |values: &[f32]| Picture::from_values(side, side, values);

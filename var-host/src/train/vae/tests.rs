@@ -17,7 +17,7 @@ use crate::parallel::{self, Ranks, Single};
 use crate::pool::Threads;
 use crate::train::discriminator::DiscriminatorConfig;
 use crate::train::state::{self, Counter, Described, Progress, Snapshot};
-use crate::train::{Home, OnProcessor, TrainError};
+use crate::train::{Host, Storage, TrainError};
 
 const CONFIG: fn() -> VqvaeConfig = || VqvaeConfig {
     codes: 16,
@@ -65,14 +65,14 @@ fn recipe(batch: u32, parts: u32, codebook: CodebookRule) -> Recipe {
     }
 }
 
-fn trainer_on<H: Home>(d: &H::Device<'_>, recipe: Recipe) -> VqvaeTrainer<H> {
+fn trainer_on<S: Storage>(d: &S::Device<'_>, recipe: Recipe) -> VqvaeTrainer<S> {
     let config = DiscriminatorConfig { channels: 8, halvings: 1 };
     let critic = Critic::new(d, config, CONSTANTS, 7).unwrap();
     VqvaeTrainer::new(d, CONFIG(), recipe, None, Some(critic)).unwrap()
 }
 
 fn trainer(cpu: &Cpu<'_>, recipe: Recipe) -> VqvaeTrainer {
-    trainer_on::<OnProcessor>(cpu, recipe)
+    trainer_on::<Host>(cpu, recipe)
 }
 
 /// Eight pictures of 8 × 8: stripes of two colours each, their direction and place by the number.
@@ -90,13 +90,13 @@ fn pictures() -> Vec<f32> {
 }
 
 /// Writes a checkpoint of `trainer`.
-fn write<H: Home>(
-    d: &H::Device<'_>,
-    trainer: &mut VqvaeTrainer<H>,
+fn write<S: Storage>(
+    d: &S::Device<'_>,
+    trainer: &mut VqvaeTrainer<S>,
     progress: &Progress,
     path: &Path,
 ) {
-    let snapshot = Snapshot::read::<H>(d, trainer.state(), Described::default()).unwrap();
+    let snapshot = Snapshot::read::<S>(d, trainer.state(), Described::default()).unwrap();
     let (records, metadata) = snapshot.records(progress);
     save(path, records, &metadata, true).unwrap();
 }
@@ -107,7 +107,7 @@ fn restore(
     checkpoint: &Checkpoint,
     path: &Path,
 ) -> Result<Progress, TrainError> {
-    state::restore::<OnProcessor>(cpu, trainer.state(), checkpoint, path)
+    state::restore::<Host>(cpu, trainer.state(), checkpoint, path)
 }
 
 fn with_cpu<R>(threads: usize, isa: Isa, work: impl FnOnce(&Cpu<'_>) -> R) -> R {
@@ -219,7 +219,7 @@ fn a_checkpoint_goes_on_to_the_same_bits() {
             let mut unbroken = trainer(cpu, recipe(8, 1, codebook));
             train(&mut unbroken, cpu, &Single, &pictures, 1, 0..4);
             let progress = Progress { iterations: 4, ..Progress::default() };
-            write::<OnProcessor>(cpu, &mut unbroken, &progress, &path);
+            write::<Host>(cpu, &mut unbroken, &progress, &path);
             train(&mut unbroken, cpu, &Single, &pictures, 1, 4..7);
 
             let mut resumed = trainer(cpu, recipe(8, 1, codebook));
@@ -248,8 +248,8 @@ fn another_models_checkpoint_is_refused() {
     let recipe = recipe(8, 1, CodebookRule::Gradient);
     with_cpu(1, Isa::best(), |cpu| {
         let config = VqvaeConfig { codes: 17, ..CONFIG() };
-        let mut other = VqvaeTrainer::<OnProcessor>::new(cpu, config, recipe, None, None).unwrap();
-        write::<OnProcessor>(cpu, &mut other, &Progress::default(), &path);
+        let mut other = VqvaeTrainer::<Host>::new(cpu, config, recipe, None, None).unwrap();
+        write::<Host>(cpu, &mut other, &Progress::default(), &path);
         let mut own = trainer(cpu, recipe);
         let checkpoint = Checkpoint::open(&path).unwrap();
         let error = restore(cpu, &mut own, &checkpoint, &path).unwrap_err();
@@ -277,7 +277,7 @@ fn a_card_learns_what_the_processor_does() {
                 continue;
             }
             let cuda = &bench.cuda;
-            let mut there = trainer_on::<crate::train::OnCard>(cuda, recipe(8, 1, codebook));
+            let mut there = trainer_on::<crate::train::DeviceMemory>(cuda, recipe(8, 1, codebook));
             let parts = [pictures.clone()];
             for (iteration, want) in want.iter().enumerate() {
                 let step = there.step(cuda, cpu, &Single, iteration as u64, &parts).unwrap();
@@ -290,7 +290,7 @@ fn a_card_learns_what_the_processor_does() {
             let progress = Progress { iterations: 4, ..Progress::default() };
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a.safetensors");
-            write::<crate::train::OnCard>(cuda, &mut there, &progress, &path);
+            write::<crate::train::DeviceMemory>(cuda, &mut there, &progress, &path);
             let mut resumed = trainer(cpu, recipe(8, 1, codebook));
             let checkpoint = Checkpoint::open(&path).unwrap();
             restore(cpu, &mut resumed, &checkpoint, &path).unwrap();
@@ -334,7 +334,7 @@ fn state_is_taken_by_name_and_moments_cannot_change_places() {
     with_cpu(1, Isa::best(), |cpu| {
         let mut trained = trainer(cpu, recipe(8, 1, CodebookRule::Average(0.8)));
         train(&mut trained, cpu, &Single, &pictures(), 1, 0..2);
-        write::<OnProcessor>(cpu, &mut trained, &Progress::default(), &path);
+        write::<Host>(cpu, &mut trained, &Progress::default(), &path);
         let fault = |tensor: &dyn Fn(&str, &mut [f32]) -> String, text: &dyn Fn(&str) -> String| {
             rewritten(&path, &other, tensor, text);
             let mut fresh = trainer(cpu, recipe(8, 1, CodebookRule::Average(0.8)));

@@ -13,37 +13,38 @@ use crate::grad::Sums;
 use crate::model::weights::vqvae_tensors;
 use crate::optim::Update;
 use crate::parallel::Ranks;
+use crate::train::all_reduce::AllReduce;
 use crate::train::codebook::Residuals;
-use crate::train::home::{Home, OnProcessor};
 use crate::train::layout::Layout;
 use crate::train::parameters::Parameters;
 use crate::train::perceptual::Perceptual;
 use crate::train::room::Buffers;
 use crate::train::state::{State, StateTensor};
+use crate::train::storage::{Host, Storage};
 use crate::train::update::Constants;
 use crate::train::{TrainError, discriminator, initialise, on, quantizer, vqvae};
 
 /// A VQVAE in training.
-pub struct VqvaeTrainer<H: Home = OnProcessor> {
+pub struct VqvaeTrainer<S: Storage = Host> {
     /// Its sizes.
     pub config: VqvaeConfig,
     /// How it is trained.
     pub recipe: Recipe,
     /// Weights, gradients, optimizer state.
-    pub parameters: Parameters<H>,
+    pub parameters: Parameters<S>,
     /// The codebook's state.
     pub keeper: Keeper,
     /// The discriminator, if there is one.
-    pub critic: Option<Critic<H>>,
+    pub critic: Option<Critic<S>>,
     /// LPIPS and its weights, if it is part of the loss.
-    pub perceptual: Option<(Perceptual, H::Numbers)>,
-    pub(super) group: H::Group,
+    pub perceptual: Option<(Perceptual, S::Buffer)>,
+    pub(super) all_reduce: S::AllReduce,
     /// Of the network itself, and of those that judge its pictures.
-    pub(super) rooms: [Buffers<H>; 2],
+    pub(super) rooms: [Buffers<S>; 2],
     /// Originals, gradients of the discriminator's loss, and latents' gradients, on the device.
-    pub(super) aside: [H::Working; 4],
+    pub(super) aside: [S::Workspace; 4],
     /// Gradients of the decoder's last convolution: of the judgement, and of the other losses.
-    pub(super) last: Option<[H::Numbers; 2]>,
+    pub(super) last: Option<[S::Buffer; 2]>,
 }
 
 /// Results of a step.
@@ -74,35 +75,35 @@ pub const CONSTANTS: Constants = Constants { beta_1: 0.5, beta_2: 0.9, eps: 1e-8
 /// The decoder's last convolution: its gradients give the adaptive weight.
 const LAST: &str = "decoder.conv_out.weight";
 
-impl<H: Home> VqvaeTrainer<H> {
+impl<S: Storage> VqvaeTrainer<S> {
     /// A VQVAE before its first step; LPIPS and a discriminator are part of the loss if they are
     /// given.
     ///
     /// # Errors
     /// If the device has not the memory.
     pub fn new(
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         config: VqvaeConfig,
         recipe: Recipe,
         perceptual: Option<Perceptual>,
-        critic: Option<Critic<H>>,
+        critic: Option<Critic<S>>,
     ) -> Result<Self, TrainError> {
         let layout = Layout::new(vqvae_tensors(config));
         let mut weights = vec![0.0; layout.floats()];
         initialise::convolutional(&mut weights, &layout, recipe.gain, recipe.seed);
         let constants = Constants { clip: recipe.clip, ..CONSTANTS };
         let perceptual = perceptual.map(|perceptual| {
-            let weights = H::keep(d, &perceptual.layout, perceptual.weights.clone())?;
+            let weights = S::from_host(d, &perceptual.layout, perceptual.weights.clone())?;
             Ok::<_, TrainError>((perceptual, weights))
         });
         let floats = layout.tensor(LAST).expect("a VQVAE's layout").range.len();
         let last = critic
             .is_some()
-            .then(|| Ok::<_, TrainError>([H::zeros(d, floats)?, H::zeros(d, floats)?]));
+            .then(|| Ok::<_, TrainError>([S::zeros(d, floats)?, S::zeros(d, floats)?]));
         Ok(Self {
             keeper: Keeper::new(&config, &recipe, &layout, &weights),
             parameters: Parameters::new(d, layout, weights, constants, recipe.average)?,
-            group: H::Group::default(),
+            all_reduce: S::AllReduce::default(),
             rooms: Default::default(),
             aside: Default::default(),
             last: last.transpose()?,
@@ -120,11 +121,10 @@ impl<H: Home> VqvaeTrainer<H> {
     /// If another rank cannot be reached.
     pub fn join(
         &mut self,
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         ranks: &dyn Ranks,
     ) -> Result<Option<&'static str>, TrainError> {
-        self.group = H::group(d, ranks)?;
-        Ok(H::over_host(&self.group, ranks))
+        self.all_reduce.join(d, ranks)
     }
 
     /// Floats of a picture.
@@ -133,15 +133,15 @@ impl<H: Home> VqvaeTrainer<H> {
     }
 
     /// Bytes of everything together, for images `images` at a time.
-    pub fn memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
+    pub fn memory(&self, d: &S::Device<'_>, images: usize) -> u64 {
         self.parameters.bytes() + self.working_memory(d, images)
     }
 
     /// Bytes of working memory that learning from `images` images at a time takes.
-    pub fn working_memory(&self, d: &H::Device<'_>, images: usize) -> u64 {
+    pub fn working_memory(&self, d: &S::Device<'_>, images: usize) -> u64 {
         let maps = critic::maps(images, self.config.side());
         let judging = self.perceptual.iter().map(|(perceptual, _)| perceptual.needs(d, maps));
-        let of_critic = |critic: &Critic<H>| discriminator::needs(d, critic.config, maps);
+        let of_critic = |critic: &Critic<S>| discriminator::needs(d, critic.config, maps);
         let judging = judging.chain(self.critic.iter().map(of_critic));
         let judging = judging.map(|needs| needs.floats()).max().unwrap_or(0);
         4 * (vqvae::needs(d, self.config, images).floats() + judging) as u64
@@ -160,7 +160,7 @@ impl<H: Home> VqvaeTrainer<H> {
     /// If there are no parts.
     pub fn step(
         &mut self,
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         cpu: &Cpu<'_>,
         ranks: &dyn Ranks,
         iteration: u64,
@@ -178,7 +178,7 @@ impl<H: Home> VqvaeTrainer<H> {
         let mut residuals = Residuals::new(self.config.ladder.scales());
         let mut sums = Losses::default();
         // While the last part's gradients are computed, those that are complete are added up.
-        let begins = H::begins_sums(&self.group);
+        let begins = self.all_reduce.overlaps();
         for (number, part) in parts.iter().enumerate() {
             let overlaps = begins && number + 1 == parts.len();
             let (of_part, features) = self.microbatch(d, cpu, part, adversarial, overlaps)?;
@@ -186,9 +186,9 @@ impl<H: Home> VqvaeTrainer<H> {
             residuals.append(&features);
         }
         if begins {
-            H::end_sums(&mut self.group, ranks)?;
+            self.all_reduce.end(ranks)?;
         } else {
-            H::sum(d, &mut self.group, ranks, &mut self.parameters.gradients)?;
+            self.all_reduce.sum(d, ranks, &mut self.parameters.gradients)?;
         }
         sums.sum(ranks)?;
         let rate = self.recipe.schedule.learning_rate(iteration);
@@ -202,10 +202,10 @@ impl<H: Home> VqvaeTrainer<H> {
         if adversarial > 0.0
             && let (Some(critic), Some(last)) = (&mut self.critic, &mut self.last)
         {
-            H::sum(d, &mut self.group, ranks, &mut critic.parameters.gradients)?;
+            self.all_reduce.sum(d, ranks, &mut critic.parameters.gradients)?;
             let mut norms = [0.0; 2];
             for (gradient, norm) in last.iter_mut().zip(&mut norms) {
-                H::sum(d, &mut self.group, ranks, gradient)?;
+                self.all_reduce.sum(d, ranks, gradient)?;
                 *norm = on(d, || d.sum_of_squares(gradient))?.sqrt();
             }
             critic.note_ratio(norms[0], norms[1]);
@@ -220,7 +220,7 @@ impl<H: Home> VqvaeTrainer<H> {
     /// `overlaps`: whether the all-reduce begins during the backward pass.
     fn microbatch(
         &mut self,
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         cpu: &Cpu<'_>,
         originals: &[f32],
         adversarial: f32,
@@ -232,14 +232,14 @@ impl<H: Home> VqvaeTrainer<H> {
             critic: critic.as_mut().zip(last.as_mut()).filter(|_| adversarial > 0.0),
         };
         let network = Network { config: *config, recipe, parameters, keeper };
-        let group = overlaps.then_some(&mut self.group);
+        let all_reduce = overlaps.then_some(&mut self.all_reduce);
         let memory = (&mut self.rooms, &mut self.aside);
-        microbatch::learn(d, cpu, network, judges, adversarial, originals, memory, group)
+        microbatch::learn(d, cpu, network, judges, adversarial, originals, memory, all_reduce)
     }
 
     /// The codebook, its gradient and its averages.
-    fn codebook(&self, d: &H::Device<'_>) -> Result<Codebook, TrainError> {
-        let read = |numbers: &H::Numbers| {
+    fn codebook(&self, d: &S::Device<'_>) -> Result<Codebook, TrainError> {
+        let read = |numbers: &S::Buffer| {
             let mut there = vec![0.0; self.keeper.range.len()];
             let run = numbers.range(self.keeper.range.clone());
             on(d, || d.download(&mut there, run))?;
@@ -255,9 +255,9 @@ impl<H: Home> VqvaeTrainer<H> {
     }
 
     /// Writes them back.
-    fn set_codebook(&mut self, d: &H::Device<'_>, book: &Codebook) -> Result<(), TrainError> {
+    fn set_codebook(&mut self, d: &S::Device<'_>, book: &Codebook) -> Result<(), TrainError> {
         let range = &self.keeper.range;
-        let write = |numbers: &mut H::Numbers, from: &[f32]| {
+        let write = |numbers: &mut S::Buffer, from: &[f32]| {
             on(d, || d.upload(numbers.range_mut(range.clone()), from))
         };
         let Parameters { weights, average, optimizer, .. } = &mut self.parameters;
@@ -270,7 +270,7 @@ impl<H: Home> VqvaeTrainer<H> {
     }
 
     /// Moves the weights; returns the gradient's norm.
-    fn update(&mut self, d: &H::Device<'_>, rate: f64, decay: f64) -> Result<f64, TrainError> {
+    fn update(&mut self, d: &S::Device<'_>, rate: f64, decay: f64) -> Result<f64, TrainError> {
         let range = self.keeper.range.clone();
         // Codes that are averages of their features are not the optimizer's.
         let averaged = matches!(self.recipe.codebook, CodebookRule::Average(_));
@@ -293,7 +293,7 @@ impl<H: Home> VqvaeTrainer<H> {
     }
 
     /// The state that a checkpoint holds.
-    pub fn state(&mut self) -> State<'_, H> {
+    pub fn state(&mut self) -> State<'_, S> {
         let mut state = self.parameters.state(Some("vae."), "train.", "updates");
         self.keeper.state(&mut state);
         if let Some(critic) = &mut self.critic {
@@ -310,7 +310,7 @@ impl<H: Home> VqvaeTrainer<H> {
     /// If there is too little memory.
     pub fn reconstruct(
         &mut self,
-        d: &H::Device<'_>,
+        d: &S::Device<'_>,
         originals: &[f32],
     ) -> Result<Reconstructed, TrainError> {
         let images = originals.len() / self.picture_len();

@@ -1,16 +1,17 @@
-//! The processor as the home of a run.
+//! The host's memory.
 
 use core::ops::Deref;
 use std::borrow::Cow;
 
 use var_kernel::cpu::Cpu;
 
-use super::{Home, Layout, Precision, Ranks, TrainError};
+use super::{Layout, Precision, Storage, TrainError};
 use crate::engine::Buffer;
+use crate::train::all_reduce::OverRanks;
 
-/// The processor's memory.
+/// The host's memory, in which the processor computes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct OnProcessor;
+pub struct Host;
 
 /// The processor, as long as its threads are lent.
 pub struct Lent<'d>(Cpu<'d>);
@@ -23,11 +24,11 @@ impl<'d> Deref for Lent<'d> {
     }
 }
 
-impl Home for OnProcessor {
+impl Storage for Host {
     type Slice = [f32];
-    type Numbers = Vec<f32>;
-    type Working = Buffer;
-    type Group = ();
+    type Buffer = Vec<f32>;
+    type Workspace = Buffer;
+    type AllReduce = OverRanks;
     type Device<'d> = Cpu<'d>;
     type Handle<'d> = Lent<'d>;
 
@@ -39,20 +40,20 @@ impl Home for OnProcessor {
         Ok(vec![0.0; floats])
     }
 
-    fn keep(_: &Cpu<'_>, layout: &Layout, numbers: Vec<f32>) -> Result<Vec<f32>, TrainError> {
-        assert_eq!(numbers.len(), layout.floats(), "numbers are not as long as their layout");
-        Ok(numbers)
+    fn from_host(_: &Cpu<'_>, layout: &Layout, elements: Vec<f32>) -> Result<Vec<f32>, TrainError> {
+        assert_eq!(elements.len(), layout.floats(), "elements are not as long as their layout");
+        Ok(elements)
     }
 
-    fn read<'n>(
+    fn to_host<'n>(
         _: &Cpu<'_>,
         _: &Layout,
-        numbers: &'n Vec<f32>,
+        elements: &'n Vec<f32>,
     ) -> Result<Cow<'n, [f32]>, TrainError> {
-        Ok(Cow::Borrowed(numbers))
+        Ok(Cow::Borrowed(elements))
     }
 
-    fn room<'m>(
+    fn workspace<'m>(
         _: &Cpu<'_>,
         working: &'m mut Buffer,
         floats: usize,
@@ -69,19 +70,6 @@ impl Home for OnProcessor {
     ) -> Result<(), TrainError> {
         precision.round(cpu, layout, weights, computed);
         Ok(())
-    }
-
-    fn group(_: &Cpu<'_>, _: &dyn Ranks) -> Result<(), TrainError> {
-        Ok(())
-    }
-
-    fn sum(
-        _: &Cpu<'_>,
-        (): &mut (),
-        ranks: &dyn Ranks,
-        numbers: &mut Vec<f32>,
-    ) -> Result<(), TrainError> {
-        Ok(ranks.sum(numbers)?)
     }
 
     fn free(_: &Cpu<'_>) -> Option<u64> {
