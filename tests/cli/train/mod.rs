@@ -201,7 +201,7 @@ fn a_run_leaves_what_it_promises() {
         "validation: data/val: 4 pictures of 2 classes: ant, bee\n",
         "pictures:   32 × 32, the shorter side resized to 36, cut anywhere, mirrored every other time\n",
         "VQVAE:      built-in: 512 codes of width 16, ladder 1_2_3_4, digest ",
-        "model:      depth 2, width 64, 1 heads, 2 classes\n",
+        "model:      depth 2, width 64, 1 head, 2 classes\n",
     ] {
         assert!(said.contains(line), "{line} is not in:\n{said}");
     }

@@ -83,7 +83,7 @@ fn half_cosine(x: f64) -> f64 {
 
 impl Decay {
     /// `lin0`, the published default.
-    pub const LIN0: Self = Self::Linear { hold: SHORT_HOLD };
+    pub const LIN0: Self = Self::Linear { hold: HALF_HOLD };
 
     /// The rate as a share of the peak when `passed` of the way, 0 to 1, has passed; `end` at 1.
     fn factor(self, passed: f64, end: f64) -> f64 {

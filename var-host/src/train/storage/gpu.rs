@@ -11,8 +11,8 @@ use var_kernel::cuda::{Cuda, Dtype, Memory, Remote};
 use var_kernel::memory::{Device, Floats};
 
 use super::{Layout, Precision, Storage, TrainError};
-use crate::grad::Sums;
 use crate::gpu;
+use crate::grad::Sums;
 use crate::train::all_reduce::Nccl;
 
 /// A GPU's memory.
