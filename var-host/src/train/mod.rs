@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`layout`], [`parameters`] | a network's tensors in flat memory: weights, gradients, optimizer state |
 //! | [`initialise`], [`take_over`] | their initialization: random, or from another model |
-//! | [`room`], [`storage`], [`all_reduce`] | memory of a step; on the CPU or a GPU |
+//! | [`room`], [`storage`] | memory of a step; on the CPU or a GPU |
 //! | [`transformer`] | loss and gradients of one batch |
 //! | [`quantizer`] | the quantizer's training forward, and how often each code is used |
 //! | [`vqvae`] | one step of the VQVAE |
@@ -26,7 +26,6 @@
 //! | [`task`] | a transformer's run: data, validation, samples |
 //! | [`vae`] | a VQVAE's trainer and run |
 
-pub mod all_reduce;
 pub mod buckets;
 pub mod codebook;
 pub mod config;

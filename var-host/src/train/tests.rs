@@ -6,7 +6,7 @@ use var_kernel::model::{Ladder, VarConfig};
 use super::noise::{Lot, Noise};
 use super::state::{self, Counter, Described, Progress, Snapshot};
 use super::trainer::{self, Lesson, VarStep};
-use super::{Host, Initialisation, Precision, Recipe, VarTrainer};
+use super::{Host, Initialisation, Parameters, Precision, Recipe, VarTrainer};
 use crate::checkpoint::{Checkpoint, save};
 use crate::grad::testing::random;
 use crate::model::settings::{Settings, VarSettings};
@@ -296,8 +296,9 @@ fn resumed_state_of_rank_0_is_that_of_all() {
                 (0..3).for_each(|iteration| drop(step(&mut trainer, cpu, iteration, &lesson())));
                 progress.iterations = 3;
             }
-            let progress = state::share(&mut trainer, cpu, progress, &ranks).unwrap();
-            let Trainer { weights, average, optimizer, .. } = trainer;
+            let state = trainer.state();
+            let progress = state::share::<Host>(cpu, state, progress, &ranks).unwrap();
+            let Parameters { weights, average, optimizer, .. } = trainer.parameters;
             (progress, optimizer.steps, [weights, average.unwrap(), optimizer.m, optimizer.v])
         })
     };

@@ -4,7 +4,6 @@ use core::ops::Deref;
 
 use var_kernel::model::VarConfig;
 
-use super::all_reduce::AllReduce;
 use super::buckets::{BUCKET, Overlap};
 use super::layout::Layout;
 use super::metrics::Tally;
@@ -14,7 +13,7 @@ use super::progressive::Stage;
 use super::recipe::Recipe;
 use super::room::Buffers;
 use super::state::{State, StateCounter};
-use super::storage::{Host, Storage};
+use super::storage::{AllReduce, Host, Storage};
 use super::transformer::{Batch, Extent, judge, learn, needs, needs_to_judge};
 use super::update::Constants;
 use super::{Initialisation, TrainError, initialise, on};

@@ -8,6 +8,7 @@ mod every;
 mod interruption;
 mod observer;
 mod outputs;
+mod report;
 mod schedule;
 mod task;
 
@@ -26,7 +27,8 @@ use schedule::EventSchedule;
 
 pub use every::Every;
 pub use observer::{Context, Line, Observer};
-pub use task::{Detail, Metrics, Parts, Sampler, Samples, Score, Step, Task};
+pub use report::{Metrics, Score};
+pub use task::{Detail, Parts, Sampler, Samples, Step, Task};
 
 /// So many iterations in a row with gradients that are not finite end a run.
 const MAX_REFUSED: u32 = 30;

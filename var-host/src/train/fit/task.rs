@@ -1,11 +1,10 @@
 //! A network in training with its data, as the loop drives it.
 
-use core::fmt;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, Metrics, Score};
 use crate::data::{Pass, Place, Plan};
 use crate::parallel::Ranks;
 use crate::pictures::Picture;
@@ -147,18 +146,6 @@ pub struct Step<M> {
     pub decay: f64,
     /// Means, if they were asked for.
     pub metrics: Option<M>,
-}
-
-/// Means that are logged; as text they are what a terminal shows.
-pub trait Metrics: fmt::Display {
-    /// Values by their TensorBoard tags.
-    fn scalars(&self) -> Vec<(String, f64)>;
-}
-
-/// Metrics that tell the better of two models.
-pub trait Score {
-    /// The value by which they do, if it is better than the `best` so far.
-    fn improvement(&self, best: Option<f64>) -> Option<f64>;
 }
 
 /// Pictures that show progress.

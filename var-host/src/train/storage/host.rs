@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use var_kernel::cpu::Cpu;
 
-use super::{Layout, Precision, Storage, TrainError};
+use super::{AllReduce, Layout, Precision, Storage, TrainError};
 use crate::engine::Buffer;
-use crate::train::all_reduce::OverRanks;
+use crate::parallel::Ranks;
 
 /// The host's memory, in which the processor computes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,5 +74,24 @@ impl Storage for Host {
 
     fn free(_: &Cpu<'_>) -> Option<u64> {
         None
+    }
+}
+
+/// Sums on the host, by the ranks' own collectives.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OverRanks;
+
+impl AllReduce<Host> for OverRanks {
+    fn join(&mut self, _: &Cpu<'_>, _: &dyn Ranks) -> Result<Option<&'static str>, TrainError> {
+        Ok(None)
+    }
+
+    fn sum(
+        &mut self,
+        _: &Cpu<'_>,
+        ranks: &dyn Ranks,
+        elements: &mut [f32],
+    ) -> Result<(), TrainError> {
+        Ok(ranks.sum(elements)?)
     }
 }

@@ -1,7 +1,7 @@
 //! Memory in which a network is trained: the host's, or a GPU's.
 //!
 //! A trainer is written once over a [`Storage`]. Each has its own memory, copies, and rounding of
-//! weights; sums over ranks are [`AllReduce`]'s.
+//! weights; sums over ranks are [`AllReduce`]'s, apart from it.
 
 #[cfg(feature = "cuda")]
 mod gpu;
@@ -11,17 +11,17 @@ use core::ops::{Deref, DerefMut};
 use std::borrow::Cow;
 
 use var_kernel::cpu::Cpu;
-use var_kernel::memory::Floats;
+use var_kernel::memory::{Device, Floats};
 
-use super::all_reduce::AllReduce;
 use super::layout::Layout;
 use super::{Precision, TrainError};
 use crate::grad::TrainBackend;
 use crate::optim::Update;
+use crate::parallel::Ranks;
 
 #[cfg(feature = "cuda")]
-pub use gpu::DeviceMemory;
-pub use host::Host;
+pub use gpu::{DeviceMemory, Nccl};
+pub use host::{Host, OverRanks};
 
 /// Memory of weights, gradients and the optimizer's state.
 pub trait Storage: Sized + 'static {
@@ -92,4 +92,58 @@ pub trait Storage: Sized + 'static {
 
     /// Bytes that a run may take; none if that cannot be told.
     fn free(d: &Self::Device<'_>) -> Option<u64>;
+}
+
+/// Sums over the memories of all ranks.
+pub trait AllReduce<S: Storage>: Default {
+    /// Lets the devices of all ranks find each other; returns a warning if they could but do not.
+    ///
+    /// # Errors
+    /// If another rank cannot be reached, or the devices cannot.
+    fn join(
+        &mut self,
+        d: &S::Device<'_>,
+        ranks: &dyn Ranks,
+    ) -> Result<Option<&'static str>, TrainError>;
+
+    /// Replaces elements by their sums.
+    ///
+    /// # Errors
+    /// If another rank cannot be reached.
+    fn sum(
+        &mut self,
+        d: &S::Device<'_>,
+        ranks: &dyn Ranks,
+        elements: &mut S::Slice,
+    ) -> Result<(), TrainError>;
+
+    /// Whether sums can begin while the device computes something else; by default they cannot.
+    fn overlaps(&self) -> bool {
+        false
+    }
+
+    /// Begins to sum elements that nobody touches until [`AllReduce::end`].
+    ///
+    /// # Errors
+    /// Only the device's own.
+    ///
+    /// # Panics
+    /// If sums do not [overlap](AllReduce::overlaps).
+    fn begin<'d>(
+        &mut self,
+        d: &S::Device<'d>,
+        elements: &mut S::Slice,
+    ) -> Result<(), <S::Device<'d> as Device>::Error> {
+        let _ = (d, elements);
+        panic!("sums cannot begin early here")
+    }
+
+    /// Returns when all sums that were begun are there.
+    ///
+    /// # Errors
+    /// If another rank cannot be reached.
+    fn end(&mut self, ranks: &dyn Ranks) -> Result<(), TrainError> {
+        let _ = ranks;
+        Ok(())
+    }
 }

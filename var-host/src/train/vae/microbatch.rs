@@ -12,14 +12,13 @@ use super::losses::Losses;
 use super::pixels::{self, Differences};
 use super::recipe::Recipe;
 use crate::grad::{ResizeBackward, Sums};
-use crate::train::all_reduce::AllReduce;
 use crate::train::buckets::{BUCKET, Overlap};
 use crate::train::codebook::{Residuals, Spread};
 use crate::train::discriminator::{self, Aim};
 use crate::train::parameters::Parameters;
 use crate::train::perceptual::Perceptual;
 use crate::train::room::{Buffers, Room};
-use crate::train::storage::Storage;
+use crate::train::storage::{AllReduce, Storage};
 use crate::train::{TrainError, on, vqvae};
 
 /// The VQVAE.

@@ -13,14 +13,13 @@ use crate::grad::Sums;
 use crate::model::weights::vqvae_tensors;
 use crate::optim::Update;
 use crate::parallel::Ranks;
-use crate::train::all_reduce::AllReduce;
 use crate::train::codebook::Residuals;
 use crate::train::layout::Layout;
 use crate::train::parameters::Parameters;
 use crate::train::perceptual::Perceptual;
 use crate::train::room::Buffers;
 use crate::train::state::{State, StateTensor};
-use crate::train::storage::{Host, Storage};
+use crate::train::storage::{AllReduce, Host, Storage};
 use crate::train::update::Constants;
 use crate::train::{TrainError, discriminator, initialise, on, quantizer, vqvae};
 
