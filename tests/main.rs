@@ -47,6 +47,9 @@ mod tensorboard;
 /// Imports go one way.
 mod layers;
 
+/// Comments use nouns, type names stand for one thing.
+mod words;
+
 /// Programs started as ranks of one job.
 mod launch;
 
