@@ -75,7 +75,7 @@ impl Observer for TerminalObserver<'_> {
     }
 }
 
-/// Locks the folder of a run; refuses options that decide what is learned and differ from those it was
+/// Locks the folder of a run; refuses options that affect training and differ from those it was
 /// begun with.
 pub(crate) fn begin(
     folder: &Path,

@@ -1,4 +1,4 @@
-//! Time of a VQVAE's training step and of what it is made of:
+//! Time of a VQVAE's training step and of its parts:
 //! `cargo bench -p var-host --bench gradients [-- threads] [step]`, the latter for the step alone.
 //!
 //! Milliseconds are the best of several runs; GFLOP/s are the formula's whichever way it was computed,

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use runs::{Outcome, Runs};
 
-/// An option, two values of it, and what must differ between runs with one and with the other.
+/// An option, two values of it, and the differences wanted between runs with one and with the other.
 struct Row {
     /// Its name, without dashes.
     option: &'static str,
@@ -19,18 +19,18 @@ struct Row {
     differs: Differs,
 }
 
-/// What an option decides.
+/// The effect of an option.
 #[derive(Clone, Copy, Debug)]
 enum Differs {
-    /// What is learnt: a run goes on with this value only.
+    /// Affects training: a run goes on with this value only.
     Weights,
-    /// What is learnt, by the contents of a file or folder whose name may change.
+    /// Affects training, by the contents of a file or folder of any name.
     Contents,
-    /// What is learnt, at the start alone: a run goes on with any.
+    /// Affects training, at the start alone: a run goes on with any.
     Start,
     /// The values of a key in the log, and nothing that is learnt.
     Log(&'static str),
-    /// The same, by the contents of a file whose name may change.
+    /// The same, by the contents of a file of any name.
     Judged(&'static str),
     /// Whether there are files that begin so, and nothing that is learnt.
     Files(&'static str),

@@ -14,7 +14,7 @@ use var_host::pictures::{Picture, write_png};
 use crate::args::Given;
 use crate::{Arguments, Command};
 
-/// What a run leaves.
+/// Files that a run leaves.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
     /// The elements of the model's tensors by their names.
@@ -77,7 +77,7 @@ impl Runs {
         outcome
     }
 
-    /// What there is now of the run with these options.
+    /// The present files of the run with these options.
     pub(super) fn left_by(&self, more: &str) -> Outcome {
         self.read(&self.folder(&self.line(more)))
     }

@@ -46,7 +46,7 @@ impl<'a> Folder<'a> {
         Ok(Self { path, shared, classes, session, _lock })
     }
 
-    /// Those of `own` whose pictures are not there yet.
+    /// Those of `own` without pictures yet.
     ///
     /// # Errors
     /// If the folder cannot be read.

@@ -181,7 +181,7 @@ impl Opened {
         ))
     }
 
-    /// What decides what is learned besides options: sizes, and digests of the files.
+    /// What affects training besides options: sizes, and digests of the files.
     pub(super) fn learned(&self, config: &VarConfig) -> Map<String, Value> {
         let items = |set: &DataSet| Value::from(set.items());
         let mut learned = Map::from_iter([

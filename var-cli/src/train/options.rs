@@ -43,7 +43,7 @@ pub(crate) struct Options {
     pub(super) kept: Kept,
 }
 
-/// Places of files, whose contents are compared, and threads: an affair of each process.
+/// Places of files, compared by their contents, and threads: an affair of each process.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
@@ -85,7 +85,7 @@ pub(super) struct Files {
     pub(super) workers: Option<u16>,
 }
 
-/// Augmentation of the data: decides what is learned.
+/// Augmentation of the data: affects training.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
@@ -113,7 +113,7 @@ pub(super) enum Augmentation {
     Center,
 }
 
-/// Sizes: they decide what is learned.
+/// Sizes: they affect training.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
@@ -166,7 +166,7 @@ pub(super) struct InitFrom {
     pub(super) any_vae: bool,
 }
 
-/// Initial weights: they decide what is learned.
+/// Initial weights: they affect training.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
@@ -185,7 +185,7 @@ pub(super) struct InitialWeights {
     pub(super) alng: f32,
 }
 
-/// How it is trained: [`TrainConfig`], which decides what is learned, as options.
+/// [`TrainConfig`] as options.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Learning")]
 pub(super) struct Learning {
@@ -348,7 +348,7 @@ impl Options {
         self.recorded(&self.config(), Map::new(), Map::new()).may_change(name)
     }
 
-    /// What decides what is learned.
+    /// Options that affect training.
     pub(super) fn config(&self) -> TrainConfig {
         // Every option is named: a new one cannot be forgotten.
         let Learning {

@@ -194,7 +194,7 @@ impl Options {
         Ok((training, validation))
     }
 
-    /// Properties of the files that decide what is learned.
+    /// Properties of the files that affect training.
     fn found(&self, training: &Crop, validation: Option<&Crop>) -> Result<Map<String, Value>> {
         let items = |set: &Crop| Value::from(set.folder.pictures());
         let mut found = Map::from_iter([

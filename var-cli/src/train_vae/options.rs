@@ -49,7 +49,7 @@ pub(crate) struct Options {
     pub(super) kept: Kept,
 }
 
-/// Places of files, whose contents are compared, and threads: an affair of each process.
+/// Places of files, compared by their contents, and threads: an affair of each process.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
@@ -66,7 +66,7 @@ pub(super) struct Files {
     pub(super) workers: Option<u16>,
 }
 
-/// Augmentation of the data: decides what is learned.
+/// Augmentation of the data: affects training.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
@@ -118,7 +118,7 @@ pub(super) struct InitFrom {
     pub(super) verify: VerifyOptions,
 }
 
-/// Sizes: they decide what is learned.
+/// Sizes: they affect training.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
@@ -160,7 +160,7 @@ pub(super) struct Differences {
     pub(super) l2: f64,
 }
 
-/// A file, whose contents are compared: an affair of each process.
+/// A file, compared by its contents: an affair of each process.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Loss")]
@@ -171,7 +171,7 @@ pub(super) struct LpipsFile {
     pub(super) lpips: Option<PathBuf>,
 }
 
-/// Whether LPIPS is part of the loss: decides what is learned.
+/// Whether LPIPS is part of the loss: affects training.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Loss")]
@@ -208,7 +208,7 @@ pub(super) struct Losses {
     pub(super) disc_channels: u16,
 }
 
-/// How it is trained: [`VqvaeTrainConfig`], which decides what is learned, as options.
+/// [`VqvaeTrainConfig`] as options.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Learning")]
 pub(super) struct Learning {
@@ -350,7 +350,7 @@ impl Options {
         RunOptions { folder: self.out.clone(), keep: self.kept.keep.into(), every }
     }
 
-    /// What decides what is learned.
+    /// Options that affect training.
     pub(super) fn config(&self) -> VqvaeTrainConfig {
         // Every option is named: a new one cannot be forgotten.
         let Differences { l1, l2 } = self.differences;

@@ -1,4 +1,4 @@
-//! Pictures whose values are known to be finite.
+//! Pictures of values known to be finite.
 
 use var_kernel::image::Shown;
 use var_kernel::transfer::ImageTransfer;

@@ -54,12 +54,12 @@ pub enum EngineError {
         /// Rows of the codebook.
         codes: usize,
     },
-    /// What was computed is infinite or not a number, though the weights are finite.
+    /// A result is infinite or not a number, though the weights are finite.
     #[error(
         "{what} is not finite: {file}: the weights overflow, the greatest is {value:e} in {tensor}"
     )]
     NotFinite {
-        /// What was computed.
+        /// The result.
         what: &'static str,
         /// The file.
         file: String,

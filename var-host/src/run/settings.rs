@@ -34,11 +34,11 @@ pub struct Options(pub Map<String, Value>);
 /// The options of a session of a run by their names, by how far they must be the same.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunConfig {
-    /// What decides what is learned: the same on every rank, and whenever the run goes on.
+    /// What affects training: the same on every rank, and whenever the run goes on.
     pub learned: Map<String, Value>,
-    /// What all ranks do together: the same on every rank.
+    /// Decided for all ranks together: the same on every rank.
     pub session: Map<String, Value>,
-    /// What a process does by itself: paths, since contents are compared, and threads.
+    /// Decided by each process: paths, since contents are compared, and threads.
     pub local: Map<String, Value>,
 }
 
@@ -119,7 +119,7 @@ impl Options {
 /// Begins a run in `folder`, which is made if it is not there: locks it, removes the temporary files
 /// of a killed process, and writes `config.json`.
 ///
-/// If there is a `config.json`, its options must be those of `config` that decide what is learned; the
+/// If there is a `config.json`, its options must be those of `config` that affect training; the
 /// others are replaced. An option that is null is as good as none; a [digest](DIGEST) that the run was begun
 /// without is taken as it is.
 ///

@@ -1,4 +1,4 @@
-//! How a transformer is trained, in epochs: the options of `var train` that decide what is learned.
+//! How a transformer is trained, in epochs: the options of `var train` that affect training.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use var_kernel::model::{VarConfig, VqvaeConfig};
@@ -10,7 +10,7 @@ use super::recipe::Recipe;
 use crate::optim::schedule::{Decay, Schedule};
 use crate::plural::count;
 
-/// How a transformer is trained; every field decides what is learned.
+/// How a transformer is trained; every field affects training.
 ///
 /// Serialized, each field has the name of its option of `var train`: what `config.json` holds and what
 /// must be the same when a run goes on. The defaults are those of the published trainer.

@@ -52,7 +52,7 @@ pub enum TrainError {
     Kept {
         /// Images that are kept.
         images: usize,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// Gradients have not been finite for many iterations in a row.

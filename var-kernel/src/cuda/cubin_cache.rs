@@ -33,7 +33,7 @@ pub fn compiler_of(file: &str, name: &str) -> Option<Compiler> {
 /// Bytes of the sum at the end of a file.
 const SUM: usize = 8;
 
-/// What a file holds: the machine code, and a sum by which damage is noticed.
+/// Contents of a file: the machine code, and a sum by which damage is noticed.
 pub fn written(cubin: &[u8]) -> Vec<u8> {
     [cubin, &sum_of(cubin)].concat()
 }

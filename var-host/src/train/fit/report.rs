@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Means that are logged; as text they are what a terminal shows.
+/// Means that are logged, and their text on a terminal.
 pub trait Metrics: fmt::Display {
     /// Values by their TensorBoard tags.
     fn scalars(&self) -> Vec<(String, f64)>;

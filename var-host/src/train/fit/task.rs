@@ -24,7 +24,7 @@ pub trait Task {
     /// Sums over the part of a validation that is done.
     type Sums;
 
-    /// The command whose run it is, for the parameters in pictures.
+    /// The command of the run, for the parameters in pictures.
     const COMMAND: &'static str;
     /// First word of the files of the pictures that show progress.
     const SAMPLES: &'static str;

@@ -1,4 +1,4 @@
-//! How a VQVAE is trained, in epochs: the options of `var train-vae` that decide what is learned.
+//! How a VQVAE is trained, in epochs: the options of `var train-vae` that affect training.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::recipe::{CodebookRule, Recipe, Weights};
 use crate::optim::schedule::{Decay, Schedule};
 use crate::train::config::{ConfigError, check_batch};
 
-/// How a VQVAE is trained; every field decides what is learned.
+/// How a VQVAE is trained; every field affects training.
 ///
 /// Serialized, each field has the name of its option of `var train-vae`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -79,7 +79,7 @@ mod tests {
             ([3.0, 2.0 - 1e-4], 1.5),
             ([1e-9, 1.0], 0.015),
             ([1e9, 1.0], 1e4),
-            // What is not a number changes nothing.
+            // NaN changes nothing.
             ([f64::NAN, 1.0], 1e4),
         ] {
             critic.note_ratio(norms[0], norms[1]);

@@ -29,7 +29,7 @@ pub(super) struct Network<'t, S: Storage> {
     pub(super) keeper: &'t Keeper,
 }
 
-/// Networks whose judgement of the reconstructions is part of the loss.
+/// Networks that judge the reconstructions for the loss.
 pub(super) struct Judges<'t, S: Storage> {
     /// LPIPS and its weights.
     pub(super) perceptual: Option<&'t (Perceptual, S::Buffer)>,

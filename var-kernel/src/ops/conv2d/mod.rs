@@ -50,7 +50,7 @@ pub struct Dims {
     pub into: Option<Channels>,
 }
 
-/// What follows the sum and its bias.
+/// Activation after the sum and its bias.
 #[derive(Debug)]
 pub enum ConvEpilogue<'a, S: ?Sized> {
     /// Nothing.

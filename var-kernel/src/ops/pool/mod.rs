@@ -33,7 +33,7 @@ pub struct Dims {
     pub into: Channels,
 }
 
-/// What is taken of a window.
+/// The reduction of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
     /// The maximum; unspecified where one is NaN.
