@@ -31,7 +31,7 @@
 //! | [`data`] | pictures and tokens to train on, in batches |
 //! | [`lpips`] | how far apart two pictures look |
 //! | [`pool`] | threads for the kernel |
-//! | [`evaluate`] | how good samples are: FID, Inception Score, precision, recall |
+//! | [`mod@evaluate`] | how good samples are: FID, Inception Score, precision, recall |
 //! | [`scaling`] | how loss falls with the size of the model |
 //! | [`plural`] | numbers with their nouns, for messages |
 //! | [`atomic_file`] | a file that appears whole or not at all |

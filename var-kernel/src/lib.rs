@@ -59,7 +59,7 @@
 //! | [`model`] | configuration, weights, model files, transformer, quantizer, VQVAE |
 //! | [`edit`] | cells kept by an edit, scale by scale |
 //! | [`score`] | log-likelihood of an image's tokens |
-//! | [`generate`] | the whole flow: class → tokens per scale → latent → image |
+//! | [`mod@generate`] | the whole flow: class → tokens per scale → latent → image |
 //! | [`workspace`] | memory that a request needs |
 //! | [`parts`] | parts to build further backends of: unstable |
 //!

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
-use var_host::checkpoint::Digest;
 use var_host::data::{self, Crops, Flip, Folder, TokenSet, Views};
 use var_host::model::{Hints, Weights};
 use var_host::pictures::Cut;
 use var_host::plural::count;
-use var_host::run::{self, CONTENTS_DIGEST, DIGEST};
+use var_host::run;
+use var_host::train::input_digests;
 use var_host::train::lessons::DataSet;
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 
@@ -193,7 +193,7 @@ impl Opened {
             ("classes".to_owned(), config.classes.into()),
             ("pn".to_owned(), config.ladder.to_string().into()),
         ]);
-        learned.extend(self.digests());
+        learned.extend(input_digests(&self.given, &self.training, self.validation.as_ref()));
         learned
     }
 
@@ -215,33 +215,6 @@ impl Opened {
             }
         }
         Ok(())
-    }
-
-    /// Digests of the inputs: of folders those of listing and contents, of tokens and the VQVAE that of their
-    /// tensors.
-    fn digests(&self) -> Map<String, Value> {
-        let (mut digests, mut listings) = (Map::new(), String::new());
-        let mut contents = String::new();
-        let mut note = |option: &str, digest: Digest| {
-            digests.insert(format!("{option}{DIGEST}"), digest.to_string().into());
-        };
-        note("vae", identity::of_vqvae(&self.given).digest);
-        let validation = self.validation.as_ref().map(|set| ("val-tokens", set));
-        for (option, set) in [("tokens", &self.training)].into_iter().chain(validation) {
-            match set {
-                DataSet::Tokens(set) => note(option, set.digest()),
-                DataSet::Pictures { folder, .. } => {
-                    listings += &format!("{option} {}\n", folder.listing_digest());
-                    contents += &format!("{option} {}\n", folder.contents_digest());
-                }
-            }
-        }
-        if !listings.is_empty() {
-            note("data", Digest::of_bytes(listings.as_bytes()));
-            let contents = Digest::of_bytes(contents.as_bytes()).to_string();
-            digests.insert(format!("data{CONTENTS_DIGEST}"), contents.into());
-        }
-        digests
     }
 }
 

@@ -7,7 +7,7 @@ use super::fit::{Ended, Observer, RunOptions, fit, iterations_of_epoch};
 use super::lessons::DataSet;
 use super::task::{VarReport, VarTask};
 use super::trainer::{self, VarTrainer};
-use super::{Host, Initialisation, Storage, TrainConfig, TrainError, VarSize};
+use super::{Host, Initialisation, Storage, TrainConfig, TrainError, VarSize, input_digests};
 use crate::data::{Crops, Flip, Folder, Views};
 use crate::engine::{Engine, EngineError};
 use crate::model::Weights;
@@ -152,12 +152,65 @@ impl TrainRun {
         fit(&self.options, &mut task, &Single, observer)
     }
 
-    /// The configuration by the options' names.
+    /// The configuration by the options' names, and the digests of the inputs.
     fn recorded(&self) -> RunConfig {
         let mut learned = by_name(&self.config);
         learned.extend(by_name(&self.size));
+        learned.extend(input_digests(&self.given, &self.training, self.validation.as_ref()));
+        let Initialisation { deviation, head, modulation, gates } = self.initialization;
+        for (option, value) in [
+            ("ini", deviation),
+            ("hd", head.into()),
+            ("aln", modulation.into()),
+            ("alng", gates.into()),
+        ] {
+            learned.insert(option.to_owned(), value.into());
+        }
         let items = self.training.items();
         learned.insert("training-items".to_owned(), items.into());
         RunConfig { learned, session: by_name(&self.options.every), ..RunConfig::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pictures::{Picture, write_png};
+
+    #[test]
+    fn train_run_goes_on_with_the_same_inputs_only() {
+        let place = tempfile::tempdir().unwrap();
+        let (data, folder) = (place.path().join("data"), place.path().join("run"));
+        let draw = |name: &str, shade: u8| {
+            let path = data.join("train/all").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let picture = Picture::filled(32, 32, [shade; 3]);
+            write_png(&path, &picture, &Default::default(), true).unwrap();
+        };
+        draw("a.png", 10);
+        draw("b.png", 200);
+        let run = || {
+            let mut run = TrainRun::new(Model::built_in().unwrap(), &data, &folder).unwrap();
+            run.size = VarSize { depth: 1, ..Default::default() };
+            run.config = TrainConfig { batch: 2, epochs: 1, ..Default::default() };
+            run
+        };
+        assert_eq!(run().train().unwrap().progress.iterations, 1);
+        assert_eq!(run().train().unwrap().progress.iterations, 1);
+        let refused = |run: TrainRun, named: &str| {
+            let error = run.train().unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        };
+        let mut other = run();
+        other.initialization.gates = 0.5;
+        refused(other, "--alng: the run was started with");
+        let mut other = run();
+        other.config.seed = 7;
+        refused(other, "--seed: the run was started with");
+        draw("b.png", 201);
+        refused(run(), "--data: the run was started with files of digest");
+        draw("b.png", 200);
+        draw("c.png", 3);
+        refused(run(), "--training-items: the run was started with 2, now 3");
     }
 }

@@ -17,6 +17,7 @@
 //! | [`noise`], [`precision`], [`progressive`] | dropout, half precision, coarse scales first |
 //! | [`config`], [`recipe`] | hyperparameters, in epochs and in iterations |
 //! | [`lessons`] | data → tokens → batches |
+//! | `inputs` | digests of data and VQVAE, compared when a run goes on |
 //! | [`validation`] | data to validate on, walked again and again |
 //! | [`metrics`] | losses and hits, scale by scale |
 //! | [`trainer`] | a step: forward, loss, backward, sum over ranks, update |
@@ -34,6 +35,7 @@ mod error;
 pub mod fit;
 mod front;
 pub mod initialise;
+mod inputs;
 pub mod layout;
 pub mod lessons;
 pub mod metrics;
@@ -63,6 +65,7 @@ pub use error::TrainError;
 pub(crate) use error::on;
 pub use front::TrainRun;
 pub use initialise::Initialisation;
+pub use inputs::input_digests;
 pub use layout::Layout;
 pub use parameters::Parameters;
 pub use precision::Precision;

@@ -10,7 +10,7 @@ use super::Cpu;
 impl Cpu<'_> {
     /// Calls `job` once for each of `0..tasks`, on whichever threads are free.
     ///
-    /// The tasks are handed out here, not by the caller's [`Workers`]: so each runs exactly once
+    /// The tasks are handed out here, not by the caller's [`Workers`](super::Workers): so each runs exactly once
     /// however those are written.
     pub fn for_each(&self, tasks: usize, job: impl Fn(usize, &mut [f32]) + Sync) {
         let next = AtomicUsize::new(0);
