@@ -7,7 +7,7 @@
 //! | [`matrix`] | weights as a GPU stores them |
 //! | `pictures` | samples of 8 bits to numbers and back |
 //! | [`peak`] | peak rates of a GPU, and times of its kernels |
-//! | [`group`] | GPUs of several processes that add up their numbers |
+//! | [`communicator`] | GPUs of several processes that add up their numbers |
 //! | [`mod@error`] | errors |
 //! | `source`, `command`, `queue` | kernels as text, orders to the GPU, their way there |
 //! | [`cubin_cache`] | compiled kernels, kept |

@@ -55,7 +55,7 @@ impl Update for Cuda {
     }
 
     /// # Panics
-    /// Also within a [`Capture::capture`](var_kernel::memory::Capture::capture).
+    /// Also within a [`Capture::capture`](var_kernel::capture::Capture::capture).
     fn sum_of_squares(&self, x: &Remote) -> Result<f64, CudaError> {
         if x.is_empty() {
             return Ok(0.0);
