@@ -247,7 +247,7 @@ fn overflowing_weights_are_named() {
 #[test]
 fn weights_too_large_for_a_model_are_named_by_every_command() {
     let place = Place::new();
-    let source = Checkpoint::open(fixture("default.safetensors")).unwrap();
+    let source = Checkpoint::open(built_in_file()).unwrap();
     let records = source.tensors().map(|tensor| {
         let found = source.tensor(tensor.name).unwrap();
         if tensor.name != "var.head.bias" {

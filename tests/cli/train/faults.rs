@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use var_host::checkpoint::Checkpoint;
+
 use super::{Place, data, instead, small};
 
 #[test]
@@ -87,5 +89,8 @@ fn gradients_that_are_not_finite_end_a_run_with_its_checkpoint_whole() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("gradients have not been finite for 30 iterations in a row"), "{said}");
     assert!(said.contains("weights left as they were"), "{said}");
-    place.var(&["info", "run/ckpt-last.safetensors"]);
+    // The file is whole; its weights are not a model's any more.
+    let last = "run/ckpt-last.safetensors";
+    assert!(Checkpoint::open(place.path(last)).is_ok());
+    place.refused(&["info", last], 1, "more than 1e9: damaged, or it has diverged");
 }
