@@ -30,7 +30,7 @@ pub enum Decay {
 /// Share of the way that `lin` and `exp` hold the peak.
 const HOLD: f64 = 0.15;
 /// Share of the way that `lin0` holds the peak.
-const HALF_HOLD: f64 = 0.05;
+const SHORT_HOLD: f64 = 0.05;
 
 /// Learning rate and weight decay over a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,7 +83,7 @@ fn half_cosine(x: f64) -> f64 {
 
 impl Decay {
     /// `lin0`, the published default.
-    pub const LIN0: Self = Self::Linear { hold: HALF_HOLD };
+    pub const LIN0: Self = Self::Linear { hold: SHORT_HOLD };
 
     /// The rate as a share of the peak when `passed` of the way, 0 to 1, has passed; `end` at 1.
     fn factor(self, passed: f64, end: f64) -> f64 {
@@ -119,7 +119,7 @@ impl FromStr for Decay {
         match name {
             "cos" => Ok(Self::Cosine),
             "lin" => Ok(Self::Linear { hold: HOLD }),
-            "lin0" => Ok(Self::Linear { hold: HALF_HOLD }),
+            "lin0" => Ok(Self::Linear { hold: SHORT_HOLD }),
             "lin00" => Ok(Self::Linear { hold: 0.0 }),
             "exp" => Ok(Self::Exponential),
             _ => {
@@ -136,7 +136,7 @@ impl fmt::Display for Decay {
         match *self {
             Self::Cosine => f.write_str("cos"),
             Self::Linear { hold } if hold == HOLD => f.write_str("lin"),
-            Self::Linear { hold } if hold == HALF_HOLD => f.write_str("lin0"),
+            Self::Linear { hold } if hold == SHORT_HOLD => f.write_str("lin0"),
             Self::Linear { .. } => f.write_str("lin00"),
             Self::Bent { at } => write!(f, "lin{at}"),
             Self::Exponential => f.write_str("exp"),
