@@ -1,6 +1,6 @@
 //! Pictures of values known to be finite.
 
-use var_kernel::image::Shown;
+use var_kernel::image::{self, Shown};
 use var_kernel::transfer::ImageTransfer;
 
 use crate::pictures::Picture;
@@ -13,7 +13,7 @@ impl Shown for CheckedSample {
     fn download<B: ImageTransfer>(b: &B, to: &mut [Self], from: &B::Slice) -> Result<(), B::Error> {
         let (mut values, mut bytes) = (vec![0.0; to.len()], vec![0; to.len()]);
         b.download(&mut values, from)?;
-        b.download_images(&mut bytes, from)?;
+        image::to_bytes(&mut bytes, &values);
         for ((sample, value), byte) in to.iter_mut().zip(values).zip(bytes) {
             *sample = Self(value.is_finite().then_some(byte));
         }
