@@ -157,15 +157,7 @@ impl TrainRun {
         let mut learned = by_name(&self.config);
         learned.extend(by_name(&self.size));
         learned.extend(input_digests(&self.given, &self.training, self.validation.as_ref()));
-        let Initialisation { deviation, head, modulation, gates } = self.initialization;
-        for (option, value) in [
-            ("ini", deviation),
-            ("hd", head.into()),
-            ("aln", modulation.into()),
-            ("alng", gates.into()),
-        ] {
-            learned.insert(option.to_owned(), value.into());
-        }
+        learned.extend(by_name(&self.initialization));
         let items = self.training.items();
         learned.insert("training-items".to_owned(), items.into());
         RunConfig { learned, session: by_name(&self.options.every), ..RunConfig::default() }

@@ -1,5 +1,6 @@
 //! Weight initialization (MODEL.md, section 7).
 
+use serde::Serialize;
 use var_kernel::model::VarConfig;
 use var_kernel::sample::random::Philox;
 
@@ -8,16 +9,20 @@ use super::layout::Layout;
 /// The stream of random numbers; data and sampling use others.
 const STREAM: u32 = 0xffff_fff0;
 
-/// How the weights are drawn.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// How the weights are drawn; serialized under the names of the options.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Initialisation {
     /// Standard deviation of linear and embedding weights (`--ini`); below 0 for `√(1 / 3C)`.
+    #[serde(rename = "ini")]
     pub deviation: f64,
     /// Factor of the head's weights (`--hd`).
+    #[serde(rename = "hd")]
     pub head: f32,
     /// Factor of the modulations' projections but for the gates (`--aln`).
+    #[serde(rename = "aln")]
     pub modulation: f32,
     /// Factor of the gates' part of them (`--alng`).
+    #[serde(rename = "alng")]
     pub gates: f32,
 }
 
