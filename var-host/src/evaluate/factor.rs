@@ -61,7 +61,9 @@ pub(super) fn factor(matrix: &DMatrix<f64>) -> Factor {
             root.set_column(rank, &column);
             rank += 1;
         }
-        ended |= rank == n;
+        if rank == n {
+            break;
+        }
         let block = root.columns(first, rank - first);
         rest.gemm(-1.0, &block, &block.transpose(), 1.0);
     }
