@@ -130,6 +130,19 @@ impl<'a> Acceptor<'a> {
         }
     }
 
+    /// Frees the places of ranks that have hung up since they came; returns whether there were any.
+    pub(super) fn remove_closed(&mut self) -> bool {
+        let closed = |pending: &&mut PendingPeer| {
+            pending.signals.as_ref().is_some_and(|channel| !is_open(channel.stream()))
+        };
+        let mut any = false;
+        for pending in self.pending.iter_mut().filter(closed) {
+            *pending = PendingPeer::default();
+            any = true;
+        }
+        any
+    }
+
     fn missing(&self, purpose: Purpose) -> Vec<usize> {
         let came = |pending: &PendingPeer| match purpose {
             Purpose::Signals => pending.signals.is_some(),

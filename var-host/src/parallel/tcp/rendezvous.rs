@@ -88,7 +88,13 @@ fn receive_all(
         ));
     }
     let mut acceptor = Acceptor::new(rendezvous.key(), 0, size, listener, note).map_err(fault)?;
-    let came = acceptor.wait_for(Purpose::Signals, start, rendezvous.patience);
+    let came = loop {
+        let came = acceptor.wait_for(Purpose::Signals, start, rendezvous.patience);
+        // The others would look in vain for a rank that died after it came: its place is free again.
+        if came.is_err() || !acceptor.remove_closed() {
+            break came;
+        }
+    };
     let answer = match &came {
         Ok(()) => {
             let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
