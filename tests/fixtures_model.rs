@@ -105,7 +105,7 @@ fn teacher_forced_logits() {
     }
 }
 
-/// Tokens and pictures of one golden run.
+/// Tokens and images of one golden run.
 fn assert_run(golden: &Golden, model: &GoldenModel, name: &str, request: &Request<'_>) {
     let ladder = model.var.ladder;
     let want = scale_major(&golden.integers(&format!("{name}.tokens")), 1, &ladder);
@@ -113,7 +113,7 @@ fn assert_run(golden: &Golden, model: &GoldenModel, name: &str, request: &Reques
     model.with(|cpu, model| {
         let mut memory = working_memory(64);
         let mut tokens = vec![u32::MAX; want.len()];
-        // The reference gives pictures as (x + 1) / 2.
+        // The reference gives images as (x + 1) / 2.
         let mut pictures = vec![f32::NAN; want_pictures.len()];
         let mut scales = Vec::new();
         let Ok(outcome) = generate(

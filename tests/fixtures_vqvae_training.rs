@@ -6,10 +6,10 @@ use core::cell::Cell;
 use var_host::grad::{Memory, RecordedSource, Recording};
 use var_host::model::assemble::VqvaeLayers;
 use var_host::model::weights::vqvae_tensors;
-use var_host::train::Layout;
+use var_host::train::ParameterLayout;
 use var_host::train::quantizer::{self, COMMITMENT};
-use var_host::train::room::Room;
-use var_host::train::vqvae::{Step, needs};
+use var_host::train::vqvae::{ForwardPass, workspace_size};
+use var_host::train::workspace::TrainWorkspace;
 use var_kernel::arena::Arena;
 use var_kernel::cpu::{Cpu, Isa};
 use var_kernel::model::VqvaeConfig;
@@ -17,16 +17,16 @@ use var_kernel::model::VqvaeConfig;
 use crate::support::{Golden, GoldenModel, assert_close, with_cpu};
 
 /// The tiny VQVAE's weights.
-struct Lesson {
+struct Microbatch {
     config: VqvaeConfig,
-    layout: Layout,
+    layout: ParameterLayout,
     weights: Vec<f32>,
 }
 
-impl Lesson {
+impl Microbatch {
     fn new() -> Self {
         let model = GoldenModel::of(&Golden::open("tiny.safetensors"));
-        let layout = Layout::new(vqvae_tensors(model.vae));
+        let layout = ParameterLayout::new(vqvae_tensors(model.vae));
         let mut weights = vec![0.0; layout.floats()];
         for tensor in layout.tensors() {
             weights[tensor.range.clone()].copy_from_slice(model.vae_weight(&tensor.name));
@@ -40,37 +40,38 @@ impl Lesson {
         &gradients[tensor.range.clone()]
     }
 
-    /// The loss `mse(reconstruction, pictures) + quantizer loss`, the reconstruction, and all
+    /// The loss `mse(reconstruction, images) + quantizer loss`, the reconstruction, and all
     /// gradients.
     fn learn(
         &self,
         cpu: &Cpu<'_>,
         pictures: &[f32],
         images: usize,
-    ) -> (Step, f64, Vec<f32>, Vec<f32>) {
-        let needs = needs(cpu, self.config, images);
-        let mut values = vec![f32::NAN; needs.values];
-        let mut gradients = vec![f32::NAN; needs.gradients];
-        let mut scratch = vec![f32::NAN; needs.scratch];
+    ) -> (ForwardPass, f64, Vec<f32>, Vec<f32>) {
+        let workspace_size = workspace_size(cpu, self.config, images);
+        let mut values = vec![f32::NAN; workspace_size.values];
+        let mut gradients = vec![f32::NAN; workspace_size.gradients];
+        let mut scratch = vec![f32::NAN; workspace_size.scratch];
         let mut of_weights = vec![0.0; self.layout.floats()];
-        let mut room = Room {
+        let mut workspace = TrainWorkspace {
             values: &mut values[..],
             gradients: &mut gradients[..],
             scratch: &mut scratch[..],
         };
         let (config, weights) = (self.config, &self.weights[..]);
-        let Ok(step) = Step::forward(cpu, config, &self.layout, weights, &mut room, pictures);
-        let (got, gradient) = step.pictures(&mut room);
+        let Ok(step) =
+            ForwardPass::forward(cpu, config, &self.layout, weights, &mut workspace, pictures);
+        let (got, gradient) = step.pictures(&mut workspace);
         let reconstruction = got.to_vec();
         let mut squares = 0.0;
         for ((gradient, got), want) in gradient.iter_mut().zip(got).zip(pictures) {
-            assert_eq!(*gradient, 0.0, "the pictures' gradient begins at 0");
+            assert_eq!(*gradient, 0.0, "the images' gradient begins at 0");
             *gradient = 2.0 * (got - want) / pictures.len() as f32;
             squares += f64::from(got - want).powi(2);
         }
         let loss = squares / pictures.len() as f64 + step.quantizer_loss();
         let Ok(()) =
-            step.backward(cpu, &self.layout, weights, &mut of_weights, &mut room, 1.0, None);
+            step.backward(cpu, &self.layout, weights, &mut of_weights, &mut workspace, 1.0, None);
         (step, loss, reconstruction, of_weights)
     }
 }
@@ -83,24 +84,30 @@ fn assert_relative(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
 
 #[test]
 fn the_quantizers_gradients_are_the_references() {
-    let (lesson, golden) = (Lesson::new(), Golden::open("quantizer_training.safetensors"));
+    let (microbatch, golden) = (Microbatch::new(), Golden::open("quantizer_training.safetensors"));
     assert_eq!(golden.about["beta"].as_f64(), Some(f64::from(COMMITMENT)));
     let (latents, upstream) = (golden.channels_last("f"), golden.channels_last("upstream"));
     let mut values = vec![f32::NAN; 1 << 16];
-    let mut of_weights = vec![0.0; lesson.layout.floats()];
-    let weights = &lesson.weights[..];
+    let mut of_weights = vec![0.0; microbatch.layout.floats()];
+    let weights = &microbatch.weights[..];
     with_cpu(2, Isa::best(), |cpu| {
         let recording = Recording::new(cpu, &values, weights);
         let kept = Cell::new(0);
         let (given, sums, out, errors, fhat) = {
-            let mut source = RecordedSource::new(&recording, lesson.layout.source(cpu, weights));
-            let layers = VqvaeLayers::bind(&mut source, lesson.config).expect("a layout");
+            let mut source =
+                RecordedSource::new(&recording, microbatch.layout.source(cpu, weights));
+            let layers = VqvaeLayers::bind(&mut source, microbatch.config).expect("a layout");
             let vqvae = layers.assemble(&mut source).expect("a layout");
             let mut arena = Arena::keeping(&mut values[..], &kept);
             let given = arena.take(latents.len());
             given.copy_from_slice(&latents);
-            let quantized =
-                quantizer::forward(&recording, &vqvae.quantizer, lesson.config, given, &mut arena);
+            let quantized = quantizer::forward(
+                &recording,
+                &vqvae.quantizer,
+                microbatch.config,
+                given,
+                &mut arena,
+            );
             let Ok(quantized) = quantized;
             let Ok(errors) = quantizer::mean_squares(cpu, &quantized.sums, given);
             let sums: Vec<_> = quantized.sums.iter().map(|sum| recording.span(sum)).collect();
@@ -133,7 +140,7 @@ fn the_quantizers_gradients_are_the_references() {
             if name == "grad.f" {
                 continue;
             }
-            let got = lesson.of(&of_weights, &format!("quantize.{}", &name["grad.".len()..]));
+            let got = microbatch.of(&of_weights, &format!("quantize.{}", &name["grad.".len()..]));
             assert_relative(&name, got, &golden.floats(&name).1, 1e-4);
         }
     });
@@ -141,24 +148,24 @@ fn the_quantizers_gradients_are_the_references() {
 
 #[test]
 fn every_gradient_of_a_step_is_the_references() {
-    let (lesson, golden) = (Lesson::new(), Golden::open("vqvae_training.safetensors"));
+    let (microbatch, golden) = (Microbatch::new(), Golden::open("vqvae_training.safetensors"));
     let tiny = Golden::open("tiny.safetensors");
     let (shape, _) = tiny.floats("vae.image");
     let pictures = tiny.channels_last("vae.image");
     let (step, loss, reconstruction, gradients) =
-        with_cpu(2, Isa::best(), |cpu| lesson.learn(cpu, &pictures, shape[0]));
+        with_cpu(2, Isa::best(), |cpu| microbatch.learn(cpu, &pictures, shape[0]));
     assert_close("reconstruction", &reconstruction, &golden.channels_last("reconstruction"), 2e-4);
     let quantizer_loss = step.quantizer_loss() as f32;
     assert_close("vq_loss", &[quantizer_loss], &golden.floats("vq_loss").1, 1e-5);
     assert_close("loss", &[loss as f32], &golden.floats("loss").1, 1e-5);
     let names = golden.names("grad_norm.");
-    assert_eq!(names.len(), lesson.layout.tensors().len(), "a gradient for each tensor");
+    assert_eq!(names.len(), microbatch.layout.tensors().len(), "a gradient for each tensor");
     for name in names {
         let name = &name["grad_norm.".len()..];
-        let got = lesson.of(&gradients, name);
+        let got = microbatch.of(&gradients, name);
         let norm = got.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32;
         let (_, want) = golden.floats(&format!("grad_norm.{name}"));
-        // The biases that group normalisation takes away again have a gradient of 0 but for rounding
+        // The biases that group normalization takes away again have a gradient of 0 but for rounding
         // (norms of at most 2e-7 in the fixture, of at least 2e-3 else).
         let close = |what: &str, got: &[f32], want: &[f32], size: f32| {
             assert_close(what, got, want, (1e-3 * size).max(1e-6));
@@ -173,14 +180,14 @@ fn every_gradient_of_a_step_is_the_references() {
 
 #[test]
 fn every_thread_count_and_instruction_set_gives_the_same_step() {
-    let (lesson, tiny) = (Lesson::new(), Golden::open("tiny.safetensors"));
+    let (microbatch, tiny) = (Microbatch::new(), Golden::open("tiny.safetensors"));
     let pictures = tiny.channels_last("vae.image");
     let images = tiny.floats("vae.image").0[0];
     let mut first: Option<(Vec<f32>, Vec<f32>)> = None;
     for isa in Isa::all() {
         for threads in [1, 3] {
             let (_, _, reconstruction, gradients) =
-                with_cpu(threads, isa, |cpu| lesson.learn(cpu, &pictures, images));
+                with_cpu(threads, isa, |cpu| microbatch.learn(cpu, &pictures, images));
             let got = (reconstruction, gradients);
             let first = first.get_or_insert_with(|| got.clone());
             assert!(*first == got, "{isa:?} with {threads} threads gives another step");

@@ -56,8 +56,8 @@ fn decode(golden: &Golden, model: &GoldenModel) {
         let mut bytes = vec![0; want.len()];
         image::to_bytes(&mut bytes, picture);
         let got: Vec<f32> = bytes.into_iter().map(f32::from).collect();
-        let worst = assert_close("decoded picture, in bytes", &got, &want, 1.0);
-        eprintln!("d16: decoded picture off by at most {worst} of 255");
+        let worst = assert_close("decoded image, in bytes", &got, &want, 1.0);
+        eprintln!("d16: decoded image off by at most {worst} of 255");
     });
 }
 

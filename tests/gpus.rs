@@ -125,7 +125,7 @@ fn compute<B: Backend>(
             keep: None,
         };
         let mut tokens = vec![u32::MAX; labels.len() * length];
-        let mut pictures = vec![f32::NAN; model.vqvae.pictures_len(labels.len())];
+        let mut pictures = vec![f32::NAN; model.vqvae.images_len(labels.len())];
         let go_on = &mut |_: &mut Progress<'_, '_, '_, B>| ControlFlow::Continue(());
         let outcome = generate(b, model, &request, &mut tokens, &mut pictures, arena, go_on);
         assert_eq!(outcome.expect("it computes"), Outcome::Done);
@@ -176,7 +176,7 @@ fn a_card_computes_what_the_processor_does() {
             println!("{file}, {name}: logits are off by {apart:.1e} of their length");
             if cuda.precision() == Precision::F32 {
                 assert_close(&name, &got.logits, &on_cpu.logits, 1e-3);
-                assert_eq!(got.encoded, on_cpu.encoded, "{name}: tokens of pictures");
+                assert_eq!(got.encoded, on_cpu.encoded, "{name}: tokens of images");
                 for (number, (got, want)) in got.drawn.iter().zip(&on_cpu.drawn).enumerate() {
                     assert_eq!(got.0, want.0, "{name}: tokens drawn, run {number}");
                     assert_close(&name, &got.1, &want.1, 2e-3);
@@ -184,7 +184,7 @@ fn a_card_computes_what_the_processor_does() {
             } else {
                 assert!(apart <= 0.02, "{name}: logits are off by {apart}");
                 let wrong = differ(&got.encoded, &on_cpu.encoded);
-                assert!(wrong * 10 <= got.encoded.len(), "{name}: {wrong} tokens of pictures");
+                assert!(wrong * 10 <= got.encoded.len(), "{name}: {wrong} tokens of images");
             }
             // Run for run the same bytes, whether noted or replayed.
             let bits = |run: usize| {

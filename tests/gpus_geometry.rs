@@ -101,7 +101,7 @@ fn sampled(
         keep: None,
     };
     let mut tokens = vec![0; batch * var.ladder.length()];
-    let mut pictures = vec![0.0; model.vqvae.pictures_len(batch)];
+    let mut pictures = vec![0.0; model.vqvae.images_len(batch)];
     // Operations take their scratch memory besides.
     let words = ((gpu.left() - SCRATCH) / 4) as usize;
     let mut memory = cuda.memory(words).expect("nearly all that is left");
@@ -147,7 +147,7 @@ fn published_models_ask_for_what_cards_have() {
                 *kernels.entry(kernel).or_default() += 1;
             }
             let scales = sizes(depth, ladder).0.ladder.scales();
-            assert_eq!(launched.len(), scales + 1, "{what}: scales, then pictures");
+            assert_eq!(launched.len(), scales + 1, "{what}: scales, then images");
             // The first scale has the conditions, the last no next one.
             for (scale, launched) in launched[1..scales].iter().enumerate() {
                 let most = depth * OF_A_BLOCK + 40;

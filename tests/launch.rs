@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use var_host::parallel::environment;
 
 /// Processes that are each other's ranks. Those that still run are killed when this is dropped.
-pub(crate) struct Ranks(Vec<Rank>);
+pub(crate) struct ProcessGroup(Vec<Rank>);
 
 struct Rank {
     child: Child,
@@ -19,7 +19,7 @@ struct Rank {
     stderr: JoinHandle<Vec<u8>>,
 }
 
-impl Ranks {
+impl ProcessGroup {
     /// Starts the commands as ranks of one job, in their order.
     ///
     /// No port is chosen beforehand, so none can be lost to somebody else: a job without
@@ -79,7 +79,7 @@ impl Ranks {
     }
 }
 
-impl Drop for Ranks {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         for Rank { child, .. } in &mut self.0 {
             // It may have ended by itself.

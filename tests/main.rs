@@ -53,5 +53,5 @@ mod words;
 /// Programs started as ranks of one job.
 mod launch;
 
-/// The binary `var` as a user runs it: pictures, files, refusals.
+/// The binary `var` as a user runs it: images, files, refusals.
 mod cli;

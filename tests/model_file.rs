@@ -4,8 +4,8 @@ use core::mem::MaybeUninit;
 use core::ops::ControlFlow;
 
 use tempfile::TempDir;
-use var_host::checkpoint::quantize::Precision;
-use var_host::engine::{Engine, Job, Sampling};
+use var_host::checkpoint::quantize::WeightDtype;
+use var_host::engine::{Engine, ImageSpec, Sampling};
 use var_host::model::convert::convert;
 use var_host::model::{Hints, Weights};
 use var_kernel::arena::Arena;
@@ -18,7 +18,7 @@ use var_kernel::workspace::workspace_len;
 const DEFAULT: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../var-host/src/model/default.safetensors");
 
-/// Tokens and picture of one image, by the kernel alone with exactly the memory it asks for.
+/// Tokens and image of one image, by the kernel alone with exactly the memory it asks for.
 fn sample(bytes: &[u8]) -> Result<(Vec<u32>, Vec<u8>), ModelFileError> {
     let file = ModelFile::new(bytes)?;
     let mut scratch = vec![0.0; SCRATCH_FLOATS];
@@ -33,14 +33,14 @@ fn sample(bytes: &[u8]) -> Result<(Vec<u32>, Vec<u8>), ModelFileError> {
     let floats = workspace_len(&cpu, file.var, file.vae, &request, &mut tokens, &mut storage);
     let model = file.bind(&mut widened, &mut storage)?;
     let mut memory = vec![f32::NAN; floats];
-    let mut picture = vec![0; model.vqvae.pictures_len(1)];
+    let mut picture = vec![0; model.vqvae.images_len(1)];
     let mut preview = picture.clone();
     let arena = &mut Arena::new(&mut memory[..]);
     let Ok(_) = generate(&cpu, &model, &request, &mut tokens, &mut picture, arena, &mut |step| {
         let Ok(()) = step.picture(&mut preview, 0);
         ControlFlow::Continue(())
     });
-    assert_eq!(preview, picture, "the picture after the last scale is the picture");
+    assert_eq!(preview, picture, "the image after the last scale is the image");
     Ok((tokens, picture))
 }
 
@@ -48,13 +48,13 @@ fn sample(bytes: &[u8]) -> Result<(Vec<u32>, Vec<u8>), ModelFileError> {
 fn kernel_and_host_draw_the_same_bytes_from_files_of_every_precision() {
     let folder = TempDir::new().unwrap();
     let original = Weights::open(DEFAULT.as_ref(), &Hints::default()).unwrap();
-    for precision in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Q8] {
+    for precision in [WeightDtype::F32, WeightDtype::F16, WeightDtype::Bf16, WeightDtype::Q8] {
         let path = folder.path().join("model.safetensors");
         convert(&original, &path, precision, Vec::new(), true, &|_, _| ()).unwrap();
         let weights = Weights::open(&path, &Hints::default()).unwrap();
         let mut engine = Engine::new(&weights, 1, Isa::best()).unwrap();
         let settings = Sampling { seed: 7, cfg: 1.5, top_k: 900, top_p: 0.96, more_smooth: false };
-        let host = engine.sample(&[Job { index: 3, label: 8 }], settings, None, &mut |_| {
+        let host = engine.sample(&[ImageSpec { index: 3, label: 8 }], settings, None, &mut |_| {
             ControlFlow::Continue(())
         });
         let host = host.unwrap().unwrap().remove(0);

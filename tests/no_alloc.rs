@@ -45,8 +45,8 @@ fn generating_pictures_allocates_nothing() {
     model.with(|cpu, model| {
         let mut memory = working_memory(64);
         let mut tokens = vec![0; 2 * model.vqvae.config.ladder.length()];
-        let mut pictures = vec![0.0; model.vqvae.pictures_len(2)];
-        let mut partly = vec![0.0; model.vqvae.pictures_len(1)];
+        let mut pictures = vec![0.0; model.vqvae.images_len(2)];
+        let mut partly = vec![0.0; model.vqvae.images_len(1)];
         for more_smooth in [false, true] {
             let request = Request {
                 labels: &[1, 2],

@@ -10,7 +10,7 @@ use var_kernel::sample::{Filter, UniformSource};
 
 use crate::support::{Golden, GoldenModel, with_cpu, working_memory};
 
-/// Output of a run: tokens of each image, picture of each image.
+/// Output of a run: tokens of each image, image of each image.
 type Run = (Vec<u32>, Vec<f32>);
 
 fn request<'a>(labels: &'a [u32], indices: &'a [u32]) -> Request<'a> {
@@ -29,7 +29,7 @@ fn run<'c>(cpu: &Cpu<'c>, model: &Model<'_, '_, Cpu<'c>>, request: &Request<'_>)
     let mut memory = working_memory(64);
     let images = request.labels.len();
     let mut tokens = vec![u32::MAX; images * model.vqvae.config.ladder.length()];
-    let mut pictures = vec![f32::NAN; model.vqvae.pictures_len(images)];
+    let mut pictures = vec![f32::NAN; model.vqvae.images_len(images)];
     let mut arena = Arena::new(&mut memory[..]);
     let Ok(outcome) =
         generate(cpu, model, request, &mut tokens, &mut pictures, &mut arena, &mut |_| {
@@ -67,7 +67,7 @@ fn an_image_does_not_depend_on_others_of_its_class() {
     let model = tiny();
     model.with(|cpu, model| {
         let length = model.vqvae.config.ladder.length();
-        let pictures = model.vqvae.pictures_len(1);
+        let pictures = model.vqvae.images_len(1);
         let (labels, indices) = ([3, 3, 7, 3], [5, 9, 2, 1]);
         for cfg in [0.0, 2.0] {
             let batch = run(cpu, model, &Request { cfg, ..request(&labels, &indices) });
@@ -86,7 +86,7 @@ fn an_image_does_not_depend_on_others_of_its_class() {
                 assert_eq!(of_image.len(), length);
                 assert!(of_image == alone.0, "cfg {cfg}, image {number}: other tokens");
                 let own = &batch.1[number * pictures..(number + 1) * pictures];
-                assert!(*own == alone.1[..], "cfg {cfg}, image {number}: another picture");
+                assert!(*own == alone.1[..], "cfg {cfg}, image {number}: another image");
             }
         }
     });
@@ -131,7 +131,7 @@ fn a_callback_sees_the_picture_so_far_and_can_stop_the_run() {
     tiny().with(|cpu, model| {
         let request = request(&[3, 7], &[0, 1]);
         let (_, pictures) = run(cpu, model, &request);
-        let length = model.vqvae.pictures_len(1);
+        let length = model.vqvae.images_len(1);
         let mut memory = working_memory(64);
         let mut tokens = vec![u32::MAX; 2 * model.vqvae.config.ladder.length()];
         let mut seen = Vec::new();

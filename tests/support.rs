@@ -70,7 +70,7 @@ impl Golden {
     }
 }
 
-/// Planes side by side → channels side by side, for each of many pictures.
+/// Planes side by side → channels side by side, for each of many images.
 pub(crate) fn to_channels_last(values: &[f32], channels: usize, cells: usize) -> Vec<f32> {
     let pictures = values.chunks_exact(channels * cells);
     pictures

@@ -5,10 +5,10 @@ use std::env;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use var_host::pictures::{Parameters, Picture, png_bytes};
+use var_host::images::{Parameters, RgbImage, png_bytes};
 use var_host::run::Events;
 
-/// Prints the scalars as [step, value] and the pictures as [step, width, height, bytes of the PNG].
+/// Prints the scalars as [step, value] and the images as [step, width, height, bytes of the PNG].
 const SCRIPT: &str = "
 import json, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -42,7 +42,7 @@ fn the_package_reads_our_events() {
             let loss = 8.0 + f32::from(red) - step as f32 / 4.0;
             events.scalars(step, [("train/L_mean", loss), ("lr", 0.0)]).unwrap();
         }
-        let picture = Picture::filled(3, 2, [red, 0, 0]);
+        let picture = RgbImage::filled(3, 2, [red, 0, 0]);
         events.picture(end - 1, "samples", &picture).unwrap();
         png_bytes(&picture, &Parameters::new()).unwrap()
     };

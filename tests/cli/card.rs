@@ -35,7 +35,7 @@ mod with_cards {
     use var_host::checkpoint::Checkpoint;
 
     use super::Place;
-    use crate::launch::Ranks;
+    use crate::launch::ProcessGroup;
 
     const SMALL: [&str; 7] = ["sample", "--count", "2", "--seed", "3", "-o", "out.png"];
 
@@ -272,7 +272,7 @@ mod with_cards {
         };
         let limit = core::time::Duration::from_secs(120);
         // Without NCCL, and with it under the name that the wheel and run-time packages install.
-        let over_host = Ranks::start([0, 1].map(|_| rank("pair", "over-host", "64")));
+        let over_host = ProcessGroup::start([0, 1].map(|_| rank("pair", "over-host", "64")));
         for output in over_host.wait(limit) {
             let faults = crate::cli::faults(&output);
             assert!(output.status.success() && !faults.contains("fake driver:"), "{faults}");
@@ -282,13 +282,13 @@ mod with_cards {
         // At this width there are four buckets; all but the last are begun while there is more to do. The
         // fake sees that each waits for its gradients, the optimizer for them all, and that no float is left
         // out.
-        for output in Ranks::start([0, 1].map(|_| rank("pair", "run", "768"))).wait(limit) {
+        for output in ProcessGroup::start([0, 1].map(|_| rank("pair", "run", "768"))).wait(limit) {
             let [said, faults] = [output.stdout, output.stderr]
                 .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             assert!(output.status.success() && !faults.contains("fake driver:"), "{faults}");
             assert!(said.contains("sums 16, 12 early\n"), "{said}{faults}");
         }
-        let mut ranks = Ranks::start([0, 1].map(|_| rank("waiting", "stuck", "64")));
+        let mut ranks = ProcessGroup::start([0, 1].map(|_| rank("waiting", "stuck", "64")));
         let begun = std::time::Instant::now();
         while !place.path("stuck/log.jsonl").exists() {
             assert!(begun.elapsed() < limit, "it does not begin");
@@ -300,7 +300,7 @@ mod with_cards {
         assert!(!outputs[0].status.success() && faults.contains("rank 1"), "{faults}");
         // A rank that ends with an error of its own says goodbye: the other does not wait for ever either.
         let fakes = ["waiting", "lost-of-pair"].map(|fake| rank(fake, "left", "64"));
-        let outputs = Ranks::start(fakes).wait(limit);
+        let outputs = ProcessGroup::start(fakes).wait(limit);
         let faults: Vec<_> =
             outputs.iter().map(|output| String::from_utf8_lossy(&output.stderr)).collect();
         assert!(faults[0].contains("rank 1 has left the run"), "{faults:?}");

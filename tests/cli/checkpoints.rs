@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use var_host::checkpoint::{Checkpoint, Dtype, Record, save};
-use var_host::pictures::{Picture, crop, write_png};
+use var_host::images::{RgbImage, crop, write_png};
 
 use super::{Place, built_in_file, fixture, train};
 
@@ -24,7 +24,7 @@ fn vqvae_alone_is_taken_by_every_command() {
     let place = Place::new();
     let of_vqvae = |name: &str| name.strip_prefix("vae.").map(str::to_owned);
     write(&place, "vae.safetensors", &built_in_file(), of_vqvae);
-    let source = Picture::open(fixture("pipeline_0.png").as_ref()).unwrap();
+    let source = RgbImage::open(fixture("pipeline_0.png").as_ref()).unwrap();
     fs::create_dir_all(place.path("data/a")).unwrap();
     let picture = crop(&source, 0, 0, 64, 64);
     write_png(&place.path("data/a/p.png"), &picture, &Default::default(), false).unwrap();
@@ -211,9 +211,9 @@ fn overflowing_weights_are_named() {
     place.refused(&[&validate[..], &["--json"]].concat(), 1, &overflow("the loss", "var"));
 
     let encode = ["encode", &picture, "--model", "vae", "-o", "t"];
-    place.refused(&encode, 1, &overflow("a picture's latent", "vae"));
+    place.refused(&encode, 1, &overflow("an image's latent", "vae"));
     let reconstruct = ["reconstruct", &picture, "--model", "vae", "-o", "r.png"];
-    place.refused(&reconstruct, 1, &overflow("a picture's latent", "vae"));
+    place.refused(&reconstruct, 1, &overflow("an image's latent", "vae"));
 
     let image = overflow("an image", "decoder");
     place.refused(&["sample", "--model", "decoder", "--count", "1"], 1, &image);
@@ -231,7 +231,7 @@ fn overflowing_weights_are_named() {
             .count(),
         Err(_) => 0,
     };
-    assert_eq!(left("steps"), 0, "pictures of an overflow");
+    assert_eq!(left("steps"), 0, "images of an overflow");
 
     // As a library.
     let open = |name: &str| var_host::Model::open(place.path(name)).unwrap();

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use var_host::pictures::{Picture, crop, write_png};
+use var_host::images::{RgbImage, crop, write_png};
 
 use super::{Place, built_in_file, fixture};
 
-/// A picture of 32 × 32 at `path`; another `number`, another picture.
+/// An image of 32 × 32 at `path`; another `number`, another image.
 fn picture(place: &Place, path: &str, number: usize) {
     let name = fixture(&format!("pipeline_{}.png", number % 5));
-    let source = Picture::open(Path::new(&name)).unwrap();
+    let source = RgbImage::open(Path::new(&name)).unwrap();
     let path = place.path(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     write_png(&path, &crop(&source, number, number, 32, 32), &Default::default(), true).unwrap();
@@ -34,7 +34,7 @@ fn outputs(place: &Place, arguments: &[&str]) -> (String, String) {
 
 const TOKENIZE: [&str; 4] = ["tokenize", "--vae", "built-in", "--mid-reso"];
 
-/// D01, D02b: pictures below a class's folder are its pictures; folders without any are no classes.
+/// D01, D02b: images below a class's folder are its images; folders without any are no classes.
 #[test]
 fn tokenize_walks_nested_class_folders() {
     let place = Place::new();
@@ -52,8 +52,8 @@ fn tokenize_walks_nested_class_folders() {
         file(&place, &format!("data/train/{name}"));
     }
     let (said, warned) = outputs(&place, &[&TOKENIZE[..], &["1", "data", "-o", "nested"]].concat());
-    assert_eq!(said, "nested: 6 pictures of 2 classes, 1 × 30 tokens each\n");
-    let expected = "var: data/train: left out: folders without pictures, no classes: __MACOSX, bird; \
+    assert_eq!(said, "nested: 6 images of 2 classes, 1 × 30 tokens each\n");
+    let expected = "var: data/train: left out: folders without images, no classes: __MACOSX, bird; \
                     3 files of other kinds (2 .txt, 1 .db); 2 hidden";
     assert!(warned.lines().any(|line| line == expected), "{warned}");
     place.var(&[&TOKENIZE[..], &["1", "flat", "-o", "flat.tok"]].concat());
@@ -174,7 +174,7 @@ fn folders_called_by_numbers_are_the_classes_of_their_numbers() {
     };
     let (loss, said) = validate(&["--data", "numbers", "--mid-reso", "1"]);
     assert!(said.contains("those of numbers are called by numbers, which are taken as"), "{said}");
-    // As each picture under the class of its number.
+    // As each image under the class of its number.
     let mut nats = 0.0;
     for class in 0..12 {
         let (image, class) = (format!("numbers/{class}/0.png"), class.to_string());

@@ -7,9 +7,9 @@ use std::process::Command;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::Value;
+use var_host::images::{self, Parameters, RgbImage};
 use var_host::inception;
-use var_host::npz::{Element, Npz, NpzWriter};
-use var_host::pictures::{self, Parameters, Picture};
+use var_host::npz::{NpyDtype, Npz, NpzWriter};
 
 use super::Place;
 use crate::support::u01;
@@ -54,7 +54,7 @@ fn folders_are_packed_in_order() {
     place.var(&["sample", "--per-class", "2", "--seed", "3", "-o", "made/", "-q"]);
     let said = place.var(&["pack", "made", "-o", "made.npz"]);
     assert!(said.starts_with("made.npz: 20 images of 32 × 32, 6"), "{said}");
-    // The comment at the archive's end says what made the pictures.
+    // The comment at the archive's end says what made the images.
     let archive = place.bytes("made.npz");
     let comment = archive.iter().rposition(|byte| *byte == b'{').unwrap();
     let settings: Parameters = serde_json::from_slice(&archive[comment..]).unwrap();
@@ -74,11 +74,11 @@ fn folders_are_packed_in_order() {
     }
     images.finish().unwrap();
     place.refused(&["pack", "made", "-o", "made.npz"], 1, "made.npz: exists already");
-    place.refused(&["pack", "none", "-o", "a.npz"], 1, "none: is neither a folder of pictures");
+    place.refused(&["pack", "none", "-o", "a.npz"], 1, "none: is neither a folder of images");
 
-    let larger = Picture::filled(40, 36, [9; 3]);
-    pictures::write_png(&place.path("made/x.png"), &larger, &Parameters::new(), false).unwrap();
-    let message = "x.png: is 40 × 36, the set's first picture 32 × 32: all must be of one size";
+    let larger = RgbImage::filled(40, 36, [9; 3]);
+    images::write_png(&place.path("made/x.png"), &larger, &Parameters::new(), false).unwrap();
+    let message = "x.png: is 40 × 36, the set's first image 32 × 32: all must be of one size";
     place.refused(&["pack", "made", "-o", "a.npz"], 1, "x.png: is not of the run that");
     place.refused(&["pack", "made", "-o", "a.npz", "--any-run"], 1, message);
     place.var(&["pack", "made", "--side", "16", "-o", "a.npz", "--any-run", "-q"]);
@@ -124,7 +124,7 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
     assert!(number(&from_folder, "fid") > 1e-3 && number(&from_folder, "sfid") > 1e-3);
     assert!(number(&from_folder, "inception_score") >= 1.0);
 
-    // An archive is its folder; statistics are their pictures.
+    // An archive is its folder; statistics are their images.
     let mut other = evaluate("made.npz", "real");
     let statistics = ["statistics", "real", "-o", "ref.npz", "--inception", "weights"];
     let said = place.var(&[&statistics[..], &["--threads", "1"]].concat());
@@ -147,7 +147,7 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
     let same = evaluate("made", "made.npz");
     assert!(number(&same, "fid").abs() < 1e-6 && number(&same, "sfid").abs() < 1e-6, "{same}");
     assert_eq!((number(&same, "precision"), number(&same, "recall")), (1.0, 1.0));
-    // The runs that made them are told, from pictures or from an archive's comment.
+    // The runs that made them are told, from images or from an archive's comment.
     let model = &place.parameters("made/000000-class0.png")["model_digest"];
     for set in ["samples_run", "reference_run"] {
         assert_eq!(same[set]["model_digest"], **model, "{set}");
@@ -167,10 +167,10 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
         place.refused(&all, 1, message);
     };
     place.var(&["pack", "made", "--side", "16", "-o", "small.npz", "-q"]);
-    let message = "the samples are 16 × 16, the reference's pictures 32 × 32";
+    let message = "the samples are 16 × 16, the reference's images 32 × 32";
     refused(&["small.npz", "--reference", "real"], message);
     evaluate_any_size(&place);
-    // Pictures of two runs are no set, neither of samples nor of a reference.
+    // Images of two runs are no set, neither of samples nor of a reference.
     fs::create_dir(place.path("both")).unwrap();
     for (run, name) in [("made", "000000-class0.png"), ("real", "000001-class0.png")] {
         fs::copy(place.path(&format!("{run}/{name}")), place.path(&format!("both/{name}")))
@@ -195,12 +195,12 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
     ]);
     fs::create_dir(place.path("one")).unwrap();
     fs::copy(place.path("made/000000-class0.png"), place.path("one/a.png")).unwrap();
-    let message = "one: 1 picture: a covariance wants at least 2";
+    let message = "one: 1 image: a covariance wants at least 2";
     refused(&["one", "--reference", "real"], message);
     refused(&["real", "--reference", "one"], message);
     refused(&["made", "--reference", "weights"], "weights: is no .npz archive");
     let mut writer = NpzWriter::create(&place.path("floats.npz"), false).unwrap();
-    writer.begin("arr_0", Element::F32, &[2, 32, 32, 3]).unwrap();
+    writer.begin("arr_0", NpyDtype::F32, &[2, 32, 32, 3]).unwrap();
     writer.write(&[0; 2 * 32 * 32 * 3 * 4]).unwrap();
     writer.finish().unwrap();
     let message = "floats.npz: arr_0: has <f4 of shape [2, 32, 32, 3], wants |u1 (bytes)";
@@ -216,7 +216,7 @@ fn samples_are_compared_with_pictures_and_with_statistics() {
 fn evaluate_on_a_full_disk(place: &Place) {
     let before = place.names();
     for (blocks, arguments, message) in [
-        (40, "evaluate made --reference real", "the features of 0 pictures in a temporary file"),
+        (40, "evaluate made --reference real", "the features of 0 images in a temporary file"),
         (200, "statistics real -o full.npz", "full.npz: "),
     ] {
         let binary = env!("CARGO_BIN_EXE_var");
@@ -290,7 +290,7 @@ fn few_samples_are_warned_of() {
     let output = place.command(&arguments).output().unwrap();
     assert!(output.status.success());
     let warnings = String::from_utf8(output.stderr).unwrap();
-    let warning = "var: made: 4 pictures: with fewer than 2048 the numbers are not comparable";
+    let warning = "var: made: 4 images: with fewer than 2048 the numbers are not comparable";
     assert_eq!(warnings.lines().filter(|line| line.starts_with(warning)).count(), 2, "{warnings}");
 }
 

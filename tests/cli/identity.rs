@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Output;
 
 use var_host::checkpoint::{Checkpoint, Record, save};
-use var_host::pictures::{Picture, crop, write_png};
+use var_host::images::{RgbImage, crop, write_png};
 use var_host::tokens::TokenFile;
 
 use super::{Place, built_in_file, fixture};
@@ -32,9 +32,9 @@ fn reversed(place: &Place, name: &str) {
     save(place.path(name), records, &metadata, false).unwrap();
 }
 
-/// Four pictures of two classes, for training and for validation.
+/// Four images of two classes, for training and for validation.
 fn data(place: &Place, root: &str) {
-    let source = Picture::open(fixture("pipeline_1.png").as_ref()).unwrap();
+    let source = RgbImage::open(fixture("pipeline_1.png").as_ref()).unwrap();
     for number in 0..8 {
         let part = ["train", "val"][number / 4];
         let folder = place.path(root).join(part).join(["bag", "coat"][number % 2]);
@@ -92,7 +92,7 @@ fn tokens_of_another_vqvae_are_refused() {
     place.refused(&[&["decode", "train.tok", "-o", "pictures/"], &model[..]].concat(), 1, refused);
     let from = ["sample", "--from", "train.tok", "--scales", "2"];
     place.refused(&[&from, &model[..]].concat(), 1, refused);
-    // A transformer that has learnt the codes of another VQVAE.
+    // A transformer that has learned the codes of another VQVAE.
     place.var(&["convert", "--model", &built_in, "-o", "whole", "-q"]);
     let halves = ["sample", "--var", "whole", "--vae", "other"];
     place.refused(&halves, 1, "whole: its transformer goes with VQVAE ");
@@ -169,7 +169,7 @@ fn runs_go_on_with_the_files_they_were_begun_with() {
     fs::rename(place.path("data2/val/coat/5.png"), place.path("data2/val/coat/9.png")).unwrap();
     place.refused(&run("built-in", "data2"), 1, &format!("--data: {begun}"));
 
-    // A picture changed in place, at its size.
+    // An image changed in place, at its size.
     data(&place, "data3");
     place.var(&run("built-in", "data3"));
     let mut bytes = place.bytes("data3/train/bag/0.png");

@@ -7,10 +7,10 @@ mod convert;
 mod evaluate;
 mod help;
 mod identity;
+mod images;
 mod interrupted;
 mod options;
 mod packaging;
-mod pictures;
 mod plot;
 mod reference;
 mod refusals;
@@ -25,10 +25,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
-use var_host::pictures::{Parameters, Picture, read_parameters};
+use var_host::images::{Parameters, RgbImage, read_parameters};
 use var_host::tokens::TokenFile;
 
-/// Options of the run that the reference's tokens and pictures are of.
+/// Options of the run that the reference's tokens and images are of.
 pub(crate) const REFERENCE: [&str; 12] = [
     "sample", "--class", "0-9", "--cfg", "2", "--top-k", "100", "--top-p", "0.95", "--seed", "0",
     "--quiet",
@@ -76,7 +76,7 @@ impl Place {
     pub(crate) fn refused_by(&self, command: &mut Command, code: i32, message: &str) {
         let output = command.output().unwrap();
         // Small sets are warned of before the work that may fail.
-        let few = |line: &&str| line.contains(" pictures: with fewer than 2048 the numbers are ");
+        let few = |line: &&str| line.contains(" images: with fewer than 2048 the numbers are ");
         let fault: String = faults(&output).split_inclusive('\n').filter(|l| !few(l)).collect();
         let Output { status, stdout, .. } = output;
         assert_eq!(status.code(), Some(code), "{command:?}: {fault}");
@@ -109,8 +109,8 @@ impl Place {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    pub(crate) fn picture(&self, name: &str) -> Picture {
-        Picture::open(&self.path(name)).unwrap()
+    pub(crate) fn picture(&self, name: &str) -> RgbImage {
+        RgbImage::open(&self.path(name)).unwrap()
     }
 
     pub(crate) fn parameters(&self, name: &str) -> Parameters {

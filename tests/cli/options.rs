@@ -30,7 +30,7 @@ fn published_training_line_works_as_it_stands() {
     assert!(said.contains("local_output: had ended already: a new run goes on"), "{said}");
 }
 
-/// U03: what is written where `-o` names a picture, a folder, or another kind of file.
+/// U03: what is written where `-o` names an image, a folder, or another kind of file.
 #[test]
 fn output_is_of_the_kind_its_name_says() {
     let place = Place::new();
@@ -46,12 +46,12 @@ fn output_is_of_the_kind_its_name_says() {
     assert_eq!(place.var(&["decode", "two.st", "-o", "two.png"]), "two.png: 2 images\n");
     assert_eq!(place.picture("two.png").width(), 2 * 32 + 2);
     place.refused(&["decode", "two.st", "-o", "two.jpg"], 2, "-o two.jpg: wants a .png file");
-    let several = "-o x.png: wants a folder for several pictures";
+    let several = "-o x.png: wants a folder for several images";
     place.refused(&["reconstruct", &image, &other, "-o", "x.png"], 2, several);
-    place.refused(&["encode", &image, "-o", "x.png"], 2, "x.png: is the name of a picture");
+    place.refused(&["encode", &image, "-o", "x.png"], 2, "x.png: is the name of an image");
     let edit = ["edit", &image, "--box", "0,0,1,1", "-o"];
     place.refused(&[&edit[..], &["x.jpg"]].concat(), 2, "-o x.jpg: wants a .png file");
-    // A picture in the place of tokens.
+    // An image in the place of tokens.
     for command in
         [&["decode", &*image, "-o", "x/"][..], &["sample", "--from", &image, "--scales", "1"]]
     {
@@ -68,7 +68,7 @@ fn output_is_of_the_kind_its_name_says() {
 fn quiet_hides_no_warning() {
     let place = Place::new();
     data(&place);
-    fs::write(place.path("data/train/ant/broken.png"), "no picture").unwrap();
+    fs::write(place.path("data/train/ant/broken.png"), "no image").unwrap();
     let tokenize = ["tokenize", "data", "--vae", "built-in", "-o", "tokens", "-q"];
     let output = place.command(&tokenize).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

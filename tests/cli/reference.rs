@@ -1,7 +1,7 @@
-//! Real pictures through a model that the reference code trained = its own tokens.
+//! Real images through a model that the reference code trained = its own tokens.
 
 use safetensors::SafeTensors;
-use var_host::pictures::{Picture, write_png};
+use var_host::images::{RgbImage, write_png};
 
 use super::{Place, fixture};
 
@@ -15,15 +15,15 @@ fn the_first_hundred_test_pictures_have_the_reference_s_tokens() {
     let file = std::fs::read(fixture("fashion_test_100.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&file).unwrap();
     let mut names = Vec::new();
-    for (number, grey) in file.tensor("images").unwrap().data().chunks_exact(28 * 28).enumerate() {
-        // Two black pixels on every side, grey in all three channels.
+    for (number, gray) in file.tensor("images").unwrap().data().chunks_exact(28 * 28).enumerate() {
+        // Two black pixels on every side, gray in all three channels.
         let mut rgb = vec![0; 32 * 32 * 3];
-        for (i, grey) in grey.iter().enumerate() {
+        for (i, gray) in gray.iter().enumerate() {
             let at = 3 * ((i / 28 + 2) * 32 + i % 28 + 2);
-            rgb[at..at + 3].fill(*grey);
+            rgb[at..at + 3].fill(*gray);
         }
         let name = format!("{number:03}.png");
-        let picture = Picture::new(32, 32, rgb);
+        let picture = RgbImage::new(32, 32, rgb);
         write_png(&place.path(&name), &picture, &Default::default(), false).unwrap();
         names.push(name);
     }

@@ -53,8 +53,8 @@ fn absurd_options() {
         (&["--ladder", "3_2_1"], "--ladder"),
         (&["--ladder", "256"], "--ladder goes with --model, --var or --vae"),
         (&["-o", "picture.jpg"], "-o picture.jpg: wants a .png file, or a folder"),
-        (&["-o", "out/", "--grid", "3"], "--grid goes with one picture"),
-        (&["--count", "1000000"], "1000000 images of 32 × 32 are too many for one picture"),
+        (&["-o", "out/", "--grid", "3"], "--grid goes with one image"),
+        (&["--count", "1000000"], "1000000 images of 32 × 32 are too many for one image"),
         (&["--per-class", "9999999", "-o", "out/"], "99999990 images are wanted, at most 10000000"),
     ] {
         place.refused(&[&["sample"], options].concat(), 2, message);
@@ -117,7 +117,7 @@ fn pictures_that_cannot_be_read() {
     let place = Place::new();
     let whole = fs::read(fixture("pipeline_1.png")).unwrap();
     fs::write(place.path("cut.png"), &whole[..whole.len() / 2]).unwrap();
-    fs::write(place.path("text.png"), "no picture").unwrap();
+    fs::write(place.path("text.png"), "no image").unwrap();
     for (image, message) in [
         ("cut.png", "cut.png: damaged PNG"),
         ("text.png", "text.png: is not a PNG, JPEG, WebP, BMP, GIF, TIFF or Netpbm"),
@@ -149,10 +149,10 @@ fn token_files_of_another_kind() {
         1,
         "above: tokens[7]: wants 0..512, file has 512",
     );
-    let labelled = var_host::tokens::TokenFile::new(vec![1, 2, 3, 4], vec![0; 30], Some(vec![10]));
+    let labeled = var_host::tokens::TokenFile::new(vec![1, 2, 3, 4], vec![0; 30], Some(vec![10]));
     let model = var_host::model::Weights::open(built_in_file().as_ref(), &Default::default());
-    let labelled = labelled.made_by(model.unwrap().identities()[1].unwrap());
-    labelled.save(&place.path("labelled"), false).unwrap();
+    let labeled = labeled.made_by(model.unwrap().identities()[1].unwrap());
+    labeled.save(&place.path("labelled"), false).unwrap();
     let message = "labelled: labels[0]: wants -1..10, file has 10";
     place.refused(&["sample", "--from", "labelled", "--scales", "1"], 1, message);
 }

@@ -1,10 +1,10 @@
-//! `var sample`: the reference's pictures, the same bytes whatever computes them, folders that are
+//! `var sample`: the reference's images, the same bytes whatever computes them, folders that are
 //! filled in several runs.
 
 use std::fs;
 
 use safetensors::SafeTensors;
-use var_host::pictures;
+use var_host::images;
 use var_kernel::sample::random::Philox;
 
 use super::{Place, REFERENCE, built_in_file, fixture, isas};
@@ -40,10 +40,10 @@ fn without_options_a_grid_of_sixteen() {
     }
     assert_eq!(parameters["class"].split(',').count(), 16);
 
-    // Its own picture it replaces; another's it does not, unless told to.
+    // Its own image it replaces; another's it does not, unless told to.
     place.var(&["sample", "--seed", "1", "-q"]);
     assert_ne!(place.picture("samples.png"), picture);
-    pictures::write_png(&place.path("samples.png"), &picture, &Default::default(), true).unwrap();
+    images::write_png(&place.path("samples.png"), &picture, &Default::default(), true).unwrap();
     place.refused(&["sample"], 1, "samples.png: exists already; --force overwrites it");
     assert_eq!(place.picture("samples.png"), picture);
     place.var(&["sample", "--force"]);
@@ -299,7 +299,7 @@ fn two_runs_settings_do_not_mix_in_a_folder() {
     place.refused(&shorter, 1, "was made with top_k 900, wanted is 5");
 }
 
-// S02: another model of the same file name and, as far as pictures go, of the same sizes.
+// S02: another model of the same file name and, as far as images go, of the same sizes.
 #[test]
 fn folders_know_their_model_by_its_digest() {
     let place = Place::new();
@@ -334,7 +334,7 @@ fn folders_know_their_model_by_its_digest() {
         !key.contains("digest") && !["heads", "ladder", "precision"].contains(&&**key)
     });
     let picture = place.picture("out/000000-class5.png");
-    pictures::write_png(&place.path("old/000000-class5.png"), &picture, &old, false).unwrap();
+    images::write_png(&place.path("old/000000-class5.png"), &picture, &old, false).unwrap();
     let run = ["sample", "--class", "5", "--count", "2", "-o", "old"];
     let output = place.command(&run).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

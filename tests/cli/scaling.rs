@@ -69,7 +69,7 @@ fn the_law_of_runs_is_found_and_drawn() {
 
     let text = place.var(&runs);
     assert_eq!(text.lines().count(), 1 + 4 + 4, "{text}");
-    // It overwrites its own charts, as a picture too.
+    // It overwrites its own charts, as an image too.
     place.var(&[&runs[..4], &["-o", "plot.svg"]].concat());
     assert_ne!(place.bytes("plot.svg"), svg.into_bytes());
     place.var(&[&runs[..], &["-o", "plot.png"]].concat());
@@ -80,7 +80,7 @@ fn the_law_of_runs_is_found_and_drawn() {
     place.refused(&[&runs[..], &["-o", "plot.jpg"]].concat(), 2, message);
 }
 
-/// The table and picture of var-host's README are the command's output for the runs in the fixtures.
+/// The table and image of var-host's README are the command's output for the runs in the fixtures.
 #[test]
 fn the_readme_tells_the_law_of_our_own_runs() {
     let place = Place::new();

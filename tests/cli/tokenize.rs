@@ -3,25 +3,26 @@
 use std::fs;
 use std::path::Path;
 
-use var_host::data::{Batching, Pass, Place, Plan, TokenSet};
-use var_host::pictures::{Picture, mirrored, write_png};
+use var_host::data::{BatchCursor, BatchSampler, SamplerConfig, SamplerMode, TokenSet};
+use var_host::images::{RgbImage, mirrored, write_png};
 use var_host::tokens::MappedTokens;
 
 use super::{Place as Folder, fixture};
 
-/// Three classes of 32 × 32 pictures, cut from the fixtures: `data/CLASS/N.png`.
+/// Three classes of 32 × 32 images, cut from the fixtures: `data/CLASS/N.png`.
 fn data(place: &Folder, folder: &str) {
     for (number, class) in ["ant", "bee", "ant", "cat", "ant"].iter().enumerate() {
-        let source = Picture::open(Path::new(&fixture(&format!("pipeline_{number}.png")))).unwrap();
+        let source =
+            RgbImage::open(Path::new(&fixture(&format!("pipeline_{number}.png")))).unwrap();
         let folder = place.path(folder).join(class);
         fs::create_dir_all(&folder).unwrap();
-        let picture = var_host::pictures::crop(&source, 1, 2, 32, 32);
+        let picture = var_host::images::crop(&source, 1, 2, 32, 32);
         write_png(&folder.join(format!("{number}.png")), &picture, &Default::default(), true)
             .unwrap();
     }
 }
 
-/// The pictures of [`data`] in their order.
+/// The images of [`data`] in their order.
 const FILES: [&str; 5] = ["ant/0.png", "ant/2.png", "ant/4.png", "bee/1.png", "cat/3.png"];
 
 fn rows(tokens: &[i32]) -> Vec<&[i32]> {
@@ -29,12 +30,12 @@ fn rows(tokens: &[i32]) -> Vec<&[i32]> {
 }
 
 #[test]
-fn centre_crops_are_what_encode_makes_of_them() {
+fn center_crops_are_what_encode_makes_of_them() {
     let place = Folder::new();
     data(&place, "data");
     let said =
         place.var(&["tokenize", "--vae", "built-in", "data", "-o", "cache", "--mid-reso", "1"]);
-    assert_eq!(said, "cache: 5 pictures of 3 classes, 1 × 30 tokens each\n");
+    assert_eq!(said, "cache: 5 images of 3 classes, 1 × 30 tokens each\n");
     let files = FILES.map(|file| format!("data/{file}"));
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     place.var(&[&["encode", "-o", "tokens"], &files[..]].concat());
@@ -53,7 +54,7 @@ fn centre_crops_are_what_encode_makes_of_them() {
 }
 
 /// A 24-bit bitmap.
-fn bmp(picture: &Picture) -> Vec<u8> {
+fn bmp(picture: &RgbImage) -> Vec<u8> {
     let (width, height) = (picture.width(), picture.height());
     let header = |numbers: [u32; 10]| numbers.map(u32::to_le_bytes).concat();
     let info = header([40, width as u32, height as u32, 1 | 24 << 16, 0, 0, 0, 0, 0, 0]);
@@ -73,7 +74,7 @@ fn pictures_of_other_formats_are_read() {
     place.var(&["tokenize", "--vae", "built-in", "data", "-o", "as_png", "--mid-reso", "1", "-q"]);
     for file in FILES {
         let path = place.path("data").join(file);
-        let picture = Picture::open(&path).unwrap();
+        let picture = RgbImage::open(&path).unwrap();
         fs::remove_file(&path).unwrap();
         let (width, height) = (picture.width(), picture.height());
         let (ending, bytes) = match file {
@@ -89,7 +90,7 @@ fn pictures_of_other_formats_are_read() {
     }
     let said =
         place.var(&["tokenize", "--vae", "built-in", "data", "-o", "as_others", "--mid-reso", "1"]);
-    assert_eq!(said, "as_others: 5 pictures of 3 classes, 1 × 30 tokens each\n");
+    assert_eq!(said, "as_others: 5 images of 3 classes, 1 × 30 tokens each\n");
     let (png, others) = (place.tokens("as_png"), place.tokens("as_others"));
     assert_eq!((others.tokens(), others.labels()), (png.tokens(), png.labels()));
 }
@@ -125,10 +126,16 @@ fn variants_follow_each_other() {
     assert_eq!((cache.images(), cache.variants()), (30, 6));
     let set = TokenSet::open(&place.path("cache"), 512).unwrap();
     assert_eq!((set.pictures(), set.classes()), (5, 3));
-    let batching =
-        Batching { pass: Pass::Training, batch: 5, rank: 0, ranks: 1, seed: 1, shuffle: true };
-    let plan = Plan::new(5, batching).unwrap();
-    let start = Place { epoch: 0, batch: 0 };
+    let batching = SamplerConfig {
+        pass: SamplerMode::Training,
+        batch: 5,
+        rank: 0,
+        ranks: 1,
+        seed: 1,
+        shuffle: true,
+    };
+    let plan = BatchSampler::new(5, batching).unwrap();
+    let start = BatchCursor { epoch: 0, batch: 0 };
     for batch in set.batches(&plan, start, 20).unwrap() {
         let mut labels = batch.labels;
         labels.sort_unstable();
@@ -202,7 +209,7 @@ fn train_and_val_share_their_classes() {
 }
 
 #[test]
-fn broken_pictures_are_left_out() {
+fn broken_images_are_left_out() {
     let place = Folder::new();
     data(&place, "data");
     place.var(&["tokenize", "--vae", "built-in", "data", "-o", "whole", "-q"]);
@@ -215,7 +222,7 @@ fn broken_pictures_are_left_out() {
     let output = output.unwrap();
     let warned = super::faults(&output);
     let said = String::from_utf8(output.stdout).unwrap();
-    let expected = "cache: 4 pictures of 3 classes, 1 × 30 tokens each, \
+    let expected = "cache: 4 images of 3 classes, 1 × 30 tokens each, \
                     2 that cannot be read left out\n";
     assert_eq!(said, expected);
     let lines: Vec<&str> = warned.lines().collect();
@@ -231,7 +238,7 @@ fn broken_pictures_are_left_out() {
     for file in ["ant/0.png", "ant/4.png", "bee/1.png", "cat/3.png"] {
         fs::write(place.path("data").join(file), "").unwrap();
     }
-    let message = "data: none of its 6 pictures can be read; the first, data/ant/0.png: is not a";
+    let message = "data: none of its 6 images can be read; the first, data/ant/0.png: is not a";
     place.refused(&["tokenize", "--vae", "built-in", "data", "-o", "new", "-q"], 1, message);
 }
 
@@ -242,7 +249,7 @@ fn what_is_no_data_set_is_refused() {
     fs::write(place.path("data/ant/notes.txt"), "").unwrap();
     for (options, code, message) in [
         (&["none"][..], 1, "cannot read the folder none"),
-        (&["data"], 1, "data: no pictures (png, jpg, jpeg, webp, bmp, "),
+        (&["data"], 1, "data: no images (png, jpg, jpeg, webp, bmp, "),
         (&["data/ant"], 1, "data/ant: wants a folder for each class, has none"),
         (&["data", "--split", "val"], 1, "cannot read the folder data/train"),
         (&["data", "--split", "test"], 2, "possible values: train, val"),

@@ -1,4 +1,4 @@
-//! `var train-vae` on a handful of pictures.
+//! `var train-vae` on a handful of images.
 
 use core::time::Duration;
 use std::fs;
@@ -11,9 +11,9 @@ use super::train::resume::kill_twenty_times;
 #[cfg(unix)]
 use super::train::signals;
 use super::train::{assert_best, data, instead, log, timeless_log};
-use crate::launch::Ranks;
+use crate::launch::ProcessGroup;
 
-/// A small VQVAE for pictures of 32 × 32, with a discriminator and all that is random.
+/// A small VQVAE for images of 32 × 32, with a discriminator and all that is random.
 const SMALL: [&str; 34] = [
     "train-vae",
     "--data",
@@ -61,7 +61,7 @@ fn a_run_leaves_what_it_promises() {
     data(&place);
     let said = place.var(&small(&["--ep", "4", "--out", "run", "--val-every", "2"]));
     assert!(said.contains("validation: PSNR") && said.contains("8 iterations"), "{said}");
-    assert!(said.contains("training:   data/train: 8 pictures of 2 classes: ant, bee\n"), "{said}");
+    assert!(said.contains("training:   data/train: 8 images of 2 classes: ant, bee\n"), "{said}");
     assert!(
         said.contains("model:      16 codes of width 4, ladder 1_2_8, 32 channels\n"),
         "{said}"
@@ -169,7 +169,7 @@ fn ranks_of_other_options_are_refused_on_all() {
     let place = Place::new();
     data(&place);
     let run = |seed| place.command(&small(&["--out", "run", "--ep", "1", "--vq", seed]));
-    for output in Ranks::start([run("1"), run("2")]).wait(Duration::from_secs(60)) {
+    for output in ProcessGroup::start([run("1"), run("2")]).wait(Duration::from_secs(60)) {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{said}");
         let fault = "var: --vq: rank 0 has 1.0, rank 1 has 2.0: ranks of one run want the same";
@@ -187,7 +187,7 @@ fn two_ranks_are_one_of_twice_the_share() {
         instead(small(&more), "1e-3", "1e-4")
     };
     place.var(&run("alone"));
-    let ranks = Ranks::start([0, 1].map(|_| place.command(&run("together"))));
+    let ranks = ProcessGroup::start([0, 1].map(|_| place.command(&run("together"))));
     for output in ranks.wait(Duration::from_secs(200)) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");

@@ -9,18 +9,20 @@ use var_host::grad::Sums;
 use var_host::model::weights::transformer_tensors;
 use var_host::optim::schedule::{Decay, Schedule};
 use var_host::train::buckets::Overlap;
-use var_host::train::transformer::{Batch, Extent, Losses, Room, learn, needs};
-use var_host::train::update::{Constants, Optimizer};
-use var_host::train::{Host, Layout, Storage};
+use var_host::train::optimizer::{Optimizer, OptimizerConfig};
+use var_host::train::transformer::{
+    BatchShape, TokenLosses, TrainWorkspace, TransformerBatch, forward_backward, workspace_size,
+};
+use var_host::train::{Host, ParameterLayout, Storage};
 use var_kernel::cpu::Isa;
 use var_kernel::model::{Ladder, VarConfig};
 
 use crate::support::{Golden, GoldenModel, assert_close, assert_near, scale_major, with_cpu};
 
 /// The tiny model's weights and training data.
-struct Lesson {
+struct Microbatch {
     config: VarConfig,
-    layout: Layout,
+    layout: ParameterLayout,
     weights: Vec<f32>,
     tokens: Vec<u32>,
     labels: Vec<u32>,
@@ -29,11 +31,11 @@ struct Lesson {
     recomputes: bool,
 }
 
-impl Lesson {
+impl Microbatch {
     fn new() -> Self {
         let golden = Golden::open("gradients.safetensors");
         let model = GoldenModel::of(&Golden::open("tiny.safetensors"));
-        let layout = Layout::new(transformer_tensors(model.var));
+        let layout = ParameterLayout::new(transformer_tensors(model.var));
         let mut weights = vec![0.0; layout.floats()];
         for tensor in layout.tensors() {
             weights[tensor.range.clone()].copy_from_slice(model.var_weight(&tensor.name));
@@ -50,7 +52,7 @@ impl Lesson {
     }
 
     /// Losses and gradients of some images.
-    fn learn<S: Storage>(
+    fn forward_backward<S: Storage>(
         &self,
         device: &S::Device<'_>,
         weights: &[f32],
@@ -58,7 +60,7 @@ impl Lesson {
         scales: usize,
         smoothing: f32,
         position_weights: &[f32],
-    ) -> (Losses, Vec<f32>) {
+    ) -> (TokenLosses, Vec<f32>) {
         self.learn_and_begin::<S>(
             device,
             weights,
@@ -80,7 +82,7 @@ impl Lesson {
         smoothing: f32,
         position_weights: &[f32],
         overlap: Option<Overlap<'_, S::Device<'d>>>,
-    ) -> (Losses, Vec<f32>) {
+    ) -> (TokenLosses, Vec<f32>) {
         let VarConfig { ladder, latent, .. } = self.config;
         let (count, length) = (images.len(), position_weights.len());
         let all = ladder.length();
@@ -90,20 +92,25 @@ impl Lesson {
             .collect();
         let input = self.input_of(images.clone());
         assert_eq!(input.len(), count * (all - 1) * latent);
-        let extent = Extent { images: count, scales, factors: false, recomputes: self.recomputes };
-        let needs = needs(device, self.config, extent);
+        let shape =
+            BatchShape { images: count, scales, factors: false, recomputes: self.recomputes };
+        let workspace_size = workspace_size(device, self.config, shape);
         let mut working: [S::Workspace; 3] = Default::default();
-        let lengths = [needs.values, needs.gradients, needs.scratch];
+        let lengths = [workspace_size.values, workspace_size.gradients, workspace_size.scratch];
         let mut rooms = working.iter_mut().zip(lengths).map(|(working, floats)| {
             let run = S::workspace(device, working, floats).expect("there is room");
             device.fill(run, f32::NAN).map_err(Into::into).expect("it computes");
             run
         });
-        let mut room = || rooms.next().expect("three of them");
-        let room = &mut Room { values: room(), gradients: room(), scratch: room() };
+        let mut workspace = || rooms.next().expect("three of them");
+        let workspace = &mut TrainWorkspace {
+            values: workspace(),
+            gradients: workspace(),
+            scratch: workspace(),
+        };
         let weights = S::from_host(device, &self.layout, weights.to_vec()).expect("there is room");
         let mut of_weights = S::zeros(device, self.layout.floats()).expect("there is room");
-        let batch = Batch {
+        let batch = TransformerBatch {
             labels: &self.labels[images],
             targets: &targets,
             input: &input,
@@ -112,13 +119,13 @@ impl Lesson {
             smoothing,
             recomputes: self.recomputes,
         };
-        let losses = learn(
+        let losses = forward_backward(
             device,
             self.config,
             &self.layout,
             &weights,
             &mut of_weights,
-            room,
+            workspace,
             batch,
             position_weights,
             true,
@@ -161,34 +168,47 @@ fn weighted(losses: &[f32], position_weights: &[f32], images: usize) -> f64 {
 
 #[test]
 fn every_gradient_is_the_references() {
-    let (lesson, golden) = (Lesson::new(), Golden::open("gradients.safetensors"));
-    let length = lesson.config.ladder.length();
-    let images = lesson.labels.len();
+    let (microbatch, golden) = (Microbatch::new(), Golden::open("gradients.safetensors"));
+    let length = microbatch.config.ladder.length();
+    let images = microbatch.labels.len();
     with_cpu(2, Isa::best(), |cpu| {
         for (smoothing, name) in [(0.0, "ls0.0"), (0.1, "ls0.1")] {
             let each = vec![1.0 / (length * images) as f32; length];
-            let scales = lesson.config.ladder.scales();
-            let (losses, gradients) =
-                lesson.learn::<Host>(cpu, &lesson.weights, 0..images, scales, smoothing, &each);
+            let scales = microbatch.config.ladder.scales();
+            let (losses, gradients) = microbatch.forward_backward::<Host>(
+                cpu,
+                &microbatch.weights,
+                0..images,
+                scales,
+                smoothing,
+                &each,
+            );
             let loss = losses.losses.iter().map(|x| f64::from(*x)).sum::<f64>();
             let (_, want) = golden.floats(&format!("loss.{name}"));
             assert_close(name, &[(loss / losses.losses.len() as f64) as f32], &want, 2e-5);
-            lesson.compare(&golden, &format!("grad.{name}."), &gradients);
+            microbatch.compare(&golden, &format!("grad.{name}."), &gradients);
         }
     });
 }
 
 #[test]
 fn every_thread_count_and_instruction_set_gives_the_same_gradients() {
-    let lesson = Lesson::new();
-    let length = lesson.config.ladder.length();
+    let microbatch = Microbatch::new();
+    let length = microbatch.config.ladder.length();
     let each = vec![1.0 / length as f32; length];
     let mut first: Option<Vec<f32>> = None;
     for isa in Isa::all() {
         for threads in [1, 3] {
-            let scales = lesson.config.ladder.scales();
+            let scales = microbatch.config.ladder.scales();
             let (_, gradients) = with_cpu(threads, isa, |cpu| {
-                lesson.learn::<Host>(cpu, &lesson.weights, 0..2, scales, 0.1, &each)
+                microbatch.forward_backward::<Host>(
+                    cpu,
+                    &microbatch.weights,
+                    0..2,
+                    scales,
+                    0.1,
+                    &each,
+                )
             });
             let first = first.get_or_insert_with(|| gradients.clone());
             assert!(*first == gradients, "{isa:?} with {threads} threads gives other gradients");
@@ -198,16 +218,26 @@ fn every_thread_count_and_instruction_set_gives_the_same_gradients() {
 
 #[test]
 fn what_is_computed_anew_gives_the_same_gradients_in_less_memory() {
-    let kept = Lesson::new();
-    let anew = Lesson { recomputes: true, ..Lesson::new() };
+    let kept = Microbatch::new();
+    let anew = Microbatch { recomputes: true, ..Microbatch::new() };
     let (length, scales) = (kept.config.ladder.length(), kept.config.ladder.scales());
     let each = vec![1.0 / length as f32; length];
     with_cpu(2, Isa::best(), |cpu| {
-        let [kept, anew] = [&kept, &anew].map(|lesson| {
-            let recomputes = lesson.recomputes;
-            let extent = Extent { images: 64, scales, factors: false, recomputes };
-            let floats = needs(cpu, lesson.config, extent).values;
-            (floats, lesson.learn::<Host>(cpu, &lesson.weights, 0..3, scales, 0.1, &each))
+        let [kept, anew] = [&kept, &anew].map(|microbatch| {
+            let recomputes = microbatch.recomputes;
+            let shape = BatchShape { images: 64, scales, factors: false, recomputes };
+            let floats = workspace_size(cpu, microbatch.config, shape).values;
+            (
+                floats,
+                microbatch.forward_backward::<Host>(
+                    cpu,
+                    &microbatch.weights,
+                    0..3,
+                    scales,
+                    0.1,
+                    &each,
+                ),
+            )
         });
         assert!(kept.1.0.losses == anew.1.0.losses, "other losses");
         assert!(kept.1.1 == anew.1.1, "other gradients");
@@ -227,7 +257,11 @@ fn what_is_computed_anew_gives_the_same_gradients_in_less_memory() {
             shared_modulation: false,
         };
         let [kept, anew] = [false, true].map(|recomputes| {
-            needs(cpu, d16, Extent { images: 64, scales: 10, factors: true, recomputes })
+            workspace_size(
+                cpu,
+                d16,
+                BatchShape { images: 64, scales: 10, factors: true, recomputes },
+            )
         });
         println!("d16, 64 images: {kept:?} kept, {anew:?} anew");
         assert!(anew.values * 7 < kept.values * 2, "{anew:?} of {kept:?}");
@@ -238,24 +272,32 @@ fn what_is_computed_anew_gives_the_same_gradients_in_less_memory() {
 
 #[test]
 fn sums_begin_when_their_gradients_are_complete() {
-    let length = Lesson::new().config.ladder.length();
+    let length = Microbatch::new().config.ladder.length();
     let each = vec![1.0 / length as f32; length];
     for recomputes in [false, true] {
-        let lesson = Lesson { recomputes, ..Lesson::new() };
+        let microbatch = Microbatch { recomputes, ..Microbatch::new() };
         // Fewer scales than there are: some weights are not read.
-        for (scales, floats) in [(lesson.config.ladder.scales(), 500), (2, 2000)] {
-            let each = &each[..lesson.config.ladder.range(scales - 1).end];
+        for (scales, floats) in [(microbatch.config.ladder.scales(), 500), (2, 2000)] {
+            let each = &each[..microbatch.config.ladder.range(scales - 1).end];
             with_cpu(2, Isa::best(), |cpu| {
-                let weights = &lesson.weights;
-                let (_, want) = lesson.learn::<Host>(cpu, weights, 0..3, scales, 0.1, each);
+                let weights = &microbatch.weights;
+                let (_, want) =
+                    microbatch.forward_backward::<Host>(cpu, weights, 0..3, scales, 0.1, each);
                 let mut begun = Vec::new();
                 let mut begin = |run: &mut [f32]| {
                     begun.push((run.as_ptr().addr(), run.to_vec()));
                     Ok(())
                 };
                 let overlap = Some(Overlap { floats, begin: &mut begin });
-                let (_, got) =
-                    lesson.learn_and_begin::<Host>(cpu, weights, 0..3, scales, 0.1, each, overlap);
+                let (_, got) = microbatch.learn_and_begin::<Host>(
+                    cpu,
+                    weights,
+                    0..3,
+                    scales,
+                    0.1,
+                    each,
+                    overlap,
+                );
                 assert!(got == want, "other gradients");
                 assert!(begun.len() > 8, "{} sums", begun.len());
                 begun.sort_by_key(|(place, _)| *place);
@@ -272,19 +314,25 @@ fn sums_begin_when_their_gradients_are_complete() {
 
 #[test]
 fn progressive_training_learns_the_first_scales() {
-    let (lesson, golden) = (Lesson::new(), Golden::open("gradients.safetensors"));
-    let (ladder, images) = (lesson.config.ladder, lesson.labels.len());
+    let (microbatch, golden) = (Microbatch::new(), Golden::open("gradients.safetensors"));
+    let (ladder, images) = (microbatch.config.ladder, microbatch.labels.len());
     let newest = ladder.range(2);
     let each: Vec<f32> = (0..newest.end)
         .map(|i| if newest.contains(&i) { 0.3 } else { 1.0 } / ladder.length() as f32)
         .collect();
     let seeds: Vec<f32> = each.iter().map(|weight| weight / images as f32).collect();
     with_cpu(2, Isa::best(), |cpu| {
-        let (losses, gradients) =
-            lesson.learn::<Host>(cpu, &lesson.weights, 0..images, 3, 0.0, &seeds);
+        let (losses, gradients) = microbatch.forward_backward::<Host>(
+            cpu,
+            &microbatch.weights,
+            0..images,
+            3,
+            0.0,
+            &seeds,
+        );
         let (_, want) = golden.floats("progressive.loss");
         assert_close("loss", &[weighted(&losses.losses, &each, images) as f32], &want, 2e-5);
-        lesson.compare(&golden, "progressive.grad.", &gradients);
+        microbatch.compare(&golden, "progressive.grad.", &gradients);
     });
 }
 
@@ -292,20 +340,21 @@ fn progressive_training_learns_the_first_scales() {
 /// moves by `rate · g / (g + 1e-8)`.
 #[test]
 fn eps_decides_the_step_of_tiny_gradients() {
-    let lesson = Lesson::new();
-    for constants in [Constants::TRANSFORMER, var_host::train::vae::trainer::CONSTANTS] {
+    let microbatch = Microbatch::new();
+    for constants in [OptimizerConfig::TRANSFORMER, var_host::train::vae::trainer::OPTIMIZER_CONFIG]
+    {
         for gradient in [1e-8_f64, 1e-7, -1e-6] {
-            let mut optimizer = Optimizer::on_processor(&lesson.layout, constants);
-            let mut weights = vec![0.0; lesson.layout.floats()];
+            let mut optimizer = Optimizer::on_host(&microbatch.layout, constants);
+            let mut weights = vec![0.0; microbatch.layout.floats()];
             let gradients = vec![gradient as f32; weights.len()];
             with_cpu(1, Isa::best(), |cpu| {
                 optimizer
-                    .update(cpu, &lesson.layout, &mut weights, &gradients, 1.0, 1.0, 0.0)
+                    .update(cpu, &microbatch.layout, &mut weights, &gradients, 1.0, 1.0, 0.0)
                     .expect("it is on the processor");
             });
             let want = -gradient / (gradient.abs() + 1e-8);
             let far = |weight: f32| (f64::from(weight) - want).abs() > 1e-3 * want.abs();
-            for tensor in lesson.layout.tensors() {
+            for tensor in microbatch.layout.tensors() {
                 let off = weights[tensor.range.clone()].iter().find(|weight| far(**weight));
                 assert_eq!(off, None, "{gradient:e}, {}: want {want}", tensor.name);
             }
@@ -315,7 +364,7 @@ fn eps_decides_the_step_of_tiny_gradients() {
 
 #[test]
 fn thirty_steps_are_the_references() {
-    let (lesson, golden) = (Lesson::new(), Golden::open("adamw_trajectory.safetensors"));
+    let (microbatch, golden) = (Microbatch::new(), Golden::open("adamw_trajectory.safetensors"));
     let about = &golden.about;
     let number = |key: &str| about[key].as_f64().expect("a number");
     let steps = number("steps") as u64;
@@ -335,25 +384,31 @@ fn thirty_steps_are_the_references() {
         .iter()
         .map(|name| (name.as_str().expect("a name"), ()))
         .collect();
-    for tensor in lesson.layout.tensors() {
+    for tensor in microbatch.layout.tensors() {
         let decays = var_host::optim::groups::decays(&tensor.name, tensor.shape.len());
         assert_eq!(decays, !kept.contains_key(tensor.name.as_str()), "{}", tensor.name);
     }
-    let length = lesson.config.ladder.length();
+    let length = microbatch.config.ladder.length();
     let each = vec![1.0 / (4 * length) as f32; length];
-    let constants = Constants { clip: number("clip"), ..Constants::TRANSFORMER };
-    let mut optimizer = Optimizer::on_processor(&lesson.layout, constants);
-    let mut weights = lesson.weights.clone();
+    let constants = OptimizerConfig { clip: number("clip"), ..OptimizerConfig::TRANSFORMER };
+    let mut optimizer = Optimizer::on_host(&microbatch.layout, constants);
+    let mut weights = microbatch.weights.clone();
     let (mut of_losses, mut norms) = (Vec::new(), Vec::new());
     with_cpu(2, Isa::best(), |cpu| {
         for step in 0..steps {
             let first = step as usize % 2 * 4;
-            let scales = lesson.config.ladder.scales();
-            let (losses, gradients) =
-                lesson.learn::<Host>(cpu, &weights, first..first + 4, scales, 0.0, &each);
+            let scales = microbatch.config.ladder.scales();
+            let (losses, gradients) = microbatch.forward_backward::<Host>(
+                cpu,
+                &weights,
+                first..first + 4,
+                scales,
+                0.0,
+                &each,
+            );
             let (rate, decay) = (schedule.learning_rate(step), schedule.weight_decay(step));
             let done = optimizer
-                .update(cpu, &lesson.layout, &mut weights, &gradients, 1.0, rate, decay)
+                .update(cpu, &microbatch.layout, &mut weights, &gradients, 1.0, rate, decay)
                 .expect("it is on the processor");
             of_losses.push(losses.losses.iter().sum::<f32>() / losses.losses.len() as f32);
             norms.push(done.norm as f32);
@@ -362,7 +417,7 @@ fn thirty_steps_are_the_references() {
     assert_close("loss", &of_losses, &golden.floats("loss").1, 1e-4);
     assert_close("norm", &norms, &golden.floats("grad_norm_before_clip").1, 5e-3);
     for name in golden.names("final.") {
-        let tensor = lesson.layout.tensor(&name["final.".len()..]).expect("a known tensor");
+        let tensor = microbatch.layout.tensor(&name["final.".len()..]).expect("a known tensor");
         assert_near(&name, &weights[tensor.range.clone()], &golden.floats(&name).1, 1e-3, 0.0);
     }
 }

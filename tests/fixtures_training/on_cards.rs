@@ -1,10 +1,10 @@
 //! The same on cards.
 
-use var_host::parallel::Single;
+use var_host::parallel::SingleProcess;
 use var_host::pool::Threads;
-use var_host::train::noise::Noise;
-use var_host::train::trainer::Lesson as Part;
-use var_host::train::{DeviceMemory, Precision, Recipe, VarTrainer};
+use var_host::train::dropout::Dropout;
+use var_host::train::trainer::Microbatch as ModelPart;
+use var_host::train::{DeviceMemory, Precision, VarHyperparameters, VarTrainer};
 use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
 use var_kernel::cuda;
 
@@ -20,28 +20,40 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
 
 #[test]
 fn every_gradient_is_the_references_on_cards() {
-    let (lesson, golden) = (Lesson::new(), Golden::open("gradients.safetensors"));
-    let length = lesson.config.ladder.length();
-    let images = lesson.labels.len();
+    let (microbatch, golden) = (Microbatch::new(), Golden::open("gradients.safetensors"));
+    let length = microbatch.config.ladder.length();
+    let images = microbatch.labels.len();
     let each = vec![1.0 / (length * images) as f32; length];
-    let scales = lesson.config.ladder.scales();
+    let scales = microbatch.config.ladder.scales();
     for (name, card) in gpus() {
         let precision = card.precision();
-        let (losses, gradients) =
-            lesson.learn::<DeviceMemory>(&card, &lesson.weights, 0..images, scales, 0.1, &each);
+        let (losses, gradients) = microbatch.forward_backward::<DeviceMemory>(
+            &card,
+            &microbatch.weights,
+            0..images,
+            scales,
+            0.1,
+            &each,
+        );
         let loss = losses.losses.iter().map(|x| f64::from(*x)).sum::<f64>();
         let loss = (loss / losses.losses.len() as f64) as f32;
         let (_, want) = golden.floats("loss.ls0.1");
         if precision == cuda::Precision::F32 {
             assert_close(&name, &[loss], &want, 2e-5);
-            lesson.compare(&golden, "grad.ls0.1.", &gradients);
+            microbatch.compare(&golden, "grad.ls0.1.", &gradients);
             continue;
         }
         if precision == cuda::Precision::F16 {
-            let anew = Lesson { recomputes: true, ..Lesson::new() };
-            let weights = &lesson.weights;
-            let (_, again) =
-                anew.learn::<DeviceMemory>(&card, weights, 0..images, scales, 0.1, &each);
+            let anew = Microbatch { recomputes: true, ..Microbatch::new() };
+            let weights = &microbatch.weights;
+            let (_, again) = anew.forward_backward::<DeviceMemory>(
+                &card,
+                weights,
+                0..images,
+                scales,
+                0.1,
+                &each,
+            );
             assert!(gradients == again, "{name}: what is computed anew is other");
         }
         // 11 and 8 binary digits, over some forty products.
@@ -51,7 +63,7 @@ fn every_gradient_is_the_references_on_cards() {
         };
         assert_close(&name, &[loss], &want, of_loss);
         let (mut got, mut all) = (Vec::new(), Vec::new());
-        for tensor in lesson.layout.tensors() {
+        for tensor in microbatch.layout.tensors() {
             got.extend_from_slice(&gradients[tensor.range.clone()]);
             all.extend(golden.floats(&format!("grad.ls0.1.{}", tensor.name)).1);
         }
@@ -64,7 +76,7 @@ fn every_gradient_is_the_references_on_cards() {
 /// The losses of some steps, and the weights after them.
 fn steps<S: Storage>(storage: &S, precision: Precision, smoothing: f32) -> (Vec<f64>, Vec<f32>) {
     const STEPS: u64 = 4;
-    let lesson = Lesson::new();
+    let microbatch = Microbatch::new();
     let schedule = Schedule {
         decay: "lin0".parse().expect("a schedule"),
         peak: 1e-3,
@@ -75,7 +87,7 @@ fn steps<S: Storage>(storage: &S, precision: Precision, smoothing: f32) -> (Vec<
         weight_decay: 0.05,
         weight_decay_end: 0.05,
     };
-    let recipe = Recipe {
+    let hyperparameters = VarHyperparameters {
         batch: 4,
         parts: 2,
         schedule,
@@ -83,28 +95,28 @@ fn steps<S: Storage>(storage: &S, precision: Precision, smoothing: f32) -> (Vec<
         smoothing,
         precision,
         progressive: None,
-        noise: Noise { classes: 0.1, depth: 0.1 },
+        dropout: Dropout { classes: 0.1, depth: 0.1 },
         average: 0.9,
         seed: 1,
     };
     let threads = Threads::new(2, SCRATCH_FLOATS).expect("threads can be started");
     let device = storage.device(Cpu::new(Isa::best(), &threads));
-    let all = lesson.config.ladder.length();
-    let parts: Vec<Part> = [0..2, 2..4]
-        .map(|images: core::ops::Range<usize>| Part {
-            labels: lesson.labels[images.clone()].to_vec(),
-            tokens: lesson.tokens[images.start * all..images.end * all].to_vec(),
-            input: lesson.input_of(images),
+    let all = microbatch.config.ladder.length();
+    let parts: Vec<ModelPart> = [0..2, 2..4]
+        .map(|images: core::ops::Range<usize>| ModelPart {
+            labels: microbatch.labels[images.clone()].to_vec(),
+            tokens: microbatch.tokens[images.start * all..images.end * all].to_vec(),
+            input: microbatch.input_of(images),
         })
         .into();
-    let Lesson { config, layout, weights, .. } = lesson;
-    let trainer = VarTrainer::<S>::new(&device, config, recipe, layout, weights);
+    let Microbatch { config, layout, weights, .. } = microbatch;
+    let trainer = VarTrainer::<S>::new(&device, config, hyperparameters, layout, weights);
     let mut trainer = trainer.expect("there is room");
     let mut losses = Vec::new();
     for iteration in 0..STEPS {
-        let step = trainer.step(&device, &Single, iteration, &parts, true);
-        let tally = step.expect("it computes").tally.expect("it was asked for");
-        losses.push(tally.report().L_mean);
+        let step = trainer.step(&device, &SingleProcess, iteration, &parts, true);
+        let accumulator = step.expect("it computes").accumulator.expect("it was asked for");
+        losses.push(accumulator.report().L_mean);
     }
     let average = trainer.parameters.average.as_ref().expect("one is kept");
     let average =
@@ -114,7 +126,7 @@ fn steps<S: Storage>(storage: &S, precision: Precision, smoothing: f32) -> (Vec<
 
 #[test]
 fn a_card_learns_what_the_processor_does() {
-    let mut on_processor = HashMap::new();
+    let mut on_host = HashMap::new();
     for (name, card) in gpus() {
         let (precision, of_losses, of_weights) = match card.precision() {
             cuda::Precision::F32 => (Precision::F32, 1e-5, 1e-4),
@@ -122,9 +134,8 @@ fn a_card_learns_what_the_processor_does() {
             cuda::Precision::F16 => (Precision::F16, 3e-3, 1e-2),
             cuda::Precision::Bf16 => (Precision::Bf16, 2e-2, 3e-2),
         };
-        let want = on_processor
-            .entry(format!("{precision:?}"))
-            .or_insert_with(|| steps(&Host, precision, 0.1));
+        let want =
+            on_host.entry(format!("{precision:?}")).or_insert_with(|| steps(&Host, precision, 0.1));
         let got = steps(&DeviceMemory::new(card), precision, 0.1);
         println!("{name}: {:?}, on the processor {:?}", got.0, want.0);
         for (got, want) in got.0.iter().zip(&want.0) {

@@ -12,16 +12,16 @@ use std::thread;
 
 use libtest_mimic::{Arguments, Trial};
 use var_host::parallel::environment::{Launch, Launcher};
-use var_host::parallel::{Ranks, Rendezvous, Single, Tcp, Threads};
+use var_host::parallel::{ProcessGroup, Rendezvous, SingleProcess, Tcp, ThreadGroup};
 
 fn main() -> ExitCode {
     if let Some(code) = processes::play_role() {
         return code;
     }
-    let mut trials = vec![trial("single", || suite::all(&Single))];
+    let mut trials = vec![trial("single", || suite::all(&SingleProcess))];
     for size in [1, 2, 3, 5] {
         trials.push(trial(&format!("threads::{size}"), move || {
-            on_each(Threads::new(size), |ranks| suite::all(&ranks));
+            on_each(ThreadGroup::new(size), |ranks| suite::all(&ranks));
         }));
     }
     for size in [2, 3, 5] {
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     for size in [2, 3] {
         for (name, test) in ERRORS {
             trials.push(trial(&format!("threads::{size}::{name}"), move || {
-                on_each(Threads::new(size), |ranks| test(Box::new(ranks)));
+                on_each(ThreadGroup::new(size), |ranks| test(Box::new(ranks)));
             }));
             trials.push(trial(&format!("tcp::{size}::{name}"), move || on_tcp(size, test)));
         }
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-type Test = fn(Box<dyn Ranks>);
+type Test = fn(Box<dyn ProcessGroup>);
 
 /// Expected failures.
 const ERRORS: [(&str, Test); 3] = [
@@ -69,7 +69,7 @@ fn on_each<T: Send>(ranks: Vec<T>, test: impl Fn(T) + Sync) {
 }
 
 /// The same for ranks of TCP, which meet on the threads.
-fn on_tcp(size: usize, test: impl Fn(Box<dyn Ranks>) + Sync) {
+fn on_tcp(size: usize, test: impl Fn(Box<dyn ProcessGroup>) + Sync) {
     let rendezvous = Rendezvous::on_this_machine(&launch::unique_name());
     on_each((0..size).collect(), |rank| {
         let launch = Launch {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use libtest_mimic::Trial;
-use var_host::parallel::{self, Launch, Ranks, RanksError};
+use var_host::parallel::{self, Launch, ProcessGroup, ProcessGroupError};
 
 use crate::launch;
 use crate::{ERRORS, suite, trial};
@@ -47,13 +47,13 @@ pub(crate) fn play_role() -> Option<ExitCode> {
 }
 
 /// An error and its causes, as the binary prints them.
-fn chain(error: &RanksError) -> String {
+fn chain(error: &ProcessGroupError) -> String {
     let source = core::error::Error::source(error);
     source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// Steps of a training run, for ever or until this process kills itself.
-fn work(ranks: &dyn Ranks, dies: bool) -> Result<(), RanksError> {
+fn work(ranks: &dyn ProcessGroup, dies: bool) -> Result<(), ProcessGroupError> {
     let mut gradients = vec![1.0; 300_000];
     for step in 0.. {
         if dies && step == 20 {
@@ -69,7 +69,7 @@ fn work(ranks: &dyn Ranks, dies: bool) -> Result<(), RanksError> {
 }
 
 /// Prints how fast sums are.
-fn measure(ranks: &dyn Ranks) {
+fn measure(ranks: &dyn ProcessGroup) {
     for megabytes in [0.004, 0.1, 1.0, 10.0, 40.0, 160.0] {
         let mut values = vec![0.0_f32; (megabytes * 250_000.0) as usize];
         let times = (0..12).map(|_| {
@@ -140,7 +140,7 @@ fn mpirun(size: usize, name: &str) -> Output {
     let mut command = Command::new("mpirun");
     command.args(["--allow-run-as-root", "--oversubscribe", "-n", &size.to_string()]);
     command.arg(env::current_exe().expect("this program")).env(ROLE, name);
-    launch::Ranks::start_alone(command).wait(LIMIT).remove(0)
+    launch::ProcessGroup::start_alone(command).wait(LIMIT).remove(0)
 }
 
 fn role(role: &str) -> Command {
@@ -151,7 +151,7 @@ fn role(role: &str) -> Command {
 
 #[track_caller]
 fn succeed(size: usize, name: &str) {
-    let ranks = launch::Ranks::start((0..size).map(|_| role(name)));
+    let ranks = launch::ProcessGroup::start((0..size).map(|_| role(name)));
     for (rank, output) in ranks.wait(LIMIT).into_iter().enumerate() {
         let faults = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "rank {rank} of {size}, {name}: {faults}");
@@ -160,7 +160,7 @@ fn succeed(size: usize, name: &str) {
 
 /// As by `kill -9`, in the middle of a run.
 fn killing_one_ends_the_others(victim: usize) {
-    let mut ranks = launch::Ranks::start((0..3).map(|_| role("work")));
+    let mut ranks = launch::ProcessGroup::start((0..3).map(|_| role("work")));
     thread::sleep(Duration::from_millis(700));
     ranks.kill(victim);
     let start = Instant::now();

@@ -4,10 +4,10 @@ use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
-use var_host::parallel::{Ranks, RanksError, gather};
+use var_host::parallel::{ProcessGroup, ProcessGroupError, gather};
 
 /// Everything but errors, which end a group.
-pub(crate) fn all(ranks: &dyn Ranks) {
+pub(crate) fn all(ranks: &dyn ProcessGroup) {
     assert!(ranks.rank() < ranks.size());
     sums_have_the_order_of_ranks(ranks);
     what_is_no_number_is_the_same_everywhere(ranks);
@@ -38,7 +38,7 @@ fn value(rank: usize, index: usize) -> f64 {
     sign * mantissa * 2_f64.powi((bits >> 4 & 63) as i32 - 32)
 }
 
-fn sums_have_the_order_of_ranks(ranks: &dyn Ranks) {
+fn sums_have_the_order_of_ranks(ranks: &dyn ProcessGroup) {
     let (own, size) = (ranks.rank(), ranks.size());
     let mut depends_on_order = size < 3;
     for length in lengths(size) {
@@ -62,7 +62,7 @@ fn sums_have_the_order_of_ranks(ranks: &dyn Ranks) {
     assert!(depends_on_order, "the values cannot show a wrong order");
 }
 
-fn what_is_no_number_is_the_same_everywhere(ranks: &dyn Ranks) {
+fn what_is_no_number_is_the_same_everywhere(ranks: &dyn ProcessGroup) {
     let sign = if ranks.rank().is_multiple_of(2) { 1.0 } else { -1.0 };
     let mut sum = [sign * f32::INFINITY, f32::NAN, sign * f32::MAX];
     ranks.sum(&mut sum).unwrap();
@@ -74,7 +74,7 @@ fn what_is_no_number_is_the_same_everywhere(ranks: &dyn Ranks) {
     assert_eq!(copy, of_rank_0);
 }
 
-fn broadcasts_are_rank_0s(ranks: &dyn Ranks) {
+fn broadcasts_are_rank_0s(ranks: &dyn ProcessGroup) {
     for length in [0, 1, 8191, 8192, 8193, 3_000_001] {
         let expected = Vec::from_iter((0..length).map(|index| (index % 251) as u8));
         let own = vec![7; 10 * ranks.rank()];
@@ -84,7 +84,7 @@ fn broadcasts_are_rank_0s(ranks: &dyn Ranks) {
     }
 }
 
-fn barriers_wait_for_all(ranks: &dyn Ranks) {
+fn barriers_wait_for_all(ranks: &dyn ProcessGroup) {
     const STEP: Duration = Duration::from_millis(40);
     for late in 0..ranks.size() {
         ranks.barrier().unwrap();
@@ -98,7 +98,7 @@ fn barriers_wait_for_all(ranks: &dyn Ranks) {
     }
 }
 
-fn calls_may_be_mixed(ranks: &dyn Ranks) {
+fn calls_may_be_mixed(ranks: &dyn ProcessGroup) {
     let mut state = 1_u64;
     for call in 0..200_usize {
         state =
@@ -128,7 +128,7 @@ fn calls_may_be_mixed(ranks: &dyn Ranks) {
     }
 }
 
-fn bytes_are_gathered_in_order(ranks: &dyn Ranks) {
+fn bytes_are_gathered_in_order(ranks: &dyn ProcessGroup) {
     let bytes = |rank: usize| vec![(250 + rank) as u8; 3 * rank];
     let gathered = gather(ranks, &bytes(ranks.rank())).unwrap();
     assert_eq!(gathered, Vec::from_iter((0..ranks.size()).map(bytes)));
@@ -139,18 +139,18 @@ fn sum_of_numbers(size: usize, call: usize) -> usize {
 }
 
 /// A rank that brings another number of values is named, and the group is of no more use.
-pub(crate) fn lengths_must_agree(ranks: &dyn Ranks) {
+pub(crate) fn lengths_must_agree(ranks: &dyn ProcessGroup) {
     let odd = ranks.size() - 1;
     let own = ranks.rank();
     let error = ranks.sum(&mut vec![1.0; if own == odd { 5 } else { 4 }]).unwrap_err();
     let text = error.to_string();
     match error {
-        RanksError::Mismatch { rank, theirs, own: mine } => {
+        ProcessGroupError::Mismatch { rank, theirs, own: mine } => {
             assert!(own == odd || rank == odd, "rank {own}: {text}");
             assert_eq!((theirs.length, mine.length), if own == odd { (4, 5) } else { (5, 4) });
         }
         // Between more than two, one that has noticed may leave before another has.
-        RanksError::Lost { .. } if ranks.size() > 2 => {}
+        ProcessGroupError::Lost { .. } if ranks.size() > 2 => {}
         _ => panic!("rank {own}: {text}"),
     }
     assert!(ranks.barrier().is_err());
@@ -158,7 +158,7 @@ pub(crate) fn lengths_must_agree(ranks: &dyn Ranks) {
 }
 
 /// A rank that makes another call is named.
-pub(crate) fn calls_must_agree(ranks: &dyn Ranks) {
+pub(crate) fn calls_must_agree(ranks: &dyn ProcessGroup) {
     let odd = ranks.size() - 1;
     let error = if ranks.rank() == odd {
         ranks.barrier().unwrap_err()
@@ -167,19 +167,19 @@ pub(crate) fn calls_must_agree(ranks: &dyn Ranks) {
     };
     let text = error.to_string();
     match error {
-        RanksError::Mismatch { .. } => {
+        ProcessGroupError::Mismatch { .. } => {
             let [sum, barrier] = ["a sum of 3 f64 (call 1)", "a barrier (call 1)"];
             let (theirs, mine) = if ranks.rank() == odd { (sum, barrier) } else { (barrier, sum) };
             assert!(text.ends_with(&format!("is at {theirs}, this rank at {mine}")), "{text}");
         }
-        RanksError::Lost { .. } if ranks.size() > 2 => {}
+        ProcessGroupError::Lost { .. } if ranks.size() > 2 => {}
         _ => panic!("rank {}: {text}", ranks.rank()),
     }
 }
 
 /// A rank that waits for one that has left is told so. The last rank leaves after the first call. A
 /// third may hear of it first from the second, or that the second has left over it: they all end.
-pub(crate) fn leaving_is_noticed(ranks: Box<dyn Ranks>) {
+pub(crate) fn leaving_is_noticed(ranks: Box<dyn ProcessGroup>) {
     ranks.barrier().unwrap();
     let last = ranks.size() - 1;
     if ranks.rank() == last {

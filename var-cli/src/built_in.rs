@@ -4,7 +4,7 @@ use std::path::Path;
 
 use var_host::model::{self, ModelError, Weights};
 
-/// Its name in output and in pictures.
+/// Its name in output and in images.
 pub(crate) const NAME: &str = "built-in";
 
 /// Opens the built-in model.

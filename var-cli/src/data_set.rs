@@ -3,22 +3,22 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use var_host::data::{Crops, Draw, Flip, Folder, TokenSet, Views};
-use var_host::pictures::{Cut, Picture, PictureError};
+use var_host::data::{AugmentKey, CropPositions, CropSpec, Flip, Folder, TokenSet};
+use var_host::images::{CropSettings, ImageError, RgbImage};
 use var_host::plural::count;
-use var_host::train::lessons::DataSet;
+use var_host::train::dataset::DataSet;
 
 use crate::args::Session;
 
 /// The most classes that are named.
 const NAMED: usize = 5;
 
-/// `DATA: 8 pictures of 2 classes: ant, bee`
+/// `DATA: 8 images of 2 classes: ant, bee`
 pub(crate) fn folder(folder: &Folder) -> String {
     text(folder.path(), folder.pictures(), "", folder.classes().len(), folder.classes())
 }
 
-/// `FILE: 8 pictures of 2 classes, 4 variants each: ant, bee`
+/// `FILE: 8 images of 2 classes, 4 variants each: ant, bee`
 pub(crate) fn tokens(set: &TokenSet) -> String {
     let variants = match set.variants() {
         1 => String::new(),
@@ -31,7 +31,7 @@ pub(crate) fn tokens(set: &TokenSet) -> String {
 /// The line of [`folder`] or [`tokens`].
 pub(crate) fn either(set: &DataSet) -> String {
     match set {
-        DataSet::Pictures { folder: pictures, .. } => folder(pictures),
+        DataSet::Images { folder: pictures, .. } => folder(pictures),
         DataSet::Tokens(set) => tokens(set),
     }
 }
@@ -42,42 +42,42 @@ fn text(path: &Path, pictures: usize, more: &str, classes: usize, names: &[Strin
         named += ", …";
     }
     let named = if named.is_empty() { named } else { format!(": {named}") };
-    let pictures = count(pictures, "picture");
+    let pictures = count(pictures, "image");
     let classes = count(classes, "class");
     format!("{}: {pictures} of {classes}{more}{named}", path.display())
 }
 
 /// `32 × 32, the shorter side resized to 36, cut anywhere, mirrored every other time`
-pub(crate) fn views(views: &Views) -> String {
-    let crops = match views.crops {
-        Crops::Centre => "cut in the middle",
-        Crops::Random(_) => "cut anywhere",
+pub(crate) fn crops(spec: &CropSpec) -> String {
+    let crops = match spec.crops {
+        CropPositions::Center => "cut in the middle",
+        CropPositions::Random(_) => "cut anywhere",
     };
-    let flip = match views.flip {
+    let flip = match spec.flip {
         Flip::Never => "",
         Flip::Random => ", mirrored every other time",
         Flip::Both => ", also mirrored",
     };
-    let (side, resized) = (views.side, views.resized_side());
+    let (side, resized) = (spec.side, spec.resized_side());
     format!("{side} × {side}, the shorter side resized to {resized}, {crops}{flip}")
 }
 
 /// How many times the model's side the shorter side is resized to: as asked for, else as it was when the
-/// model learnt, else as the published training has it.
-pub(crate) fn mid_reso(asked: Option<f64>, cut: Option<Cut>) -> f64 {
+/// model learned, else as the published training has it.
+pub(crate) fn mid_reso(asked: Option<f64>, cut: Option<CropSettings>) -> f64 {
     asked.or(cut.map(|cut| cut.mid_reso)).unwrap_or(1.125)
 }
 
-/// The middle of a picture whose shorter side is resized to `mid_reso` times `side` before.
+/// The middle of an image whose shorter side is resized to `mid_reso` times `side` before.
 pub(crate) fn middle(
-    picture: &Picture,
+    picture: &RgbImage,
     side: usize,
     mid_reso: f64,
     path: &Path,
-) -> Result<Picture, PictureError> {
-    let views = Views { side, resize: mid_reso, crops: Crops::Centre, flip: Flip::Never };
-    let cut = views.cut(picture, Draw { seed: 0, epoch: 0, position: 0 });
-    let fault = |fault| PictureError { path: path.to_path_buf(), fault };
+) -> Result<RgbImage, ImageError> {
+    let spec = CropSpec { side, resize: mid_reso, crops: CropPositions::Center, flip: Flip::Never };
+    let cut = spec.cut(picture, AugmentKey { seed: 0, epoch: 0, position: 0 });
+    let fault = |fault| ImageError { path: path.to_path_buf(), fault };
     Ok(cut.map_err(fault)?.swap_remove(0))
 }
 
@@ -112,7 +112,7 @@ fn misnumbered(classes: &[String]) -> Option<String> {
     ))
 }
 
-/// Says which entries of a folder are not among its pictures, that classes called by numbers have other
+/// Says which entries of a folder are not among its images, that classes called by numbers have other
 /// ones, and warns of a folder too high up.
 pub(crate) fn tell_left_out(folder: &Folder, session: &Session) {
     let left_out = folder.left_out();
@@ -130,7 +130,7 @@ pub(crate) fn tell_left_out(folder: &Folder, session: &Session) {
         if parents.len() > 1 {
             let (path, folders) = (folder.path().join(class), parents.len());
             session.warn(&format!(
-                "{}: one class, {class:?}, with pictures in {folders} folders: if those are the \
+                "{}: one class, {class:?}, with images in {folders} folders: if those are the \
                  classes, give the folder that holds them",
                 path.display()
             ));

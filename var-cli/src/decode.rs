@@ -1,4 +1,4 @@
-//! `var decode`: tokens → pictures.
+//! `var decode`: tokens → images.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use var_host::checkpoint::Digest;
 use var_host::engine::Engine;
-use var_host::pictures::{self, Parameters};
+use var_host::images::{self, Parameters};
 use var_host::plural::count;
 use var_host::tokens::TokenFile;
 
@@ -14,14 +14,14 @@ use crate::args::{ModelOptions, Session};
 use crate::sample::{PADDING, columns};
 use crate::{output, run_folder};
 
-/// Turn tokens into pictures
+/// Turn tokens into images
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// A tokens file, as `var encode` and `var sample --tokens` write it
     #[arg(value_name = "TOKENS")]
     tokens: PathBuf,
-    /// Where to: a folder for a file of each picture, named by its index, and manifest.json, which says
-    /// what made them; or a .png file for all as one. A folder of other pictures of `var` is refused;
+    /// Where to: a folder for a file of each image, named by its index, and manifest.json, which says
+    /// what made them; or a .png file for all as one. A folder of other images of `var` is refused;
     /// --force removes those that its manifest lists
     #[arg(long, short, value_name = "PATH")]
     output: PathBuf,
@@ -52,25 +52,25 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         }
         parameters
     };
-    if output::is_one_picture(&options.output)? {
+    if output::is_one_image(&options.output)? {
         return write_as_one(options, &file, &mut engine, shared, session);
     }
     let name = |index: usize| format!("{index:06}.png");
     let files = (0..file.images()).map(name).collect();
-    // The folder stays locked until the last picture is written.
+    // The folder stays locked until the last image is written.
     let _lock = run_folder::begin_files(&options.output, &shared, files, session)?;
     let mut progress = session.progress(file.images(), "image");
     for (index, tokens) in output::images(&file).iter().enumerate() {
         let picture = engine.decode(tokens, None)?;
         let path = options.output.join(name(index));
-        output::write_picture(&path, &picture, &parameters(index), session)?;
+        output::write_image(&path, &picture, &parameters(index), session)?;
         progress.advance(1);
     }
     drop(progress);
     session.say(&format!("{}: {}", options.output.display(), count(file.images(), "image")))
 }
 
-/// Writes all pictures of `file` as one.
+/// Writes all images of `file` as one.
 fn write_as_one(
     options: &Options,
     file: &TokenFile,
@@ -85,7 +85,7 @@ fn write_as_one(
     }
     let columns = columns(file.images(), engine.vqvae()?.side(), None)?;
     parameters.insert("index".to_owned(), format!("0..{}", file.images()));
-    output::check_picture(path, &parameters, session)?;
+    output::check_image(path, &parameters, session)?;
     let mut progress = session.progress(file.images(), "image");
     let mut decoded = Vec::new();
     for tokens in output::images(file) {
@@ -93,11 +93,6 @@ fn write_as_one(
         progress.advance(1);
     }
     drop(progress);
-    output::write_picture(
-        path,
-        &pictures::grid(&decoded, columns, PADDING)?,
-        &parameters,
-        session,
-    )?;
+    output::write_image(path, &images::grid(&decoded, columns, PADDING)?, &parameters, session)?;
     session.say(&format!("{}: {images}", path.display()))
 }

@@ -1,11 +1,11 @@
-//! `var edit`: a part of a picture made anew, the rest kept.
+//! `var edit`: a part of an image made anew, the rest kept.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{ArgGroup, Args};
-use var_host::engine::Job;
-use var_host::pictures::Picture;
+use var_host::engine::ImageSpec;
+use var_host::images::RgbImage;
 use var_kernel::edit::{self, Painting, Region};
 use var_kernel::model::{Ladder, VqvaeConfig};
 
@@ -13,24 +13,24 @@ use crate::args::values::{self, LARGEST_BATCH};
 use crate::args::{ModelOptions, PhotographOptions, SamplingOptions, Session, Usage};
 use crate::classes::Classes;
 use crate::output;
-use crate::sample::{Drawing, Grid, Kept, batch_size};
+use crate::sample::{Drawing, ForcedTokens, Grid, batch_size};
 
-/// Make a part of a picture anew
+/// Make a part of an image anew
 ///
-/// The kept part is kept as tokens: the picture goes through the VQVAE, so that it changes a little
+/// The kept part is kept as tokens: the image goes through the VQVAE, so that it changes a little
 /// everywhere.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("part").required(true).args(["region", "mask"]))]
 pub(crate) struct Options {
-    /// The picture (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm): turned as EXIF says, the shorter side
+    /// The image (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm): turned as EXIF says, the shorter side
     /// resized to the model's, the middle cut out
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
-    /// The part to make anew, as fractions 0 to 1 of the picture's height and width
+    /// The part to make anew, as fractions 0 to 1 of the image's height and width
     #[arg(long = "box", id = "region", value_name = "Y0,X0,Y1,X1", value_parser = values::region)]
     region: Option<Region>,
-    /// A picture that is white where to make anew, black where to keep; turned, resized and cut out
-    /// as the picture is
+    /// An image that is white where to make anew, black where to keep; turned, resized and cut out
+    /// as the image is
     #[arg(long, value_name = "FILE")]
     mask: Option<PathBuf>,
     /// Make the rest anew and keep that part
@@ -39,10 +39,10 @@ pub(crate) struct Options {
     /// Class to draw, by number or name [default: none]
     #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
     class: Option<String>,
-    /// How many versions, in one picture
+    /// How many versions, in one image
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::whole(1_u16..=LARGEST_BATCH))]
     count: u16,
-    /// The picture to write
+    /// The image to write
     #[arg(long, short, value_name = "FILE", default_value = "edited.png")]
     output: PathBuf,
     /// Also save the token maps in this file
@@ -73,8 +73,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     }
     let config = engine.vqvae()?;
     let cells = kept_cells(options, config)?;
-    let jobs: Vec<Job> =
-        (0..options.count).map(|index| Job { index: index.into(), label }).collect();
+    let jobs: Vec<ImageSpec> =
+        (0..options.count).map(|index| ImageSpec { index: index.into(), label }).collect();
     options.sampling.check(&jobs, classes, session)?;
     let mut parameters = output::parameters("edit", &model);
     options.sampling.note(&mut parameters);
@@ -97,7 +97,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let drawing = Drawing {
         sampling: options.sampling.sampling(),
         batch: batch_size(&engine, None, &jobs, options.sampling.cfg)?,
-        kept: Some(Kept { images: vec![engine.encode(&picture)?], cells }),
+        kept: Some(ForcedTokens { images: vec![engine.encode(&picture)?], cells }),
         each_scale: None,
     };
     let (mut edited, mut maps) = (Vec::new(), Vec::new());
@@ -148,7 +148,7 @@ fn read_mask(
 }
 
 /// The mean of the mask over a cell of the finest map, 0 to 1.
-fn whiteness(mask: &Picture, cell: usize, config: &VqvaeConfig) -> f64 {
+fn whiteness(mask: &RgbImage, cell: usize, config: &VqvaeConfig) -> f64 {
     let (cells, pixels) = (config.ladder.finest(), config.downsampling());
     let (top, left) = (cell / cells * pixels, cell % cells * pixels);
     let row = |y: usize| &mask.rgb()[3 * (y * mask.width() + left)..][..3 * pixels];

@@ -1,4 +1,4 @@
-//! `var encode`: pictures → tokens.
+//! `var encode`: images → tokens.
 
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use var_host::plural::count;
 use crate::args::{ModelOptions, PhotographOptions, Session};
 use crate::output;
 
-/// Turn pictures into tokens
+/// Turn images into tokens
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm): turned as EXIF says, the shorter side
+    /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm): turned as EXIF says, the shorter side
     /// resized to the model's, the middle cut out
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,

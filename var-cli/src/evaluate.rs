@@ -7,7 +7,7 @@ use anyhow::{Error, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 use var_host::evaluate::{ENOUGH, EvaluationSet, FEWEST, Metrics, compare};
-use var_host::pictures::{Parameters, Picture};
+use var_host::images::{Parameters, RgbImage};
 use var_host::plural::count;
 
 use crate::args::{InceptionOptions, Session, result};
@@ -20,19 +20,19 @@ use crate::run_folder::run_of;
 /// where that one rounds: FID to about 1e-5 of its value, precision and recall to about 0.003.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A folder of pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm), or an .npz archive with
-    /// arr_0; statistics that are stored in it are used in place of its pictures'; EXIF's orientation
+    /// A folder of images (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm), or an .npz archive with
+    /// arr_0; statistics that are stored in it are used in place of its images'; EXIF's orientation
     /// is not applied
     #[arg(value_name = "DIR|NPZ")]
     samples: PathBuf,
-    /// Reference: a folder or an archive of pictures, or stored statistics, as `var statistics`
+    /// Reference: a folder or an archive of images, or stored statistics, as `var statistics`
     /// makes them: mu and sigma, and mu_s and sigma_s, without which there is no sFID
     #[arg(long, value_name = "DIR|NPZ")]
     reference: PathBuf,
-    /// Take pictures of several runs of `var` together, as samples and as reference
+    /// Take images of several runs of `var` together, as samples and as reference
     #[arg(long)]
     any_run: bool,
-    /// Compare even where the reference's pictures have another resolution
+    /// Compare even where the reference's images have another resolution
     #[arg(long)]
     any_size: bool,
     /// Print JSON
@@ -43,12 +43,12 @@ pub(crate) struct Options {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct EvaluationReport<'a> {
     samples: &'a Path,
     reference: &'a Path,
-    /// Pictures of the samples that were looked at.
+    /// Images of the samples that were looked at.
     sample_images: usize,
-    /// Pictures of the reference that were looked at.
+    /// Images of the reference that were looked at.
     reference_images: usize,
     /// Settings of the run of `var` that made the samples, the digest of its model among them.
     samples_run: Option<Parameters>,
@@ -86,7 +86,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     }
     observed().for_each(|set| warn_of_few(&progress, &set.path, set.count()));
     let begun = Instant::now();
-    let mut each = |_: usize, _: &Picture| -> Result<()> {
+    let mut each = |_: usize, _: &RgbImage| -> Result<()> {
         progress.advance(1);
         Ok(())
     };
@@ -95,7 +95,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let images_per_s = (sample_images + reference_images) as f64 / begun.elapsed().as_secs_f64();
     let metrics = compare(&observer.cpu(), &made, &real)?;
     drop(progress);
-    let report = Report {
+    let report = EvaluationReport {
         samples: &options.samples,
         reference: &options.reference,
         sample_images,
@@ -108,7 +108,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     if options.json { result(&serde_json::to_string_pretty(&report)?) } else { print(&report) }
 }
 
-fn print(report: &Report<'_>) -> Result<()> {
+fn print(report: &EvaluationReport<'_>) -> Result<()> {
     let Metrics { fid, sfid, inception_score, precision, recall, missing } = &report.metrics;
     for (key, name, value, decimals) in [
         ("inception_score", "Inception Score", inception_score.as_ref(), 4),
@@ -128,9 +128,9 @@ fn print(report: &Report<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A set has too few pictures for a covariance.
+/// A set has too few images for a covariance.
 pub(crate) fn too_few(path: &Path, has: usize) -> Error {
-    let has = count(has, "picture");
+    let has = count(has, "image");
     anyhow!("{}: {has}: a covariance wants at least {FEWEST}", path.display())
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn warn_of_few(progress: &Progress, path: &Path, has: usize) {
             "{}: {}: with fewer than {ENOUGH} the numbers are not comparable, FID is \
              too large",
             path.display(),
-            count(has, "picture")
+            count(has, "image")
         ));
     }
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
-use var_host::engine::{Engine, Work};
+use var_host::engine::{Engine, Workload};
 use var_host::model::settings::{VaeSettings, VarSettings};
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
-use var_host::model::{Identity, Part, Weights};
+use var_host::model::{Identity, ModelPart, Weights};
 use var_host::plural::count;
 
 use crate::args::{ModelOptions, Session, result};
@@ -35,7 +35,7 @@ pub(crate) struct Options {
 const BATCHES: [usize; 4] = [1, 2, 4, 8];
 
 #[derive(Serialize)]
-struct Report {
+struct InfoReport {
     model: String,
     file_bytes: usize,
     /// Tensors of each element type.
@@ -50,12 +50,12 @@ struct Report {
     ladder_assumed: bool,
     picture_side: Option<usize>,
     class_names: Vec<String>,
-    parameters: Parameters,
-    takes: Option<Takes>,
+    parameters: ParameterCounts,
+    takes: Option<SamplingCost>,
 }
 
 #[derive(Default, Serialize)]
-struct Parameters {
+struct ParameterCounts {
     transformer: usize,
     encoder: usize,
     decoder: usize,
@@ -65,7 +65,7 @@ struct Parameters {
 
 /// Cost of sampling.
 #[derive(Serialize)]
-struct Takes {
+struct SamplingCost {
     /// With guidance, decoding included.
     gflop_per_image: f64,
     gflop_per_image_without_guidance: f64,
@@ -94,7 +94,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     }
     let [transformer_identity, vqvae_identity] = weights.identities();
     let digest = |identity: Option<Identity>| identity.map(|known| known.digest.to_string());
-    let report = Report {
+    let report = InfoReport {
         model: model.name,
         file_bytes,
         dtypes,
@@ -159,7 +159,7 @@ pub(crate) fn configuration(weights: &Weights) -> Vec<String> {
         let assumed =
             if weights.ladder_assumed { " (the published one: the file does not say)" } else { "" };
         lines.push(format!(
-            "VQVAE: {} of width {}, channels {} × {:?}, ladder {}{assumed}, pictures {} × {}",
+            "VQVAE: {} of width {}, channels {} × {:?}, ladder {}{assumed}, images {} × {}",
             count(config.codes, "code"),
             config.latent,
             config.channels,
@@ -172,7 +172,7 @@ pub(crate) fn configuration(weights: &Weights) -> Vec<String> {
     lines
 }
 
-fn print(report: &Report, weights: &Weights) -> Result<()> {
+fn print(report: &InfoReport, weights: &Weights) -> Result<()> {
     let dtypes: Vec<String> =
         report.dtypes.iter().map(|(dtype, count)| format!("{count} {dtype}")).collect();
     let size = memory::text(report.file_bytes as u64);
@@ -189,7 +189,7 @@ fn print(report: &Report, weights: &Weights) -> Result<()> {
     if !report.class_names.is_empty() {
         result(&format!("classes: {}", report.class_names.join(", ")))?;
     }
-    let Parameters { transformer, encoder, decoder, quantizer, total } = report.parameters;
+    let ParameterCounts { transformer, encoder, decoder, quantizer, total } = report.parameters;
     let millions = |count: usize| format!("{:.2} M", count as f64 / 1e6);
     result(&format!(
         "parameters: {} (transformer {}, encoder {}, decoder {}, quantizer {})",
@@ -221,13 +221,13 @@ pub(crate) fn files(weights: &Weights) -> (usize, BTreeMap<String, usize>) {
     (parts.iter().map(|part| part.checkpoint().file_size()).sum(), dtypes)
 }
 
-fn parts(weights: &Weights) -> Vec<&Part> {
+fn parts(weights: &Weights) -> Vec<&ModelPart> {
     let var = weights.transformer.iter().map(|(part, _)| part);
     var.chain(weights.vqvae.iter().map(|(part, _)| part)).collect()
 }
 
-fn parameters(weights: &Weights) -> Parameters {
-    let mut counts = Parameters::default();
+fn parameters(weights: &Weights) -> ParameterCounts {
+    let mut counts = ParameterCounts::default();
     if let Some((_, config)) = &weights.transformer {
         let tensors = transformer_tensors(*config);
         counts.transformer =
@@ -247,18 +247,18 @@ fn parameters(weights: &Weights) -> Parameters {
     counts
 }
 
-fn takes(engine: &Engine<'_>) -> Result<Takes> {
+fn takes(engine: &Engine<'_>) -> Result<SamplingCost> {
     let gflop = |multiply_adds: u64| 2.0 * multiply_adds as f64 / 1e9;
     let mut memory_bytes = BTreeMap::new();
     for batch in BATCHES {
         memory_bytes.insert(batch, memory::of_sampling(engine, batch, true)?.0);
     }
-    Ok(Takes {
+    Ok(SamplingCost {
         gflop_per_image: gflop(memory::of_sampling(engine, 1, true)?.1.multiply_adds),
         gflop_per_image_without_guidance: gflop(
             memory::of_sampling(engine, 1, false)?.1.multiply_adds,
         ),
-        gflop_decoder: gflop(engine.work(Work::Decode)?.multiply_adds),
+        gflop_decoder: gflop(engine.work(Workload::Decode)?.multiply_adds),
         memory_bytes,
     })
 }

@@ -8,8 +8,8 @@
 //! | [`built_in`] | the model that is used when none is given |
 //! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`plot`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`], [`completions`], [`man`] | one command each |
 //! | [`identity`] | whether two files come from one VQVAE |
-//! | [`run_folder`] | a folder of pictures that one run made |
-//! | [`output`] | overwriting, and the parameters in a picture |
+//! | [`run_folder`] | a folder of images that one run made |
+//! | [`output`] | overwriting, and the parameters in an image |
 //! | [`training`] | a training run on the terminal |
 //! | [`extend`] | runs that go on for longer than they were begun for |
 //! | [`data_set`] | data sets as commands describe them |
@@ -61,7 +61,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::spelling::{self, Spelled};
-use crate::args::{CommonOptions, Given, Usage};
+use crate::args::{CommonOptions, TypedOptions, Usage};
 
 /// Images by next-scale prediction: sample, edit, score, convert and train VAR models.
 #[derive(Debug, Parser)]
@@ -129,22 +129,24 @@ fn command() -> clap::Command {
 }
 
 /// The command line, and which of its options were typed.
-fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<(Arguments, Given), clap::Error> {
+fn parse(
+    typed: impl IntoIterator<Item = OsString>,
+) -> Result<(Arguments, TypedOptions), clap::Error> {
     let mut command = command();
     let Spelled { arguments, passed_over, .. } = spelling::spelled(&command, typed)?;
     let matches = command.try_get_matches_from_mut(arguments)?;
     let arguments = Arguments::from_arg_matches(&matches);
     let arguments = arguments.map_err(|error| error.format(&mut command))?;
-    Ok((arguments, Given::new(&matches, passed_over)))
+    Ok((arguments, TypedOptions::new(&matches, passed_over)))
 }
 
-fn run(arguments: &Arguments, given: Given) -> anyhow::Result<()> {
+fn run(arguments: &Arguments, given: TypedOptions) -> anyhow::Result<()> {
     interrupt::install()?;
     dispatch(arguments, given)
 }
 
 /// Runs the command that was chosen.
-fn dispatch(arguments: &Arguments, given: Given) -> anyhow::Result<()> {
+fn dispatch(arguments: &Arguments, given: TypedOptions) -> anyhow::Result<()> {
     let session = arguments.common.session(given)?;
     if arguments.command.does_whole_work() {
         session.warn_of_whole_work();

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, bail};
-use var_host::engine::{Engine, Work};
+use var_host::engine::{Engine, Workload};
 use var_kernel::generate::Request;
 use var_kernel::sample::{Filter, UniformSource};
 
@@ -43,7 +43,7 @@ pub(crate) fn of_sampling(
     engine: &Engine<'_>,
     batch: usize,
     guided: bool,
-) -> Result<(u64, var_host::engine::Takes)> {
+) -> Result<(u64, var_host::engine::Cost)> {
     let null = engine.transformer()?.null_class();
     let (labels, indices) = (vec![if guided { 0 } else { null }; batch], vec![0; batch]);
     let request = Request {
@@ -55,16 +55,16 @@ pub(crate) fn of_sampling(
         source: UniformSource::Greedy,
         keep: None,
     };
-    let takes = engine.work(Work::Sample { request: &request })?;
-    // Besides the kernel's memory: pictures as samples, of all together, then each by itself.
+    let takes = engine.work(Workload::Sample { request: &request })?;
+    // Besides the kernel's memory: images as samples, of all together, then each by itself.
     let picture = 3 * engine.vqvae()?.side().pow(2) as u64;
     Ok((4 * takes.floats as u64 + batch as u64 * picture * 2, takes))
 }
 
-/// Bytes of working memory that encoding so many pictures together takes.
+/// Bytes of working memory that encoding so many images together takes.
 pub(crate) fn of_encoding(engine: &Engine<'_>, pictures: usize) -> Result<u64> {
-    let takes = engine.work(Work::Encode { pictures })?;
-    // Besides the kernel's memory: pictures as samples, each by itself, then all together.
+    let takes = engine.work(Workload::Encode { pictures })?;
+    // Besides the kernel's memory: images as samples, each by itself, then all together.
     let picture = 3 * engine.vqvae()?.side().pow(2) as u64;
     Ok(4 * takes.floats as u64 + pictures as u64 * picture * 2)
 }

@@ -1,4 +1,4 @@
-//! Overwriting, and the parameters in a picture.
+//! Overwriting, and the parameters in an image.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use var_host::atomic_file::AtomicFile;
+use var_host::images::{self, Parameters, RgbImage};
 use var_host::model::{Identity, Weights};
-use var_host::pictures::{self, Parameters, Picture};
 use var_host::tokens::TokenFile;
 use var_kernel::model::Ladder;
 
@@ -15,10 +15,10 @@ use crate::args::{Model, Session, Usage};
 use crate::chart::{self, Figure};
 use crate::identity;
 
-/// The parameter that says a picture was made by this program, and which command made it.
+/// The parameter that says an image was made by this program, and which command made it.
 const MADE_BY: [&str; 2] = ["Software", "command"];
 
-/// The parameters that all pictures of a command have: which model made them, too.
+/// The parameters that all images of a command have: which model made them, too.
 pub(crate) fn parameters(command: &str, model: &Model) -> Parameters {
     let mut parameters = made_by(command);
     let mut note = |key: &str, text: String| parameters.insert(key.to_owned(), text);
@@ -39,32 +39,32 @@ pub(crate) fn parameters(command: &str, model: &Model) -> Parameters {
     parameters
 }
 
-/// The parameters that say which command made a picture.
+/// The parameters that say which command made an image.
 pub(crate) fn made_by(command: &str) -> Parameters {
     let parameters =
         [(MADE_BY[0], "var"), ("version", env!("CARGO_PKG_VERSION")), (MADE_BY[1], command)];
     parameters.map(|(keyword, text)| (keyword.to_owned(), text.to_owned())).into()
 }
 
-/// Whether a picture may be replaced: asked for, or made by this very command.
+/// Whether an image may be replaced: asked for, or made by this very command.
 fn is_ours(path: &Path, command: Option<&String>) -> bool {
-    pictures::read_parameters(path).is_ok_and(|found| {
+    images::read_parameters(path).is_ok_and(|found| {
         found.get(MADE_BY[0]).is_some_and(|software| software == "var")
             && found.get(MADE_BY[1]) == command
     })
 }
 
-/// Refuses a picture's path that cannot be written or must not be overwritten, before the work.
-pub(crate) fn check_picture(path: &Path, parameters: &Parameters, session: &Session) -> Result<()> {
+/// Refuses an image's path that cannot be written or must not be overwritten, before the work.
+pub(crate) fn check_image(path: &Path, parameters: &Parameters, session: &Session) -> Result<()> {
     let overwrite = session.force || is_ours(path, parameters.get(MADE_BY[1]));
     check_file_overwriting(path, overwrite)
 }
 
 /// Refuses a path that cannot be written, or that is there already, before the work.
 pub(crate) fn check_file(path: &Path, session: &Session) -> Result<()> {
-    if is_picture_name(path) {
+    if is_image_name(path) {
         let text =
-            format!("{}: is the name of a picture, another file is to be written", path.display());
+            format!("{}: is the name of an image, another file is to be written", path.display());
         return Err(Usage(text).into());
     }
     check_file_overwriting(path, session.force)
@@ -82,21 +82,21 @@ fn check_file_overwriting(path: &Path, overwrite: bool) -> Result<()> {
     Ok(())
 }
 
-/// Writes a picture where [`check_picture`] allows it.
-pub(crate) fn write_picture(
+/// Writes an image where [`check_image`] allows it.
+pub(crate) fn write_image(
     path: &Path,
-    picture: &Picture,
+    picture: &RgbImage,
     parameters: &Parameters,
     session: &Session,
 ) -> Result<()> {
     let overwrite = session.force || is_ours(path, parameters.get(MADE_BY[1]));
-    Ok(pictures::write_png(path, picture, parameters, overwrite)?)
+    Ok(images::write_png(path, picture, parameters, overwrite)?)
 }
 
-/// Refuses a chart's path as [`check_picture`] does, or one that does not end in .svg or .png.
+/// Refuses a chart's path as [`check_image`] does, or one that does not end in .svg or .png.
 pub(crate) fn check_chart(path: &Path, parameters: &Parameters, session: &Session) -> Result<()> {
     match ChartFormat::of(path)? {
-        ChartFormat::Png => check_picture(path, parameters, session),
+        ChartFormat::Png => check_image(path, parameters, session),
         ChartFormat::Svg => check_file_overwriting(path, session.force || is_our_svg(path)),
     }
 }
@@ -109,7 +109,7 @@ pub(crate) fn write_chart(
     session: &Session,
 ) -> Result<()> {
     match ChartFormat::of(path)? {
-        ChartFormat::Png => write_picture(path, &figure.picture()?, parameters, session),
+        ChartFormat::Png => write_image(path, &figure.picture()?, parameters, session),
         ChartFormat::Svg => {
             let text = figure.svg()?;
             let mut file = AtomicFile::create(path, session.force || is_our_svg(path))?;
@@ -167,14 +167,14 @@ pub(crate) fn is_folder(path: &Path) -> Result<bool> {
     Err(Usage(text).into())
 }
 
-/// Whether `path` names a .png file for pictures as one; else it is a folder for a file each, whether
+/// Whether `path` names a .png file for images as one; else it is a folder for a file each, whether
 /// there already or not.
-pub(crate) fn is_one_picture(path: &Path) -> Result<bool> {
-    Ok(is_picture_name(path) && !is_folder(path)?)
+pub(crate) fn is_one_image(path: &Path) -> Result<bool> {
+    Ok(is_image_name(path) && !is_folder(path)?)
 }
 
-/// Whether a file of this name is taken for a picture.
-fn is_picture_name(path: &Path) -> bool {
+/// Whether a file of this name is taken for an image.
+fn is_image_name(path: &Path) -> bool {
     let end = path.extension().unwrap_or_default();
     let known = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm", "svg"];
     known.iter().any(|known| end.eq_ignore_ascii_case(known))
@@ -185,7 +185,7 @@ pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Makes a folder for pictures, unless it is there.
+/// Makes a folder for images, unless it is there.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("{}: cannot be made a folder", path.display()))
 }

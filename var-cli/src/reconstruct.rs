@@ -1,4 +1,4 @@
-//! `var reconstruct`: pictures → tokens → pictures, and how much is lost on the way.
+//! `var reconstruct`: images → tokens → images, and how much is lost on the way.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,28 +7,28 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
 use var_host::engine::Engine;
+use var_host::images::{Parameters, RgbImage};
 use var_host::lpips::{Lpips, SHORTEST_SIDE};
-use var_host::pictures::{Parameters, Picture};
 
 use crate::args::{ModelOptions, PhotographOptions, Session, Usage, result};
 use crate::{output, run_folder};
 
-/// Encode and decode pictures, and tell the PSNR, and LPIPS where its weights are given
+/// Encode and decode images, and tell the PSNR, and LPIPS where its weights are given
 ///
-/// PSNR is 20·log10(255 / root mean square difference) over the bytes, against the picture as the
+/// PSNR is 20·log10(255 / root mean square difference) over the bytes, against the image as the
 /// model takes it: resized and cut out.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm): turned as EXIF says, the shorter side
+    /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm): turned as EXIF says, the shorter side
     /// resized to the model's, the middle cut out
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// A folder for the reconstructions, called as the pictures are, and manifest.json, which says what
-    /// made them; for one, a .png file will do. A folder of other pictures of `var` is refused; --force
+    /// A folder for the reconstructions, called as the images are, and manifest.json, which says what
+    /// made them; for one, a .png file will do. A folder of other images of `var` is refused; --force
     /// removes those that its manifest lists
     #[arg(long, short, value_name = "PATH")]
     output: Option<PathBuf>,
-    /// Also each picture as it looks after every scale
+    /// Also each image as it looks after every scale
     #[arg(long)]
     per_scale: bool,
     /// Weights of LPIPS on VGG16: also tell that distance of each (0: looks the same)
@@ -44,7 +44,7 @@ pub(crate) struct Options {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct ReconstructionReport {
     images: Vec<Reconstruction>,
     /// Of all images but those that came back without a difference.
     mean_psnr_db: Option<f64>,
@@ -71,21 +71,21 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let (scales, side) = (engine.vqvae()?.ladder.scales(), engine.vqvae()?.side());
     let lpips = options.lpips.as_deref().map(Lpips::open).transpose()?;
     if lpips.is_some() && side < SHORTEST_SIDE {
-        bail!("--lpips: the model's pictures have sides of {side}, LPIPS wants {SHORTEST_SIDE}");
+        bail!("--lpips: the model's images have sides of {side}, LPIPS wants {SHORTEST_SIDE}");
     }
     let stems = stems(&options.images)?;
-    // The folder stays locked until the last picture is written.
+    // The folder stays locked until the last image is written.
     let mut _lock = None;
     if let Some(folder) = &options.output {
         let paths = stems.iter().flat_map(|stem| files(folder, stem, options, scales));
-        if !output::is_one_picture(folder)? {
+        if !output::is_one_image(folder)? {
             let names = paths.map(|path| output::file_name(&path)).collect();
             _lock = Some(run_folder::begin_files(folder, &parameters, names, session)?);
         } else if options.images.len() > 1 || options.per_scale {
-            let text = format!("-o {}: wants a folder for several pictures", folder.display());
+            let text = format!("-o {}: wants a folder for several images", folder.display());
             return Err(Usage(text).into());
         } else {
-            output::check_picture(folder, &parameters, session)?;
+            output::check_image(folder, &parameters, session)?;
         }
     }
     let mut progress = session.progress(options.images.len(), "image");
@@ -106,7 +106,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
             for (path, picture) in files(folder, stem, options, scales).iter().zip(&pictures) {
                 let mut parameters: Parameters = parameters.clone();
                 parameters.insert("image".to_owned(), output::file_name(image));
-                output::write_picture(path, picture, &parameters, session)?;
+                output::write_image(path, picture, &parameters, session)?;
             }
         }
         let psnr_db_per_scale = if options.per_scale { psnr[1..].to_vec() } else { Vec::new() };
@@ -120,16 +120,17 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let mean_psnr_db = (!finite.is_empty()).then_some(mean);
     let count = images.len() as f32;
     let lpips: Option<f32> = images.iter().map(|image| image.lpips).sum();
-    let report = Report { images, mean_psnr_db, mean_lpips: lpips.map(|sum| sum / count) };
+    let report =
+        ReconstructionReport { images, mean_psnr_db, mean_lpips: lpips.map(|sum| sum / count) };
     if options.json { result(&serde_json::to_string_pretty(&report)?) } else { print(&report) }
 }
 
-/// The picture made of a picture's tokens, then the one after each scale if wanted.
+/// The image made of an image's tokens, then the one after each scale if wanted.
 fn reconstruct(
     engine: &mut Engine<'_>,
-    original: &Picture,
+    original: &RgbImage,
     per_scale: bool,
-) -> Result<Vec<Picture>> {
+) -> Result<Vec<RgbImage>> {
     let tokens = engine.encode(original)?;
     let mut pictures = Vec::new();
     let mut keep = |_, picture| pictures.push(picture);
@@ -139,16 +140,16 @@ fn reconstruct(
 }
 
 /// Peak signal-to-noise ratio in dB; none where nothing differs.
-fn psnr(a: &Picture, b: &Picture) -> Option<f64> {
+fn psnr(a: &RgbImage, b: &RgbImage) -> Option<f64> {
     let square = |(x, y): (&u8, &u8)| f64::from(x.abs_diff(*y)).powi(2);
     let sum: f64 = a.rgb().iter().zip(b.rgb()).map(square).sum();
     let mean = sum / a.rgb().len() as f64;
     (mean > 0.0).then(|| 10.0 * (255.0 * 255.0 / mean).log10())
 }
 
-/// The files of one reconstruction, in the order of [`reconstruct`]'s pictures.
+/// The files of one reconstruction, in the order of [`reconstruct`]'s images.
 fn files(folder: &Path, stem: &str, options: &Options, scales: usize) -> Vec<PathBuf> {
-    if output::is_one_picture(folder).unwrap_or(false) {
+    if output::is_one_image(folder).unwrap_or(false) {
         return vec![folder.to_owned()];
     }
     let mut files = vec![folder.join(format!("{stem}.png"))];
@@ -159,7 +160,7 @@ fn files(folder: &Path, stem: &str, options: &Options, scales: usize) -> Vec<Pat
     files
 }
 
-/// The pictures' names without folder and ending, which must differ.
+/// The images' names without folder and ending, which must differ.
 fn stems(images: &[PathBuf]) -> Result<Vec<String>> {
     let mut seen: HashMap<String, &Path> = HashMap::new();
     let mut stems = Vec::new();
@@ -174,7 +175,7 @@ fn stems(images: &[PathBuf]) -> Result<Vec<String>> {
     Ok(stems)
 }
 
-fn print(report: &Report) -> Result<()> {
+fn print(report: &ReconstructionReport) -> Result<()> {
     let decibels = |psnr: &Option<f64>| match psnr {
         Some(psnr) => format!("{psnr:.2}"),
         None => "no difference".to_owned(),
@@ -196,10 +197,10 @@ mod tests {
 
     #[test]
     fn psnr_is_its_formula() {
-        let grey = |level| Picture::filled(3, 2, [level; 3]);
-        assert_eq!(psnr(&grey(7), &grey(7)), None);
-        assert_eq!(psnr(&grey(0), &grey(255)), Some(0.0));
+        let gray = |level| RgbImage::filled(3, 2, [level; 3]);
+        assert_eq!(psnr(&gray(7), &gray(7)), None);
+        assert_eq!(psnr(&gray(0), &gray(255)), Some(0.0));
         // A tenth of the range is 20 dB.
-        assert!((psnr(&grey(100), &grey(125)).unwrap() - 20.172).abs() < 1e-3);
+        assert!((psnr(&gray(100), &gray(125)).unwrap() - 20.172).abs() < 1e-3);
     }
 }

@@ -1,4 +1,4 @@
-//! `var score`: how likely a picture is under each class.
+//! `var score`: how likely an image is under each class.
 
 use core::f64::consts::LN_2;
 use std::path::PathBuf;
@@ -11,13 +11,13 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-/// Tell how likely pictures are under the model's classes
+/// Tell how likely images are under the model's classes
 ///
 /// The log-likelihood is the sum over all tokens, in nats, without guidance or filter. Bits per
 /// token is its negative, divided by the number of tokens and ln 2.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm): turned as EXIF says, the shorter side
+    /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm): turned as EXIF says, the shorter side
     /// resized to the model's, the middle cut out
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
@@ -26,7 +26,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     classes: Option<String>,
     /// Before the cut, the shorter side is resized to so many times the model's [default: as the
-    /// model's file says that its pictures were, else 1]
+    /// model's file says that its images were, else 1]
     #[arg(long, value_name = "RATIO", value_parser = values::resize)]
     mid_reso: Option<f64>,
     /// Print JSON
@@ -44,7 +44,7 @@ const MOST_UNASKED: usize = 100;
 const MOST_PRINTED: usize = 10;
 
 #[derive(Serialize)]
-struct Report {
+struct ScoreReport {
     image: PathBuf,
     tokens: usize,
     most_likely: ClassScore,
@@ -75,8 +75,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         }
     };
     let side = engine.vqvae()?.side();
-    let learnt = model.weights.cut.map(|cut| cut.mid_reso);
-    let mid_reso = options.mid_reso.or(learnt).unwrap_or(1.0);
+    let learned = model.weights.cut.map(|cut| cut.mid_reso);
+    let mid_reso = options.mid_reso.or(learned).unwrap_or(1.0);
     let mut progress = session.progress(options.images.len() * labels.len(), "class");
     let mut reports = Vec::new();
     for image in &options.images {
@@ -97,7 +97,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         scores.sort_by(|a, b| b.log_likelihood_nats.total_cmp(&a.log_likelihood_nats));
         let most_likely = scores[0].clone();
         let (image, tokens) = (image.clone(), tokens.len());
-        reports.push(Report { image, tokens, most_likely, classes: scores });
+        reports.push(ScoreReport { image, tokens, most_likely, classes: scores });
     }
     drop(progress);
     if options.json {
@@ -106,7 +106,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     reports.iter().try_for_each(print)
 }
 
-fn print(report: &Report) -> Result<()> {
+fn print(report: &ScoreReport) -> Result<()> {
     result(&format!("{}: most likely {}", report.image.display(), report.most_likely.name))?;
     for score in report.classes.iter().take(MOST_PRINTED) {
         let ClassScore { class, name, log_likelihood_nats, bits_per_token } = score;

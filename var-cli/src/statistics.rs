@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use var_host::evaluate::{FEWEST, Keep, Pictures, write_statistics};
-use var_host::npz::{Element, NpzWriter};
-use var_host::pictures::Picture;
+use var_host::evaluate::{FEWEST, ImageSource, ObservedParts, write_statistics};
+use var_host::images::RgbImage;
+use var_host::npz::{NpyDtype, NpzWriter};
 use var_host::plural;
 
 use crate::args::{InceptionOptions, Session, values};
@@ -17,21 +17,21 @@ use crate::run_folder::check_one_run;
 /// Make the reference statistics of a data set
 ///
 /// An archive as `var evaluate --reference` and other evaluators take it: `mu` and `sigma` of the
-/// pooled features, `mu_s` and `sigma_s` of the spatial ones, over all pictures; and `arr_0`, some of
-/// the pictures, for precision and recall.
+/// pooled features, `mu_s` and `sigma_s` of the spatial ones, over all images; and `arr_0`, some of
+/// the images, for precision and recall.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A folder of pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm), in folders of their own or
+    /// A folder of images (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm), in folders of their own or
     /// not, or an .npz archive with arr_0; EXIF's orientation is not applied
     #[arg(value_name = "DIR|NPZ")]
     pictures: PathBuf,
     /// The archive to write
     #[arg(long, short, value_name = "REF.npz")]
     output: PathBuf,
-    /// How many pictures to store for precision and recall, taken evenly from all; 0 = none
+    /// How many images to store for precision and recall, taken evenly from all; 0 = none
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = values::whole(0..=usize::MAX))]
     images: usize,
-    /// Take pictures of several runs of `var` together
+    /// Take images of several runs of `var` together
     #[arg(long)]
     any_run: bool,
     #[command(flatten)]
@@ -45,7 +45,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     if !options.any_run {
         check_one_run(&options.pictures, session)?;
     }
-    let pictures = Pictures::open(&options.pictures, side)?;
+    let pictures = ImageSource::open(&options.pictures, side)?;
     let (count, (width, height)) = (pictures.count(), pictures.size());
     if count < FEWEST {
         return Err(too_few(&options.pictures, count));
@@ -54,19 +54,19 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let mut writer = NpzWriter::create(&options.output, session.force)?;
     let stored = options.images.min(count);
     if stored > 0 {
-        writer.begin("arr_0", Element::U8, &[stored, height, width, 3])?;
+        writer.begin("arr_0", NpyDtype::U8, &[stored, height, width, 3])?;
     }
     let mut progress = session.progress(count, "image");
     warn_of_few(&progress, &options.pictures, count);
-    let mut each = |done: usize, picture: &Picture| -> Result<()> {
-        // Picture n is stored where ⌊n · stored / count⌋ goes up.
+    let mut each = |done: usize, picture: &RgbImage| -> Result<()> {
+        // Image n is stored where ⌊n · stored / count⌋ goes up.
         if done * stored / count > (done - 1) * stored / count {
             writer.write(picture.rgb())?;
         }
         progress.advance(1);
         Ok(())
     };
-    let known = observer.observe(&pictures, Keep::Statistics, &mut each)?;
+    let known = observer.observe(&pictures, ObservedParts::Statistics, &mut each)?;
     drop(progress);
     write_statistics(&mut writer, &observer.statistics(&known)?)?;
     writer.finish()?;

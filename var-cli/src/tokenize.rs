@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use var_host::data::{self, Batching, Crops, Flip, Folder, Loader, Pass, Place, Plan, Views};
+use var_host::data::{
+    self, BatchCursor, BatchSampler, CropPositions, CropSpec, Flip, Folder, Loader, SamplerConfig,
+    SamplerMode,
+};
 use var_host::engine::Engine;
-use var_host::pictures::Cut;
+use var_host::images::CropSettings;
 use var_host::plural::count;
 use var_host::tokens::TokenWriter;
 
@@ -20,15 +23,15 @@ const DEFAULT_BATCH: usize = 8;
 
 /// Turn a data set into tokens, to train on
 ///
-/// Pictures that cannot be read are told of and left out. A card computes in TF32 unless --precision says
+/// Images that cannot be read are told of and left out. A card computes in TF32 unless --precision says
 /// otherwise: where two codes are nearly as close it may choose the other one.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A folder that holds a folder of pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm), at any
+    /// A folder that holds a folder of images (PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm), at any
     /// depth, for each class, or train/ and val/ of that kind; EXIF's orientation is not applied
     #[arg(value_name = "DATA")]
     data: PathBuf,
-    /// The tokens file to write: as `var encode` does, with labels; of each picture all variants,
+    /// The tokens file to write: as `var encode` does, with labels; of each image all variants,
     /// one after the other
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
@@ -36,14 +39,14 @@ pub(crate) struct Options {
     /// [default: train]
     #[arg(long)]
     split: Option<Split>,
-    /// How often each picture is cut: 1 = in the middle, more = anywhere
+    /// How often each image is cut: 1 = in the middle, more = anywhere
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::whole(1_u32..=1000))]
     crops: u32,
     /// Also each crop mirrored left to right
     #[arg(long)]
     flip: bool,
     /// Before that, the shorter side is resized to so many times the model's [default: as the model's
-    /// file says that its pictures were, else 1.125]
+    /// file says that its images were, else 1.125]
     #[arg(long, value_name = "RATIO", value_parser = values::resize)]
     mid_reso: Option<f64>,
     /// Seed of the crops, if they are more than one
@@ -53,7 +56,7 @@ pub(crate) struct Options {
     /// [default: up to 8, as memory allows]
     #[arg(long, value_name = "N", value_parser = values::whole(1_u16..=LARGEST_BATCH))]
     batch: Option<u16>,
-    /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
+    /// Threads that read images ahead [default: one for four --threads, at least one; on a card as
     /// many as --threads]
     #[arg(long, value_name = "N", value_parser = values::whole(0_u16..=1024))]
     workers: Option<u16>,
@@ -77,11 +80,11 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     data_set::tell_left_out(&folder, session);
     let mut engine = session.tokenizer(&model.weights)?;
     let config = engine.vqvae()?;
-    let views = options.views(config.side(), model.weights.cut);
-    let variants = views.per_picture();
+    let crop_spec = options.crop_spec(config.side(), model.weights.cut);
+    let variants = crop_spec.per_image();
     let batch = options.batch_size(&engine, variants * folder.pictures())?;
     let workers = session.workers(options.workers, engine.is_on_card());
-    let mut loader = options.loader(Arc::clone(&folder), views, batch, workers)?;
+    let mut loader = options.loader(Arc::clone(&folder), crop_spec, batch, workers)?;
     let mut writer = TokenWriter::create(
         &options.output,
         session.force,
@@ -90,18 +93,18 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         folder.classes().to_vec(),
         folder.pictures(),
         Some(identity::of_vqvae(&model.weights)),
-        Some(Cut::from(&views)),
+        Some(CropSettings::from(&crop_spec)),
     )?;
 
-    let mut progress = session.progress(folder.pictures(), "picture");
+    let mut progress = session.progress(folder.pictures(), "image");
     for pictures in &mut loader {
         let pictures = pictures?;
         for broken in &pictures.broken {
             progress.warn(&format!("{}: {}: left out", broken.path.display(), broken.reason));
         }
-        let mut tokens = Vec::with_capacity(pictures.views.len());
-        for views in pictures.views.chunks(batch) {
-            tokens.extend(engine.encode_batch(views)?);
+        let mut tokens = Vec::with_capacity(pictures.crops.len());
+        for crops in pictures.crops.chunks(batch) {
+            tokens.extend(engine.encode_batch(crops)?);
         }
         for (label, variants) in pictures.labels.iter().zip(tokens.chunks_exact(variants)) {
             writer.push(*label, variants)?;
@@ -118,7 +121,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     session.say(&format!(
         "{}: {} of {}, {variants} × {} each{left_out}",
         options.output.display(),
-        count(pictures, "picture"),
+        count(pictures, "image"),
         count(folder.classes().len(), "class"),
         count(config.ladder.length(), "token"),
     ))
@@ -130,39 +133,40 @@ impl Options {
         Ok(match self.split {
             Some(Split::Train) => Folder::open(&train)?,
             Some(Split::Val) => Folder::open_with_classes(&val, &data::class_names(&train)?)?,
-            // A class may be called so too, but holds pictures, not folders.
+            // A class may be called so too, but holds images, not folders.
             None if data::has_class_folders(&train) => Folder::open(&train)?,
             None => Folder::open(&self.data)?,
         })
     }
 
-    fn views(&self, side: usize, cut: Option<Cut>) -> Views {
-        let crops = if self.crops == 1 { Crops::Centre } else { Crops::Random(self.crops) };
+    fn crop_spec(&self, side: usize, cut: Option<CropSettings>) -> CropSpec {
+        let crops =
+            if self.crops == 1 { CropPositions::Center } else { CropPositions::Random(self.crops) };
         let flip = if self.flip { Flip::Both } else { Flip::Never };
         let resize = data_set::mid_reso(self.mid_reso, cut);
-        Views { side, resize, crops, flip }
+        CropSpec { side, resize, crops, flip }
     }
 
-    /// Reads each picture once, as many at a time as make up a batch of views.
+    /// Reads each image once, as many at a time as make up a batch of crop_spec.
     fn loader(
         &self,
         folder: Arc<Folder>,
-        views: Views,
+        crop_spec: CropSpec,
         batch: usize,
         workers: usize,
     ) -> Result<Loader> {
-        let pictures = (batch / views.per_picture()).max(1);
-        let batching = Batching {
-            pass: Pass::Validation,
+        let pictures = (batch / crop_spec.per_image()).max(1);
+        let batching = SamplerConfig {
+            pass: SamplerMode::Validation,
             batch: u32::try_from(pictures)?,
             rank: 0,
             ranks: 1,
             seed: self.seed,
             shuffle: false,
         };
-        let plan = Plan::new(folder.pictures(), batching)?;
-        let start = Place { epoch: 0, batch: 0 };
-        Ok(Loader::start(folder, plan, views, workers, start, 1)?)
+        let plan = BatchSampler::new(folder.pictures(), batching)?;
+        let start = BatchCursor { epoch: 0, batch: 0 };
+        Ok(Loader::start(folder, plan, crop_spec, workers, start, 1)?)
     }
 
     /// The batch asked for, if memory allows it; else one that takes at most half of the rest.

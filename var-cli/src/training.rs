@@ -4,10 +4,10 @@ use core::fmt;
 use std::path::Path;
 
 use anyhow::Result;
-use var_host::parallel::Ranks;
+use var_host::parallel::ProcessGroup;
 use var_host::plural::count;
 use var_host::run::{self, Begun, RunConfig};
-use var_host::train::fit::{Line, Metrics, Observer, RunOptions, Task, fit};
+use var_host::train::fit::{Line, LogMetrics, RunOptions, Task, TrainObserver, fit};
 
 use crate::args::Session;
 use crate::interrupt::{Interrupted, Training};
@@ -46,7 +46,7 @@ fn validation(report: &(impl fmt::Display + ?Sized)) -> String {
     format!("validation: {report}")
 }
 
-impl Observer for TerminalObserver<'_> {
+impl TrainObserver for TerminalObserver<'_> {
     fn started(&mut self, done: u64, all: u64) {
         self.progress.resume(done);
         self.had_ended = done >= all;
@@ -66,7 +66,7 @@ impl Observer for TerminalObserver<'_> {
         self.training.signal()
     }
 
-    fn validated(&mut self, done: u64, report: &dyn Metrics) {
+    fn validated(&mut self, done: u64, report: &dyn LogMetrics) {
         self.progress.note(&format!("after {}, {}", count(done, "iteration"), validation(report)));
     }
 
@@ -94,7 +94,7 @@ pub(crate) fn begin(
 pub(crate) fn run<T: Task>(
     options: &RunOptions,
     task: &mut T,
-    ranks: &dyn Ranks,
+    ranks: &dyn ProcessGroup,
     is_of_any_length: bool,
     session: &Session,
 ) -> Result<()> {

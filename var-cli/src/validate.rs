@@ -1,4 +1,4 @@
-//! `var validate`: how well a model predicts the tokens of pictures.
+//! `var validate`: how well a model predicts the tokens of images.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,18 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
-use var_host::data::{self, Batching, Crops, Flip, Folder, Pass, Plan, TokenSet, Views};
+use var_host::data::{
+    self, BatchSampler, CropPositions, CropSpec, Flip, Folder, SamplerConfig, SamplerMode, TokenSet,
+};
 use var_host::engine::Engine;
 use var_host::model::weights::transformer_tensors;
 use var_host::plural::count;
 #[cfg(feature = "cuda")]
 use var_host::train::DeviceMemory;
-use var_host::train::lessons::{DataSet, lessons};
-use var_host::train::metrics::{Details, Report, Tally};
-use var_host::train::trainer::judge_lesson;
-use var_host::train::{Host, Layout, Storage};
+use var_host::train::dataset::{DataSet, dataset};
+use var_host::train::metrics::{MetricAccumulator, ScaleMetrics, TokenMetrics};
+use var_host::train::trainer::evaluate_microbatch;
+use var_host::train::{Host, ParameterLayout, Storage};
 
 use var_kernel::model::VarConfig;
 
@@ -25,12 +27,12 @@ use crate::args::{Model, ModelOptions, Session, result};
 use crate::identity;
 use crate::{data_set, imagenet};
 
-/// How well a model predicts the tokens of pictures: loss and accuracy
+/// How well a model predicts the tokens of images: loss and accuracy
 ///
-/// Pictures are cut in the middle; each position is predicted from the scales before it.
+/// Images are cut in the middle; each position is predicted from the scales before it.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A folder that holds a folder of pictures for each class, called as the model's classes are, or
+    /// A folder that holds a folder of images for each class, called as the model's classes are, or
     /// val/ of that kind; EXIF's orientation is not applied
     #[arg(long, value_name = "DIR", required_unless_present = "tokens", conflicts_with = "tokens")]
     data: Option<PathBuf>,
@@ -38,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
     /// Before the cut, the shorter side is resized to so many times the model's [default: as the
-    /// model's file says that its pictures were, else 1.125]
+    /// model's file says that its images were, else 1.125]
     #[arg(long, value_name = "RATIO", value_parser = values::resize)]
     mid_reso: Option<f64>,
     /// Images that go through the model together; the numbers do not depend on it
@@ -96,13 +98,13 @@ fn names<'m>(
 struct Printed {
     images: u64,
     #[serde(flatten)]
-    report: Report,
+    report: TokenMetrics,
     #[serde(flatten)]
-    details: Details,
+    details: ScaleMetrics,
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    let cut = "goes with --data: the pictures of --tokens are cut already";
+    let cut = "goes with --data: the images of --tokens are cut already";
     session.given.refuse(&["mid_reso"], options.tokens.is_some(), cut)?;
     let model = options.model.open_whole(session)?;
     let mut engine = session.tokenizer(&model.weights)?;
@@ -126,21 +128,21 @@ impl Options {
         let config = *engine.transformer()?;
         let workers = session.workers(None, engine.is_on_card());
         let set = self.open(model, engine, session, workers)?;
-        let layout = Layout::new(transformer_tensors(config));
+        let layout = ParameterLayout::new(transformer_tensors(config));
         let (part, _) = model.weights.transformer.as_ref().context("a model with both halves")?;
         let weights = S::from_host(&storage.device(engine.cpu()), &layout, layout.flatten(part))?;
-        let batching = Batching {
-            pass: Pass::Validation,
+        let batching = SamplerConfig {
+            pass: SamplerMode::Validation,
             batch: self.batch.into(),
             rank: 0,
             ranks: 1,
             seed: 0,
             shuffle: false,
         };
-        let plan = Plan::new(set.items(), batching)?;
-        let start = var_host::data::Place { epoch: 0, batch: 0 };
+        let plan = BatchSampler::new(set.items(), batching)?;
+        let start = var_host::data::BatchCursor { epoch: 0, batch: 0 };
         let mut batches = set.batches(&plan, start, 1)?;
-        let mut tally = Tally::new(config.ladder, config.codes);
+        let mut accumulator = MetricAccumulator::new(config.ladder, config.codes);
         let mut memory = S::Workspace::default();
         let mut progress = session.progress(set.items(), "image");
         while let Some(batch) = batches.next(engine)? {
@@ -148,26 +150,29 @@ impl Options {
                 let path = broken.path.display();
                 progress.warn(&format!("{path}: {}: left out", broken.reason));
             }
-            for lesson in lessons(engine, &batch.labels, &batch.tokens, self.batch.into())? {
+            for microbatch in dataset(engine, &batch.labels, &batch.tokens, self.batch.into())? {
                 let device = storage.device(engine.cpu());
-                judge_lesson::<S>(
+                evaluate_microbatch::<S>(
                     &device,
                     config,
                     &layout,
                     &weights,
                     &mut memory,
-                    &lesson,
-                    &mut tally,
+                    &microbatch,
+                    &mut accumulator,
                 )?;
             }
             progress.advance((batch.labels.len() + batch.broken.len()) as u64);
         }
         drop(progress);
-        if tally.images() == 0 {
-            bail!("not one picture can be read");
+        if accumulator.images() == 0 {
+            bail!("not one image can be read");
         }
-        let printed =
-            Printed { images: tally.images(), report: tally.report(), details: tally.details() };
+        let printed = Printed {
+            images: accumulator.images(),
+            report: accumulator.report(),
+            details: accumulator.details(),
+        };
         let losses = [Some(printed.report.L_mean), printed.report.L_tail];
         if losses.into_iter().flatten().any(|loss| !loss.is_finite()) {
             return Err(engine.not_finite("the loss").into());
@@ -240,12 +245,12 @@ impl Options {
         };
         data_set::tell_left_out(&folder, session);
         check(folder.classes().len(), &path)?;
-        let views = Views {
+        let crop_spec = CropSpec {
             side: vqvae.side(),
             resize: data_set::mid_reso(self.mid_reso, model.weights.cut),
-            crops: Crops::Centre,
+            crops: CropPositions::Center,
             flip: Flip::Never,
         };
-        Ok(DataSet::Pictures { folder: Arc::new(folder), views, workers })
+        Ok(DataSet::Images { folder: Arc::new(folder), crop_spec, workers })
     }
 }

@@ -12,9 +12,9 @@ use var_host::grad::group_norm::Forward;
 use var_host::grad::{Conv2dBackward, GroupNormBackward};
 use var_host::model::weights::vqvae_tensors;
 use var_host::pool::Threads;
-use var_host::train::Layout;
-use var_host::train::room::Room;
-use var_host::train::vqvae::{Step, needs};
+use var_host::train::ParameterLayout;
+use var_host::train::vqvae::{ForwardPass, workspace_size};
+use var_host::train::workspace::TrainWorkspace;
 use var_kernel::cpu::{Cpu, Isa, Matrix, SCRATCH_FLOATS};
 use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VqvaeConfig};
@@ -23,7 +23,7 @@ use var_kernel::ops::group_norm::{self, Activation, GroupNorm};
 use var_kernel::ops::nearest_code::Distance;
 use var_kernel::parts::peak;
 
-/// Pictures of a step.
+/// Images of a step.
 const IMAGES: usize = 32;
 
 fn main() {
@@ -92,7 +92,7 @@ fn step(cpu: &Cpu<'_>) {
         refinement_ratio: 0.5,
         distance: Distance::Euclidean,
     };
-    let layout = Layout::new(vqvae_tensors(config));
+    let layout = ParameterLayout::new(vqvae_tensors(config));
     let mut weights = vec![0.0; layout.floats()];
     for tensor in layout.tensors() {
         let fan: usize = tensor.shape[1..].iter().product();
@@ -104,36 +104,40 @@ fn step(cpu: &Cpu<'_>) {
         }
     }
     let pictures: Vec<f32> = uniform(IMAGES * config.side() * config.side() * 3, 1).collect();
-    let needs = needs(cpu, config, IMAGES);
-    let mut values = vec![0.0; needs.values];
-    let mut gradients = vec![0.0; needs.gradients];
-    let mut scratch = vec![0.0; needs.scratch];
+    let workspace_size = workspace_size(cpu, config, IMAGES);
+    let mut values = vec![0.0; workspace_size.values];
+    let mut gradients = vec![0.0; workspace_size.gradients];
+    let mut scratch = vec![0.0; workspace_size.scratch];
     let mut of_weights = vec![0.0; layout.floats()];
-    let mut room =
-        Room { values: &mut values[..], gradients: &mut gradients[..], scratch: &mut scratch[..] };
+    let mut workspace = TrainWorkspace {
+        values: &mut values[..],
+        gradients: &mut gradients[..],
+        scratch: &mut scratch[..],
+    };
     let (mut forward, mut backward) = (f64::INFINITY, f64::INFINITY);
     let (whole, _) = best(cpu, || {
         let begin = Instant::now();
-        let Ok(step) = Step::forward(cpu, config, &layout, &weights[..], &mut room, &pictures);
+        let Ok(step) =
+            ForwardPass::forward(cpu, config, &layout, &weights[..], &mut workspace, &pictures);
         forward = forward.min(begin.elapsed().as_secs_f64());
-        let (got, gradient) = step.pictures(&mut room);
+        let (got, gradient) = step.pictures(&mut workspace);
         for ((gradient, got), want) in gradient.iter_mut().zip(got).zip(&pictures) {
             *gradient = 2.0 * (got - want) / pictures.len() as f32;
         }
         let begin = Instant::now();
         let (weights, into) = (&weights[..], &mut of_weights[..]);
-        let Ok(()) = step.backward(cpu, &layout, weights, into, &mut room, 1.0, None);
+        let Ok(()) = step.backward(cpu, &layout, weights, into, &mut workspace, 1.0, None);
         backward = backward.min(begin.elapsed().as_secs_f64());
     });
     println!(
-        "a step of {IMAGES} pictures: {:.1} ms, forward {:.1}, backward {:.1}; {} + {} + {} + {} floats",
+        "a step of {IMAGES} images: {:.1} ms, forward {:.1}, backward {:.1}; {} + {} + {} + {} floats",
         1e3 * whole,
         1e3 * forward,
         1e3 * backward,
         layout.floats(),
-        needs.values,
-        needs.gradients,
-        needs.scratch
+        workspace_size.values,
+        workspace_size.gradients,
+        workspace_size.scratch
     );
 }
 

@@ -1,4 +1,4 @@
-//! Ten lines from a class to a picture: `cargo run --release -p var-host --example sample`.
+//! Ten lines from a class to an image: `cargo run --release -p var-host --example sample`.
 
 use var_host::{Model, SampleOptions};
 

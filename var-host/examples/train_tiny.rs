@@ -4,8 +4,8 @@
 use core::error::Error;
 use std::fs;
 
-use var_host::pictures::{Parameters, write_png};
-use var_host::{Model, Picture, SampleOptions, TrainConfig, TrainRun, VarSize};
+use var_host::images::{Parameters, write_png};
+use var_host::{Model, RgbImage, SampleOptions, TrainConfig, TrainRun, VarSize};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let place = std::env::temp_dir().join("var-train-tiny");
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let (x, y) = (i % 32 / 4, i / 32 / 4 * (number % 2));
             [40 + 180 * ((x + y + number / 2) % 2) as u8; 3]
         };
-        let image = Picture::new(32, 32, (0..32 * 32).flat_map(bright).collect());
+        let image = RgbImage::new(32, 32, (0..32 * 32).flat_map(bright).collect());
         let path = folder.join(format!("{number}.png"));
         write_png(&path, &image, &Parameters::new(), true)?;
     }

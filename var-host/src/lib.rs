@@ -28,8 +28,8 @@
 //! | [`pictures`] | PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm; resize, crop, grid |
 //! | [`npz`] | NumPy's archives of arrays, as streams |
 //! | [`tokens`] | the tokens file |
-//! | [`data`] | pictures and tokens to train on, in batches |
-//! | [`lpips`] | how far apart two pictures look |
+//! | [`data`] | images and tokens to train on, in batches |
+//! | [`lpips`] | how far apart two images look |
 //! | [`pool`] | threads for the kernel |
 //! | [`mod@evaluate`] | how good samples are: FID, Inception Score, precision, recall |
 //! | [`scaling`] | how loss falls with the size of the model |
@@ -45,13 +45,13 @@ pub mod evaluate;
 #[cfg(feature = "cuda")]
 pub mod gpu;
 pub mod grad;
+pub mod images;
 pub mod inception;
 pub mod lpips;
 pub mod model;
 pub mod npz;
 pub mod optim;
 pub mod parallel;
-pub mod pictures;
 pub mod pipeline;
 pub mod plural;
 pub mod pool;
@@ -61,9 +61,9 @@ pub mod tokens;
 pub mod train;
 
 pub use evaluate::evaluate;
-pub use pictures::Picture;
+pub use images::RgbImage;
 pub use pipeline::{Device, Error, Image, Model, SampleOptions, Step};
-pub use train::fit::{Intervals, Observer, RunOptions};
+pub use train::fit::{Intervals, RunOptions, TrainObserver};
 pub use train::vae::VqvaeTrainConfig;
 pub use train::{TrainConfig, TrainRun, VarSize};
 

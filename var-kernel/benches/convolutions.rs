@@ -206,7 +206,7 @@ fn group_norms(cpu: Cpu<'_>, workers: &Scoped) {
     }
 }
 
-/// Time of tokenising one image of the ladder of 256.
+/// Time of tokenizing one image of the ladder of 256.
 fn nearest_codes(cpu: Cpu<'_>, workers: &Scoped) {
     let d = nearest_code::Dims { rows: 680, codes: 4096, width: 32 };
     let (x, codebook) = (normal(d.rows * d.width, 1), normal(d.codes * d.width, 2));

@@ -97,7 +97,7 @@ impl<B: Backend> Progress<'_, '_, '_, B> {
         picture(self.backend, self.model, out, self.latents, image, &mut self.arena)
     }
 
-    /// Decodes the first `count` images and drops the pictures: for the memory that takes.
+    /// Decodes the first `count` images and drops the images: for the memory that takes.
     pub(crate) fn decode(&mut self, count: usize) -> Result<(), B::Error> {
         let mut arena = self.arena.scope();
         decode(self.backend, self.model, self.latents, 0..count, &mut arena).map(drop)
@@ -137,8 +137,8 @@ pub fn generate<B: Backend, P: Shown>(
     let outcome = draw_scales(b, model, request, drawn, latents, &mut arena, each)?;
     b.download_tokens(tokens, drawn)?;
     if outcome == Outcome::Done && !pictures.is_empty() {
-        let length = model.vqvae.pictures_len(1);
-        assert_eq!(pictures.len(), images * length, "pictures is not images × side × side × 3");
+        let length = model.vqvae.images_len(1);
+        assert_eq!(pictures.len(), images * length, "images is not images × side × side × 3");
         let together = b.images_together().min(images);
         for (number, out) in pictures.chunks_mut(together * length).enumerate() {
             picture(b, model, out, latents, number * together, &mut arena)?;
@@ -182,7 +182,7 @@ fn picture<B: Backend, P: Shown>(
     first: usize,
     arena: &mut Arena<'_, B::Slice>,
 ) -> Result<(), B::Error> {
-    let count = out.len() / model.vqvae.pictures_len(1);
+    let count = out.len() / model.vqvae.images_len(1);
     let mut arena = arena.scope();
     let decoded = decode(b, model, latents, first..first + count, &mut arena)?;
     P::download(b, out, decoded)
@@ -197,7 +197,7 @@ fn decode<'a, B: Backend>(
     arena: &mut Arena<'a, B::Slice>,
 ) -> Result<&'a B::Slice, B::Error> {
     let length = model.vqvae.quantizer.latent_len(1);
-    let decoded = arena.take(model.vqvae.pictures_len(images.len()));
+    let decoded = arena.take(model.vqvae.images_len(images.len()));
     let latents = latents.range(images.start * length..images.end * length);
     b.capture(&mut || model.vqvae.decode(b, decoded, latents, arena))?;
     Ok(decoded)

@@ -26,7 +26,7 @@ impl Shown for u8 {
     }
 }
 
-/// Shows a picture: `out = round(255 · (clamp(x, −1, 1) + 1) / 2)`, halves to the even number; NaN
+/// Shows an image: `out = round(255 · (clamp(x, −1, 1) + 1) / 2)`, halves to the even number; NaN
 /// becomes 0.
 ///
 /// The golden images are rounded so; the published demonstration notebook cuts the fraction off
@@ -42,7 +42,7 @@ pub fn to_bytes(out: &mut [u8], x: &[f32]) {
     }
 }
 
-/// Reads a picture: `out = byte / 127.5 − 1`; the same bits as byte / 255, doubled, less 1.
+/// Reads an image: `out = byte / 127.5 − 1`; the same bits as byte / 255, doubled, less 1.
 ///
 /// # Panics
 /// If the lengths differ.

@@ -13,8 +13,8 @@ use crate::storage::Storage;
 /// Floats of the [`Arena`] with which [`generate`] serves `request`, images after every scale
 /// included.
 ///
-/// `tokens`: as [`generate`] takes them, zeros afterwards. `storage`: at least
-/// [`Model::storage_len`] bytes, free again afterwards.
+/// `tokens`: as [`generate`] takes them, zeros afterward. `storage`: at least
+/// [`Model::storage_len`] bytes, free again afterward.
 ///
 /// # Panics
 /// As [`generate`], or if `storage` is too small.

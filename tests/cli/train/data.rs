@@ -1,4 +1,4 @@
-//! Inputs of a run: pictures, tokens, another model's weights.
+//! Inputs of a run: images, tokens, another model's weights.
 
 use std::fs;
 
@@ -58,7 +58,7 @@ fn tokens_are_as_good_as_pictures() {
     place.var(&[&both[..], &tokens].concat());
     assert_eq!(timeless_log(&place, "pictures"), timeless_log(&place, "tokens"));
     assert!(weights(&place, "pictures", "var.") == weights(&place, "tokens", "var."));
-    // Audit 6: how pictures were cut goes from tokens to the model, and from there to other commands.
+    // Audit 6: how images were cut goes from tokens to the model, and from there to other commands.
     let model = ["--model", "tokens/ckpt-last.safetensors", "-q"];
     let validated = place.var(&[&["validate", "--data", "data", "--json"], &model[..]].concat());
     let validated: Value = serde_json::from_str(&validated).unwrap();
@@ -90,7 +90,7 @@ fn threads_workers_and_instruction_sets_change_nothing() {
 fn broken_pictures_are_told_of_and_replaced() {
     let place = Place::new();
     data(&place);
-    fs::write(place.path("data/train/ant/broken.png"), "no picture").unwrap();
+    fs::write(place.path("data/train/ant/broken.png"), "no image").unwrap();
     fs::write(place.path("data/val/bee/broken.jpg"), "").unwrap();
     let output = place.command(&small(&["--ep", "1", "--out", "run"])).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

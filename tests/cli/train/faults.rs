@@ -27,7 +27,7 @@ fn what_cannot_be_trained_on_is_refused() {
     let more = |options: &[&'static str]| small(&[&out[..], options].concat());
     place.refused(&more(&["--bs", "100", "--ac", "1"]), 2, "cannot be used multiple times");
     let large = instead(more(&[]), "4", "100");
-    place.refused(&large, 1, "wants at least 100 pictures for a batch, has 8");
+    place.refused(&large, 1, "wants at least 100 images for a batch, has 8");
     place.refused(&more(&["--ac", "3"]), 2, "--bs 4: no multiple of --ac 3");
     place.refused(&more(&["--classes", "1"]), 2, "--classes 1: the data has 2");
     place.refused(&more(&["--heads", "7"]), 2, "--depth, --width, --heads");

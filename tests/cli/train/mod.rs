@@ -1,4 +1,4 @@
-//! `var train` and `var validate` on a handful of pictures with the built-in VQVAE.
+//! `var train` and `var validate` on a handful of images with the built-in VQVAE.
 
 mod data;
 mod faults;
@@ -12,20 +12,20 @@ use std::path::Path;
 
 use serde_json::Value;
 use var_host::checkpoint::Checkpoint;
-use var_host::pictures::{Picture, crop, write_png};
+use var_host::images::{RgbImage, crop, write_png};
 
 use super::{Place, fixture};
 
-/// Eight different pictures of two classes to learn from, and four of them to validate on.
+/// Eight different images of two classes to learn from, and four of them to validate on.
 pub(super) fn data(place: &Place) {
     pictures(place, |number| ["ant", "bee"][number % 2].to_owned());
 }
 
-/// The same pictures in classes of their own.
+/// The same images in classes of their own.
 fn pictures(place: &Place, class: impl Fn(usize) -> String) {
     for number in 0..8 {
         let name = fixture(&format!("pipeline_{}.png", number % 5));
-        let source = Picture::open(Path::new(&name)).unwrap();
+        let source = RgbImage::open(Path::new(&name)).unwrap();
         let picture = crop(&source, number, number, 32, 32);
         for (part, most) in [("train", 8), ("val", 4)] {
             if number < most {
@@ -115,7 +115,7 @@ fn weights(place: &Place, run: &str, prefix: &str) -> Vec<f32> {
 }
 
 #[test]
-fn eight_images_are_learnt_by_heart() {
+fn eight_images_are_learned_by_heart() {
     let place = Place::new();
     // Each a class of its own: nothing else tells the first token.
     pictures(&place, |number| number.to_string());
@@ -163,7 +163,7 @@ fn eight_images_are_learnt_by_heart() {
     let last = lines.iter().rev().find(|line| line.get("L_mean").is_some()).unwrap();
     let loss = last["L_mean"].as_f64().unwrap();
     assert!(loss < 0.05, "loss {loss} after 200 iterations");
-    // The pictures to validate on are among them. Audit 6: they are cut as those that were learnt from.
+    // The images to validate on are among them. Audit 6: they are cut as those that were learned from.
     let printed = place.var(&[
         "validate",
         "--model",
@@ -197,9 +197,9 @@ fn a_run_leaves_what_it_promises() {
     assert!(said.contains("ckpt-last.safetensors: 8 iterations"), "{said}");
     // Audit 5: the inputs of the run.
     for line in [
-        "training:   data/train: 8 pictures of 2 classes: ant, bee\n",
-        "validation: data/val: 4 pictures of 2 classes: ant, bee\n",
-        "pictures:   32 × 32, the shorter side resized to 36, cut anywhere, mirrored every other time\n",
+        "training:   data/train: 8 images of 2 classes: ant, bee\n",
+        "validation: data/val: 4 images of 2 classes: ant, bee\n",
+        "images:   32 × 32, the shorter side resized to 36, cut anywhere, mirrored every other time\n",
         "VQVAE:      built-in: 512 codes of width 16, ladder 1_2_3_4, digest ",
         "model:      depth 2, width 64, 1 head, 2 classes\n",
     ] {

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::{Place, data, instead, log, small, weights};
-use crate::launch::Ranks;
+use crate::launch::ProcessGroup;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -18,7 +18,7 @@ fn two_ranks_are_one_of_twice_the_share() {
         instead(options, "0.05", "1e-3")
     };
     place.var(&run("alone"));
-    let ranks = Ranks::start([0, 1].map(|_| place.command(&run("together"))));
+    let ranks = ProcessGroup::start([0, 1].map(|_| place.command(&run("together"))));
     for output in ranks.wait(LIMIT) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
@@ -43,7 +43,7 @@ fn ranks_of_other_options_are_refused_on_all() {
     data(&place);
     let run = |more: &[&'static str]| place.command(&small(&[&["--out", "run"], more].concat()));
     let other = run(&["--ls", "0.1", "--cond-drop", "0.3", "--sche", "cos", "--workers", "2"]);
-    let outputs = Ranks::start([run(&[]), other]).wait(LIMIT);
+    let outputs = ProcessGroup::start([run(&[]), other]).wait(LIMIT);
     for output in outputs {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{said}");
@@ -81,7 +81,7 @@ fn a_killed_rank_ends_the_other() {
         "--val-every",
         "0",
     ]);
-    let mut ranks = Ranks::start([0, 1].map(|_| place.command(&run)));
+    let mut ranks = ProcessGroup::start([0, 1].map(|_| place.command(&run)));
     let checkpoint = place.path("run/ckpt-last.safetensors");
     let start = Instant::now();
     while !checkpoint.exists() {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::{Place, data, small, timeless_log};
-use crate::launch::Ranks;
+use crate::launch::ProcessGroup;
 
 /// Until when a run must have begun, or ended.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -106,7 +106,7 @@ fn second_signal_ends_a_run_at_once() {
     let run = ["--iterations", "100000", "--out", "run", "-q", "--no-shuffle", "--workers", "0"];
     let mut child = place.command(&small(&run)).stderr(Stdio::piped()).spawn().unwrap();
     wait_for_lines(&place, "run", 1);
-    // A pipe without a writer in the place of a picture: the iteration that reads it never ends.
+    // A pipe without a writer in the place of an image: the iteration that reads it never ends.
     let pipe = place.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     fs::rename(&pipe, place.path("data/train/ant/0.png")).unwrap();
@@ -116,7 +116,7 @@ fn second_signal_ends_a_run_at_once() {
         if now == before {
             break;
         }
-        assert!(start.elapsed() < LIMIT, "it goes on without the picture");
+        assert!(start.elapsed() < LIMIT, "it goes on without the image");
         before = now;
         thread::sleep(Duration::from_secs(1));
     }
@@ -133,7 +133,7 @@ fn signal_to_one_rank_ends_all_with_one_checkpoint() {
     data(&place);
     let run =
         ["--iterations", "100000", "--out", "run", "-q", "--threads", "1", "--save-every", "0"];
-    let ranks = Ranks::start([0, 1].map(|_| place.command(&small(&run))));
+    let ranks = ProcessGroup::start([0, 1].map(|_| place.command(&small(&run))));
     wait_for_lines(&place, "run", 2);
     send("TERM", ranks.id(1));
     for output in ranks.wait(LIMIT) {

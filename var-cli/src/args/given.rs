@@ -10,13 +10,13 @@ use super::Usage;
 
 /// The options that were typed, by the names of their fields.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Given {
+pub(crate) struct TypedOptions {
     ids: BTreeSet<String>,
     /// Options of the published trainer that decide nothing here, each with the reason.
     pub(crate) passed_over: Vec<String>,
 }
 
-impl Given {
+impl TypedOptions {
     /// The options of the command that `matches` chose.
     pub(crate) fn new(matches: &ArgMatches, passed_over: Vec<String>) -> Self {
         let mut ids = BTreeSet::new();

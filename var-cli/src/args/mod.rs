@@ -3,9 +3,9 @@
 mod device;
 pub(crate) mod every;
 mod given;
+mod images;
 mod launch;
 mod model;
-mod pictures;
 pub(crate) mod record;
 mod sampling;
 mod session;
@@ -15,9 +15,9 @@ mod verify;
 
 use core::fmt;
 
-pub(crate) use given::Given;
+pub(crate) use given::TypedOptions;
+pub(crate) use images::{InceptionOptions, PhotographOptions};
 pub(crate) use model::{BUILT_IN_VQVAE, Model, ModelOptions};
-pub(crate) use pictures::{InceptionOptions, PhotographOptions};
 pub(crate) use sampling::SamplingOptions;
 pub(crate) use session::{CommonOptions, Session, result};
 pub(crate) use verify::VerifyOptions;

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use var_host::engine::{Job, Sampling};
-use var_host::pictures::Parameters;
+use var_host::engine::{ImageSpec, Sampling};
+use var_host::images::Parameters;
 
 use super::{Session, values};
 use crate::classes::Classes;
@@ -23,7 +23,7 @@ pub(crate) struct SamplingOptions {
     /// Draw from the most likely tokens that together reach probability P; 0 = all
     #[arg(long, value_name = "P", default_value_t = 0.96, value_parser = values::probability)]
     pub(crate) top_p: f32,
-    /// Mix codes by Gumbel softmax instead of taking the drawn ones: smoother pictures
+    /// Mix codes by Gumbel softmax instead of taking the drawn ones: smoother images
     #[arg(long)]
     pub(crate) more_smooth: bool,
 }
@@ -35,7 +35,7 @@ impl SamplingOptions {
     /// [`Usage`](super::Usage) that names the option.
     pub(crate) fn check(
         &self,
-        jobs: &[Job],
+        jobs: &[ImageSpec],
         classes: Classes<'_>,
         session: &Session,
     ) -> Result<()> {
@@ -53,7 +53,7 @@ impl SamplingOptions {
         Sampling { seed, cfg, top_k, top_p, more_smooth }
     }
 
-    /// Notes the options among a picture's parameters.
+    /// Notes the options among an image's parameters.
     pub(crate) fn note(&self, parameters: &mut Parameters) {
         let Self { seed, cfg, top_k, top_p, more_smooth } = self;
         let options = [

@@ -7,14 +7,14 @@ use std::thread;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use var_host::engine::Engine;
-use var_host::evaluate::Observer;
+use var_host::evaluate::FeatureExtractor;
 use var_host::inception::Inception;
 use var_host::model::Weights;
-use var_host::parallel::{self, Launch, Ranks};
+use var_host::parallel::{self, Launch, ProcessGroup};
 use var_kernel::cpu::Isa;
 
 use super::device::Device;
-use super::{Given, launch, values};
+use super::{TypedOptions, launch, values};
 use crate::progress::Progress;
 
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ pub(crate) struct CommonOptions {
     /// else cpu]
     #[arg(long, global = true, value_parser = values::device)]
     device: Option<values::DeviceName>,
-    /// Precision of products on a GPU [default: f16; tf32 to tokenize pictures for training; f32 to train,
+    /// Precision of products on a GPU [default: f16; tf32 to tokenize images for training; f32 to train,
     /// validate and evaluate, where --fp16 sets the transformer's precision, and with tf32 its f32 is tf32];
     /// the CPU computes in f32
     #[arg(long, global = true, value_enum)]
@@ -64,14 +64,14 @@ pub(crate) struct Session {
     pub(crate) force: bool,
     pub(crate) quiet: bool,
     /// The options that were typed.
-    pub(crate) given: Given,
+    pub(crate) given: TypedOptions,
     /// Whether no launcher counts.
     alone: bool,
 }
 
 impl CommonOptions {
     /// Finds threads, instruction set and device.
-    pub(crate) fn session(&self, given: Given) -> Result<Session> {
+    pub(crate) fn session(&self, given: TypedOptions) -> Result<Session> {
         let device = Device::new(self.device, self.precision, self.alone)?;
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = self.threads.map_or(cores, usize::from);
@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// Meets the other ranks, having said which this one is.
-    pub(crate) fn meet(&self) -> Result<Box<dyn Ranks>> {
+    pub(crate) fn meet(&self) -> Result<Box<dyn ProcessGroup>> {
         let launch = self.launch()?;
         if let Some(line) = launch.share().or_else(|| launch.forgotten_srun())
             && !self.quiet
@@ -129,16 +129,16 @@ impl Session {
         self.device.engine(self.engine_on_cpu(weights)?, self.quiet)
     }
 
-    /// The same for pictures to learn from: a card turns them into tokens in TF32, as the reference's
+    /// The same for images to learn from: a card turns them into tokens in TF32, as the reference's
     /// convolutions do, unless another precision is asked for.
     pub(crate) fn tokenizer<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
         self.device.tokenizing().engine(self.engine_on_cpu(weights)?, self.quiet)
     }
 
-    /// An observer of pictures; the network on the card, if there is one, in `f32` unless another
+    /// An observer of images; the network on the card, if there is one, in `f32` unless another
     /// precision is asked for.
-    pub(crate) fn observer<'w>(&self, weights: &'w Inception) -> Result<Observer<'w>> {
-        let observer = Observer::new(weights, self.threads, self.isa)?;
+    pub(crate) fn observer<'w>(&self, weights: &'w Inception) -> Result<FeatureExtractor<'w>> {
+        let observer = FeatureExtractor::new(weights, self.threads, self.isa)?;
         #[cfg(feature = "cuda")]
         if let Some(cuda) = self.device.exact().open(self.quiet)? {
             return Ok(observer.on_card(cuda)?);
@@ -146,7 +146,7 @@ impl Session {
         Ok(observer)
     }
 
-    /// Threads that read pictures ahead: as many as `asked` for, else one for four that compute; where a card
+    /// Threads that read images ahead: as many as `asked` for, else one for four that compute; where a card
     /// computes, all.
     pub(crate) fn workers(&self, asked: Option<u16>, on_card: bool) -> usize {
         let default = if on_card { self.threads } else { (self.threads / 4).max(1) };

@@ -4,7 +4,7 @@ use core::fmt;
 use core::ops::RangeInclusive;
 
 use clap::ValueEnum;
-use var_host::checkpoint::quantize::Precision;
+use var_host::checkpoint::quantize::WeightDtype;
 use var_kernel::edit::Region;
 use var_kernel::model::Ladder;
 
@@ -50,7 +50,7 @@ pub(crate) enum DtypeName {
     Q8,
 }
 
-impl From<DtypeName> for Precision {
+impl From<DtypeName> for WeightDtype {
     fn from(name: DtypeName) -> Self {
         match name {
             DtypeName::F32 => Self::F32,
@@ -127,7 +127,7 @@ pub(crate) fn probability(text: &str) -> Result<f32, String> {
     number(text, 0.0..=1.0)
 }
 
-/// A probability below 1: with 1 nothing would be learnt.
+/// A probability below 1: with 1 nothing would be learned.
 pub(crate) fn below_1(text: &str) -> Result<f32, String> {
     let share: f32 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;
     if (0.0..1.0).contains(&share) { Ok(share) } else { Err(format!("{share} is not in 0..1")) }
@@ -182,7 +182,7 @@ pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
     }
 }
 
-/// How many times the model's side a picture's shorter side is resized to.
+/// How many times the model's side an image's shorter side is resized to.
 pub(crate) fn resize(text: &str) -> Result<f64, String> {
     let resize: f64 = text.trim().parse().map_err(|_| format!("{text:?} is no number"))?;
     // NaN is in no range.
@@ -200,7 +200,7 @@ pub(crate) fn smoothing(text: &str) -> Result<f64, String> {
     if (0.0..1.0).contains(&share) { Ok(share) } else { Err(format!("{share} is not in 0..1")) }
 }
 
-/// `y0,x0,y1,x1` as fractions of the picture
+/// `y0,x0,y1,x1` as fractions of the image
 pub(crate) fn region(text: &str) -> Result<Region, String> {
     let numbers: Result<Vec<f32>, _> = text.split(',').map(probability).collect();
     match numbers?[..] {

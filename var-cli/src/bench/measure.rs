@@ -5,8 +5,8 @@ use core::time::Duration;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use var_host::engine::{Engine, Job, Sampling};
-use var_host::pictures::Picture;
+use var_host::engine::{Engine, ImageSpec, Sampling};
+use var_host::images::RgbImage;
 
 use super::Options;
 use crate::args::Session;
@@ -17,9 +17,9 @@ pub(super) struct Times {
     pub(super) encode: Duration,
     /// From the end of the scale before to the end of this; none where whole images are timed only.
     pub(super) scales: Vec<Duration>,
-    /// From the last scale to the finished pictures, likewise.
+    /// From the last scale to the finished images, likewise.
     pub(super) decode: Option<Duration>,
-    /// From the classes to the pictures.
+    /// From the classes to the images.
     pub(super) whole: Duration,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn times(
     let side = engine.vqvae()?.side();
     memory::check_batch(engine, options.batch.into(), options.cfg != 0.0)?;
     let (jobs, sampling) = request(engine, options)?;
-    let picture = chequered(side);
+    let picture = checkered(side);
 
     warm_up(engine, &picture, &jobs, sampling)?;
     let mut progress = session.progress(options.runs.into(), "runs");
@@ -75,9 +75,9 @@ pub(super) fn times(
 }
 
 /// The sampling request.
-fn request(engine: &Engine<'_>, options: &Options) -> Result<(Vec<Job>, Sampling)> {
+fn request(engine: &Engine<'_>, options: &Options) -> Result<(Vec<ImageSpec>, Sampling)> {
     let classes = engine.transformer()?.classes as u32;
-    let job = |index: u32| Job { index, label: index % classes };
+    let job = |index: u32| ImageSpec { index, label: index % classes };
     let (seed, top_k, top_p, more_smooth) = (0, 900, 0.96, false);
     let sampling = Sampling { seed, cfg: options.cfg, top_k, top_p, more_smooth };
     Ok(((0..options.batch.into()).map(job).collect(), sampling))
@@ -87,8 +87,8 @@ fn request(engine: &Engine<'_>, options: &Options) -> Result<(Vec<Job>, Sampling
 #[cfg(feature = "cuda")]
 fn warm_up(
     engine: &mut Engine<'_>,
-    picture: &Picture,
-    jobs: &[Job],
+    picture: &RgbImage,
+    jobs: &[ImageSpec],
     sampling: Sampling,
 ) -> Result<()> {
     if engine.card().is_some() {
@@ -101,7 +101,7 @@ fn warm_up(
 }
 
 #[cfg(not(feature = "cuda"))]
-fn warm_up(_: &mut Engine<'_>, _: &Picture, _: &[Job], _: Sampling) -> Result<()> {
+fn warm_up(_: &mut Engine<'_>, _: &RgbImage, _: &[ImageSpec], _: Sampling) -> Result<()> {
     Ok(())
 }
 
@@ -124,10 +124,10 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[(times.len() - 1) / 2]
 }
 
-/// A picture with something everywhere.
-fn chequered(side: usize) -> Picture {
+/// An image with something everywhere.
+fn checkered(side: usize) -> RgbImage {
     let byte = |i: usize| ((i / 3 % side / 8 + i / 3 / side / 8) % 2 * 200 + i % 53) as u8;
-    Picture::new(side, side, (0..3 * side * side).map(byte).collect())
+    RgbImage::new(side, side, (0..3 * side * side).map(byte).collect())
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let times = measure::times(&mut engine, options, session)?;
     let peak = peak::of(&engine, session)?;
     #[cfg_attr(not(feature = "cuda"), allow(unused_mut, reason = "no card has kernels"))]
-    let mut report = report::Report::new(&model, &engine, options, session, &times, peak)?;
+    let mut report = report::BenchReport::new(&model, &engine, options, session, &times, peak)?;
     #[cfg(feature = "cuda")]
     report.add_kernels(&measure::kernels(&mut engine, options)?);
     if options.json { result(&serde_json::to_string_pretty(&report)?) } else { report.print() }

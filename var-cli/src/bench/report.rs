@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
-use var_host::engine::{Engine, Work};
+use var_host::engine::{Engine, Workload};
 use var_host::model::Weights;
 use var_host::model::weights::transformer_tensors;
 use var_host::plural::count;
@@ -16,7 +16,7 @@ use crate::args::{Model, Session, result};
 use crate::memory;
 
 #[derive(Serialize)]
-pub(super) struct Report {
+pub(super) struct BenchReport {
     version: &'static str,
     model: String,
     threads: usize,
@@ -29,11 +29,11 @@ pub(super) struct Report {
     peak_gflops: f64,
     /// Of a card's memory.
     peak_gb_per_s: Option<f64>,
-    /// Encoding one picture; then the batch: transformer, decoding, both.
+    /// Encoding one image; then the batch: transformer, decoding, both.
     stages: Vec<Stage>,
     scales: Vec<Stage>,
     /// On a card: each kernel of sampling the batch, the longest first.
-    kernels: Vec<Share>,
+    kernels: Vec<KernelShare>,
     /// Bytes of the transformer's matrices as stored, which scale 0 must read.
     transformer_bytes: u64,
     /// These bytes over the time of scale 0, if it was timed.
@@ -45,7 +45,7 @@ pub(super) struct Report {
 
 /// A kernel's share of sampling a batch.
 #[derive(Serialize)]
-struct Share {
+struct KernelShare {
     kernel: String,
     runs: usize,
     seconds: f64,
@@ -61,7 +61,7 @@ struct Stage {
     share_of_peak: f64,
 }
 
-impl Report {
+impl BenchReport {
     pub(super) fn new(
         model: &Model,
         engine: &Engine<'_>,
@@ -79,7 +79,7 @@ impl Report {
             let share_of_peak = gflops / peak.gflops;
             Stage { stage: stage.to_owned(), seconds, gflop, gflops, share_of_peak }
         };
-        let encode = engine.work(Work::Encode { pictures: 1 })?.multiply_adds;
+        let encode = engine.work(Workload::Encode { pictures: 1 })?.multiply_adds;
         let mut stages = vec![stage("encode", times.encode, encode)];
         if let Some(time) = times.decode {
             stages.push(stage("transformer", times.scales.iter().sum(), transformer));
@@ -119,7 +119,7 @@ impl Report {
     #[cfg(feature = "cuda")]
     pub(super) fn add_kernels(&mut self, times: &[var_kernel::cuda::peak::KernelTime]) {
         let all: f64 = times.iter().map(|time| time.milliseconds).sum();
-        let share = |time: &var_kernel::cuda::peak::KernelTime| Share {
+        let share = |time: &var_kernel::cuda::peak::KernelTime| KernelShare {
             kernel: time.name.to_owned(),
             runs: time.count,
             seconds: 1e-3 * time.milliseconds,
@@ -154,7 +154,7 @@ impl Report {
             let bytes = memory::text(self.transformer_bytes);
             result(&format!("scale 0 reads the transformer's {bytes} at {speed:.1} GB/s"))?;
         }
-        for Share { kernel, runs, seconds, share } in &self.kernels {
+        for KernelShare { kernel, runs, seconds, share } in &self.kernels {
             let (milliseconds, share) = (1e3 * seconds, 100.0 * share);
             result(&format!("{kernel:<32} {runs:>6} × {milliseconds:>9.3} ms {share:>6.1} %"))?;
         }

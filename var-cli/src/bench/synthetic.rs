@@ -14,7 +14,7 @@ use std::process;
 use std::thread;
 
 use anyhow::Result;
-use var_host::checkpoint::quantize::{self, BLOCK, Precision, SCALE_SUFFIX};
+use var_host::checkpoint::quantize::{self, BLOCK, SCALE_SUFFIX, WeightDtype};
 use var_host::checkpoint::{Dtype, Record, save};
 use var_host::model::convert::of_tensor;
 use var_host::model::listing::Wanted;
@@ -47,7 +47,7 @@ impl Drop for Temporary {
 
 impl Sizes {
     /// The sizes of depth `depth`: width 64 · depth, heads of 64, 1000 classes, 4096 codes of width
-    /// 32, pictures sixteen times the ladder's finest side.
+    /// 32, images sixteen times the ladder's finest side.
     pub(super) fn new(depth: usize, ladder: Option<Ladder>) -> Result<Self> {
         let published = Ladder::named("256").expect("a published ladder");
         let ladder = ladder.unwrap_or(published);
@@ -121,7 +121,7 @@ fn stored(
     model: &str,
     name: String,
     wanted: &Wanted,
-    precision: Precision,
+    precision: WeightDtype,
 ) -> Vec<Record<'static>> {
     let shape = wanted.shape.clone();
     let key = format!("{model}.{name}");
@@ -133,18 +133,18 @@ fn stored(
     let columns = shape.last().copied().unwrap_or(0);
     let in_blocks = columns > 0 && columns.is_multiple_of(BLOCK);
     match precision {
-        Precision::F32 => {
+        WeightDtype::F32 => {
             let bytes = move || Ok(little_endian(&numbers(), f32::to_le_bytes));
             vec![record(name, Dtype::F32, shape, Box::new(bytes))]
         }
-        Precision::Bf16 => {
+        WeightDtype::Bf16 => {
             let label = name.clone();
             let bytes = move || {
                 Ok(little_endian(&quantize::to_bf16(&label, &numbers())?, |x| x.to_le_bytes()))
             };
             vec![record(name, Dtype::Bf16, shape, Box::new(bytes))]
         }
-        Precision::Q8 if in_blocks => {
+        WeightDtype::Q8 if in_blocks => {
             let scales = vec![shape.iter().product::<usize>() / columns, columns / BLOCK];
             let (label, other, again) = (name.clone(), name.clone(), numbers.clone());
             let integers = move || {
@@ -159,7 +159,7 @@ fn stored(
                 record(scales_name, Dtype::F16, scales, Box::new(factors)),
             ]
         }
-        Precision::F16 | Precision::Q8 => {
+        WeightDtype::F16 | WeightDtype::Q8 => {
             let label = name.clone();
             let bytes = move || {
                 Ok(little_endian(&quantize::to_f16(&label, &numbers())?, |x| x.to_le_bytes()))
@@ -180,7 +180,7 @@ fn little_endian<T: Copy, const N: usize>(
 fn weights(name: &str, shape: &[usize]) -> Vec<f32> {
     const TABLES: [&str; 6] =
         ["quantize.embedding", "class_emb", "lvl_embed", "pos_1LC", "pos_start", "ada_gss"];
-    let (centre, width) = if name.ends_with("scale_mul_1H11") {
+    let (center, width) = if name.ends_with("scale_mul_1H11") {
         ((2.0 * LN_2) as f32, 0.5)
     } else if shape.len() == 1 {
         let is_gain = name.contains("norm") && name.ends_with("weight");
@@ -196,7 +196,7 @@ fn weights(name: &str, shape: &[usize]) -> Vec<f32> {
     let number = |index: u64| {
         let hash = splitmix(start.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let uniform = (hash >> 40) as f32 / 16_777_216.0;
-        (2.0 * uniform - 1.0) * width + centre
+        (2.0 * uniform - 1.0) * width + center
     };
     let mut numbers = vec![0.0; shape.iter().product()];
     let threads = thread::available_parallelism().map_or(1, NonZero::get);

@@ -19,7 +19,7 @@ const TITLE_SIZE: u32 = 18;
 const LABEL_SIZE: u32 = 14;
 /// From a panel's edge to its title.
 const MARGIN: u32 = 16;
-/// How strongly a band is coloured.
+/// How strongly a band is colored.
 const BAND: f64 = 0.15;
 /// Strips in which curves are thinned: half a pixel each.
 const COLUMNS: usize = 2 * PANEL[0] as usize;
@@ -27,7 +27,7 @@ const COLUMNS: usize = 2 * PANEL[0] as usize;
 const WIDE: Spacing = Spacing { sample: 22, gap: 6, between: 18 };
 const NARROW: Spacing = Spacing { sample: 12, gap: 4, between: 10 };
 
-/// Colours that the most common kinds of colour blindness tell apart in their order.
+/// Colors that the most common kinds of color blindness tell apart in their order.
 const COLORS: [RGBColor; 10] = [
     RGBColor(31, 119, 180),
     RGBColor(255, 127, 14),
@@ -122,9 +122,9 @@ fn entries<B: DrawingBackend>(
     let scaled = |pixels: u32| (pixels * scale) as i32;
     let (mut x, y) = (left, scaled(middle));
     for entry in line {
-        let colour = entry.colour.map_or(BLACK, colour);
+        let color = entry.color.map_or(BLACK, color);
         let ends = [(scaled(x), y), (scaled(x + spacing.sample), y)];
-        sample(area, ends, colour, entry.style, scale)?;
+        sample(area, ends, color, entry.style, scale)?;
         let place = (scaled(x + spacing.sample + spacing.gap), y - scaled(LABEL_SIZE) / 2);
         area.draw(&text(&entry.label, place, LABEL_SIZE * scale)).map_err(failed)?;
         x += entry_width(entry, spacing);
@@ -141,21 +141,21 @@ fn text(line: &str, place: (i32, i32), size: u32) -> Text<'static, (i32, i32), S
 fn sample<B: DrawingBackend>(
     area: &Area<B>,
     ends: [(i32, i32); 2],
-    colour: RGBColor,
+    color: RGBColor,
     style: Style,
     scale: u32,
 ) -> Result<()> {
     if style == Style::Band {
         let half = (LABEL_SIZE * scale) as i32 / 2;
         let corners = [(ends[0].0, ends[0].1 - half), (ends[1].0, ends[1].1 + half)];
-        return area.draw(&Rectangle::new(corners, colour.mix(BAND).filled())).map_err(failed);
+        return area.draw(&Rectangle::new(corners, color.mix(BAND).filled())).map_err(failed);
     }
     if style != Style::Points {
-        area.draw(&PathElement::new(ends, line_style(colour, style, scale))).map_err(failed)?;
+        area.draw(&PathElement::new(ends, line_style(color, style, scale))).map_err(failed)?;
     }
     if matches!(style, Style::Circles | Style::Points) {
         let middle = ((ends[0].0 + ends[1].0) / 2, ends[0].1);
-        let circle = Circle::new(middle, radius(scale), colour.filled());
+        let circle = Circle::new(middle, radius(scale), color.filled());
         area.draw(&circle).map_err(failed)?;
     }
     Ok(())
@@ -200,26 +200,25 @@ fn panel<B: DrawingBackend>(panel: &Panel, area: &Area<B>, scale: u32) -> Result
         .draw()
         .map_err(failed)?;
     for (curve, points) in &curves {
-        let colour = colour(curve.colour);
+        let color = color(curve.color);
         if curve.style == Style::Band {
             let cut = |point: &[f64; 2], axis: usize| {
                 point[axis].clamp(ranges[axis].start, ranges[axis].end)
             };
             let outline = points.iter().map(|point| (cut(point, 0), cut(point, 1)));
-            let area = Polygon::new(outline.collect::<Vec<_>>(), colour.mix(BAND));
+            let area = Polygon::new(outline.collect::<Vec<_>>(), color.mix(BAND));
             chart.draw_series([area]).map_err(failed)?;
             continue;
         }
         if curve.style != Style::Points {
             let points = thin(points, COLUMNS).into_iter().map(|[x, y]| (x, y));
-            let style = line_style(colour, curve.style, scale);
+            let style = line_style(color, curve.style, scale);
             chart.draw_series(LineSeries::new(points, style)).map_err(failed)?;
         }
         // A line of one point would not be seen.
         if matches!(curve.style, Style::Circles | Style::Points) || points.len() == 1 {
-            let circle = |point: &[f64; 2]| {
-                Circle::new((point[0], point[1]), radius(scale), colour.filled())
-            };
+            let circle =
+                |point: &[f64; 2]| Circle::new((point[0], point[1]), radius(scale), color.filled());
             chart.draw_series(points.iter().map(circle)).map_err(failed)?;
         }
     }
@@ -238,11 +237,11 @@ fn visible(curve: &Curve, [x_log, y_log]: [bool; 2]) -> Vec<[f64; 2]> {
     points.filter(|[x, y]| shows(*x, x_log) && shows(*y, y_log)).collect()
 }
 
-fn line_style(colour: RGBColor, style: Style, scale: u32) -> ShapeStyle {
+fn line_style(color: RGBColor, style: Style, scale: u32) -> ShapeStyle {
     match style {
-        Style::Line => colour.stroke_width(2 * scale),
-        Style::Pale => pale(colour).stroke_width(scale),
-        Style::Circles | Style::Points | Style::Band => colour.stroke_width(scale),
+        Style::Line => color.stroke_width(2 * scale),
+        Style::Pale => pale(color).stroke_width(scale),
+        Style::Circles | Style::Points | Style::Band => color.stroke_width(scale),
     }
 }
 
@@ -256,6 +255,6 @@ fn radius(scale: u32) -> u32 {
     7 * scale / 2
 }
 
-fn colour(number: usize) -> RGBColor {
+fn color(number: usize) -> RGBColor {
     COLORS[number % COLORS.len()]
 }

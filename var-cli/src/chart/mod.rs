@@ -1,7 +1,7 @@
-//! Charts: panels of curves under one legend, as SVG or as a picture.
+//! Charts: panels of curves under one legend, as SVG or as an image.
 //!
-//! Drawn by `plotters`; text is set in DejaVu Sans (its Latin, Greek and Cyrillic letters; licence in
-//! `DejaVuSans.LICENSE`), so that a picture looks the same on every machine.
+//! Drawn by `plotters`; text is set in DejaVu Sans (its Latin, Greek and Cyrillic letters; license in
+//! `DejaVuSans.LICENSE`), so that an image looks the same on every machine.
 
 mod axis;
 mod draw;
@@ -10,7 +10,7 @@ mod thin;
 
 use anyhow::{Result, anyhow};
 use plotters::prelude::{BitMapBackend, IntoDrawingArea, SVGBackend};
-use var_host::pictures::{self, Picture};
+use var_host::images::{self, RgbImage};
 
 use raster::Raster;
 
@@ -23,7 +23,7 @@ const PANEL: [u32; 2] = [480, 300];
 const LEGEND_LINE: u32 = 22;
 /// Units of an SVG's own coordinates to a pixel: `plotters` counts in whole ones.
 const SVG_SCALE: u32 = 16;
-/// A picture has so many pixels to each of the chart's,
+/// An image has so many pixels to each of the chart's,
 const PICTURE_SCALE: u32 = 2;
 /// and is drawn so many times as large first: `plotters` leaves the edges of lines rough.
 const OVERSAMPLING: u32 = 2;
@@ -66,7 +66,7 @@ pub(crate) struct Note {
 pub(crate) struct Entry {
     pub(crate) label: String,
     /// `None` for black.
-    pub(crate) colour: Option<usize>,
+    pub(crate) color: Option<usize>,
     pub(crate) style: Style,
 }
 
@@ -74,8 +74,8 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Curve {
     pub(crate) points: Vec<[f64; 2]>,
-    /// The number of a colour; there are ten, which come round again.
-    pub(crate) colour: usize,
+    /// The number of a color; there are ten, which come round again.
+    pub(crate) color: usize,
     pub(crate) style: Style,
 }
 
@@ -119,8 +119,8 @@ impl Figure {
         Ok(text.replacen(&own, &shown, 1) + MADE_BY)
     }
 
-    /// A picture.
-    pub(crate) fn picture(&self) -> Result<Picture> {
+    /// An image.
+    pub(crate) fn picture(&self) -> Result<RgbImage> {
         draw::register_font();
         let [width, height] = self.size().map(|side| side * PICTURE_SCALE);
         let large = [width, height].map(|side| side * OVERSAMPLING);
@@ -129,8 +129,8 @@ impl Figure {
             let raster = Raster(BitMapBackend::with_buffer(&mut rgb, (large[0], large[1])));
             draw::figure(self, &raster.into_drawing_area(), PICTURE_SCALE * OVERSAMPLING)?;
         }
-        let large = Picture::new(large[0] as usize, large[1] as usize, rgb);
-        Ok(pictures::resize(&large, width as usize, height as usize)?)
+        let large = RgbImage::new(large[0] as usize, large[1] as usize, rgb);
+        Ok(images::resize(&large, width as usize, height as usize)?)
     }
 }
 

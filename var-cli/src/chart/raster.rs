@@ -9,7 +9,7 @@ use plotters_backend::{DrawingBackend, DrawingErrorKind};
 /// them, reach from 0.13 of the size above the box that they are measured by to its middle.
 const LOWERED: f64 = 0.2;
 
-/// An RGB picture to draw on.
+/// An RGB image to draw on.
 pub(super) struct Raster<'a>(pub(super) BitMapBackend<'a>);
 
 type Fault = <BitMapBackend<'static> as DrawingBackend>::ErrorType;

@@ -2,7 +2,7 @@ use super::*;
 
 fn figure() -> Figure {
     let wave = |n: i32| [f64::from(n), 2.0 + f64::from(n).cos()];
-    let curve = |style| Curve { points: (0..200).map(wave).collect(), colour: 1, style };
+    let curve = |style| Curve { points: (0..200).map(wave).collect(), color: 1, style };
     let panel = |title: &str, logarithmic| Panel {
         title: title.to_owned(),
         x_label: "iteration".to_owned(),
@@ -10,8 +10,7 @@ fn figure() -> Figure {
         curves: vec![curve(Style::Line), curve(Style::Circles)],
         ..Panel::default()
     };
-    let entry =
-        |label: &str| Entry { label: label.to_owned(), colour: Some(1), style: Style::Line };
+    let entry = |label: &str| Entry { label: label.to_owned(), color: Some(1), style: Style::Line };
     Figure {
         legend: vec![entry("a<b & \"c\""), entry("second")],
         panels: vec![
@@ -39,7 +38,7 @@ fn an_svg_holds_its_texts_and_curves() {
 }
 
 #[test]
-fn a_picture_shows_text_and_colour() {
+fn a_picture_shows_text_and_color() {
     let picture = figure().picture().unwrap();
     assert_eq!((picture.width(), picture.height()), (1920, 1244));
     let pixels = |top: usize, bottom: usize, is: fn(&[u8]) -> bool| {
@@ -59,7 +58,7 @@ fn a_panel_without_points_says_so() {
     let mut figure = figure();
     figure.panels[1].curves = vec![Curve {
         points: vec![[0.0, 1.0], [1.0, f64::NAN], [2.0, -1.0]],
-        colour: 0,
+        color: 0,
         style: Style::Line,
     }];
     assert!(figure.svg().unwrap().contains("nothing to show"));
@@ -83,7 +82,7 @@ fn a_band_and_notes_leave_the_axes_as_they_are() {
     };
     let mut figure = figure();
     let outline = [[-50.0, 2.5], [900.0, 1e6], [900.0, 1.5], [-50.0, 2.0]];
-    let band = Curve { points: outline.to_vec(), colour: 1, style: Style::Band };
+    let band = Curve { points: outline.to_vec(), color: 1, style: Style::Band };
     figure.panels[0].curves.insert(0, band);
     figure.panels[0].notes = vec![Note { at: [100.0, 2.0], text: "d4".to_owned() }];
     let svg = figure.svg().unwrap();

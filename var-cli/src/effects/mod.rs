@@ -28,11 +28,11 @@ enum Differs {
     Contents,
     /// Affects training, at the start alone: a run goes on with any.
     Start,
-    /// The values of a key in the log, and nothing that is learnt.
+    /// The values of a key in the log, and nothing that is learned.
     Log(&'static str),
     /// The same, by the contents of a file of any name.
     Judged(&'static str),
-    /// Whether there are files that begin so, and nothing that is learnt.
+    /// Whether there are files that begin so, and nothing that is learned.
     Files(&'static str),
     /// Speed or memory alone.
     Nothing,

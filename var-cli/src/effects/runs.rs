@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 use var_host::checkpoint::{Checkpoint, Record, save};
-use var_host::pictures::{Picture, write_png};
+use var_host::images::{RgbImage, write_png};
 
-use crate::args::Given;
+use crate::args::TypedOptions;
 use crate::{Arguments, Command};
 
 /// Files that a run leaves.
@@ -102,7 +102,7 @@ impl Runs {
         crate::dispatch(&arguments, given).map_err(|error| format!("{error:#}"))
     }
 
-    fn parse(&self, line: &str) -> Result<(Arguments, Given), String> {
+    fn parse(&self, line: &str) -> Result<(Arguments, TypedOptions), String> {
         let path = |word: &str| match word.split_once('@') {
             Some((before, name)) => format!("{before}{}", self.path(name).display()),
             None => word.to_owned(),
@@ -193,7 +193,7 @@ fn options(line: &str) -> BTreeMap<String, String> {
     line.split_whitespace().map(|word| (name(word), word.to_owned())).collect()
 }
 
-/// Eight pictures of two classes to learn from, and one of each to validate on.
+/// Eight images of two classes to learn from, and one of each to validate on.
 fn pictures(folder: &Path, seed: usize) {
     for (part, count) in [("train", 8), ("val", 2)] {
         for number in 0..count {
@@ -201,7 +201,7 @@ fn pictures(folder: &Path, seed: usize) {
             fs::create_dir_all(&class).unwrap();
             let pixel = |i: usize| (i * (number + seed + 3) + i * i / 31 + 40 * seed) as u8;
             let rgb = (0..3 * 40 * 44).map(pixel).collect();
-            let picture = Picture::new(40, 44, rgb);
+            let picture = RgbImage::new(40, 44, rgb);
             let path = class.join(format!("{number}.png"));
             write_png(&path, &picture, &Default::default(), true).unwrap();
         }

@@ -7,7 +7,7 @@ use super::{Row, Runs, check, check_defaults, check_same, row};
 const BASE: &str = "--tokens=@tokens --vae=built-in --depth=1 --bs=4 --iterations=4 --tblr=0.05 --seed=3 \
                     --log-every=1 --save-every=0 --sample-every=0";
 
-/// Learns from pictures.
+/// Learns from images.
 const PICTURES: &str = "!tokens --data=@data";
 /// And with another VQVAE, whose file has no ladder.
 const PUBLISHED: &str = "!tokens --data=@data --vae=@vae.safetensors";
@@ -147,8 +147,8 @@ fn train_options_that_would_decide_nothing_are_refused() {
     for (more, message) in [
         ("--hflip", "'--hflip' cannot be used with '--tokens <FILE>'"),
         ("--aug=crop", "'--aug <AUG>' cannot be used with '--tokens <FILE>'"),
-        ("--mid-reso=1", "--mid-reso: goes with pictures"),
-        ("--workers=2", "--workers: goes with pictures"),
+        ("--mid-reso=1", "--mid-reso: goes with images"),
+        ("--workers=2", "--workers: goes with images"),
         ("--val-tokens=@tokens --data=@data", "--data: --tokens and --val-tokens are in its place"),
         ("--data=@data/train", "--data: with --tokens it only validates"),
         ("--ema=1", "1 is not in 0..1"),
@@ -156,7 +156,7 @@ fn train_options_that_would_decide_nothing_are_refused() {
         ("--wp=3", "--wp 3: longer than the run of 2 epochs"),
         ("--wp0=0.1", "--wp0: the warm-up has no iteration"),
         ("--pg=0.5 --pg0=1 --sche=cos", "--sche: --pg 0.5 makes it lin0.5"),
-        ("--pg=0.5", "--pg 0.5: nothing is learnt later: --pg0 4 is the last of 4 scales"),
+        ("--pg=0.5", "--pg 0.5: nothing is learned later: --pg0 4 is the last of 4 scales"),
         (
             "--pg=0.1 --pg0=1 --wp=1",
             "--pg 0.1: all scales from iteration 0.4, which the warm-up of 2",

@@ -3,7 +3,7 @@
 use super::Differs::{Contents, Files, Log, Nothing, Refused, Start, Weights};
 use super::{Row, Runs, check, check_defaults, check_same, row};
 
-/// Two epochs of two iterations, of pictures of 16 × 16.
+/// Two epochs of two iterations, of images of 16 × 16.
 const BASE: &str = "--data=@data --ch=32 --ch-mult=1,1 --blocks=1 --latent=4 --codes=16 --pn=1_2_8 \
                     --share-quant-resi=2 --disc-channels=8 --disc-start=0 --disc-warmup=0 --bs=4 \
                     --iterations=4 --lr=1e-3 --seed=3 --log-every=1 --save-every=0 --sample-every=0 \

@@ -101,13 +101,13 @@ fn suffix<'n>(name: &'n str, key: &str) -> Option<&'n str> {
     name.strip_prefix(key)?.strip_prefix('.')
 }
 
-/// One number of all runs, each in its colour.
+/// One number of all runs, each in its color.
 fn panel(runs: &[Run], key: &str, look: Look) -> Panel {
     let curves = runs.iter().enumerate().map(|(number, run)| curves(run, key, number, look));
     empty_panel(key, look).with(layered(curves))
 }
 
-/// Numbers of one run that belong together, each in its colour.
+/// Numbers of one run that belong together, each in its color.
 fn group(run: &Run, title: &str, members: &[String], look: Look) -> Panel {
     let curves = members.iter().enumerate().map(|(number, key)| curves(run, key, number, look));
     let mut panel = empty_panel(title, look).with(layered(curves));
@@ -118,10 +118,10 @@ fn group(run: &Run, title: &str, members: &[String], look: Look) -> Panel {
 }
 
 /// The curves of a number: as logged (pale, if it is also smoothed), smoothed, and in validation.
-fn curves(run: &Run, key: &str, colour: usize, look: Look) -> Vec<Curve> {
+fn curves(run: &Run, key: &str, color: usize, look: Look) -> Vec<Curve> {
     let points = |key: &str| run.numbers.get(key).cloned();
     let mut curves = Vec::new();
-    let mut add = |points: Vec<[f64; 2]>, style| curves.push(Curve { points, colour, style });
+    let mut add = |points: Vec<[f64; 2]>, style| curves.push(Curve { points, color, style });
     if let Some(points) = points(key) {
         if look.smooth > 0.0 && !key.starts_with(VALIDATION) && !SET.contains(&key) {
             let smooth = smoothed(&points, look.smooth);
@@ -154,8 +154,8 @@ fn smoothed(points: &[[f64; 2]], share: f64) -> Vec<[f64; 2]> {
     points.iter().copied().filter(|point| point[1].is_finite()).map(average).collect()
 }
 
-fn entry(label: &str, colour: Option<usize>, style: Style) -> Entry {
-    Entry { label: label.to_owned(), colour, style }
+fn entry(label: &str, color: Option<usize>, style: Style) -> Entry {
+    Entry { label: label.to_owned(), color, style }
 }
 
 fn empty_panel(title: &str, look: Look) -> Panel {

@@ -1,4 +1,4 @@
-//! `manifest.json`: the settings of a run and the pictures that it makes.
+//! `manifest.json`: the settings of a run and the images that it makes.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -9,16 +9,16 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use var_host::atomic_file::AtomicFile;
 use var_host::checkpoint::Digest;
-use var_host::pictures::Parameters;
+use var_host::images::Parameters;
 
 /// The file.
 pub(crate) const FILE: &str = "manifest.json";
-/// Longer ones are none of ours: a million pictures take 30 MB.
+/// Longer ones are none of ours: a million images take 30 MB.
 const LONGEST: u64 = 1 << 28;
 
-/// Parameters that only some pictures of a command have.
+/// Parameters that only some images of a command have.
 const OPTIONAL: [&str; 4] = ["from", "scales", "reject", "reject_by"];
-/// Parameters that pictures of before have not: nothing is known of them.
+/// Parameters that images of before have not: nothing is known of them.
 const LATER: [&str; 9] = [
     "model_digest",
     "model_source",
@@ -31,12 +31,12 @@ const LATER: [&str; 9] = [
     "precision",
 ];
 
-/// What a folder of pictures holds.
+/// What a folder of images holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
-    /// What all pictures say of themselves.
+    /// What all images say of themselves.
     pub(crate) settings: Parameters,
-    /// The names of the pictures, of all ranks, made or to be made.
+    /// The names of the images, of all ranks, made or to be made.
     pub(crate) files: BTreeSet<String>,
 }
 
@@ -55,12 +55,12 @@ impl Manifest {
             bail!("{}: has more than {LONGEST} bytes", path.display());
         }
         let manifest: Self = serde_json::from_slice(&text)
-            .with_context(|| format!("{}: is no manifest of pictures of var", path.display()))?;
+            .with_context(|| format!("{}: is no manifest of images of var", path.display()))?;
         // What is listed is removed by --force: nothing outside of the folder.
         let is_name =
             |file: &String| Path::new(file).file_name().is_some_and(|name| name == file.as_str());
         if let Some(file) = manifest.files.iter().find(|file| !is_name(file)) {
-            bail!("{}: {file:?} is no name of a picture", path.display());
+            bail!("{}: {file:?} is no name of an image", path.display());
         }
         Ok(Some(manifest))
     }
@@ -77,8 +77,8 @@ impl Manifest {
     }
 }
 
-/// In words, the first parameter by which pictures that were `found` differ from those `wanted`;
-/// digests that pictures of before have not are passed over.
+/// In words, the first parameter by which images that were `found` differ from those `wanted`;
+/// digests that images of before have not are passed over.
 pub(crate) fn difference(found: &Parameters, wanted: &Parameters) -> Option<String> {
     // A digest says which model it was where even the names are the same.
     let first = |option: &str| !option.ends_with("_digest");
@@ -103,7 +103,7 @@ pub(crate) fn difference(found: &Parameters, wanted: &Parameters) -> Option<Stri
     Some(format!("was made with {option} {}, wanted is without", found[*option]))
 }
 
-/// Whether nothing is known of the model that made pictures which were `found`.
+/// Whether nothing is known of the model that made images which were `found`.
 pub(crate) fn is_of_unknown_model(found: &Parameters) -> bool {
     !found.contains_key("vae_digest")
 }

@@ -1,7 +1,7 @@
-//! A folder of pictures that one run made: `manifest.json` says by which settings and which they are,
+//! A folder of images that one run made: `manifest.json` says by which settings and which they are,
 //! `.lock` that a process writes into it now.
 //!
-//! Processes of the same settings and the same pictures, as the ranks of one job, write together. A
+//! Processes of the same settings and the same images, as the ranks of one job, write together. A
 //! manifest changes only while no other process writes.
 
 mod lock;
@@ -14,7 +14,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use var_host::pictures::Parameters;
+use var_host::images::Parameters;
 
 use crate::args::Session;
 use crate::output;
@@ -23,13 +23,13 @@ pub(crate) use lock::Lock;
 pub(crate) use manifest::{Manifest, difference, is_of_unknown_model};
 pub(crate) use one_run::{check_one_run, run_of};
 
-/// Begins to write the pictures of `wanted` into `folder`, which is made if it is not there.
+/// Begins to write the images of `wanted` into `folder`, which is made if it is not there.
 ///
-/// `adopt` names the pictures there that the settings of `wanted` made, or refuses others. With
+/// `adopt` names the images there that the settings of `wanted` made, or refuses others. With
 /// `--force` it is not asked: what an earlier manifest lists is removed, and nothing else.
 ///
 /// # Errors
-/// If other settings made what is there, or another process writes other pictures; the folder is as it
+/// If other settings made what is there, or another process writes other images; the folder is as it
 /// was then.
 pub(crate) fn begin(
     folder: &Path,
@@ -40,7 +40,7 @@ pub(crate) fn begin(
     output::make_folder(folder)?;
     let mut lock = Lock::open(folder, session)?;
     let prepared = || -> Result<()> {
-        // Before the manifest: it names the picture that differs.
+        // Before the manifest: it names the image that differs.
         let adopted = if session.force { Vec::new() } else { adopt()? };
         if lock.is_alone() { prepare(folder, wanted, adopted, session) } else { Ok(()) }
     };
@@ -56,13 +56,13 @@ pub(crate) fn begin(
         bail!("{place}: another process is writing into this folder: it {differs}");
     }
     if !wanted.files.is_subset(&there.files) {
-        bail!("{place}: another process is writing other pictures into this folder");
+        bail!("{place}: another process is writing other images into this folder");
     }
     Ok(lock)
 }
 
-/// Begins to write `files`, pictures of the settings `shared`, into `folder`, as [`begin`] does: the
-/// pictures of `var` there, if no manifest lists them, must have the same settings.
+/// Begins to write `files`, images of the settings `shared`, into `folder`, as [`begin`] does: the
+/// images of `var` there, if no manifest lists them, must have the same settings.
 ///
 /// # Errors
 /// As [`begin`], and if one of `files` is there already and another command made it.
@@ -74,14 +74,14 @@ pub(crate) fn begin_files(
 ) -> Result<Lock> {
     if folder.is_dir() {
         for file in &files {
-            output::check_picture(&folder.join(file), shared, session)?;
+            output::check_image(&folder.join(file), shared, session)?;
         }
     }
     let wanted = Manifest { settings: shared.clone(), files };
     begin(folder, &wanted, || adopt(folder, shared), session)
 }
 
-/// The pictures of `var` in `folder`, which must have the settings `shared`.
+/// The images of `var` in `folder`, which must have the settings `shared`.
 fn adopt(folder: &Path, shared: &Parameters) -> Result<Vec<String>> {
     let unreadable = || format!("{}: cannot be read", folder.display());
     let mut files = Vec::new();
@@ -116,7 +116,7 @@ fn prepare(
     if session.force {
         if let Some(earlier) = &earlier {
             let is_same = earlier.settings == wanted.settings;
-            // Pictures of the same run may be another rank's.
+            // Images of the same run may be another rank's.
             let kept = if is_same { &wanted.files } else { &BTreeSet::new() };
             earlier.files.difference(kept).try_for_each(|file| remove(folder, file))?;
         }

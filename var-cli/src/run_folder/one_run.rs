@@ -1,19 +1,19 @@
-//! Whether all pictures of a folder come from one run.
+//! Whether all images of a folder come from one run.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use var_host::data::picture_files;
+use var_host::data::image_files;
+use var_host::images::{Parameters, read_parameters};
 use var_host::npz::Npz;
-use var_host::pictures::{Parameters, read_parameters};
 use var_host::plural::count;
 
 use super::lock;
 use super::manifest::{Manifest, difference};
 use crate::args::Session;
 
-/// Parameters in which the pictures of one run differ.
+/// Parameters in which the images of one run differ.
 const OF_EACH: [&str; 4] = ["index", "class", "class_name", "image"];
 
 /// [`check_one_run`] of a folder; of an archive of `var pack` the settings in its comment.
@@ -24,19 +24,19 @@ pub(crate) fn run_of(set: &Path, session: &Session) -> Result<Option<Parameters>
     if set.is_dir() {
         return check_one_run(set, session);
     }
-    // An archive that cannot be read is refused where its pictures are.
+    // An archive that cannot be read is refused where its images are.
     let Ok(archive) = Npz::open(set) else { return Ok(None) };
     let settings: Option<Parameters> = serde_json::from_slice(archive.comment()).ok();
     Ok(settings.filter(is_ours))
 }
 
-/// Refuses a folder whose pictures several runs of `var` made, or into which a process writes now; does
-/// nothing for a file. Returns the settings of the run, if `var` made the pictures.
+/// Refuses a folder whose images several runs of `var` made, or into which a process writes now; does
+/// nothing for a file. Returns the settings of the run, if `var` made the images.
 pub(crate) fn check_one_run(folder: &Path, session: &Session) -> Result<Option<Parameters>> {
     if !folder.is_dir() {
         return Ok(None);
     }
-    let files = picture_files(folder)?;
+    let files = image_files(folder)?;
     let mut manifests: BTreeMap<PathBuf, Option<Manifest>> = BTreeMap::new();
     let mut first: Option<(PathBuf, Option<Parameters>)> = None;
     for file in &files {
@@ -79,13 +79,13 @@ const WAY_ON: &str = ": give each run a folder of its own, or take them together
 /// The manifest of one folder.
 fn manifest(folder: &Path, session: &Session) -> Result<Option<Manifest>> {
     if lock::is_held(folder) {
-        bail!("{}: a process is still writing pictures into this folder", folder.display());
+        bail!("{}: a process is still writing images into this folder", folder.display());
     }
     let manifest = Manifest::read(folder)?;
     if let Some(manifest) = &manifest {
         let missing = manifest.files.iter().filter(|file| !folder.join(file).exists()).count();
         if missing > 0 {
-            let of = count(manifest.files.len(), "picture");
+            let of = count(manifest.files.len(), "image");
             let folder = folder.display();
             session.warn(&format!("{folder}: {missing} of the {of} of its run are not there"));
         }
@@ -93,14 +93,14 @@ fn manifest(folder: &Path, session: &Session) -> Result<Option<Manifest>> {
     Ok(manifest)
 }
 
-/// What a picture has in common with the others of its run, if `var` made it.
+/// What an image has in common with the others of its run, if `var` made it.
 pub(super) fn settings(path: &Path) -> Option<Parameters> {
     let mut settings = read_parameters(path).ok()?;
     settings.retain(|option, _| !OF_EACH.contains(&option.as_str()));
     Some(settings).filter(is_ours)
 }
 
-/// Whether `var` made pictures of these settings.
+/// Whether `var` made images of these settings.
 fn is_ours(settings: &Parameters) -> bool {
     settings.get("Software").is_some_and(|software| software == "var")
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Parser;
-use var_host::pictures::{Parameters, Picture, write_png};
+use var_host::images::{Parameters, RgbImage, write_png};
 
 use super::*;
 use crate::args::CommonOptions;
@@ -25,10 +25,10 @@ fn manifest(seed: &str, files: &[&str]) -> Manifest {
     Manifest { settings: settings.into(), files: files.iter().map(|f| (*f).to_owned()).collect() }
 }
 
-/// Writes the pictures of a run, and those of no run.
+/// Writes the images of a run, and those of no run.
 fn write(folder: &Path, parameters: &Parameters, files: &[&str]) {
     for file in files {
-        write_png(&folder.join(file), &Picture::filled(1, 1, [7; 3]), parameters, true).unwrap();
+        write_png(&folder.join(file), &RgbImage::filled(1, 1, [7; 3]), parameters, true).unwrap();
     }
 }
 
@@ -82,13 +82,13 @@ fn processes_of_other_settings_are_kept_out_while_one_writes() {
         assert!(refused.contains(wants), "{refused}");
         let other = begin(folder, &manifest("0", &["7.png"]), none, &session(options));
         let refused = other.unwrap_err().to_string();
-        assert!(refused.ends_with(": another process is writing other pictures into this folder"));
+        assert!(refused.ends_with(": another process is writing other images into this folder"));
     }
     let busy = check_one_run(folder, &session(&[]));
     write(folder, &first.settings, &["0.png"]);
-    assert!(busy.is_ok(), "no pictures yet");
+    assert!(busy.is_ok(), "no images yet");
     let busy = check_one_run(folder, &session(&[])).unwrap_err().to_string();
-    assert!(busy.ends_with("a process is still writing pictures into this folder"), "{busy}");
+    assert!(busy.ends_with("a process is still writing images into this folder"), "{busy}");
     drop((writing, rank));
     drop(begin(folder, &manifest("1", &["0.png"]), none, &session(&["--force"])).unwrap());
 }
@@ -101,9 +101,9 @@ fn refusals_leave_a_folder_as_it_was() {
     assert_eq!(refused.unwrap_err().to_string(), "another run's");
     assert!(names(place.path()).is_empty());
     for (text, wants) in [
-        ("{", "is no manifest of pictures"),
-        (r#"{"settings": {}, "files": ["../a.png"]}"#, "\"../a.png\" is no name of a picture"),
-        (r#"{"settings": {}, "files": ["/a.png"]}"#, "is no name of a picture"),
+        ("{", "is no manifest of images"),
+        (r#"{"settings": {}, "files": ["../a.png"]}"#, "\"../a.png\" is no name of an image"),
+        (r#"{"settings": {}, "files": ["/a.png"]}"#, "is no name of an image"),
     ] {
         fs::write(place.path().join("manifest.json"), text).unwrap();
         let refused = begin(place.path(), &manifest("0", &["0.png"]), none, &session(&["--force"]));
@@ -162,7 +162,7 @@ fn folders_that_mix_runs_are_told_apart() {
         refused.contains("2.png: is not of the run that the folder's manifest.json"),
         "{refused}"
     );
-    // Pictures of others are no run's.
+    // Images of others are no run's.
     let photographs = tempfile::tempdir().unwrap();
     write(photographs.path(), &Parameters::new(), &["a.png", "b.png"]);
     assert_eq!(check_one_run(photographs.path(), &session).unwrap(), None);

@@ -3,8 +3,8 @@
 use core::ops::ControlFlow;
 
 use anyhow::{Result, bail};
-use var_host::engine::{Engine, Given, Job, Sample, Sampling, ScaleDone};
-use var_host::pictures::Picture;
+use var_host::engine::{Engine, ForcedBatch, ImageSpec, Sample, Sampling, ScaleProgress};
+use var_host::images::RgbImage;
 
 use crate::args::Session;
 use crate::memory;
@@ -14,22 +14,22 @@ use crate::progress::Progress;
 const DEFAULT_BATCH: usize = 8;
 
 /// Tokens that are given, not drawn.
-pub(crate) struct Kept {
+pub(crate) struct ForcedTokens {
     /// L tokens each; image i of a run takes those of i modulo their number.
     pub(crate) images: Vec<Vec<u32>>,
     /// L: which cells are kept.
     pub(crate) cells: Vec<bool>,
 }
 
-/// Callback with a picture after a scale.
-type EachScale<'a> = &'a dyn Fn(Job, usize, &Picture) -> Result<()>;
+/// Callback with an image after a scale.
+type EachScale<'a> = &'a dyn Fn(ImageSpec, usize, &RgbImage) -> Result<()>;
 
 /// How images are drawn.
 pub(crate) struct Drawing<'a> {
     pub(crate) sampling: Sampling,
     pub(crate) batch: usize,
-    pub(crate) kept: Option<Kept>,
-    /// Takes each picture as it looks after each scale.
+    pub(crate) kept: Option<ForcedTokens>,
+    /// Takes each image as it looks after each scale.
     pub(crate) each_scale: Option<EachScale<'a>>,
 }
 
@@ -38,7 +38,7 @@ impl Drawing<'_> {
     pub(crate) fn draw(
         &self,
         engine: &mut Engine<'_>,
-        jobs: &[Job],
+        jobs: &[ImageSpec],
         session: &Session,
         each: &mut dyn FnMut(Sample) -> Result<()>,
     ) -> Result<()> {
@@ -49,14 +49,14 @@ impl Drawing<'_> {
     pub(crate) fn draw_with(
         &self,
         engine: &mut Engine<'_>,
-        jobs: &[Job],
+        jobs: &[ImageSpec],
         progress: &mut Progress,
         each: &mut dyn FnMut(Sample) -> Result<()>,
     ) -> Result<()> {
         for jobs in jobs.chunks(self.batch) {
             let given = self.kept.as_ref().map(|kept| kept.given(jobs));
             let mut fault = None;
-            let mut on_scale = |mut done: ScaleDone<'_>| {
+            let mut on_scale = |mut done: ScaleProgress<'_>| {
                 progress.detail(&format!("scale {}/{}", done.scale + 1, done.scales));
                 match self.show(&mut done) {
                     Ok(()) => ControlFlow::Continue(()),
@@ -84,8 +84,8 @@ impl Drawing<'_> {
         Ok(())
     }
 
-    /// Hands on the pictures so far; those after the last scale come with the samples.
-    fn show(&self, done: &mut ScaleDone<'_>) -> Result<()> {
+    /// Hands on the images so far; those after the last scale come with the samples.
+    fn show(&self, done: &mut ScaleProgress<'_>) -> Result<()> {
         let Some(each_scale) = self.each_scale else { return Ok(()) };
         if done.scale + 1 == done.scales {
             return Ok(());
@@ -99,10 +99,10 @@ impl Drawing<'_> {
     }
 }
 
-impl Kept {
-    fn given(&self, jobs: &[Job]) -> Given {
-        let row = |job: &Job| self.images[job.index as usize % self.images.len()].clone();
-        Given { tokens: jobs.iter().map(row).collect(), cells: self.cells.clone() }
+impl ForcedTokens {
+    fn given(&self, jobs: &[ImageSpec]) -> ForcedBatch {
+        let row = |job: &ImageSpec| self.images[job.index as usize % self.images.len()].clone();
+        ForcedBatch { tokens: jobs.iter().map(row).collect(), cells: self.cells.clone() }
     }
 }
 
@@ -110,7 +110,7 @@ impl Kept {
 pub(crate) fn batch_size(
     engine: &Engine<'_>,
     wanted: Option<u16>,
-    jobs: &[Job],
+    jobs: &[ImageSpec],
     cfg: f32,
 ) -> Result<usize> {
     let null = engine.transformer()?.null_class();

@@ -1,12 +1,12 @@
-//! A folder with a file for each picture, which an interrupted run goes on filling.
+//! A folder with a file for each image, which an interrupted run goes on filling.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use var_host::engine::Job;
-use var_host::pictures::{self, Parameters, Picture};
+use var_host::engine::ImageSpec;
+use var_host::images::{self, Parameters, RgbImage};
 use var_host::plural::count;
 
 use crate::args::Session;
@@ -14,28 +14,28 @@ use crate::classes::Classes;
 use crate::output;
 use crate::run_folder::{self, Lock, Manifest, difference, is_of_unknown_model};
 
-/// The folder, and the parameters common to its pictures.
+/// The folder, and the parameters common to its images.
 pub(super) struct Folder<'a> {
     path: &'a Path,
     shared: Parameters,
     classes: Classes<'a>,
     session: &'a Session,
-    /// Held while pictures are written.
+    /// Held while images are written.
     _lock: Lock,
 }
 
 impl<'a> Folder<'a> {
-    /// Begins to fill the folder at `path`, which is made if it is not there, with pictures of the jobs
+    /// Begins to fill the folder at `path`, which is made if it is not there, with images of the jobs
     /// `all` of every process of the run: of each one for every suffix of its name.
     ///
     /// # Errors
-    /// If any picture of this command is there that other settings made, and nothing is to be
+    /// If any image of this command is there that other settings made, and nothing is to be
     /// overwritten; if another process fills the folder with others.
     pub(super) fn begin(
         path: &'a Path,
         shared: Parameters,
         classes: Classes<'a>,
-        all: &[Job],
+        all: &[ImageSpec],
         suffixes: Vec<String>,
         session: &'a Session,
     ) -> Result<Self> {
@@ -46,11 +46,11 @@ impl<'a> Folder<'a> {
         Ok(Self { path, shared, classes, session, _lock })
     }
 
-    /// Those of `own` without pictures yet.
+    /// Those of `own` without images yet.
     ///
     /// # Errors
     /// If the folder cannot be read.
-    pub(super) fn missing(&self, own: &[Job]) -> Result<Vec<Job>> {
+    pub(super) fn missing(&self, own: &[ImageSpec]) -> Result<Vec<ImageSpec>> {
         if self.session.force {
             return Ok(own.to_vec());
         }
@@ -58,10 +58,10 @@ impl<'a> Folder<'a> {
         Ok(own.iter().filter(|job| !there.contains_key(&job.index)).copied().collect())
     }
 
-    /// Writes the picture of `job`, `suffix` after its name.
-    pub(super) fn write(&self, job: Job, suffix: &str, picture: &Picture) -> Result<()> {
+    /// Writes the image of `job`, `suffix` after its name.
+    pub(super) fn write(&self, job: ImageSpec, suffix: &str, picture: &RgbImage) -> Result<()> {
         let path = self.path.join(name(self.classes, job, suffix));
-        output::write_picture(
+        output::write_image(
             &path,
             picture,
             &parameters(&self.shared, self.classes, job),
@@ -70,12 +70,12 @@ impl<'a> Folder<'a> {
     }
 }
 
-/// The file of a picture.
-fn name(classes: Classes<'_>, job: Job, suffix: &str) -> String {
+/// The file of an image.
+fn name(classes: Classes<'_>, job: ImageSpec, suffix: &str) -> String {
     format!("{:06}-{}{suffix}.png", job.index, classes.file_name(job.label))
 }
 
-fn parameters(shared: &Parameters, classes: Classes<'_>, job: Job) -> Parameters {
+fn parameters(shared: &Parameters, classes: Classes<'_>, job: ImageSpec) -> Parameters {
     let mut parameters = shared.clone();
     parameters.insert("index".to_owned(), job.index.to_string());
     parameters.insert("class".to_owned(), classes.number(job.label).to_string());
@@ -83,21 +83,21 @@ fn parameters(shared: &Parameters, classes: Classes<'_>, job: Job) -> Parameters
     parameters
 }
 
-/// The pictures in the folder, which must be those of `all` or of a longer run with the same settings.
+/// The images in the folder, which must be those of `all` or of a longer run with the same settings.
 fn adopt(
     folder: &Path,
     shared: &Parameters,
     classes: Classes<'_>,
-    all: &[Job],
+    all: &[ImageSpec],
     session: &Session,
 ) -> Result<Vec<String>> {
     let there = there(folder)?;
-    let jobs: HashMap<u32, Job> = all.iter().map(|job| (job.index, *job)).collect();
+    let jobs: HashMap<u32, ImageSpec> = all.iter().map(|job| (job.index, *job)).collect();
     let mut sorted: Vec<_> = there.iter().collect();
     sorted.sort_unstable();
     let mut unknown = 0;
     for (index, path) in &sorted {
-        let found = pictures::read_parameters(path)?;
+        let found = images::read_parameters(path)?;
         unknown += usize::from(is_of_unknown_model(&found));
         let wanted = match jobs.get(index) {
             Some(job) => parameters(shared, classes, *job),
@@ -119,7 +119,7 @@ fn adopt(
     Ok(sorted.into_iter().map(|(_, path)| output::file_name(path)).collect())
 }
 
-/// Pictures in the folder by their index.
+/// Images in the folder by their index.
 fn there(folder: &Path) -> Result<HashMap<u32, PathBuf>> {
     let unreadable = || format!("{}: cannot be read", folder.display());
     let mut there = HashMap::new();

@@ -1,22 +1,22 @@
-//! All images as one picture.
+//! All images as one image.
 
 use std::path::Path;
 
 use anyhow::Result;
-use var_host::engine::Job;
-use var_host::pictures::{self, PIXEL_LIMIT, Parameters, Picture};
+use var_host::engine::ImageSpec;
+use var_host::images::{self, PIXEL_LIMIT, Parameters, RgbImage};
 use var_host::plural::count;
 
 use crate::args::{Session, Usage};
 use crate::classes::Classes;
 use crate::output;
 
-/// White pixels between neighbours.
+/// White pixels between neighbors.
 pub(crate) const PADDING: usize = 2;
 /// The most rows with classes printed.
 const ROWS_TOLD: usize = 16;
 
-/// A picture of pictures.
+/// An image of images.
 pub(crate) struct Grid<'a> {
     path: &'a Path,
     columns: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Grid<'a> {
 /// or one more.
 ///
 /// # Errors
-/// [`Usage`] if they are too many for one picture.
+/// [`Usage`] if they are too many for one image.
 pub(crate) fn columns(count: usize, side: usize, wanted: Option<u16>) -> Result<usize> {
     let square = count.isqrt() + usize::from(count.isqrt().pow(2) < count);
     let columns = wanted.map_or(square, usize::from).min(count);
@@ -37,7 +37,7 @@ pub(crate) fn columns(count: usize, side: usize, wanted: Option<u16>) -> Result<
     let pixels = |cells: usize| (cells * (side + PADDING)) as u64;
     if pixels(columns).saturating_mul(pixels(rows)) > PIXEL_LIMIT {
         let text = format!(
-            "{count} images of {side} × {side} are too many for one picture of at most \
+            "{count} images of {side} × {side} are too many for one image of at most \
              {PIXEL_LIMIT} pixels: -o DIR/ makes a file of each"
         );
         return Err(Usage(text).into());
@@ -49,7 +49,7 @@ impl<'a> Grid<'a> {
     /// Refuses, before the work, a path that cannot be written and a grid that is too large.
     pub(crate) fn new(
         path: &'a Path,
-        jobs: &[Job],
+        jobs: &[ImageSpec],
         (columns, side): (Option<u16>, usize),
         mut parameters: Parameters,
         classes: Classes<'a>,
@@ -61,14 +61,14 @@ impl<'a> Grid<'a> {
             labels.iter().map(|label| classes.number(*label).to_string()).collect();
         parameters.insert("index".to_owned(), format!("0..{}", jobs.len()));
         parameters.insert("class".to_owned(), numbers.join(","));
-        output::check_picture(path, &parameters, session)?;
+        output::check_image(path, &parameters, session)?;
         Ok(Self { path, columns, labels, parameters, classes })
     }
 
     /// Writes `pictures`, one for each job, and prints their places.
-    pub(crate) fn write(&self, pictures: &[Picture], session: &Session) -> Result<()> {
-        let whole = pictures::grid(pictures, self.columns, PADDING)?;
-        output::write_picture(self.path, &whole, &self.parameters, session)?;
+    pub(crate) fn write(&self, pictures: &[RgbImage], session: &Session) -> Result<()> {
+        let whole = images::grid(pictures, self.columns, PADDING)?;
+        output::write_image(self.path, &whole, &self.parameters, session)?;
         let (images, path) = (count(pictures.len(), "image"), self.path.display());
         let (width, height) = (pictures[0].width(), pictures[0].height());
         session.say(&format!("{path}: {images} of {width} × {height}"))?;

@@ -1,4 +1,4 @@
-//! `var sample`: classes → pictures.
+//! `var sample`: classes → images.
 
 mod draw;
 mod folder;
@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use var_host::engine::{Engine, Job, Sample};
-use var_host::pictures::{Parameters, Picture};
+use var_host::engine::{Engine, ImageSpec, Sample};
+use var_host::images::{Parameters, RgbImage};
 use var_host::plural::count;
 
 use crate::args::values::{LARGEST_BATCH, MOST_IMAGES};
@@ -25,12 +25,12 @@ use plan::Plan;
 use reject::Reject;
 use share::Share;
 
-pub(crate) use draw::{Drawing, Kept, batch_size};
+pub(crate) use draw::{Drawing, ForcedTokens, batch_size};
 pub(crate) use grid::{Grid, PADDING, columns};
 
 /// Sample images
 ///
-/// Without options: sixteen images of random classes by the built-in model, as one picture in
+/// Without options: sixteen images of random classes by the built-in model, as one image in
 /// samples.png.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -45,7 +45,7 @@ pub(crate) struct Options {
     /// How many images of each class; without --class, of all classes
     #[arg(long, value_name = "N", conflicts_with = "count", value_parser = values::whole(1_u32..=MOST_IMAGES))]
     per_class: Option<u32>,
-    /// Images that go through the model together; the pictures do not depend on it
+    /// Images that go through the model together; the images do not depend on it
     /// [default: up to 8, as memory allows]
     #[arg(long, value_name = "N", value_parser = values::whole(1_u16..=LARGEST_BATCH))]
     batch: Option<u16>,
@@ -56,13 +56,13 @@ pub(crate) struct Options {
     /// (rank R images R, R + WORLD_SIZE, …) and says so; so too under mpirun or srun; --alone makes all
     #[arg(long, short, value_name = "PATH", default_value = "samples.png", verbatim_doc_comment)]
     output: PathBuf,
-    /// Columns of the one picture [default: as many as rows, or one more]
+    /// Columns of the one image [default: as many as rows, or one more]
     #[arg(long, value_name = "COLUMNS", value_parser = values::whole(1_u16..=10_000))]
     grid: Option<u16>,
     /// Also save the token maps in this file
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
-    /// Also save each picture as it looks after every scale, in this folder
+    /// Also save each image as it looks after every scale, in this folder
     #[arg(long, value_name = "DIR")]
     progressive: Option<PathBuf>,
     /// Go on from the first --scales scales of these token maps; without --count, one image for each
@@ -78,7 +78,7 @@ pub(crate) struct Options {
     /// Keep the candidate of the highest score in this file instead: lines of index,score; candidate c
     /// of image i has index i·N + c, and is image i·N + c of a run with N times as many --per-class
     /// and without --reject. A line `# seed 3` in it says that the candidates were made with seed 3; so
-    /// too the other parameters that pictures keep, as model_digest: what differs is refused
+    /// too the other parameters that images keep, as model_digest: what differs is refused
     #[arg(long, value_name = "FILE", requires = "reject")]
     reject_scores: Option<PathBuf>,
     #[command(flatten)]
@@ -90,7 +90,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let into_folder = output::is_folder(&options.output)?;
     if into_folder && options.grid.is_some() {
-        return Err(Usage("--grid goes with one picture, -o names a folder".to_owned()).into());
+        return Err(Usage("--grid goes with one image, -o names a folder".to_owned()).into());
     }
     let launch = session.launch()?;
     if let Some(share) = launch.share()
@@ -135,7 +135,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         Folder::begin(path, shared, classes, &all, suffixes, session)
     });
     let steps = steps.transpose()?;
-    let each_scale = |job: Job, scale: usize, picture: &Picture| match &steps {
+    let each_scale = |job: ImageSpec, scale: usize, picture: &RgbImage| match &steps {
         Some(folder) => folder.write(job, &suffix(scale), picture),
         None => Ok(()),
     };
@@ -145,7 +145,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         kept,
         each_scale: steps.is_some().then_some(&each_scale),
     };
-    let draw = |engine: &mut Engine<'_>, jobs: &[Job], each: Each<'_>| match &reject {
+    let draw = |engine: &mut Engine<'_>, jobs: &[ImageSpec], each: Each<'_>| match &reject {
         Some(reject) => reject.draw(&drawing, engine, jobs, session, each),
         None => drawing.draw(engine, jobs, session, each),
     };
@@ -193,7 +193,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// What follows the name of a picture as it looks after a scale.
+/// What follows the name of an image as it looks after a scale.
 fn suffix(scale: usize) -> String {
     format!("-scale{scale:02}")
 }
@@ -211,7 +211,7 @@ fn precision(engine: &Engine<'_>) -> String {
 /// Callback with the images of a run, in order.
 type Each<'a> = &'a mut dyn FnMut(Sample) -> Result<()>;
 
-/// Parameters of all pictures of the run.
+/// Parameters of all images of the run.
 fn parameters(options: &Options, model: &Model) -> Parameters {
     let mut parameters = output::parameters("sample", model);
     options.sampling.note(&mut parameters);

@@ -1,11 +1,11 @@
 //! The images of a run: a number and a class for each, and their given tokens.
 
 use anyhow::{Context, Result, bail};
-use var_host::engine::{Engine, Job};
+use var_host::engine::{Engine, ImageSpec};
 use var_host::model::Weights;
 use var_kernel::sample::random::Philox;
 
-use super::{Kept, Options};
+use super::{ForcedTokens, Options};
 use crate::args::values::MOST_IMAGES;
 use crate::args::{Session, Usage};
 use crate::classes::Classes;
@@ -16,8 +16,8 @@ const DEFAULT_COUNT: usize = 16;
 
 /// All images of a run.
 pub(super) struct Plan {
-    pub(super) jobs: Vec<Job>,
-    pub(super) kept: Option<Kept>,
+    pub(super) jobs: Vec<ImageSpec>,
+    pub(super) kept: Option<ForcedTokens>,
 }
 
 impl Plan {
@@ -46,7 +46,7 @@ impl Plan {
                 let labels = file.labels().map(|labels| labels.iter().map(null).collect());
                 let mut cells = vec![false; ladder.length()];
                 cells[..ladder.range(scales - 1).end].fill(true);
-                (Some(Kept { images: output::images(&file), cells }), labels)
+                (Some(ForcedTokens { images: output::images(&file), cells }), labels)
             }
         };
         let listed = match &options.class {
@@ -71,7 +71,7 @@ impl Plan {
             Some(listed) => listed[index / each % listed.len()],
             None => random.label(index as u32, classes.null()),
         };
-        let job = |index| Job { index: index as u32, label: label(index) };
+        let job = |index| ImageSpec { index: index as u32, label: label(index) };
         Ok(Self { jobs: (0..count).map(job).collect(), kept })
     }
 }

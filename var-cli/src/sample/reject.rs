@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use var_host::engine::{Engine, Job, Sample};
-use var_host::pictures::Parameters;
+use var_host::engine::{Engine, ImageSpec, Sample};
+use var_host::images::Parameters;
 
 use super::Drawing;
 use crate::args::values::MOST_IMAGES;
@@ -15,7 +15,7 @@ use crate::run_folder::difference;
 
 /// How candidates are made and judged.
 ///
-/// Candidate c of image i is drawn as image `i · candidates + c`: with `--per-class` it is the picture
+/// Candidate c of image i is drawn as image `i · candidates + c`: with `--per-class` it is the image
 /// of that index in a run with so many times as many images of each class and no `--reject`.
 pub(super) struct Reject {
     candidates: u32,
@@ -31,7 +31,7 @@ impl Reject {
     ///
     /// The file has a line for each candidate: its index and its score, with a comma or space between;
     /// a heading and lines that begin with # are passed over, but `# seed 3` says that the candidates
-    /// were made with seed 3, and so any other parameter of a picture.
+    /// were made with seed 3, and so any other parameter of an image.
     pub(super) fn new(candidates: u32, images: usize, scores: Option<&Path>) -> Result<Self> {
         if images as u64 * u64::from(candidates) > u64::from(MOST_IMAGES) {
             let text = format!(
@@ -73,17 +73,17 @@ impl Reject {
         &self,
         drawing: &Drawing<'_>,
         engine: &mut Engine<'_>,
-        jobs: &[Job],
+        jobs: &[ImageSpec],
         session: &Session,
         each: &mut dyn FnMut(Sample) -> Result<()>,
     ) -> Result<()> {
         if let Some(scores) = &self.scores {
             let best = jobs.iter().map(|job| self.best_by(scores, *job));
-            let best = best.collect::<Result<Vec<Job>>>()?;
+            let best = best.collect::<Result<Vec<ImageSpec>>>()?;
             if !self.of_run.contains_key("model_digest") {
                 session.warn(&format!(
                     "{}: which model made the candidates of these scores is not known: a line \
-                     `# model_digest …`, as their pictures have it, would say",
+                     `# model_digest …`, as their images have it, would say",
                     self.file.display()
                 ));
             }
@@ -96,7 +96,7 @@ impl Reject {
         let count = self.candidates as usize;
         let mut progress = session.progress(jobs.len() * count, "candidate");
         for jobs in jobs.chunks((drawing.batch / count).max(1)) {
-            let candidates: Vec<Job> =
+            let candidates: Vec<ImageSpec> =
                 jobs.iter().flat_map(|job| self.candidates_of(*job)).collect();
             let mut samples = Vec::with_capacity(candidates.len());
             drawing.draw_with(engine, &candidates, &mut progress, &mut |sample| {
@@ -119,14 +119,14 @@ impl Reject {
         Ok(())
     }
 
-    fn candidates_of(&self, job: Job) -> impl Iterator<Item = Job> + use<> {
+    fn candidates_of(&self, job: ImageSpec) -> impl Iterator<Item = ImageSpec> + use<> {
         let first = job.index * self.candidates;
-        (first..first + self.candidates).map(move |index| Job { index, ..job })
+        (first..first + self.candidates).map(move |index| ImageSpec { index, ..job })
     }
 
     /// The candidate of the greatest score, the first of equal ones.
-    fn best_by(&self, scores: &HashMap<u32, f64>, job: Job) -> Result<Job> {
-        let mut best: Option<(f64, Job)> = None;
+    fn best_by(&self, scores: &HashMap<u32, f64>, job: ImageSpec) -> Result<ImageSpec> {
+        let mut best: Option<(f64, ImageSpec)> = None;
         for candidate in self.candidates_of(job) {
             let (index, count) = (candidate.index, self.candidates);
             let score = *scores.get(&index).ok_or_else(|| {
@@ -144,7 +144,7 @@ impl Reject {
 }
 
 /// Log-likelihood ratio of a sample's tokens between its class and none, in nats: it measures the class,
-/// not how plain the picture is. Of a sample without a class, their log-likelihood.
+/// not how plain the image is. Of a sample without a class, their log-likelihood.
 fn likelihood(engine: &mut Engine<'_>, sample: &Sample) -> Result<f64> {
     let null = engine.transformer()?.null_class();
     let mut nats = |label: u32| -> Result<f64> {
@@ -239,10 +239,11 @@ mod tests {
         let scores = Some(HashMap::from([(6, 0.1), (7, 0.9), (8, 0.9)]));
         let (of_run, file) = (Parameters::new(), PathBuf::new());
         let reject = Reject { candidates: 3, scores, of_run, file };
-        let job = Job { index: 2, label: 5 };
+        let job = ImageSpec { index: 2, label: 5 };
         let best = reject.best_by(reject.scores.as_ref().unwrap(), job).unwrap();
-        assert_eq!(best, Job { index: 7, label: 5 });
-        let fault = reject.best_by(reject.scores.as_ref().unwrap(), Job { index: 1, label: 0 });
+        assert_eq!(best, ImageSpec { index: 7, label: 5 });
+        let fault =
+            reject.best_by(reject.scores.as_ref().unwrap(), ImageSpec { index: 1, label: 0 });
         let message = "--reject-scores: no score of candidate 3; image 1 has 3";
         assert_eq!(fault.unwrap_err().to_string(), message);
     }

@@ -1,6 +1,6 @@
 //! Work shared out between processes that a launcher started and numbered.
 
-use var_host::engine::Job;
+use var_host::engine::ImageSpec;
 use var_host::parallel::Launch;
 use var_host::plural::count;
 
@@ -13,7 +13,7 @@ pub(super) struct Share {
 
 impl Share {
     /// The jobs of this process: every `of`th.
-    pub(super) fn part(self, jobs: Vec<Job>) -> Vec<Job> {
+    pub(super) fn part(self, jobs: Vec<ImageSpec>) -> Vec<ImageSpec> {
         jobs.into_iter().skip(self.rank).step_by(self.of).collect()
     }
 }
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn shares_make_up_the_whole() {
-        let jobs: Vec<Job> = (0..10).map(|index| Job { index, label: 0 }).collect();
+        let jobs: Vec<ImageSpec> = (0..10).map(|index| ImageSpec { index, label: 0 }).collect();
         let parts = (0..3).flat_map(|rank| Share { rank, of: 3 }.part(jobs.clone()));
         let mut indices: Vec<u32> = parts.map(|job| job.index).collect();
         assert_eq!(indices, [0, 3, 6, 9, 1, 4, 7, 2, 5, 8]);

@@ -1,8 +1,8 @@
-//! The picture of a scaling law: a panel for each measure, both axes logarithmic.
+//! The image of a scaling law: a panel for each measure, both axes logarithmic.
 
 use var_host::scaling::FinishedRun;
 
-use super::{Law, Report, title};
+use super::{Law, ScalingReport, title};
 use crate::chart::{Curve, Entry, Figure, Note, Panel, Style};
 
 /// How far the lines reach past the points, as a share of the points' extent.
@@ -11,8 +11,8 @@ const MARGIN: f64 = 0.12;
 const STEPS: usize = 60;
 
 /// All of it.
-pub(super) fn figure(report: &Report) -> Figure {
-    let entry = |label: &str, style| Entry { label: label.to_owned(), colour: Some(0), style };
+pub(super) fn figure(report: &ScalingReport) -> Figure {
+    let entry = |label: &str, style| Entry { label: label.to_owned(), color: Some(0), style };
     let legend = vec![
         entry("a run", Style::Points),
         entry("the law", Style::Line),
@@ -23,7 +23,7 @@ pub(super) fn figure(report: &Report) -> Figure {
 }
 
 /// One measure against the number of parameters.
-fn panel(report: &Report, Law { measure, law }: Law) -> Panel {
+fn panel(report: &ScalingReport, Law { measure, law }: Law) -> Panel {
     let runs = &report.runs;
     let points: Vec<[f64; 2]> =
         runs.iter().map(|run| [run.parameters, run.measure(measure)]).collect();
@@ -33,7 +33,7 @@ fn panel(report: &Report, Law { measure, law }: Law) -> Panel {
     let along = || (0..=STEPS).map(|i| (low + extent * i as f64 / STEPS as f64).exp());
     let edge = |side: usize| along().map(move |n| [n, law.interval_at(n)[side]]);
     let upper: Vec<[f64; 2]> = edge(1).collect();
-    let curve = |points, style| Curve { points, colour: 0, style };
+    let curve = |points, style| Curve { points, color: 0, style };
     let note =
         |(run, at): (&FinishedRun, &[f64; 2])| Note { at: *at, text: format!("d{}", run.depth) };
     let symbol = if title(measure).starts_with("loss") { "L" } else { "Err" };
@@ -42,7 +42,7 @@ fn panel(report: &Report, Law { measure, law }: Law) -> Panel {
         title: title(measure).to_owned(),
         x_label: "parameters N".to_owned(),
         logarithmic: [true; 2],
-        legend: vec![Entry { label: formula, colour: Some(0), style: Style::Line }],
+        legend: vec![Entry { label: formula, color: Some(0), style: Style::Line }],
         notes: runs.iter().zip(&points).map(note).collect(),
         curves: vec![
             curve(edge(0).chain(upper.into_iter().rev()).collect(), Style::Band),

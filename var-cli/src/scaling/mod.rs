@@ -32,7 +32,7 @@ pub(crate) struct Options {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct ScalingReport {
     runs: Vec<FinishedRun>,
     laws: Vec<Law>,
 }
@@ -67,7 +67,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         let law = PowerLaw::fit(&points).with_context(|| title(measure))?;
         laws.push(Law { measure, law });
     }
-    let report = Report { runs, laws };
+    let report = ScalingReport { runs, laws };
     if let Some(path) = &options.output {
         output::write_chart(path, &chart::figure(&report), &parameters, session)?;
     }
@@ -87,7 +87,7 @@ fn title(measure: Measure) -> &'static str {
     }
 }
 
-fn print(report: &Report) -> Result<()> {
+fn print(report: &ScalingReport) -> Result<()> {
     result("depth  width  parameters   loss    last    error   last     run")?;
     for run in &report.runs {
         let FinishedRun { folder, depth, width, parameters, measures: [a, b, c, d], .. } = run;

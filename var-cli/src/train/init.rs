@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use var_host::model::{Hints, Identity, ModelError, Weights};
 use var_host::plural::count;
-use var_host::train::Layout;
-use var_host::train::take_over::{ClassRows, Matched, take_over};
+use var_host::train::ParameterLayout;
+use var_host::train::init_from::{ClassEmbeddingRows, ClassMatch, init_from};
 use var_kernel::model::VarConfig;
 
 use super::Options;
@@ -27,7 +27,7 @@ pub(super) fn begin_with(
     options: &Options,
     opened: &Opened,
     config: &VarConfig,
-    (weights, layout): (&mut [f32], &Layout),
+    (weights, layout): (&mut [f32], &ParameterLayout),
     session: &Session,
     first: bool,
 ) -> Result<()> {
@@ -42,9 +42,10 @@ pub(super) fn begin_with(
         true if other.classes == imagenet::CLASSES && imagenet::are_ids(names) => imagenet::ids(),
         _ => &file.class_names,
     };
-    let rows = ClassRows::new((config.classes, names), (other.classes, other_names), path)?;
+    let rows =
+        ClassEmbeddingRows::new((config.classes, names), (other.classes, other_names), path)?;
     let (part, _) = file.transformer.as_ref().expect("the half that was asked for");
-    take_over(weights, layout, config, part, &other, &rows).map_err(|(what, wants, has)| {
+    init_from(weights, layout, config, part, &other, &rows).map_err(|(what, wants, has)| {
         let path = path.display();
         anyhow::anyhow!("{path}: {what}: the run wants {wants}, the file has {has}")
     })?;
@@ -57,19 +58,19 @@ pub(super) fn begin_with(
 }
 
 /// In words, how rows of the class embedding were found, unless all classes are the same.
-fn describe(rows: &ClassRows, names: &[String]) -> Option<String> {
+fn describe(rows: &ClassEmbeddingRows, names: &[String]) -> Option<String> {
     let all = rows.rows.len() - 1;
     match rows.matched {
-        Matched::Positions => Some(
+        ClassMatch::Positions => Some(
             "the class embedding is taken by position: of the data and the model to begin with only \
              one names its classes, or none"
                 .to_owned(),
         ),
-        Matched::Nothing => Some(
+        ClassMatch::Nothing => Some(
             "the class embedding is new: the model to begin with has other classes".to_owned(),
         ),
-        Matched::Names if rows.rows.iter().enumerate().all(|(at, row)| *row == Some(at)) => None,
-        Matched::Names => {
+        ClassMatch::Names if rows.rows.iter().enumerate().all(|(at, row)| *row == Some(at)) => None,
+        ClassMatch::Names => {
             let new: Vec<String> = rows
                 .new_classes()
                 .map(|class| names.get(class).cloned().unwrap_or_else(|| class.to_string()))

@@ -9,15 +9,15 @@ use core::iter;
 
 use anyhow::Result;
 use var_host::engine::Engine;
-use var_host::parallel::Ranks;
+use var_host::parallel::ProcessGroup;
 use var_host::run;
 #[cfg(feature = "cuda")]
 use var_host::train::DeviceMemory;
 use var_host::train::fit::iterations_of_epoch;
 use var_host::train::trainer;
 use var_host::train::{
-    ConfigError, Host, Initialisation, Layout, Recipe, Storage, TrainConfig, VarSize, VarTask,
-    VarTrainer,
+    ConfigError, Host, Initialization, ParameterLayout, Storage, TrainConfig, VarHyperparameters,
+    VarSize, VarTask, VarTrainer,
 };
 use var_kernel::model::VarConfig;
 
@@ -43,8 +43,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let recorded = options.recorded(&train, opened.learned(&config), opened.session());
     run::check_ranks_agree(&*ranks, &recorded)?;
     let epoch = iterations_of_epoch(opened.training.items(), train.batch, &*ranks)?;
-    let recipe = train.recipe(epoch, &config, ranks.size()).map_err(usage)?;
-    let idle = recipe.schedule.warmup == 0;
+    let hyperparameters = train.hyperparameters(epoch, &config, ranks.size()).map_err(usage)?;
+    let idle = hyperparameters.schedule.warmup == 0;
     session.given.refuse(&["wp0"], idle, "the warm-up has no iteration: give --wp")?;
     // The folder stays locked until the run ends.
     let _lock = match ranks.rank() {
@@ -60,45 +60,47 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         set.read_by(workers);
     }
     let (layout, mut weights) =
-        trainer::initial(&config, recipe.seed, options.initial.initialisation());
+        trainer::initial(&config, hyperparameters.seed, options.initial.initialization());
     if let Some(path) = &options.init.init_from {
         let initial = (&mut weights[..], &layout);
         let first = ranks.rank() == 0;
         init::begin_with(path, options, &opened, &config, initial, session, first)?;
     }
-    let begun = Start { options, opened: &opened, config, train, recipe, layout, weights };
+    let begun =
+        VarStart { options, opened: &opened, config, train, hyperparameters, layout, weights };
     #[cfg(feature = "cuda")]
     if engine.card().is_some() {
-        let storage = DeviceMemory::new(session.device.card(recipe.precision.on_card())?);
+        let storage = DeviceMemory::new(session.device.card(hyperparameters.precision.on_card())?);
         return begun.learn(&storage, &mut engine, &*ranks, session);
     }
     begun.learn(&Host, &mut engine, &*ranks, session)
 }
 
 /// A run before its first iteration.
-struct Start<'a> {
+struct VarStart<'a> {
     options: &'a Options,
     opened: &'a Opened,
     config: VarConfig,
     train: TrainConfig,
-    recipe: Recipe,
-    layout: Layout,
+    hyperparameters: VarHyperparameters,
+    layout: ParameterLayout,
     weights: Vec<f32>,
 }
 
-impl Start<'_> {
+impl VarStart<'_> {
     /// Trains where `storage` says.
     fn learn<S: Storage>(
         self,
         storage: &S,
         engine: &mut Engine<'_>,
-        ranks: &dyn Ranks,
+        ranks: &dyn ProcessGroup,
         session: &Session,
     ) -> Result<()> {
-        let Self { options, opened, config, train, recipe, layout, weights } = self;
+        let Self { options, opened, config, train, hyperparameters, layout, weights } = self;
         let mut trainer = {
             let device = storage.device(engine.cpu());
-            let mut trainer = VarTrainer::<S>::new(&device, config, recipe, layout, weights)?;
+            let mut trainer =
+                VarTrainer::<S>::new(&device, config, hyperparameters, layout, weights)?;
             trainer.recomputes = options.learning.recompute;
             options.check_memory(&trainer, &device, ranks.size())?;
             trainer
@@ -121,8 +123,8 @@ fn usage(error: ConfigError) -> Usage {
 }
 
 impl options::InitialWeights {
-    fn initialisation(&self) -> Initialisation {
-        Initialisation {
+    fn initialization(&self) -> Initialization {
+        Initialization {
             deviation: self.ini,
             head: if self.hd < 0.0 { 1.0 } else { self.hd },
             modulation: self.aln,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
-use var_host::data::{self, Crops, Flip, Folder, TokenSet, Views};
+use var_host::data::{self, CropPositions, CropSpec, Flip, Folder, TokenSet};
+use var_host::images::CropSettings;
 use var_host::model::{Hints, Weights};
-use var_host::pictures::Cut;
 use var_host::plural::count;
 use var_host::run;
+use var_host::train::dataset::DataSet;
 use var_host::train::input_digests;
-use var_host::train::lessons::DataSet;
 use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 
 use super::Options;
@@ -42,9 +42,9 @@ impl Opened {
     pub(super) fn open(options: &Options, session: &Session) -> Result<Self> {
         let (mut given, vae) = vqvae(options, session)?;
         let Some((_, vqvae)) = given.vqvae else { bail!("the model has no VQVAE: give --vae") };
-        let pictures = |folder: Folder, views| DataSet::Pictures {
+        let pictures = |folder: Folder, crop_spec| DataSet::Images {
             folder: Arc::new(folder),
-            views,
+            crop_spec,
             workers: 1,
         };
         let (own, made_by) = (identity::of_vqvae(&given), RefCell::new(Vec::new()));
@@ -55,14 +55,14 @@ impl Opened {
             Ok(set)
         };
         let in_tokens = options.files.tokens.as_deref().map(tokens).transpose()?;
-        // Pictures to validate on are cut as those were that tokens were made of.
+        // Images to validate on are cut as those were that tokens were made of.
         let cut = in_tokens.as_ref().and_then(TokenSet::cut);
         let mid_reso = options.data.mid_reso;
         let resize = match cut {
             Some(cut) if !session.given.has("mid_reso") => cut.mid_reso,
             _ => mid_reso,
         };
-        let views = |crops, flip| Views { side: vqvae.side(), resize, crops, flip };
+        let crop_spec = |crops, flip| CropSpec { side: vqvae.side(), resize, crops, flip };
         given.cut = cut;
         let (mut training, mut classes) = (None, 0);
         let (mut validation, mut warnings) = (None, Vec::new());
@@ -78,12 +78,12 @@ impl Opened {
                 classes = folder.classes().len();
                 given.class_names = folder.classes().to_vec();
                 let crops = match options.data.aug {
-                    Augmentation::Crop => Crops::Random(1),
-                    Augmentation::Center => Crops::Centre,
+                    Augmentation::Crop => CropPositions::Random(1),
+                    Augmentation::Center => CropPositions::Center,
                 };
                 let flip = if options.data.hflip { Flip::Random } else { Flip::Never };
-                given.cut = Some(Cut::from(&views(crops, flip)));
-                training = Some(pictures(folder, views(crops, flip)));
+                given.cut = Some(CropSettings::from(&crop_spec(crops, flip)));
+                training = Some(pictures(folder, crop_spec(crops, flip)));
             }
             if matches!(training, Some(DataSet::Tokens(_))) && !val.is_dir() {
                 let text = "--data: with --tokens it only validates";
@@ -111,7 +111,7 @@ impl Opened {
                 } else {
                     Folder::open_with_classes(&val, &given.class_names)?
                 };
-                validation = Some(pictures(folder, views(Crops::Centre, Flip::Never)));
+                validation = Some(pictures(folder, crop_spec(CropPositions::Center, Flip::Never)));
             }
         }
         if let Some(path) = &options.files.val_tokens {
@@ -150,7 +150,7 @@ impl Opened {
     /// Prints the training data, and anything left out of it.
     pub(super) fn tell(&self, config: &VarConfig, session: &Session) -> Result<()> {
         for set in [Some(&self.training), self.validation.as_ref()].into_iter().flatten() {
-            if let DataSet::Pictures { folder, .. } = set {
+            if let DataSet::Images { folder, .. } = set {
                 data_set::tell_left_out(folder, session);
             }
         }
@@ -159,11 +159,11 @@ impl Opened {
         if let Some(validation) = &self.validation {
             session.say(&format!("validation: {}", data_set::either(validation)))?;
         }
-        let views = match &self.training {
-            DataSet::Pictures { views, .. } => data_set::views(views),
+        let crop_spec = match &self.training {
+            DataSet::Images { crop_spec, .. } => data_set::crops(crop_spec),
             DataSet::Tokens(_) => format!("{0} × {0}, as tokens", self.vqvae.side()),
         };
-        session.say(&format!("pictures:   {views}"))?;
+        session.say(&format!("images:   {crop_spec}"))?;
         let VqvaeConfig { codes, latent, ladder, .. } = self.vqvae;
         let [_, identity] = self.given.identities();
         let digest =

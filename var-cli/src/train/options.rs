@@ -13,9 +13,9 @@ use var_host::train::{Precision, TrainConfig};
 use var_kernel::model::Ladder;
 
 use crate::args::every::{Every, every};
-use crate::args::{Given, VerifyOptions, record, values};
+use crate::args::{TypedOptions, VerifyOptions, record, values};
 
-/// Train a transformer on pictures or on the tokens of `var tokenize`
+/// Train a transformer on images or on the tokens of `var tokenize`
 ///
 /// Run again with the same --out, it goes on where it stood, to the same bytes as if it had never
 /// stopped. Command lines of the published `train.py` work as they stand; options of it that decide
@@ -40,7 +40,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(super) every: IntervalOptions,
     #[command(flatten)]
-    pub(super) kept: Kept,
+    pub(super) kept: KeepOptions,
 }
 
 /// Places of files, compared by their contents, and threads: an affair of each process.
@@ -48,7 +48,7 @@ pub(crate) struct Options {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
 pub(super) struct Files {
-    /// A folder with train/CLASS/* and val/CLASS/* to validate on; a class's pictures may lie at any
+    /// A folder with train/CLASS/* and val/CLASS/* to validate on; a class's images may lie at any
     /// depth; EXIF's orientation is not applied. A run goes on only with the same names and sizes of
     /// files; of contents it compares the first 64 KiB of 1024 files
     #[arg(
@@ -79,7 +79,7 @@ pub(super) struct Files {
     #[command(flatten)]
     #[serde(skip)]
     pub(super) verify: VerifyOptions,
-    /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
+    /// Threads that read images ahead [default: one for four --threads, at least one; on a card as
     /// many as --threads]
     #[arg(long, value_name = "N", value_parser = values::workers)]
     pub(super) workers: Option<u16>,
@@ -90,13 +90,13 @@ pub(super) struct Files {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
 pub(super) struct Augmentations {
-    /// Mirror pictures left to right every other time; not with --tokens, which hold mirrored variants
+    /// Mirror images left to right every other time; not with --tokens, which hold mirrored variants
     #[arg(long, conflicts_with = "tokens")]
     pub(super) hflip: bool,
     /// Before the cut, the shorter side is resized to so many times the model's
     #[arg(long, value_name = "RATIO", default_value_t = 1.125, value_parser = values::resize)]
     pub(super) mid_reso: f64,
-    /// Where pictures are cut: anywhere, or in the middle
+    /// Where images are cut: anywhere, or in the middle
     #[arg(long, value_enum, default_value_t = Augmentation::Crop, conflicts_with = "tokens")]
     pub(super) aug: Augmentation,
     /// Every epoch in the order of the files
@@ -105,7 +105,7 @@ pub(super) struct Augmentations {
     pub(super) no_shuffle: bool,
 }
 
-/// Where pictures are cut.
+/// Where images are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Augmentation {
@@ -192,7 +192,7 @@ pub(super) struct Learning {
     /// Images of one update, of all ranks together
     #[arg(long, value_name = "N", default_value_t = 768, value_parser = values::whole(1_u32..=u32::MAX))]
     pub(super) bs: u32,
-    /// Parts that a rank's share of them is learnt in, one after the other: less memory
+    /// Parts that a rank's share of them is learned in, one after the other: less memory
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::whole(1_u32..=u32::MAX))]
     pub(super) ac: u32,
     /// Activation checkpointing: recompute activations of blocks in the backward pass: the same numbers, a
@@ -236,7 +236,7 @@ pub(super) struct Learning {
     /// blocks' weights to them and computes in f32
     #[arg(long, value_name = "0|1|2", default_value_t = 0, value_parser = values::whole(0_u8..=2))]
     pub(super) fp16: u8,
-    /// Share of the iterations after which all scales are learnt; 0 = from the start
+    /// Share of the iterations after which all scales are learned; 0 = from the start
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = values::share)]
     pub(super) pg: f64,
     /// The newest scale at the start, counted from 0
@@ -248,7 +248,7 @@ pub(super) struct Learning {
     /// Share of images that pass the last block by [default: 0.1 · depth / 24]
     #[arg(long, value_name = "P", value_parser = values::below_1)]
     pub(super) drop_path: Option<f32>,
-    /// Share of images that are learnt from without their class
+    /// Share of images that are learned from without their class
     #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = values::probability)]
     pub(super) cond_drop: f32,
     /// Decay of an average of the weights, which then is validated, sampled and saved: at update n at
@@ -285,7 +285,7 @@ pub(super) struct IntervalOptions {
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Writing")]
-pub(super) struct Kept {
+pub(super) struct KeepOptions {
     /// How many checkpoints stay, the newest included
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = values::whole(1_u16..=1000))]
     pub(super) keep: u16,
@@ -299,20 +299,20 @@ impl Options {
     ///
     /// # Errors
     /// `Usage` that names the option.
-    pub(super) fn check(&self, given: &Given) -> Result<()> {
+    pub(super) fn check(&self, given: &TypedOptions) -> Result<()> {
         let (files, size, learning) = (&self.files, &self.size, &self.learning);
         let anew = "--out goes on with the run that is there; another folder begins a new one";
         given.refuse(&["force"], true, anew)?;
         let only_tokens = files.tokens.is_some() && files.data.is_none();
-        let of_pictures = "goes with pictures, of which --tokens alone has none";
-        given.refuse(&["mid_reso", "workers"], only_tokens, of_pictures)?;
+        let of_images = "goes with images, of which --tokens alone has none";
+        given.refuse(&["mid_reso", "workers"], only_tokens, of_images)?;
         let unread = files.tokens.is_some() && files.val_tokens.is_some();
         given.refuse(&["data"], unread, "--tokens and --val-tokens are in its place")?;
         let taken = self.init.init_from.is_some();
         given.refuse(&["hd", "aln", "alng"], taken, "the weights are those of --init-from")?;
         let first = "the first block is never passed by, and --depth 1 has no other";
         given.refuse(&["drop_path"], size.depth == 1 && learning.drop_path > Some(0.0), first)?;
-        let whole = "goes with --pg above 0: all scales are learnt from the start";
+        let whole = "goes with --pg above 0: all scales are learned from the start";
         given.refuse(&["pg0", "pgwp"], learning.pg == 0.0, whole)?;
         let bent = 0.0 < learning.pg && learning.pg < 1.0;
         let bends = format!("--pg {} makes it lin{}", learning.pg, learning.pg);

@@ -1,4 +1,4 @@
-//! `var train-vae`: a multi-scale VQVAE on pictures.
+//! `var train-vae`: a multi-scale VQVAE on images.
 
 mod options;
 
@@ -8,9 +8,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 use var_host::checkpoint::{Checkpoint, Digest};
-use var_host::data::{Crops, Flip, Folder, Views};
+use var_host::data::{CropPositions, CropSpec, Flip, Folder};
 use var_host::lpips::{Lpips, SHORTEST_SIDE};
-use var_host::parallel::Ranks;
+use var_host::parallel::ProcessGroup;
 use var_host::plural::count;
 use var_host::pool::Threads;
 use var_host::run::{self, CONTENTS_DIGEST, DIGEST};
@@ -18,10 +18,13 @@ use var_host::run::{self, CONTENTS_DIGEST, DIGEST};
 use var_host::train::DeviceMemory;
 use var_host::train::discriminator::DiscriminatorConfig;
 use var_host::train::fit::iterations_of_epoch;
+use var_host::train::optimizer::OptimizerConfig;
 use var_host::train::perceptual::Perceptual;
-use var_host::train::update::Constants;
-use var_host::train::vae::trainer::CONSTANTS;
-use var_host::train::vae::{Critic, Crop, Recipe, VqvaeTask, VqvaeTrainConfig, VqvaeTrainer};
+use var_host::train::vae::trainer::OPTIMIZER_CONFIG;
+use var_host::train::vae::{
+    CroppedFolder, DiscriminatorState, VqvaeHyperparameters, VqvaeTask, VqvaeTrainConfig,
+    VqvaeTrainer,
+};
 use var_host::train::{Host, Storage, state};
 use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
 use var_kernel::model::VqvaeConfig;
@@ -31,7 +34,7 @@ use var_kernel::ops::nearest_code::Distance;
 use crate::args::every::Every;
 use crate::args::{Session, Usage};
 use crate::{data_set, memory, training};
-use options::Augmentation;
+use options::VqvaeAugmentation;
 
 pub(crate) use options::Options;
 
@@ -47,14 +50,22 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let recorded = options.recorded(&train, found);
     run::check_ranks_agree(&*ranks, &recorded)?;
     let epoch = iterations_of_epoch(training.folder.pictures(), train.batch, &*ranks)?;
-    let recipe = train.recipe(epoch, ranks.size()).map_err(|error| Usage(error.to_string()))?;
+    let hyperparameters =
+        train.hyperparameters(epoch, ranks.size()).map_err(|error| Usage(error.to_string()))?;
     let perceptual = options.perceptual(&config)?;
     // The folder stays locked until the run ends.
     let _lock = match ranks.rank() {
         0 => Some(training::begin(&options.out, recorded, train.is_of_any_length(), session)?),
         _ => None,
     };
-    let begun = Start { options, config, train, recipe, perceptual, sets: (training, validation) };
+    let begun = VqvaeStart {
+        options,
+        config,
+        train,
+        hyperparameters,
+        perceptual,
+        sets: (training, validation),
+    };
     #[cfg(feature = "cuda")]
     if let Some(cuda) = session.device.exact().open(session.quiet)? {
         let workers = session.workers(options.files.workers, true);
@@ -66,17 +77,17 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
 /// Prints the training data, and anything left out of it.
 fn tell(
     config: &VqvaeConfig,
-    Crop { folder, views }: &Crop,
-    validation: Option<&Crop>,
+    CroppedFolder { folder, crop_spec }: &CroppedFolder,
+    validation: Option<&CroppedFolder>,
     session: &Session,
 ) -> Result<()> {
     data_set::tell_left_out(folder, session);
     session.say(&format!("training:   {}", data_set::folder(folder)))?;
-    if let Some(Crop { folder, .. }) = validation {
+    if let Some(CroppedFolder { folder, .. }) = validation {
         data_set::tell_left_out(folder, session);
         session.say(&format!("validation: {}", data_set::folder(folder)))?;
     }
-    session.say(&format!("pictures:   {}", data_set::views(views)))?;
+    session.say(&format!("images:   {}", data_set::crops(crop_spec)))?;
     let VqvaeConfig { codes, latent, channels, ladder, .. } = config;
     session.say(&format!(
         "model:      {} of width {latent}, ladder {ladder}, {}",
@@ -86,39 +97,51 @@ fn tell(
 }
 
 /// A run before its first iteration.
-struct Start<'a> {
+struct VqvaeStart<'a> {
     options: &'a Options,
     config: VqvaeConfig,
     train: VqvaeTrainConfig,
-    recipe: Recipe,
+    hyperparameters: VqvaeHyperparameters,
     perceptual: Option<Perceptual>,
     /// To learn from, and to judge by.
-    sets: (Crop, Option<Crop>),
+    sets: (CroppedFolder, Option<CroppedFolder>),
 }
 
-impl Start<'_> {
-    /// Trains where `storage` says; pictures are read ahead by so many threads.
+impl VqvaeStart<'_> {
+    /// Trains where `storage` says; images are read ahead by so many threads.
     fn learn<S: Storage>(
         self,
         storage: &S,
-        ranks: &dyn Ranks,
+        ranks: &dyn ProcessGroup,
         session: &Session,
         workers: usize,
     ) -> Result<()> {
-        let Self { options, config, train, recipe, perceptual, sets: (training, validation) } =
-            self;
+        let Self {
+            options,
+            config,
+            train,
+            hyperparameters,
+            perceptual,
+            sets: (training, validation),
+        } = self;
         let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;
         let cpu = Cpu::new(session.isa, &threads);
         let device = storage.device(cpu);
-        let constants = Constants { clip: recipe.clip, ..CONSTANTS };
-        let critic = if recipe.weights.adversarial > 0.0 {
+        let constants = OptimizerConfig { clip: hyperparameters.clip, ..OPTIMIZER_CONFIG };
+        let discriminator_state = if hyperparameters.weights.adversarial > 0.0 {
             let channels = train.disc_channels.into();
             let config = DiscriminatorConfig::for_side(channels, config.side());
-            Some(Critic::<S>::new(&device, config, constants, recipe.seed)?)
+            Some(DiscriminatorState::<S>::new(&device, config, constants, hyperparameters.seed)?)
         } else {
             None
         };
-        let mut trainer = VqvaeTrainer::<S>::new(&device, config, recipe, perceptual, critic)?;
+        let mut trainer = VqvaeTrainer::<S>::new(
+            &device,
+            config,
+            hyperparameters,
+            perceptual,
+            discriminator_state,
+        )?;
         options.check_memory(&trainer, &device, ranks.size())?;
         if let Some(path) = &options.init.init_from {
             let checkpoint = Checkpoint::open(path)?;
@@ -171,23 +194,28 @@ impl Options {
         Ok(config)
     }
 
-    /// The pictures to learn from and those to judge by.
-    fn sets(&self, config: &VqvaeConfig) -> Result<(Crop, Option<Crop>)> {
+    /// The images to learn from and those to judge by.
+    fn sets(&self, config: &VqvaeConfig) -> Result<(CroppedFolder, Option<CroppedFolder>)> {
         let data = &self.data;
-        let views = |crops, flip| Views { side: config.side(), resize: data.mid_reso, crops, flip };
+        let crop_spec =
+            |crops, flip| CropSpec { side: config.side(), resize: data.mid_reso, crops, flip };
         let folder = Folder::open(&self.files.data.join("train"))?;
         let names = folder.classes().to_vec();
         let crops = match data.aug {
-            Augmentation::Crop => Crops::Random(1),
-            Augmentation::Center => Crops::Centre,
+            VqvaeAugmentation::Crop => CropPositions::Random(1),
+            VqvaeAugmentation::Center => CropPositions::Center,
         };
         let flip = if data.hflip { Flip::Random } else { Flip::Never };
-        let training = Crop { folder: Arc::new(folder), views: views(crops, flip) };
+        let training =
+            CroppedFolder { folder: Arc::new(folder), crop_spec: crop_spec(crops, flip) };
         let val = self.files.data.join("val");
         let validation = match val.is_dir() {
             true => {
                 let folder = Folder::open_with_classes(&val, &names)?;
-                Some(Crop { folder: Arc::new(folder), views: views(Crops::Centre, Flip::Never) })
+                Some(CroppedFolder {
+                    folder: Arc::new(folder),
+                    crop_spec: crop_spec(CropPositions::Center, Flip::Never),
+                })
             }
             false => None,
         };
@@ -195,8 +223,12 @@ impl Options {
     }
 
     /// Properties of the files that affect training.
-    fn found(&self, training: &Crop, validation: Option<&Crop>) -> Result<Map<String, Value>> {
-        let items = |set: &Crop| Value::from(set.folder.pictures());
+    fn found(
+        &self,
+        training: &CroppedFolder,
+        validation: Option<&CroppedFolder>,
+    ) -> Result<Map<String, Value>> {
+        let items = |set: &CroppedFolder| Value::from(set.folder.pictures());
         let mut found = Map::from_iter([
             ("training-items".to_owned(), items(training)),
             ("validation-items".to_owned(), validation.map_or(0.into(), items)),
@@ -218,18 +250,16 @@ impl Options {
         Ok(found)
     }
 
-    /// LPIPS, if its weights are given and the pictures are large enough.
+    /// LPIPS, if its weights are given and the images are large enough.
     fn perceptual(&self, config: &VqvaeConfig) -> Result<Option<Perceptual>> {
         let Some(path) = &self.lpips.lpips else { return Ok(None) };
         let (side, least) = (config.side(), usize::from(self.lpips_side.lpips_min_side));
         if side < SHORTEST_SIDE {
-            bail!(
-                "--lpips: the model's pictures have sides of {side}, LPIPS wants {SHORTEST_SIDE}"
-            );
+            bail!("--lpips: the model's images have sides of {side}, LPIPS wants {SHORTEST_SIDE}");
         }
         if side < least {
             let text = format!(
-                "--lpips: would be no part of the loss: the model's pictures have sides of {side}, \
+                "--lpips: would be no part of the loss: the model's images have sides of {side}, \
                  --lpips-min-side is {least}"
             );
             return Err(Usage(text).into());

@@ -12,9 +12,9 @@ use var_host::train::vae::{self, VqvaeTrainConfig};
 use var_kernel::model::Ladder;
 
 use crate::args::every::{Every, every};
-use crate::args::{Given, VerifyOptions, record, values};
+use crate::args::{TypedOptions, VerifyOptions, record, values};
 
-/// Train a multi-scale VQVAE on pictures
+/// Train a multi-scale VQVAE on images
 ///
 /// Run again with the same --out, it goes on where it stood, to the same bytes as if it had never
 /// stopped. Its checkpoints are model files: `var reconstruct --model DIR/ckpt-best.safetensors`,
@@ -26,13 +26,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
     #[command(flatten)]
-    pub(super) files: Files,
+    pub(super) files: VqvaeFiles,
     #[command(flatten)]
-    pub(super) data: Augmentations,
+    pub(super) data: VqvaeAugmentations,
     #[command(flatten)]
-    pub(super) init: InitFrom,
+    pub(super) init: VqvaeInitFrom,
     #[command(flatten)]
-    pub(super) size: ModelSizes,
+    pub(super) size: VqvaeModelSizes,
     #[command(flatten)]
     pub(super) differences: Differences,
     #[command(flatten)]
@@ -42,25 +42,25 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(super) losses: Losses,
     #[command(flatten)]
-    pub(super) learning: Learning,
+    pub(super) learning: VqvaeLearning,
     #[command(flatten)]
-    pub(super) every: IntervalOptions,
+    pub(super) every: VqvaeIntervalOptions,
     #[command(flatten)]
-    pub(super) kept: Kept,
+    pub(super) kept: VqvaeKeepOptions,
 }
 
 /// Places of files, compared by their contents, and threads: an affair of each process.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
-pub(super) struct Files {
-    /// A folder with train/CLASS/* and val/CLASS/* to validate on; a class's pictures may lie at any
+pub(super) struct VqvaeFiles {
+    /// A folder with train/CLASS/* and val/CLASS/* to validate on; a class's images may lie at any
     /// depth; EXIF's orientation is not applied. A run goes on only with the same names and sizes of
     /// files; of contents it compares the first 64 KiB of 1024 files
     #[arg(long, value_name = "DIR", visible_alias = "data-path")]
     #[serde(serialize_with = "record::path")]
     pub(super) data: PathBuf,
-    /// Threads that read pictures ahead [default: one for four --threads, at least one; on a card as
+    /// Threads that read images ahead [default: one for four --threads, at least one; on a card as
     /// many as --threads]
     #[arg(long, value_name = "N", value_parser = values::workers)]
     pub(super) workers: Option<u16>,
@@ -70,26 +70,26 @@ pub(super) struct Files {
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Data")]
-pub(super) struct Augmentations {
-    /// Mirror pictures left to right every other time
+pub(super) struct VqvaeAugmentations {
+    /// Mirror images left to right every other time
     #[arg(long)]
     pub(super) hflip: bool,
     /// Before the cut, the shorter side is resized to so many times the model's
     #[arg(long, value_name = "RATIO", default_value_t = 1.125, value_parser = values::resize)]
     pub(super) mid_reso: f64,
-    /// Where pictures are cut: anywhere, or in the middle
-    #[arg(long, value_enum, default_value_t = Augmentation::Crop)]
-    pub(super) aug: Augmentation,
+    /// Where images are cut: anywhere, or in the middle
+    #[arg(long, value_enum, default_value_t = VqvaeAugmentation::Crop)]
+    pub(super) aug: VqvaeAugmentation,
     /// Every epoch in the order of the files
     #[arg(long)]
     #[serde(skip)]
     pub(super) no_shuffle: bool,
 }
 
-/// Where pictures are cut.
+/// Where images are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Augmentation {
+pub(super) enum VqvaeAugmentation {
     Crop,
     Center,
 }
@@ -107,7 +107,7 @@ pub(super) enum CodebookName {
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
-pub(super) struct InitFrom {
+pub(super) struct VqvaeInitFrom {
     /// Begin with the state of this checkpoint of a run with the same sizes: weights, codebook,
     /// optimizer, discriminator
     #[arg(long, value_name = "CHECKPOINT")]
@@ -122,7 +122,7 @@ pub(super) struct InitFrom {
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
-pub(super) struct ModelSizes {
+pub(super) struct VqvaeModelSizes {
     /// Channels at full resolution, a multiple of 32
     #[arg(long, value_name = "N", default_value_t = 160, value_parser = values::whole(32_u16..=4096))]
     pub(super) ch: u16,
@@ -138,7 +138,7 @@ pub(super) struct ModelSizes {
     /// Codes
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = values::whole(1_u32..=1 << 20))]
     pub(super) codes: u32,
-    /// Sides of the token maps: 256, 512, 1024 or 1_2_3_4; pictures have the last side times the
+    /// Sides of the token maps: 256, 512, 1024 or 1_2_3_4; images have the last side times the
     /// downsampling of --ch-mult
     #[arg(long, value_name = "LADDER", default_value = "256", value_parser = values::ladder)]
     #[serde(serialize_with = "record::as_text")]
@@ -176,7 +176,7 @@ pub(super) struct LpipsFile {
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Loss")]
 pub(super) struct LpipsSide {
-    /// With pictures of shorter sides --lpips is refused: its network was made for larger ones
+    /// With images of shorter sides --lpips is refused: its network was made for larger ones
     #[arg(long, value_name = "N", default_value_t = 48, value_parser = values::whole(0..=u16::MAX))]
     pub(super) lpips_min_side: u16,
 }
@@ -194,7 +194,7 @@ pub(super) struct Losses {
     /// Weight of the even use of the codes at every scale
     #[arg(long, value_name = "X", default_value_t = 0.05, value_parser = values::not_negative)]
     pub(super) spread: f64,
-    /// Weight of the discriminator's judgement; 0 = no discriminator
+    /// Weight of the discriminator's judgment; 0 = no discriminator
     #[arg(long, value_name = "X", default_value_t = 0.4, value_parser = values::not_negative)]
     pub(super) disc_weight: f64,
     /// Share of the run after which the discriminator learns and is heard
@@ -211,11 +211,11 @@ pub(super) struct Losses {
 /// [`VqvaeTrainConfig`] as options.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Learning")]
-pub(super) struct Learning {
+pub(super) struct VqvaeLearning {
     /// Images of one update, of all ranks together
     #[arg(long, value_name = "N", default_value_t = 768, value_parser = values::whole(1_u32..=u32::MAX))]
     pub(super) bs: u32,
-    /// Parts that a rank's share of them is learnt in, one after the other: less memory
+    /// Parts that a rank's share of them is learned in, one after the other: less memory
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::whole(1_u32..=u32::MAX))]
     pub(super) ac: u32,
     /// Epochs
@@ -267,7 +267,7 @@ pub(super) struct Learning {
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Writing")]
-pub(super) struct IntervalOptions {
+pub(super) struct VqvaeIntervalOptions {
     /// Iterations between two checkpoints, or `epoch`; 0 = never before the run ends
     #[arg(long, value_name = "N", default_value_t = Every::Epoch, value_parser = every(Every::Epoch))]
     pub(super) save_every: Every,
@@ -287,7 +287,7 @@ pub(super) struct IntervalOptions {
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Writing")]
-pub(super) struct Kept {
+pub(super) struct VqvaeKeepOptions {
     /// How many checkpoints stay, the newest included
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = values::whole(1_u16..=1000))]
     pub(super) keep: u16,
@@ -298,7 +298,7 @@ impl Options {
     ///
     /// # Errors
     /// `Usage` that names the option.
-    pub(super) fn check(&self, given: &Given) -> Result<()> {
+    pub(super) fn check(&self, given: &TypedOptions) -> Result<()> {
         let (losses, learning) = (&self.losses, &self.learning);
         let anew = "--out goes on with the run that is there; another folder begins a new one";
         given.refuse(&["force"], true, anew)?;
@@ -339,7 +339,7 @@ impl Options {
 
     /// Folder and intervals.
     pub(super) fn run(&self) -> RunOptions {
-        let IntervalOptions { save_every, val_every, sample_every, log_every } = self.every;
+        let VqvaeIntervalOptions { save_every, val_every, sample_every, log_every } = self.every;
         let every = Intervals {
             save_every,
             validate_every: val_every,
@@ -363,7 +363,7 @@ impl Options {
             disc_warmup,
             disc_channels,
         } = self.losses;
-        let Learning {
+        let VqvaeLearning {
             bs,
             ac,
             ep,

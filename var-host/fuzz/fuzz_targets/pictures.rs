@@ -1,12 +1,12 @@
-//! Any bytes, taken for a picture: decoded whole or refused.
+//! Any bytes, taken for an image: decoded whole or refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use var_host::pictures::{Exif, Picture};
+use var_host::images::{Exif, RgbImage};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(stored) = Picture::from_bytes(bytes, Exif::Ignored) else { return };
+    let Ok(stored) = RgbImage::from_bytes(bytes, Exif::Ignored) else { return };
     assert_eq!(stored.rgb().len(), 3 * stored.width() * stored.height());
-    let turned = Picture::from_bytes(bytes, Exif::Applied).expect("what was read is read again");
+    let turned = RgbImage::from_bytes(bytes, Exif::Applied).expect("what was read is read again");
     assert_eq!(turned.rgb().len(), stored.rgb().len());
 });

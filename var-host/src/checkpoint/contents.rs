@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::checkpoint::aligned::AlignedBytes;
-use crate::checkpoint::entry::Entry;
+use crate::checkpoint::entry::TensorEntry;
 
 /// Contents of a file.
 #[derive(Default)]
 pub(super) struct Contents {
-    pub(super) tensors: BTreeMap<String, Entry>,
+    pub(super) tensors: BTreeMap<String, TensorEntry>,
     /// Tensors that are there and cannot be read, and what they are.
     pub(super) unreadable: BTreeMap<String, String>,
     pub(super) metadata: BTreeMap<String, String>,

@@ -8,32 +8,32 @@ use crate::checkpoint::float8::Float8;
 use crate::checkpoint::{Dtype, Tensor};
 
 /// A strided view into a file, checked to lie inside it.
-pub(super) struct Entry {
+pub(super) struct TensorEntry {
     dtype: Dtype,
     /// The type in the file, where it is one of eight bits that is read as `dtype`.
     float8: Option<Float8>,
     shape: Vec<usize>,
-    place: Place,
+    place: ElementLayout,
     /// Which of a checkpoint's sources the place is in.
     source: usize,
     /// The elements in order, made on first use where the file's own bytes do not serve.
     gathered: OnceLock<AlignedBytes>,
 }
 
-enum Place {
+enum ElementLayout {
     /// Row-major, without gaps.
     Contiguous(Range<usize>),
     /// Element `i` of dimension `d` lies `i * strides[d]` elements after `start` (in bytes).
     Strided { start: usize, strides: Vec<usize> },
 }
 
-impl Entry {
+impl TensorEntry {
     /// A contiguous tensor; `bytes` must fit shape and type.
     pub(super) fn contiguous(dtype: Dtype, shape: Vec<usize>, bytes: Range<usize>) -> Self {
-        Self::new(dtype, shape, Place::Contiguous(bytes))
+        Self::new(dtype, shape, ElementLayout::Contiguous(bytes))
     }
 
-    fn new(dtype: Dtype, shape: Vec<usize>, place: Place) -> Self {
+    fn new(dtype: Dtype, shape: Vec<usize>, place: ElementLayout) -> Self {
         Self { dtype, float8: None, shape, place, source: 0, gathered: OnceLock::new() }
     }
 
@@ -64,9 +64,9 @@ impl Entry {
     ) -> Self {
         let place = if is_row_major(&shape, &strides) {
             let length = shape.iter().product::<usize>() * dtype.size();
-            Place::Contiguous(start..start + length)
+            ElementLayout::Contiguous(start..start + length)
         } else {
-            Place::Strided { start, strides }
+            ElementLayout::Strided { start, strides }
         };
         Self::new(dtype, shape, place)
     }
@@ -100,7 +100,7 @@ impl Entry {
         if self.float8.is_some() {
             return None;
         }
-        let Place::Contiguous(range) = &self.place else { return None };
+        let ElementLayout::Contiguous(range) = &self.place else { return None };
         let bytes = &file[range.clone()];
         let aligned = bytes.as_ptr().addr().is_multiple_of(self.dtype.size());
         (bytes.is_empty() || aligned).then_some(bytes)
@@ -109,8 +109,8 @@ impl Entry {
     fn gather(&self, file: &[u8]) -> AlignedBytes {
         let dtype = if self.float8.is_some() { Dtype::U8 } else { self.dtype };
         let gathered = match &self.place {
-            Place::Contiguous(range) => AlignedBytes::copy_of(&file[range.clone()]),
-            Place::Strided { start, strides } => {
+            ElementLayout::Contiguous(range) => AlignedBytes::copy_of(&file[range.clone()]),
+            ElementLayout::Strided { start, strides } => {
                 let length = self.shape.iter().product::<usize>() * dtype.size();
                 let mut gathered = AlignedBytes::zeroed(length);
                 let source = &file[*start..];
@@ -189,7 +189,7 @@ mod tests {
             strides in prop::array::uniform3(0_usize..30),
         ) {
             let file: Vec<u8> = (0..1000_u32).map(|i| (i * 7 % 251) as u8).collect();
-            let entry = Entry::strided(Dtype::I16, shape.to_vec(), start, strides.to_vec());
+            let entry = TensorEntry::strided(Dtype::I16, shape.to_vec(), start, strides.to_vec());
             prop_assert_eq!(entry.tensor(&file).bytes, naive(&file, start, shape, strides));
             prop_assert_eq!(entry.tensor(&file).len(), shape.iter().product::<usize>());
         }
@@ -199,9 +199,9 @@ mod tests {
     fn misaligned_bytes_are_copied_and_aligned_ones_are_not() {
         let file = AlignedBytes::copy_of(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
         let file = file.as_slice();
-        let aligned = Entry::contiguous(Dtype::F32, vec![2], 4..12);
+        let aligned = TensorEntry::contiguous(Dtype::F32, vec![2], 4..12);
         assert_eq!(aligned.tensor(file).bytes.as_ptr(), file[4..].as_ptr());
-        let misaligned = Entry::contiguous(Dtype::F32, vec![2], 5..13);
+        let misaligned = TensorEntry::contiguous(Dtype::F32, vec![2], 5..13);
         assert!(misaligned.needs_gathering(file));
         assert_eq!(misaligned.tensor(file).bytes, &file[5..13]);
         assert_eq!(misaligned.tensor(file).as_f32().unwrap().len(), 2);

@@ -22,8 +22,8 @@ pub const SCALE_SUFFIX: &str = ".scale";
 
 /// How the weights of a model file are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// Single precision.
+pub enum WeightDtype {
+    /// SingleProcess precision.
     F32,
     /// Half precision.
     F16,
@@ -104,16 +104,16 @@ pub fn from_q8(integers: &[i8], scales: &[f16]) -> Vec<f32> {
 ///
 /// Tensors that are not floating-point numbers are stored as they are, and so is a tensor that
 /// has the wanted type already. A last dimension that is no multiple of [`BLOCK`] falls back from
-/// q8 to half precision. Single precision may hold values that are not finite.
-pub fn records<'a>(name: &str, tensor: Tensor<'a>, precision: Precision) -> Vec<Record<'a>> {
+/// q8 to half precision. SingleProcess precision may hold values that are not finite.
+pub fn records<'a>(name: &str, tensor: Tensor<'a>, precision: WeightDtype) -> Vec<Record<'a>> {
     let columns = tensor.shape.last().copied().unwrap_or(0);
     let dtype = match precision {
         _ if !tensor.dtype.is_float() => tensor.dtype,
-        Precision::F32 => Dtype::F32,
-        Precision::F16 => Dtype::F16,
-        Precision::Bf16 => Dtype::Bf16,
-        Precision::Q8 if columns == 0 || !columns.is_multiple_of(BLOCK) => Dtype::F16,
-        Precision::Q8 => Dtype::I8,
+        WeightDtype::F32 => Dtype::F32,
+        WeightDtype::F16 => Dtype::F16,
+        WeightDtype::Bf16 => Dtype::Bf16,
+        WeightDtype::Q8 if columns == 0 || !columns.is_multiple_of(BLOCK) => Dtype::F16,
+        WeightDtype::Q8 => Dtype::I8,
     };
     if dtype == tensor.dtype {
         return vec![Record::borrowed(name, dtype, tensor.shape, tensor.bytes)];

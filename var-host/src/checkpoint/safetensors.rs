@@ -6,7 +6,7 @@ use safetensors::SafeTensorError;
 use safetensors::tensor::Metadata;
 
 use crate::checkpoint::contents::Contents;
-use crate::checkpoint::entry::Entry;
+use crate::checkpoint::entry::TensorEntry;
 use crate::checkpoint::float8::Float8;
 use crate::checkpoint::{Dtype, FormatError};
 
@@ -48,8 +48,10 @@ pub(super) fn read(file: &[u8]) -> Result<Contents, FormatError> {
         let (shape, bytes) = (info.shape.clone(), data + start..data + end);
         let float8 = Float8::named(&info.dtype.to_string());
         let entry = match (dtype(info.dtype), float8) {
-            (Some(dtype), _) => Entry::contiguous(dtype, shape, bytes),
-            (None, Some(float8)) => Entry::contiguous(Dtype::U8, shape, bytes).of_float8(float8),
+            (Some(dtype), _) => TensorEntry::contiguous(dtype, shape, bytes),
+            (None, Some(float8)) => {
+                TensorEntry::contiguous(Dtype::U8, shape, bytes).of_float8(float8)
+            }
             (None, None) => {
                 unreadable.insert(name, format!("element type {}", info.dtype));
                 continue;

@@ -208,7 +208,7 @@ fn check_names(records: &[Record<'_>]) -> Result<(), SaveError> {
 
 /// Length and JSON, padded with spaces to a multiple of eight bytes.
 fn header(records: &[Record<'_>], metadata: &BTreeMap<String, String>) -> Vec<u8> {
-    let mut json = serde_json::to_vec(&Header { records, metadata })
+    let mut json = serde_json::to_vec(&SafetensorsHeader { records, metadata })
         .expect("names and numbers are always valid JSON");
     json.resize(json.len().next_multiple_of(8), b' ');
     let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
@@ -219,19 +219,19 @@ fn header(records: &[Record<'_>], metadata: &BTreeMap<String, String>) -> Vec<u8
 /// The key under which the format keeps the metadata among the tensors.
 const METADATA: &str = "__metadata__";
 
-struct Header<'h, 'a> {
+struct SafetensorsHeader<'h, 'a> {
     records: &'h [Record<'a>],
     metadata: &'h BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
-struct HeaderEntry<'h> {
+struct SafetensorsEntry<'h> {
     dtype: &'static str,
     shape: &'h [usize],
     data_offsets: [usize; 2],
 }
 
-impl Serialize for Header<'_, '_> {
+impl Serialize for SafetensorsHeader<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         if !self.metadata.is_empty() {
@@ -241,7 +241,8 @@ impl Serialize for Header<'_, '_> {
         for record in self.records {
             let end = start + record.size();
             let dtype = record.dtype.name();
-            let entry = HeaderEntry { dtype, shape: &record.shape, data_offsets: [start, end] };
+            let entry =
+                SafetensorsEntry { dtype, shape: &record.shape, data_offsets: [start, end] };
             map.serialize_entry(&record.name, &entry)?;
             start = end;
         }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::quantize::Precision;
+use super::quantize::WeightDtype;
 use super::*;
 use crate::atomic_file::AtomicFileError;
 
@@ -243,7 +243,7 @@ fn save_keeps_an_existing_file_and_leaves_nothing_half_written() {
     }
     let infinite = bytemuck::bytes_of(&f32::INFINITY);
     let tensor = Tensor { dtype: Dtype::F32, shape: &[1], bytes: infinite };
-    let records = quantize::records("w", tensor, Precision::F16);
+    let records = quantize::records("w", tensor, WeightDtype::F16);
     assert!(matches!(save(&path, records, &none, true), Err(SaveError::Quantize(_))));
     assert_eq!(fs::read(&path).unwrap(), b"old");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -259,17 +259,17 @@ fn precisions_choose_types_shapes_and_names() {
         shape,
         bytes: bytemuck::cast_slice(&values[..shape.iter().product()]),
     };
-    let q8 = saved(quantize::records("w", matrix(&[3, 64]), Precision::Q8), &BTreeMap::new());
+    let q8 = saved(quantize::records("w", matrix(&[3, 64]), WeightDtype::Q8), &BTreeMap::new());
     let (integers, scales) = (q8.tensor("w").unwrap(), q8.tensor("w.scale").unwrap());
     assert_eq!((integers.dtype, integers.shape), (Dtype::I8, &[3, 64][..]));
     assert_eq!((scales.dtype, scales.shape), (Dtype::F16, &[3, 2][..]));
     let back = quantize::from_q8(integers.as_i8().unwrap(), scales.as_f16().unwrap());
     assert!(back.iter().zip(&values).all(|(x, y)| (x - y).abs() < 0.5 / 126.0));
     for (shape, precision, wants) in [
-        (&[3, 33][..], Precision::Q8, Dtype::F16),
-        (&[3, 33], Precision::Bf16, Dtype::Bf16),
-        (&[3, 64], Precision::F32, Dtype::F32),
-        (&[], Precision::Q8, Dtype::F16),
+        (&[3, 33][..], WeightDtype::Q8, Dtype::F16),
+        (&[3, 33], WeightDtype::Bf16, Dtype::Bf16),
+        (&[3, 64], WeightDtype::F32, Dtype::F32),
+        (&[], WeightDtype::Q8, Dtype::F16),
     ] {
         let records = quantize::records("w", matrix(shape), precision);
         assert_eq!(records.len(), 1);

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::pictures::ENDINGS;
+use crate::images::ENDINGS;
 use crate::plural::count;
 use crate::tokens::TokenFileError;
 
@@ -25,15 +25,15 @@ pub enum DataError {
         /// The folder.
         path: PathBuf,
     },
-    /// None of the classes has a picture.
-    #[error("{}: no pictures ({}) in its {}", path.display(), ENDINGS.join(", "), count(*classes, "class"))]
-    NoPictures {
+    /// None of the classes has an image.
+    #[error("{}: no images ({}) in its {}", path.display(), ENDINGS.join(", "), count(*classes, "class"))]
+    NoImages {
         /// The folder of the classes.
         path: PathBuf,
         /// How many classes there are.
         classes: usize,
     },
-    /// The name of a class or a picture is not Unicode.
+    /// The name of a class or an image is not Unicode.
     #[error("{}: the name is not Unicode", path.display())]
     Name {
         /// The path.
@@ -76,24 +76,24 @@ pub enum DataError {
         /// The folder called differently.
         other: String,
     },
-    /// More pictures than can be numbered.
-    #[error("{has} pictures are too many, at most {} can be numbered", u32::MAX)]
+    /// More images than can be numbered.
+    #[error("{has} images are too many, at most {} can be numbered", u32::MAX)]
     TooMany {
         /// How many there are.
         has: usize,
     },
     /// Not even one batch can be filled.
-    #[error("wants at least {} for a batch, has {has}", count(*wants, "picture"))]
+    #[error("wants at least {} for a batch, has {has}", count(*wants, "image"))]
     TooFew {
         /// The batch.
         wants: u32,
-        /// The pictures.
+        /// The images.
         has: u32,
     },
     /// A batch is not a multiple of the ranks.
     #[error("a batch of {batch} cannot be shared evenly by {}", count(*ranks, "rank"))]
     Uneven {
-        /// Pictures in a batch.
+        /// Images in a batch.
         batch: u32,
         /// How many ranks there are.
         ranks: u32,
@@ -106,20 +106,20 @@ pub enum DataError {
         /// Batches of an epoch.
         has: u32,
     },
-    /// Not one picture can be read.
-    #[error("{}: none of its {} can be read; the first, {first}: {reason}", path.display(), count(*pictures, "picture"))]
+    /// Not one image can be read.
+    #[error("{}: none of its {} can be read; the first, {first}: {reason}", path.display(), count(*pictures, "image"))]
     AllBroken {
         /// The folder of the classes.
         path: PathBuf,
-        /// How many pictures there are.
+        /// How many images there are.
         pictures: u32,
         /// The one found first.
         first: String,
         /// The fault.
         reason: String,
     },
-    /// The threads that read pictures cannot be started.
-    #[error("cannot start {} to read pictures", count(*workers, "thread"))]
+    /// The threads that read images cannot be started.
+    #[error("cannot start {} to read images", count(*workers, "thread"))]
     Threads {
         /// How many were asked for.
         workers: usize,

@@ -1,18 +1,18 @@
-//! A folder of pictures: one folder for each class, the pictures in it.
+//! A folder of images: one folder for each class, the images in it.
 
 use std::path::{Path, PathBuf};
 
-use super::walk::{self, LeftOut, Walk};
+use super::walk::{self, FolderWalk, LeftOut};
 use super::{ClassNames, DataError};
-use crate::pictures::ENDINGS;
+use crate::images::ENDINGS;
 
-/// The pictures of a data set, `CLASS/…/FILE`, numbered class by class.
+/// The images of a data set, `CLASS/…/FILE`, numbered class by class.
 ///
 /// As in torchvision's `DatasetFolder`, classes are the folders, in the order of their names' bytes;
-/// a class's pictures are all files below its folder with one of the [`ENDINGS`],
+/// a class's images are all files below its folder with one of the [`ENDINGS`],
 /// in large or small letters, in the order of their folders' paths and then of their names. Otherwise
-/// than there, folders without a picture are no classes, and names that begin with a dot and folders
-/// of operating systems are passed over: see [`LeftOut`]. A picture takes its path's length and 8
+/// than there, folders without an image are no classes, and names that begin with a dot and folders
+/// of operating systems are passed over: see [`LeftOut`]. An image takes its path's length and 8
 /// bytes of memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
@@ -20,29 +20,29 @@ pub struct Folder {
     classes: Vec<String>,
     /// For each class its folder.
     folders: Vec<String>,
-    /// For each class the number of pictures up to its end.
+    /// For each class the number of images up to its end.
     class_ends: Vec<usize>,
-    /// The paths of all pictures within their classes, one after the other, and where each ends.
+    /// The paths of all images within their classes, one after the other, and where each ends.
     names: String,
     name_ends: Vec<usize>,
     left_out: LeftOut,
 }
 
-/// The names of the classes in a folder: its folders that hold a picture, sorted.
+/// The names of the classes in a folder: its folders that hold an image, sorted.
 ///
 /// # Errors
-/// If the folder cannot be read, has no folder or no picture in it, or a name is not Unicode.
+/// If the folder cannot be read, has no folder or no image in it, or a name is not Unicode.
 pub fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
     let mut classes = Vec::new();
     let (folders, _) = folders(path)?;
     let count = folders.len();
     for name in folders {
-        if Walk::new(&path.join(&name))?.has_pictures()? {
+        if FolderWalk::new(&path.join(&name))?.has_images()? {
             classes.push(name);
         }
     }
     if classes.is_empty() {
-        return Err(DataError::NoPictures { path: path.to_path_buf(), classes: count });
+        return Err(DataError::NoImages { path: path.to_path_buf(), classes: count });
     }
     Ok(classes)
 }
@@ -52,14 +52,14 @@ pub fn has_class_folders(path: &Path) -> bool {
     folders(path).is_ok()
 }
 
-/// The pictures in a folder and all folders below it, as paths within it, in the order of their bytes.
+/// The images in a folder and all folders below it, as paths within it, in the order of their bytes.
 ///
-/// Pictures are those of [`Folder`].
+/// Images are those of [`Folder`].
 ///
 /// # Errors
-/// If a folder cannot be read, or the name of a picture is not Unicode.
-pub fn picture_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let (files, _) = Walk::new(path)?.pictures()?;
+/// If a folder cannot be read, or the name of an image is not Unicode.
+pub fn image_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let (files, _) = FolderWalk::new(path)?.pictures()?;
     let mut files: Vec<PathBuf> = files.into_iter().map(PathBuf::from).collect();
     files.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
     Ok(files)
@@ -75,7 +75,7 @@ fn folders(path: &Path) -> Result<(Vec<String>, LeftOut), DataError> {
 }
 
 impl Folder {
-    /// The pictures in the folders of `path`, each folder a class.
+    /// The images in the folders of `path`, each folder a class.
     ///
     /// # Errors
     /// Those of [`class_names`].
@@ -83,7 +83,7 @@ impl Folder {
         let (folders, left_out) = folders(path)?;
         let mut opened = Self::empty(path, left_out);
         for name in folders.iter() {
-            let (pictures, left_out) = Walk::new(&path.join(name))?.pictures()?;
+            let (pictures, left_out) = FolderWalk::new(&path.join(name))?.pictures()?;
             opened.left_out.add(left_out);
             if pictures.is_empty() {
                 opened.left_out.folders.push(name.clone());
@@ -94,11 +94,11 @@ impl Folder {
         opened.finish(folders.len())
     }
 
-    /// The pictures in the folders of `path`, with classes numbered as elsewhere: those to validate
+    /// The images in the folders of `path`, with classes numbered as elsewhere: those to validate
     /// on with the class names of those to train on. A class may be missing.
     ///
     /// # Errors
-    /// Those of [`Folder::open`], and if a folder with pictures is called as none of `classes` is.
+    /// Those of [`Folder::open`], and if a folder with images is called as none of `classes` is.
     pub fn open_with_classes(path: &Path, classes: &[String]) -> Result<Self, DataError> {
         let (folders, left_out) = folders(path)?;
         let mut opened = Self::empty(path, left_out);
@@ -114,7 +114,7 @@ impl Folder {
                         return Err(DataError::TwoFolders { path, class, other });
                     }
                 },
-                None if Walk::new(&path.join(&name))?.has_pictures()? => {
+                None if FolderWalk::new(&path.join(&name))?.has_images()? => {
                     return Err(names.unknown(path, &name));
                 }
                 None => opened.left_out.folders.push(name),
@@ -122,7 +122,7 @@ impl Folder {
         }
         for (class, folder) in classes.iter().zip(of_class) {
             let (pictures, left_out) = match &folder {
-                Some(folder) => Walk::new(&path.join(folder))?.pictures()?,
+                Some(folder) => FolderWalk::new(&path.join(folder))?.pictures()?,
                 None => Default::default(),
             };
             opened.left_out.add(left_out);
@@ -155,7 +155,7 @@ impl Folder {
 
     fn finish(mut self, classes: usize) -> Result<Self, DataError> {
         if self.name_ends.is_empty() {
-            return Err(DataError::NoPictures { path: self.path, classes });
+            return Err(DataError::NoImages { path: self.path, classes });
         }
         self.left_out.folders.sort_unstable();
         self.names.shrink_to_fit();
@@ -163,7 +163,7 @@ impl Folder {
         Ok(self)
     }
 
-    /// Entries that are not among the pictures.
+    /// Entries that are not among the images.
     pub fn left_out(&self) -> &LeftOut {
         &self.left_out
     }
@@ -178,25 +178,25 @@ impl Folder {
         &self.classes
     }
 
-    /// How many pictures there are, at least one.
+    /// How many images there are, at least one.
     pub fn pictures(&self) -> usize {
         self.name_ends.len()
     }
 
-    /// The class of a picture.
+    /// The class of an image.
     ///
     /// # Panics
-    /// If there are not so many pictures.
+    /// If there are not so many images.
     #[track_caller]
     pub fn label(&self, picture: usize) -> u32 {
-        assert!(picture < self.pictures(), "folder: picture {picture} of {}", self.pictures());
+        assert!(picture < self.pictures(), "folder: image {picture} of {}", self.pictures());
         self.class_ends.partition_point(|end| *end <= picture) as u32
     }
 
-    /// Where a picture is within the folder: `CLASS/…/FILE`.
+    /// Where an image is within the folder: `CLASS/…/FILE`.
     ///
     /// # Panics
-    /// If there are not so many pictures.
+    /// If there are not so many images.
     #[track_caller]
     pub fn file(&self, picture: usize) -> PathBuf {
         let folder = &self.folders[self.label(picture) as usize];
@@ -205,8 +205,8 @@ impl Folder {
     }
 }
 
-/// Whether a file is called as pictures are.
-pub(super) fn is_picture_name(name: &Path) -> bool {
+/// Whether a file is called as images are.
+pub(super) fn is_image_name(name: &Path) -> bool {
     let ending = name.extension().and_then(|ending| ending.to_str());
     ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
@@ -258,7 +258,7 @@ mod tests {
         fs::create_dir(folder.path().join("cat/folder.png")).unwrap();
         let pictures = Folder::open(folder.path()).unwrap();
         assert_eq!(pictures.classes(), ["cat", "dog"]);
-        // D03: other formats than PNG, JPEG and WebP are pictures too.
+        // D03: other formats than PNG, JPEG and WebP are images too.
         let files = [
             (0, "cat/z.png"),
             (1, "dog/a.webp"),
@@ -267,12 +267,12 @@ mod tests {
             (1, "dog/d.TIFF"),
         ];
         assert_eq!(listed(&pictures), expected(&files));
-        let text = "folders without pictures, no classes: .git; 1 picture in no class's folder; \
+        let text = "folders without images, no classes: .git; 1 image in no class's folder; \
                     2 files of other kinds (1 without an ending, 1 .txt); 1 hidden";
         assert_eq!(pictures.left_out().to_string(), text);
     }
 
-    /// D01: the layout of tiny-imagenet, and a class with pictures at two depths.
+    /// D01: the layout of tiny-imagenet, and a class with images at two depths.
     #[test]
     fn folders_below_a_class_are_walked_in_the_order_of_torchvision() {
         let folder = with_files(&[
@@ -321,7 +321,7 @@ mod tests {
         let train = with_files(&more);
         let pictures = Folder::open(train.path()).unwrap();
         assert_eq!(listed(&pictures), expected(&[(0, "cat/1.png"), (1, "dog/1.png")]));
-        let text = "folders without pictures, no classes: .git, @eaDir, __MACOSX, bird; \
+        let text = "folders without images, no classes: .git, @eaDir, __MACOSX, bird; \
                     2 files of other kinds (1 .db, 1 .txt); 4 hidden";
         assert_eq!(pictures.left_out().to_string(), text);
         assert_eq!(class_names(train.path()).unwrap(), ["cat", "dog"]);
@@ -349,7 +349,7 @@ mod tests {
             "z.txt",
         ]);
         let expected = ["a.png", "a/1.webp", "a/2.jpg", "a/c/x.PNG", "b.png"].map(PathBuf::from);
-        assert_eq!(picture_files(folder.path()).unwrap(), expected);
+        assert_eq!(image_files(folder.path()).unwrap(), expected);
     }
 
     #[test]
@@ -399,7 +399,7 @@ mod tests {
         let fault = |path: &Path| fault(Folder::open(path), &folder);
         assert_eq!(fault(&folder.path().join("none")), "cannot read the folder DATA/none");
         assert_eq!(fault(&folder.path().join("file.png")), "cannot read the folder DATA/file.png");
-        let message = "DATA: no pictures (png, jpg, jpeg, webp, bmp, gif, tif, tiff, ppm, pgm, pbm, pnm) \
+        let message = "DATA: no images (png, jpg, jpeg, webp, bmp, gif, tif, tiff, ppm, pgm, pbm, pnm) \
                        in its 1 class";
         assert_eq!(fault(folder.path()), message);
         assert_eq!(

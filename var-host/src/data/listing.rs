@@ -8,20 +8,20 @@ use std::path::Path;
 use super::Folder;
 use crate::checkpoint::Digest;
 
-/// The most pictures of which a digest of contents reads the first bytes.
+/// The most images of which a digest of contents reads the first bytes.
 ///
 /// Reading 4 KiB of each takes 10 µs from the page cache and 109 µs from an SSD (EPYC of family 25, 2
 /// cores): of these 0.1 s, of all of ImageNet's training set 140 s at each start.
 const READ: usize = 1024;
 
-/// The most bytes read of a picture.
+/// The most bytes read of an image.
 const FIRST: u64 = 1 << 16;
 
 impl Folder {
-    /// BLAKE3 over a line for each class, `NUMBER NAME`, then one for each picture in order,
-    /// `LABEL BYTES CLASS/FILE`: pictures that are renamed, added, removed, moved to another class or of
+    /// BLAKE3 over a line for each class, `NUMBER NAME`, then one for each image in order,
+    /// `LABEL BYTES CLASS/FILE`: images that are renamed, added, removed, moved to another class or of
     /// another size are seen; of those changed in place [`Folder::contents_digest`] sees some. Where the folder itself lies
-    /// does not count; of a picture that cannot be found `BYTES` is `-`.
+    /// does not count; of an image that cannot be found `BYTES` is `-`.
     pub fn listing_digest(&self) -> Digest {
         let mut lines = String::new();
         for (number, class) in self.classes().iter().enumerate() {
@@ -39,8 +39,8 @@ impl Folder {
         Digest::from(hasher.finalize())
     }
 
-    /// BLAKE3 over a line for each of 1024 pictures, spread evenly, or of all if there are fewer: the
-    /// digest of their first 64 KiB, and `-` for one that cannot be read. It sees a set of pictures that
+    /// BLAKE3 over a line for each of 1024 images, spread evenly, or of all if there are fewer: the
+    /// digest of their first 64 KiB, and `-` for one that cannot be read. It sees a set of images that
     /// were made anew at the same sizes; a single one that was changed in place is seen where it is among
     /// them.
     pub fn contents_digest(&self) -> Digest {

@@ -1,16 +1,16 @@
 //! The order of an epoch: every item once, shuffled by (seed, epoch) alone.
 
-use super::random::{Stream, below_wide, words};
+use super::random::{RngStream, below_wide, words};
 
 /// The items of an epoch in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct EpochOrder {
     items: u32,
     /// None: as they are.
     shuffled: Option<Vec<u32>>,
 }
 
-impl Order {
+impl EpochOrder {
     /// The items as they are.
     pub fn unchanged(items: u32) -> Self {
         Self { items, shuffled: None }
@@ -22,7 +22,7 @@ impl Order {
         let mut numbers = [0; 4];
         for (step, last) in (1..items).rev().enumerate() {
             if step % 2 == 0 {
-                numbers = words(seed, Stream::Order, epoch, step as u32 / 2, 0);
+                numbers = words(seed, RngStream::EpochOrder, epoch, step as u32 / 2, 0);
             }
             let [high, low] = if step % 2 == 0 { [0, 1] } else { [2, 3] };
             let other = below_wide(numbers[high], numbers[low], last + 1);
@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    fn list(order: &Order) -> Vec<u32> {
+    fn list(order: &EpochOrder) -> Vec<u32> {
         (0..order.items()).map(|position| order.item(position)).collect()
     }
 
@@ -65,7 +65,7 @@ mod tests {
         let mut expected = [0, 1, 2];
         expected.swap(2, (wide(numbers[0], numbers[1]) * 3.0) as usize);
         expected.swap(1, (wide(numbers[2], numbers[3]) * 2.0) as usize);
-        assert_eq!(list(&Order::shuffled(3, 9, 4)), expected);
+        assert_eq!(list(&EpochOrder::shuffled(3, 9, 4)), expected);
     }
 
     #[test]
@@ -73,7 +73,7 @@ mod tests {
         // Where item 0 of 8 comes to lie in 8000 epochs: 1000 times each, ± 5 standard deviations.
         let mut counts = [0_i32; 8];
         for epoch in 0..8000 {
-            let order = list(&Order::shuffled(8, 1, epoch));
+            let order = list(&EpochOrder::shuffled(8, 1, epoch));
             counts[order.iter().position(|item| *item == 0).unwrap()] += 1;
         }
         assert!(counts.iter().all(|count| (count - 1000).abs() < 148), "{counts:?}");
@@ -81,26 +81,26 @@ mod tests {
 
     #[test]
     fn no_items_and_one_are_orders_too() {
-        assert!(list(&Order::shuffled(0, 3, 0)).is_empty());
-        assert_eq!(list(&Order::shuffled(1, 3, 0)), [0]);
+        assert!(list(&EpochOrder::shuffled(0, 3, 0)).is_empty());
+        assert_eq!(list(&EpochOrder::shuffled(1, 3, 0)), [0]);
     }
 
     proptest! {
         #[test]
         fn an_order_is_a_permutation(items in 0_u32..300, seed: u64, epoch: u32) {
-            let order = Order::shuffled(items, seed, epoch);
+            let order = EpochOrder::shuffled(items, seed, epoch);
             let mut sorted = list(&order);
-            prop_assert_eq!(&order, &Order::shuffled(items, seed, epoch));
+            prop_assert_eq!(&order, &EpochOrder::shuffled(items, seed, epoch));
             sorted.sort_unstable();
-            prop_assert_eq!(sorted, list(&Order::unchanged(items)));
+            prop_assert_eq!(sorted, list(&EpochOrder::unchanged(items)));
         }
 
         #[test]
         fn seeds_and_epochs_have_orders_of_their_own(seed: u64, other: u64, epoch in 0_u32..9) {
-            let order = Order::shuffled(100, seed, epoch);
-            prop_assert_ne!(&order, &Order::shuffled(100, seed, epoch + 1));
+            let order = EpochOrder::shuffled(100, seed, epoch);
+            prop_assert_ne!(&order, &EpochOrder::shuffled(100, seed, epoch + 1));
             prop_assume!(seed != other);
-            prop_assert_ne!(&order, &Order::shuffled(100, other, epoch));
+            prop_assert_ne!(&order, &EpochOrder::shuffled(100, other, epoch));
         }
     }
 }

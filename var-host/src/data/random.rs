@@ -7,21 +7,21 @@
 //! |---|---|---|---|
 //! | 2³² − 2: the order of an epoch | ⌊step / 2⌋ | 0 | step even: 0 and 1, odd: 2 and 3 |
 //! | 2³² − 3: crop and flip | position in the epoch | crop | 0: row, 1: column, 2: flip |
-//! | 2³² − 4: variant | picture | 0 | 0 |
+//! | 2³² − 4: variant | image | 0 | 0 |
 
 use var_kernel::sample::random::Philox;
 
 /// A stream of random numbers.
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
-pub(super) enum Stream {
-    Order = 0xffff_fffe,
+pub(super) enum RngStream {
+    EpochOrder = 0xffff_fffe,
     View = 0xffff_fffd,
     Variant = 0xffff_fffc,
 }
 
 /// The four words of a place.
-pub(super) fn words(seed: u64, stream: Stream, epoch: u32, place: u32, part: u32) -> [u32; 4] {
+pub(super) fn words(seed: u64, stream: RngStream, epoch: u32, place: u32, part: u32) -> [u32; 4] {
     Philox::new(seed).words([place, part, epoch, stream as u32])
 }
 
@@ -32,7 +32,7 @@ pub(super) fn below(word: u32, n: u32) -> u32 {
 
 /// A number of 0 .. `n` from two words, the first the upper half of one of 64 bits.
 ///
-/// For choices among very many, of which one word would favour some.
+/// For choices among very many, of which one word would favor some.
 pub(super) fn below_wide(high: u32, low: u32, n: u32) -> u32 {
     let word = (u128::from(high) << 32) | u128::from(low);
     ((word * u128::from(n)) >> 64) as u32

@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use super::plan::Walk;
-use super::random::{Stream, below, words};
-use super::{ClassNames, DataError, Pass, Place, Plan};
+use super::random::{RngStream, below, words};
+use super::sampler::SamplerIter;
+use super::{BatchCursor, BatchSampler, ClassNames, DataError, SamplerMode};
 use crate::checkpoint::Digest;
+use crate::images::CropSettings;
 use crate::model::Identity;
-use crate::pictures::Cut;
 use crate::tokens::{MappedTokens, TokenFault, TokenFileError};
 
-/// The tokens and labels of a data set's pictures.
+/// The tokens and labels of a data set's images.
 ///
-/// In an epoch each picture comes once. Of its variants (other crops, mirrored or not) one is drawn
-/// by the seed, the epoch and the picture; in validation it is the first.
+/// In an epoch each image comes once. Of its variants (other crops, mirrored or not) one is drawn
+/// by the seed, the epoch and the image; in validation it is the first.
 #[derive(Debug)]
 pub struct TokenSet {
     file: MappedTokens,
@@ -26,10 +26,10 @@ pub struct TokenSet {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenBatch {
     /// Which batch it is.
-    pub place: Place,
-    /// L tokens of each picture, one picture's after the other.
+    pub place: BatchCursor,
+    /// L tokens of each image, one image's after the other.
     pub tokens: Vec<u32>,
-    /// The class of each picture.
+    /// The class of each image.
     pub labels: Vec<u32>,
 }
 
@@ -77,8 +77,8 @@ impl TokenSet {
         Ok(self)
     }
 
-    /// How the pictures were cut, where it is known.
-    pub fn cut(&self) -> Option<Cut> {
+    /// How the images were cut, where it is known.
+    pub fn cut(&self) -> Option<CropSettings> {
         self.file.cut()
     }
 
@@ -87,7 +87,7 @@ impl TokenSet {
         self.file.path()
     }
 
-    /// How many images there are of each picture.
+    /// How many images there are of each image.
     pub fn variants(&self) -> usize {
         self.file.variants()
     }
@@ -107,7 +107,7 @@ impl TokenSet {
         self.file.ladder()
     }
 
-    /// How many pictures there are, at least one.
+    /// How many images there are, at least one.
     pub fn pictures(&self) -> usize {
         self.file.images() / self.file.variants()
     }
@@ -133,31 +133,31 @@ impl TokenSet {
     /// The batches from `from` to the end of the epoch before `until`.
     ///
     /// # Panics
-    /// If `plan` is of another number of pictures.
+    /// If `sampler` is of another number of images.
     ///
     /// # Errors
     /// If an epoch has no such batch as `from`.
     #[track_caller]
     pub fn batches(
         &self,
-        plan: &Plan,
-        from: Place,
+        sampler: &BatchSampler,
+        from: BatchCursor,
         until: u32,
     ) -> Result<TokenBatches<'_>, DataError> {
-        assert_eq!(plan.items() as usize, self.pictures(), "token set: a plan of another set");
-        Ok(TokenBatches { set: self, plan: *plan, walk: plan.walk(from, until)? })
+        assert_eq!(sampler.items() as usize, self.pictures(), "token set: a plan of another set");
+        Ok(TokenBatches { set: self, sampler: *sampler, walk: sampler.walk(from, until)? })
     }
 
     /// The image of `picture` in an epoch.
-    fn image(&self, plan: &Plan, epoch: u32, picture: u32) -> usize {
-        let batching = plan.batching();
+    fn image(&self, sampler: &BatchSampler, epoch: u32, picture: u32) -> usize {
+        let config = sampler.config();
         let variants = self.file.variants();
-        let variant = match batching.pass {
-            Pass::Training => {
-                let word = words(batching.seed, Stream::Variant, epoch, picture, 0)[0];
+        let variant = match config.pass {
+            SamplerMode::Training => {
+                let word = words(config.seed, RngStream::Variant, epoch, picture, 0)[0];
                 below(word, u32::try_from(variants).unwrap_or(u32::MAX)) as usize
             }
-            Pass::Validation => 0,
+            SamplerMode::Validation => 0,
         };
         picture as usize * variants + variant
     }
@@ -167,8 +167,8 @@ impl TokenSet {
 #[derive(Clone, Debug)]
 pub struct TokenBatches<'a> {
     set: &'a TokenSet,
-    plan: Plan,
-    walk: Walk,
+    sampler: BatchSampler,
+    walk: SamplerIter,
 }
 
 impl Iterator for TokenBatches<'_> {
@@ -180,7 +180,7 @@ impl Iterator for TokenBatches<'_> {
         let labels = file.labels().expect("a set has labels");
         let mut batch = TokenBatch { place, tokens: Vec::new(), labels: Vec::new() };
         for position in positions {
-            let image = self.set.image(&self.plan, place.epoch, order.item(position));
+            let image = self.set.image(&self.sampler, place.epoch, order.item(position));
             // Neither is negative: both were checked when the set was opened.
             batch.tokens.extend(file.row(image).map(|token| token as u32));
             let label = labels[image] as u32;
@@ -196,10 +196,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::Batching;
+    use crate::data::SamplerConfig;
     use crate::tokens::{TokenFile, TokenWriter};
 
-    /// Pictures 0, 1, … of classes 0, 1, 2, 0, …; the tokens are the picture, the variant, then
+    /// Images 0, 1, … of classes 0, 1, 2, 0, …; the tokens are the image, the variant, then
     /// three zeros.
     fn set(pictures: u32, variants: u32) -> (tempfile::TempDir, TokenSet) {
         let folder = tempfile::tempdir().unwrap();
@@ -225,10 +225,17 @@ mod tests {
         (folder, TokenSet::open(&path, 4096).unwrap())
     }
 
-    const START: Place = Place { epoch: 0, batch: 0 };
+    const START: BatchCursor = BatchCursor { epoch: 0, batch: 0 };
 
-    fn batching(pass: Pass, batch: u32) -> Batching {
-        Batching { pass, batch, rank: 0, ranks: 1, seed: 11, shuffle: pass == Pass::Training }
+    fn config(pass: SamplerMode, batch: u32) -> SamplerConfig {
+        SamplerConfig {
+            pass,
+            batch,
+            rank: 0,
+            ranks: 1,
+            seed: 11,
+            shuffle: pass == SamplerMode::Training,
+        }
     }
 
     #[test]
@@ -236,9 +243,9 @@ mod tests {
         let (_folder, set) = set(24, 4);
         assert_eq!((set.pictures(), set.classes(), set.tokens_per_image()), (24, 3, 5));
         assert_eq!(set.class_names().unwrap(), ["a", "b", "c"]);
-        let plan = Plan::new(24, batching(Pass::Training, 8)).unwrap();
+        let sampler = BatchSampler::new(24, config(SamplerMode::Training, 8)).unwrap();
         let mut counts = [0_i32; 4];
-        for batch in set.batches(&plan, START, 100).unwrap() {
+        for batch in set.batches(&sampler, START, 100).unwrap() {
             assert_eq!((batch.labels.len(), batch.tokens.len()), (8, 40));
             for (tokens, label) in batch.tokens.chunks_exact(5).zip(&batch.labels) {
                 assert_eq!(tokens[0] % 3, *label);
@@ -252,8 +259,8 @@ mod tests {
     #[test]
     fn validation_takes_the_first_variant_of_each() {
         let (_folder, set) = set(7, 3);
-        let plan = Plan::new(7, batching(Pass::Validation, 4)).unwrap();
-        let batches: Vec<_> = set.batches(&plan, START, 1).unwrap().collect();
+        let sampler = BatchSampler::new(7, config(SamplerMode::Validation, 4)).unwrap();
+        let batches: Vec<_> = set.batches(&sampler, START, 1).unwrap().collect();
         let tokens: Vec<_> =
             batches.iter().flat_map(|batch| batch.tokens.chunks_exact(5)).collect();
         assert!(tokens.iter().map(|row| (row[0], row[1])).eq((0..7).map(|n| (n, 0))));
@@ -267,8 +274,8 @@ mod tests {
         let names = ["z", "c", "b", "a"].map(str::to_owned);
         let set = set.with_classes(&names).unwrap();
         assert_eq!((set.classes(), set.class_names().unwrap()), (4, &names[..]));
-        let plan = Plan::new(6, batching(Pass::Validation, 6)).unwrap();
-        let batch = set.batches(&plan, START, 1).unwrap().next().unwrap();
+        let sampler = BatchSampler::new(6, config(SamplerMode::Validation, 6)).unwrap();
+        let batch = set.batches(&sampler, START, 1).unwrap().next().unwrap();
         assert_eq!(batch.labels, [3, 2, 1, 3, 2, 1]);
 
         let fault = |pictures, names: &[&str]| {
@@ -325,9 +332,9 @@ mod tests {
         ) {
             let (_folder, set) = set(pictures, variants);
             let of = |rank, ranks, from| {
-                let batching = Batching { rank, ranks, ..batching(Pass::Training, 2 * size) };
-                let plan = Plan::new(set.pictures(), batching).unwrap();
-                set.batches(&plan, from, 3).unwrap().collect::<Vec<_>>()
+                let config = SamplerConfig { rank, ranks, ..config(SamplerMode::Training, 2 * size) };
+                let sampler = BatchSampler::new(set.pictures(), config).unwrap();
+                set.batches(&sampler, from, 3).unwrap().collect::<Vec<_>>()
             };
             prop_assume!(pictures >= 2 * size);
             let whole = of(0, 1, START);

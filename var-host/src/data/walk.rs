@@ -1,4 +1,4 @@
-//! The pictures below a folder, found as torchvision's `DatasetFolder` finds them.
+//! The images below a folder, found as torchvision's `DatasetFolder` finds them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::DataError;
-use super::folder::is_picture_name;
+use super::folder::is_image_name;
 use crate::plural::count;
 
-/// Folders of operating systems and storage devices: their pictures are thumbnails and waste.
+/// Folders of operating systems and storage devices: their images are thumbnails and waste.
 const SYSTEM_FOLDERS: [&str; 7] = [
     "__MACOSX",
     "@eaDir",
@@ -24,14 +24,14 @@ const SYSTEM_FOLDERS: [&str; 7] = [
 /// The most names in a message.
 const NAMED: usize = 5;
 
-/// Entries of a data set that are not among its pictures.
+/// Entries of a data set that are not among its images.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Folders beside the classes' that hold no picture, are hidden or belong to a system.
+    /// Folders beside the classes' that hold no image, are hidden or belong to a system.
     pub folders: Vec<String>,
     /// Files of other kinds, by the endings of their names in small letters.
     pub files: BTreeMap<String, usize>,
-    /// Pictures beside the classes' folders, in none of them.
+    /// Images beside the classes' folders, in none of them.
     pub loose: usize,
     /// Files and folders with names that begin with a dot, and folders of systems.
     pub hidden: usize,
@@ -45,7 +45,7 @@ impl LeftOut {
         *self == Self::default()
     }
 
-    /// Whether pictures or classes may be missing that were meant to be there.
+    /// Whether images or classes may be missing that were meant to be there.
     pub fn is_suspicious(&self) -> bool {
         !self.folders.is_empty() || self.loose > 0 || self.cycles > 0
     }
@@ -70,10 +70,10 @@ impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         if !self.folders.is_empty() {
-            parts.push(format!("folders without pictures, no classes: {}", some(&self.folders)));
+            parts.push(format!("folders without images, no classes: {}", some(&self.folders)));
         }
         if self.loose > 0 {
-            parts.push(format!("{} in no class's folder", count(self.loose, "picture")));
+            parts.push(format!("{} in no class's folder", count(self.loose, "image")));
         }
         if !self.files.is_empty() {
             let files: usize = self.files.values().sum();
@@ -110,11 +110,13 @@ pub(super) fn class_folders(path: &Path) -> Result<(Vec<String>, LeftOut), DataE
     let (mut folders, mut left_out) = (Vec::new(), LeftOut::default());
     for entry in entries(path)? {
         match entry.kind {
-            Kind::Folder { .. } if entry.is_passed_over() => left_out.folders.push(entry.shown()),
-            Kind::Folder { .. } => folders.push(entry.unicode()?),
+            EntryKind::Folder { .. } if entry.is_passed_over() => {
+                left_out.folders.push(entry.shown())
+            }
+            EntryKind::Folder { .. } => folders.push(entry.unicode()?),
             _ if entry.is_passed_over() => left_out.hidden += 1,
-            Kind::Picture => left_out.loose += 1,
-            Kind::Other => left_out.file(&entry.shown()),
+            EntryKind::Image => left_out.loose += 1,
+            EntryKind::Other => left_out.file(&entry.shown()),
         }
     }
     folders.sort_unstable();
@@ -122,19 +124,19 @@ pub(super) fn class_folders(path: &Path) -> Result<(Vec<String>, LeftOut), DataE
     Ok((folders, left_out))
 }
 
-/// The folders at and below one, each with its pictures.
+/// The folders at and below one, each with its images.
 ///
 /// Hidden entries and folders of systems are passed over. Links are followed, but not to a folder
 /// that the link is in.
-pub(super) struct Walk {
+pub(super) struct FolderWalk {
     base: PathBuf,
-    next: Vec<Place>,
-    /// Everything that was come upon and is no picture.
+    next: Vec<PendingFolder>,
+    /// Everything that was come upon and is no image.
     pub(super) left_out: LeftOut,
 }
 
 /// A folder on the way.
-struct Place {
+struct PendingFolder {
     /// From the base; empty for that itself.
     relative: String,
     /// The folder without links.
@@ -143,14 +145,14 @@ struct Place {
     trail: Rc<Vec<PathBuf>>,
 }
 
-impl Walk {
+impl FolderWalk {
     pub(super) fn new(base: &Path) -> Result<Self, DataError> {
         let here = fs::canonicalize(base).map_err(fault(base))?;
-        let first = Place { relative: String::new(), here, trail: Rc::default() };
+        let first = PendingFolder { relative: String::new(), here, trail: Rc::default() };
         Ok(Self { base: base.to_path_buf(), next: vec![first], left_out: LeftOut::default() })
     }
 
-    /// All pictures as paths from the base, in the order of their folders' paths and then of their
+    /// All images as paths from the base, in the order of their folders' paths and then of their
     /// names.
     pub(super) fn pictures(mut self) -> Result<(Vec<String>, LeftOut), DataError> {
         let mut folders = Vec::new();
@@ -171,8 +173,8 @@ impl Walk {
         Ok((folders.into_iter().flat_map(of).collect(), self.left_out))
     }
 
-    /// Whether there is a picture at all; looks no further than that.
-    pub(super) fn has_pictures(mut self) -> Result<bool, DataError> {
+    /// Whether there is an image at all; looks no further than that.
+    pub(super) fn has_images(mut self) -> Result<bool, DataError> {
         while let Some(place) = self.next.pop() {
             if !self.folder(&place)?.is_empty() {
                 return Ok(true);
@@ -181,8 +183,8 @@ impl Walk {
         Ok(false)
     }
 
-    /// The pictures of a folder, sorted; the folders in it come later.
-    fn folder(&mut self, place: &Place) -> Result<Vec<String>, DataError> {
+    /// The images of a folder, sorted; the folders in it come later.
+    fn folder(&mut self, place: &PendingFolder) -> Result<Vec<String>, DataError> {
         let mut names = Vec::new();
         for entry in entries(&self.base.join(&place.relative))? {
             if entry.is_passed_over() {
@@ -190,9 +192,9 @@ impl Walk {
                 continue;
             }
             match entry.kind {
-                Kind::Picture => names.push(entry.unicode()?),
-                Kind::Other => self.left_out.file(&entry.shown()),
-                Kind::Folder { linked } => {
+                EntryKind::Image => names.push(entry.unicode()?),
+                EntryKind::Other => self.left_out.file(&entry.shown()),
+                EntryKind::Folder { linked } => {
                     let name = entry.unicode()?;
                     let relative = match place.relative.as_str() {
                         "" => name.clone(),
@@ -209,7 +211,7 @@ impl Walk {
                         trail = Rc::new(trail.iter().chain([&place.here]).cloned().collect());
                         here = target;
                     }
-                    self.next.push(Place { relative, here, trail });
+                    self.next.push(PendingFolder { relative, here, trail });
                 }
             }
         }
@@ -219,18 +221,18 @@ impl Walk {
 }
 
 /// Something in a folder.
-struct Entry {
+struct DirectoryEntry {
     path: PathBuf,
-    kind: Kind,
+    kind: EntryKind,
 }
 
-enum Kind {
-    Picture,
+enum EntryKind {
+    Image,
     Folder { linked: bool },
     Other,
 }
 
-impl Entry {
+impl DirectoryEntry {
     fn shown(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
@@ -242,35 +244,35 @@ impl Entry {
 
     fn is_passed_over(&self) -> bool {
         let name = self.shown();
-        let is_folder = matches!(self.kind, Kind::Folder { .. });
+        let is_folder = matches!(self.kind, EntryKind::Folder { .. });
         name.starts_with('.') || is_folder && SYSTEM_FOLDERS.contains(&name.as_str())
     }
 }
 
-fn entries(folder: &Path) -> Result<Vec<Entry>, DataError> {
+fn entries(folder: &Path) -> Result<Vec<DirectoryEntry>, DataError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(fault(folder))? {
         let entry = entry.map_err(fault(folder))?;
         let path = entry.path();
-        let picture = is_picture_name(Path::new(&entry.file_name()));
+        let picture = is_image_name(Path::new(&entry.file_name()));
         // Without another question to the system where it tells files from folders in the list itself.
         let kind = entry.file_type().map_err(fault(&path))?;
         let kind = if kind.is_dir() {
-            Kind::Folder { linked: false }
+            EntryKind::Folder { linked: false }
         } else if kind.is_symlink() {
             match fs::metadata(&path) {
-                Ok(target) if target.is_dir() => Kind::Folder { linked: true },
-                Ok(target) if target.is_file() && picture => Kind::Picture,
-                // A link to nothing: a picture is missing there.
-                Err(_) if picture => Kind::Picture,
-                _ => Kind::Other,
+                Ok(target) if target.is_dir() => EntryKind::Folder { linked: true },
+                Ok(target) if target.is_file() && picture => EntryKind::Image,
+                // A link to nothing: an image is missing there.
+                Err(_) if picture => EntryKind::Image,
+                _ => EntryKind::Other,
             }
         } else if kind.is_file() && picture {
-            Kind::Picture
+            EntryKind::Image
         } else {
-            Kind::Other
+            EntryKind::Other
         };
-        found.push(Entry { path, kind });
+        found.push(DirectoryEntry { path, kind });
     }
     Ok(found)
 }
@@ -298,7 +300,7 @@ mod tests {
         let folders = (0..7).map(|n| format!("f{n}")).collect();
         left_out.add(LeftOut { folders, loose: 1, cycles: 1, ..LeftOut::default() });
         let text = format!(
-            "folders without pictures, no classes: f0, f1, f2, f3, f4 and 2 more; 1 picture in no \
+            "folders without images, no classes: f0, f1, f2, f3, f4 and 2 more; 1 image in no \
              class's folder; {text}; 1 link to a folder above"
         );
         assert_eq!(left_out.to_string(), text);

@@ -1,11 +1,11 @@
-//! Pictures of values known to be finite.
+//! Images of values known to be finite.
 
 use var_kernel::image::{self, Shown};
 use var_kernel::transfer::ImageTransfer;
 
-use crate::pictures::Picture;
+use crate::images::RgbImage;
 
-/// A sample of a picture: the byte to show; none for a value that is infinite or not a number.
+/// A sample of an image: the byte to show; none for a value that is infinite or not a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct CheckedSample(Option<u8>);
 
@@ -21,8 +21,8 @@ impl Shown for CheckedSample {
     }
 }
 
-/// The picture of `side × side × 3` samples; none if a value is not finite.
-pub(super) fn picture(side: usize, samples: &[CheckedSample]) -> Option<Picture> {
+/// The image of `side × side × 3` samples; none if a value is not finite.
+pub(super) fn picture(side: usize, samples: &[CheckedSample]) -> Option<RgbImage> {
     let bytes: Option<Vec<u8>> = samples.iter().map(|sample| sample.0).collect();
-    bytes.map(|bytes| Picture::new(side, side, bytes))
+    bytes.map(|bytes| RgbImage::new(side, side, bytes))
 }

@@ -5,7 +5,7 @@ use crate::pool::ThreadsError;
 
 /// Names of results in [`EngineError::NotFinite`].
 pub(super) const A_LOGIT: &str = "a logit";
-pub(super) const A_PICTURE: &str = "an image";
+pub(super) const AN_IMAGE: &str = "an image";
 
 /// A request that the engine cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -28,14 +28,14 @@ pub enum EngineError {
         /// How many classes there are.
         classes: u32,
     },
-    /// A picture of another size.
-    #[error("the picture is {width} × {height}, the model wants {wants} × {wants}")]
-    PictureSize {
+    /// An image of another size.
+    #[error("the image is {width} × {height}, the model wants {wants} × {wants}")]
+    ImageSize {
         /// The model's side.
         wants: usize,
-        /// The picture's width.
+        /// The image's width.
         width: usize,
-        /// The picture's height.
+        /// The image's height.
         height: usize,
     },
     /// Another number of tokens than the model's ladder has cells.

@@ -1,29 +1,29 @@
-//! A model at work: threads, an arena of the right size, and the kernel's flows with pictures going
+//! A model at work: threads, an arena of the right size, and the kernel's flows with images going
 //! in and coming out.
 
 mod checked;
+mod cost;
 mod error;
 mod memory;
+mod requests;
 mod sampling;
-mod tasks;
 mod tokens;
-mod work;
 
 use var_kernel::arena::Arena;
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS, Workers};
 use var_kernel::model::{VarConfig, VqvaeConfig};
 
-use self::tasks::{OnModel, OnVqvae};
+use self::requests::{ModelRequest, VqvaeRequest};
 #[cfg(feature = "cuda")]
 use crate::gpu;
 use crate::model::Weights;
 use crate::model::assemble::{self, TransformerLayers, VqvaeLayers};
 use crate::pool::Threads;
 
+pub use cost::{Cost, Workload};
 pub use error::EngineError;
 pub use memory::Buffer;
-pub use sampling::{Given, Job, Sample, Sampling, ScaleDone};
-pub use work::{Takes, Work};
+pub use sampling::{ForcedBatch, ImageSpec, Sample, Sampling, ScaleProgress};
 
 /// Weights, threads and memory.
 pub struct Engine<'w> {
@@ -32,7 +32,7 @@ pub struct Engine<'w> {
     isa: Isa,
     memory: Buffer,
     /// Floats of working memory that batches asked for before take.
-    planned: Vec<(sampling::Extent, usize)>,
+    planned: Vec<(sampling::RequestShape, usize)>,
     #[cfg(feature = "cuda")]
     card: Option<gpu::LoadedModel>,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Runtime {
     threads: Threads,
     isa: Isa,
     memory: Buffer,
-    planned: Vec<(sampling::Extent, usize)>,
+    planned: Vec<(sampling::RequestShape, usize)>,
     #[cfg(feature = "cuda")]
     card: Option<gpu::LoadedModel>,
 }
@@ -151,7 +151,11 @@ impl<'w> Engine<'w> {
     }
 
     /// Runs `task` on the whole model with an arena of `floats`.
-    fn on_model<T: OnModel>(&mut self, floats: usize, task: T) -> Result<T::Output, EngineError> {
+    fn on_model<T: ModelRequest>(
+        &mut self,
+        floats: usize,
+        task: T,
+    ) -> Result<T::Output, EngineError> {
         let (var, var_config) =
             self.weights.transformer.as_ref().ok_or(EngineError::NoTransformer)?;
         let (vae, vae_config) = self.weights.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
@@ -175,7 +179,11 @@ impl<'w> Engine<'w> {
     }
 
     /// Runs `task` on the VQVAE with an arena of `floats`.
-    fn on_vqvae<T: OnVqvae>(&mut self, floats: usize, task: T) -> Result<T::Output, EngineError> {
+    fn on_vqvae<T: VqvaeRequest>(
+        &mut self,
+        floats: usize,
+        task: T,
+    ) -> Result<T::Output, EngineError> {
         let (vae, config) = self.weights.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
         #[cfg(feature = "cuda")]
         if let Some(card) = &mut self.card {

@@ -1,4 +1,4 @@
-//! Classes → pictures.
+//! Classes → images.
 
 use core::ops::ControlFlow;
 
@@ -7,10 +7,10 @@ use var_kernel::ops::sample_tokens::NO_TOKEN;
 use var_kernel::sample::{Filter, UniformSource};
 
 use super::checked::{self, CheckedSample};
-use super::error::{A_LOGIT, A_PICTURE};
+use super::error::{A_LOGIT, AN_IMAGE};
 use super::tokens::{image_major, scale_major};
-use super::{Engine, EngineError, Work, tasks};
-use crate::pictures::Picture;
+use super::{Engine, EngineError, Workload, requests};
+use crate::images::RgbImage;
 
 /// How tokens are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Sampling {
 
 /// Of a request, all that its working memory depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Extent {
+pub(super) struct RequestShape {
     images: usize,
     /// Images of one class are conditioned once.
     classes: usize,
@@ -38,7 +38,7 @@ pub(super) struct Extent {
     more_smooth: bool,
 }
 
-impl Extent {
+impl RequestShape {
     fn of(request: &Request<'_>, null: u32) -> Self {
         let Request { labels, cfg, filter, more_smooth, .. } = *request;
         // Images of the null class have no second sequence.
@@ -53,7 +53,7 @@ impl Extent {
 
 /// One image to sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Job {
+pub struct ImageSpec {
     /// Its index in the request: with the seed, this alone decides its random numbers.
     pub index: u32,
     /// Its class; the null class for none.
@@ -62,7 +62,7 @@ pub struct Job {
 
 /// Tokens of all images of a batch that are given, not drawn.
 #[derive(Clone, Debug)]
-pub struct Given {
+pub struct ForcedBatch {
     /// For each image its L tokens.
     pub tokens: Vec<Vec<u32>>,
     /// L: which cells are kept, in every image.
@@ -73,26 +73,26 @@ pub struct Given {
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// The request.
-    pub job: Job,
+    pub job: ImageSpec,
     /// Its L tokens, scale by scale.
     pub tokens: Vec<u32>,
-    /// The picture.
-    pub picture: Picture,
+    /// The image.
+    pub picture: RgbImage,
 }
 
 /// State after a scale, as the callback receives it.
-pub struct ScaleDone<'a> {
+pub struct ScaleProgress<'a> {
     /// The images that are drawn together; of a batch with and without classes, one kind.
-    pub jobs: &'a [Job],
+    pub jobs: &'a [ImageSpec],
     /// The scale just drawn.
     pub scale: usize,
     /// How many scales there are.
     pub scales: usize,
     /// Returns when the scale is drawn: a card may only have been asked to.
     pub wait: &'a mut dyn FnMut(),
-    /// Makes the picture of the job of this number as it would look if the run ended here; none if it
+    /// Makes the image of the job of this number as it would look if the run ended here; none if it
     /// is not finite or the device fails: the run then ends here with that error.
-    pub picture: &'a mut dyn FnMut(usize) -> Option<Picture>,
+    pub picture: &'a mut dyn FnMut(usize) -> Option<RgbImage>,
 }
 
 impl Engine<'_> {
@@ -102,13 +102,13 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// If the model lacks a half, a label has no class, there is too little memory, or the weights
-    /// overflow: a logit or a picture is not finite.
+    /// overflow: a logit or an image is not finite.
     pub fn sample(
         &mut self,
-        jobs: &[Job],
+        jobs: &[ImageSpec],
         sampling: Sampling,
-        given: Option<&Given>,
-        each: &mut dyn FnMut(ScaleDone<'_>) -> ControlFlow<()>,
+        given: Option<&ForcedBatch>,
+        each: &mut dyn FnMut(ScaleProgress<'_>) -> ControlFlow<()>,
     ) -> Result<Option<Vec<Sample>>, EngineError> {
         let null = self.transformer()?.null_class();
         if let Some(job) = jobs.iter().find(|job| job.label > null) {
@@ -116,12 +116,12 @@ impl Engine<'_> {
         }
         let mut samples = Vec::new();
         for of_null in [false, true] {
-            let chosen = |job: &Job| (job.label == null) == of_null;
-            let group: Vec<Job> = jobs.iter().copied().filter(chosen).collect();
+            let chosen = |job: &ImageSpec| (job.label == null) == of_null;
+            let group: Vec<ImageSpec> = jobs.iter().copied().filter(chosen).collect();
             if group.is_empty() {
                 continue;
             }
-            let given = given.map(|given| Given {
+            let given = given.map(|given| ForcedBatch {
                 tokens: (jobs.iter().zip(&given.tokens))
                     .filter(|(job, _)| chosen(job))
                     .map(|(_, tokens)| tokens.clone())
@@ -142,10 +142,10 @@ impl Engine<'_> {
     /// Samples a batch in which all labels or none are null.
     fn sample_alike(
         &mut self,
-        jobs: &[Job],
+        jobs: &[ImageSpec],
         sampling: Sampling,
-        given: Option<&Given>,
-        each: &mut dyn FnMut(ScaleDone<'_>) -> ControlFlow<()>,
+        given: Option<&ForcedBatch>,
+        each: &mut dyn FnMut(ScaleProgress<'_>) -> ControlFlow<()>,
     ) -> Result<Option<Vec<Sample>>, EngineError> {
         let (ladder, vqvae) = (self.transformer()?.ladder, *self.vqvae()?);
         let labels: Vec<u32> = jobs.iter().map(|job| job.label).collect();
@@ -164,13 +164,13 @@ impl Engine<'_> {
                 .map(|(given, tokens)| ForcedTokens { tokens, cells: &given.cells }),
         };
         let side = vqvae.side();
-        let picture_len = side * side * var_kernel::model::vqvae::COLORS;
+        let image_len = side * side * var_kernel::model::vqvae::COLORS;
         let mut tokens = vec![0; jobs.len() * ladder.length()];
-        let mut pictures = vec![CheckedSample::default(); jobs.len() * picture_len];
+        let mut pictures = vec![CheckedSample::default(); jobs.len() * image_len];
 
         let floats = self.floats(&request)?;
         let (to_tokens, to_pictures) = (&mut tokens[..], &mut pictures[..]);
-        let task = tasks::Sampling {
+        let task = requests::SampleRequest {
             jobs,
             request: &request,
             tokens: to_tokens,
@@ -178,7 +178,7 @@ impl Engine<'_> {
             each,
         };
         let Some(outcome) = self.on_model(floats, task)? else {
-            return Err(self.not_finite(A_PICTURE));
+            return Err(self.not_finite(AN_IMAGE));
         };
         if outcome != Outcome::Done {
             return Ok(None);
@@ -187,25 +187,25 @@ impl Engine<'_> {
             return Err(self.not_finite(A_LOGIT));
         }
         let tokens = image_major(&tokens, jobs.len(), &ladder);
-        let pictures = pictures.chunks_exact(picture_len);
+        let pictures = pictures.chunks_exact(image_len);
         let samples = jobs.iter().zip(tokens).zip(pictures).map(|((job, tokens), samples)| {
             let picture = checked::picture(side, samples)?;
             Some(Sample { job: *job, tokens, picture })
         });
         let samples: Option<Vec<Sample>> = samples.collect();
-        samples.map_or_else(|| Err(self.not_finite(A_PICTURE)), |samples| Ok(Some(samples)))
+        samples.map_or_else(|| Err(self.not_finite(AN_IMAGE)), |samples| Ok(Some(samples)))
     }
 
     /// Floats of working memory that a request takes; a dry run tells, once for requests of one extent.
     fn floats(&mut self, request: &Request<'_>) -> Result<usize, EngineError> {
         if request.keep.is_some() {
-            return Ok(self.work(Work::Sample { request })?.floats);
+            return Ok(self.work(Workload::Sample { request })?.floats);
         }
-        let extent = Extent::of(request, self.transformer()?.null_class());
+        let extent = RequestShape::of(request, self.transformer()?.null_class());
         if let Some((_, floats)) = self.planned.iter().find(|(planned, _)| *planned == extent) {
             return Ok(*floats);
         }
-        let floats = self.work(Work::Sample { request })?.floats;
+        let floats = self.work(Workload::Sample { request })?.floats;
         self.planned.push((extent, floats));
         Ok(floats)
     }
@@ -217,12 +217,12 @@ impl Engine<'_> {
     #[cfg(feature = "cuda")]
     pub fn profile(
         &mut self,
-        jobs: &[Job],
+        jobs: &[ImageSpec],
         sampling: Sampling,
     ) -> Result<Vec<var_kernel::cuda::peak::KernelTime>, EngineError> {
         let Some(card) = &self.card else { return Ok(Vec::new()) };
         card.cuda().begin_profile()?;
-        let go_on = &mut |_: ScaleDone<'_>| ControlFlow::Continue(());
+        let go_on = &mut |_: ScaleProgress<'_>| ControlFlow::Continue(());
         let outcome = self.sample(jobs, sampling, None, go_on);
         let times = self.card.as_ref().map(|card| card.cuda().end_profile());
         outcome?;
@@ -246,7 +246,7 @@ mod tests {
             source: UniformSource::Seed(1),
             keep: None,
         };
-        let of = |labels, cfg| Extent::of(&request(labels, cfg), 10);
+        let of = |labels, cfg| RequestShape::of(&request(labels, cfg), 10);
         assert_eq!(of(few, 1.5), of(&[7, 2, 7], 4.0), "other labels, another strength");
         assert_ne!(of(few, 1.5), of(few, 0.0), "without guidance");
         assert_ne!(of(&[10], 1.5), of(&[3], 1.5), "the null class is not guided");

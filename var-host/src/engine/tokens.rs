@@ -1,26 +1,26 @@
-//! Pictures ↔ tokens, and how likely tokens are.
+//! Images ↔ tokens, and how likely tokens are.
 
 use var_kernel::model::{Ladder, VqvaeConfig};
 
-use super::error::{A_LOGIT, A_PICTURE};
-use super::{Engine, EngineError, Work, tasks};
-use crate::pictures::Picture;
+use super::error::{A_LOGIT, AN_IMAGE};
+use super::{Engine, EngineError, Workload, requests};
+use crate::images::RgbImage;
 
 impl Engine<'_> {
-    /// A picture's tokens.
+    /// An image's tokens.
     ///
     /// # Errors
-    /// If the model has no VQVAE, the picture is not of its side, or there is too little memory.
-    pub fn encode(&mut self, picture: &Picture) -> Result<Vec<u32>, EngineError> {
+    /// If the model has no VQVAE, the image is not of its side, or there is too little memory.
+    pub fn encode(&mut self, picture: &RgbImage) -> Result<Vec<u32>, EngineError> {
         let mut tokens = self.encode_batch(core::slice::from_ref(picture))?;
-        Ok(tokens.pop().expect("one picture has one row of tokens"))
+        Ok(tokens.pop().expect("one image has one row of tokens"))
     }
 
-    /// The tokens of each of several pictures, which go through the model together.
+    /// The tokens of each of several images, which go through the model together.
     ///
     /// # Errors
-    /// If the model has no VQVAE, a picture is not of its side, or there is too little memory.
-    pub fn encode_batch(&mut self, pictures: &[Picture]) -> Result<Vec<Vec<u32>>, EngineError> {
+    /// If the model has no VQVAE, an image is not of its side, or there is too little memory.
+    pub fn encode_batch(&mut self, pictures: &[RgbImage]) -> Result<Vec<Vec<u32>>, EngineError> {
         let config = *self.vqvae()?;
         let side = config.side();
         if pictures.is_empty() {
@@ -30,16 +30,16 @@ impl Engine<'_> {
         for picture in pictures {
             if (picture.width(), picture.height()) != (side, side) {
                 let (width, height) = (picture.width(), picture.height());
-                return Err(EngineError::PictureSize { wants: side, width, height });
+                return Err(EngineError::ImageSize { wants: side, width, height });
             }
             samples.extend_from_slice(picture.rgb());
         }
         let mut tokens = vec![0; pictures.len() * config.ladder.length()];
-        let floats = self.work(Work::Encode { pictures: pictures.len() })?.floats;
+        let floats = self.work(Workload::Encode { pictures: pictures.len() })?.floats;
         let (count, samples) = (pictures.len(), &samples);
-        let task = tasks::Encoding { pictures: count, samples, tokens: &mut tokens };
+        let task = requests::EncodeRequest { pictures: count, samples, tokens: &mut tokens };
         if !self.on_vqvae(floats, task)? {
-            return Err(self.not_finite("a picture's latent"));
+            return Err(self.not_finite("an image's latent"));
         }
         Ok(image_major(&tokens, pictures.len(), &config.ladder))
     }
@@ -64,12 +64,15 @@ impl Engine<'_> {
         let rows: Vec<Vec<u32>> = tokens.chunks_exact(length).map(<[u32]>::to_vec).collect();
         let tokens = scale_major(&rows, &ladder);
         let mut input = vec![0.0; images * (length - ladder.cells(0)) * config.latent];
-        let floats = self.work(Work::Teach { images })?.floats;
-        self.on_vqvae(floats, tasks::Teaching { input: &mut input, tokens: &tokens })?;
+        let floats = self.work(Workload::TeacherInput { images })?.floats;
+        self.on_vqvae(
+            floats,
+            requests::TeacherInputRequest { input: &mut input, tokens: &tokens },
+        )?;
         self.check_finite(input, "a latent")
     }
 
-    /// The picture of L tokens; with `each`, also as it looks after every scale.
+    /// The image of L tokens; with `each`, also as it looks after every scale.
     ///
     /// # Errors
     /// If the model has no VQVAE, the tokens are not its own, there is too little memory, or the weights
@@ -77,16 +80,16 @@ impl Engine<'_> {
     pub fn decode(
         &mut self,
         tokens: &[u32],
-        each: Option<&mut dyn FnMut(usize, Picture)>,
-    ) -> Result<Picture, EngineError> {
+        each: Option<&mut dyn FnMut(usize, RgbImage)>,
+    ) -> Result<RgbImage, EngineError> {
         let config = *self.vqvae()?;
         self.check_tokens(tokens, &config)?;
-        let floats = self.work(Work::Decode)?.floats;
-        let picture = self.on_vqvae(floats, tasks::Decoding { tokens, each })?;
-        picture.ok_or_else(|| self.not_finite(A_PICTURE))
+        let floats = self.work(Workload::Decode)?.floats;
+        let picture = self.on_vqvae(floats, requests::DecodeRequest { tokens, each })?;
+        picture.ok_or_else(|| self.not_finite(AN_IMAGE))
     }
 
-    /// The negative log-likelihood of each of a picture's L tokens under a class, in nats.
+    /// The negative log-likelihood of each of an image's L tokens under a class, in nats.
     ///
     /// # Errors
     /// If the model lacks a half, the label has no class, the tokens are not the model's, or there
@@ -94,9 +97,9 @@ impl Engine<'_> {
     pub fn nll(&mut self, tokens: &[u32], label: u32) -> Result<Vec<f32>, EngineError> {
         self.check_label(label)?;
         self.check_tokens(tokens, self.vqvae()?)?;
-        let floats = self.work(Work::Surprise)?.floats;
+        let floats = self.work(Workload::Nll)?.floats;
         let mut out = vec![0.0; tokens.len()];
-        self.on_model(floats, tasks::Surprise { out: &mut out, tokens, label })?;
+        self.on_model(floats, requests::NllRequest { out: &mut out, tokens, label })?;
         self.check_finite(out, "a token's likelihood")
     }
 
@@ -130,8 +133,8 @@ impl Engine<'_> {
         self.check_tokens(tokens, self.vqvae()?)?;
         let mut out = vec![0.0; tokens.len() * config.codes];
         // The logits lie beside the memory that the likelihood takes.
-        let floats = self.work(Work::Surprise)?.floats;
-        self.on_model(floats, tasks::Logits { out: &mut out, tokens, label })?;
+        let floats = self.work(Workload::Nll)?.floats;
+        self.on_model(floats, requests::LogitsRequest { out: &mut out, tokens, label })?;
         self.check_finite(out, A_LOGIT)
     }
 

@@ -5,18 +5,18 @@ use std::path::PathBuf;
 
 use crate::data::DataError;
 use crate::engine::EngineError;
+use crate::images::ImageError;
 use crate::model::ModelError;
 use crate::npz::NpzError;
-use crate::pictures::PictureError;
 use crate::plural::count;
 
-/// Why pictures cannot be evaluated.
+/// Why images cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvaluateError {
-    /// A picture cannot be read.
+    /// An image cannot be read.
     #[error(transparent)]
-    Picture(#[from] PictureError),
+    Image(#[from] ImageError),
     /// An archive cannot be read or written.
     #[error(transparent)]
     Npz(#[from] NpzError),
@@ -33,18 +33,18 @@ pub enum EvaluateError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// Neither a folder nor a file.
-    #[error("{}: is neither a folder of pictures nor an .npz archive", path.display())]
+    #[error("{}: is neither a folder of images nor an .npz archive", path.display())]
     NoSource {
         /// The path.
         path: PathBuf,
     },
-    /// No pictures.
-    #[error("{}: has no pictures", path.display())]
-    NoPictures {
+    /// No images.
+    #[error("{}: has no images", path.display())]
+    NoImages {
         /// The folder or archive.
         path: PathBuf,
     },
-    /// The array of pictures is not `N × height × width × 3` bytes.
+    /// The array of images is not `N × height × width × 3` bytes.
     #[error("{}: arr_0: has {descr} of shape {shape:?}, wants |u1 (bytes) of shape [N, height, width, 3]{}", path.display(), hint(descr, shape))]
     Layout {
         /// The archive.
@@ -54,26 +54,26 @@ pub enum EvaluateError {
         /// The shape.
         shape: Vec<usize>,
     },
-    /// Pictures of one set have several sizes.
-    #[error("{}: is {} × {}, the set's first picture {} × {}: all must be of one size, or are made so with --side", path.display(), has.0, has.1, wants.0, wants.1)]
+    /// Images of one set have several sizes.
+    #[error("{}: is {} × {}, the set's first image {} × {}: all must be of one size, or are made so with --side", path.display(), has.0, has.1, wants.0, wants.1)]
     MixedSizes {
-        /// The picture.
+        /// The image.
         path: PathBuf,
         /// Its width and height.
         has: (usize, usize),
-        /// The first picture's.
+        /// The first image's.
         wants: (usize, usize),
     },
     /// Samples and reference have several sizes.
-    #[error("the samples are {} × {}, the reference's pictures {} × {}: another resolution gives other features", samples.0, samples.1, reference.0, reference.1)]
+    #[error("the samples are {} × {}, the reference's images {} × {}: another resolution gives other features", samples.0, samples.1, reference.0, reference.1)]
     Resolutions {
         /// Width and height of the samples.
         samples: (usize, usize),
         /// Of the reference.
         reference: (usize, usize),
     },
-    /// Too few pictures for a covariance.
-    #[error("{}: a covariance wants at least {wants}", count(*has, "picture"))]
+    /// Too few images for a covariance.
+    #[error("{}: a covariance wants at least {wants}", count(*has, "image"))]
     TooFew {
         /// How many are wanted.
         wants: usize,
@@ -81,9 +81,9 @@ pub enum EvaluateError {
         has: usize,
     },
     /// A feature is infinite or not a number: the weights are damaged.
-    #[error("picture {picture}: feature {feature} is {value}: are the weights Inception's?")]
+    #[error("image {picture}: feature {feature} is {value}: are the weights Inception's?")]
     NotFinite {
-        /// The picture, counted from 0.
+        /// The image, counted from 0.
         picture: usize,
         /// The feature.
         feature: usize,
@@ -194,9 +194,9 @@ pub enum EvaluateError {
     #[error("the eigenvalues of a covariance cannot be found")]
     NoConvergence,
     /// The temporary file of features cannot be written or read: a full disk, most likely.
-    #[error("the features of {} in a temporary file (of {})", count(*pictures, "picture"), count(*bytes, "byte"))]
-    Features {
-        /// Pictures so far.
+    #[error("the features of {} in a temporary file (of {})", count(*pictures, "image"), count(*bytes, "byte"))]
+    InceptionFeatures {
+        /// Images so far.
         pictures: usize,
         /// Bytes so far.
         bytes: u64,
@@ -205,11 +205,11 @@ pub enum EvaluateError {
     },
 }
 
-/// The likeliest fault of an array of pictures.
+/// The likeliest fault of an array of images.
 fn hint(descr: &str, shape: &[usize]) -> &'static str {
     match (descr, shape) {
         ("|u1", [_, 3, _, _]) => ": channels come last",
-        ("|u1", [_, _, 3]) => ": one picture is [1, height, width, 3]",
+        ("|u1", [_, _, 3]) => ": one image is [1, height, width, 3]",
         ("|u1", [_, _, _] | [_, _, _, 1]) => ": three colors, gray repeated",
         ("|u1", [_, _, _, 4]) => ": three colors, without alpha",
         ("|u1", _) => "",

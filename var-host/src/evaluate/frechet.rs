@@ -19,7 +19,7 @@ const STEPS: usize = 100;
 ///
 /// The trace of the root is the sum of singular values of `R₁ᵀR₂`, where `RᵢRᵢᵀ = Cᵢ` are Cholesky
 /// factors with pivoting. Directions without variance are left out of the `Rᵢ`, so singular covariances
-/// (fewer pictures than features) give the exact value, where the root of a computed product carries
+/// (fewer images than features) give the exact value, where the root of a computed product carries
 /// noise.
 ///
 /// # Errors

@@ -1,12 +1,12 @@
 //! The Inception Score (Salimans and others, "Improved Techniques for Training GANs", 2016).
 
-/// Pictures of a split: their mean is compared with each of them.
+/// Images of a split: their mean is compared with each of them.
 pub const SPLIT: usize = 5000;
 
 /// The score of rows of logits, in one pass.
 ///
 /// Of every [`SPLIT`] rows in order `exp(mean Σ_c p_c·(ln p_c − ln p̄_c))`, p̄ their mean; then the plain
-/// mean over splits, of which the last may be shorter. A class that a picture cannot be of adds
+/// mean over splits, of which the last may be shorter. A class that an image cannot be of adds
 /// nothing (the public evaluator gives NaN there).
 #[derive(Clone, Debug)]
 pub struct InceptionScore {

@@ -8,10 +8,10 @@ use var_kernel::cpu::{Cpu, Matrix};
 use var_kernel::ops::Linear;
 use var_kernel::ops::linear::{Dims, Epilogue};
 
-use super::{EvaluateError, Rows};
+use super::{EvaluateError, FeatureRows};
 
-/// A point's manifold reaches to its so manieth neighbour.
-pub const NEIGHBOURS: usize = 3;
+/// A point's manifold reaches to its so manieth neighbor.
+pub const NEIGHBORS: usize = 3;
 
 /// Rows of a block of distances: two such blocks of features and one of distances are
 /// in memory.
@@ -20,7 +20,7 @@ const BLOCK: usize = 1024;
 /// A set's manifold: a ball around each of its points.
 #[derive(Debug)]
 pub struct Manifold {
-    /// Squared distance to the third neighbour.
+    /// Squared distance to the third neighbor.
     pub radii: Vec<f32>,
     /// Squared length of each point.
     norms: Vec<f32>,
@@ -36,16 +36,16 @@ pub struct Coverage {
 }
 
 impl Manifold {
-    /// The manifold of `rows`: each point's distance to its third neighbour, itself not counted.
+    /// The manifold of `rows`: each point's distance to its third neighbor, itself not counted.
     ///
     /// # Panics
-    /// If there are no more points than neighbours.
+    /// If there are no more points than neighbors.
     ///
     /// # Errors
     /// If the rows cannot be read.
-    pub fn of(cpu: &Cpu<'_>, rows: &Rows) -> Result<Self, EvaluateError> {
+    pub fn of(cpu: &Cpu<'_>, rows: &FeatureRows) -> Result<Self, EvaluateError> {
         let count = rows.len();
-        assert!(count > NEIGHBOURS, "manifold: {count} points have no {NEIGHBOURS} neighbours");
+        assert!(count > NEIGHBORS, "manifold: {count} points have no {NEIGHBORS} neighbors");
         let mut blocks = Blocks::new(rows.width());
         let mut norms = Vec::with_capacity(count);
         for first in (0..count).step_by(NORMS) {
@@ -57,7 +57,7 @@ impl Manifold {
         for first in (0..count).step_by(BLOCK) {
             let height = BLOCK.min(count - first);
             // The nearest so far of each point, itself among them, in order.
-            let mut nearest = vec![[f32::INFINITY; NEIGHBOURS + 1]; height];
+            let mut nearest = vec![[f32::INFINITY; NEIGHBORS + 1]; height];
             for other in (0..count).step_by(BLOCK) {
                 blocks.distances(cpu, (rows, first, &norms), (rows, other, &norms))?;
                 let width = BLOCK.min(count - other);
@@ -69,7 +69,7 @@ impl Manifold {
                     }
                 });
             }
-            radii.extend(nearest.iter().map(|nearest| nearest[NEIGHBOURS]));
+            radii.extend(nearest.iter().map(|nearest| nearest[NEIGHBORS]));
         }
         Ok(Self { radii, norms })
     }
@@ -87,8 +87,8 @@ const NORMS: usize = 32;
 /// If rows cannot be read.
 pub fn coverage(
     cpu: &Cpu<'_>,
-    (first, first_manifold): (&Rows, &Manifold),
-    (second, second_manifold): (&Rows, &Manifold),
+    (first, first_manifold): (&FeatureRows, &Manifold),
+    (second, second_manifold): (&FeatureRows, &Manifold),
 ) -> Result<Coverage, EvaluateError> {
     assert_eq!(first.width(), second.width(), "coverage: widths differ");
     let lengths = [first_manifold, second_manifold].map(|manifold| manifold.radii.len());
@@ -127,12 +127,12 @@ pub fn coverage(
 }
 
 /// Puts a distance among the least so far.
-fn insert(nearest: &mut [f32; NEIGHBOURS + 1], distance: f32) {
-    if distance >= nearest[NEIGHBOURS] {
+fn insert(nearest: &mut [f32; NEIGHBORS + 1], distance: f32) {
+    if distance >= nearest[NEIGHBORS] {
         return;
     }
     let place = nearest.partition_point(|other| *other <= distance);
-    nearest.copy_within(place..NEIGHBOURS, place + 1);
+    nearest.copy_within(place..NEIGHBORS, place + 1);
     nearest[place] = distance;
 }
 
@@ -153,8 +153,8 @@ impl Blocks {
     fn products(
         &mut self,
         cpu: &Cpu<'_>,
-        (left, left_first, left_most): (&Rows, usize, usize),
-        (right, right_first, right_most): (&Rows, usize, usize),
+        (left, left_first, left_most): (&FeatureRows, usize, usize),
+        (right, right_first, right_most): (&FeatureRows, usize, usize),
     ) -> Result<(), EvaluateError> {
         let width = self.width;
         let (rows, outer) =
@@ -174,8 +174,8 @@ impl Blocks {
     fn distances(
         &mut self,
         cpu: &Cpu<'_>,
-        (left, left_first, left_norms): (&Rows, usize, &[f32]),
-        (right, right_first, right_norms): (&Rows, usize, &[f32]),
+        (left, left_first, left_norms): (&FeatureRows, usize, &[f32]),
+        (right, right_first, right_norms): (&FeatureRows, usize, &[f32]),
     ) -> Result<(), EvaluateError> {
         self.products(cpu, (left, left_first, BLOCK), (right, right_first, BLOCK))?;
         let outer = BLOCK.min(right.len() - right_first);

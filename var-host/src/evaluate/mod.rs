@@ -4,8 +4,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `pictures` | [`Pictures`]: a folder or an archive, one picture in memory at a time |
-//! | `observe` | [`Observer`]: pictures → features and statistics of a set: [`Observations`] |
+//! | `pictures` | [`ImageSource`]: a folder or an archive, one image in memory at a time |
+//! | `observe` | [`FeatureExtractor`]: images → features and statistics of a set: [`Observations`] |
 //! | `moments` | mean and covariance in one pass |
 //! | `frechet` | the Fréchet distance of two Gaussians |
 //! | `inception_score` | the Inception Score |
@@ -14,16 +14,16 @@
 //! | `set` | samples or a reference: images, statistics or both: [`EvaluationSet`] |
 //! | `stored` | statistics in archives |
 //!
-//! Only the features of every picture grow with the set, in a temporary file.
+//! Only the features of every image grow with the set, in a temporary file.
 
 mod error;
 mod factor;
 mod frechet;
+mod images;
 mod inception_score;
 mod manifold;
 mod moments;
 mod observe;
-mod pictures;
 mod rows;
 mod set;
 mod stored;
@@ -33,19 +33,19 @@ use std::path::Path;
 
 use var_kernel::cpu::Cpu;
 
+use crate::images::RgbImage;
 use crate::inception::Inception;
-use crate::pictures::Picture;
 use crate::pipeline::Device;
 use crate::plural;
 
 pub use error::EvaluateError;
 pub use frechet::frechet_distance;
+pub use images::{ImageSource, ImageStream};
 pub use inception_score::{InceptionScore, SPLIT};
-pub use manifold::{Coverage, Manifold, NEIGHBOURS, coverage};
+pub use manifold::{Coverage, Manifold, NEIGHBORS, coverage};
 pub use moments::{Moments, Statistics};
-pub use observe::{Keep, Observations, Observer};
-pub use pictures::{Pictures, Stream};
-pub use rows::Rows;
+pub use observe::{FeatureExtractor, Observations, ObservedParts};
+pub use rows::FeatureRows;
 pub use set::{EvaluationSet, SetFeatures, StoredStatistics};
 pub use stored::write_statistics;
 
@@ -90,7 +90,7 @@ pub fn compare(
         (fid, other.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload)))
     });
     let covered = match (&samples.rows, &reference.rows) {
-        (Some(made), Some(real)) if made.len() > NEIGHBOURS && real.len() > NEIGHBOURS => {
+        (Some(made), Some(real)) if made.len() > NEIGHBORS && real.len() > NEIGHBORS => {
             let manifolds = (Manifold::of(cpu, real)?, Manifold::of(cpu, made)?);
             Some(coverage(cpu, (real, &manifolds.0), (made, &manifolds.1))?)
         }
@@ -131,7 +131,7 @@ pub fn evaluate(
 ) -> Result<Metrics, EvaluateError> {
     let weights = Inception::open(inception.as_ref())?;
     let (threads, isa) = device.processor();
-    let observer = Observer::new(&weights, threads, isa)?;
+    let observer = FeatureExtractor::new(&weights, threads, isa)?;
     #[cfg(feature = "cuda")]
     let observer = match device.gpu(var_kernel::cuda::Precision::F32)? {
         Some(gpu) => observer.on_card(gpu)?,
@@ -141,7 +141,7 @@ pub fn evaluate(
     let samples = EvaluationSet::open(samples.as_ref(), None)?;
     let reference = EvaluationSet::open(reference.as_ref(), None)?;
     samples.check_size(&reference)?;
-    let mut each = |_: usize, _: &Picture| Ok::<(), EvaluateError>(());
+    let mut each = |_: usize, _: &RgbImage| Ok::<(), EvaluateError>(());
     let real = reference.observe(&mut observer, &mut each)?;
     let made = samples.observe(&mut observer, &mut each)?;
     compare(&observer.cpu(), &made, &real)
@@ -155,11 +155,11 @@ fn missing(samples: &SetFeatures, reference: &SetFeatures) -> BTreeMap<&'static 
         if set.spatial.is_none() {
             missing.insert("sfid", format!("{side} no mu_s and sigma_s"));
         }
-        let few = match set.rows.as_ref().map(Rows::len) {
+        let few = match set.rows.as_ref().map(FeatureRows::len) {
             None => format!("{side} no images (arr_0)"),
-            Some(count) if count <= NEIGHBOURS => {
+            Some(count) if count <= NEIGHBORS => {
                 let images = plural::count(count, "image");
-                format!("{side} {images}, more than {NEIGHBOURS} are needed")
+                format!("{side} {images}, more than {NEIGHBORS} are needed")
             }
             Some(_) => continue,
         };

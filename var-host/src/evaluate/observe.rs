@@ -1,17 +1,17 @@
-//! Pictures → features and statistics of a set.
+//! Images → features and statistics of a set.
 
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
 
-use super::{EvaluateError, InceptionScore, Moments, Pictures, Rows, SPLIT, Statistics};
+use super::{EvaluateError, FeatureRows, ImageSource, InceptionScore, Moments, SPLIT, Statistics};
 use crate::engine::EngineError;
-use crate::inception::{CLASSES, Features, Inception, POOLED, Pass, SPATIAL};
-use crate::pictures::Picture;
+use crate::images::RgbImage;
+use crate::inception::{CLASSES, Forward, Inception, InceptionFeatures, POOLED, SPATIAL};
 use crate::pool::Threads;
 
-/// Pictures that go through the network together: its weights are packed once for so many.
+/// Images that go through the network together: its weights are packed once for so many.
 const BATCH: usize = 16;
 
-/// Features and statistics of a set of pictures.
+/// Features and statistics of a set of images.
 #[derive(Debug)]
 pub struct Observations {
     /// Of the pooled features.
@@ -20,26 +20,26 @@ pub struct Observations {
     pub spatial: Moments,
     /// Of the logits.
     pub score: InceptionScore,
-    /// The pooled features of every picture.
-    pub rows: Rows,
-    /// Pictures so far.
+    /// The pooled features of every image.
+    pub rows: FeatureRows,
+    /// Images so far.
     seen: usize,
 }
 
 /// Parts of the observations to compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub enum ObservedParts {
     /// Everything.
     All,
     /// The pooled features and the score: where statistics are known from elsewhere.
-    Rows,
+    FeatureRows,
     /// All but the features.
     Statistics,
 }
 
 /// The network, and the threads it runs on.
-pub struct Observer<'a> {
-    pass: Pass<'a>,
+pub struct FeatureExtractor<'a> {
+    pass: Forward<'a>,
     threads: Threads,
     isa: Isa,
 }
@@ -50,13 +50,13 @@ impl Observations {
             pooled: Moments::new(POOLED),
             spatial: Moments::new(SPATIAL),
             score: InceptionScore::new(CLASSES, SPLIT),
-            rows: Rows::new(POOLED)?,
+            rows: FeatureRows::new(POOLED)?,
             seen: 0,
         })
     }
 }
 
-impl<'a> Observer<'a> {
+impl<'a> FeatureExtractor<'a> {
     /// The network with `weights` on so many threads.
     ///
     /// # Panics
@@ -66,7 +66,7 @@ impl<'a> Observer<'a> {
     /// If the threads cannot be started.
     pub fn new(weights: &'a Inception, threads: usize, isa: Isa) -> Result<Self, EvaluateError> {
         let threads = Threads::new(threads, SCRATCH_FLOATS).map_err(EngineError::from)?;
-        Ok(Self { pass: Pass::new(weights), threads, isa })
+        Ok(Self { pass: Forward::new(weights), threads, isa })
     }
 
     /// The same with the network on a card.
@@ -83,21 +83,21 @@ impl<'a> Observer<'a> {
         Cpu::new(self.isa, &self.threads)
     }
 
-    /// Looks at every picture; `each` sees each of them, and is told how many are done.
+    /// Looks at every image; `each` sees each of them, and is told how many are done.
     ///
     /// # Errors
-    /// If a picture cannot be read, a feature is not finite, or `each` says so.
+    /// If an image cannot be read, a feature is not finite, or `each` says so.
     pub fn observe<E: From<EvaluateError>>(
         &mut self,
-        pictures: &Pictures,
-        keep: Keep,
-        each: &mut dyn FnMut(usize, &Picture) -> Result<(), E>,
+        pictures: &ImageSource,
+        keep: ObservedParts,
+        each: &mut dyn FnMut(usize, &RgbImage) -> Result<(), E>,
     ) -> Result<Observations, E> {
         let mut known = Observations::new()?;
         let mut stream = pictures.stream(1)?;
         let mut done = 0;
         loop {
-            let batch: Result<Vec<Picture>, _> = stream.by_ref().take(BATCH).collect();
+            let batch: Result<Vec<RgbImage>, _> = stream.by_ref().take(BATCH).collect();
             let batch = batch?;
             if batch.is_empty() {
                 break;
@@ -116,7 +116,7 @@ impl<'a> Observer<'a> {
     /// Mean and covariance of both kinds of features, the pooled ones first.
     ///
     /// # Errors
-    /// If there are fewer than two pictures.
+    /// If there are fewer than two images.
     pub fn statistics(&self, known: &Observations) -> Result<[Statistics; 2], EvaluateError> {
         let cpu = self.cpu();
         Ok([known.pooled.statistics(&cpu)?, known.spatial.statistics(&cpu)?])
@@ -124,8 +124,13 @@ impl<'a> Observer<'a> {
 }
 
 impl Observations {
-    fn add(&mut self, cpu: &Cpu<'_>, features: &Features, keep: Keep) -> Result<(), EvaluateError> {
-        let Features { pooled, spatial, logits } = features;
+    fn add(
+        &mut self,
+        cpu: &Cpu<'_>,
+        features: &InceptionFeatures,
+        keep: ObservedParts,
+    ) -> Result<(), EvaluateError> {
+        let InceptionFeatures { pooled, spatial, logits } = features;
         for (rows, width) in [(pooled, POOLED), (spatial, SPATIAL)] {
             if let Some(at) = rows.iter().position(|x| !x.is_finite()) {
                 let (picture, feature) = (self.seen + at / width, at % width);
@@ -133,10 +138,10 @@ impl Observations {
             }
         }
         self.seen += pooled.len() / POOLED;
-        if keep != Keep::Statistics {
+        if keep != ObservedParts::Statistics {
             self.rows.push(pooled)?;
         }
-        if keep != Keep::Rows {
+        if keep != ObservedParts::FeatureRows {
             self.pooled.add(cpu, pooled);
             self.spatial.add(cpu, spatial);
         }
@@ -145,7 +150,7 @@ impl Observations {
     }
 }
 
-impl core::fmt::Debug for Observer<'_> {
+impl core::fmt::Debug for FeatureExtractor<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Observer").field("isa", &self.isa).finish_non_exhaustive()
     }

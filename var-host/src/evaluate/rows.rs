@@ -1,4 +1,4 @@
-//! Features of a set of pictures, kept in a temporary file: 8 KB a picture.
+//! Features of a set of images, kept in a temporary file: 8 KB an image.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,13 +7,13 @@ use super::EvaluateError;
 
 /// Rows of `f32` that have no name and go when this goes.
 #[derive(Debug)]
-pub struct Rows {
+pub struct FeatureRows {
     width: usize,
     count: usize,
     file: File,
 }
 
-impl Rows {
+impl FeatureRows {
     /// None yet, of `width` numbers each.
     ///
     /// # Errors
@@ -75,5 +75,5 @@ impl Rows {
 }
 
 fn fault(pictures: usize, width: usize, source: io::Error) -> EvaluateError {
-    EvaluateError::Features { pictures, bytes: 4 * (pictures * width) as u64, source }
+    EvaluateError::InceptionFeatures { pictures, bytes: 4 * (pictures * width) as u64, source }
 }

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::pictures::IMAGES;
-use super::{EvaluateError, InceptionScore, Keep, Observer, Pictures, Rows, Statistics, stored};
+use super::images::IMAGES;
+use super::{
+    EvaluateError, FeatureExtractor, FeatureRows, ImageSource, InceptionScore, ObservedParts,
+    Statistics, stored,
+};
+use crate::images::RgbImage;
 use crate::npz::Npz;
-use crate::pictures::Picture;
 
 /// Samples or a reference, opened.
 #[derive(Clone, Debug)]
@@ -15,7 +18,7 @@ pub struct EvaluationSet {
     /// Statistics, if they are stored: those of the images are not used then.
     pub statistics: Option<StoredStatistics>,
     /// Images, if there are any: the Inception Score, precision and recall need them.
-    pub pictures: Option<Pictures>,
+    pub pictures: Option<ImageSource>,
 }
 
 /// Statistics of both kinds of features.
@@ -35,33 +38,33 @@ pub struct SetFeatures {
     /// Of the spatial features.
     pub spatial: Option<Statistics>,
     /// The pooled features, if there are images.
-    pub rows: Option<Rows>,
+    pub rows: Option<FeatureRows>,
     /// Of the logits, if there are images.
     pub score: Option<InceptionScore>,
 }
 
 impl EvaluationSet {
     /// The set at `path`: a folder of images, or an archive with `arr_0`, or with `mu` and `sigma` and,
-    /// for sFID, `mu_s` and `sigma_s`, or both. `side` as in [`Pictures::open`].
+    /// for sFID, `mu_s` and `sigma_s`, or both. `side` as in [`ImageSource::open`].
     ///
     /// # Errors
     /// If it is none of these, or its statistics are incomplete, of another shape, not finite, not
     /// symmetric or indefinite.
     pub fn open(path: &Path, side: Option<usize>) -> Result<Self, EvaluateError> {
-        let mut has_pictures = true;
+        let mut has_images = true;
         let mut statistics = None;
         if path.is_file() {
             let mut npz = Npz::open(path)?;
             statistics = stored::read(&mut npz)?;
-            has_pictures = statistics.is_none() || npz.contains(IMAGES);
+            has_images = statistics.is_none() || npz.contains(IMAGES);
         }
-        let pictures = if has_pictures { Some(Pictures::open(path, side)?) } else { None };
+        let pictures = if has_images { Some(ImageSource::open(path, side)?) } else { None };
         Ok(Self { path: path.to_path_buf(), statistics, pictures })
     }
 
     /// How many images there are to look at.
     pub fn count(&self) -> usize {
-        self.pictures.as_ref().map_or(0, Pictures::count)
+        self.pictures.as_ref().map_or(0, ImageSource::count)
     }
 
     /// Refuses a reference of another resolution than these samples.
@@ -69,7 +72,7 @@ impl EvaluationSet {
     /// # Errors
     /// If the sizes differ.
     pub fn check_size(&self, reference: &Self) -> Result<(), EvaluateError> {
-        let sizes = [self, reference].map(|set| set.pictures.as_ref().map(Pictures::size));
+        let sizes = [self, reference].map(|set| set.pictures.as_ref().map(ImageSource::size));
         match sizes {
             [Some(samples), Some(reference)] if samples != reference => {
                 Err(EvaluateError::Resolutions { samples, reference })
@@ -78,16 +81,17 @@ impl EvaluationSet {
         }
     }
 
-    /// Looks at the images, as [`Observer::observe`] does, and takes the statistics that are stored.
+    /// Looks at the images, as [`FeatureExtractor::observe`] does, and takes the statistics that are stored.
     ///
     /// # Errors
-    /// Those of [`Observer::observe`] and [`Observer::statistics`].
+    /// Those of [`FeatureExtractor::observe`] and [`FeatureExtractor::statistics`].
     pub fn observe<E: From<EvaluateError>>(
         &self,
-        observer: &mut Observer<'_>,
-        each: &mut dyn FnMut(usize, &Picture) -> Result<(), E>,
+        observer: &mut FeatureExtractor<'_>,
+        each: &mut dyn FnMut(usize, &RgbImage) -> Result<(), E>,
     ) -> Result<SetFeatures, E> {
-        let keep = if self.statistics.is_some() { Keep::Rows } else { Keep::All };
+        let keep =
+            if self.statistics.is_some() { ObservedParts::FeatureRows } else { ObservedParts::All };
         let known = match &self.pictures {
             Some(pictures) => Some(observer.observe(pictures, keep, each)?),
             None => None,

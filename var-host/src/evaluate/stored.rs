@@ -149,7 +149,7 @@ pub fn write_statistics(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::npz::Element;
+    use crate::npz::NpyDtype;
 
     /// The error of an archive with these arrays.
     fn fault(arrays: &[(&str, &[usize], &[f64])]) -> String {
@@ -225,7 +225,7 @@ mod tests {
         for (name, shape, values) in
             [("mu", &[3][..], &[0.0; 3][..]), ("sigma", &[3, 3], &rank_one)]
         {
-            writer.begin(name, Element::F32, shape).unwrap();
+            writer.begin(name, NpyDtype::F32, shape).unwrap();
             values.iter().for_each(|value| writer.write(&value.to_le_bytes()).unwrap());
         }
         writer.finish().unwrap();

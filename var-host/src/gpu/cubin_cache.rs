@@ -10,9 +10,9 @@ use crate::atomic_file::AtomicFile;
 
 /// A folder of compiled kernels.
 #[derive(Clone, Debug)]
-pub struct Folder(PathBuf);
+pub struct CubinFolder(PathBuf);
 
-impl Folder {
+impl CubinFolder {
     /// Keeps them in `folder`, which is made when the first is stored.
     pub fn new(folder: PathBuf) -> Self {
         Self(folder)
@@ -30,7 +30,7 @@ impl Folder {
     }
 }
 
-impl CubinCache for Folder {
+impl CubinCache for CubinFolder {
     fn versions(&self, name: &str) -> Vec<Compiler> {
         let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
         let files = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn what_was_stored_is_found_again_unless_damaged() {
         let folder = tempfile::tempdir().unwrap();
-        let cubin_cache = Folder::new(folder.path().join("deep/er"));
+        let cubin_cache = CubinFolder::new(folder.path().join("deep/er"));
         let (old, new) = ((13, 0), (13, 5));
         assert_eq!((cubin_cache.versions("a"), cubin_cache.load("a", new)), (vec![], None));
         cubin_cache.store("a", new, b"machine code");

@@ -95,7 +95,7 @@ pub(crate) fn at_least<'m>(
 /// If the GPU cannot be used.
 pub fn open(chosen: GpuOptions, warn: fn(&str)) -> Result<Cuda, CudaError> {
     let GpuOptions { number, precision } = chosen;
-    let folder = cubin_cache::Folder::of_the_user();
+    let folder = cubin_cache::CubinFolder::of_the_user();
     let cubin_cache =
         folder.map(|folder| Box::new(folder) as Box<dyn var_kernel::cuda::CubinCache>);
     let is = |name, value| env::var_os(name).is_some_and(|has| has == value);

@@ -12,7 +12,7 @@ use var_kernel::model::weights::Source;
 
 use crate::model::listing::Wanted;
 use crate::model::weights::{transformer_tensors, vqvae_tensors};
-use crate::model::{Part, Weights};
+use crate::model::{ModelPart, Weights};
 
 /// Tensors begin at multiples of this many words (256 bytes).
 const ALIGNED: usize = 64;
@@ -42,18 +42,18 @@ pub enum GpuError {
 /// A model's weights on a GPU.
 pub struct GpuWeights {
     /// The transformer's.
-    pub transformer: Option<ModelPart>,
+    pub transformer: Option<GpuPart>,
     /// The VQVAE's.
-    pub vqvae: Option<ModelPart>,
+    pub vqvae: Option<GpuPart>,
 }
 
 /// One half's weights: tensors one behind the other.
-pub struct ModelPart {
+pub struct GpuPart {
     memory: Memory,
-    tensors: HashMap<String, Tensor>,
+    tensors: HashMap<String, GpuTensor>,
 }
 
-struct Tensor {
+struct GpuTensor {
     /// Its words.
     range: Range<usize>,
     dtype: Dtype,
@@ -67,7 +67,7 @@ impl GpuWeights {
     /// # Errors
     /// If they do not fit the GPU's memory, or a weight does not fit its format.
     pub fn upload(cuda: &Cuda, weights: &Weights) -> Result<Self, GpuError> {
-        let upload = |part: &Part, wanted| ModelPart::upload(cuda, part, wanted);
+        let upload = |part: &ModelPart, wanted| GpuPart::upload(cuda, part, wanted);
         let transformer = weights.transformer.as_ref();
         let transformer =
             transformer.map(|(part, config)| upload(part, transformer_tensors(*config)));
@@ -77,17 +77,17 @@ impl GpuWeights {
     }
 }
 
-impl ModelPart {
-    fn upload(cuda: &Cuda, part: &Part, wanted: Vec<Wanted>) -> Result<Self, GpuError> {
+impl GpuPart {
+    fn upload(cuda: &Cuda, part: &ModelPart, wanted: Vec<Wanted>) -> Result<Self, GpuError> {
         let mut words = 0;
-        let places: Vec<(Wanted, Tensor)> = wanted
+        let places: Vec<(Wanted, GpuTensor)> = wanted
             .into_iter()
             .map(|wanted| {
                 let length = wanted.shape.iter().product();
                 let dtype = dtype(cuda, &wanted);
                 let range = words..words + dtype.words(length);
                 words = range.end.next_multiple_of(ALIGNED);
-                (wanted, Tensor { range, dtype, length })
+                (wanted, GpuTensor { range, dtype, length })
             })
             .collect();
         let mut memory = cuda.memory(words)?;
@@ -109,7 +109,7 @@ impl ModelPart {
         Ok(Self { memory, tensors })
     }
 
-    fn find(&self, name: fmt::Arguments<'_>) -> (&Remote, &Tensor) {
+    fn find(&self, name: fmt::Arguments<'_>) -> (&Remote, &GpuTensor) {
         let name = name.to_string();
         let tensor = self.tensors.get(&name).expect("every tensor that is wanted was uploaded");
         (self.memory.range(tensor.range.clone()), tensor)
@@ -138,7 +138,7 @@ fn refuse_beyond(name: &str, from: cpu::Matrix<'_>, dtype: Dtype) -> Result<(), 
     Ok(())
 }
 
-impl<'a> Source<'a, Cuda> for &'a ModelPart {
+impl<'a> Source<'a, Cuda> for &'a GpuPart {
     type Error = Infallible;
 
     fn matrix(
@@ -146,13 +146,13 @@ impl<'a> Source<'a, Cuda> for &'a ModelPart {
         name: fmt::Arguments<'_>,
         _: &[usize],
     ) -> Result<CudaMatrix<'a>, Infallible> {
-        let part: &'a ModelPart = self;
+        let part: &'a GpuPart = self;
         let (run, tensor) = part.find(name);
         Ok(CudaMatrix::new(run, tensor.dtype, tensor.length))
     }
 
     fn vector(&mut self, name: fmt::Arguments<'_>, _: &[usize]) -> Result<&'a Remote, Infallible> {
-        let part: &'a ModelPart = self;
+        let part: &'a GpuPart = self;
         Ok(part.find(name).0)
     }
 }

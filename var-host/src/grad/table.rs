@@ -6,7 +6,7 @@ use super::span::Span;
 
 /// The part of a table that a [`PerRow`] reads, where its gradient goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct TableSlice {
     /// Where the part begins in a row of the table.
     pub start: usize,
     /// Width of a row of the table.
@@ -15,7 +15,7 @@ pub struct Part {
     pub rows: usize,
 }
 
-impl Part {
+impl TableSlice {
     /// Refuses a gradient of `table` floats, too short for `rows` rows of `width`; returns how many of them
     /// those rows share.
     ///
@@ -32,15 +32,15 @@ impl Part {
 
 /// [`PerRow`] with a span for its table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Table {
+pub(crate) struct TableSpan {
     pub(crate) span: Span,
-    pub(crate) part: Part,
+    pub(crate) part: TableSlice,
 }
 
-impl Table {
+impl TableSpan {
     /// The part of `table`, the numbers of its span.
     pub(crate) fn over<S: ?Sized>(self, table: &S) -> PerRow<'_, S> {
-        let Part { start, stride, rows } = self.part;
+        let TableSlice { start, stride, rows } = self.part;
         PerRow { table, start, stride, rows }
     }
 }

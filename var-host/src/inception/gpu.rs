@@ -7,28 +7,28 @@ use var_kernel::cpu;
 use var_kernel::cuda::{Cuda, CudaError, CudaMatrix, Dtype, Memory, Remote};
 use var_kernel::memory::{Device, Floats};
 
-use super::layout::{Block, Conv};
-use super::network::{self, Features, Weights};
+use super::layout::{Conv, InceptionBlock};
+use super::network::{self, FoldedWeights, InceptionFeatures};
 use super::weights::convs;
 use super::{CLASSES, Inception, POOLED, SIDE};
 use crate::gpu;
 
 /// A card that computes the network in its own precision.
-pub struct OnGpu {
+pub struct InceptionGpu {
     cuda: Cuda,
-    convs: HashMap<String, Folded>,
+    convs: HashMap<String, GpuConv>,
     logits: Memory,
     /// Working memory, kept from one call to the next.
     memory: Option<Memory>,
 }
 
-struct Folded {
+struct GpuConv {
     weight: Memory,
     weights: usize,
     bias: Memory,
 }
 
-impl OnGpu {
+impl InceptionGpu {
     /// Uploads the weights.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl OnGpu {
             let mut bias = cuda.memory(outer)?;
             cuda.upload(&mut bias, &folded.bias)?;
             let (weights, weight) = (weight.len(), cuda.upload_matrix(weight, &shape, dtype)?);
-            let _ = on_card.insert(name, Folded { weight, weights, bias });
+            let _ = on_card.insert(name, GpuConv { weight, weights, bias });
         }
         let logits = cpu::Matrix::F32(inception.logits());
         let logits = cuda.upload_matrix(logits, &[CLASSES, POOLED], dtype)?;
@@ -55,13 +55,13 @@ impl OnGpu {
         &self.cuda
     }
 
-    /// Features of `pictures` pictures from the network's input `x`.
+    /// Features of `pictures` images from the network's input `x`.
     pub(super) fn features(
         &mut self,
-        blocks: &[Block],
+        blocks: &[InceptionBlock],
         x: &[f32],
         pictures: usize,
-    ) -> Result<Features, CudaError> {
+    ) -> Result<InceptionFeatures, CudaError> {
         let floats = network::floats(&self.cuda, blocks, pictures) + x.len();
         // Every run in the arena begins at a whole number of cache lines.
         let floats = floats + pictures * (POOLED + CLASSES) + 4 * var_kernel::arena::ALIGNMENT;
@@ -74,18 +74,18 @@ impl OnGpu {
 
     fn forward(
         &self,
-        blocks: &[Block],
+        blocks: &[InceptionBlock],
         x: &[f32],
         pictures: usize,
         memory: &mut Remote,
-    ) -> Result<Features, CudaError> {
+    ) -> Result<InceptionFeatures, CudaError> {
         let cuda = &self.cuda;
         let mut arena = Arena::new(memory);
         let input = arena.take(x.len());
         cuda.upload(input, x)?;
-        assert_eq!(x.len(), pictures * SIDE * SIDE * 3, "one input for each picture");
+        assert_eq!(x.len(), pictures * SIDE * SIDE * 3, "one input for each image");
         let (pooled, logits) = (arena.take(pictures * POOLED), arena.take(pictures * CLASSES));
-        let mut features = Features::default();
+        let mut features = InceptionFeatures::default();
         let spatial = &mut features.spatial;
         let mut look = |map: &Remote, channels: usize| {
             let mut there = vec![0.0; map.len()];
@@ -103,9 +103,9 @@ impl OnGpu {
     }
 }
 
-impl Weights<Cuda> for OnGpu {
+impl FoldedWeights<Cuda> for InceptionGpu {
     fn conv(&self, conv: &Conv) -> (CudaMatrix<'_>, &Remote) {
-        let Folded { weight, weights, bias } = &self.convs[&conv.name];
+        let GpuConv { weight, weights, bias } = &self.convs[&conv.name];
         (CudaMatrix::new(weight, self.dtype(), *weights), bias)
     }
 
@@ -114,7 +114,7 @@ impl Weights<Cuda> for OnGpu {
     }
 }
 
-impl OnGpu {
+impl InceptionGpu {
     fn dtype(&self) -> Dtype {
         self.cuda.precision().dtype()
     }

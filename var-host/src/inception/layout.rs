@@ -6,7 +6,7 @@
 
 use super::{CLASSES, POOLED};
 
-/// A convolution, batch normalisation folded into it, then ReLU.
+/// A convolution, batch normalization folded into it, then ReLU.
 pub(super) struct Conv {
     /// Its tensors' names up to `.conv` and `.bn`.
     pub(super) name: String,
@@ -39,7 +39,7 @@ pub(super) struct Branch {
 }
 
 /// Branches side by side.
-pub(super) struct Block {
+pub(super) struct InceptionBlock {
     pub(super) name: &'static str,
     /// Channels of the input.
     pub(super) inner: usize,
@@ -52,7 +52,7 @@ pub(super) const SPATIAL_BLOCK: &str = "Mixed_6d";
 /// The tensor that turns pooled features into logits; its bias is not used.
 pub(super) const LOGITS: (&str, [usize; 2]) = ("fc.weight", [CLASSES, POOLED]);
 
-impl Block {
+impl InceptionBlock {
     /// Channels of the output.
     pub(super) fn outer(&self) -> usize {
         self.branches.iter().map(|branch| branch.outer(self.inner)).sum()
@@ -67,7 +67,7 @@ impl Branch {
 }
 
 /// All blocks, in order.
-pub(super) fn blocks() -> Vec<Block> {
+pub(super) fn blocks() -> Vec<InceptionBlock> {
     let mut blocks = vec![
         one("Conv2d_2b_3x3", 3, |conv| Branch {
             chain: vec![
@@ -101,12 +101,12 @@ pub(super) fn blocks() -> Vec<Block> {
 type Naming = fn(&str, usize, usize) -> Conv;
 
 /// A block of one branch; its convolutions have names of their own.
-fn one(name: &'static str, inner: usize, branch: fn(Naming) -> Branch) -> Block {
-    Block { name, inner, branches: vec![branch(Conv::named)] }
+fn one(name: &'static str, inner: usize, branch: fn(Naming) -> Branch) -> InceptionBlock {
+    InceptionBlock { name, inner, branches: vec![branch(Conv::named)] }
 }
 
 /// 5 × 5 and 3 × 3 kernels.
-fn block_a(name: &'static str, inner: usize, pooled: usize) -> Block {
+fn block_a(name: &'static str, inner: usize, pooled: usize) -> InceptionBlock {
     let conv = |branch: &str, inner, outer| Conv::named(&format!("{name}.{branch}"), inner, outer);
     let branches = vec![
         Branch::chain([conv("branch1x1", inner, 64)]),
@@ -118,11 +118,11 @@ fn block_a(name: &'static str, inner: usize, pooled: usize) -> Block {
         ]),
         Branch::chain([conv("branch_pool", inner, pooled)]).after(Pooling::Average),
     ];
-    Block { name, inner, branches }
+    InceptionBlock { name, inner, branches }
 }
 
 /// From 35 × 35 to 17 × 17 cells.
-fn block_b(name: &'static str, inner: usize) -> Block {
+fn block_b(name: &'static str, inner: usize) -> InceptionBlock {
     let conv = |branch: &str, inner, outer| Conv::named(&format!("{name}.{branch}"), inner, outer);
     let branches = vec![
         Branch::chain([conv("branch3x3", inner, 384).halving(3)]),
@@ -133,11 +133,11 @@ fn block_b(name: &'static str, inner: usize) -> Block {
         ]),
         Branch::of(Pooling::Halving),
     ];
-    Block { name, inner, branches }
+    InceptionBlock { name, inner, branches }
 }
 
 /// 7 × 7 kernels in two steps.
-fn block_c(name: &'static str, inner: usize, width: usize) -> Block {
+fn block_c(name: &'static str, inner: usize, width: usize) -> InceptionBlock {
     let conv = |branch: &str, inner, outer| Conv::named(&format!("{name}.{branch}"), inner, outer);
     let branches = vec![
         Branch::chain([conv("branch1x1", inner, 192)]),
@@ -155,11 +155,11 @@ fn block_c(name: &'static str, inner: usize, width: usize) -> Block {
         ]),
         Branch::chain([conv("branch_pool", inner, 192)]).after(Pooling::Average),
     ];
-    Block { name, inner, branches }
+    InceptionBlock { name, inner, branches }
 }
 
 /// From 17 × 17 to 8 × 8 cells.
-fn block_d(name: &'static str, inner: usize) -> Block {
+fn block_d(name: &'static str, inner: usize) -> InceptionBlock {
     let conv = |branch: &str, inner, outer| Conv::named(&format!("{name}.{branch}"), inner, outer);
     let branches = vec![
         Branch::chain([conv("branch3x3_1", inner, 192), conv("branch3x3_2", 192, 320).halving(3)]),
@@ -171,11 +171,11 @@ fn block_d(name: &'static str, inner: usize) -> Block {
         ]),
         Branch::of(Pooling::Halving),
     ];
-    Block { name, inner, branches }
+    InceptionBlock { name, inner, branches }
 }
 
 /// Branches that end in a 1 × 3 and a 3 × 1 kernel side by side.
-fn block_e(name: &'static str, inner: usize, pooling: Pooling) -> Block {
+fn block_e(name: &'static str, inner: usize, pooling: Pooling) -> InceptionBlock {
     let conv = |branch: &str, inner, outer| Conv::named(&format!("{name}.{branch}"), inner, outer);
     let ends = |branch: &str, a: &str, b: &str| {
         let end = |suffix: &str| conv(&format!("{branch}{suffix}"), 384, 384);
@@ -198,7 +198,7 @@ fn block_e(name: &'static str, inner: usize, pooling: Pooling) -> Block {
         },
         Branch::chain([conv("branch_pool", inner, 192)]).after(pooling),
     ];
-    Block { name, inner, branches }
+    InceptionBlock { name, inner, branches }
 }
 
 impl Conv {
@@ -252,13 +252,13 @@ mod tests {
         for pair in blocks.windows(2) {
             assert_eq!(pair[0].outer(), pair[1].inner, "{} to {}", pair[0].name, pair[1].name);
         }
-        assert_eq!(blocks.last().map(Block::outer), Some(POOLED));
+        assert_eq!(blocks.last().map(InceptionBlock::outer), Some(POOLED));
         let branches = || blocks.iter().flat_map(|block| &block.branches);
         let convs: Vec<&Conv> =
             branches().flat_map(|branch| branch.chain.iter().chain(&branch.ends)).collect();
         assert_eq!(convs.len(), 94);
         let weights = |conv: &Conv| conv.outer * conv.inner * conv.kernel[0] * conv.kernel[1];
-        // With four numbers of each normalisation, 2048 · 1008 + 1008 of the last layer.
+        // With four numbers of each normalization, 2048 · 1008 + 1008 of the last layer.
         let all: usize = convs.iter().map(|conv| weights(conv) + 4 * conv.outer).sum();
         assert_eq!(all + CLASSES * POOLED + CLASSES, 23_885_392);
     }

@@ -1,14 +1,14 @@
-//! Inception-v3 as the Fréchet distance of pictures is defined on it: the network of December 2015
+//! Inception-v3 as the Fréchet distance of images is defined on it: the network of December 2015
 //! (Szegedy and others, "Rethinking the Inception Architecture", 2015) with the weights and the resize
 //! of the public evaluation code (Heusel and others, 2017; Dhariwal and Nichol, 2021).
 //!
 //! | file | holds |
 //! |---|---|
 //! | `layout` | every convolution and how they are joined |
-//! | `weights` | a checkpoint's tensors, batch normalisation folded into the convolutions |
+//! | `weights` | a checkpoint's tensors, batch normalization folded into the convolutions |
 //! | `network` | the forward pass, on any backend that convolves and pools |
 //! | `card` | the same on a graphics card (feature `cuda`) |
-//! | `resize` | pictures of any size to 299 × 299, to the bit as TensorFlow 1 does |
+//! | `resize` | images of any size to 299 × 299, to the bit as TensorFlow 1 does |
 //! | `convert` | the published `.pth` to a file of ours |
 
 mod convert;
@@ -21,8 +21,8 @@ mod weights;
 
 pub use convert::convert;
 #[cfg(feature = "cuda")]
-pub use gpu::OnGpu;
-pub use network::{Features, Pass};
+pub use gpu::InceptionGpu;
+pub use network::{Forward, InceptionFeatures};
 pub use weights::{Inception, tensors};
 
 /// Side of the network's input.

@@ -11,15 +11,15 @@ use var_kernel::ops::linear::{self, Epilogue};
 use var_kernel::ops::pool;
 use var_kernel::ops::{Backend, Channels, Linear, Pool};
 
-use super::layout::{self, Block, Branch, Conv, Pooling, SPATIAL_BLOCK};
+use super::layout::{self, Branch, Conv, InceptionBlock, Pooling, SPATIAL_BLOCK};
 use super::resize::resize;
 use super::{CLASSES, Inception, POOLED, SIDE, SPATIAL, SPATIAL_CHANNELS};
 use crate::engine::{Buffer, EngineError};
-use crate::pictures::Picture;
+use crate::images::RgbImage;
 
-/// Features of pictures, a row for each.
+/// Features of images, a row for each.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Features {
+pub struct InceptionFeatures {
     /// Rows of [`POOLED`]: the mean over the last map.
     pub pooled: Vec<f32>,
     /// Rows of [`SPATIAL`]: the first seven channels of `Mixed_6d`, row by row, channels together.
@@ -29,21 +29,21 @@ pub struct Features {
 }
 
 /// The network at work on some device.
-pub struct Pass<'a> {
+pub struct Forward<'a> {
     weights: &'a Inception,
-    blocks: Vec<Block>,
+    blocks: Vec<InceptionBlock>,
     memory: Buffer,
     #[cfg(feature = "cuda")]
-    card: Option<super::OnGpu>,
+    card: Option<super::InceptionGpu>,
 }
 
 /// Operations of the network.
-pub(super) trait Computes: Conv2d + Pool + Linear {}
+pub(super) trait InceptionOps: Conv2d + Pool + Linear {}
 
-impl<B: Conv2d + Pool + Linear> Computes for B {}
+impl<B: Conv2d + Pool + Linear> InceptionOps for B {}
 
 /// The network's weights on a device.
-pub(super) trait Weights<B: Device> {
+pub(super) trait FoldedWeights<B: Device> {
     /// Weight and bias of a convolution.
     fn conv(&self, conv: &Conv) -> (B::Matrix<'_>, &B::Slice);
 
@@ -51,7 +51,7 @@ pub(super) trait Weights<B: Device> {
     fn logits(&self) -> B::Matrix<'_>;
 }
 
-impl Weights<Cpu<'_>> for Inception {
+impl FoldedWeights<Cpu<'_>> for Inception {
     fn conv(&self, conv: &Conv) -> (Matrix<'_>, &[f32]) {
         let folded = self.conv(&conv.name);
         (Matrix::F32(&folded.weight), &folded.bias)
@@ -63,9 +63,9 @@ impl Weights<Cpu<'_>> for Inception {
 }
 
 /// Weights without numbers, for a dry run.
-struct Sizes;
+struct DryWeights;
 
-impl<B> Weights<Dry<'_, B>> for Sizes
+impl<B> FoldedWeights<Dry<'_, B>> for DryWeights
 where
     for<'b> Dry<'b, B>: Device<Slice = [()]>,
     for<'a, 'b> Dry<'b, B>: Device<Matrix<'a> = DryMatrix>,
@@ -81,7 +81,7 @@ where
     }
 }
 
-impl<'a> Pass<'a> {
+impl<'a> Forward<'a> {
     /// The network with `weights`.
     pub fn new(weights: &'a Inception) -> Self {
         Self {
@@ -99,24 +99,24 @@ impl<'a> Pass<'a> {
     /// If the card has not the memory.
     #[cfg(feature = "cuda")]
     pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
-        let card = super::OnGpu::new(cuda, self.weights)?;
+        let card = super::InceptionGpu::new(cuda, self.weights)?;
         Ok(Self { card: Some(card), ..self })
     }
 
     /// Features of `pictures`, which are resized to the network's input.
     ///
-    /// A picture's features do not depend on the others.
+    /// An image's features do not depend on the others.
     ///
     /// # Errors
     /// If there is too little memory.
     pub fn features(
         &mut self,
         cpu: &Cpu<'_>,
-        pictures: &[Picture],
-    ) -> Result<Features, EngineError> {
+        pictures: &[RgbImage],
+    ) -> Result<InceptionFeatures, EngineError> {
         let count = pictures.len();
         if count == 0 {
-            return Ok(Features::default());
+            return Ok(InceptionFeatures::default());
         }
         let input = count * SIDE * SIDE * 3;
         #[cfg(feature = "cuda")]
@@ -129,12 +129,12 @@ impl<'a> Pass<'a> {
         let mut arena = Arena::new(self.memory.at_least(floats)?);
         let x = arena.take(input);
         resize(cpu, x, pictures);
-        let mut features = Features {
+        let mut features = InceptionFeatures {
             pooled: vec![0.0; count * POOLED],
             spatial: Vec::with_capacity(count * SPATIAL),
             logits: vec![0.0; count * CLASSES],
         };
-        let Features { pooled, spatial, logits } = &mut features;
+        let InceptionFeatures { pooled, spatial, logits } = &mut features;
         let mut look_at = |map: &[f32], channels: usize| {
             look(spatial, map, channels);
             Ok(())
@@ -153,14 +153,18 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Appends the spatial features of a map's pictures.
+/// Appends the spatial features of a map's images.
 pub(super) fn look(spatial: &mut Vec<f32>, map: &[f32], channels: usize) {
     let cells = map.chunks_exact(channels);
     spatial.extend(cells.flat_map(|cell| &cell[..SPATIAL_CHANNELS]));
 }
 
-/// Floats of working memory for so many pictures, besides the pictures.
-pub(super) fn floats<B: Backend + Computes>(b: &B, blocks: &[Block], pictures: usize) -> usize {
+/// Floats of working memory for so many images, besides the images.
+pub(super) fn floats<B: Backend + InceptionOps>(
+    b: &B,
+    blocks: &[InceptionBlock],
+    pictures: usize,
+) -> usize {
     let dry = Dry::new(b);
     let (mut lengths, peak): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
     let mut arena = Arena::measured(&mut lengths[..], &peak);
@@ -169,24 +173,25 @@ pub(super) fn floats<B: Backend + Computes>(b: &B, blocks: &[Block], pictures: u
     let out = [&mut pooled[..pictures * POOLED], &mut logits[..pictures * CLASSES]];
     let input = &input[..pictures * SIDE * SIDE * 3];
     let Ok(()) =
-        forward(&dry, blocks, &Sizes, out, input, pictures, &mut arena, &mut |_, _| Ok(()));
+        forward(&dry, blocks, &DryWeights, out, input, pictures, &mut arena, &mut |_, _| Ok(()));
     peak.get()
 }
 
 /// Sees a map and how many channels it has.
-type Look<'a, B> = dyn FnMut(&<B as Device>::Slice, usize) -> Result<(), <B as Device>::Error> + 'a;
+type BlockVisitor<'a, B> =
+    dyn FnMut(&<B as Device>::Slice, usize) -> Result<(), <B as Device>::Error> + 'a;
 
-/// Pictures → pooled features and logits; `look` sees the map of the spatial features and how many
+/// Images → pooled features and logits; `look` sees the map of the spatial features and how many
 /// channels it has.
-pub(super) fn forward<B: Computes>(
+pub(super) fn forward<B: InceptionOps>(
     b: &B,
-    blocks: &[Block],
-    weights: &impl Weights<B>,
+    blocks: &[InceptionBlock],
+    weights: &impl FoldedWeights<B>,
     [pooled, logits]: [&mut B::Slice; 2],
     x: &B::Slice,
     pictures: usize,
     arena: &mut Arena<'_, B::Slice>,
-    look: &mut Look<'_, B>,
+    look: &mut BlockVisitor<'_, B>,
 ) -> Result<(), B::Error> {
     let mut arena = arena.scope();
     // Of each block's input and output one is read, one written, in turn.
@@ -205,7 +210,8 @@ pub(super) fn forward<B: Computes>(
         let out = written.range_mut(0..output);
         let mut first = 0;
         for branch in &block.branches {
-            let place = Place { pictures, grid, inner: block.inner, first, of: block.outer() };
+            let place =
+                BranchInput { pictures, grid, inner: block.inner, first, of: block.outer() };
             branch.forward(b, weights, out, input, place, arena.scope())?;
             first += branch.outer(block.inner);
         }
@@ -236,7 +242,7 @@ pub(super) fn forward<B: Computes>(
 
 /// Input and output of a branch.
 #[derive(Clone, Copy)]
-struct Place {
+struct BranchInput {
     pictures: usize,
     grid: [usize; 2],
     /// Channels of the block's input.
@@ -247,7 +253,7 @@ struct Place {
     of: usize,
 }
 
-impl Block {
+impl InceptionBlock {
     /// Rows and columns of the output.
     fn out_grid(&self, grid: [usize; 2], pictures: usize) -> [usize; 2] {
         let branch = &self.branches[0];
@@ -264,16 +270,16 @@ impl Block {
 }
 
 impl Branch {
-    fn forward<B: Computes>(
+    fn forward<B: InceptionOps>(
         &self,
         b: &B,
-        weights: &impl Weights<B>,
+        weights: &impl FoldedWeights<B>,
         out: &mut B::Slice,
         x: &B::Slice,
-        place: Place,
+        place: BranchInput,
         mut arena: Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
-        let Place { pictures, mut grid, inner, mut first, of } = place;
+        let BranchInput { pictures, mut grid, inner, mut first, of } = place;
         let mut read = x;
         if let Some(pooling) = self.pooling {
             if self.ends.is_empty() {
@@ -316,10 +322,10 @@ impl Conv {
         }
     }
 
-    fn forward<B: Computes>(
+    fn forward<B: InceptionOps>(
         &self,
         b: &B,
-        weights: &impl Weights<B>,
+        weights: &impl FoldedWeights<B>,
         out: &mut B::Slice,
         x: &B::Slice,
         arena: Arena<'_, B::Slice>,

@@ -1,4 +1,4 @@
-//! Pictures of any size to the network's, as TensorFlow 1's `ResizeBilinear` does without options.
+//! Images of any size to the network's, as TensorFlow 1's `ResizeBilinear` does without options.
 //!
 //! Output cell i lies at `i · n/299` of n input cells: the first cells are one on the other, the last
 //! ones are not, and nothing is smoothed before it is made smaller. Another resize gives other
@@ -7,7 +7,7 @@
 use var_kernel::cpu::Cpu;
 
 use super::SIDE;
-use crate::pictures::Picture;
+use crate::images::RgbImage;
 
 const COLORS: usize = 3;
 
@@ -20,19 +20,15 @@ struct Tap {
     weight: f32,
 }
 
-/// Resizes each picture and maps bytes to `(byte − 128) / 128`.
+/// Resizes each image and maps bytes to `(byte − 128) / 128`.
 ///
 /// `out`: `pictures × 299 × 299 × 3`.
 ///
 /// # Panics
 /// If `out` has another length.
-pub(super) fn resize(cpu: &Cpu<'_>, out: &mut [f32], pictures: &[Picture]) {
+pub(super) fn resize(cpu: &Cpu<'_>, out: &mut [f32], pictures: &[RgbImage]) {
     let row_len = SIDE * COLORS;
-    assert_eq!(
-        out.len(),
-        pictures.len() * SIDE * row_len,
-        "resize: out is not 299 × 299 a picture"
-    );
+    assert_eq!(out.len(), pictures.len() * SIDE * row_len, "resize: out is not 299 × 299 an image");
     cpu.for_each_run(out, SIDE * row_len, |number, out, _| {
         let picture = &pictures[number];
         let columns = taps(picture.width());
@@ -44,19 +40,19 @@ pub(super) fn resize(cpu: &Cpu<'_>, out: &mut [f32], pictures: &[Picture]) {
 }
 
 /// One row, in bytes' values.
-fn resized_row(picture: &Picture, row: Tap, columns: &[Tap; SIDE], out: &mut [f32]) {
+fn resized_row(picture: &RgbImage, row: Tap, columns: &[Tap; SIDE], out: &mut [f32]) {
     let line =
         |y: usize| &picture.rgb()[y * picture.width() * COLORS..][..picture.width() * COLORS];
     let (above, below) = (line(row.low), line(row.high));
     for (column, out) in columns.iter().zip(out.as_chunks_mut::<COLORS>().0) {
-        for colour in 0..COLORS {
-            let at = |line: &[u8], x: usize| f32::from(line[x * COLORS + colour]);
+        for color in 0..COLORS {
+            let at = |line: &[u8], x: usize| f32::from(line[x * COLORS + color]);
             let across = |line: &[u8]| {
                 let (low, high) = (at(line, column.low), at(line, column.high));
                 low + (high - low) * column.weight
             };
             let (above, below) = (across(above), across(below));
-            out[colour] = above + (below - above) * row.weight;
+            out[color] = above + (below - above) * row.weight;
         }
     }
 }
@@ -101,7 +97,7 @@ mod tests {
         }
         let whole = image("resize/rect", 64, 4, 24);
         let rows = (0..48).flat_map(|y| whole.rgb()[y * 64 * 3..][..40 * 3].to_vec());
-        let picture = Picture::new(40, 48, rows.collect());
+        let picture = RgbImage::new(40, 48, rows.collect());
         compare(&picture, &file.tensor("out.rect48x40").unwrap().to_f32(), &positions);
         assert_eq!(seen, 9);
 
@@ -111,13 +107,13 @@ mod tests {
         assert!(rows_of(&picture, &positions) != other);
     }
 
-    fn compare(picture: &Picture, want: &[f32], positions: &[usize]) {
+    fn compare(picture: &RgbImage, want: &[f32], positions: &[usize]) {
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         let got = rows_of(picture, positions);
         assert!(bits(&got) == bits(want), "{} × {}", picture.width(), picture.height());
     }
 
-    fn rows_of(picture: &Picture, positions: &[usize]) -> Vec<f32> {
+    fn rows_of(picture: &RgbImage, positions: &[usize]) -> Vec<f32> {
         let (rows, columns) = (taps(picture.height()), taps(picture.width()));
         let mut out = Vec::new();
         for y in positions {

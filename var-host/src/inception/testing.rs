@@ -1,10 +1,10 @@
-//! Weights, pictures and golden files of the tests, by the fixtures' formulas.
+//! Weights, images and golden files of the tests, by the fixtures' formulas.
 
 use std::path::PathBuf;
 
 use super::weights::tensors;
 use crate::checkpoint::Checkpoint;
-use crate::pictures::Picture;
+use crate::images::RgbImage;
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -93,15 +93,15 @@ pub(crate) fn weights_file(gain: f64) -> Vec<u8> {
     safetensors::serialize(views, None).unwrap()
 }
 
-/// A picture by formula: `cells` × `cells` smooth patches and noise of so many levels.
-pub(crate) fn image(name: &str, side: usize, cells: usize, noise: i64) -> Picture {
+/// An image by formula: `cells` × `cells` smooth patches and noise of so many levels.
+pub(crate) fn image(name: &str, side: usize, cells: usize, noise: i64) -> RgbImage {
     let c = side / cells;
     let lattice = bytes(name, (cells + 1) * (cells + 1) * 3);
     let noises = bytes(&format!("{name}/noise"), side * side * 3);
     let value = |at: usize| {
-        let (y, x, colour) = (at / 3 / side, at / 3 % side, at % 3);
+        let (y, x, color) = (at / 3 / side, at / 3 % side, at % 3);
         let ((cy, fy), (cx, fx)) = ((y / c, y % c), (x / c, x % c));
-        let g = |y: usize, x: usize| usize::from(lattice[(y * (cells + 1) + x) * 3 + colour]);
+        let g = |y: usize, x: usize| usize::from(lattice[(y * (cells + 1) + x) * 3 + color]);
         let (above, below) = (c - fy, fy);
         let sum = g(cy, cx) * above * (c - fx)
             + g(cy, cx + 1) * above * fx
@@ -111,16 +111,16 @@ pub(crate) fn image(name: &str, side: usize, cells: usize, noise: i64) -> Pictur
         let noise = ((i64::from(noises[at]) * (2 * noise + 1)) >> 8) - noise;
         (smooth + noise).clamp(0, 255) as u8
     };
-    Picture::new(side, side, (0..side * side * 3).map(value).collect())
+    RgbImage::new(side, side, (0..side * side * 3).map(value).collect())
 }
 
-/// Picture `n` of a set of 64 × 64.
-pub(crate) fn image64(set: &str, n: usize) -> Picture {
+/// Image `n` of a set of 64 × 64.
+pub(crate) fn image64(set: &str, n: usize) -> RgbImage {
     image(&format!("{set}/{n}"), 64, [2, 4, 8, 16][n % 4], [0, 24, 8, 48][n / 4 % 4])
 }
 
-/// Picture `n` of those of 256 × 256.
-pub(crate) fn image256(n: usize) -> Picture {
+/// Image `n` of those of 256 × 256.
+pub(crate) fn image256(n: usize) -> RgbImage {
     image(&format!("img/256/{n}"), 256, [4, 8, 16, 32][n % 4], [0, 24, 8, 48][n / 4 % 4])
 }
 

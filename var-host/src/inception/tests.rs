@@ -8,7 +8,7 @@ use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
 use super::testing::{SET_B, fixture, image64, image256, weights_file};
 use super::*;
 use crate::checkpoint::Checkpoint;
-use crate::pictures::Picture;
+use crate::images::RgbImage;
 use crate::pool::Threads;
 
 /// Weights of set B, made once.
@@ -20,9 +20,9 @@ pub(crate) fn inception() -> &'static Inception {
     })
 }
 
-fn features(isa: Isa, threads: usize, pictures: &[Picture]) -> Features {
+fn features(isa: Isa, threads: usize, pictures: &[RgbImage]) -> InceptionFeatures {
     let threads = Threads::new(threads, SCRATCH_FLOATS).unwrap();
-    Pass::new(inception()).features(&Cpu::new(isa, &threads), pictures).unwrap()
+    Forward::new(inception()).features(&Cpu::new(isa, &threads), pictures).unwrap()
 }
 
 /// `‖got − want‖ / ‖want‖`
@@ -37,9 +37,9 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
 fn features_are_the_evaluators() {
     let golden = fixture("inception.safetensors");
     let of = |name: &str| golden.tensor(name).unwrap().to_f32();
-    let mut pictures: Vec<Picture> = (0..8).map(|n| image64("img/64", n)).collect();
+    let mut pictures: Vec<RgbImage> = (0..8).map(|n| image64("img/64", n)).collect();
     pictures.extend((0..8).map(image256));
-    let mut got = Features::default();
+    let mut got = InceptionFeatures::default();
     for pictures in pictures.chunks(8) {
         let part = features(Isa::best(), 2, pictures);
         got.pooled.extend(part.pooled);
@@ -66,8 +66,8 @@ fn features_are_the_evaluators() {
 }
 
 #[test]
-fn neither_threads_nor_neighbours_nor_instructions_change_a_bit() {
-    let pictures: Vec<Picture> = (0..3).map(|n| image64("img/64", n)).collect();
+fn neither_threads_nor_neighbors_nor_instructions_change_a_bit() {
+    let pictures: Vec<RgbImage> = (0..3).map(|n| image64("img/64", n)).collect();
     let whole = features(Isa::best(), 1, &pictures);
     assert!(features(Isa::best(), 3, &pictures) == whole, "threads");
     let alone = features(Isa::best(), 2, &pictures[1..2]);
@@ -147,8 +147,8 @@ mod on_cards {
     fn every_convolution_is_asked_for_once() {
         let (cuda, gpu) = recorded(Precision::F32, 8 << 30, GemmProvider::Builtin);
         let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
-        let mut pass = Pass::new(inception()).on_card(cuda).unwrap();
-        let pictures: Vec<Picture> = (0..3).map(|n| image64("img/64", n)).collect();
+        let mut pass = Forward::new(inception()).on_card(cuda).unwrap();
+        let pictures: Vec<RgbImage> = (0..3).map(|n| image64("img/64", n)).collect();
         let got = pass.features(&Cpu::new(Isa::best(), &threads), &pictures).unwrap();
         let lengths = [got.pooled.len(), got.spatial.len(), got.logits.len()];
         assert_eq!(lengths, [3 * POOLED, 3 * SPATIAL, 3 * CLASSES]);
@@ -163,10 +163,10 @@ mod on_cards {
     #[test]
     fn a_card_sees_what_the_processor_does() {
         let Some(cuda) = required("cuda f32", Cuda::open(Options::default())) else { return };
-        let pictures: Vec<Picture> = (0..5).map(|n| image64("img/64", n)).collect();
+        let pictures: Vec<RgbImage> = (0..5).map(|n| image64("img/64", n)).collect();
         let threads = Threads::new(2, SCRATCH_FLOATS).unwrap();
         let cpu = Cpu::new(Isa::best(), &threads);
-        let mut pass = Pass::new(inception()).on_card(cuda).unwrap();
+        let mut pass = Forward::new(inception()).on_card(cuda).unwrap();
         let (got, want) =
             (pass.features(&cpu, &pictures).unwrap(), features(Isa::best(), 2, &pictures));
         for (what, got, want) in [

@@ -1,4 +1,4 @@
-//! A checkpoint's tensors, batch normalisation folded into the convolutions.
+//! A checkpoint's tensors, batch normalization folded into the convolutions.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -12,16 +12,16 @@ use crate::model::ModelError;
 const EPSILON: f64 = 0.001;
 
 /// Tensors of a normalization: scale, shift, mean, variance.
-const NORMALISATION: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
+const NORMALIZATION: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
 
 /// The network's weights.
 pub struct Inception {
-    convs: HashMap<String, Folded>,
+    convs: HashMap<String, FoldedConv>,
     logits: Vec<f32>,
 }
 
-/// A convolution with its normalisation in it.
-pub(super) struct Folded {
+/// A convolution with its normalization in it.
+pub(super) struct FoldedConv {
     /// `outer × inner × kernel rows × kernel columns`.
     pub(super) weight: Vec<f32>,
     pub(super) bias: Vec<f32>,
@@ -42,7 +42,7 @@ impl Inception {
     /// # Errors
     /// If a tensor is missing, misshapen, unknown or not finite.
     pub fn of(checkpoint: &Checkpoint, file: &str) -> Result<Self, ModelError> {
-        let reader = Reader { checkpoint, file };
+        let reader = InceptionReader { checkpoint, file };
         reader.check_names()?;
         let convs = convs().into_iter().map(|conv| {
             let folded = reader.fold(&conv)?;
@@ -53,7 +53,7 @@ impl Inception {
         Ok(Self { convs, logits: reader.numbers(name, &shape)? })
     }
 
-    pub(super) fn conv(&self, name: &str) -> &Folded {
+    pub(super) fn conv(&self, name: &str) -> &FoldedConv {
         &self.convs[name]
     }
 
@@ -80,7 +80,7 @@ pub fn tensors() -> Vec<(String, Vec<usize>)> {
     let mut tensors = Vec::new();
     for Conv { name, inner, outer, kernel: [rows, columns], .. } in convs() {
         tensors.push((format!("{name}.conv.weight"), vec![outer, inner, rows, columns]));
-        tensors.extend(NORMALISATION.map(|part| (format!("{name}.bn.{part}"), vec![outer])));
+        tensors.extend(NORMALIZATION.map(|part| (format!("{name}.bn.{part}"), vec![outer])));
     }
     tensors.push((LOGITS.0.to_owned(), LOGITS.1.to_vec()));
     // The evaluator leaves it out, and so do we; files have it.
@@ -88,17 +88,17 @@ pub fn tensors() -> Vec<(String, Vec<usize>)> {
     tensors
 }
 
-/// Whether a tensor of the published file is of no use: how many batches a normalisation has seen.
+/// Whether a tensor of the published file is of no use: how many batches a normalization has seen.
 pub(super) fn is_counter(name: &str) -> bool {
     name.ends_with(".bn.num_batches_tracked")
 }
 
-struct Reader<'a> {
+struct InceptionReader<'a> {
     checkpoint: &'a Checkpoint,
     file: &'a str,
 }
 
-impl Reader<'_> {
+impl InceptionReader<'_> {
     /// Refuses tensors that are not the network's.
     fn check_names(&self) -> Result<(), ModelError> {
         let known: HashSet<String> = tensors().into_iter().map(|(name, _)| name).collect();
@@ -113,15 +113,15 @@ impl Reader<'_> {
     }
 
     /// `weight · γ/√(variance + ε)` and `β − mean · γ/√(variance + ε)`, each rounded once.
-    fn fold(&self, conv: &Conv) -> Result<Folded, ModelError> {
+    fn fold(&self, conv: &Conv) -> Result<FoldedConv, ModelError> {
         let Conv { name, inner, outer, kernel: [rows, columns], .. } = conv;
         let shape = [*outer, *inner, *rows, *columns];
         let mut weight = self.numbers(&format!("{name}.conv.weight"), &shape)?;
         let part = |part: &str| self.numbers(&format!("{name}.bn.{part}"), &[*outer]);
-        let [scale, shift, mean, variance] = NORMALISATION.map(part);
+        let [scale, shift, mean, variance] = NORMALIZATION.map(part);
         let (scale, shift, mean, variance) = (scale?, shift?, mean?, variance?);
         if let Some(index) = variance.iter().position(|variance| *variance < 0.0) {
-            let (file, tensor) = (self.file.to_owned(), format!("{name}.bn.{}", NORMALISATION[3]));
+            let (file, tensor) = (self.file.to_owned(), format!("{name}.bn.{}", NORMALIZATION[3]));
             return Err(ModelError::Negative { file, tensor, index, value: variance[index] });
         }
         let factor = |o: usize| f64::from(scale[o]) / (f64::from(variance[o]) + EPSILON).sqrt();
@@ -130,7 +130,7 @@ impl Reader<'_> {
             weight.iter_mut().for_each(|weight| *weight = (f64::from(*weight) * factor) as f32);
         }
         let bias = |o: usize| (f64::from(shift[o]) - f64::from(mean[o]) * factor(o)) as f32;
-        Ok(Folded { weight, bias: (0..*outer).map(bias).collect() })
+        Ok(FoldedConv { weight, bias: (0..*outer).map(bias).collect() })
     }
 
     /// The tensor `name`, which must have this shape.

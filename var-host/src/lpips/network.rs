@@ -21,23 +21,23 @@ pub const SHORTEST_SIDE: usize = 1 << (STAGES.len() - 1);
 pub type Channels = [usize; STAGES.len()];
 
 /// Features of all stages, channels last.
-pub type Features<'m, S> = [&'m mut S; STAGES.len()];
+pub type LpipsFeatures<'m, S> = [&'m mut S; STAGES.len()];
 
 /// The network and the weights of its channels.
-pub struct Network<'w, B: Device> {
-    /// Takes the mean off each colour and divides by its deviation: a 1 × 1 convolution, for the zeros
-    /// around a picture are those of the next layer's input.
+pub struct LpipsNetwork<'w, B: Device> {
+    /// Takes the mean off each color and divides by its deviation: a 1 × 1 convolution, for the zeros
+    /// around an image are those of the next layer's input.
     scaling: Convolution<'w, B>,
-    stages: [Stage<'w, B>; STAGES.len()],
+    stages: [VggStage<'w, B>; STAGES.len()],
 }
 
-struct Stage<'w, B: Device> {
+struct VggStage<'w, B: Device> {
     convolutions: Vec<Convolution<'w, B>>,
     /// Weight of each channel's difference.
     head: &'w B::Slice,
 }
 
-impl<'w, B: Device> Network<'w, B> {
+impl<'w, B: Device> LpipsNetwork<'w, B> {
     /// Takes the weights from `source`: `features.N` as in torchvision's VGG16, `linK.model.1.weight`
     /// as in LPIPS v0.1, and `scaling`.
     ///
@@ -54,34 +54,34 @@ impl<'w, B: Device> Network<'w, B> {
                 inner = outer;
             }
             let name = format_args!("lin{number}.model.1.weight");
-            stages.push(Stage { convolutions, head: source.vector(name, &[1, outer, 1, 1])? });
+            stages.push(VggStage { convolutions, head: source.vector(name, &[1, outer, 1, 1])? });
         }
         let stages = stages.try_into().ok().expect("as many stages as there are");
         Ok(Self { scaling, stages })
     }
 }
 
-impl<B: Device> Network<'_, B> {
+impl<B: Device> LpipsNetwork<'_, B> {
     /// Channels of each stage.
     pub fn channels(&self) -> Channels {
         core::array::from_fn(|number| self.stages[number].outer())
     }
 }
 
-impl<B: PerceptualBackend> Network<'_, B> {
-    /// Memory for the features of pictures.
+impl<B: PerceptualBackend> LpipsNetwork<'_, B> {
+    /// Memory for the features of images.
     pub fn room_for_features<'m>(
         &self,
         maps: FeatureShape,
         arena: &mut Arena<'m, B::Slice>,
-    ) -> Features<'m, B::Slice> {
+    ) -> LpipsFeatures<'m, B::Slice> {
         let lengths = self.grids(maps).map(|(maps, channels)| maps.cells() * channels);
         lengths.map(|length| arena.take(length))
     }
 
-    /// The features of pictures in [−1, 1].
+    /// The features of images in [−1, 1].
     ///
-    /// `pictures`: `batch × height × width × 3`. `out`: as [`Network::room_for_features`] makes it.
+    /// `pictures`: `batch × height × width × 3`. `out`: as [`LpipsNetwork::room_for_features`] makes it.
     ///
     /// # Errors
     /// Only the device's own.
@@ -91,7 +91,7 @@ impl<B: PerceptualBackend> Network<'_, B> {
     pub fn features(
         &self,
         b: &B,
-        out: &mut Features<'_, B::Slice>,
+        out: &mut LpipsFeatures<'_, B::Slice>,
         pictures: &B::Slice,
         maps: FeatureShape,
         arena: &mut Arena<'_, B::Slice>,
@@ -118,7 +118,7 @@ impl<B: PerceptualBackend> Network<'_, B> {
         Ok(())
     }
 
-    /// The distance of each picture's features from others; see [`super::Lpips::distance`].
+    /// The distance of each image's features from others; see [`super::Lpips::distance`].
     ///
     /// `out`: `batch`. A gradient goes to `features` alone.
     ///
@@ -131,8 +131,8 @@ impl<B: PerceptualBackend> Network<'_, B> {
         &self,
         b: &B,
         out: &mut B::Slice,
-        features: &Features<'_, B::Slice>,
-        others: &Features<'_, B::Slice>,
+        features: &LpipsFeatures<'_, B::Slice>,
+        others: &LpipsFeatures<'_, B::Slice>,
         maps: FeatureShape,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
@@ -165,13 +165,13 @@ impl<B: PerceptualBackend> Network<'_, B> {
     }
 }
 
-impl<B: Device> Stage<'_, B> {
+impl<B: Device> VggStage<'_, B> {
     fn outer(&self) -> usize {
         self.convolutions[0].outer()
     }
 }
 
-impl<B: PerceptualBackend> Stage<'_, B> {
+impl<B: PerceptualBackend> VggStage<'_, B> {
     /// Convolutions, each with ReLU: `x` → `out`.
     fn forward(
         &self,

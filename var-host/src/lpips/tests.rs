@@ -53,16 +53,16 @@ pub(crate) fn narrow() -> Lpips {
     lpips(&tensors()).unwrap()
 }
 
-pub(crate) fn picture(seed: usize, side: usize) -> Picture {
+pub(crate) fn picture(seed: usize, side: usize) -> RgbImage {
     let byte = |i: usize| (128.0 + 127.0 * number(seed + i)) as u8;
-    Picture::new(side, side, (0..3 * side * side).map(byte).collect())
+    RgbImage::new(side, side, (0..3 * side * side).map(byte).collect())
 }
 
 /// One channel, `[y][x]`.
 type Map = Vec<Vec<f64>>;
 
 /// The features of every stage by the formula, in `f64`: `[stage][channel]`.
-fn naive(picture: &Picture) -> Vec<Vec<Map>> {
+fn naive(picture: &RgbImage) -> Vec<Vec<Map>> {
     let (side, tensors) = (picture.width(), tensors());
     let numbers = |name: &str| &tensors.iter().find(|t| t.0 == name).unwrap().2;
     let mut maps: Vec<Map> = (0..3)
@@ -133,7 +133,7 @@ fn the_distance_follows_its_formula() {
     let cpu = Cpu::new(Isa::best(), &workers);
     let lpips = lpips(&tensors()).unwrap();
     let got = lpips.distance(&cpu, &a, &b).unwrap();
-    assert!(want > 1e-3, "the pictures differ by {want}");
+    assert!(want > 1e-3, "the images differ by {want}");
     assert!((f64::from(got) - want).abs() < 1e-5 * want, "{got} {want}");
     assert_eq!(lpips.distance(&cpu, &a, &a), Some(0.0));
     assert_eq!(lpips.distance(&cpu, &picture(1, 15), &picture(2, 15)), None);

@@ -92,10 +92,10 @@ impl Lpips {
 /// `(x − shift) / scale` as a convolution's weight and bias.
 fn scaling() -> HashMap<String, Vec<f32>> {
     let mut weight = vec![0.0; COLORS * COLORS];
-    for colour in 0..COLORS {
-        weight[colour * COLORS + colour] = 1.0 / SCALE[colour];
+    for color in 0..COLORS {
+        weight[color * COLORS + color] = 1.0 / SCALE[color];
     }
-    let bias = (0..COLORS).map(|colour| -SHIFT[colour] / SCALE[colour]).collect();
+    let bias = (0..COLORS).map(|color| -SHIFT[color] / SCALE[color]).collect();
     HashMap::from([("scaling.weight".to_owned(), weight), ("scaling.bias".to_owned(), bias)])
 }
 

@@ -11,8 +11,8 @@ use super::listing::Wanted;
 use super::part::PREFIXES;
 use super::settings::{self, Settings, VaeSettings, VarSettings};
 use super::weights::{transformer_tensors, vqvae_tensors};
-use super::{ModelError, Part, Weights};
-use crate::checkpoint::quantize::{self, Precision, SCALE_SUFFIX};
+use super::{ModelError, ModelPart, Weights};
+use crate::checkpoint::quantize::{self, SCALE_SUFFIX, WeightDtype};
 use crate::checkpoint::{Dtype, Record, save};
 
 /// Writes `weights` to a model file at `path`, matrices in `precision`.
@@ -27,7 +27,7 @@ use crate::checkpoint::{Dtype, Record, save};
 pub fn convert(
     weights: &Weights,
     path: &Path,
-    precision: Precision,
+    precision: WeightDtype,
     class_names: Vec<String>,
     overwrite: bool,
     written: &dyn Fn(u64, u64),
@@ -72,7 +72,7 @@ pub fn settings(weights: &Weights) -> Settings {
 }
 
 /// Records of a model file of `weights`, matrices in `precision`.
-pub fn records(weights: &Weights, precision: Precision) -> Vec<Record<'_>> {
+pub fn records(weights: &Weights, precision: WeightDtype) -> Vec<Record<'_>> {
     let mut records = Vec::new();
     if let Some((part, config)) = &weights.transformer {
         records.extend(part.converted(PREFIXES[0], transformer_tensors(*config), precision));
@@ -89,23 +89,23 @@ pub(super) fn is_table(name: &str) -> bool {
 }
 
 /// The precision of a tensor in a file with matrices in `precision`.
-pub fn of_tensor(wanted: &Wanted, precision: Precision) -> Precision {
+pub fn of_tensor(wanted: &Wanted, precision: WeightDtype) -> WeightDtype {
     let is_table = is_table(&wanted.name);
     match precision {
-        _ if !wanted.matrix && !is_table => Precision::F32,
+        _ if !wanted.matrix && !is_table => WeightDtype::F32,
         // Tables are looked up, not multiplied: nothing there widens blocks of eight bits.
-        Precision::Q8 if is_table => Precision::F16,
+        WeightDtype::Q8 if is_table => WeightDtype::F16,
         other => other,
     }
 }
 
-impl Part {
+impl ModelPart {
     /// Records of the `wanted` tensors under `prefix`.
     fn converted<'a>(
         &'a self,
         prefix: &str,
         wanted: Vec<Wanted>,
-        precision: Precision,
+        precision: WeightDtype,
     ) -> Vec<Record<'a>> {
         let mut records = Vec::new();
         for wanted in wanted {

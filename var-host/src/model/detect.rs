@@ -5,7 +5,7 @@ use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
 use super::settings::VarSettings;
-use super::{ModelError, Part};
+use super::{ModelError, ModelPart};
 
 /// The user's settings where the files leave them open, and never against them.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +32,7 @@ const PUBLISHED_REFINEMENT_RATIO: f32 = 0.5;
 /// If a tensor that tells a size is missing or misshapen, the ladder is in doubt, the sizes make
 /// no model, or `hints` or `said` contradict the tensors.
 pub fn transformer(
-    part: &Part,
+    part: &ModelPart,
     hints: &Hints,
     said: Option<&VarSettings>,
 ) -> Result<(VarConfig, bool), ModelError> {
@@ -79,7 +79,7 @@ pub fn transformer(
 /// The ladder: from `lvl_1L`, else as the metadata says or the user, else the published one of this
 /// length.
 fn ladder(
-    part: &Part,
+    part: &ModelPart,
     hints: &Hints,
     said: Option<&VarSettings>,
     length: usize,
@@ -101,7 +101,7 @@ fn ladder(
 }
 
 /// The ladder that `lvl_1L` tells, the scale of each position.
-fn levels(part: &Part) -> Result<Option<Ladder>, ModelError> {
+fn levels(part: &ModelPart) -> Result<Option<Ladder>, ModelError> {
     let Some(levels) = part.integers("lvl_1L")? else { return Ok(None) };
     let mut sides = Vec::new();
     for scale in 0..=levels.iter().copied().max().unwrap_or(0) {
@@ -120,7 +120,7 @@ fn levels(part: &Part) -> Result<Option<Ladder>, ModelError> {
 }
 
 fn not_as_asked(
-    part: &Part,
+    part: &ModelPart,
     what: &'static str,
     found: impl ToString,
     asked: impl ToString,
@@ -129,7 +129,7 @@ fn not_as_asked(
     ModelError::NotAsAsked { file, what, found, asked }
 }
 
-fn checked_length(part: &Part, ladder: Ladder, length: usize) -> Result<Ladder, ModelError> {
+fn checked_length(part: &ModelPart, ladder: Ladder, length: usize) -> Result<Ladder, ModelError> {
     if ladder.length() == length {
         Ok(ladder)
     } else {
@@ -146,7 +146,7 @@ fn checked_length(part: &Part, ladder: Ladder, length: usize) -> Result<Ladder, 
 ///
 /// # Errors
 /// If its tensors count the scales of no published ladder.
-pub fn published_ladder(part: &Part) -> Result<Ladder, ModelError> {
+pub fn published_ladder(part: &ModelPart) -> Result<Ladder, ModelError> {
     let hits = "quantize.ema_vocab_hit_SV";
     let counted = if part.contains(hits) { part.dims::<2>(hits)?[0] } else { 0 };
     let each = part.count("quantize.quant_resi.", ".weight");
@@ -161,7 +161,7 @@ pub fn published_ladder(part: &Part) -> Result<Ladder, ModelError> {
 ///
 /// # Errors
 /// If a tensor that tells a size is missing or misshapen, or the sizes make no model.
-pub fn vqvae(part: &Part, ladder: Ladder) -> Result<VqvaeConfig, ModelError> {
+pub fn vqvae(part: &ModelPart, ladder: Ladder) -> Result<VqvaeConfig, ModelError> {
     let [codes, latent] = part.dims::<2>("quantize.embedding.weight")?;
     let [channels, _, _, _] = part.dims::<4>("encoder.conv_in.weight")?;
     let levels = part.count("encoder.down.", ".block.0.conv1.weight");

@@ -265,7 +265,7 @@ pub enum ModelError {
         /// The VQVAE's number.
         vqvae: usize,
     },
-    /// The transformer has learnt the codes of another VQVAE.
+    /// The transformer has learned the codes of another VQVAE.
     #[error(
         "{file}: its transformer goes with VQVAE {own}, {vae} is {given}: give that file as --vae too, \
          or convert the transformer alone, which then goes with any"

@@ -25,12 +25,12 @@ const TRANSFORMERS: [Relative; 11] = [
     Relative {
         name: "CAR",
         signs: &["car_blocks", "car_control_convs", "car_var_conv", "car_skip_linear"],
-        differs: "it is guided by a control picture",
+        differs: "it is guided by a control image",
     },
     Relative {
         name: "ControlVAR",
         signs: &["type_1L", "cond_embed", "special_embed"],
-        differs: "it draws pictures and control maps together",
+        differs: "it draws images and control maps together",
     },
     Relative { name: "VAR-CLIP", signs: &["cond_proj"], differs: "it is conditioned on text" },
     Relative {

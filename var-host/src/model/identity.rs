@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::convert::is_table;
 use super::part::PREFIXES;
-use super::{Part, Weights};
+use super::{ModelPart, Weights};
 use crate::checkpoint::digest::{self, NoDigest, PARTS};
 use crate::checkpoint::quantize::SCALE_SUFFIX;
 use crate::checkpoint::{Digest, Dtype, Tensor};
@@ -52,14 +52,14 @@ impl Identity {
 }
 
 impl Weights {
-    /// The transformer's identity and the VQVAE's, of those there are; see [`Part::identity`].
+    /// The transformer's identity and the VQVAE's, of those there are; see [`ModelPart::identity`].
     pub fn identities(&self) -> [Option<Identity>; 2] {
         let var = self.transformer.as_ref().map(|(part, _)| part.identity());
         [var, self.vqvae.as_ref().map(|(part, _)| part.identity())]
     }
 }
 
-impl Part {
+impl ModelPart {
     /// Whether the file has a checksum that was compared and holds.
     pub fn is_verified(&self) -> bool {
         self.verified
@@ -110,7 +110,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::checkpoint::quantize::Precision;
+    use crate::checkpoint::quantize::WeightDtype;
     use crate::checkpoint::{Checkpoint, CheckpointError, FormatError};
     use crate::model::convert::convert;
     use crate::model::weights::tests::configs;
@@ -187,7 +187,7 @@ mod tests {
         assert_ne!(vqvae(&open(&changed)), vae);
     }
 
-    fn converted(weights: &Weights, path: &Path, precision: Precision) -> Weights {
+    fn converted(weights: &Weights, path: &Path, precision: WeightDtype) -> Weights {
         convert(weights, path, precision, Vec::new(), true, &|_, _| ()).unwrap();
         Weights::open(path, &Hints::default()).unwrap()
     }
@@ -198,7 +198,7 @@ mod tests {
         let path = folder.path().join("model");
         let source = open(&file([Some("t."), Some("vae.")], safetensors::Dtype::F32));
         let root = identities(&source);
-        for precision in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Q8] {
+        for precision in [WeightDtype::F32, WeightDtype::F16, WeightDtype::Bf16, WeightDtype::Q8] {
             let weights = converted(&source, &path, precision);
             let kept = identities(&weights);
             let parts =
@@ -207,15 +207,15 @@ mod tests {
                 assert!(part.verified && part.checkpoint().metadata().contains_key(PARTS[half].0));
                 assert_eq!(kept[half].digest, part.digest(), "{precision:?}: as computed");
                 assert_eq!(kept[half].source, root[half].digest, "{precision:?}");
-                assert_eq!(kept[half] == root[half], precision == Precision::F32);
+                assert_eq!(kept[half] == root[half], precision == WeightDtype::F32);
                 assert!(kept[half].has_source_of(&root[half]));
             }
             // Once more in another precision: the source is still the first.
-            let again = converted(&weights, &folder.path().join("again"), Precision::F16);
+            let again = converted(&weights, &folder.path().join("again"), WeightDtype::F16);
             assert_eq!(identities(&again).map(|kept| kept.source), root.map(|root| root.digest));
         }
         let half = open(&file([Some("t."), Some("vae.")], safetensors::Dtype::F16));
-        assert_eq!(identities(&converted(&half, &path, Precision::F16)), identities(&half));
+        assert_eq!(identities(&converted(&half, &path, WeightDtype::F16)), identities(&half));
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model");
         let source = open(&file([Some("t."), Some("vae.")], safetensors::Dtype::F32));
-        drop(converted(&source, &path, Precision::F32));
+        drop(converted(&source, &path, WeightDtype::F32));
         let mut bytes = std::fs::read(&path).unwrap();
         let last = bytes.len() - 4;
         bytes[last] ^= 1;

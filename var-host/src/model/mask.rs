@@ -3,7 +3,7 @@
 
 use var_kernel::model::Ladder;
 
-use super::{ModelError, Part};
+use super::{ModelError, ModelPart};
 use crate::checkpoint::{Dtype, Tensor};
 
 /// The buffer with the mask, added to the scores of attention.
@@ -14,7 +14,7 @@ const AS_GOOD_AS_INFINITE: f32 = -1e3;
 
 /// Whether a token sees another.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Entry {
+enum MaskEntry {
     Seen,
     Hidden,
     /// Neither: a bias.
@@ -26,7 +26,7 @@ enum Entry {
 ///
 /// # Errors
 /// [`ModelError::Mask`] with the first entry that differs; [`ModelError::Shape`] if it is of another size.
-pub(super) fn check(part: &Part, ladder: &Ladder) -> Result<(), ModelError> {
+pub(super) fn check(part: &ModelPart, ladder: &Ladder) -> Result<(), ModelError> {
     let Some(tensor) = part.tensor(MASK) else { return Ok(()) };
     let length = ladder.length();
     let (file, name) = (part.file().to_owned(), part.full_name(MASK));
@@ -40,14 +40,14 @@ pub(super) fn check(part: &Part, ladder: &Ladder) -> Result<(), ModelError> {
     let entries = entries(tensor);
     let differs = (0..length * length).find(|index| {
         let (row, column) = (index / length, index % length);
-        let wants = if scales[column] <= scales[row] { Entry::Seen } else { Entry::Hidden };
+        let wants = if scales[column] <= scales[row] { MaskEntry::Seen } else { MaskEntry::Hidden };
         entries(*index) != wants
     });
     let Some(index) = differs else { return Ok(()) };
     let of_scales = |sees: &dyn Fn(usize, usize) -> bool| {
         (0..length * length).all(|index| {
             let sees = sees(scales[index / length], scales[index % length]);
-            entries(index) == if sees { Entry::Seen } else { Entry::Hidden }
+            entries(index) == if sees { MaskEntry::Seen } else { MaskEntry::Hidden }
         })
     };
     let kind = if of_scales(&|row, column| row == column) {
@@ -59,9 +59,9 @@ pub(super) fn check(part: &Part, ladder: &Ladder) -> Result<(), ModelError> {
     };
     let (row, column) = (index / length, index % length);
     let found = match entries(index) {
-        Entry::Seen => "sees".to_owned(),
-        Entry::Hidden => "does not see".to_owned(),
-        Entry::Bias(bias) => format!("has a bias of {bias} for"),
+        MaskEntry::Seen => "sees".to_owned(),
+        MaskEntry::Hidden => "does not see".to_owned(),
+        MaskEntry::Bias(bias) => format!("has a bias of {bias} for"),
     };
     Err(ModelError::Mask {
         file,
@@ -75,21 +75,21 @@ pub(super) fn check(part: &Part, ladder: &Ladder) -> Result<(), ModelError> {
 
 /// Reads entry by entry. Booleans and integers say by the first entry, which every token has for
 /// itself, how they spell "seen".
-fn entries(tensor: Tensor<'_>) -> Box<dyn Fn(usize) -> Entry + '_> {
-    fn of_bias(bias: f32) -> Entry {
+fn entries(tensor: Tensor<'_>) -> Box<dyn Fn(usize) -> MaskEntry + '_> {
+    fn of_bias(bias: f32) -> MaskEntry {
         match bias {
-            0.0 => Entry::Seen,
-            bias if bias <= AS_GOOD_AS_INFINITE => Entry::Hidden,
-            bias => Entry::Bias(bias),
+            0.0 => MaskEntry::Seen,
+            bias if bias <= AS_GOOD_AS_INFINITE => MaskEntry::Hidden,
+            bias => MaskEntry::Bias(bias),
         }
     }
     fn of_integers<'t, T: Copy + PartialEq + Default>(
         values: &'t [T],
-    ) -> Box<dyn Fn(usize) -> Entry + 't> {
+    ) -> Box<dyn Fn(usize) -> MaskEntry + 't> {
         let seen = values[0] != T::default();
         Box::new(move |index| match (values[index] != T::default()) == seen {
-            true => Entry::Seen,
-            false => Entry::Hidden,
+            true => MaskEntry::Seen,
+            false => MaskEntry::Hidden,
         })
     }
     match tensor.dtype {

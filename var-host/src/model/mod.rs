@@ -1,5 +1,5 @@
 //! A model from files: its configuration ([`detect`]), its weights where the kernel can use them
-//! ([`weights`], [`Part`]), and a file of our own ([`convert`]).
+//! ([`weights`], [`ModelPart`]), and a file of our own ([`convert`]).
 
 pub mod assemble;
 mod built_in;
@@ -20,5 +20,5 @@ pub use detect::Hints;
 pub use error::ModelError;
 pub use identity::Identity;
 pub use names::TRAINING;
-pub use part::Part;
+pub use part::ModelPart;
 pub use weights::Weights;

@@ -18,7 +18,7 @@ use crate::checkpoint::quantize::SCALE_SUFFIX;
 use crate::checkpoint::{Checkpoint, Dtype, Tensor};
 
 /// One half of a model in its file: the tensors under a prefix.
-pub struct Part {
+pub struct ModelPart {
     checkpoint: Arc<Checkpoint>,
     file: String,
     /// Its number in [`MARKS`].
@@ -49,12 +49,12 @@ const LOSSES: [&str; 6] =
     ["loss", "discriminator", "disc", "lpips", "perceptual_loss", "perceptual"];
 
 /// A half that was found, and whether by the part asked for.
-pub(super) struct Found {
-    pub(super) part: Part,
+pub(super) struct FoundPart {
+    pub(super) part: ModelPart,
     pub(super) was_asked_for: bool,
 }
 
-impl Found {
+impl FoundPart {
     /// With whether the file has a checksum that holds.
     pub(super) fn verified(mut self, verified: bool) -> Self {
         self.part.verified = verified;
@@ -62,7 +62,7 @@ impl Found {
     }
 }
 
-impl Part {
+impl ModelPart {
     /// The half number `half` of [`MARKS`] in a file, if it is there: under whatever prefix its mark
     /// is found; where there are several, under the one that `asked` names.
     pub(super) fn find(
@@ -70,7 +70,7 @@ impl Part {
         file: &str,
         half: usize,
         asked: Option<&str>,
-    ) -> Result<Option<Found>, ModelError> {
+    ) -> Result<Option<FoundPart>, ModelError> {
         let (part, mark) = MARKS[half];
         let all = names::prefixes(checkpoint, mark);
         let of_match =
@@ -91,7 +91,7 @@ impl Part {
         let Some(prefix) = chosen.pop() else { return Ok(None) };
         family::refuse(checkpoint, file, prefix, half)?;
         let part = Self::new(checkpoint, file, half, prefix.clone())?;
-        Ok(Some(Found { part, was_asked_for }))
+        Ok(Some(FoundPart { part, was_asked_for }))
     }
 
     /// The half number `half` under `prefix`, without tensors of other parts or of training.
@@ -370,7 +370,7 @@ fn finite_f16(x: f16) -> f32 {
     if x.to_bits() & 0x7c00 == 0x7c00 { x.to_f32() } else { 0.0 }
 }
 
-impl<'a> Source<'a, Cpu<'_>> for &'a Part {
+impl<'a> Source<'a, Cpu<'_>> for &'a ModelPart {
     type Error = core::convert::Infallible;
 
     fn matrix(
@@ -378,7 +378,7 @@ impl<'a> Source<'a, Cpu<'_>> for &'a Part {
         name: fmt::Arguments<'_>,
         _shape: &[usize],
     ) -> Result<Matrix<'a>, Self::Error> {
-        let (part, name): (&'a Part, _) = (self, name.to_string());
+        let (part, name): (&'a ModelPart, _) = (self, name.to_string());
         if let Some(values) = part.widened.get(&name) {
             return Ok(Matrix::F32(values));
         }
@@ -394,7 +394,7 @@ impl<'a> Source<'a, Cpu<'_>> for &'a Part {
         name: fmt::Arguments<'_>,
         _shape: &[usize],
     ) -> Result<&'a [f32], Self::Error> {
-        let (part, name): (&'a Part, _) = (self, name.to_string());
+        let (part, name): (&'a ModelPart, _) = (self, name.to_string());
         if let Some(values) = part.widened.get(&name) {
             return Ok(values);
         }

@@ -8,7 +8,7 @@ use var_kernel::model::{VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
 use super::ModelError;
-use crate::pictures::Cut;
+use crate::images::CropSettings;
 
 /// The key of the configuration in the metadata.
 pub const KEY: &str = "config";
@@ -25,9 +25,9 @@ pub struct Settings {
     /// Names of the classes, in order, where they are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
-    /// How the pictures were cut that it learnt from, where that is known.
+    /// How the images were cut that it learned from, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cut: Option<Cut>,
+    pub cut: Option<CropSettings>,
 }
 
 /// A transformer's configuration.

@@ -43,7 +43,7 @@ pub enum NpzFault {
     },
     /// A member does not begin as an array does.
     #[error("{array}: its header is none of NumPy's: {why}")]
-    Header {
+    NpyHeader {
         /// The array.
         array: String,
         /// The reason.
@@ -51,7 +51,7 @@ pub enum NpzFault {
     },
     /// An element type that is not read here.
     #[error("{array}: its elements are {has:?}, wants {wants}")]
-    Element {
+    NpyDtype {
         /// The array.
         array: String,
         /// NumPy's name of the type.

@@ -13,7 +13,7 @@ const ALIGNMENT: usize = 64;
 
 /// Contents of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct NpyHeader {
     /// NumPy's name of the element type, such as `|u1` or `<f4`.
     pub descr: String,
     /// Whether columns come first.
@@ -24,16 +24,16 @@ pub struct Header {
 
 /// Element types that are read here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Element {
+pub enum NpyDtype {
     /// Bytes.
     U8,
-    /// Single precision.
+    /// SingleProcess precision.
     F32,
     /// Double precision.
     F64,
 }
 
-impl Element {
+impl NpyDtype {
     /// Bytes of one.
     pub const fn size(self) -> usize {
         match self {
@@ -53,10 +53,10 @@ impl Element {
     }
 }
 
-impl Header {
+impl NpyHeader {
     /// The little-endian element type, if it is one of those read here.
-    pub fn element(&self) -> Option<Element> {
-        [Element::U8, Element::F32, Element::F64].into_iter().find(|e| e.descr() == self.descr)
+    pub fn element(&self) -> Option<NpyDtype> {
+        [NpyDtype::U8, NpyDtype::F32, NpyDtype::F64].into_iter().find(|e| e.descr() == self.descr)
     }
 
     /// Bytes of an element and whether the greatest comes first, if elements are floats.
@@ -153,7 +153,7 @@ impl Header {
     ///
     /// # Panics
     /// If there are so many dimensions that it does not fit.
-    pub(super) fn bytes(element: Element, shape: &[usize]) -> Vec<u8> {
+    pub(super) fn bytes(element: NpyDtype, shape: &[usize]) -> Vec<u8> {
         let sides: Vec<String> = shape.iter().map(usize::to_string).collect();
         let comma = if shape.len() == 1 { "," } else { "" };
         let mut text = format!(
@@ -182,20 +182,20 @@ fn short<T>(error: io::Error) -> io::Result<Result<T, &'static str>> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<(Header, usize), &'static str> {
-        Header::read(&mut &*bytes).unwrap()
+    fn read(bytes: &[u8]) -> Result<(NpyHeader, usize), &'static str> {
+        NpyHeader::read(&mut &*bytes).unwrap()
     }
 
     #[test]
     fn what_is_written_is_read() {
         for shape in [&[][..], &[3], &[2, 0], &[50_000, 256, 256, 3]] {
-            let bytes = Header::bytes(Element::F32, shape);
+            let bytes = NpyHeader::bytes(NpyDtype::F32, shape);
             assert_eq!(bytes.len() % ALIGNMENT, 0);
             let (header, length) = read(&bytes).unwrap();
             assert_eq!((header.shape.as_slice(), length), (shape, bytes.len()));
-            assert_eq!((header.element(), header.fortran_order), (Some(Element::F32), false));
+            assert_eq!((header.element(), header.fortran_order), (Some(NpyDtype::F32), false));
         }
-        let bytes = Header::bytes(Element::U8, &[2]);
+        let bytes = NpyHeader::bytes(NpyDtype::U8, &[2]);
         assert_eq!(&bytes[..10], b"\x93NUMPY\x01\x00\x76\x00");
         assert!(
             bytes[10..].starts_with(b"{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }")
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn other_writers_headers_are_read() {
-        let header = |text: &str| Header::parse(text);
+        let header = |text: &str| NpyHeader::parse(text);
         let odd = header("{\"shape\":(3L,4L),\"fortran_order\":True,\"descr\":\">f8\"}").unwrap();
         assert_eq!((odd.shape, odd.fortran_order, odd.descr), (vec![3, 4], true, ">f8".to_owned()));
         let fields =
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn damaged_headers_are_told() {
-        let bytes = Header::bytes(Element::U8, &[2]);
+        let bytes = NpyHeader::bytes(NpyDtype::U8, &[2]);
         assert_eq!(read(&bytes[..5]), Err("cut short"));
         assert_eq!(read(&bytes[..100]), Err("cut short"));
         assert_eq!(read(b"PK\x03\x04 and more"), Err("does not begin with \\x93NUMPY"));

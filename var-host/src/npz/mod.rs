@@ -9,8 +9,8 @@ mod read;
 mod write;
 
 pub use error::{NpzError, NpzFault};
-pub use header::{Element, Header};
-pub use read::{Elements, Npz};
+pub use header::{NpyDtype, NpyHeader};
+pub use read::{NpyValues, Npz};
 pub use write::NpzWriter;
 
 #[cfg(test)]

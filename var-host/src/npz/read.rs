@@ -10,7 +10,7 @@ use zip::read::ZipFile;
 use zip::result::ZipError;
 
 use super::header::MAGIC;
-use super::{Element, Header, NpzError, NpzFault};
+use super::{NpyDtype, NpyHeader, NpzError, NpzFault};
 
 /// Bytes read from the file at a time.
 const BUFFER: usize = 1 << 18;
@@ -25,10 +25,10 @@ pub struct Npz {
 }
 
 /// The elements of one array, as a stream.
-pub struct Elements<'a> {
+pub struct NpyValues<'a> {
     path: &'a Path,
     array: String,
-    header: Header,
+    header: NpyHeader,
     member: ZipFile<'a, BufReader<File>>,
     /// Bytes by the shape.
     length: u64,
@@ -74,7 +74,7 @@ impl Npz {
     /// # Errors
     /// If it is not there, or its header is damaged, of another element type, in Fortran order, or
     /// promises another number of elements than there are.
-    pub fn elements(&mut self, array: &str) -> Result<Elements<'_>, NpzError> {
+    pub fn elements(&mut self, array: &str) -> Result<NpyValues<'_>, NpzError> {
         self.check_there(array)?;
         let Self { path, archive } = self;
         stream(archive, path, array).map_err(|fault| fault.of(path))
@@ -110,7 +110,7 @@ fn stream<'a>(
     archive: &'a mut Archive,
     path: &'a Path,
     array: &str,
-) -> Result<Elements<'a>, NpzFault> {
+) -> Result<NpyValues<'a>, NpzFault> {
     let stored = Stored::open(archive, array)?;
     let Some(element) = stored.header.element() else {
         let wants = "unsigned bytes, or little-endian floats of 4 or 8 bytes";
@@ -121,7 +121,7 @@ fn stream<'a>(
     }
     let length = stored.check_length(element.size())?;
     let Stored { array, header, member, .. } = stored;
-    Ok(Elements { path, array, header, member, length })
+    Ok(NpyValues { path, array, header, member, length })
 }
 
 /// The shape and the floats of an array.
@@ -160,7 +160,7 @@ fn whole(archive: &mut Archive, array: &str) -> Result<(Vec<usize>, Vec<f64>), N
 /// A member of an archive, its header read.
 struct Stored<'a> {
     array: String,
-    header: Header,
+    header: NpyHeader,
     member: ZipFile<'a, BufReader<File>>,
     /// Bytes that follow the header.
     has: u64,
@@ -173,15 +173,15 @@ impl<'a> Stored<'a> {
             ZipError::UnsupportedArchive(_) => NpzFault::Zip(error),
             error => error.into(),
         })?;
-        let (header, header_length) = Header::read(&mut member)?
-            .map_err(|why| NpzFault::Header { array: array.clone(), why })?;
+        let (header, header_length) = NpyHeader::read(&mut member)?
+            .map_err(|why| NpzFault::NpyHeader { array: array.clone(), why })?;
         let has = member.size().saturating_sub(header_length as u64);
         Ok(Self { array, header, member, has })
     }
 
     /// The fault of elements that are of another type.
     fn other_element(self, wants: &'static str) -> NpzFault {
-        NpzFault::Element { array: self.array, has: self.header.descr, wants }
+        NpzFault::NpyDtype { array: self.array, has: self.header.descr, wants }
     }
 
     /// Bytes by the shape, which must be those there are.
@@ -213,14 +213,14 @@ fn decode(bytes: &[u8], size: usize, swapped: bool) -> Vec<f64> {
     bytes.chunks_exact(size).map(bits).map(value).collect()
 }
 
-impl Elements<'_> {
+impl NpyValues<'_> {
     /// Dimensions, outermost first.
     pub fn shape(&self) -> &[usize] {
         &self.header.shape
     }
 
     /// The element type.
-    pub fn element(&self) -> Element {
+    pub fn element(&self) -> NpyDtype {
         self.header.element().expect("was checked when the header was read")
     }
 
@@ -266,7 +266,7 @@ impl core::fmt::Debug for Npz {
     }
 }
 
-impl core::fmt::Debug for Elements<'_> {
+impl core::fmt::Debug for NpyValues<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let mut text = f.debug_struct("Elements");
         text.field("array", &self.array).field("header", &self.header).finish_non_exhaustive()

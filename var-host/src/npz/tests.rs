@@ -7,7 +7,7 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::header::Header;
+use super::header::NpyHeader;
 use super::*;
 
 fn archive(path: &Path, members: &[(&str, &[u8])], method: CompressionMethod) {
@@ -30,7 +30,7 @@ fn arrays_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.npz");
     let mut writer = NpzWriter::create(&path, false).unwrap();
-    writer.begin("arr_0", Element::U8, &[2, 1, 1, 3]).unwrap();
+    writer.begin("arr_0", NpyDtype::U8, &[2, 1, 1, 3]).unwrap();
     writer.write(&[1, 2, 3]).unwrap();
     assert!(!path.exists());
     writer.write(&[4, 5, 6]).unwrap();
@@ -40,7 +40,7 @@ fn arrays_come_back() {
     let mut npz = Npz::open(&path).unwrap();
     assert!(npz.contains("mu") && !npz.contains("sigma"));
     let mut images = npz.elements("arr_0").unwrap();
-    assert_eq!((images.shape(), images.element()), (&[2, 1, 1, 3][..], Element::U8));
+    assert_eq!((images.shape(), images.element()), (&[2, 1, 1, 3][..], NpyDtype::U8));
     let mut bytes = [0; 6];
     images.read(&mut bytes[..2]).unwrap();
     images.read(&mut bytes[2..]).unwrap();
@@ -54,7 +54,7 @@ fn arrays_come_back() {
     // Deterministic: no clock in it.
     let again = folder.path().join("b.npz");
     let mut writer = NpzWriter::create(&again, false).unwrap();
-    writer.begin("arr_0", Element::U8, &[2, 1, 1, 3]).unwrap();
+    writer.begin("arr_0", NpyDtype::U8, &[2, 1, 1, 3]).unwrap();
     writer.write(&bytes).unwrap();
     writer.floats("mu", &[2], &[0.5, -1e300]).unwrap();
     writer.finish().unwrap();
@@ -66,7 +66,7 @@ fn compressed_archives_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.npz");
     let values: Vec<u8> = (0..500).flat_map(|i| (i as f32).to_le_bytes()).collect();
-    let member = [Header::bytes(Element::F32, &[500]), values].concat();
+    let member = [NpyHeader::bytes(NpyDtype::F32, &[500]), values].concat();
     archive(&path, &[("mu.npy", &member)], CompressionMethod::Deflated);
     let (shape, floats) = Npz::open(&path).unwrap().floats("mu").unwrap();
     assert_eq!((shape, floats[499]), (vec![500], 499.0));
@@ -88,7 +88,7 @@ fn floats_are_read_in_every_order_and_width() {
     let rows = values.concat();
     let columns = Vec::from_iter((0..6).map(|i| values[i % 2][i / 2]));
     let array = |descr: &str, fortran: bool, elements: Vec<u8>| {
-        let header = [Header::bytes(Element::F32, &[2, 3]), elements].concat();
+        let header = [NpyHeader::bytes(NpyDtype::F32, &[2, 3]), elements].concat();
         let header = changed(&header, "'<f4'", &format!("'{descr}'"));
         if fortran { changed(&header, "False", "True ") } else { header }
     };
@@ -123,7 +123,7 @@ fn floats_are_read_in_every_order_and_width() {
 fn what_is_not_finished_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = NpzWriter::create(&folder.path().join("a.npz"), false).unwrap();
-    writer.begin("arr_0", Element::U8, &[2]).unwrap();
+    writer.begin("arr_0", NpyDtype::U8, &[2]).unwrap();
     writer.write(&[1]).unwrap();
     drop(writer);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -134,7 +134,7 @@ fn damaged_archives_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.npz");
     let floats = |shape: &[usize], count: usize| {
-        [Header::bytes(Element::F32, shape), vec![0; 4 * count]].concat()
+        [NpyHeader::bytes(NpyDtype::F32, shape), vec![0; 4 * count]].concat()
     };
     let stored = |members: &[(&str, &[u8])]| archive(&path, members, CompressionMethod::Stored);
 
@@ -149,7 +149,7 @@ fn damaged_archives_are_told() {
     assert_eq!(fault(&path, "mu"), "FILE: mu: its shape [5, 2] wants 40 bytes, the file has 36");
     stored(&[("mu.npy", &floats(&[usize::MAX, 8], 9))]);
     assert!(fault(&path, "mu").contains("wants 18446744073709551615 bytes"));
-    stored(&[("mu.npy", &[Header::bytes(Element::U8, &[1]), vec![7]].concat())]);
+    stored(&[("mu.npy", &[NpyHeader::bytes(NpyDtype::U8, &[1]), vec![7]].concat())]);
     assert_eq!(
         fault(&path, "mu"),
         "FILE: mu: its elements are \"|u1\", wants floats of 2, 4 or 8 bytes"

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::header::Header;
-use super::{Element, NpzError, NpzFault};
+use super::header::NpyHeader;
+use super::{NpyDtype, NpzError, NpzFault};
 use crate::atomic_file::AtomicFile;
 
 /// An archive that is being written; it appears under its name when it is finished.
@@ -45,7 +45,7 @@ impl NpzWriter {
     pub fn begin(
         &mut self,
         array: &str,
-        element: Element,
+        element: NpyDtype,
         shape: &[usize],
     ) -> Result<(), NpzError> {
         assert_eq!(self.wants, 0, "npz: {array} begins before the array before it has ended");
@@ -54,7 +54,7 @@ impl NpzWriter {
             .large_file(true);
         let begun = self.zip.start_file(format!("{array}.npy"), options);
         begun.map_err(|error| self.fault(error.into()))?;
-        let header = Header::bytes(element, shape);
+        let header = NpyHeader::bytes(element, shape);
         self.wants = shape.iter().fold(element.size() as u64, |size, side| size * *side as u64);
         self.put(&header)
     }
@@ -81,7 +81,7 @@ impl NpzWriter {
     /// # Errors
     /// If the system refuses to write.
     pub fn floats(&mut self, array: &str, shape: &[usize], values: &[f64]) -> Result<(), NpzError> {
-        self.begin(array, Element::F64, shape)?;
+        self.begin(array, NpyDtype::F64, shape)?;
         for values in values.chunks(1 << 15) {
             let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             self.write(&bytes)?;

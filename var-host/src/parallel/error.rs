@@ -4,13 +4,13 @@ use core::fmt;
 use core::time::Duration;
 use std::io;
 
-use super::call::Call;
+use super::call::CollectiveCall;
 use super::environment::EnvironmentError;
 
 /// Why ranks cannot work together, or no longer can.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum RanksError {
+pub enum ProcessGroupError {
     /// The environment contradicts itself.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
@@ -28,9 +28,9 @@ pub enum RanksError {
         /// The other rank.
         rank: usize,
         /// Its call.
-        theirs: Call,
+        theirs: CollectiveCall,
         /// This rank's call.
-        own: Call,
+        own: CollectiveCall,
     },
     /// A thread cannot be started.
     #[error("cannot start a thread for the ranks")]

@@ -1,13 +1,13 @@
 //! The bytes of all ranks on each of them.
 
-use super::{Ranks, RanksError};
+use super::{ProcessGroup, ProcessGroupError};
 
 /// The bytes of every rank, in the order of ranks, on every rank. A few kilobytes of each: they are
 /// sums of numbers on the way, which every kind of ranks has.
 ///
 /// # Errors
-/// As [`Ranks::sum_f64`].
-pub fn gather(ranks: &dyn Ranks, own: &[u8]) -> Result<Vec<Vec<u8>>, RanksError> {
+/// As [`ProcessGroup::sum_f64`].
+pub fn gather(ranks: &dyn ProcessGroup, own: &[u8]) -> Result<Vec<Vec<u8>>, ProcessGroupError> {
     let mut lengths = vec![0.0; ranks.size()];
     lengths[ranks.rank()] = own.len() as f64;
     ranks.sum_f64(&mut lengths)?;

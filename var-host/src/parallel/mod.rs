@@ -5,7 +5,7 @@
 //! | `environment` | which rank this process is, as the launcher says |
 //! | `tcp` | [`Tcp`]: ranks over TCP |
 //! | `mpi` | `Mpi`: ranks of MPI, with the feature of that name |
-//! | `threads` | [`Threads`]: threads of one process as ranks |
+//! | `threads` | [`ThreadGroup`]: threads of one process as ranks |
 //! | `call`, `error` | collectives, and their errors |
 //! | `gather` | [`gather`]: the bytes of all ranks on each |
 
@@ -18,20 +18,20 @@ mod mpi;
 mod tcp;
 mod threads;
 
-pub use call::{Call, Operation};
+pub use call::{Collective, CollectiveCall};
 pub use environment::{Launch, Launcher, Rendezvous};
-pub use error::{PeerFailure, RanksError};
+pub use error::{PeerFailure, ProcessGroupError};
 pub use gather::gather;
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
 pub use tcp::Tcp;
-pub use threads::Threads;
+pub use threads::ThreadGroup;
 
 /// Processes that train one model together.
 ///
 /// All ranks make the same calls in the same order. After an error the ranks are of no more use:
 /// each further call fails too.
-pub trait Ranks {
+pub trait ProcessGroup {
     /// The number of this rank, from 0.
     fn rank(&self) -> usize;
 
@@ -43,32 +43,32 @@ pub trait Ranks {
     ///
     /// # Errors
     /// If a rank is gone, or makes another call or brings another number of values.
-    fn sum(&self, values: &mut [f32]) -> Result<(), RanksError>;
+    fn sum(&self, values: &mut [f32]) -> Result<(), ProcessGroupError>;
 
     /// [`sum`](Self::sum) in f64.
     ///
     /// # Errors
     /// As [`sum`](Self::sum).
-    fn sum_f64(&self, values: &mut [f64]) -> Result<(), RanksError>;
+    fn sum_f64(&self, values: &mut [f64]) -> Result<(), ProcessGroupError>;
 
     /// Rank 0's bytes, everywhere.
     ///
     /// # Errors
     /// If a rank is gone, or makes another call.
-    fn broadcast(&self, bytes: &mut Vec<u8>) -> Result<(), RanksError>;
+    fn broadcast(&self, bytes: &mut Vec<u8>) -> Result<(), ProcessGroupError>;
 
     /// Returns when all ranks have come here.
     ///
     /// # Errors
     /// If a rank is gone, or makes another call.
-    fn barrier(&self) -> Result<(), RanksError>;
+    fn barrier(&self) -> Result<(), ProcessGroupError>;
 
     /// Whether all ranks are there, as far as is known: it takes no time and asks nobody. For long
     /// work between two calls, which would notice too.
     ///
     /// # Errors
     /// If a rank is gone.
-    fn check(&self) -> Result<(), RanksError> {
+    fn check(&self) -> Result<(), ProcessGroupError> {
         Ok(())
     }
 
@@ -77,16 +77,16 @@ pub trait Ranks {
     ///
     /// # Errors
     /// If a rank is gone or has left.
-    fn check_none_left(&self) -> Result<(), RanksError> {
+    fn check_none_left(&self) -> Result<(), ProcessGroupError> {
         self.check()
     }
 }
 
 /// One process alone.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Single;
+pub struct SingleProcess;
 
-impl Ranks for Single {
+impl ProcessGroup for SingleProcess {
     fn rank(&self) -> usize {
         0
     }
@@ -95,19 +95,19 @@ impl Ranks for Single {
         1
     }
 
-    fn sum(&self, _: &mut [f32]) -> Result<(), RanksError> {
+    fn sum(&self, _: &mut [f32]) -> Result<(), ProcessGroupError> {
         Ok(())
     }
 
-    fn sum_f64(&self, _: &mut [f64]) -> Result<(), RanksError> {
+    fn sum_f64(&self, _: &mut [f64]) -> Result<(), ProcessGroupError> {
         Ok(())
     }
 
-    fn broadcast(&self, _: &mut Vec<u8>) -> Result<(), RanksError> {
+    fn broadcast(&self, _: &mut Vec<u8>) -> Result<(), ProcessGroupError> {
         Ok(())
     }
 
-    fn barrier(&self) -> Result<(), RanksError> {
+    fn barrier(&self) -> Result<(), ProcessGroupError> {
         Ok(())
     }
 }
@@ -120,9 +120,12 @@ impl Ranks for Single {
 ///
 /// # Errors
 /// If the environment contradicts itself, or the ranks do not find together.
-pub fn meet(launch: &Launch, note: &dyn Fn(&str)) -> Result<Box<dyn Ranks>, RanksError> {
+pub fn meet(
+    launch: &Launch,
+    note: &dyn Fn(&str),
+) -> Result<Box<dyn ProcessGroup>, ProcessGroupError> {
     if launch.size == 1 {
-        return Ok(Box::new(Single));
+        return Ok(Box::new(SingleProcess));
     }
     #[cfg(feature = "mpi")]
     if matches!(launch.launcher, Launcher::OpenMpi | Launcher::Mpich) {

@@ -15,10 +15,10 @@ use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Destination, Root, Source};
 
-use super::Ranks;
-use super::call::{Call, HEADER, Operation};
+use super::ProcessGroup;
+use super::call::{Collective, CollectiveCall, HEADER};
 use super::environment::Launch;
-use super::error::{PeerFailure, RanksError};
+use super::error::{PeerFailure, ProcessGroupError};
 
 /// Ranks of MPI. Dropping it waits until all ranks drop theirs, as MPI can only end together.
 pub struct Mpi {
@@ -52,13 +52,13 @@ impl Mpi {
     ///
     /// # Errors
     /// If MPI was begun before in this process, or knows of other ranks than the launcher says.
-    pub fn start(launch: &Launch) -> Result<Self, RanksError> {
-        let mut universe = mpi::initialize().ok_or(RanksError::MpiTwice)?;
+    pub fn start(launch: &Launch) -> Result<Self, ProcessGroupError> {
+        let mut universe = mpi::initialize().ok_or(ProcessGroupError::MpiTwice)?;
         let world = universe.world();
         let (rank, size) = (world.rank() as usize, world.size() as usize);
         if (rank, size) != (launch.rank, launch.size) {
             let (mpi_rank, mpi_size) = (rank, size);
-            return Err(RanksError::Mpi {
+            return Err(ProcessGroupError::Mpi {
                 rank: launch.rank,
                 size: launch.size,
                 mpi_rank,
@@ -78,22 +78,26 @@ impl Mpi {
     }
 
     /// Tells all ranks of a call and hears that they make it too. Returns rank 0's.
-    fn agree(&self, operation: Operation, length: usize) -> Result<Call, RanksError> {
+    fn agree(
+        &self,
+        operation: Collective,
+        length: usize,
+    ) -> Result<CollectiveCall, ProcessGroupError> {
         self.check()?;
         let number = self.number.get() + 1;
         self.number.set(number);
-        let own = Call { number, operation, length: length as u64 };
+        let own = CollectiveCall { number, operation, length: length as u64 };
         self.send_all(&own.to_bytes());
         let mut of_rank_0 = own;
         for rank in self.others() {
-            let Some(theirs) = Call::from_bytes(&self.receive(rank)) else {
+            let Some(theirs) = CollectiveCall::from_bytes(&self.receive(rank)) else {
                 self.left.borrow_mut()[rank] = true;
                 self.lost.replace(Some((rank, PeerFailure::Left)));
-                return Err(RanksError::Lost { rank, failure: PeerFailure::Left });
+                return Err(ProcessGroupError::Lost { rank, failure: PeerFailure::Left });
             };
             if !theirs.agrees(&own) {
                 self.lost.replace(Some((rank, PeerFailure::OutOfStep)));
-                return Err(RanksError::Mismatch { rank, theirs, own });
+                return Err(ProcessGroupError::Mismatch { rank, theirs, own });
             }
             if rank == 0 {
                 of_rank_0 = theirs;
@@ -129,7 +133,11 @@ impl Mpi {
         head
     }
 
-    fn sum_of<T: Number>(&self, operation: Operation, values: &mut [T]) -> Result<(), RanksError> {
+    fn sum_of<T: MpiElement>(
+        &self,
+        operation: Collective,
+        values: &mut [T],
+    ) -> Result<(), ProcessGroupError> {
         self.agree(operation, values.len())?;
         let chunk = self.size * (CHUNK_BYTES / size_of::<T>());
         let even = values.len() - values.len() % self.size;
@@ -149,7 +157,7 @@ impl Mpi {
 
     /// The sum of values that can be shared out evenly: each rank adds up its part, in the order of
     /// ranks, and gives the sum to all.
-    fn sum_even<T: Number>(&self, values: &mut [T], received: &mut [T]) {
+    fn sum_even<T: MpiElement>(&self, values: &mut [T], received: &mut [T]) {
         self.world.all_to_all_into(&*values, received);
         let (sum, others) = received.split_at_mut(values.len() / self.size);
         for other in others.chunks_exact(sum.len()) {
@@ -162,11 +170,11 @@ impl Mpi {
 }
 
 /// Element types of sums.
-trait Number: Pod + AddAssign + Equivalence {}
-impl Number for f32 {}
-impl Number for f64 {}
+trait MpiElement: Pod + AddAssign + Equivalence {}
+impl MpiElement for f32 {}
+impl MpiElement for f64 {}
 
-impl Ranks for Mpi {
+impl ProcessGroup for Mpi {
     fn rank(&self) -> usize {
         self.rank
     }
@@ -175,17 +183,17 @@ impl Ranks for Mpi {
         self.size
     }
 
-    fn sum(&self, values: &mut [f32]) -> Result<(), RanksError> {
-        self.sum_of(Operation::Sum, values)
+    fn sum(&self, values: &mut [f32]) -> Result<(), ProcessGroupError> {
+        self.sum_of(Collective::Sum, values)
     }
 
-    fn sum_f64(&self, values: &mut [f64]) -> Result<(), RanksError> {
-        self.sum_of(Operation::SumF64, values)
+    fn sum_f64(&self, values: &mut [f64]) -> Result<(), ProcessGroupError> {
+        self.sum_of(Collective::SumF64, values)
     }
 
-    fn broadcast(&self, bytes: &mut Vec<u8>) -> Result<(), RanksError> {
+    fn broadcast(&self, bytes: &mut Vec<u8>) -> Result<(), ProcessGroupError> {
         let own = if self.rank == 0 { bytes.len() } else { 0 };
-        let length = self.agree(Operation::Broadcast, own)?.length;
+        let length = self.agree(Collective::Broadcast, own)?.length;
         bytes.resize(length as usize, 0);
         for piece in bytes.chunks_mut(PIECE) {
             self.world.process_at_rank(0).broadcast_into(piece);
@@ -193,13 +201,13 @@ impl Ranks for Mpi {
         Ok(())
     }
 
-    fn barrier(&self) -> Result<(), RanksError> {
-        self.agree(Operation::Barrier, 0).map(drop)
+    fn barrier(&self) -> Result<(), ProcessGroupError> {
+        self.agree(Collective::Barrier, 0).map(drop)
     }
 
-    fn check(&self) -> Result<(), RanksError> {
+    fn check(&self) -> Result<(), ProcessGroupError> {
         match self.lost.borrow().clone() {
-            Some((rank, failure)) => Err(RanksError::Lost { rank, failure }),
+            Some((rank, failure)) => Err(ProcessGroupError::Lost { rank, failure }),
             None => Ok(()),
         }
     }

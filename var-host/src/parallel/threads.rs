@@ -6,40 +6,40 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::{Pod, cast_slice};
 
-use super::Ranks;
-use super::call::{Call, Operation};
-use super::error::{PeerFailure, RanksError};
+use super::ProcessGroup;
+use super::call::{Collective, CollectiveCall};
+use super::error::{PeerFailure, ProcessGroupError};
 
 /// One of several threads that work as ranks.
-pub struct Threads {
+pub struct ThreadGroup {
     rank: usize,
     size: usize,
     /// Calls made.
     number: Cell<u64>,
-    table: Arc<Table>,
+    table: Arc<Exchange>,
 }
 
 /// Each thread's contribution to a call, in the order of ranks.
-type Brought = Vec<(Call, Vec<u8>)>;
+type Contributions = Vec<(CollectiveCall, Vec<u8>)>;
 
 /// The exchange of contributions between threads.
-struct Table {
-    state: Mutex<State>,
+struct Exchange {
+    state: Mutex<ExchangeState>,
     changed: Condvar,
 }
 
-struct State {
+struct ExchangeState {
     /// Contributions to this call so far.
-    brought: Vec<Option<(Call, Vec<u8>)>>,
+    brought: Vec<Option<(CollectiveCall, Vec<u8>)>>,
     /// All that came for the call before.
-    complete: Arc<Vec<(Call, Vec<u8>)>>,
+    complete: Arc<Vec<(CollectiveCall, Vec<u8>)>>,
     /// How many calls are complete.
     links: u64,
     /// The first that left, or was out of step.
     lost: Option<(usize, PeerFailure)>,
 }
 
-impl Threads {
+impl ThreadGroup {
     /// As many ranks, one for each thread.
     ///
     /// # Panics
@@ -47,13 +47,13 @@ impl Threads {
     #[track_caller]
     pub fn new(size: usize) -> Vec<Self> {
         assert!(size > 0, "ranks: there must be one");
-        let state = State {
+        let state = ExchangeState {
             brought: Vec::from_iter((0..size).map(|_| None)),
             complete: Arc::default(),
             links: 0,
             lost: None,
         };
-        let table = Arc::new(Table { state: Mutex::new(state), changed: Condvar::new() });
+        let table = Arc::new(Exchange { state: Mutex::new(state), changed: Condvar::new() });
         let handle = |rank| Self { rank, size, number: Cell::new(0), table: Arc::clone(&table) };
         (0..size).map(handle).collect()
     }
@@ -61,16 +61,16 @@ impl Threads {
     /// Contributes `bytes` to a call of all ranks; returns all contributions.
     fn exchange(
         &self,
-        operation: Operation,
+        operation: Collective,
         length: usize,
         bytes: Vec<u8>,
-    ) -> Result<Arc<Brought>, RanksError> {
+    ) -> Result<Arc<Contributions>, ProcessGroupError> {
         let number = self.number.get() + 1;
         self.number.set(number);
-        let own = Call { number, operation, length: length as u64 };
+        let own = CollectiveCall { number, operation, length: length as u64 };
         let mut state = self.table.lock();
         if let Some((rank, failure)) = state.lost.clone() {
-            return Err(RanksError::Lost { rank, failure });
+            return Err(ProcessGroupError::Lost { rank, failure });
         }
         state.brought[self.rank] = Some((own, bytes));
         if state.brought.iter().all(Option::is_some) {
@@ -81,7 +81,7 @@ impl Threads {
         }
         while state.links < number {
             if let Some((rank, failure)) = state.lost.clone() {
-                return Err(RanksError::Lost { rank, failure });
+                return Err(ProcessGroupError::Lost { rank, failure });
             }
             state = self.table.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -89,7 +89,7 @@ impl Threads {
         match complete.iter().position(|(theirs, _)| !theirs.agrees(&own)) {
             Some(rank) => {
                 state.lost.get_or_insert((rank, PeerFailure::OutOfStep));
-                Err(RanksError::Mismatch { rank, theirs: complete[rank].0, own })
+                Err(ProcessGroupError::Mismatch { rank, theirs: complete[rank].0, own })
             }
             None => Ok(complete),
         }
@@ -97,9 +97,9 @@ impl Threads {
 
     fn sum_of<T: Pod + AddAssign>(
         &self,
-        operation: Operation,
+        operation: Collective,
         values: &mut [T],
-    ) -> Result<(), RanksError> {
+    ) -> Result<(), ProcessGroupError> {
         let brought = cast_slice(values).to_vec();
         let all = self.exchange(operation, values.len(), brought)?;
         for (rank, (_, bytes)) in all.iter().enumerate() {
@@ -112,7 +112,7 @@ impl Threads {
     }
 }
 
-impl Ranks for Threads {
+impl ProcessGroup for ThreadGroup {
     fn rank(&self) -> usize {
         self.rank
     }
@@ -121,35 +121,35 @@ impl Ranks for Threads {
         self.size
     }
 
-    fn sum(&self, values: &mut [f32]) -> Result<(), RanksError> {
-        self.sum_of(Operation::Sum, values)
+    fn sum(&self, values: &mut [f32]) -> Result<(), ProcessGroupError> {
+        self.sum_of(Collective::Sum, values)
     }
 
-    fn sum_f64(&self, values: &mut [f64]) -> Result<(), RanksError> {
-        self.sum_of(Operation::SumF64, values)
+    fn sum_f64(&self, values: &mut [f64]) -> Result<(), ProcessGroupError> {
+        self.sum_of(Collective::SumF64, values)
     }
 
-    fn broadcast(&self, bytes: &mut Vec<u8>) -> Result<(), RanksError> {
+    fn broadcast(&self, bytes: &mut Vec<u8>) -> Result<(), ProcessGroupError> {
         let brought = if self.rank == 0 { bytes.clone() } else { Vec::new() };
-        let all = self.exchange(Operation::Broadcast, 0, brought)?;
+        let all = self.exchange(Collective::Broadcast, 0, brought)?;
         bytes.clone_from(&all[0].1);
         Ok(())
     }
 
-    fn barrier(&self) -> Result<(), RanksError> {
-        self.exchange(Operation::Barrier, 0, Vec::new()).map(drop)
+    fn barrier(&self) -> Result<(), ProcessGroupError> {
+        self.exchange(Collective::Barrier, 0, Vec::new()).map(drop)
     }
 }
 
-impl Drop for Threads {
+impl Drop for ThreadGroup {
     fn drop(&mut self) {
         self.table.lock().lost.get_or_insert((self.rank, PeerFailure::Left));
         self.table.changed.notify_all();
     }
 }
 
-impl Table {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl Exchange {
+    fn lock(&self) -> MutexGuard<'_, ExchangeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,10 +1,10 @@
 //! Errors of the pipeline.
 
 use crate::engine::EngineError;
+use crate::images::ImageError;
 use crate::model::ModelError;
-use crate::pictures::PictureError;
 
-/// A model that cannot be opened, a picture that cannot be read or written, or a request that cannot be
+/// A model that cannot be opened, an image that cannot be read or written, or a request that cannot be
 /// served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -15,15 +15,15 @@ pub enum Error {
     /// A request to the model.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// A picture's file.
+    /// An image's file.
     #[error(transparent)]
-    Picture(#[from] PictureError),
-    /// A picture that cannot be resized to the model's side.
-    #[error("a picture of {width} × {height} cannot be cut to {side} × {side}")]
+    Image(#[from] ImageError),
+    /// An image that cannot be resized to the model's side.
+    #[error("an image of {width} × {height} cannot be cut to {side} × {side}")]
     Shape {
-        /// The picture's width.
+        /// The image's width.
         width: usize,
-        /// The picture's height.
+        /// The image's height.
         height: usize,
         /// The model's side.
         side: usize,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::pictures::{Parameters, Picture, write_png};
+use crate::images::{Parameters, RgbImage, write_png};
 
 use super::{Error, SampleOptions};
 
@@ -10,7 +10,7 @@ use super::{Error, SampleOptions};
 #[derive(Clone, Debug)]
 pub struct Image {
     /// The pixels.
-    pub picture: Picture,
+    pub picture: RgbImage,
     /// L tokens, scale by scale.
     pub tokens: Vec<u32>,
     /// The class; the null class for none.

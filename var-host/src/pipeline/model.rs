@@ -5,19 +5,19 @@ use std::path::Path;
 use var_kernel::edit::{self, Painting, Region};
 use var_kernel::model::{VarConfig, VqvaeConfig};
 
-use crate::engine::{Engine, Given, Runtime};
+use crate::engine::{Engine, ForcedBatch, Runtime};
+use crate::images::{ImageFault, RgbImage, center_crop, resize_shorter_side};
 use crate::model::{self, Hints, Weights};
-use crate::pictures::{Picture, PictureFault, centre_crop, resize_shorter_side};
 
 use super::{Device, Error, Image, SampleOptions};
 
 /// A model in use: weights, threads, working memory.
 ///
 /// ```no_run
-/// use var_host::{Model, Picture};
+/// use var_host::{Model, Image};
 ///
 /// let mut model = Model::from_checkpoints("var_d16.pth", "vae_ch160v4096z32.pth")?;
-/// let photo = Picture::open("photo.jpg".as_ref())?;
+/// let photo = Image::open("photo.jpg".as_ref())?;
 /// let tokens = model.encode(&photo)?;
 /// let nats = model.score(&photo, &[207, 208])?;
 /// # Ok::<(), var_host::Error>(())
@@ -47,7 +47,7 @@ impl Model {
         Ok(Self::new(Weights::open_halves(var, vae, &Hints::default())?))
     }
 
-    /// The built-in model: 32 × 32 pictures of clothes in ten classes.
+    /// The built-in model: 32 × 32 images of clothes in ten classes.
     ///
     /// ```
     /// use var_host::{Model, SampleOptions};
@@ -97,37 +97,37 @@ impl Model {
         &self.weights.class_names
     }
 
-    /// Tokens of a picture: resized and center-cropped to the model's side, encoded, quantized.
+    /// Tokens of an image: resized and center-cropped to the model's side, encoded, quantized.
     ///
     /// # Errors
     /// If the model has no VQVAE, or there is too little memory.
-    pub fn encode(&mut self, picture: &Picture) -> Result<Vec<u32>, Error> {
+    pub fn encode(&mut self, picture: &RgbImage) -> Result<Vec<u32>, Error> {
         let square = self.square(picture)?;
         self.with_engine(|engine| Ok(engine.encode(&square)?))
     }
 
-    /// The picture of L tokens.
+    /// The image of L tokens.
     ///
     /// # Errors
     /// If the model has no VQVAE, the tokens are not its own, or there is too little memory.
-    pub fn decode(&mut self, tokens: &[u32]) -> Result<Picture, Error> {
+    pub fn decode(&mut self, tokens: &[u32]) -> Result<RgbImage, Error> {
         self.with_engine(|engine| Ok(engine.decode(tokens, None)?))
     }
 
-    /// A picture encoded and decoded again.
+    /// An image encoded and decoded again.
     ///
     /// # Errors
     /// As [`Model::encode`].
-    pub fn reconstruct(&mut self, picture: &Picture) -> Result<Picture, Error> {
+    pub fn reconstruct(&mut self, picture: &RgbImage) -> Result<RgbImage, Error> {
         let tokens = self.encode(picture)?;
         self.decode(&tokens)
     }
 
-    /// Log-likelihood of a picture under each class of `labels`, in nats.
+    /// Log-likelihood of an image under each class of `labels`, in nats.
     ///
     /// # Errors
     /// If the model lacks a half, a label has no class, or there is too little memory.
-    pub fn score(&mut self, picture: &Picture, labels: &[u32]) -> Result<Vec<f64>, Error> {
+    pub fn score(&mut self, picture: &RgbImage, labels: &[u32]) -> Result<Vec<f64>, Error> {
         let tokens = self.encode(picture)?;
         self.with_engine(|engine| {
             let mut nats = Vec::with_capacity(labels.len());
@@ -148,14 +148,14 @@ impl Model {
         self.with_engine(|engine| Ok(engine.logits(tokens, label)?))
     }
 
-    /// Draws the inside or the outside of `region` of a picture anew; `label`: a class, or none for in-
+    /// Draws the inside or the outside of `region` of an image anew; `label`: a class, or none for in-
     /// and out-painting as the paper does it.
     ///
     /// # Errors
     /// If no cell or every cell would be drawn, or as [`Model::sample`].
     pub fn edit(
         &mut self,
-        picture: &Picture,
+        picture: &RgbImage,
         region: Region,
         painting: Painting,
         label: Option<u32>,
@@ -172,7 +172,7 @@ impl Model {
         }
         let mut cells = vec![false; ladder.length()];
         edit::spread(&mut cells, &finest, &ladder);
-        let given = Given { tokens: vec![self.encode(picture)?], cells };
+        let given = ForcedBatch { tokens: vec![self.encode(picture)?], cells };
         let label = label.unwrap_or(null);
         let images =
             self.draw(&[label], options, Some(&given), |_| core::ops::ControlFlow::Continue(()))?;
@@ -189,15 +189,15 @@ impl Model {
         self.weights.vqvae.as_ref().map(|(_, config)| config)
     }
 
-    /// The picture at the model's side: resized as torchvision does, center-cropped.
-    fn square(&mut self, picture: &Picture) -> Result<Picture, Error> {
+    /// The image at the model's side: resized as torchvision does, center-cropped.
+    fn square(&mut self, picture: &RgbImage) -> Result<RgbImage, Error> {
         let side = self.with_engine(|engine| Ok(engine.vqvae()?.side()))?;
         if (picture.width(), picture.height()) == (side, side) {
             return Ok(picture.clone());
         }
         let (width, height) = (picture.width(), picture.height());
-        let shape = |_: PictureFault| Error::Shape { width, height, side };
-        Ok(centre_crop(&resize_shorter_side(picture, side).map_err(shape)?, side))
+        let shape = |_: ImageFault| Error::Shape { width, height, side };
+        Ok(center_crop(&resize_shorter_side(picture, side).map_err(shape)?, side))
     }
 
     /// Runs `work` with an engine on the device.

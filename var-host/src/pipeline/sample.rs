@@ -2,8 +2,8 @@
 
 use core::ops::ControlFlow;
 
-use crate::engine::{Given, Job, Sample, Sampling, ScaleDone};
-use crate::pictures::Picture;
+use crate::engine::{ForcedBatch, ImageSpec, Sample, Sampling, ScaleProgress};
+use crate::images::RgbImage;
 
 use super::{Error, Image, Model};
 
@@ -16,7 +16,7 @@ pub struct SampleOptions {
     pub top_k: usize,
     /// Keep the most likely tokens that reach this probability; 0 = all.
     pub top_p: f32,
-    /// Mix codes by Gumbel softmax instead of taking the drawn one: smoother pictures.
+    /// Mix codes by Gumbel softmax instead of taking the drawn one: smoother images.
     pub more_smooth: bool,
     /// Seed of the random numbers.
     pub seed: u64,
@@ -46,7 +46,7 @@ pub struct Step<'a, 'b> {
     pub scale: usize,
     /// Number of scales.
     pub scales: usize,
-    inner: &'a mut ScaleDone<'b>,
+    inner: &'a mut ScaleProgress<'b>,
 }
 
 impl Step<'_, '_> {
@@ -55,12 +55,12 @@ impl Step<'_, '_> {
         self.inner.jobs.iter().map(|job| job.index)
     }
 
-    /// The picture of image `number` of [`Step::indices`] as it would look if the run ended here; none
+    /// The image of image `number` of [`Step::indices`] as it would look if the run ended here; none
     /// if it is not finite, which ends the run with an error.
     ///
     /// # Panics
     /// If there are fewer images.
-    pub fn picture(&mut self, number: usize) -> Option<Picture> {
+    pub fn picture(&mut self, number: usize) -> Option<RgbImage> {
         assert!(number < self.inner.jobs.len(), "image {number} of {}", self.inner.jobs.len());
         (self.inner.picture)(number)
     }
@@ -97,20 +97,20 @@ impl Model {
         &mut self,
         labels: &[u32],
         options: &SampleOptions,
-        given: Option<&Given>,
+        given: Option<&ForcedBatch>,
         mut each: impl FnMut(&mut Step<'_, '_>) -> ControlFlow<()>,
     ) -> Result<Vec<Image>, Error> {
         assert!(options.batch > 0, "a batch has at least one image");
         let SampleOptions { cfg, top_k, top_p, more_smooth, seed, first_index, batch } = *options;
         let sampling = Sampling { seed, cfg, top_k, top_p, more_smooth };
-        let jobs: Vec<Job> = (first_index..)
+        let jobs: Vec<ImageSpec> = (first_index..)
             .zip(labels)
-            .map(|(index, label)| Job { index, label: *label })
+            .map(|(index, label)| ImageSpec { index, label: *label })
             .collect();
         self.with_engine(|engine| {
             let mut images = Vec::new();
             for jobs in jobs.chunks(batch) {
-                let mut on_scale = |mut done: ScaleDone<'_>| {
+                let mut on_scale = |mut done: ScaleProgress<'_>| {
                     let (scale, scales) = (done.scale, done.scales);
                     each(&mut Step { scale, scales, inner: &mut done })
                 };

@@ -5,8 +5,8 @@ use var_kernel::cpu::Isa;
 use var_kernel::edit::{Painting, Region};
 
 use super::*;
-use crate::engine::{EngineError, Given};
-use crate::pictures::{Picture, read_parameters};
+use crate::engine::{EngineError, ForcedBatch};
+use crate::images::{RgbImage, read_parameters};
 
 fn model() -> Model {
     Model::built_in().unwrap()
@@ -35,7 +35,7 @@ fn given_tokens_go_with_their_images_with_a_class_and_without() {
     let made = model.sample(&[3, 8], &options).unwrap();
     let tokens: Vec<Vec<u32>> = made.into_iter().map(|image| image.tokens).collect();
     let cells = vec![true; tokens[0].len()];
-    let given = Given { tokens: tokens.clone(), cells };
+    let given = ForcedBatch { tokens: tokens.clone(), cells };
     let go_on = |_: &mut Step<'_, '_>| ControlFlow::Continue(());
     let again = model.draw(&[10, 8], &options, Some(&given), go_on).unwrap();
     assert!(again.iter().map(|image| &image.tokens).eq(&tokens));
@@ -69,7 +69,7 @@ fn decode_of_a_samples_tokens_is_its_picture() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.png");
     image.save_png(&path).unwrap();
-    assert_eq!(Picture::open(&path).unwrap(), image.picture);
+    assert_eq!(RgbImage::open(&path).unwrap(), image.picture);
     assert_eq!(read_parameters(&path).unwrap()["class"], "8");
 }
 

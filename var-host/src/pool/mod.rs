@@ -28,7 +28,7 @@ const ALIGNMENT: usize = 64;
 /// A fixed number of threads, the caller's among them, each with its own scratch memory.
 #[derive(Debug)]
 pub struct Threads {
-    shared: Arc<Shared>,
+    shared: Arc<PoolShared>,
     spawned: Vec<Spawned>,
     /// The calling thread's. Its holder has all threads, so callers take turns.
     scratch: Mutex<Scratch>,
@@ -65,7 +65,7 @@ impl Threads {
         // On fewer cores than threads, spinning would take the time from the threads at work.
         let patience = if cores >= count { PATIENCE } else { Duration::ZERO };
         let mut threads = Self {
-            shared: Arc::new(Shared::new(patience)),
+            shared: Arc::new(PoolShared::new(patience)),
             spawned: Vec::new(),
             scratch: Mutex::new(Scratch::new(scratch_floats)),
         };
@@ -99,7 +99,7 @@ impl Workers for Threads {
         // below, each counted in `unfinished` and each counting itself out after its last use of
         // the job; `wait_for_end` returns when all have, and nothing between here and there
         // unwinds: the caller's own call is caught.
-        let lent = unsafe { mem::transmute::<&Job<'_>, &'static Job<'static>>(job) };
+        let lent = unsafe { mem::transmute::<&PoolJob<'_>, &'static PoolJob<'static>>(job) };
         self.shared.publish(lent, others.len());
         for thread in others {
             thread.wake();
@@ -124,7 +124,7 @@ impl Drop for Threads {
     }
 }
 
-type Job<'a> = dyn Fn(&mut [f32]) + Sync + 'a;
+type PoolJob<'a> = dyn Fn(&mut [f32]) + Sync + 'a;
 
 /// How a job ended: with a value to panic with if it panicked.
 type Ending = Result<(), Box<dyn Any + Send>>;
@@ -134,7 +134,7 @@ thread_local! {
 }
 
 /// Calls the job and catches its panic.
-fn call(job: &Job<'_>, scratch: &mut [f32]) -> Ending {
+fn call(job: &PoolJob<'_>, scratch: &mut [f32]) -> Ending {
     IN_JOB.set(true);
     // State half-done by a panic is the job's, and the panic is passed on to its owner.
     let ending = panic::catch_unwind(AssertUnwindSafe(|| job(scratch)));
@@ -143,8 +143,8 @@ fn call(job: &Job<'_>, scratch: &mut [f32]) -> Ending {
 }
 
 /// State shared by the caller and the spawned threads.
-struct Shared {
-    job: RwLock<Option<&'static Job<'static>>>,
+struct PoolShared {
+    job: RwLock<Option<&'static PoolJob<'static>>>,
     /// Threads that have not yet ended their call.
     unfinished: AtomicUsize,
     ending: Mutex<Ending>,
@@ -155,7 +155,7 @@ struct Shared {
     patience: Duration,
 }
 
-impl Shared {
+impl PoolShared {
     fn new(patience: Duration) -> Self {
         Self {
             job: RwLock::new(None),
@@ -168,7 +168,7 @@ impl Shared {
         }
     }
 
-    fn publish(&self, job: &'static Job<'static>, threads: usize) {
+    fn publish(&self, job: &'static PoolJob<'static>, threads: usize) {
         *self.job.write().unwrap_or_else(PoisonError::into_inner) = Some(job);
         self.unfinished.store(threads, Ordering::Release);
     }
@@ -205,7 +205,7 @@ impl Shared {
     }
 }
 
-impl core::fmt::Debug for Shared {
+impl core::fmt::Debug for PoolShared {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Shared").field("unfinished", &self.unfinished).finish_non_exhaustive()
     }
@@ -224,7 +224,7 @@ struct Spawned {
 struct Tickets(AtomicUsize);
 
 impl Spawned {
-    fn start(shared: &Arc<Shared>, number: usize, scratch_floats: usize) -> io::Result<Self> {
+    fn start(shared: &Arc<PoolShared>, number: usize, scratch_floats: usize) -> io::Result<Self> {
         let tickets = Arc::new(Tickets::default());
         let (shared, own) = (Arc::clone(shared), Arc::clone(&tickets));
         let handle = thread::Builder::new().name(format!("var-{number}")).spawn(move || {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::RunError;
 use super::settings::{RunConfig, differences};
-use crate::parallel::{Ranks, gather};
+use crate::parallel::{ProcessGroup, gather};
 
 /// Refuses options that differ between ranks and are not a rank's own. All ranks refuse alike: each
 /// knows the options of all. An option that is null is as good as none.
@@ -12,7 +12,7 @@ use crate::parallel::{Ranks, gather};
 /// # Errors
 /// [`RunError::RankOptions`] with all options of the first rank that differs from rank 0; those of the
 /// ranks.
-pub fn check_ranks_agree(ranks: &dyn Ranks, config: &RunConfig) -> Result<(), RunError> {
+pub fn check_ranks_agree(ranks: &dyn ProcessGroup, config: &RunConfig) -> Result<(), RunError> {
     if ranks.size() == 1 {
         return Ok(());
     }
@@ -39,13 +39,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::parallel::Threads;
+    use crate::parallel::ThreadGroup;
 
     /// Each rank's result for these options.
     fn outcomes(options: &[Value]) -> Vec<Result<(), String>> {
         thread::scope(|scope| {
             let threads =
-                Threads::new(options.len()).into_iter().zip(options).map(|(ranks, own)| {
+                ThreadGroup::new(options.len()).into_iter().zip(options).map(|(ranks, own)| {
                     let mut learned = own.as_object().unwrap().clone();
                     let local = learned.remove_entry("data").into_iter().collect();
                     let config = RunConfig { learned, local, ..RunConfig::default() };

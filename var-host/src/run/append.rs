@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::RunError;
 
 /// A file open for appending. A record goes to the system in one piece: a process that is killed
-/// afterwards has written it.
+/// afterward has written it.
 #[derive(Debug)]
 pub(super) struct Appended {
     path: PathBuf,

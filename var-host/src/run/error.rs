@@ -10,8 +10,8 @@ use thiserror::Error;
 use super::settings;
 use crate::atomic_file::AtomicFileError;
 use crate::checkpoint::{Digest, SaveError};
-use crate::parallel::RanksError;
-use crate::pictures::PictureFault;
+use crate::images::ImageFault;
+use crate::parallel::ProcessGroupError;
 
 /// A fault of a run's folder.
 #[derive(Debug, Error)]
@@ -33,9 +33,9 @@ pub enum RunError {
     /// A file cannot be written; it is as it was.
     #[error(transparent)]
     File(#[from] AtomicFileError),
-    /// A picture cannot be made a PNG file.
+    /// An image cannot be made a PNG file.
     #[error(transparent)]
-    Picture(#[from] PictureFault),
+    Image(#[from] ImageFault),
     /// Another process works in the folder.
     #[error("{}: another process is training in this folder", folder.display())]
     Locked {
@@ -71,12 +71,12 @@ pub enum RunError {
         source: serde_json::Error,
     },
     /// The run was started with other options.
-    #[error("{}: {}", folder.display(), Differences(differences))]
+    #[error("{}: {}", folder.display(), SettingDifferences(differences))]
     OtherOptions {
         /// The folder.
         folder: PathBuf,
         /// Every option that differs.
-        differences: Vec<Difference>,
+        differences: Vec<SettingDifference>,
     },
     /// Ranks of one run were given other options.
     #[error("{}: ranks of one run want the same", RankDifferences { rank: *rank, differences })]
@@ -84,11 +84,11 @@ pub enum RunError {
         /// The first rank that differs from rank 0.
         rank: usize,
         /// Every option that differs: rank 0's, then the other's.
-        differences: Vec<Difference>,
+        differences: Vec<SettingDifference>,
     },
     /// The ranks cannot compare their options.
     #[error(transparent)]
-    Ranks(#[from] RanksError),
+    ProcessGroup(#[from] ProcessGroupError),
     /// A line of a log is no record, and it is not the last.
     #[error("{}: line {line} is no record of a run", path.display())]
     LogLine {
@@ -103,7 +103,7 @@ pub enum RunError {
 
 /// An option that has changed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
+pub struct SettingDifference {
     /// Its name, without dashes.
     pub option: String,
     /// The value the run was started with.
@@ -112,7 +112,7 @@ pub struct Difference {
     pub now: Option<Value>,
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for SettingDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(option) = settings::option_of_digest(&self.option) {
             let (was, now) = (short_digest(&self.was), short_digest(&self.now));
@@ -141,9 +141,9 @@ fn short_digest(value: &Option<Value>) -> String {
 }
 
 /// Differences in one line.
-struct Differences<'d>(&'d [Difference]);
+struct SettingDifferences<'d>(&'d [SettingDifference]);
 
-impl fmt::Display for Differences<'_> {
+impl fmt::Display for SettingDifferences<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, difference) in self.0.iter().enumerate() {
             write!(f, "{}{difference}", if i == 0 { "" } else { "; " })?;
@@ -155,12 +155,12 @@ impl fmt::Display for Differences<'_> {
 /// Differences between rank 0 and another rank in one line.
 struct RankDifferences<'d> {
     rank: usize,
-    differences: &'d [Difference],
+    differences: &'d [SettingDifference],
 }
 
 impl fmt::Display for RankDifferences<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, Difference { option, was, now }) in self.differences.iter().enumerate() {
+        for (i, SettingDifference { option, was, now }) in self.differences.iter().enumerate() {
             let separator = if i == 0 { "" } else { "; " };
             if let Some(option) = settings::option_of_digest(option) {
                 let (first, other) = (short_digest(was), short_digest(now));

@@ -17,7 +17,7 @@ pub const FILE: &str = "log.jsonl";
 const ITERATION: &str = "iter";
 
 /// A line of the log: numbers by their names, `iter` among them.
-pub type Line = Map<String, Value>;
+pub type LogLine = Map<String, Value>;
 
 /// A log that is being written.
 #[derive(Debug)]
@@ -76,13 +76,13 @@ impl Log {
 ///
 /// # Errors
 /// As [`Log::open`].
-pub fn read(path: &Path) -> Result<Vec<Line>, RunError> {
+pub fn read(path: &Path) -> Result<Vec<LogLine>, RunError> {
     let bytes = fs::read(path).map_err(RunError::io("read", path))?;
     Ok(lines(&bytes, path)?.into_iter().map(|(_, line)| line).collect())
 }
 
 /// Each whole line's text and record, up to those at the end that are none.
-fn lines<'b>(bytes: &'b [u8], path: &Path) -> Result<Vec<(&'b [u8], Line)>, RunError> {
+fn lines<'b>(bytes: &'b [u8], path: &Path) -> Result<Vec<(&'b [u8], LogLine)>, RunError> {
     let mut lines = Vec::new();
     let mut fault = None;
     for (number, text) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
@@ -98,9 +98,9 @@ fn lines<'b>(bytes: &'b [u8], path: &Path) -> Result<Vec<(&'b [u8], Line)>, RunE
     Ok(lines)
 }
 
-fn record(text: &[u8]) -> Result<Line, serde_json::Error> {
+fn record(text: &[u8]) -> Result<LogLine, serde_json::Error> {
     use serde::de::Error;
-    let line: Line = serde_json::from_slice(text)?;
+    let line: LogLine = serde_json::from_slice(text)?;
     if !text.ends_with(b"\n") {
         return Err(Error::custom("the line does not end"));
     }
@@ -111,7 +111,7 @@ fn record(text: &[u8]) -> Result<Line, serde_json::Error> {
 }
 
 /// The iteration of a line.
-pub fn iteration(line: &Line) -> Option<u64> {
+pub fn iteration(line: &LogLine) -> Option<u64> {
     line.get(ITERATION).and_then(Value::as_u64)
 }
 
@@ -135,14 +135,14 @@ mod tests {
     #[test]
     fn lines_are_appended_whole_and_in_their_own_order() {
         #[derive(Serialize)]
-        struct Line {
+        struct LogLine {
             iter: u64,
             #[serde(rename = "L_mean")]
             loss: f32,
         }
         let place = TempDir::new().unwrap();
         let mut log = Log::open(place.path(), 0).unwrap();
-        log.append(&Line { iter: 3, loss: 1.5 }).unwrap();
+        log.append(&LogLine { iter: 3, loss: 1.5 }).unwrap();
         log.append(&json!({"val_L_mean": 2, "iter": 3})).unwrap();
         assert_eq!(text(&place), "{\"iter\":3,\"L_mean\":1.5}\n{\"iter\":3,\"val_L_mean\":2}\n");
         let lines = read(&place.path().join(FILE)).unwrap();

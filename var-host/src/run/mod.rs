@@ -22,7 +22,7 @@ pub mod tensorboard;
 
 pub use agreement::check_ranks_agree;
 pub use checkpoints::{Checkpoints, Saved};
-pub use error::{Difference, RunError};
+pub use error::{RunError, SettingDifference};
 pub use log::Log;
 pub use settings::{
     Begun, CONTENTS_DIGEST, DIGEST, Options, RunConfig, begin, by_name, option_of_digest,

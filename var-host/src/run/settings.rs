@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Difference, RunError};
+use super::{RunError, SettingDifference};
 use crate::atomic_file::{self, AtomicFile, AtomicFileError};
 
 /// The file of the options.
@@ -142,7 +142,8 @@ pub fn begin(folder: &Path, config: &RunConfig) -> Result<Begun, RunError> {
         return Ok(Begun::New(lock));
     };
     let mut differences = differences(&found, options, &|name| config.may_change(name));
-    let is_new_digest = |pair: &Difference| pair.was.is_none() && pair.option.ends_with(DIGEST);
+    let is_new_digest =
+        |pair: &SettingDifference| pair.was.is_none() && pair.option.ends_with(DIGEST);
     differences.retain(|pair| !is_new_digest(pair));
     if !differences.is_empty() {
         return Err(RunError::OtherOptions { folder: folder.to_path_buf(), differences });
@@ -179,13 +180,13 @@ pub(super) fn differences(
     was: &Map<String, Value>,
     now: &Map<String, Value>,
     may_change: &dyn Fn(&str) -> bool,
-) -> Vec<Difference> {
+) -> Vec<SettingDifference> {
     // Through text as the file was: a number printed and read again may differ in the last bit.
     let now = serde_json::to_string(now).and_then(|text| serde_json::from_str(&text));
     let now: Map<String, Value> = now.expect("a map of plain values");
     let names: BTreeSet<&String> = was.keys().chain(now.keys()).collect();
     let names = names.into_iter().filter(|name| !may_change(name));
-    let pairs = names.map(|name| Difference {
+    let pairs = names.map(|name| SettingDifference {
         option: name.clone(),
         was: was.get(name).filter(|value| !value.is_null()).cloned(),
         now: now.get(name).filter(|value| !value.is_null()).cloned(),

@@ -1,4 +1,4 @@
-//! Event files, as TensorBoard reads them: scalars and pictures.
+//! Event files, as TensorBoard reads them: scalars and images.
 //!
 //! A file is a row of records (length, its checksum, an event, its checksum), an event a message of
 //! protocol buffers (`tensorboard/compat/proto/{event,summary}.proto`), of which this writes the few
@@ -12,7 +12,7 @@ use crc_fast::CrcAlgorithm::Crc32Iscsi;
 
 use super::RunError;
 use super::append::Appended;
-use crate::pictures::{Parameters, Picture, png_bytes};
+use crate::images::{Parameters, RgbImage, png_bytes};
 
 /// The beginning of the names by which TensorBoard knows the files; the seconds since 1970 follow,
 /// then a name.
@@ -50,11 +50,11 @@ impl Events {
         self.0.append(&record(&summary(now(), step, values)))
     }
 
-    /// Appends a picture.
+    /// Appends an image.
     ///
     /// # Errors
-    /// If the picture is too large for a PNG file or the file cannot be written.
-    pub fn picture(&mut self, step: u64, tag: &str, picture: &Picture) -> Result<(), RunError> {
+    /// If the image is too large for a PNG file or the file cannot be written.
+    pub fn picture(&mut self, step: u64, tag: &str, picture: &RgbImage) -> Result<(), RunError> {
         let png = png_bytes(picture, &Parameters::new())?;
         let image = image(tag, picture.height(), picture.width(), &png);
         self.0.append(&record(&summary(now(), step, [image])))

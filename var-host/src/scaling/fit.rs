@@ -33,7 +33,7 @@ pub struct PowerLaw {
     pub points: usize,
     /// The line: `ln y` at the mean of `ln N`, and that mean.
     #[serde(skip)]
-    centre: [f64; 2],
+    center: [f64; 2],
     /// The scatter about the line, and `Σ (ln N − mean)²`.
     #[serde(skip)]
     spread: [f64; 2],
@@ -104,23 +104,23 @@ impl PowerLaw {
             beta_interval: [beta - beta_half, beta + beta_half],
             correlation,
             points: points.len(),
-            centre: [x_mean, y_mean],
+            center: [x_mean, y_mean],
             spread: [scatter, xx],
         })
     }
 
     /// y at N.
     pub fn at(&self, n: f64) -> f64 {
-        (self.centre[1] + self.beta * (n.ln() - self.centre[0])).exp()
+        (self.center[1] + self.beta * (n.ln() - self.center[0])).exp()
     }
 
     /// The interval of the law's own y at N (not of a further run's).
     pub fn interval_at(&self, n: f64) -> [f64; 2] {
-        let x = n.ln() - self.centre[0];
+        let x = n.ln() - self.center[0];
         let [scatter, xx] = self.spread;
         let count = self.points as f64;
         let half = student(self.points - 2) * scatter * (1.0 / count + x * x / xx).sqrt();
-        let y = self.centre[1] + self.beta * x;
+        let y = self.center[1] + self.beta * x;
         [(y - half).exp(), (y + half).exp()]
     }
 }

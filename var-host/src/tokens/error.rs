@@ -46,9 +46,9 @@ pub enum TokenFault {
         /// The tensor.
         tensor: &'static str,
     },
-    /// How pictures were cut is told otherwise than by this program.
+    /// How images were cut is told otherwise than by this program.
     #[error("cut: wants mid_reso and crop as a JSON object, file has {has:?}")]
-    Cut {
+    CropSettings {
         /// The file's.
         has: String,
     },
@@ -97,7 +97,7 @@ pub enum TokenFault {
         /// The labels.
         has: usize,
     },
-    /// The metadata's `variants` is not a number from 1, or the images are not whole pictures of
+    /// The metadata's `variants` is not a number from 1, or the images are not whole images of
     /// so many variants.
     #[error("variants: wants a number from 1 that divides the {}, file has {has:?}", count(*images, "image"))]
     Variants {
@@ -112,8 +112,8 @@ pub enum TokenFault {
         /// The file's.
         has: String,
     },
-    /// The variants of a picture have not one label.
-    #[error("labels[{index}]: wants {wants} as the picture's first variant has, file has {has}")]
+    /// The variants of an image have not one label.
+    #[error("labels[{index}]: wants {wants} as the image's first variant has, file has {has}")]
     LabelOfVariant {
         /// The variant's image.
         index: usize,

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::{TokenFault, TokenFileError, check_range, parse_ladder};
 use crate::checkpoint::{Checkpoint, CheckpointError, Digest, Dtype, Tensor, digest};
+use crate::images::CropSettings;
 use crate::model::Identity;
-use crate::pictures::Cut;
 
-/// The token maps of N images in a file; of each picture `variants` images, one after the other.
+/// The token maps of N images in a file; of each image `variants` images, one after the other.
 #[derive(Debug)]
 pub struct MappedTokens {
     path: PathBuf,
@@ -19,7 +19,7 @@ pub struct MappedTokens {
     variants: usize,
     labels: Option<Vec<i32>>,
     classes: Option<Vec<String>>,
-    cut: Option<Cut>,
+    cut: Option<CropSettings>,
     vqvae: Option<Identity>,
 }
 
@@ -134,7 +134,7 @@ impl MappedTokens {
         self.images
     }
 
-    /// How many images there are of each picture.
+    /// How many images there are of each image.
     pub fn variants(&self) -> usize {
         self.variants
     }
@@ -149,8 +149,8 @@ impl MappedTokens {
         self.labels.as_deref()
     }
 
-    /// How the pictures were cut, where it is known.
-    pub fn cut(&self) -> Option<Cut> {
+    /// How the images were cut, where it is known.
+    pub fn cut(&self) -> Option<CropSettings> {
         self.cut
     }
 
@@ -215,9 +215,9 @@ fn variants(metadata: &BTreeMap<String, String>, images: usize) -> Result<usize,
     }
 }
 
-fn cut(metadata: &BTreeMap<String, String>) -> Result<Option<Cut>, TokenFault> {
+fn cut(metadata: &BTreeMap<String, String>) -> Result<Option<CropSettings>, TokenFault> {
     let parse = |text: &String| {
-        serde_json::from_str(text).map_err(|_| TokenFault::Cut { has: text.clone() })
+        serde_json::from_str(text).map_err(|_| TokenFault::CropSettings { has: text.clone() })
     };
     metadata.get("cut").map(parse).transpose()
 }
@@ -289,7 +289,7 @@ mod tests {
         }
         assert_eq!(
             fault(&[1, 2, 3, 4], &[0, 0, 5, 6], &[("variants", "2")]),
-            "labels[3]: wants 5 as the picture's first variant has, file has 6"
+            "labels[3]: wants 5 as the image's first variant has, file has 6"
         );
         assert_eq!(
             fault(&[1], &[0], &[("classes", "cat")]),

@@ -6,9 +6,9 @@
 //! (`vae_digest`, `vae_source`, see [`Identity`]) and have a `checksum`.
 //!
 //! Made of a data set, the metadata also have `variants`, how many images (crops, mirrored or not)
-//! there are of each picture, one after the other; and `classes`, the names of the classes as a
-//! JSON list; and `cut`, how the pictures were cut. Such a file may be larger than memory: [`TokenWriter`] writes it picture by picture,
-//! [`MappedTokens`] reads single pictures.
+//! there are of each image, one after the other; and `classes`, the names of the classes as a
+//! JSON list; and `cut`, how the images were cut. Such a file may be larger than memory: [`TokenWriter`] writes it image by image,
+//! [`MappedTokens`] reads single images.
 
 mod error;
 mod mapped;

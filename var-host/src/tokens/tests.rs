@@ -126,12 +126,12 @@ proptest! {
     fn bytes_come_back(
         ladder in prop::collection::vec(1_u32..6, 1..5),
         images in 0_usize..4,
-        labelled: bool,
+        labeled: bool,
         seed: i32,
     ) {
         let length = ladder_length(&ladder).unwrap();
         let tokens = (0..(images * length) as i32).map(|i| i.wrapping_mul(seed)).collect();
-        let labels = labelled.then(|| (0..images as i32).map(|i| i - 1).collect());
+        let labels = labeled.then(|| (0..images as i32).map(|i| i - 1).collect());
         let file = TokenFile::new(ladder, tokens, labels);
         prop_assert_eq!(TokenFile::from_bytes(&file.to_bytes()).unwrap(), file);
     }

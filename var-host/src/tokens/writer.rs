@@ -1,4 +1,4 @@
-//! The tokens of a data set, written picture by picture.
+//! The tokens of a data set, written image by image.
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use serde_json::json;
 use super::{TokenFault, TokenFileError, ladder_length, ladder_text};
 use crate::atomic_file::AtomicFile;
 use crate::checkpoint::checksum::{self, Crc};
+use crate::images::CropSettings;
 use crate::model::Identity;
-use crate::pictures::Cut;
 
-/// Writes a tokens file of many pictures, under a temporary name until it is whole.
+/// Writes a tokens file of many images, under a temporary name until it is whole.
 ///
 /// Only the labels are kept in memory. Dropped unfinished, it leaves nothing.
 pub struct TokenWriter {
@@ -22,20 +22,20 @@ pub struct TokenWriter {
     variants: usize,
     classes: Vec<String>,
     vqvae: Option<Identity>,
-    cut: Option<Cut>,
+    cut: Option<CropSettings>,
     /// Of the bytes after the header.
     crc: Crc,
-    /// Bytes reserved for the header: those of one for the most pictures.
+    /// Bytes reserved for the header: those of one for the most images.
     header: usize,
     most: usize,
-    /// One for each picture.
+    /// One for each image.
     labels: Vec<i32>,
     row: Vec<u8>,
 }
 
 impl TokenWriter {
-    /// Begins a file for at most `most` pictures of the classes called `classes`, with `variants`
-    /// images of each, made by the VQVAE `vqvae` of pictures cut so, if these are known.
+    /// Begins a file for at most `most` images of the classes called `classes`, with `variants`
+    /// images of each, made by the VQVAE `vqvae` of images cut so, if these are known.
     ///
     /// # Panics
     /// If a side of the ladder is zero or there is none, or there are no variants.
@@ -51,7 +51,7 @@ impl TokenWriter {
         classes: Vec<String>,
         most: usize,
         vqvae: Option<Identity>,
-        cut: Option<Cut>,
+        cut: Option<CropSettings>,
     ) -> Result<Self, TokenFileError> {
         assert!(ladder_length(&ladder).is_some(), "token writer: the ladder has no or zero sides");
         assert!(variants > 0, "token writer: no variants");
@@ -67,17 +67,17 @@ impl TokenWriter {
         Ok(writer)
     }
 
-    /// Adds a picture: its label, and the L tokens of each of its variants.
+    /// Adds an image: its label, and the L tokens of each of its variants.
     ///
     /// # Panics
-    /// If there are more or fewer variants or tokens than was said, or more pictures.
+    /// If there are more or fewer variants or tokens than was said, or more images.
     ///
     /// # Errors
     /// If the system cannot write.
     #[track_caller]
     pub fn push(&mut self, label: u32, variants: &[Vec<u32>]) -> Result<(), TokenFileError> {
-        assert!(self.labels.len() < self.most, "token writer: more than {} pictures", self.most);
-        assert_eq!(variants.len(), self.variants, "token writer: variants of a picture");
+        assert!(self.labels.len() < self.most, "token writer: more than {} images", self.most);
+        assert_eq!(variants.len(), self.variants, "token writer: variants of an image");
         let length = self.tokens_per_image();
         self.row.clear();
         for tokens in variants {
@@ -89,7 +89,7 @@ impl TokenWriter {
         self.file.write_all(&self.row).map_err(|error| self.fault(error))
     }
 
-    /// How many pictures were added.
+    /// How many images were added.
     pub fn pictures(&self) -> usize {
         self.labels.len()
     }
@@ -104,7 +104,7 @@ impl TokenWriter {
         self.crc.update(&labels);
         self.write(&labels)?;
         let mut header = self.header(self.labels.len());
-        // Fewer pictures than were thought of leave room, which is filled as the format allows.
+        // Fewer images than were thought of leave room, which is filled as the format allows.
         header.resize(self.header, b' ');
         let length = (self.header - 8) as u64;
         header[..8].copy_from_slice(&length.to_le_bytes());
@@ -115,7 +115,7 @@ impl TokenWriter {
         self.file.commit().map_err(|error| TokenFault::from(error).of(&path))
     }
 
-    /// The header of a file of so many pictures, its length before it, padded to whole 8 bytes.
+    /// The header of a file of so many images, its length before it, padded to whole 8 bytes.
     fn header(&self, pictures: usize) -> Vec<u8> {
         let (images, length) = (pictures * self.variants, self.tokens_per_image());
         let labels_start = images * length * size_of::<i32>();
@@ -167,7 +167,7 @@ mod tests {
     use super::super::{MappedTokens, TokenFile};
     use super::*;
     use crate::checkpoint::{Checkpoint, Digest};
-    use crate::pictures::Crop;
+    use crate::images::CropMode;
 
     proptest! {
         #[test]
@@ -177,8 +177,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("tokens");
             let classes = vec!["a \"b\"".to_owned(), "c".to_owned()];
-            let cut = (variants > 1).then_some(Cut { mid_reso: 1.125, crop: Crop::Random });
-            // A hundred and one pictures more have more digits.
+            let cut = (variants > 1).then_some(CropSettings { mid_reso: 1.125, crop: CropMode::Random });
+            // A hundred and one images more have more digits.
             let most = pictures + missing * 101;
             let digest = |name: &[u8]| Digest::of_bytes(name);
             let vqvae = Identity { digest: digest(b"f16"), source: digest(b"f32") };

@@ -1,6 +1,6 @@
 //! Gradients that ranks begin to add up while others are still computed.
 //!
-//! Weights lie in buckets of neighbours. A bucket's gradients are complete once the backward pass has
+//! Weights lie in buckets of neighbors. A bucket's gradients are complete once the backward pass has
 //! come down to the first operation that read one of its weights: there the pass is cut, and their sum
 //! begins. Every rank cuts at the same places, since all have the same tape.
 
@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use var_kernel::memory::{Device, Floats};
 
-use super::layout::Layout;
+use super::layout::ParameterLayout;
 use crate::grad::{Memory, Tape, TrainBackend};
 
 /// Floats of a bucket at least: 8 MiB.
@@ -29,7 +29,7 @@ struct Bucket {
 
 /// A place in the backward pass where sums begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Cut {
+struct BucketCut {
     /// The operations from this one on have been.
     number: usize,
     /// Complete ranges, in order of completion.
@@ -37,7 +37,7 @@ struct Cut {
 }
 
 /// Begins the sum of a bucket's gradients, to which nothing more is added.
-pub type Begin<'o, B> =
+pub type StartAllReduce<'o, B> =
     dyn FnMut(&mut <B as Device>::Slice) -> Result<(), <B as Device>::Error> + 'o;
 
 /// How sums begin during a backward pass.
@@ -45,7 +45,7 @@ pub struct Overlap<'o, B: Device> {
     /// Floats of a bucket at least.
     pub floats: usize,
     /// Begins them.
-    pub begin: &'o mut Begin<'o, B>,
+    pub begin: &'o mut StartAllReduce<'o, B>,
 }
 
 /// The backward pass of `tape`, with sums that begin in it, if any: each float of `layout` is in one.
@@ -57,7 +57,7 @@ pub struct Overlap<'o, B: Device> {
 /// As [`Tape::backward`], or if there is an overlap and weights are frozen.
 pub fn backward<B: TrainBackend>(
     b: &B,
-    layout: &Layout,
+    layout: &ParameterLayout,
     tape: &Tape,
     memory: &mut Memory<'_, B::Slice>,
     overlap: Option<Overlap<'_, B>>,
@@ -66,7 +66,7 @@ pub fn backward<B: TrainBackend>(
     let mut left = tape.operations();
     if let Some(Overlap { floats, begin }) = overlap {
         let buckets = buckets(layout, tape.reads_of_weights(), left, floats);
-        for Cut { number, ranges } in cuts(buckets, floats.max(layout.floats() / MOST_CUTS)) {
+        for BucketCut { number, ranges } in cuts(buckets, floats.max(layout.floats() / MOST_CUTS)) {
             b.capture(&mut || tape.backward_over(b, memory, number..left))?;
             left = number;
             let gradients = memory.weight_gradients.as_deref_mut().expect("weights are trained");
@@ -83,7 +83,7 @@ pub fn backward<B: TrainBackend>(
 ///
 /// `reads`: runs of weights, each with the number of an operation that read it, of so many `operations`.
 fn buckets(
-    layout: &Layout,
+    layout: &ParameterLayout,
     reads: impl Iterator<Item = (Range<usize>, usize)>,
     operations: usize,
     floats: usize,
@@ -121,15 +121,15 @@ fn buckets(
 }
 
 /// Cuts at which at least `floats` are complete since the one before, but for the last.
-fn cuts(buckets: Vec<Bucket>, floats: usize) -> Vec<Cut> {
-    let mut cuts: Vec<Cut> = Vec::new();
+fn cuts(buckets: Vec<Bucket>, floats: usize) -> Vec<BucketCut> {
+    let mut cuts: Vec<BucketCut> = Vec::new();
     for Bucket { range, complete } in buckets {
         match cuts.last_mut() {
             Some(cut) if cut.number == complete || few(&cut.ranges, floats) => {
                 cut.number = complete;
                 cut.ranges.push(range);
             }
-            _ => cuts.push(Cut { number: complete, ranges: vec![range] }),
+            _ => cuts.push(BucketCut { number: complete, ranges: vec![range] }),
         }
     }
     cuts
@@ -151,7 +151,7 @@ mod tests {
             shape: vec![*length],
             matrix: false,
         });
-        let layout = Layout::new(wanted.collect());
+        let layout = ParameterLayout::new(wanted.collect());
         let reads = layout.tensors().iter().zip(tensors).flat_map(|(tensor, (_, numbers))| {
             numbers.iter().map(|number| (tensor.range.clone(), *number))
         });
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_run_over_several_tensors_completes_all_of_them() {
         let wanted = |name: &str| Wanted { name: name.to_owned(), shape: vec![16], matrix: false };
-        let layout = Layout::new(["a", "b", "c", "d"].map(wanted).into());
+        let layout = ParameterLayout::new(["a", "b", "c", "d"].map(wanted).into());
         let buckets = buckets(&layout, [(8..40, 3)].into_iter(), 5, 1);
         assert_eq!(
             buckets,
@@ -202,7 +202,7 @@ mod tests {
             bucket(60..70, 0),
             bucket(70..80, 0),
         ];
-        let cut = |number, ranges: &[Range<usize>]| Cut { number, ranges: ranges.to_vec() };
+        let cut = |number, ranges: &[Range<usize>]| BucketCut { number, ranges: ranges.to_vec() };
         assert_eq!(
             cuts(buckets, 25),
             [cut(9, &[0..10, 10..30]), cut(4, &[30..40, 40..60]), cut(0, &[60..70, 70..80])]

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use var_kernel::model::{VarConfig, VqvaeConfig};
 
-use super::noise::Noise;
+use super::dropout::Dropout;
+use super::hyperparameters::VarHyperparameters;
 use super::precision::Precision;
 use super::progressive::Progressive;
-use super::recipe::Recipe;
 use crate::optim::schedule::{Decay, Schedule};
 use crate::plural::count;
 
@@ -141,7 +141,7 @@ pub enum ConfigError {
     },
     /// Progressive training without a scale that comes later.
     #[error(
-        "--pg {progressive}: nothing is learnt later: --pg0 {first} is the last of {} or beyond",
+        "--pg {progressive}: nothing is learned later: --pg0 {first} is the last of {} or beyond",
         count(*scales, "scale")
     )]
     NoLaterScale {
@@ -189,12 +189,12 @@ impl TrainConfig {
     ///
     /// # Errors
     /// If fields do not go together.
-    pub fn recipe(
+    pub fn hyperparameters(
         &self,
         epoch: u64,
         model: &VarConfig,
         ranks: usize,
-    ) -> Result<Recipe, ConfigError> {
+    ) -> Result<VarHyperparameters, ConfigError> {
         check_batch(self.batch, self.microbatches, ranks)?;
         let iterations = self.iterations.unwrap_or(epoch * u64::from(self.epochs));
         let epochs = iterations as f64 / epoch as f64;
@@ -209,7 +209,7 @@ impl TrainConfig {
         let pg = self.progressive;
         let schedule = Schedule {
             decay: if pg > 0.0 && pg < 1.0 { Decay::Bent { at: pg } } else { self.decay },
-            peak: Recipe::peak_rate(self.base_rate, self.batch),
+            peak: VarHyperparameters::peak_rate(self.base_rate, self.batch),
             start: self.warmup_start,
             end: self.final_rate,
             warmup: rounded,
@@ -236,7 +236,7 @@ impl TrainConfig {
         if depth >= 1.0 {
             return Err(ConfigError::DropPath { rate: depth });
         }
-        Ok(Recipe {
+        Ok(VarHyperparameters {
             batch: self.batch,
             parts: self.microbatches,
             schedule,
@@ -244,7 +244,7 @@ impl TrainConfig {
             smoothing: self.label_smoothing,
             precision: self.precision,
             progressive,
-            noise: Noise { classes: self.class_dropout.into(), depth },
+            dropout: Dropout { classes: self.class_dropout.into(), depth },
             average: self.ema.into(),
             seed: self.seed,
         })
@@ -350,7 +350,7 @@ mod tests {
     use super::*;
 
     /// The recipe of a configuration, in epochs of 6 iterations.
-    fn recipe(config: &TrainConfig) -> Recipe {
+    fn hyperparameters(config: &TrainConfig) -> VarHyperparameters {
         let model = VarConfig {
             depth: 2,
             width: 64,
@@ -363,7 +363,7 @@ mod tests {
             unit_length: true,
             shared_modulation: false,
         };
-        config.recipe(6, &model, 1).unwrap()
+        config.hyperparameters(6, &model, 1).unwrap()
     }
 
     #[test]
@@ -371,7 +371,7 @@ mod tests {
         for microbatches in [1, 2, 4] {
             let config =
                 TrainConfig { batch: 512, base_rate: 3e-4, microbatches, ..Default::default() };
-            let peak = recipe(&config).schedule.peak;
+            let peak = hyperparameters(&config).schedule.peak;
             assert!((peak - 6e-4).abs() < 1e-15, "{microbatches} microbatches: {peak}");
         }
     }
@@ -388,13 +388,13 @@ mod tests {
             progressive_warmup: 0.4,
             ..Default::default()
         };
-        let recipe = recipe(&config);
-        let Some(stages) = recipe.progressive else { panic!("no progressive training") };
+        let hyperparameters = hyperparameters(&config);
+        let Some(stages) = hyperparameters.progressive else { panic!("no progressive training") };
         // 0.6 of 15 iterations, 0.25 and 0.4 epochs of 6: fractions stay.
         assert!((stages.complete - 9.0).abs() < 1e-12 && stages.warmup == 1.5, "{stages:?}");
         assert!((stages.rise - 2.4).abs() < 1e-12, "{stages:?}");
         // The learning rate's warm-up is rounded, a half to the even number: to 2.
-        let Schedule { warmup, iterations, decay, .. } = recipe.schedule;
+        let Schedule { warmup, iterations, decay, .. } = hyperparameters.schedule;
         assert_eq!((warmup, iterations, decay), (2, 15, Decay::Bent { at: 0.6 }));
         // utils/lr_control.py's `lin0.6` with wp0 = 0.005, wpe = 0.01.
         let rate = |i: f64| {
@@ -407,7 +407,7 @@ mod tests {
             }
         };
         for i in 0..15_u32 {
-            let (got, want) = (recipe.schedule.learning_rate(i.into()), rate(i.into()));
+            let (got, want) = (hyperparameters.schedule.learning_rate(i.into()), rate(i.into()));
             assert!((got - want).abs() <= 1e-9 * want, "iteration {i}: {got}, want {want}");
         }
     }

@@ -8,9 +8,9 @@ use var_kernel::memory::Device;
 use super::ConfigError;
 use crate::data::DataError;
 use crate::engine::EngineError;
+use crate::images::ImageError;
 use crate::model::ModelError;
-use crate::parallel::RanksError;
-use crate::pictures::PictureError;
+use crate::parallel::ProcessGroupError;
 use crate::run::{Checkpoints, RunError};
 
 /// Why a run cannot begin or go on.
@@ -38,17 +38,15 @@ pub enum TrainError {
     Config(#[from] ConfigError),
     /// Another rank cannot be reached.
     #[error(transparent)]
-    Ranks(#[from] RanksError),
+    ProcessGroup(#[from] ProcessGroupError),
     /// The run's folder cannot be used.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// Sampled pictures cannot be written.
+    /// Sampled images cannot be written.
     #[error(transparent)]
-    Picture(#[from] PictureError),
-    /// The tokens of pictures to validate on cannot be kept in a temporary file.
-    #[error(
-        "cannot keep the tokens of pictures to validate on in a temporary file, after {images}"
-    )]
+    Image(#[from] ImageError),
+    /// The tokens of images to validate on cannot be kept in a temporary file.
+    #[error("cannot keep the tokens of images to validate on in a temporary file, after {images}")]
     Kept {
         /// Images that are kept.
         images: usize,
@@ -71,7 +69,7 @@ pub enum TrainError {
     },
     /// A checkpoint's state does not belong to this run.
     #[error("{}: {what}: wants {wants}, file has {has}", path.display())]
-    State {
+    TrainState {
         /// The checkpoint.
         path: PathBuf,
         /// Which part of it.

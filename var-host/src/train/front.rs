@@ -3,20 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::fit::{Ended, Observer, RunOptions, fit, iterations_of_epoch};
-use super::lessons::DataSet;
+use super::dataset::DataSet;
+use super::fit::{RunOptions, RunOutcome, TrainObserver, fit, iterations_of_epoch};
 use super::task::{VarReport, VarTask};
 use super::trainer::{self, VarTrainer};
-use super::{Host, Initialisation, Storage, TrainConfig, TrainError, VarSize, input_digests};
-use crate::data::{Crops, Flip, Folder, Views};
+use super::{Host, Initialization, Storage, TrainConfig, TrainError, VarSize, input_digests};
+use crate::data::{CropPositions, CropSpec, Flip, Folder};
 use crate::engine::{Engine, EngineError};
+use crate::images::CropSettings;
 use crate::model::Weights;
-use crate::parallel::Single;
-use crate::pictures::Cut;
+use crate::parallel::SingleProcess;
 use crate::pipeline::{Device, Model};
 use crate::run::{self, RunConfig, by_name};
 
-/// Side to which a picture's shorter side is resized before the crop, as a multiple of the model's.
+/// Side to which an image's shorter side is resized before the crop, as a multiple of the model's.
 const RESIZE: f64 = 1.125;
 
 /// A training run of a transformer, as `var train` makes it.
@@ -25,13 +25,13 @@ const RESIZE: f64 = 1.125;
 /// stopped; with another configuration it is refused.
 ///
 /// ```
-/// # use var_host::{Picture, pictures::write_png};
+/// # use var_host::{Image, images::write_png};
 /// # let place = std::env::temp_dir().join(format!("var-doctest-{}", std::process::id()));
 /// # for (number, class) in ["dark", "light"].into_iter().cycle().take(4).enumerate() {
 /// #     let folder = place.join("data/train").join(class);
 /// #     std::fs::create_dir_all(&folder)?;
-/// #     let picture = Picture::filled(32, 32, [60 * number as u8; 3]);
-/// #     write_png(&folder.join(format!("{number}.png")), &picture, &Default::default(), true)?;
+/// #     let image = Image::filled(32, 32, [60 * number as u8; 3]);
+/// #     write_png(&folder.join(format!("{number}.png")), &image, &Default::default(), true)?;
 /// # }
 /// # let (data, folder) = (place.join("data"), place.join("run"));
 /// use var_host::{Model, SampleOptions, TrainConfig, TrainRun, VarSize};
@@ -52,7 +52,7 @@ pub struct TrainRun {
     /// How it is trained.
     pub config: TrainConfig,
     /// Its initial weights.
-    pub initialization: Initialisation,
+    pub initialization: Initialization,
     /// Folder and intervals.
     pub options: RunOptions,
     /// Where it is trained.
@@ -64,18 +64,18 @@ pub struct TrainRun {
 }
 
 /// Tells nobody.
-struct Quiet;
+struct NoObserver;
 
-impl Observer for Quiet {
+impl TrainObserver for NoObserver {
     fn warn(&mut self, _: &str) {}
 }
 
 impl TrainRun {
-    /// A run in `folder` on the pictures of `data/train/CLASS/*`, validated on those of
+    /// A run in `folder` on the images of `data/train/CLASS/*`, validated on those of
     /// `data/val/CLASS/*` if they are there; tokens are made by the VQVAE of `model`.
     ///
     /// # Errors
-    /// If the model has no VQVAE, or a folder has no pictures or cannot be read.
+    /// If the model has no VQVAE, or a folder has no images or cannot be read.
     pub fn new(
         model: Model,
         data: impl AsRef<Path>,
@@ -83,15 +83,15 @@ impl TrainRun {
     ) -> Result<Self, TrainError> {
         let mut given = Weights { transformer: None, ..model.into_weights() };
         let side = given.vqvae.as_ref().ok_or(EngineError::NoVqvae)?.1.side();
-        let views = |crops| Views { side, resize: RESIZE, crops, flip: Flip::Never };
-        let pictures = |folder, crops| DataSet::Pictures {
+        let crop_spec = |crops| CropSpec { side, resize: RESIZE, crops, flip: Flip::Never };
+        let pictures = |folder, crops| DataSet::Images {
             folder: Arc::new(folder),
-            views: views(crops),
+            crop_spec: crop_spec(crops),
             workers: 1,
         };
         let training = Folder::open(&data.as_ref().join("train"))?;
         given.class_names = training.classes().to_vec();
-        given.cut = Some(Cut::from(&views(Crops::Random(1))));
+        given.cut = Some(CropSettings::from(&crop_spec(CropPositions::Random(1))));
         let val = data.as_ref().join("val");
         let validation = match val.is_dir() {
             true => Some(Folder::open_with_classes(&val, &given.class_names)?),
@@ -100,12 +100,12 @@ impl TrainRun {
         Ok(Self {
             size: VarSize::default(),
             config: TrainConfig::default(),
-            initialization: Initialisation::default(),
+            initialization: Initialization::default(),
             options: RunOptions::new(folder),
             device: Device::default(),
             given,
-            training: pictures(training, Crops::Random(1)),
-            validation: validation.map(|folder| pictures(folder, Crops::Centre)),
+            training: pictures(training, CropPositions::Random(1)),
+            validation: validation.map(|folder| pictures(folder, CropPositions::Center)),
         })
     }
 
@@ -114,15 +114,18 @@ impl TrainRun {
     /// # Errors
     /// If fields do not go together or differ from those the run was begun with; if data, folder or
     /// device fail; if gradients stay not finite.
-    pub fn train(&self) -> Result<Ended<VarReport>, TrainError> {
-        self.train_with(&mut Quiet)
+    pub fn train(&self) -> Result<RunOutcome<VarReport>, TrainError> {
+        self.train_with(&mut NoObserver)
     }
 
     /// The same; `observer` receives the run's events and may end it.
     ///
     /// # Errors
     /// As [`TrainRun::train`].
-    pub fn train_with(&self, observer: &mut dyn Observer) -> Result<Ended<VarReport>, TrainError> {
+    pub fn train_with(
+        &self,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<RunOutcome<VarReport>, TrainError> {
         let _lock = run::begin(&self.options.folder, &self.recorded())?;
         let mut engine = self.device.engine(&self.given)?;
         #[cfg(feature = "cuda")]
@@ -136,20 +139,20 @@ impl TrainRun {
         &self,
         storage: &S,
         engine: &mut Engine<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Ended<VarReport>, TrainError> {
+        observer: &mut dyn TrainObserver,
+    ) -> Result<RunOutcome<VarReport>, TrainError> {
         let Self { config, given, training, validation, .. } = self;
         let model = self.size.config(engine.vqvae()?, given.class_names.len())?;
-        let epoch = iterations_of_epoch(training.items(), config.batch, &Single)?;
-        let recipe = config.recipe(epoch, &model, 1)?;
+        let epoch = iterations_of_epoch(training.items(), config.batch, &SingleProcess)?;
+        let hyperparameters = config.hyperparameters(epoch, &model, 1)?;
         let (layout, weights) = trainer::initial(&model, config.seed, self.initialization);
         let device = storage.device(engine.cpu());
-        let mut trainer = VarTrainer::<S>::new(&device, model, recipe, layout, weights)?;
+        let mut trainer = VarTrainer::<S>::new(&device, model, hyperparameters, layout, weights)?;
         drop(device);
         let (validation, shuffle) = (validation.as_ref(), !config.no_shuffle);
         let mut task =
             VarTask::new(&mut trainer, storage, engine, given, training, validation, shuffle);
-        fit(&self.options, &mut task, &Single, observer)
+        fit(&self.options, &mut task, &SingleProcess, observer)
     }
 
     /// The configuration by the options' names, and the digests of the inputs.
@@ -167,7 +170,7 @@ impl TrainRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pictures::{Picture, write_png};
+    use crate::images::{RgbImage, write_png};
 
     #[test]
     fn train_run_goes_on_with_the_same_inputs_only() {
@@ -176,7 +179,7 @@ mod tests {
         let draw = |name: &str, shade: u8| {
             let path = data.join("train/all").join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let picture = Picture::filled(32, 32, [shade; 3]);
+            let picture = RgbImage::filled(32, 32, [shade; 3]);
             write_png(&path, &picture, &Default::default(), true).unwrap();
         };
         draw("a.png", 10);

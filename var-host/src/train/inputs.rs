@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::lessons::DataSet;
+use super::dataset::DataSet;
 use crate::checkpoint::Digest;
 use crate::model::Weights;
 use crate::run::{CONTENTS_DIGEST, DIGEST};
@@ -27,7 +27,7 @@ pub fn input_digests(
     for (option, set) in [("tokens", training)].into_iter().chain(validation) {
         match set {
             DataSet::Tokens(set) => note(option, set.digest()),
-            DataSet::Pictures { folder, .. } => {
+            DataSet::Images { folder, .. } => {
                 listings += &format!("{option} {}\n", folder.listing_digest());
                 contents += &format!("{option} {}\n", folder.contents_digest());
             }

@@ -10,20 +10,20 @@ use var_kernel::memory::{Device, Floats};
 use var_kernel::model::weights::Source;
 
 use crate::grad::Addressable;
-use crate::model::Part;
+use crate::model::ModelPart;
 use crate::model::listing::Wanted;
 
 /// Where each tensor lies.
 #[derive(Clone, Debug)]
-pub struct Layout {
-    tensors: Vec<Tensor>,
+pub struct ParameterLayout {
+    tensors: Vec<LayoutTensor>,
     numbers: HashMap<String, usize>,
     floats: usize,
 }
 
-/// One tensor of a [`Layout`].
+/// One tensor of a [`ParameterLayout`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tensor {
+pub struct LayoutTensor {
     /// Its name in a checkpoint.
     pub name: String,
     /// Its shape.
@@ -34,23 +34,23 @@ pub struct Tensor {
     pub matrix: bool,
 }
 
-impl Tensor {
+impl LayoutTensor {
     /// Whether 16-bit training rounds it: the matrices of the blocks (MODEL.md, section 7).
     pub fn is_rounded(&self) -> bool {
         self.matrix && self.name.starts_with("blocks.")
     }
 }
 
-impl Layout {
+impl ParameterLayout {
     /// Concatenated tensors, each at the start of a cache line; the padding is 0 and stays so.
     pub fn new(wanted: Vec<Wanted>) -> Self {
         let mut floats = 0;
-        let tensors: Vec<Tensor> = wanted
+        let tensors: Vec<LayoutTensor> = wanted
             .into_iter()
             .map(|Wanted { name, shape, matrix }| {
                 let range = floats..floats + shape.iter().product::<usize>();
                 floats = range.end.next_multiple_of(ALIGNMENT);
-                Tensor { name, shape, range, matrix }
+                LayoutTensor { name, shape, range, matrix }
             })
             .collect();
         let numbers = tensors.iter().map(|tensor| tensor.name.clone()).zip(0..).collect();
@@ -58,12 +58,12 @@ impl Layout {
     }
 
     /// All tensors, in order.
-    pub fn tensors(&self) -> &[Tensor] {
+    pub fn tensors(&self) -> &[LayoutTensor] {
         &self.tensors
     }
 
     /// The tensor `name`.
-    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+    pub fn tensor(&self, name: &str) -> Option<&LayoutTensor> {
         self.numbers.get(name).map(|number| &self.tensors[*number])
     }
 
@@ -81,7 +81,7 @@ impl Layout {
     ///
     /// # Panics
     /// If the file's half is of another configuration.
-    pub fn flatten(&self, part: &Part) -> Vec<f32> {
+    pub fn flatten(&self, part: &ModelPart) -> Vec<f32> {
         let mut memory = vec![0.0; self.floats];
         for tensor in &self.tensors {
             self.copy_from(part, tensor, &mut memory[tensor.range.clone()]);
@@ -93,7 +93,7 @@ impl Layout {
     ///
     /// # Panics
     /// If the half's tensor is of another length.
-    pub fn copy_from(&self, part: &Part, tensor: &Tensor, to: &mut [f32]) {
+    pub fn copy_from(&self, part: &ModelPart, tensor: &LayoutTensor, to: &mut [f32]) {
         let (mut part, name) = (part, &tensor.name);
         if tensor.matrix {
             let Ok(matrix) =
@@ -110,7 +110,7 @@ impl Layout {
     /// The tensors in `memory` of the device `b`, as a source of weights.
     ///
     /// # Panics
-    /// If `memory` is not [`Layout::floats`] long.
+    /// If `memory` is not [`ParameterLayout::floats`] long.
     pub fn source<'a, B: Device>(&'a self, b: &'a B, memory: &'a B::Slice) -> FlatSource<'a, B> {
         assert_eq!(memory.len(), self.floats, "weights are not as long as their layout");
         FlatSource { layout: self, b, memory }
@@ -119,7 +119,7 @@ impl Layout {
 
 /// Weights by name, out of flat memory.
 pub struct FlatSource<'a, B: Device> {
-    layout: &'a Layout,
+    layout: &'a ParameterLayout,
     b: &'a B,
     memory: &'a B::Slice,
 }

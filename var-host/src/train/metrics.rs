@@ -5,15 +5,15 @@ use core::fmt;
 use serde::Serialize;
 use var_kernel::model::Ladder;
 
-use super::transformer::Losses;
-use crate::parallel::{Ranks, RanksError};
+use super::transformer::TokenLosses;
+use crate::parallel::{ProcessGroup, ProcessGroupError};
 
 /// A code counts as used if it makes up more than this share of an even one's.
 const USED: f64 = 0.001;
 
 /// Sums over positions of many images.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub struct MetricAccumulator {
     ladder: Ladder,
     /// For each scale: its loss in nats, its hits, its positions.
     scales: Vec<[f64; 3]>,
@@ -24,10 +24,10 @@ pub struct Tally {
 /// Averages from the sums.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[expect(non_snake_case, reason = "the names of the log's fields")]
-pub struct Report {
+pub struct TokenMetrics {
     /// Mean loss over all positions, in nats.
     pub L_mean: f64,
-    /// Mean loss over the positions of the last scale; none if it is not learnt yet.
+    /// Mean loss over the positions of the last scale; none if it is not learned yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub L_tail: Option<f64>,
     /// Share of positions with the target as the most likely token, in %.
@@ -40,7 +40,7 @@ pub struct Report {
 /// The sums of each scale by itself.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[expect(non_snake_case, reason = "the names of the log's fields")]
-pub struct Details {
+pub struct ScaleMetrics {
     /// Mean loss of each scale, in nats.
     pub L_scale: Vec<f64>,
     /// Share of hits on each scale, in %.
@@ -51,7 +51,7 @@ pub struct Details {
 }
 
 /// `L_mean 2.256 · L_tail 2.103 · acc 12.34 / 14.56 %`
-impl fmt::Display for Report {
+impl fmt::Display for TokenMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { L_mean, L_tail, acc_mean, acc_tail } = self;
         match (L_tail, acc_tail) {
@@ -64,7 +64,7 @@ impl fmt::Display for Report {
     }
 }
 
-impl Tally {
+impl MetricAccumulator {
     /// Nothing summed yet.
     pub fn new(ladder: Ladder, codes: usize) -> Self {
         Self { ladder, scales: vec![[0.0; 3]; ladder.scales()], predicted: vec![0.0; codes] }
@@ -75,7 +75,7 @@ impl Tally {
     ///
     /// # Panics
     /// If there are no predictions, or other than whole images of those scales.
-    pub fn add(&mut self, losses: &Losses, targets: &[u32], scales: usize) {
+    pub fn add(&mut self, losses: &TokenLosses, targets: &[u32], scales: usize) {
         let length = self.ladder.range(scales - 1).end;
         let predicted = losses.predicted.as_ref().expect("predictions were asked for");
         let lengths = [losses.plain().len(), predicted.len()];
@@ -102,7 +102,7 @@ impl Tally {
     ///
     /// # Errors
     /// If the others cannot be reached.
-    pub fn sum(&mut self, ranks: &dyn Ranks) -> Result<(), RanksError> {
+    pub fn sum(&mut self, ranks: &dyn ProcessGroup) -> Result<(), ProcessGroupError> {
         let mut all: Vec<f64> = self.scales.as_flattened().to_vec();
         all.extend(&self.predicted);
         ranks.sum_f64(&mut all)?;
@@ -118,7 +118,7 @@ impl Tally {
     }
 
     /// Means over all scales and the last.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> TokenMetrics {
         let mut all = [0.0; 3];
         for scale in &self.scales {
             all.iter_mut().zip(scale).for_each(|(all, of_scale)| *all += of_scale);
@@ -126,7 +126,7 @@ impl Tally {
         let tail = self.scales.last().filter(|[_, _, positions]| *positions > 0.0);
         let mean = |[loss, _, positions]: [f64; 3]| loss / positions;
         let share = |[_, hits, positions]: [f64; 3]| 100.0 * hits / positions;
-        Report {
+        TokenMetrics {
             L_mean: mean(all),
             L_tail: tail.copied().map(mean),
             acc_mean: share(all),
@@ -135,14 +135,14 @@ impl Tally {
     }
 
     /// Means of each scale that has positions, and the codes predicted.
-    pub fn details(&self) -> Details {
-        let learnt = || self.scales.iter().filter(|[_, _, positions]| *positions > 0.0);
+    pub fn details(&self) -> ScaleMetrics {
+        let learned = || self.scales.iter().filter(|[_, _, positions]| *positions > 0.0);
         let all: f64 = self.predicted.iter().sum();
         let least = USED * all / self.predicted.len() as f64;
         let used = self.predicted.iter().filter(|count| **count > least).count();
-        Details {
-            L_scale: learnt().map(|[loss, _, positions]| loss / positions).collect(),
-            acc_scale: learnt().map(|[_, hits, positions]| 100.0 * hits / positions).collect(),
+        ScaleMetrics {
+            L_scale: learned().map(|[loss, _, positions]| loss / positions).collect(),
+            acc_scale: learned().map(|[_, hits, positions]| 100.0 * hits / positions).collect(),
             codes_predicted: 100.0 * used as f64 / self.predicted.len() as f64,
         }
     }
@@ -155,38 +155,39 @@ mod tests {
     #[test]
     fn means_are_over_positions_not_scales() {
         let ladder = Ladder::new(&[1, 2]).expect("a ladder");
-        let mut tally = Tally::new(ladder, 8);
-        let losses = Losses {
+        let mut accumulator = MetricAccumulator::new(ladder, 8);
+        let losses = TokenLosses {
             losses: vec![10.0, 1.0, 2.0, 3.0, 4.0],
             without_smoothing: None,
             predicted: Some(vec![7, 1, 2, 0, 0]),
         };
-        tally.add(&losses, &[7, 1, 2, 3, 4], 2);
-        let report = tally.report();
+        accumulator.add(&losses, &[7, 1, 2, 3, 4], 2);
+        let report = accumulator.report();
         assert_eq!((report.L_mean, report.L_tail), (4.0, Some(2.5)));
         assert_eq!((report.acc_mean, report.acc_tail), (60.0, Some(50.0)));
-        let details = tally.details();
+        let details = accumulator.details();
         assert_eq!((details.L_scale, details.acc_scale), (vec![10.0, 2.5], vec![100.0, 50.0]));
         assert_eq!(details.codes_predicted, 50.0);
-        assert_eq!(tally.images(), 1);
+        assert_eq!(accumulator.images(), 1);
     }
 
     #[test]
     fn report_of_ranks_is_of_the_images_of_all() {
-        let of_rank = |loss| Losses {
+        let of_rank = |loss| TokenLosses {
             losses: vec![loss],
             without_smoothing: None,
             predicted: Some(vec![loss as u32]),
         };
-        let reports: Vec<Report> = std::thread::scope(|scope| {
-            let ranks = crate::parallel::Threads::new(2).into_iter().zip([1.0, 3.0]);
-            let work = |(ranks, loss): (crate::parallel::Threads, f32)| -> Report {
-                let mut tally = Tally::new(Ladder::new(&[1]).expect("a ladder"), 4);
-                tally.add(&of_rank(loss), &[3], 1);
-                tally.sum(&ranks).unwrap();
-                assert_eq!(tally.images(), 2);
-                assert_eq!(tally.predicted, [0.0, 1.0, 0.0, 1.0]);
-                tally.report()
+        let reports: Vec<TokenMetrics> = std::thread::scope(|scope| {
+            let ranks = crate::parallel::ThreadGroup::new(2).into_iter().zip([1.0, 3.0]);
+            let work = |(ranks, loss): (crate::parallel::ThreadGroup, f32)| -> TokenMetrics {
+                let mut accumulator =
+                    MetricAccumulator::new(Ladder::new(&[1]).expect("a ladder"), 4);
+                accumulator.add(&of_rank(loss), &[3], 1);
+                accumulator.sum(&ranks).unwrap();
+                assert_eq!(accumulator.images(), 2);
+                assert_eq!(accumulator.predicted, [0.0, 1.0, 0.0, 1.0]);
+                accumulator.report()
             };
             let threads: Vec<_> = ranks.map(|rank| scope.spawn(move || work(rank))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -197,21 +198,21 @@ mod tests {
 
     #[test]
     fn code_counts_as_predicted_from_a_thousandth_of_the_even_number_on() {
-        let mut tally = Tally::new(Ladder::new(&[1]).expect("a ladder"), 4);
+        let mut accumulator = MetricAccumulator::new(Ladder::new(&[1]).expect("a ladder"), 4);
         // 8000 positions: 2 are a thousandth of 2000, which is not more.
-        tally.predicted = vec![7995.0, 3.0, 2.0, 0.0];
-        assert_eq!(tally.details().codes_predicted, 50.0);
+        accumulator.predicted = vec![7995.0, 3.0, 2.0, 0.0];
+        assert_eq!(accumulator.details().codes_predicted, 50.0);
     }
 
     #[test]
-    fn a_scale_that_is_not_learnt_has_no_tail() {
+    fn a_scale_that_is_not_learned_has_no_tail() {
         let ladder = Ladder::new(&[1, 2]).expect("a ladder");
-        let mut tally = Tally::new(ladder, 8);
+        let mut accumulator = MetricAccumulator::new(ladder, 8);
         let losses =
-            Losses { losses: vec![3.0], without_smoothing: None, predicted: Some(vec![2]) };
-        tally.add(&losses, &[1], 1);
-        let report = tally.report();
+            TokenLosses { losses: vec![3.0], without_smoothing: None, predicted: Some(vec![2]) };
+        accumulator.add(&losses, &[1], 1);
+        let report = accumulator.report();
         assert_eq!((report.L_mean, report.L_tail, report.acc_tail), (3.0, None, None));
-        assert_eq!(tally.details().L_scale, [3.0]);
+        assert_eq!(accumulator.details().L_scale, [3.0]);
     }
 }

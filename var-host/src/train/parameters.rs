@@ -2,18 +2,18 @@
 
 use core::ops::DerefMut;
 
-use super::layout::Layout;
-use super::state::{State, StateCounter, StateTensor};
+use super::layout::ParameterLayout;
+use super::optimizer::{Optimizer, OptimizerConfig};
+use super::state::{StateCounter, StateTensor, TrainState};
 use super::storage::{Host, Storage};
-use super::update::{Constants, Optimizer};
 use super::{TrainError, on};
 use crate::grad::Sums;
 use crate::optim::Update;
 
 /// Parameters of a network, flat as one layout says.
-pub struct Parameters<S: Storage = Host> {
+pub struct TrainParameters<S: Storage = Host> {
     /// Offsets of the tensors.
-    pub layout: Layout,
+    pub layout: ParameterLayout,
     /// The weights that the optimizer moves.
     pub weights: S::Buffer,
     /// Their exponential moving average, if one is kept.
@@ -26,7 +26,7 @@ pub struct Parameters<S: Storage = Host> {
     decay: f64,
 }
 
-impl<S: Storage> Parameters<S> {
+impl<S: Storage> TrainParameters<S> {
     /// Parameters that begin with `weights`; with an average of them if its `decay` is above 0.
     ///
     /// # Errors
@@ -36,9 +36,9 @@ impl<S: Storage> Parameters<S> {
     /// If `weights` is not as long as the layout.
     pub fn new(
         d: &S::Device<'_>,
-        layout: Layout,
+        layout: ParameterLayout,
         weights: Vec<f32>,
-        constants: Constants,
+        constants: OptimizerConfig,
         decay: f64,
     ) -> Result<Self, TrainError> {
         let average = (decay > 0.0).then(|| S::from_host(d, &layout, weights.clone()));
@@ -108,7 +108,7 @@ impl<S: Storage> Parameters<S> {
         model: Option<&str>,
         prefix: &str,
         updates: &'static str,
-    ) -> State<'_, S> {
+    ) -> TrainState<'_, S> {
         let Self { layout, weights, average, optimizer, .. } = self;
         let Optimizer { m, v, steps, .. } = optimizer;
         let flat =
@@ -123,7 +123,7 @@ impl<S: Storage> Parameters<S> {
         };
         let mut tensors = vec![best, flat("m", m), flat("v", v).without_negatives()];
         tensors.extend(raw.map(|weights| flat("weights", weights)));
-        State { tensors, counters: vec![(updates, StateCounter::Count(steps))] }
+        TrainState { tensors, counters: vec![(updates, StateCounter::Count(steps))] }
     }
 }
 

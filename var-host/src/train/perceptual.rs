@@ -1,4 +1,4 @@
-//! LPIPS as a loss: the distances of reconstructed pictures from the originals, and their gradient.
+//! LPIPS as a loss: the distances of reconstructed images from the originals, and their gradient.
 
 use core::cell::Cell;
 
@@ -8,25 +8,25 @@ use var_kernel::dry::{Dry, Lengths};
 use var_kernel::memory::Floats;
 use var_kernel::model::weights::FeatureShape;
 
-use super::layout::Layout;
-use super::room::{Needs, Room, nowhere};
+use super::layout::ParameterLayout;
+use super::workspace::{TrainWorkspace, WorkspaceSize, dry_memory};
 use crate::grad::{
     GradientPlan, Memory, Recordable, RecordedSource, Recording, Span, Tape, TrainBackend,
 };
-use crate::lpips::{Channels, Lpips, Network};
+use crate::lpips::{Channels, Lpips, LpipsNetwork};
 use crate::model::listing::Listing;
 
 /// LPIPS's network with frozen weights.
 pub struct Perceptual {
     channels: Channels,
     /// Where its tensors lie in flat memory.
-    pub layout: Layout,
+    pub layout: ParameterLayout,
     /// Their numbers.
     pub weights: Vec<f32>,
 }
 
 /// Distances on the tape.
-struct Judged {
+struct RecordedDistances {
     tape: Tape,
     plan: GradientPlan,
     pictures: Span,
@@ -40,8 +40,8 @@ impl Perceptual {
     pub fn new(lpips: &Lpips) -> Self {
         let channels = lpips.channels();
         let mut listing = Listing::default();
-        let Ok(_) = Network::<Dry<'_, Cpu<'_>>>::bind(&mut listing, channels);
-        let layout = Layout::new(listing.wanted);
+        let Ok(_) = LpipsNetwork::<Dry<'_, Cpu<'_>>>::bind(&mut listing, channels);
+        let layout = ParameterLayout::new(listing.wanted);
         let mut weights = vec![0.0; layout.floats()];
         for tensor in layout.tensors() {
             weights[tensor.range.clone()].copy_from_slice(&lpips.numbers(&tensor.name));
@@ -49,13 +49,13 @@ impl Perceptual {
         Self { channels, layout, weights }
     }
 
-    /// How much memory [`Perceptual::learn`] takes.
-    pub fn needs<B: TrainBackend>(&self, b: &B, maps: FeatureShape) -> Needs {
-        let [weights, values] = nowhere(&self.layout);
+    /// How much memory [`Perceptual::forward_backward`] takes.
+    pub fn workspace_size<B: TrainBackend>(&self, b: &B, maps: FeatureShape) -> WorkspaceSize {
+        let [weights, values] = dry_memory(&self.layout);
         let (pictures, values) = values.split_at_mut(3 * maps.cells());
         let both = [&*pictures; 2];
         let Ok(judged) = self.record(&Dry::with_addresses(b), weights, values, both, maps);
-        Needs::of(b, judged.values, &judged.tape, &judged.plan)
+        WorkspaceSize::of(b, judged.values, &judged.tape, &judged.plan)
     }
 
     /// Records the distances of `pictures` from `originals`.
@@ -66,14 +66,15 @@ impl Perceptual {
         values: &mut B::Slice,
         [pictures, originals]: [&B::Slice; 2],
         maps: FeatureShape,
-    ) -> Result<Judged, B::Error> {
+    ) -> Result<RecordedDistances, B::Error> {
         let recording = Recording::new(b, values, weights);
         let (kept, peak) = <(Cell<_>, Cell<_>)>::default();
         let (input, out, data) = {
             let mut plain = self.layout.source(b, weights);
-            let network = Network::<B>::bind(&mut plain, self.channels).expect("its own layout");
+            let network =
+                LpipsNetwork::<B>::bind(&mut plain, self.channels).expect("its own layout");
             let mut source = RecordedSource::new(&recording, self.layout.source(b, weights));
-            let recorded = Network::bind(&mut source, self.channels).expect("its own layout");
+            let recorded = LpipsNetwork::bind(&mut source, self.channels).expect("its own layout");
             let mut arena = Arena::keeping(values, &kept).measuring(&peak);
             let mut others = network.room_for_features(maps, &mut arena);
             b.capture(&mut || {
@@ -94,7 +95,7 @@ impl Perceptual {
         };
         let tape = recording.into_tape();
         let plan = tape.plan(data, &[out], &[input]);
-        Ok(Judged { tape, plan, pictures: input, distances: out, values: peak.get() })
+        Ok(RecordedDistances { tape, plan, pictures: input, distances: out, values: peak.get() })
     }
 
     /// The distance of each of `pictures` from its original; `factor` times the gradient of their sum
@@ -109,32 +110,32 @@ impl Perceptual {
     /// # Panics
     /// If a slice is not as large as `maps` says, a side is under
     /// [`SHORTEST_SIDE`](crate::lpips::SHORTEST_SIDE), or there is too little room.
-    pub fn learn<B: TrainBackend>(
+    pub fn forward_backward<B: TrainBackend>(
         &self,
         b: &B,
         weights: &B::Slice,
-        room: &mut Room<'_, B::Slice>,
+        workspace: &mut TrainWorkspace<'_, B::Slice>,
         [pictures, originals]: [&B::Slice; 2],
         maps: FeatureShape,
         gradient: &mut B::Slice,
         factor: f32,
     ) -> Result<Vec<f32>, B::Error> {
-        let judged = self.record(b, weights, room.values, [pictures, originals], maps)?;
-        let Judged { tape, plan, .. } = &judged;
+        let judged = self.record(b, weights, workspace.values, [pictures, originals], maps)?;
+        let RecordedDistances { tape, plan, .. } = &judged;
         let mut distances = vec![0.0; maps.batch];
-        b.download(&mut distances, judged.distances.of(room.values))?;
-        plan.begin(b, room.gradients)?;
-        b.fill(plan.of(judged.distances).of_mut(room.gradients), factor)?;
+        b.download(&mut distances, judged.distances.of(workspace.values))?;
+        plan.begin(b, workspace.gradients)?;
+        b.fill(plan.of(judged.distances).of_mut(workspace.gradients), factor)?;
         let mut memory = Memory {
-            values: room.values,
+            values: workspace.values,
             weights,
-            value_gradients: room.gradients,
+            value_gradients: workspace.gradients,
             plan,
             weight_gradients: None,
-            scratch: room.scratch,
+            scratch: workspace.scratch,
         };
         b.capture(&mut || tape.backward(b, &mut memory))?;
-        b.add_scaled(gradient, plan.of(judged.pictures).of(room.gradients), 1.0)?;
+        b.add_scaled(gradient, plan.of(judged.pictures).of(workspace.gradients), 1.0)?;
         Ok(distances)
     }
 }
@@ -142,8 +143,8 @@ impl Perceptual {
 /// Features that no gradient passes through, in memory that is free again after.
 fn detached_features<B: var_kernel::ops::PerceptualBackend>(
     b: &B,
-    network: &Network<'_, B>,
-    out: &mut crate::lpips::Features<'_, B::Slice>,
+    network: &LpipsNetwork<'_, B>,
+    out: &mut crate::lpips::LpipsFeatures<'_, B::Slice>,
     pictures: &B::Slice,
     maps: FeatureShape,
     arena: &mut Arena<'_, B::Slice>,
@@ -152,7 +153,7 @@ fn detached_features<B: var_kernel::ops::PerceptualBackend>(
     {
         let mut lengths: Lengths = [(); usize::MAX];
         let dry = Dry::new(b);
-        let Ok(measured) = Network::bind(&mut Listing::default(), network.channels());
+        let Ok(measured) = LpipsNetwork::bind(&mut Listing::default(), network.channels());
         let given = [(); usize::MAX];
         let given = given.range(0..pictures.len());
         let mut arena = Arena::measured(&mut lengths[..], &peak);
@@ -180,10 +181,11 @@ mod tests {
         let lpips = narrow();
         let perceptual = Perceptual::new(&lpips);
         let maps = FeatureShape { batch: 2, height: SIDE, width: SIDE };
-        let needs = perceptual.needs(&cpu, maps);
-        let mut memory = [needs.values, needs.gradients, needs.scratch].map(|n| vec![f32::NAN; n]);
+        let workspace_size = perceptual.workspace_size(&cpu, maps);
+        let mut memory = [workspace_size.values, workspace_size.gradients, workspace_size.scratch]
+            .map(|n| vec![f32::NAN; n]);
         let [values, gradients, scratch] = &mut memory;
-        let mut room = Room { values: &mut values[..], gradients, scratch };
+        let mut workspace = TrainWorkspace { values: &mut values[..], gradients, scratch };
         let pairs = [1, 999, 5, 70].map(|seed| picture(seed, SIDE));
         let as_values = |chosen: [usize; 2]| {
             let mut values = vec![0.0; 2 * 3 * SIDE * SIDE];
@@ -193,14 +195,22 @@ mod tests {
             values
         };
         let (pictures, originals) = (as_values([0, 2]), as_values([1, 3]));
-        let mut learn = |pictures: &[f32], gradient: &mut [f32], factor| {
+        let mut forward_backward = |pictures: &[f32], gradient: &mut [f32], factor| {
             let (weights, both) = (&perceptual.weights[..], [pictures, &originals[..]]);
-            let learnt = perceptual.learn(&cpu, weights, &mut room, both, maps, gradient, factor);
-            let Ok(distances) = learnt;
+            let learned = perceptual.forward_backward(
+                &cpu,
+                weights,
+                &mut workspace,
+                both,
+                maps,
+                gradient,
+                factor,
+            );
+            let Ok(distances) = learned;
             distances
         };
         let mut gradient = vec![0.0; pictures.len()];
-        let distances = learn(&pictures, &mut gradient, 2.0);
+        let distances = forward_backward(&pictures, &mut gradient, 2.0);
         for (number, distance) in distances.iter().enumerate() {
             let want = lpips.distance(&cpu, &pairs[2 * number], &pairs[2 * number + 1]).unwrap();
             assert!((distance - want).abs() < 1e-6 * want, "{distance} {want}");
@@ -212,7 +222,7 @@ mod tests {
                 .map(|(x, d)| x + step * d / squares.sqrt() as f32)
                 .collect();
             let mut spare = vec![0.0; moved.len()];
-            2.0 * learn(&moved, &mut spare, 1.0).into_iter().map(f64::from).sum::<f64>()
+            2.0 * forward_backward(&moved, &mut spare, 1.0).into_iter().map(f64::from).sum::<f64>()
         };
         const STEP: f32 = 1e-3;
         let slope = (at(STEP) - at(-STEP)) / (2.0 * f64::from(STEP));

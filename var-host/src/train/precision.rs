@@ -5,7 +5,7 @@ use var_kernel::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use var_kernel::cuda;
 
-use super::layout::Layout;
+use super::layout::ParameterLayout;
 
 /// Precision of the blocks' matrices (`--fp16`).
 ///
@@ -49,7 +49,13 @@ impl Precision {
     ///
     /// # Panics
     /// If a slice is not as long as the layout.
-    pub fn round(self, cpu: &Cpu<'_>, layout: &Layout, weights: &[f32], computed: &mut [f32]) {
+    pub fn round(
+        self,
+        cpu: &Cpu<'_>,
+        layout: &ParameterLayout,
+        weights: &[f32],
+        computed: &mut [f32],
+    ) {
         let lengths = [weights.len(), computed.len()];
         assert_eq!(lengths, [layout.floats(); 2], "weights are not as long as their layout");
         for tensor in layout.tensors() {

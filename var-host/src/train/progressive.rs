@@ -9,7 +9,7 @@ pub struct Progressive {
     pub first: usize,
     /// Iterations of the warm-up; a fraction counts, as in the published trainer.
     pub warmup: f64,
-    /// The iteration from which all scales are learnt; the first that is no less, if it is a fraction.
+    /// The iteration from which all scales are learned; the first that is no less, if it is a fraction.
     pub complete: f64,
     /// Iterations over which a new scale gains its weight; a fraction counts.
     pub rise: f64,
@@ -17,21 +17,21 @@ pub struct Progressive {
 
 /// Scales and weights of the loss at an iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stage {
-    /// How many scales are learnt.
+pub struct ProgressiveStage {
+    /// How many scales are learned.
     pub scales: usize,
     /// Weight of the newest among them, 0.01 to 1.
     pub newest: f32,
 }
 
-impl Stage {
+impl ProgressiveStage {
     /// All of `ladder`, all alike.
     pub fn whole(ladder: &Ladder) -> Self {
         Self { scales: ladder.scales(), newest: 1.0 }
     }
 
-    /// The weight of each position's loss in that of an image: `1 / L`, times [`Stage::newest`] on
-    /// the newest scale; L counts the positions of all scales, learnt or not.
+    /// The weight of each position's loss in that of an image: `1 / L`, times [`ProgressiveStage::newest`] on
+    /// the newest scale; L counts the positions of all scales, learned or not.
     pub fn weights(&self, ladder: &Ladder) -> Vec<f32> {
         let newest = ladder.range(self.scales - 1);
         let each = 1.0 / ladder.length() as f32;
@@ -48,11 +48,11 @@ impl Progressive {
     /// `first + round(progress · (last − first))`, a half to the even number. Its weight grows from
     /// 0.01 to 1 over [`rise`](Self::rise) iterations, but for that of the first stage and of all
     /// scales together.
-    pub fn stage(&self, iteration: u64, ladder: &Ladder) -> Stage {
+    pub fn stage(&self, iteration: u64, ladder: &Ladder) -> ProgressiveStage {
         let last = ladder.scales() - 1;
         let newest = self.newest(iteration, last);
         if newest == last || newest == self.newest(0, last) {
-            return Stage { scales: newest + 1, newest: 1.0 };
+            return ProgressiveStage { scales: newest + 1, newest: 1.0 };
         }
         // The newest scale never falls back: the iteration at which it came is found by halving.
         let (mut before, mut since) = (0, iteration);
@@ -62,7 +62,7 @@ impl Progressive {
         }
         let seen = (iteration - since + 1) as f64;
         let weight = if self.rise > 0.0 { (seen / self.rise).clamp(0.01, 1.0) } else { 1.0 };
-        Stage { scales: newest + 1, newest: weight as f32 }
+        ProgressiveStage { scales: newest + 1, newest: weight as f32 }
     }
 
     fn newest(&self, iteration: u64, last: usize) -> usize {
@@ -111,7 +111,8 @@ mod tests {
         let ladder = ladder();
         // 0.6 of 15 iterations are 9, not 10 as they are with a rounded 0.6.
         let run = Progressive { first: 4, warmup: 0.3, complete: 0.6 * 15.0, rise: 2.5 };
-        let stages: Vec<Stage> = (0..15).map(|iteration| run.stage(iteration, &ladder)).collect();
+        let stages: Vec<ProgressiveStage> =
+            (0..15).map(|iteration| run.stage(iteration, &ladder)).collect();
         // 4 + round(5 · (i − 0.3) / 8.7), a half to the even number.
         let scales = [5, 5, 6, 7, 7, 8, 8, 9, 9, 10, 10, 10, 10, 10, 10];
         assert_eq!(stages.iter().map(|stage| stage.scales).collect::<Vec<_>>(), scales);
@@ -122,10 +123,10 @@ mod tests {
     #[test]
     fn weights_are_of_all_positions() {
         let ladder = Ladder::new(&[1, 2, 3]).expect("a ladder");
-        let stage = Stage { scales: 2, newest: 0.5 };
+        let stage = ProgressiveStage { scales: 2, newest: 0.5 };
         let each = 1.0 / 14.0;
         assert_eq!(stage.weights(&ladder), [each, 0.5 * each, 0.5 * each, 0.5 * each, 0.5 * each]);
-        assert_eq!(Stage::whole(&ladder).weights(&ladder), vec![each; 14]);
+        assert_eq!(ProgressiveStage::whole(&ladder).weights(&ladder), vec![each; 14]);
     }
 
     proptest! {

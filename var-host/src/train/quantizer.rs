@@ -10,8 +10,8 @@ use var_kernel::transfer::TokenTransfer;
 
 use crate::grad::{Detach, GradientPlan, Span, Sums};
 
-/// Weight of the loss that moves the latents towards the codes, against the one that moves the codes
-/// towards the latents: β.
+/// Weight of the loss that moves the latents toward the codes, against the one that moves the codes
+/// toward the latents: β.
 pub const COMMITMENT: f32 = 0.25;
 
 /// Quantized latents, in an arena that keeps.

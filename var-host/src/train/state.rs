@@ -5,7 +5,7 @@
 //! | `var.*` or `vae.*` | the network in training: its average where one is kept |
 //! | `vae.*` beside a transformer in training | the VQVAE, as it was given |
 //! | `vae.quantize.ema_vocab_hit_SV` | average usage of the codes at each scale |
-//! | `train.m`, `train.v` | AdamW's averages, flat as [`Layout`] says |
+//! | `train.m`, `train.v` | AdamW's averages, flat as [`ParameterLayout`] says |
 //! | `train.weights` | the weights themselves, flat, where an average is kept |
 //! | `train.counts`, `train.sums` | the averages that move the codes, where they do |
 //! | `train.disc.*` | the discriminator, where there is one: weights, AdamW's averages, its weight |
@@ -14,7 +14,7 @@
 //! random numbers are functions of seed and iteration, and so is the place in the data: there is no
 //! other state.
 //!
-//! A trainer names its state once, in one list ([`State`]): what is read, written and sent to other
+//! A trainer names its state once, in one list ([`TrainState`]): what is read, written and sent to other
 //! ranks goes by these names.
 
 use std::borrow::Cow;
@@ -24,13 +24,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use var_kernel::memory::Floats;
 
-use super::{Layout, Storage, TrainError};
-use crate::checkpoint::quantize::Precision;
+use super::{ParameterLayout, Storage, TrainError};
+use crate::checkpoint::quantize::WeightDtype;
 use crate::checkpoint::{Checkpoint, Dtype, Record};
 use crate::model::settings::{self, Settings};
 use crate::model::{Weights, convert};
 use crate::optim::LossScale;
-use crate::parallel::Ranks;
+use crate::parallel::ProcessGroup;
 
 /// The key of a [`Progress`] in the metadata.
 const KEY: &str = "train";
@@ -74,14 +74,14 @@ pub enum Counter {
 }
 
 /// The state of a trainer by name, where it lies: the one list that saving, loading and sending go by.
-pub struct State<'t, S: Storage> {
+pub struct TrainState<'t, S: Storage> {
     /// Tensors.
     pub tensors: Vec<StateTensor<'t, S>>,
     /// Counters.
     pub counters: Vec<(&'static str, StateCounter<'t>)>,
 }
 
-impl<'t, S: Storage> State<'t, S> {
+impl<'t, S: Storage> TrainState<'t, S> {
     /// Adds the tensors and counters of another part of the trainer.
     pub fn append(&mut self, other: Self) {
         self.tensors.extend(other.tensors);
@@ -100,33 +100,33 @@ pub enum StateCounter<'t> {
 /// A tensor of the state where it lies.
 pub struct StateTensor<'t, S: Storage> {
     name: String,
-    elements: Elements<'t, S>,
+    elements: StateElements<'t, S>,
     /// Whether the elements are those of a model, each tensor saved by itself under `name`.
     is_model: bool,
     /// Whether the elements are averages of squares.
     without_negatives: bool,
 }
 
-enum Elements<'t, S: Storage> {
-    Device(&'t mut S::Buffer, &'t Layout),
+enum StateElements<'t, S: Storage> {
+    Device(&'t mut S::Buffer, &'t ParameterLayout),
     Host(&'t mut [f32], Vec<usize>),
 }
 
 impl<'t, S: Storage> StateTensor<'t, S> {
     /// Elements on the device, saved as one flat tensor.
-    pub fn flat(name: String, elements: &'t mut S::Buffer, layout: &'t Layout) -> Self {
-        let elements = Elements::Device(elements, layout);
+    pub fn flat(name: String, elements: &'t mut S::Buffer, layout: &'t ParameterLayout) -> Self {
+        let elements = StateElements::Device(elements, layout);
         Self { name, elements, is_model: false, without_negatives: false }
     }
 
     /// Elements on the device, saved tensor by tensor under `prefix`.
-    pub fn model(prefix: &str, elements: &'t mut S::Buffer, layout: &'t Layout) -> Self {
+    pub fn model(prefix: &str, elements: &'t mut S::Buffer, layout: &'t ParameterLayout) -> Self {
         Self { is_model: true, ..Self::flat(prefix.to_owned(), elements, layout) }
     }
 
     /// Elements on the host, saved in this shape.
     pub fn host(name: &str, elements: &'t mut [f32], shape: Vec<usize>) -> Self {
-        let elements = Elements::Host(elements, shape);
+        let elements = StateElements::Host(elements, shape);
         Self { name: name.to_owned(), elements, is_model: false, without_negatives: false }
     }
 
@@ -138,8 +138,10 @@ impl<'t, S: Storage> StateTensor<'t, S> {
     /// A copy of the elements on the host.
     fn values(&self, d: &S::Device<'_>) -> Result<Vec<f32>, TrainError> {
         match &self.elements {
-            Elements::Device(elements, layout) => Ok(S::to_host(d, layout, elements)?.into_owned()),
-            Elements::Host(elements, _) => Ok(elements.to_vec()),
+            StateElements::Device(elements, layout) => {
+                Ok(S::to_host(d, layout, elements)?.into_owned())
+            }
+            StateElements::Host(elements, _) => Ok(elements.to_vec()),
         }
     }
 
@@ -147,12 +149,12 @@ impl<'t, S: Storage> StateTensor<'t, S> {
     fn read(self, d: &S::Device<'_>) -> Result<Snapped<'t>, TrainError> {
         let Self { name, elements, is_model, .. } = self;
         Ok(match elements {
-            Elements::Device(elements, layout) => {
+            StateElements::Device(elements, layout) => {
                 let values = S::to_host(d, layout, elements)?;
                 let layout = is_model.then_some(layout);
                 Snapped { name, shape: vec![values.len()], values, layout }
             }
-            Elements::Host(elements, shape) => {
+            StateElements::Host(elements, shape) => {
                 Snapped { name, shape, values: Cow::Borrowed(elements), layout: None }
             }
         })
@@ -161,8 +163,10 @@ impl<'t, S: Storage> StateTensor<'t, S> {
     /// Sets the elements.
     fn set(&mut self, d: &S::Device<'_>, values: Vec<f32>) -> Result<(), TrainError> {
         match &mut self.elements {
-            Elements::Device(elements, layout) => **elements = S::from_host(d, layout, values)?,
-            Elements::Host(elements, _) => elements.copy_from_slice(&values),
+            StateElements::Device(elements, layout) => {
+                **elements = S::from_host(d, layout, values)?
+            }
+            StateElements::Host(elements, _) => elements.copy_from_slice(&values),
         }
         Ok(())
     }
@@ -171,11 +175,11 @@ impl<'t, S: Storage> StateTensor<'t, S> {
     fn find(&self, checkpoint: &Checkpoint) -> Result<Vec<f32>, Mismatch> {
         let Self { name, elements, .. } = self;
         let length = match elements {
-            Elements::Device(_, layout) if self.is_model => {
+            StateElements::Device(_, layout) if self.is_model => {
                 return find_model(checkpoint, name, layout);
             }
-            Elements::Device(elements, _) => elements.len(),
-            Elements::Host(elements, _) => elements.len(),
+            StateElements::Device(elements, _) => elements.len(),
+            StateElements::Host(elements, _) => elements.len(),
         };
         let found = checkpoint.tensor(name).and_then(|tensor| tensor.as_f32());
         let wants = |wants, has| Mismatch { what: name.clone(), wants, has };
@@ -199,7 +203,7 @@ impl<'t, S: Storage> StateTensor<'t, S> {
 fn find_model(
     checkpoint: &Checkpoint,
     prefix: &str,
-    layout: &Layout,
+    layout: &ParameterLayout,
 ) -> Result<Vec<f32>, Mismatch> {
     let mut flat = vec![0.0; layout.floats()];
     for tensor in layout.tensors() {
@@ -226,7 +230,7 @@ struct Mismatch {
 impl Mismatch {
     fn at(self, path: &Path) -> TrainError {
         let Self { what, wants, has } = self;
-        TrainError::State { path: path.to_path_buf(), what, wants, has }
+        TrainError::TrainState { path: path.to_path_buf(), what, wants, has }
     }
 }
 
@@ -280,7 +284,7 @@ struct Snapped<'t> {
     shape: Vec<usize>,
     values: Cow<'t, [f32]>,
     /// Of a model.
-    layout: Option<&'t Layout>,
+    layout: Option<&'t ParameterLayout>,
 }
 
 impl<'t> Snapshot<'t> {
@@ -290,7 +294,7 @@ impl<'t> Snapshot<'t> {
     /// Only the device's own.
     pub fn read<S: Storage>(
         d: &S::Device<'_>,
-        state: State<'t, S>,
+        state: TrainState<'t, S>,
         described: Described<'t>,
     ) -> Result<Self, TrainError> {
         let counters = counters(&state.counters);
@@ -311,7 +315,7 @@ impl<'t> Snapshot<'t> {
         ]);
         let mut records = Vec::new();
         if let Some(frozen) = frozen {
-            records.extend(convert::records(frozen, Precision::F32));
+            records.extend(convert::records(frozen, WeightDtype::F32));
             metadata.extend(convert::sources(frozen));
         }
         for Snapped { name, shape, values, layout } in &self.tensors {
@@ -342,7 +346,7 @@ fn record(name: String, shape: Vec<usize>, values: &[f32]) -> Record<'_> {
 /// If the checkpoint is of another model, of a newer format, or lacks a part.
 pub fn restore<S: Storage>(
     d: &S::Device<'_>,
-    state: State<'_, S>,
+    state: TrainState<'_, S>,
     checkpoint: &Checkpoint,
     path: &Path,
 ) -> Result<Progress, TrainError> {
@@ -385,9 +389,9 @@ fn set_counters(counters: Vec<(&'static str, StateCounter<'_>)>, progress: &Prog
 /// If the others cannot be reached.
 pub fn share<S: Storage>(
     d: &S::Device<'_>,
-    state: State<'_, S>,
+    state: TrainState<'_, S>,
     progress: Progress,
-    ranks: &dyn Ranks,
+    ranks: &dyn ProcessGroup,
 ) -> Result<Progress, TrainError> {
     if ranks.size() == 1 {
         return Ok(progress);

@@ -6,18 +6,21 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::fit::{Context, Detail, Metrics, Parts, Sampler, Samples, Score, Step, Task};
-use super::lessons::{Batches, DataSet, lessons};
-use super::metrics::{Details, Report, Tally};
+use super::dataset::{BatchIter, DataSet, dataset};
+use super::fit::{
+    CheckpointParts, Context, Detail, IterationStats, LogMetrics, SamplerOptions, Samples, Score,
+    Task,
+};
+use super::metrics::{MetricAccumulator, ScaleMetrics, TokenMetrics};
 use super::state::Described;
-use super::validation::{Judged, Validation};
+use super::validation::{ValidationBatch, ValidationSet};
 use super::{Storage, TrainError, VarTrainer};
-use crate::data::{Pass, Place, Plan};
-use crate::engine::{Engine, Job, Sampling};
+use crate::data::{BatchCursor, BatchSampler, SamplerMode};
+use crate::engine::{Engine, ImageSpec, Sampling};
+use crate::images;
 use crate::model::settings::VarSettings;
 use crate::model::{Hints, Weights};
-use crate::parallel::Ranks;
-use crate::pictures;
+use crate::parallel::ProcessGroup;
 
 /// Columns of a grid of samples, and the most rows.
 const COLUMNS: usize = 10;
@@ -33,16 +36,16 @@ pub struct VarTask<'a, 'w, S: Storage> {
     given: &'a Weights,
     training: &'a DataSet,
     shuffle: bool,
-    batches: Option<Batches<'a>>,
+    batches: Option<BatchIter<'a>>,
     validation: Option<&'a DataSet>,
     /// Validation data, once a walk over it was begun.
-    walked: Option<Validation<'a>>,
+    walked: Option<ValidationSet<'a>>,
 }
 
 impl<'a, 'w, S: Storage> VarTask<'a, 'w, S> {
     /// Trains `trainer` on `training`, every epoch in an order of its own if `shuffle` says so.
     ///
-    /// `engine` turns pictures into tokens by the VQVAE of `given`, which also has the classes' names.
+    /// `engine` turns images into tokens by the VQVAE of `given`, which also has the classes' names.
     pub fn new(
         trainer: &'a mut VarTrainer<S>,
         storage: &'a S,
@@ -58,7 +61,7 @@ impl<'a, 'w, S: Storage> VarTask<'a, 'w, S> {
 
     /// The most images of a microbatch.
     fn microbatch(&self, images: usize) -> usize {
-        images.div_ceil(self.trainer.recipe.parts as usize)
+        images.div_ceil(self.trainer.hyperparameters.parts as usize)
     }
 }
 
@@ -67,14 +70,14 @@ impl<'a, 'w, S: Storage> VarTask<'a, 'w, S> {
 pub struct VarMetrics {
     /// Losses and accuracy.
     #[serde(flatten)]
-    pub report: Report,
+    pub report: TokenMetrics,
     /// Loss scale; 1 but in half precision.
     pub loss_scale: f32,
     /// Number of scales that are trained.
     pub scales: usize,
     /// Each scale by itself, now and then.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub details: Option<Details>,
+    pub details: Option<ScaleMetrics>,
 }
 
 /// Means over a validation of a transformer.
@@ -101,8 +104,8 @@ pub struct VarReport {
 impl VarReport {
     /// # Panics
     /// If not all scales were evaluated.
-    fn new(tally: &Tally) -> Self {
-        let (means, each) = (tally.report(), tally.details());
+    fn new(accumulator: &MetricAccumulator) -> Self {
+        let (means, each) = (accumulator.report(), accumulator.details());
         let all = "a validation is over all scales";
         Self {
             val_L_mean: means.L_mean,
@@ -115,8 +118,8 @@ impl VarReport {
         }
     }
 
-    fn means(&self) -> Report {
-        Report {
+    fn means(&self) -> TokenMetrics {
+        TokenMetrics {
             L_mean: self.val_L_mean,
             L_tail: Some(self.val_L_tail),
             acc_mean: self.val_acc_mean,
@@ -126,8 +129,8 @@ impl VarReport {
 }
 
 /// Means by their tags, `part/L_mean` and so on.
-fn means(part: &str, report: &Report) -> Vec<(String, f64)> {
-    let Report { L_mean, L_tail, acc_mean, acc_tail } = *report;
+fn means(part: &str, report: &TokenMetrics) -> Vec<(String, f64)> {
+    let TokenMetrics { L_mean, L_tail, acc_mean, acc_tail } = *report;
     let all = [
         ("L_mean", Some(L_mean)),
         ("L_tail", L_tail),
@@ -149,11 +152,11 @@ fn of_scales(part: &str, losses: &[f64], accuracies: &[f64], codes: f64) -> Vec<
     all
 }
 
-impl Metrics for VarMetrics {
+impl LogMetrics for VarMetrics {
     fn scalars(&self) -> Vec<(String, f64)> {
         let mut all = means("train", &self.report);
         all.push(("optimizer/loss_scale".to_owned(), self.loss_scale.into()));
-        if let Some(Details { L_scale, acc_scale, codes_predicted }) = &self.details {
+        if let Some(ScaleMetrics { L_scale, acc_scale, codes_predicted }) = &self.details {
             all.extend(of_scales("train", L_scale, acc_scale, *codes_predicted));
         }
         all
@@ -166,7 +169,7 @@ impl fmt::Display for VarMetrics {
     }
 }
 
-impl Metrics for VarReport {
+impl LogMetrics for VarReport {
     fn scalars(&self) -> Vec<(String, f64)> {
         let mut all = means("validation", &self.means());
         let Self { val_L_scale, val_acc_scale, codes_predicted, .. } = self;
@@ -190,9 +193,9 @@ impl fmt::Display for VarReport {
 
 impl<S: Storage> Task for VarTask<'_, '_, S> {
     type Storage = S;
-    type Metrics = VarMetrics;
+    type LogMetrics = VarMetrics;
     type Report = VarReport;
-    type Sums = Tally;
+    type Sums = MetricAccumulator;
 
     const COMMAND: &'static str = "train";
     const SAMPLES: &'static str = "samples";
@@ -201,35 +204,44 @@ impl<S: Storage> Task for VarTask<'_, '_, S> {
         self.training.items()
     }
 
-    fn sampler(&self) -> Sampler {
-        let recipe = &self.trainer.recipe;
-        Sampler { batch: recipe.batch, seed: recipe.seed, shuffle: self.shuffle }
+    fn sampler_options(&self) -> SamplerOptions {
+        let hyperparameters = &self.trainer.hyperparameters;
+        SamplerOptions {
+            batch: hyperparameters.batch,
+            seed: hyperparameters.seed,
+            shuffle: self.shuffle,
+        }
     }
 
     fn iterations(&self) -> u64 {
-        self.trainer.recipe.schedule.iterations
+        self.trainer.hyperparameters.schedule.iterations
     }
 
     fn loss_scale(&self) -> Option<f32> {
         self.trainer.loss_scale.map(|scale| scale.factor)
     }
 
-    fn checkpoint(&mut self) -> Parts<'_, S> {
+    fn checkpoint(&mut self) -> CheckpointParts<'_, S> {
         let var = Some(VarSettings::from(&self.trainer.config));
         let settings = crate::model::convert::settings(self.given);
         let settings = crate::model::settings::Settings { var, ..settings };
-        Parts {
+        CheckpointParts {
             device: self.storage.device(self.engine.cpu()),
             state: self.trainer.state(),
             described: Described { settings, frozen: Some(self.given) },
         }
     }
 
-    fn join(&mut self, ranks: &dyn Ranks) -> Result<Option<&'static str>, TrainError> {
+    fn join(&mut self, ranks: &dyn ProcessGroup) -> Result<Option<&'static str>, TrainError> {
         self.trainer.join(&self.storage.device(self.engine.cpu()), ranks)
     }
 
-    fn open(&mut self, plan: &Plan, from: Place, until: u32) -> Result<(), TrainError> {
+    fn open(
+        &mut self,
+        plan: &BatchSampler,
+        from: BatchCursor,
+        until: u32,
+    ) -> Result<(), TrainError> {
         self.batches = Some(self.training.batches(plan, from, until)?);
         Ok(())
     }
@@ -239,72 +251,86 @@ impl<S: Storage> Task for VarTask<'_, '_, S> {
         context: &mut Context<'_>,
         iteration: u64,
         detail: Option<Detail>,
-    ) -> Result<Step<VarMetrics>, TrainError> {
+    ) -> Result<IterationStats<VarMetrics>, TrainError> {
         let batches = self.batches.as_mut().expect("the data is open");
         let next = batches.next(self.engine)?.expect("a run has as many batches as iterations");
         context.warn_broken(&next.broken, "another stands in for it");
         let images = self.microbatch(next.labels.len());
-        let parts = lessons(self.engine, &next.labels, &next.tokens, images)?;
+        let parts = dataset(self.engine, &next.labels, &next.tokens, images)?;
         let loss_scale = self.loss_scale().unwrap_or(1.0);
         let device = self.storage.device(self.engine.cpu());
         let step =
             self.trainer.step(&device, context.ranks, iteration, &parts, detail.is_some())?;
-        let metrics = step.tally.as_ref().map(|tally| VarMetrics {
-            report: tally.report(),
+        let metrics = step.accumulator.as_ref().map(|accumulator| VarMetrics {
+            report: accumulator.report(),
             loss_scale,
             scales: step.stage.scales,
-            details: (detail == Some(Detail::Scales)).then(|| tally.details()),
+            details: (detail == Some(Detail::Scales)).then(|| accumulator.details()),
         });
-        Ok(Step { norm: step.norm, rate: step.rate, decay: step.decay, metrics })
+        Ok(IterationStats { norm: step.norm, rate: step.rate, decay: step.decay, metrics })
     }
 
     fn has_validation(&self) -> bool {
         self.validation.is_some()
     }
 
-    fn validate(&mut self, context: &mut Context<'_>) -> Result<Tally, TrainError> {
+    fn validate(&mut self, context: &mut Context<'_>) -> Result<MetricAccumulator, TrainError> {
         let set = self.validation.expect("there is validation data");
         let mut walked = match self.walked.take() {
             Some(walked) => walked,
             None => {
-                let batching = self.sampler().batching(Pass::Validation, context.ranks);
+                let batching =
+                    self.sampler_options().batching(SamplerMode::Validation, context.ranks);
                 let share = batching.batch as usize / context.ranks.size();
-                Validation::new(set, Plan::new(set.items(), batching)?, self.microbatch(share))
+                ValidationSet::new(
+                    set,
+                    BatchSampler::new(set.items(), batching)?,
+                    self.microbatch(share),
+                )
             }
         };
-        let mut tally = Tally::new(self.trainer.config.ladder, self.trainer.config.codes);
+        let mut accumulator =
+            MetricAccumulator::new(self.trainer.config.ladder, self.trainer.config.codes);
         walked.begin()?;
         while context.observer.signal().is_none()
-            && let Some(Judged { lessons, broken }) = walked.next(self.engine)?
+            && let Some(ValidationBatch { dataset, broken }) = walked.next(self.engine)?
         {
             context.warn_broken(&broken, "left out of the validation");
-            for lesson in &lessons {
+            for microbatch in &dataset {
                 context.ranks.check()?;
-                self.trainer.judge(&self.storage.device(self.engine.cpu()), lesson, &mut tally)?;
+                self.trainer.evaluate(
+                    &self.storage.device(self.engine.cpu()),
+                    microbatch,
+                    &mut accumulator,
+                )?;
             }
         }
         self.walked = Some(walked);
-        Ok(tally)
+        Ok(accumulator)
     }
 
-    fn report(&self, mut tally: Tally, ranks: &dyn Ranks) -> Result<Option<VarReport>, TrainError> {
-        tally.sum(ranks)?;
-        Ok((tally.images() > 0).then(|| VarReport::new(&tally)))
+    fn report(
+        &self,
+        mut accumulator: MetricAccumulator,
+        ranks: &dyn ProcessGroup,
+    ) -> Result<Option<VarReport>, TrainError> {
+        accumulator.sum(ranks)?;
+        Ok((accumulator.images() > 0).then(|| VarReport::new(&accumulator)))
     }
 
-    /// Some pictures of each of the first classes.
+    /// Some images of each of the first classes.
     fn sample(&mut self, checkpoint: &Path) -> Result<Option<Samples>, TrainError> {
-        let (classes, seed) = (self.trainer.config.classes, self.trainer.recipe.seed);
+        let (classes, seed) = (self.trainer.config.classes, self.trainer.hyperparameters.seed);
         let weights = Weights::open(checkpoint, &Hints::default())?;
         let mut engine = Engine::new(&weights, self.engine.threads(), self.engine.isa())?;
         let columns = classes.min(COLUMNS);
-        let job = |index| Job { index: index as u32, label: (index % columns) as u32 };
-        let jobs: Vec<Job> = (0..ROWS * columns).map(job).collect();
+        let job = |index| ImageSpec { index: index as u32, label: (index % columns) as u32 };
+        let jobs: Vec<ImageSpec> = (0..ROWS * columns).map(job).collect();
         let sampling = Sampling { seed, cfg: 1.5, top_k: 900, top_p: 0.96, more_smooth: false };
         let whole = engine.sample(&jobs, sampling, None, &mut |_| ControlFlow::Continue(()))?;
         let samples = whole.expect("nothing breaks it off");
         let pictures: Vec<_> = samples.into_iter().map(|sample| sample.picture).collect();
-        let grid = pictures::grid(&pictures, columns, 2).expect("a small grid");
+        let grid = images::grid(&pictures, columns, 2).expect("a small grid");
         Ok(Some(Samples { grid, parameters: vec![("seed", seed.to_string())] }))
     }
 }

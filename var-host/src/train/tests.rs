@@ -3,17 +3,17 @@
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
 use var_kernel::model::{Ladder, VarConfig};
 
-use super::noise::{Lot, Noise};
+use super::dropout::{Dropout, RngKey};
 use super::state::{self, Counter, Described, Progress, Snapshot};
-use super::trainer::{self, Lesson, VarStep};
-use super::{Host, Initialisation, Parameters, Precision, Recipe, VarTrainer};
+use super::trainer::{self, Microbatch, VarStep};
+use super::{Host, Initialization, Precision, TrainParameters, VarHyperparameters, VarTrainer};
 use crate::checkpoint::{Checkpoint, save};
 use crate::grad::testing::random;
 use crate::model::settings::{Settings, VarSettings};
 use crate::model::{Weights, convert};
 use crate::optim::LossScale;
 use crate::optim::schedule::{Decay, Schedule};
-use crate::parallel::{Ranks, Single};
+use crate::parallel::{ProcessGroup, SingleProcess};
 use crate::pool::Threads;
 
 fn config() -> VarConfig {
@@ -31,8 +31,8 @@ fn config() -> VarConfig {
     }
 }
 
-fn recipe() -> Recipe {
-    Recipe {
+fn hyperparameters() -> VarHyperparameters {
+    VarHyperparameters {
         batch: 4,
         parts: 1,
         schedule: Schedule {
@@ -49,34 +49,40 @@ fn recipe() -> Recipe {
         smoothing: 0.0,
         precision: Precision::F32,
         progressive: None,
-        noise: Noise { classes: 0.3, depth: 0.2 },
+        dropout: Dropout { classes: 0.3, depth: 0.2 },
         average: 0.0,
         seed: 5,
     }
 }
 
-fn trainer(cpu: &Cpu<'_>, recipe: Recipe) -> VarTrainer {
-    let (layout, weights) = trainer::initial(&config(), recipe.seed, Initialisation::default());
-    VarTrainer::<Host>::new(cpu, config(), recipe, layout, weights).unwrap()
+fn trainer(cpu: &Cpu<'_>, hyperparameters: VarHyperparameters) -> VarTrainer {
+    let (layout, weights) =
+        trainer::initial(&config(), hyperparameters.seed, Initialization::default());
+    VarTrainer::<Host>::new(cpu, config(), hyperparameters, layout, weights).unwrap()
 }
 
 /// Four images.
-fn lesson() -> Lesson {
+fn microbatch() -> Microbatch {
     let (length, images) = (config().ladder.length(), 4);
     let tokens = random(length * images, 1).iter().map(|x| (x.abs() * 7.99) as u32).collect();
     let input = random((length - 1) * images * config().latent, 2);
-    Lesson { labels: vec![0, 1, 2, 1], tokens, input }
+    Microbatch { labels: vec![0, 1, 2, 1], tokens, input }
 }
 
 /// The same, of which one number makes every gradient not finite.
-fn broken_lesson() -> Lesson {
-    let mut lesson = lesson();
-    lesson.input[0] = f32::NAN;
-    lesson
+fn broken_lesson() -> Microbatch {
+    let mut microbatch = microbatch();
+    microbatch.input[0] = f32::NAN;
+    microbatch
 }
 
-fn step(trainer: &mut VarTrainer, cpu: &Cpu<'_>, iteration: u64, lesson: &Lesson) -> VarStep {
-    trainer.step(cpu, &Single, iteration, core::slice::from_ref(lesson), false).unwrap()
+fn step(
+    trainer: &mut VarTrainer,
+    cpu: &Cpu<'_>,
+    iteration: u64,
+    microbatch: &Microbatch,
+) -> VarStep {
+    trainer.step(cpu, &SingleProcess, iteration, core::slice::from_ref(microbatch), false).unwrap()
 }
 
 fn with_cpu<R>(work: impl FnOnce(&Cpu<'_>) -> R) -> R {
@@ -84,12 +90,12 @@ fn with_cpu<R>(work: impl FnOnce(&Cpu<'_>) -> R) -> R {
     work(&Cpu::new(Isa::best(), &threads))
 }
 
-/// Writes `trainer` and `progress`, and reads both into another trainer of `recipe`.
+/// Writes `trainer` and `progress`, and reads both into another trainer of `hyperparameters`.
 fn through_a_file(
     cpu: &Cpu<'_>,
     trainer: &mut VarTrainer,
     progress: &Progress,
-    recipe: Recipe,
+    hyperparameters: VarHyperparameters,
 ) -> (VarTrainer, Progress) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
@@ -100,7 +106,7 @@ fn through_a_file(
     let snapshot = Snapshot::read::<Host>(cpu, trainer.state(), described).unwrap();
     let (records, metadata) = snapshot.records(progress);
     save(&path, records, &metadata, true).unwrap();
-    let mut resumed = self::trainer(cpu, recipe);
+    let mut resumed = self::trainer(cpu, hyperparameters);
     let checkpoint = Checkpoint::open(&path).unwrap();
     let state = resumed.state();
     let progress = state::restore::<Host>(cpu, state, &checkpoint, &path).unwrap();
@@ -110,12 +116,12 @@ fn through_a_file(
 #[test]
 fn average_of_weights_moves_by_its_formula() {
     // The published rule of a warm-up: min(decay, (1 + n) / (10 + n)) at update n.
-    let recipe = Recipe { average: 0.25, ..recipe() };
+    let hyperparameters = VarHyperparameters { average: 0.25, ..hyperparameters() };
     with_cpu(|cpu| {
-        let mut trainer = trainer(cpu, recipe);
+        let mut trainer = trainer(cpu, hyperparameters);
         let mut want = trainer.parameters.weights.clone();
         for (iteration, decay) in [2.0 / 11.0, 0.25, 0.25].into_iter().enumerate() {
-            step(&mut trainer, cpu, iteration as u64, &lesson());
+            step(&mut trainer, cpu, iteration as u64, &microbatch());
             let decay = decay as f32;
             for (want, weight) in want.iter_mut().zip(&trainer.parameters.weights) {
                 *want = decay * *want + (1.0 - decay) * weight;
@@ -135,22 +141,24 @@ fn average_of_weights_moves_by_its_formula() {
 
 #[test]
 fn average_of_weights_is_judged_and_saved() {
-    let recipe = Recipe { average: 0.9, ..recipe() };
+    let hyperparameters = VarHyperparameters { average: 0.9, ..hyperparameters() };
     with_cpu(|cpu| {
-        let mut trainer = trainer(cpu, recipe);
+        let mut trainer = trainer(cpu, hyperparameters);
         for iteration in 0..3 {
-            step(&mut trainer, cpu, iteration, &lesson());
+            step(&mut trainer, cpu, iteration, &microbatch());
         }
-        let (mut resumed, _) = through_a_file(cpu, &mut trainer, &Progress::default(), recipe);
+        let (mut resumed, _) =
+            through_a_file(cpu, &mut trainer, &Progress::default(), hyperparameters);
         assert!(
             resumed.parameters.average == trainer.parameters.average
                 && resumed.parameters.weights == trainer.parameters.weights
         );
         let judge = |trainer: &mut VarTrainer| {
             let config = config();
-            let mut tally = super::metrics::Tally::new(config.ladder, config.codes);
-            trainer.judge(cpu, &lesson(), &mut tally).unwrap();
-            tally.report()
+            let mut accumulator =
+                super::metrics::MetricAccumulator::new(config.ladder, config.codes);
+            trainer.evaluate(cpu, &microbatch(), &mut accumulator).unwrap();
+            accumulator.report()
         };
         let of_average = judge(&mut trainer);
         resumed.parameters.weights = resumed.parameters.average.take().unwrap();
@@ -163,19 +171,19 @@ fn average_of_weights_is_judged_and_saved() {
 #[test]
 fn resume_keeps_optimizer_steps_after_refused_updates() {
     with_cpu(|cpu| {
-        let mut unbroken = trainer(cpu, recipe());
+        let mut unbroken = trainer(cpu, hyperparameters());
         for iteration in 0..5 {
-            let lesson = if iteration == 2 { broken_lesson() } else { lesson() };
-            step(&mut unbroken, cpu, iteration, &lesson);
+            let microbatch = if iteration == 2 { broken_lesson() } else { microbatch() };
+            step(&mut unbroken, cpu, iteration, &microbatch);
         }
         assert_eq!(unbroken.parameters.optimizer.steps, 4);
         let progress = Progress { iterations: 5, refused_in_all: 1, ..Progress::default() };
-        let (mut resumed, found) = through_a_file(cpu, &mut unbroken, &progress, recipe());
+        let (mut resumed, found) = through_a_file(cpu, &mut unbroken, &progress, hyperparameters());
         assert_eq!((found.iterations, found.refused_in_all), (5, 1));
         assert_eq!(found.counters["updates"], Counter::Count(4));
         assert_eq!(resumed.parameters.optimizer.steps, 4);
         for trainer in [&mut unbroken, &mut resumed] {
-            step(trainer, cpu, 5, &lesson());
+            step(trainer, cpu, 5, &microbatch());
         }
         assert!(
             unbroken.parameters.weights == resumed.parameters.weights,
@@ -188,16 +196,16 @@ fn resume_keeps_optimizer_steps_after_refused_updates() {
 
 #[test]
 fn resume_keeps_the_loss_scale_and_its_good_steps() {
-    let recipe = Recipe { precision: Precision::F16, ..recipe() };
+    let hyperparameters = VarHyperparameters { precision: Precision::F16, ..hyperparameters() };
     with_cpu(|cpu| {
-        let mut trainer = trainer(cpu, recipe);
+        let mut trainer = trainer(cpu, hyperparameters);
         step(&mut trainer, cpu, 0, &broken_lesson());
         for iteration in 1..4 {
-            step(&mut trainer, cpu, iteration, &lesson());
+            step(&mut trainer, cpu, iteration, &microbatch());
         }
         let scale = LossScale { factor: 1024.0, good_steps: 3 };
         assert_eq!(trainer.loss_scale, Some(scale));
-        let (resumed, _) = through_a_file(cpu, &mut trainer, &Progress::default(), recipe);
+        let (resumed, _) = through_a_file(cpu, &mut trainer, &Progress::default(), hyperparameters);
         assert_eq!(resumed.loss_scale, Some(scale));
     });
 }
@@ -205,7 +213,7 @@ fn resume_keeps_the_loss_scale_and_its_good_steps() {
 #[test]
 fn resume_keeps_the_best_validation_and_the_refused_updates() {
     with_cpu(|cpu| {
-        let mut trainer = trainer(cpu, recipe());
+        let mut trainer = trainer(cpu, hyperparameters());
         let progress = Progress {
             iterations: 9,
             refused: 2,
@@ -213,7 +221,7 @@ fn resume_keeps_the_best_validation_and_the_refused_updates() {
             best: Some(4.25),
             ..Progress::default()
         };
-        let (_, found) = through_a_file(cpu, &mut trainer, &progress, recipe());
+        let (_, found) = through_a_file(cpu, &mut trainer, &progress, hyperparameters());
         let counters = [("updates".to_owned(), Counter::Count(0))].into();
         assert_eq!(found, Progress { version: state::VERSION, counters, ..progress });
     });
@@ -222,29 +230,29 @@ fn resume_keeps_the_best_validation_and_the_refused_updates() {
 #[test]
 fn labels_lose_their_class_by_a_stream_of_their_own() {
     // Other numbers would make every seeded run another one.
-    let noise = Noise { classes: 0.5, depth: 0.5 };
+    let dropout = Dropout { classes: 0.5, depth: 0.5 };
     let dropped = |seed, iteration, first| {
         let mut labels = vec![0; 24];
-        noise.drop_classes(&mut labels, 1, Lot { seed, iteration, first });
+        dropout.drop_classes(&mut labels, 1, RngKey { seed, iteration, first });
         labels.iter().fold(0_u32, |bits, label| bits << 1 | label)
     };
     assert_eq!(
         [dropped(0, 0, 0), dropped(7, 3, 0), dropped(7, 3, 5)],
         [343_485, 13_300_529, 6_186_528]
     );
-    let kept = noise.factors(2, 12, Lot { seed: 7, iteration: 3, first: 0 }).unwrap();
+    let kept = dropout.factors(2, 12, RngKey { seed: 7, iteration: 3, first: 0 }).unwrap();
     let halves = kept.chunks_exact(6).flat_map(|row| &row[..2]);
     let bits = halves.fold(0_u64, |bits, factor| bits << 1 | u64::from(*factor > 0.0));
     assert_eq!(bits, 281_474_970_771_519);
 }
 
 /// The parts of a batch, of two images each.
-fn halves() -> [Lesson; 2] {
-    let (whole, latent) = (lesson(), config().latent);
+fn halves() -> [Microbatch; 2] {
+    let (whole, latent) = (microbatch(), config().latent);
     let length = config().ladder.length();
     // The input is scale by scale; behind the first there is one scale, image by image.
     let input = (length - 1) * latent;
-    [0, 1].map(|half| Lesson {
+    [0, 1].map(|half| Microbatch {
         labels: whole.labels[2 * half..][..2].to_vec(),
         tokens: whole.tokens[2 * half * length..][..2 * length].to_vec(),
         input: whole.input[2 * half * input..][..2 * input].to_vec(),
@@ -252,8 +260,13 @@ fn halves() -> [Lesson; 2] {
 }
 
 /// AdamW's first moments after one step from the first weights: a tenth of the clipped gradient.
-fn moments(cpu: &Cpu<'_>, recipe: Recipe, ranks: &dyn Ranks, parts: &[Lesson]) -> Vec<f32> {
-    let mut trainer = trainer(cpu, recipe);
+fn moments(
+    cpu: &Cpu<'_>,
+    hyperparameters: VarHyperparameters,
+    ranks: &dyn ProcessGroup,
+    parts: &[Microbatch],
+) -> Vec<f32> {
+    let mut trainer = trainer(cpu, hyperparameters);
     trainer.step(cpu, ranks, 0, parts, false).unwrap();
     trainer.parameters.optimizer.m
 }
@@ -267,15 +280,15 @@ fn assert_near(got: &[f32], want: &[f32], share: f32) {
 
 #[test]
 fn parts_and_ranks_learn_what_the_whole_batch_teaches() {
-    let recipe = Recipe { clip: 0.0, ..recipe() };
+    let hyperparameters = VarHyperparameters { clip: 0.0, ..hyperparameters() };
     with_cpu(|cpu| {
-        let whole = moments(cpu, recipe, &Single, &[lesson()]);
-        let parts = Recipe { parts: 2, ..recipe };
-        assert_near(&moments(cpu, parts, &Single, &halves()), &whole, 1e-5);
+        let whole = moments(cpu, hyperparameters, &SingleProcess, &[microbatch()]);
+        let parts = VarHyperparameters { parts: 2, ..hyperparameters };
+        assert_near(&moments(cpu, parts, &SingleProcess, &halves()), &whole, 1e-5);
         let of_ranks: Vec<Vec<f32>> = std::thread::scope(|scope| {
-            let ranks = crate::parallel::Threads::new(2).into_iter().zip(halves());
-            let of_rank = |(rank, half): (crate::parallel::Threads, Lesson)| {
-                scope.spawn(move || with_cpu(|cpu| moments(cpu, recipe, &rank, &[half])))
+            let ranks = crate::parallel::ThreadGroup::new(2).into_iter().zip(halves());
+            let of_rank = |(rank, half): (crate::parallel::ThreadGroup, Microbatch)| {
+                scope.spawn(move || with_cpu(|cpu| moments(cpu, hyperparameters, &rank, &[half])))
             };
             let all: Vec<_> = ranks.map(of_rank).collect();
             all.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -287,24 +300,25 @@ fn parts_and_ranks_learn_what_the_whole_batch_teaches() {
 
 #[test]
 fn resumed_state_of_rank_0_is_that_of_all() {
-    let recipe = Recipe { average: 0.25, ..recipe() };
-    let work = |ranks: crate::parallel::Threads| {
+    let hyperparameters = VarHyperparameters { average: 0.25, ..hyperparameters() };
+    let work = |ranks: crate::parallel::ThreadGroup| {
         with_cpu(|cpu| {
-            let mut trainer = self::trainer(cpu, recipe);
+            let mut trainer = self::trainer(cpu, hyperparameters);
             let mut progress = Progress::default();
             if ranks.rank() == 0 {
-                (0..3).for_each(|iteration| drop(step(&mut trainer, cpu, iteration, &lesson())));
+                (0..3)
+                    .for_each(|iteration| drop(step(&mut trainer, cpu, iteration, &microbatch())));
                 progress.iterations = 3;
             }
             let state = trainer.state();
             let progress = state::share::<Host>(cpu, state, progress, &ranks).unwrap();
-            let Parameters { weights, average, optimizer, .. } = trainer.parameters;
+            let TrainParameters { weights, average, optimizer, .. } = trainer.parameters;
             (progress, optimizer.steps, [weights, average.unwrap(), optimizer.m, optimizer.v])
         })
     };
     let work = &work;
     let all: Vec<_> = std::thread::scope(|scope| {
-        let ranks = crate::parallel::Threads::new(2).into_iter();
+        let ranks = crate::parallel::ThreadGroup::new(2).into_iter();
         let threads: Vec<_> = ranks.map(|ranks| scope.spawn(move || work(ranks))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -314,20 +328,25 @@ fn resumed_state_of_rank_0_is_that_of_all() {
 
 #[test]
 fn loss_scale_leaves_the_gradient_as_it_is() {
-    let recipe = Recipe { clip: 0.0, ..recipe() };
+    let hyperparameters = VarHyperparameters { clip: 0.0, ..hyperparameters() };
     with_cpu(|cpu| {
-        let single = moments(cpu, recipe, &Single, &[lesson()]);
-        let half = Recipe { precision: Precision::F16, ..recipe };
-        assert_near(&moments(cpu, half, &Single, &[lesson()]), &single, 2e-2);
+        let single = moments(cpu, hyperparameters, &SingleProcess, &[microbatch()]);
+        let half = VarHyperparameters { precision: Precision::F16, ..hyperparameters };
+        assert_near(&moments(cpu, half, &SingleProcess, &[microbatch()]), &single, 2e-2);
     });
 }
 
 #[test]
 fn images_without_their_class_teach_the_null_class() {
-    let noise = Noise { classes: 1.0, depth: 0.0 };
+    let dropout = Dropout { classes: 1.0, depth: 0.0 };
     with_cpu(|cpu| {
-        let m = moments(cpu, Recipe { noise, ..recipe() }, &Single, &[lesson()]);
-        let (layout, _) = trainer::initial(&config(), 0, Initialisation::default());
+        let m = moments(
+            cpu,
+            VarHyperparameters { dropout, ..hyperparameters() },
+            &SingleProcess,
+            &[microbatch()],
+        );
+        let (layout, _) = trainer::initial(&config(), 0, Initialization::default());
         let rows = &m[layout.tensor("class_emb.weight").unwrap().range.clone()];
         let moved: Vec<bool> =
             rows.chunks_exact(config().width).map(|row| row.iter().any(|x| *x != 0.0)).collect();
@@ -337,25 +356,33 @@ fn images_without_their_class_teach_the_null_class() {
 
 #[test]
 fn recipe_decides_rate_decay_clipping_and_smoothing_of_a_step() {
-    let recipe = Recipe { clip: 0.25, ..recipe() };
-    let schedule = Schedule { weight_decay_end: 0.5, ..recipe.schedule };
-    let recipe = Recipe { schedule, ..recipe };
+    let hyperparameters = VarHyperparameters { clip: 0.25, ..hyperparameters() };
+    let schedule = Schedule { weight_decay_end: 0.5, ..hyperparameters.schedule };
+    let hyperparameters = VarHyperparameters { schedule, ..hyperparameters };
     with_cpu(|cpu| {
-        let mut trainer = trainer(cpu, recipe);
+        let mut trainer = trainer(cpu, hyperparameters);
         assert_eq!(trainer.parameters.optimizer.constants.clip, 0.25);
         for iteration in 0..3 {
-            let VarStep { rate, decay, .. } = step(&mut trainer, cpu, iteration, &lesson());
+            let VarStep { rate, decay, .. } = step(&mut trainer, cpu, iteration, &microbatch());
             assert_eq!(rate, schedule.learning_rate(iteration));
             assert_eq!(decay, schedule.weight_decay(iteration));
         }
-        let plain = moments(cpu, recipe, &Single, &[lesson()]);
-        let smooth = Recipe { smoothing: 0.5, ..recipe };
-        assert!(moments(cpu, smooth, &Single, &[lesson()]) != plain, "smoothing is ignored");
+        let plain = moments(cpu, hyperparameters, &SingleProcess, &[microbatch()]);
+        let smooth = VarHyperparameters { smoothing: 0.5, ..hyperparameters };
+        assert!(
+            moments(cpu, smooth, &SingleProcess, &[microbatch()]) != plain,
+            "smoothing is ignored"
+        );
         // The log has the cross-entropy itself.
-        let logged = |recipe| {
-            let mut trainer = self::trainer(cpu, recipe);
-            trainer.step(cpu, &Single, 0, &[lesson()], true).unwrap().tally.unwrap().report()
+        let logged = |hyperparameters| {
+            let mut trainer = self::trainer(cpu, hyperparameters);
+            trainer
+                .step(cpu, &SingleProcess, 0, &[microbatch()], true)
+                .unwrap()
+                .accumulator
+                .unwrap()
+                .report()
         };
-        assert_eq!(logged(smooth), logged(recipe), "smoothing is logged");
+        assert_eq!(logged(smooth), logged(hyperparameters), "smoothing is logged");
     });
 }

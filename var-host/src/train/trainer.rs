@@ -5,25 +5,28 @@ use core::ops::Deref;
 use var_kernel::model::VarConfig;
 
 use super::buckets::{BUCKET, Overlap};
-use super::layout::Layout;
-use super::metrics::Tally;
-use super::noise::Lot;
-use super::parameters::Parameters;
-use super::progressive::Stage;
-use super::recipe::Recipe;
-use super::room::Buffers;
-use super::state::{State, StateCounter};
+use super::dropout::RngKey;
+use super::hyperparameters::VarHyperparameters;
+use super::layout::ParameterLayout;
+use super::metrics::MetricAccumulator;
+use super::optimizer::OptimizerConfig;
+use super::parameters::TrainParameters;
+use super::progressive::ProgressiveStage;
+use super::state::{StateCounter, TrainState};
 use super::storage::{AllReduce, Host, Storage};
-use super::transformer::{Batch, Extent, judge, learn, needs, needs_to_judge};
-use super::update::Constants;
-use super::{Initialisation, TrainError, initialise, on};
+use super::transformer::{
+    BatchShape, TransformerBatch, evaluate, evaluation_workspace_size, forward_backward,
+    workspace_size,
+};
+use super::workspace::Buffers;
+use super::{Initialization, TrainError, initialize, on};
 use crate::model::weights::transformer_tensors;
 use crate::optim::LossScale;
-use crate::parallel::Ranks;
+use crate::parallel::ProcessGroup;
 
 /// Images to learn from.
 #[derive(Clone, Debug)]
-pub struct Lesson {
+pub struct Microbatch {
     /// The class of each.
     pub labels: Vec<u32>,
     /// L tokens of each, one image's after the other.
@@ -37,9 +40,9 @@ pub struct VarTrainer<S: Storage = Host> {
     /// Its sizes.
     pub config: VarConfig,
     /// How it is trained.
-    pub recipe: Recipe,
+    pub hyperparameters: VarHyperparameters,
     /// Weights, gradients, optimizer state.
-    pub parameters: Parameters<S>,
+    pub parameters: TrainParameters<S>,
     /// Loss scale in half precision.
     pub loss_scale: Option<LossScale>,
     /// Whether the backward pass recomputes activations of blocks: the same numbers.
@@ -60,20 +63,20 @@ pub struct VarStep {
     /// The weight decay.
     pub decay: f64,
     /// Scales and weights of the loss.
-    pub stage: Stage,
+    pub stage: ProgressiveStage,
     /// Losses and hits over all ranks, if they were asked for.
-    pub tally: Option<Tally>,
+    pub accumulator: Option<MetricAccumulator>,
 }
 
 /// The weights of a transformer before its first step.
 pub fn initial(
     config: &VarConfig,
     seed: u64,
-    initialisation: Initialisation,
-) -> (Layout, Vec<f32>) {
-    let layout = Layout::new(transformer_tensors(*config));
+    initialization: Initialization,
+) -> (ParameterLayout, Vec<f32>) {
+    let layout = ParameterLayout::new(transformer_tensors(*config));
     let mut weights = vec![0.0; layout.floats()];
-    initialise::transformer(&mut weights, &layout, config, initialisation, seed);
+    initialize::transformer(&mut weights, &layout, config, initialization, seed);
     (layout, weights)
 }
 
@@ -88,22 +91,29 @@ impl<S: Storage> VarTrainer<S> {
     pub fn new(
         d: &S::Device<'_>,
         config: VarConfig,
-        recipe: Recipe,
-        layout: Layout,
+        hyperparameters: VarHyperparameters,
+        layout: ParameterLayout,
         weights: Vec<f32>,
     ) -> Result<Self, TrainError> {
-        let constants = Constants { clip: recipe.clip, ..Constants::TRANSFORMER };
-        let half = recipe.precision == super::Precision::F16;
-        let computed = recipe.precision.rounds().then(|| S::zeros(d, layout.floats()));
+        let constants =
+            OptimizerConfig { clip: hyperparameters.clip, ..OptimizerConfig::TRANSFORMER };
+        let half = hyperparameters.precision == super::Precision::F16;
+        let computed = hyperparameters.precision.rounds().then(|| S::zeros(d, layout.floats()));
         Ok(Self {
-            parameters: Parameters::new(d, layout, weights, constants, recipe.average)?,
+            parameters: TrainParameters::new(
+                d,
+                layout,
+                weights,
+                constants,
+                hyperparameters.average,
+            )?,
             loss_scale: half.then(LossScale::new),
             recomputes: false,
             computed: computed.transpose()?,
             all_reduce: S::AllReduce::default(),
             buffers: Buffers::default(),
             config,
-            recipe,
+            hyperparameters,
         })
     }
 
@@ -115,7 +125,7 @@ impl<S: Storage> VarTrainer<S> {
     pub fn join(
         &mut self,
         d: &S::Device<'_>,
-        ranks: &dyn Ranks,
+        ranks: &dyn ProcessGroup,
     ) -> Result<Option<&'static str>, TrainError> {
         self.all_reduce.join(d, ranks)
     }
@@ -129,13 +139,13 @@ impl<S: Storage> VarTrainer<S> {
 
     /// Bytes of working memory that learning from `images` images at a time takes.
     pub fn working_memory(&self, d: &S::Device<'_>, images: usize) -> u64 {
-        let extent = Extent {
+        let shape = BatchShape {
             images,
             scales: self.config.ladder.scales(),
-            factors: self.recipe.noise.depth != 0.0,
+            factors: self.hyperparameters.dropout.depth != 0.0,
             recomputes: self.recomputes,
         };
-        4 * needs(d, self.config, extent).floats() as u64
+        4 * workspace_size(d, self.config, shape).floats() as u64
     }
 
     /// Learns from this rank's share of a batch, given in parts; with the other ranks, all of which
@@ -149,33 +159,42 @@ impl<S: Storage> VarTrainer<S> {
     pub fn step(
         &mut self,
         d: &S::Device<'_>,
-        ranks: &dyn Ranks,
+        ranks: &dyn ProcessGroup,
         iteration: u64,
-        parts: &[Lesson],
+        parts: &[Microbatch],
         report: bool,
     ) -> Result<VarStep, TrainError> {
         assert!(!parts.is_empty(), "a step learns from something");
-        let stage = self.recipe.stage(iteration, &self.config.ladder);
-        let batch = self.recipe.batch as usize;
+        let stage = self.hyperparameters.stage(iteration, &self.config.ladder);
+        let batch = self.hyperparameters.batch as usize;
         let share = batch / ranks.size();
         let factor = self.loss_scale.map_or(1.0, |scale| scale.factor);
         let mut weights = stage.weights(&self.config.ladder);
         weights.iter_mut().for_each(|weight| *weight *= factor / batch as f32);
         if let Some(computed) = &mut self.computed {
-            let Parameters { layout, weights, .. } = &self.parameters;
-            S::round(d, self.recipe.precision, layout, weights, computed)?;
+            let TrainParameters { layout, weights, .. } = &self.parameters;
+            S::round(d, self.hyperparameters.precision, layout, weights, computed)?;
         }
         self.parameters.zero_gradients(d)?;
-        let mut tally = report.then(|| Tally::new(self.config.ladder, self.config.codes));
+        let mut accumulator =
+            report.then(|| MetricAccumulator::new(self.config.ladder, self.config.codes));
         let mut done = 0;
         // While the last part's gradients are computed, those that are complete are added up.
         let begins = self.all_reduce.overlaps();
         for (number, part) in parts.iter().enumerate() {
             assert!(done + part.labels.len() <= share, "more images than this rank's share");
             let first = ranks.rank() * share + done;
-            let lot = Lot { seed: self.recipe.seed, iteration, first };
+            let key = RngKey { seed: self.hyperparameters.seed, iteration, first };
             let sums = begins && number + 1 == parts.len();
-            self.learn_part(d, part, stage, lot, &weights, tally.as_mut(), sums)?;
+            self.forward_backward_microbatch(
+                d,
+                part,
+                stage,
+                key,
+                &weights,
+                accumulator.as_mut(),
+                sums,
+            )?;
             done += part.labels.len();
         }
         if begins {
@@ -183,33 +202,33 @@ impl<S: Storage> VarTrainer<S> {
         } else {
             self.all_reduce.sum(d, ranks, &mut self.parameters.gradients)?;
         }
-        if let Some(tally) = &mut tally {
-            tally.sum(ranks)?;
+        if let Some(accumulator) = &mut accumulator {
+            accumulator.sum(ranks)?;
         }
-        let rate = self.recipe.schedule.learning_rate(iteration);
-        let decay = self.recipe.schedule.weight_decay(iteration);
+        let rate = self.hyperparameters.schedule.learning_rate(iteration);
+        let decay = self.hyperparameters.schedule.weight_decay(iteration);
         let norm = self.update(d, factor, rate, decay)?;
-        Ok(VarStep { norm, rate, decay, stage, tally })
+        Ok(VarStep { norm, rate, decay, stage, accumulator })
     }
 
     /// Adds the gradients of one part; `sums`: and begins to add them up over ranks.
-    fn learn_part(
+    fn forward_backward_microbatch(
         &mut self,
         d: &S::Device<'_>,
-        part: &Lesson,
-        stage: Stage,
-        lot: Lot,
+        part: &Microbatch,
+        stage: ProgressiveStage,
+        key: RngKey,
         weights: &[f32],
-        tally: Option<&mut Tally>,
+        accumulator: Option<&mut MetricAccumulator>,
         sums: bool,
     ) -> Result<(), TrainError> {
-        let Recipe { noise, smoothing, .. } = self.recipe;
+        let VarHyperparameters { dropout, smoothing, .. } = self.hyperparameters;
         let images = part.labels.len();
         let mut labels = part.labels.clone();
-        noise.drop_classes(&mut labels, self.config.classes as u32, lot);
-        let factors = noise.factors(self.config.depth, images, lot);
+        dropout.drop_classes(&mut labels, self.config.classes as u32, key);
+        let factors = dropout.factors(self.config.depth, images, key);
         let targets = self.first_scales(&part.tokens, stage.scales);
-        let batch = Batch {
+        let batch = TransformerBatch {
             labels: &labels,
             targets: &targets,
             input: &part.input,
@@ -218,20 +237,30 @@ impl<S: Storage> VarTrainer<S> {
             smoothing,
             recomputes: self.recomputes,
         };
-        let mut room = self.buffers.room(d, needs(d, self.config, batch.extent()))?;
-        let Parameters { layout, weights: moved, gradients, .. } = &mut self.parameters;
+        let mut workspace =
+            self.buffers.workspace(d, workspace_size(d, self.config, batch.shape()))?;
+        let TrainParameters { layout, weights: moved, gradients, .. } = &mut self.parameters;
         let (config, layout) = (self.config, &*layout);
         let computed = self.computed.as_ref().unwrap_or(moved).deref();
-        let (report, all_reduce) = (tally.is_some(), &mut self.all_reduce);
+        let (report, all_reduce) = (accumulator.is_some(), &mut self.all_reduce);
         let mut begin = |slice: &mut S::Slice| all_reduce.begin(d, slice);
         let overlap = sums.then_some(Overlap { floats: BUCKET, begin: &mut begin });
         let losses = on(d, || {
-            learn(
-                d, config, layout, computed, gradients, &mut room, batch, weights, report, overlap,
+            forward_backward(
+                d,
+                config,
+                layout,
+                computed,
+                gradients,
+                &mut workspace,
+                batch,
+                weights,
+                report,
+                overlap,
             )
         })?;
-        if let Some(tally) = tally {
-            tally.add(&losses, &targets, stage.scales);
+        if let Some(accumulator) = accumulator {
+            accumulator.add(&losses, &targets, stage.scales);
         }
         Ok(())
     }
@@ -255,26 +284,26 @@ impl<S: Storage> VarTrainer<S> {
     }
 
     /// The state that a checkpoint holds.
-    pub fn state(&mut self) -> State<'_, S> {
+    pub fn state(&mut self) -> TrainState<'_, S> {
         let mut state = self.parameters.state(Some("var."), "train.", "updates");
         let scale = self.loss_scale.as_mut().map(StateCounter::LossScale);
         state.counters.extend(scale.map(|scale| ("loss_scale", scale)));
         state
     }
 
-    /// Adds to `tally` how well the tokens of `lesson` are predicted, with nothing left out.
+    /// Adds to `accumulator` how well the tokens of `microbatch` are predicted, with nothing left out.
     ///
     /// # Errors
     /// If there is too little memory.
-    pub fn judge(
+    pub fn evaluate(
         &mut self,
         d: &S::Device<'_>,
-        lesson: &Lesson,
-        tally: &mut Tally,
+        microbatch: &Microbatch,
+        accumulator: &mut MetricAccumulator,
     ) -> Result<(), TrainError> {
         let (weights, layout) = (self.parameters.best(), &self.parameters.layout);
         let memory = &mut self.buffers.values;
-        judge_lesson::<S>(d, self.config, layout, weights, memory, lesson, tally)
+        evaluate_microbatch::<S>(d, self.config, layout, weights, memory, microbatch, accumulator)
     }
 
     /// Of each image's tokens those of the first scales.
@@ -284,34 +313,38 @@ impl<S: Storage> VarTrainer<S> {
     }
 }
 
-/// Adds to `tally` how well a transformer with these weights predicts the tokens of `lesson`.
+/// Adds to `accumulator` how well a transformer with these weights predicts the tokens of `microbatch`.
 ///
 /// # Errors
 /// If there is too little memory.
 ///
 /// # Panics
 /// If the weights are not as `layout` says.
-pub fn judge_lesson<S: Storage>(
+pub fn evaluate_microbatch<S: Storage>(
     d: &S::Device<'_>,
     config: VarConfig,
-    layout: &Layout,
+    layout: &ParameterLayout,
     weights: &S::Slice,
     memory: &mut S::Workspace,
-    lesson: &Lesson,
-    tally: &mut Tally,
+    microbatch: &Microbatch,
+    accumulator: &mut MetricAccumulator,
 ) -> Result<(), TrainError> {
     let scales = config.ladder.scales();
-    let batch = Batch {
-        labels: &lesson.labels,
-        targets: &lesson.tokens,
-        input: &lesson.input,
+    let batch = TransformerBatch {
+        labels: &microbatch.labels,
+        targets: &microbatch.tokens,
+        input: &microbatch.input,
         factors: None,
         scales,
         smoothing: 0.0,
         recomputes: false,
     };
-    let values = S::workspace(d, memory, needs_to_judge(d, config, lesson.labels.len(), scales))?;
-    let losses = on(d, || judge(d, config, layout, weights, values, batch))?;
-    tally.add(&losses, &lesson.tokens, scales);
+    let values = S::workspace(
+        d,
+        memory,
+        evaluation_workspace_size(d, config, microbatch.labels.len(), scales),
+    )?;
+    let losses = on(d, || evaluate(d, config, layout, weights, values, batch))?;
+    accumulator.add(&losses, &microbatch.tokens, scales);
     Ok(())
 }

@@ -10,9 +10,9 @@ use var_kernel::model::{Transformer, VarConfig};
 use var_kernel::ops::Backend;
 
 use super::buckets::{self, Overlap};
-use super::layout::Layout;
-use super::room::nowhere;
-pub use super::room::{Needs, Room};
+use super::layout::ParameterLayout;
+use super::workspace::dry_memory;
+pub use super::workspace::{TrainWorkspace, WorkspaceSize};
 use crate::grad::{
     GradientPlan, Memory, Recordable, RecordedSource, Recording, Span, Tape, TrainBackend,
 };
@@ -22,7 +22,7 @@ use crate::model::weights::transformer_tensors;
 
 /// Some images to learn from.
 #[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
+pub struct TransformerBatch<'a> {
     /// The class of each, or the null class.
     pub labels: &'a [u32],
     /// For each image the tokens of the first `scales` scales.
@@ -33,7 +33,7 @@ pub struct Batch<'a> {
     pub input: &'a [f32],
     /// Stochastic depth: `depth × images × 6` factors, if any.
     pub factors: Option<&'a [f32]>,
-    /// How many scales are learnt.
+    /// How many scales are learned.
     pub scales: usize,
     /// Label smoothing, 0 to 1.
     pub smoothing: f32,
@@ -44,7 +44,7 @@ pub struct Batch<'a> {
 
 /// Losses of a batch.
 #[derive(Clone, Debug)]
-pub struct Losses {
+pub struct TokenLosses {
     /// The cross-entropy of each target in nats, image by image, labels smoothed.
     pub losses: Vec<f32>,
     /// The same without smoothing, if there was any and a report was asked for.
@@ -53,15 +53,15 @@ pub struct Losses {
     pub predicted: Option<Vec<u32>>,
 }
 
-impl Batch<'_> {
+impl TransformerBatch<'_> {
     /// Sizes that decide its memory.
-    pub fn extent(&self) -> Extent {
+    pub fn shape(&self) -> BatchShape {
         let Self { labels, factors, scales, recomputes, .. } = *self;
-        Extent { images: labels.len(), scales, factors: factors.is_some(), recomputes }
+        BatchShape { images: labels.len(), scales, factors: factors.is_some(), recomputes }
     }
 }
 
-impl Losses {
+impl TokenLosses {
     /// The cross-entropy of each target without smoothing.
     pub fn plain(&self) -> &[f32] {
         self.without_smoothing.as_ref().unwrap_or(&self.losses)
@@ -70,10 +70,10 @@ impl Losses {
 
 /// Sizes of a batch that decide its memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Extent {
+pub struct BatchShape {
     /// How many images.
     pub images: usize,
-    /// How many scales are learnt.
+    /// How many scales are learned.
     pub scales: usize,
     /// Whether there are factors of stochastic depth.
     pub factors: bool,
@@ -91,7 +91,7 @@ struct Data<'m, S: ?Sized> {
 fn placed<'m, B: Backend>(
     b: &B,
     config: &VarConfig,
-    batch: Batch<'_>,
+    batch: TransformerBatch<'_>,
     arena: &mut Arena<'m, B::Slice>,
 ) -> Result<Data<'m, B::Slice>, B::Error> {
     let (images, ladder) = (batch.labels.len(), &config.ladder);
@@ -115,7 +115,7 @@ fn placed<'m, B: Backend>(
 fn forward<'m, B: Backend>(
     b: &B,
     transformer: &Transformer<'_, '_, B>,
-    batch: Batch<'_>,
+    batch: TransformerBatch<'_>,
     data: &Data<'m, B::Slice>,
     arena: &mut Arena<'m, B::Slice>,
 ) -> Result<[&'m mut B::Slice; 3], B::Error> {
@@ -137,7 +137,7 @@ fn forward<'m, B: Backend>(
 }
 
 /// A forward pass on the tape.
-struct Passed {
+struct RecordedForward {
     tape: Tape,
     plan: GradientPlan,
     losses: Span,
@@ -152,11 +152,11 @@ struct Passed {
 fn record<B: Recordable>(
     b: &B,
     config: VarConfig,
-    layout: &Layout,
+    layout: &ParameterLayout,
     weights: &B::Slice,
     values: &mut B::Slice,
-    batch: Batch<'_>,
-) -> Result<Passed, B::Error> {
+    batch: TransformerBatch<'_>,
+) -> Result<RecordedForward, B::Error> {
     let recording = Recording::new(b, values, weights);
     let (kept, segment_end, peak, data) = <(Cell<_>, Cell<_>, Cell<_>, Cell<_>)>::default();
     let [losses, logits, plain] = {
@@ -179,29 +179,38 @@ fn record<B: Recordable>(
     };
     let tape = recording.into_tape();
     let plan = tape.plan(data.get(), &[losses], &[]);
-    Ok(Passed { tape, plan, losses, logits, plain, values: peak.get() })
+    Ok(RecordedForward { tape, plan, losses, logits, plain, values: peak.get() })
 }
 
 /// How much memory learning from a batch takes.
-pub fn needs<B: TrainBackend>(b: &B, config: VarConfig, extent: Extent) -> Needs {
-    let layout = Layout::new(transformer_tensors(config));
-    let [weights, values] = nowhere(&layout);
+pub fn workspace_size<B: TrainBackend>(
+    b: &B,
+    config: VarConfig,
+    shape: BatchShape,
+) -> WorkspaceSize {
+    let layout = ParameterLayout::new(transformer_tensors(config));
+    let [weights, values] = dry_memory(&layout);
     let dry = Dry::with_addresses(b);
     let Ok(passed) =
-        of_nothing(config, extent, |batch| record(&dry, config, &layout, weights, values, batch));
-    Needs::of(b, passed.values, &passed.tape, &passed.plan)
+        of_nothing(config, shape, |batch| record(&dry, config, &layout, weights, values, batch));
+    WorkspaceSize::of(b, passed.values, &passed.tape, &passed.plan)
 }
 
 /// Floats of values that judging `images` images of the first `scales` scales takes.
-pub fn needs_to_judge<B: Backend>(b: &B, config: VarConfig, images: usize, scales: usize) -> usize {
+pub fn evaluation_workspace_size<B: Backend>(
+    b: &B,
+    config: VarConfig,
+    images: usize,
+    scales: usize,
+) -> usize {
     let mut listing = Listing::default();
     let Ok(layers) = TransformerLayers::bind(&mut listing, config);
     let Ok(transformer) = layers.assemble(&mut listing);
     let (mut lengths, peak): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
     let mut arena = Arena::measured(&mut lengths[..], &peak);
-    let extent = Extent { images, scales, factors: false, recomputes: false };
+    let shape = BatchShape { images, scales, factors: false, recomputes: false };
     let dry = Dry::new(b);
-    let Ok(_) = of_nothing(config, extent, |batch| {
+    let Ok(_) = of_nothing(config, shape, |batch| {
         let data = placed(&dry, &config, batch, &mut arena)?;
         forward(&dry, &transformer, batch, &data, &mut arena).map(drop)
     });
@@ -209,11 +218,15 @@ pub fn needs_to_judge<B: Backend>(b: &B, config: VarConfig, images: usize, scale
 }
 
 /// Result of `work` on an empty batch of this extent, for a dry run.
-fn of_nothing<R>(config: VarConfig, extent: Extent, work: impl FnOnce(Batch<'_>) -> R) -> R {
-    let Extent { images, scales, factors, recomputes } = extent;
+fn of_nothing<R>(
+    config: VarConfig,
+    shape: BatchShape,
+    work: impl FnOnce(TransformerBatch<'_>) -> R,
+) -> R {
+    let BatchShape { images, scales, factors, recomputes } = shape;
     let length = config.ladder.range(scales - 1).end;
     let factors = factors.then(|| vec![0.0; config.depth * images * 6]);
-    work(Batch {
+    work(TransformerBatch {
         labels: &vec![0; images],
         targets: &vec![0; images * length],
         input: &vec![0.0; images * length * config.latent],
@@ -235,37 +248,37 @@ fn of_nothing<R>(config: VarConfig, extent: Extent, work: impl FnOnce(Batch<'_>)
 ///
 /// # Panics
 /// If a slice's length is not the configuration's or there is too little room.
-pub fn learn<B: TrainBackend>(
+pub fn forward_backward<B: TrainBackend>(
     b: &B,
     config: VarConfig,
-    layout: &Layout,
+    layout: &ParameterLayout,
     weights: &B::Slice,
     weight_gradients: &mut B::Slice,
-    room: &mut Room<'_, B::Slice>,
-    batch: Batch<'_>,
+    workspace: &mut TrainWorkspace<'_, B::Slice>,
+    batch: TransformerBatch<'_>,
     position_weights: &[f32],
     with_report: bool,
     overlap: Option<Overlap<'_, B>>,
-) -> Result<Losses, B::Error> {
-    let passed = record(b, config, layout, weights, room.values, batch)?;
-    let Passed { tape, plan, losses: span, .. } = &passed;
+) -> Result<TokenLosses, B::Error> {
+    let passed = record(b, config, layout, weights, workspace.values, batch)?;
+    let RecordedForward { tape, plan, losses: span, .. } = &passed;
     let losses = {
         // In the arena the losses come after the logits, and room for others after them.
-        let (before, rest) = room.values.split_at_mut(passed.plain.start);
+        let (before, rest) = workspace.values.split_at_mut(passed.plain.start);
         let plain = rest.range_mut(0..passed.plain.length);
         read(b, span.of(before), passed.logits.of(before), plain, batch, with_report)?
     };
     assert_eq!(span.length % position_weights.len(), 0, "a weight for each position");
-    plan.begin(b, room.gradients)?;
+    plan.begin(b, workspace.gradients)?;
     let seed: Vec<f32> = position_weights.iter().copied().cycle().take(span.length).collect();
-    b.upload(plan.of(*span).of_mut(room.gradients), &seed)?;
+    b.upload(plan.of(*span).of_mut(workspace.gradients), &seed)?;
     let mut memory = Memory {
-        values: room.values,
+        values: workspace.values,
         weights,
-        value_gradients: room.gradients,
+        value_gradients: workspace.gradients,
         plan,
         weight_gradients: Some(weight_gradients),
-        scratch: room.scratch,
+        scratch: workspace.scratch,
     };
     buckets::backward(b, layout, tape, &mut memory, overlap)?;
     Ok(losses)
@@ -277,15 +290,15 @@ pub fn learn<B: TrainBackend>(
 /// Only the device's own.
 ///
 /// # Panics
-/// As [`learn`].
-pub fn judge<B: TrainBackend>(
+/// As [`forward_backward`].
+pub fn evaluate<B: TrainBackend>(
     b: &B,
     config: VarConfig,
-    layout: &Layout,
+    layout: &ParameterLayout,
     weights: &B::Slice,
     values: &mut B::Slice,
-    batch: Batch<'_>,
-) -> Result<Losses, B::Error> {
+    batch: TransformerBatch<'_>,
+) -> Result<TokenLosses, B::Error> {
     let mut source = layout.source(b, weights);
     let layers = TransformerLayers::<B>::bind(&mut source, config).expect("a layout of this model");
     let transformer = layers.assemble(&mut source).expect("a layout of this model");
@@ -301,14 +314,14 @@ fn read<B: Backend>(
     losses: &B::Slice,
     logits: &B::Slice,
     plain: &mut B::Slice,
-    batch: Batch<'_>,
+    batch: TransformerBatch<'_>,
     with_report: bool,
-) -> Result<Losses, B::Error> {
+) -> Result<TokenLosses, B::Error> {
     let rows = batch.targets.len();
     let mut of_rows = vec![0.0; rows];
     b.download(&mut of_rows, losses)?;
     if !with_report {
-        return Ok(Losses { losses: of_rows, without_smoothing: None, predicted: None });
+        return Ok(TokenLosses { losses: of_rows, without_smoothing: None, predicted: None });
     }
     let without_smoothing = if batch.smoothing == 0.0 {
         None
@@ -323,7 +336,7 @@ fn read<B: Backend>(
     b.most_likely(tokens, logits)?;
     let mut predicted = vec![0; rows];
     b.download_tokens(&mut predicted, tokens)?;
-    Ok(Losses { losses: of_rows, without_smoothing, predicted: Some(predicted) })
+    Ok(TokenLosses { losses: of_rows, without_smoothing, predicted: Some(predicted) })
 }
 
 #[cfg(test)]
@@ -350,13 +363,13 @@ mod tests {
             unit_length: true,
             shared_modulation: false,
         };
-        let layout = Layout::new(transformer_tensors(config));
+        let layout = ParameterLayout::new(transformer_tensors(config));
         let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
         let cpu = Cpu::new(Isa::best(), &threads);
         for recomputes in [false, true] {
-            let extent = Extent { images: 3, scales: 2, factors: true, recomputes };
-            let [weights, values] = nowhere(&layout);
-            let Ok(passed) = of_nothing(config, extent, |batch| {
+            let shape = BatchShape { images: 3, scales: 2, factors: true, recomputes };
+            let [weights, values] = dry_memory(&layout);
+            let Ok(passed) = of_nothing(config, shape, |batch| {
                 record(&Dry::with_addresses(&cpu), config, &layout, weights, values, batch)
             });
             let reads: Vec<_> = passed.tape.reads_of_weights().collect();

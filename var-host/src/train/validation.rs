@@ -4,50 +4,50 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use super::TrainError;
-use super::lessons::{Batches, DataSet, lessons};
-use super::trainer::Lesson;
-use crate::data::{BrokenPicture, Pass, Place, Plan};
+use super::dataset::{BatchIter, DataSet, dataset};
+use super::trainer::Microbatch;
+use crate::data::{BatchCursor, BatchSampler, BrokenImage, SamplerMode};
 use crate::engine::Engine;
 
 /// One rank's data to validate on.
 ///
-/// Pictures go through the VQVAE once; their tokens are kept in a temporary file, 4 bytes each. Tokens
+/// Images go through the VQVAE once; their tokens are kept in a temporary file, 4 bytes each. Tokens
 /// are read from their own file. The features that a transformer learns from, 32 times as large, are made
 /// anew in every walk.
-pub struct Validation<'a> {
+pub struct ValidationSet<'a> {
     set: &'a DataSet,
-    plan: Plan,
+    plan: BatchSampler,
     /// The most images of a lesson.
     images: usize,
-    source: Source<'a>,
-    kept: Option<Kept>,
+    source: TokenSource<'a>,
+    kept: Option<TokenCache>,
 }
 
-enum Source<'a> {
+enum TokenSource<'a> {
     /// Not begun, or at its end.
     Idle,
-    Batches(Batches<'a>),
+    BatchIter(BatchIter<'a>),
     /// Tokens that were kept, from this image on.
-    Kept(usize),
+    TokenCache(usize),
 }
 
 /// What there is of a batch.
-pub struct Judged {
-    /// What is learnt from, in parts.
-    pub lessons: Vec<Lesson>,
-    /// Pictures that were found broken on the way here; each is told of once.
-    pub broken: Vec<BrokenPicture>,
+pub struct ValidationBatch {
+    /// What is learned from, in parts.
+    pub dataset: Vec<Microbatch>,
+    /// Images that were found broken on the way here; each is told of once.
+    pub broken: Vec<BrokenImage>,
 }
 
-impl<'a> Validation<'a> {
+impl<'a> ValidationSet<'a> {
     /// The batches of `plan` in lessons of at most `images` images.
     ///
     /// # Panics
     /// If `plan` is not of a validation, or there are no images in a lesson.
-    pub fn new(set: &'a DataSet, plan: Plan, images: usize) -> Self {
-        assert_eq!(plan.batching().pass, Pass::Validation, "a walk over every item once");
+    pub fn new(set: &'a DataSet, plan: BatchSampler, images: usize) -> Self {
+        assert_eq!(plan.config().pass, SamplerMode::Validation, "a walk over every item once");
         assert!(images > 0, "validation: lessons of no images");
-        Self { set, plan, images, source: Source::Idle, kept: None }
+        Self { set, plan, images, source: TokenSource::Idle, kept: None }
     }
 
     /// Begins a walk over all of it. One that was not ended before counts for nothing.
@@ -56,27 +56,27 @@ impl<'a> Validation<'a> {
     /// If the data cannot be read, or there is no place for temporary files.
     pub fn begin(&mut self) -> Result<(), TrainError> {
         if self.kept.as_ref().is_some_and(|kept| kept.whole) {
-            self.source = Source::Kept(0);
+            self.source = TokenSource::TokenCache(0);
             return Ok(());
         }
-        let is_pictures = matches!(self.set, DataSet::Pictures { .. });
-        self.kept = is_pictures.then(Kept::new).transpose()?;
-        let start = Place { epoch: 0, batch: 0 };
-        self.source = Source::Batches(self.set.batches(&self.plan, start, 1)?);
+        let is_pictures = matches!(self.set, DataSet::Images { .. });
+        self.kept = is_pictures.then(TokenCache::new).transpose()?;
+        let start = BatchCursor { epoch: 0, batch: 0 };
+        self.source = TokenSource::BatchIter(self.set.batches(&self.plan, start, 1)?);
         Ok(())
     }
 
     /// The next batch; none at the end.
     ///
     /// # Errors
-    /// As [`Batches::next`], and if the temporary file cannot be written or read.
-    pub fn next(&mut self, engine: &mut Engine<'_>) -> Result<Option<Judged>, TrainError> {
+    /// As [`BatchIter::next`], and if the temporary file cannot be written or read.
+    pub fn next(&mut self, engine: &mut Engine<'_>) -> Result<Option<ValidationBatch>, TrainError> {
         let (labels, tokens, broken) = match &mut self.source {
-            Source::Idle => return Ok(None),
-            Source::Batches(batches) => {
+            TokenSource::Idle => return Ok(None),
+            TokenSource::BatchIter(batches) => {
                 let Some(batch) = batches.next(engine)? else {
                     self.kept.iter_mut().for_each(|kept| kept.whole = true);
-                    self.source = Source::Idle;
+                    self.source = TokenSource::Idle;
                     return Ok(None);
                 };
                 if let Some(kept) = &mut self.kept {
@@ -84,11 +84,11 @@ impl<'a> Validation<'a> {
                 }
                 (batch.labels, batch.tokens, batch.broken)
             }
-            Source::Kept(at) => {
+            TokenSource::TokenCache(at) => {
                 let kept = self.kept.as_ref().expect("a walk over what was kept");
                 let count = self.images.min(kept.images - *at);
                 if count == 0 {
-                    self.source = Source::Idle;
+                    self.source = TokenSource::Idle;
                     return Ok(None);
                 }
                 let (labels, tokens) = kept.read(*at, count)?;
@@ -96,13 +96,13 @@ impl<'a> Validation<'a> {
                 (labels, tokens, Vec::new())
             }
         };
-        let lessons = lessons(engine, &labels, &tokens, self.images)?;
-        Ok(Some(Judged { lessons, broken }))
+        let dataset = dataset(engine, &labels, &tokens, self.images)?;
+        Ok(Some(ValidationBatch { dataset, broken }))
     }
 }
 
 /// Labels and tokens of images in a file without a name: of each image its label, then its tokens.
-struct Kept {
+struct TokenCache {
     file: File,
     images: usize,
     /// Numbers of an image.
@@ -111,7 +111,7 @@ struct Kept {
     whole: bool,
 }
 
-impl Kept {
+impl TokenCache {
     fn new() -> Result<Self, TrainError> {
         let file = tempfile::tempfile().map_err(|source| fault(0, source))?;
         Ok(Self { file, images: 0, width: 0, whole: false })
@@ -163,52 +163,53 @@ mod tests {
     use var_kernel::cpu::Isa;
 
     use super::*;
-    use crate::data::{Batching, Crops, Flip, Folder, Views};
-    use crate::pictures::{Picture, write_png};
+    use crate::data::{CropPositions, CropSpec, Flip, Folder, SamplerConfig};
+    use crate::images::{RgbImage, write_png};
 
-    /// Ten pictures of two classes, two of them broken, and the lessons of them.
+    /// Ten images of two classes, two of them broken, and the lessons of them.
     fn set(folder: &Path) -> DataSet {
         for number in 0..10_u8 {
             let class = folder.join(["a", "b"][usize::from(number / 5)]);
             fs::create_dir_all(&class).unwrap();
             let path = class.join(format!("{number}.png"));
             if number % 5 == 3 {
-                fs::write(path, "no picture").unwrap();
+                fs::write(path, "no image").unwrap();
             } else {
-                let picture = Picture::filled(32, 32, [25 * number, 40, 200 - 20 * number]);
+                let picture = RgbImage::filled(32, 32, [25 * number, 40, 200 - 20 * number]);
                 write_png(&path, &picture, &Default::default(), false).unwrap();
             }
         }
-        let views = Views { side: 32, resize: 1.0, crops: Crops::Centre, flip: Flip::Never };
-        DataSet::Pictures { folder: Arc::new(Folder::open(folder).unwrap()), views, workers: 1 }
+        let crop_spec =
+            CropSpec { side: 32, resize: 1.0, crops: CropPositions::Center, flip: Flip::Never };
+        DataSet::Images { folder: Arc::new(Folder::open(folder).unwrap()), crop_spec, workers: 1 }
     }
 
-    fn plan(items: usize) -> Plan {
-        let pass = Pass::Validation;
-        let batching = Batching { pass, batch: 4, rank: 0, ranks: 1, seed: 0, shuffle: false };
-        Plan::new(items, batching).unwrap()
+    fn plan(items: usize) -> BatchSampler {
+        let pass = SamplerMode::Validation;
+        let batching = SamplerConfig { pass, batch: 4, rank: 0, ranks: 1, seed: 0, shuffle: false };
+        BatchSampler::new(items, batching).unwrap()
     }
 
-    /// All lessons as one, the images of each, and how many pictures were told to be broken.
+    /// All lessons as one, the images of each, and how many images were told to be broken.
     fn walk(
-        validation: &mut Validation<'_>,
+        validation: &mut ValidationSet<'_>,
         engine: &mut Engine<'_>,
     ) -> (Vec<u32>, Vec<u32>, Vec<f32>, Vec<usize>, usize) {
         let mut all = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), 0);
         validation.begin().unwrap();
-        while let Some(Judged { lessons, broken }) = validation.next(engine).unwrap() {
+        while let Some(ValidationBatch { dataset, broken }) = validation.next(engine).unwrap() {
             all.4 += broken.len();
-            for lesson in lessons {
-                all.3.push(lesson.labels.len());
-                all.0.extend(lesson.labels);
-                all.1.extend(lesson.tokens);
-                all.2.extend(lesson.input);
+            for microbatch in dataset {
+                all.3.push(microbatch.labels.len());
+                all.0.extend(microbatch.labels);
+                all.1.extend(microbatch.tokens);
+                all.2.extend(microbatch.input);
             }
         }
         all
     }
 
-    /// Audit 7: what is in memory is a lesson, however many pictures there are; every walk has the same
+    /// Audit 7: what is in memory is a lesson, however many images there are; every walk has the same
     /// numbers, also after one that was broken off.
     #[test]
     fn validation_is_walked_in_lessons_and_kept_as_tokens() {
@@ -216,13 +217,13 @@ mod tests {
         let set = set(folder.path());
         let weights = crate::model::built_in().unwrap();
         let mut engine = Engine::new(&weights, 1, Isa::best()).unwrap();
-        let mut validation = Validation::new(&set, plan(10), 1);
+        let mut validation = ValidationSet::new(&set, plan(10), 1);
         validation.begin().unwrap();
         assert!(validation.next(&mut engine).unwrap().is_some());
         let first = walk(&mut validation, &mut engine);
         assert_eq!((&first.0[..], first.4), (&[0, 0, 0, 0, 1, 1, 1, 1][..], 2));
         assert_eq!(first.1.len(), 8 * 30);
-        // Pictures and VQVAE are not asked again.
+        // Images and VQVAE are not asked again.
         fs::remove_dir_all(folder.path().join("a")).unwrap();
         let second = walk(&mut validation, &mut engine);
         assert!(first.0 == second.0 && first.1 == second.1 && first.2 == second.2);
@@ -232,7 +233,7 @@ mod tests {
         let kept = validation.kept.as_ref().unwrap();
         assert_eq!(kept.file.metadata().unwrap().len(), 8 * 31 * 4);
         // The same as all at once.
-        let parts = lessons(&mut engine, &first.0, &first.1, 1).unwrap();
+        let parts = dataset(&mut engine, &first.0, &first.1, 1).unwrap();
         let inputs: Vec<f32> = parts.into_iter().flat_map(|part| part.input).collect();
         assert!(inputs == first.2);
     }

@@ -1,7 +1,7 @@
-//! One step of the VQVAE: pictures → latents → tokens → pictures, and the way back.
+//! One step of the VQVAE: images → latents → tokens → images, and the way back.
 //!
-//! [`Step::forward`] reconstructs; the caller looks at the pictures and writes the gradient of
-//! whatever loss it likes ([`Step::pictures`]); [`Step::backward`] takes it to the weights.
+//! [`ForwardPass::forward`] reconstructs; the caller looks at the images and writes the gradient of
+//! whatever loss it likes ([`ForwardPass::images`]); [`ForwardPass::backward`] takes it to the weights.
 
 use core::cell::Cell;
 
@@ -11,17 +11,17 @@ use var_kernel::memory::Floats;
 use var_kernel::model::{Vqvae, VqvaeConfig};
 
 use super::buckets::{self, Overlap};
-use super::layout::Layout;
+use super::layout::ParameterLayout;
 use super::quantizer::{self, Quantized};
-use super::room::{Needs, Room, nowhere};
+use super::workspace::{TrainWorkspace, WorkspaceSize, dry_memory};
 use crate::grad::{
     Detach, GradientPlan, Memory, Recordable, RecordedSource, Recording, Span, Tape, TrainBackend,
 };
 use crate::model::assemble::VqvaeLayers;
 use crate::model::weights::vqvae_tensors;
 
-/// A forward pass that awaits the gradient of its pictures.
-pub struct Step {
+/// A forward pass that awaits the gradient of its images.
+pub struct ForwardPass {
     /// `images · L`, scale by scale, as
     /// [`Quantizer::encode`](var_kernel::model::Quantizer::encode) gives them.
     pub tokens: Vec<u32>,
@@ -31,9 +31,9 @@ pub struct Step {
     /// Residual quantized by each scale, `images × cells(scale) × latent`, among the room's values.
     pub features: Vec<Span>,
     /// The latents, among the room's values; a loss on them adds to their gradients, which lie where
-    /// the step's plan says, before [`Step::backward`].
+    /// the step's plan says, before [`ForwardPass::backward`].
     pub latents: Span,
-    /// The reconstructed pictures, among the room's values.
+    /// The reconstructed images, among the room's values.
     pub(super) pictures: Span,
     tape: Tape,
     /// Where gradients lie.
@@ -41,8 +41,8 @@ pub struct Step {
     sums: Vec<Span>,
 }
 
-/// Pictures → latents → tokens and their sum → pictures.
-struct Passed<'m, S: ?Sized> {
+/// Images → latents → tokens and their sum → images.
+struct VqvaeOutputs<'m, S: ?Sized> {
     latents: &'m S,
     quantized: Quantized<'m, S>,
     pictures: &'m S,
@@ -57,8 +57,8 @@ fn forward<'m, B: Detach>(
     pictures: &[f32],
     arena: &mut Arena<'m, B::Slice>,
     placed: impl FnOnce(),
-) -> Result<Passed<'m, B::Slice>, B::Error> {
-    let images = pictures.len() / vqvae.pictures_len(1);
+) -> Result<VqvaeOutputs<'m, B::Slice>, B::Error> {
+    let images = pictures.len() / vqvae.images_len(1);
     let given = arena.take(pictures.len());
     b.upload(given, pictures)?;
     placed();
@@ -67,11 +67,11 @@ fn forward<'m, B: Detach>(
     let quantized = quantizer::forward(b, &vqvae.quantizer, vqvae.config, latents, arena)?;
     let pictures = arena.take(given.len());
     b.capture(&mut || vqvae.decode(b, pictures, quantized.out, arena))?;
-    Ok(Passed { latents, quantized, pictures })
+    Ok(VqvaeOutputs { latents, quantized, pictures })
 }
 
 /// A forward pass on the tape.
-struct Recorded {
+struct RecordedVqvae {
     tape: Tape,
     plan: GradientPlan,
     tokens: Vec<u32>,
@@ -87,11 +87,11 @@ struct Recorded {
 fn record<B: Recordable>(
     b: &B,
     config: VqvaeConfig,
-    layout: &Layout,
+    layout: &ParameterLayout,
     weights: &B::Slice,
     values: &mut B::Slice,
     pictures: &[f32],
-) -> Result<Recorded, B::Error> {
+) -> Result<RecordedVqvae, B::Error> {
     let recording = Recording::new(b, values, weights);
     let (kept, peak, data) = <(Cell<_>, Cell<_>, Cell<_>)>::default();
     let (tokens, features, sums, latents, pictures) = {
@@ -100,7 +100,7 @@ fn record<B: Recordable>(
         let vqvae = layers.assemble(&mut source).expect("a layout of this model");
         let mut arena = Arena::keeping(values, &kept).measuring(&peak);
         let placed = || data.set(kept.get());
-        let Passed { latents, quantized, pictures } =
+        let VqvaeOutputs { latents, quantized, pictures } =
             forward(&recording, &vqvae, pictures, &mut arena, placed)?;
         let spans = |slices: Vec<&B::Slice>| {
             slices.into_iter().map(|slice| recording.span(slice)).collect::<Vec<_>>()
@@ -113,19 +113,19 @@ fn record<B: Recordable>(
     let given = [&sums[..], &[latents, pictures]].concat();
     let plan = tape.plan(data.get(), &given, &[]);
     let values = peak.get();
-    Ok(Recorded { tape, plan, tokens, features, sums, latents, pictures, values })
+    Ok(RecordedVqvae { tape, plan, tokens, features, sums, latents, pictures, values })
 }
 
-/// How much memory `images` pictures take.
-pub fn needs<B: TrainBackend>(b: &B, config: VqvaeConfig, images: usize) -> Needs {
-    let layout = Layout::new(vqvae_tensors(config));
-    let [weights, values] = nowhere(&layout);
+/// How much memory `images` images take.
+pub fn workspace_size<B: TrainBackend>(b: &B, config: VqvaeConfig, images: usize) -> WorkspaceSize {
+    let layout = ParameterLayout::new(vqvae_tensors(config));
+    let [weights, values] = dry_memory(&layout);
     let pictures = vec![0.0; images * 3 * config.side() * config.side()];
     let Ok(recorded) = record(&Dry::with_addresses(b), config, &layout, weights, values, &pictures);
-    Needs::of(b, recorded.values, &recorded.tape, &recorded.plan)
+    WorkspaceSize::of(b, recorded.values, &recorded.tape, &recorded.plan)
 }
 
-impl Step {
+impl ForwardPass {
     /// Reconstructs `pictures`.
     ///
     /// `pictures`: `images × side × side × 3` in [−1, 1]. `weights`: as `layout` says.
@@ -138,17 +138,17 @@ impl Step {
     pub fn forward<B: TrainBackend>(
         b: &B,
         config: VqvaeConfig,
-        layout: &Layout,
+        layout: &ParameterLayout,
         weights: &B::Slice,
-        room: &mut Room<'_, B::Slice>,
+        workspace: &mut TrainWorkspace<'_, B::Slice>,
         pictures: &[f32],
     ) -> Result<Self, B::Error> {
-        let recorded = record(b, config, layout, weights, room.values, pictures)?;
-        let Recorded { tape, plan, tokens, features, sums, latents, pictures, .. } = recorded;
-        let values = &*room.values;
+        let recorded = record(b, config, layout, weights, workspace.values, pictures)?;
+        let RecordedVqvae { tape, plan, tokens, features, sums, latents, pictures, .. } = recorded;
+        let values = &*workspace.values;
         let of_sums: Vec<&B::Slice> = sums.iter().map(|sum| sum.of(values)).collect();
         let errors = quantizer::mean_squares(b, &of_sums, latents.of(values))?;
-        plan.begin(b, room.gradients)?;
+        plan.begin(b, workspace.gradients)?;
         Ok(Self { tokens, errors, features, latents, pictures, tape, plan, sums })
     }
 
@@ -157,15 +157,18 @@ impl Step {
         quantizer::loss(&self.errors)
     }
 
-    /// The reconstructed pictures, not clamped, and their gradient, 0 until the caller adds to it.
+    /// The reconstructed images, not clamped, and their gradient, 0 until the caller adds to it.
     pub fn pictures<'r, S: Floats + ?Sized>(
         &self,
-        room: &'r mut Room<'_, S>,
+        workspace: &'r mut TrainWorkspace<'_, S>,
     ) -> (&'r S, &'r mut S) {
-        (self.pictures.of(room.values), self.plan.of(self.pictures).of_mut(room.gradients))
+        (
+            self.pictures.of(workspace.values),
+            self.plan.of(self.pictures).of_mut(workspace.gradients),
+        )
     }
 
-    /// The gradient of the decoder's last convolution, if that of the pictures were `dpictures`:
+    /// The gradient of the decoder's last convolution, if that of the images were `dpictures`:
     /// **added** to `into`.
     ///
     /// `values`: those the forward pass ran in. `into`: as `decoder.conv_out.weight`. `scratch`: the
@@ -188,8 +191,8 @@ impl Step {
     }
 
     /// The gradients of all weights are **added** to `weight_gradients`: those of the loss with the
-    /// gradient in [`Step::pictures`], and `quantizer_weight` times those of
-    /// [`Step::quantizer_loss`]. `overlap`: whether sums over ranks begin meanwhile, and how.
+    /// gradient in [`ForwardPass::images`], and `quantizer_weight` times those of
+    /// [`ForwardPass::quantizer_loss`]. `overlap`: whether sums over ranks begin meanwhile, and how.
     ///
     /// # Errors
     /// Only the device's own.
@@ -199,23 +202,23 @@ impl Step {
     pub fn backward<B: TrainBackend>(
         &self,
         b: &B,
-        layout: &Layout,
+        layout: &ParameterLayout,
         weights: &B::Slice,
         weight_gradients: &mut B::Slice,
-        room: &mut Room<'_, B::Slice>,
+        workspace: &mut TrainWorkspace<'_, B::Slice>,
         quantizer_weight: f32,
         overlap: Option<Overlap<'_, B>>,
     ) -> Result<(), B::Error> {
         let Self { tape, plan, sums, latents, .. } = self;
-        let (values, gradients) = (&*room.values, &mut *room.gradients);
+        let (values, gradients) = (&*workspace.values, &mut *workspace.gradients);
         quantizer::loss_backward(b, gradients, plan, values, sums, *latents, quantizer_weight)?;
         let mut memory = Memory {
-            values: room.values,
+            values: workspace.values,
             weights,
-            value_gradients: room.gradients,
+            value_gradients: workspace.gradients,
             plan,
             weight_gradients: Some(weight_gradients),
-            scratch: room.scratch,
+            scratch: workspace.scratch,
         };
         buckets::backward(b, layout, tape, &mut memory, overlap)
     }

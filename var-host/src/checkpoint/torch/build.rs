@@ -1,8 +1,8 @@
 //! Values built by the classes and functions a checkpoint may refer to.
 
-use crate::checkpoint::torch::element::Element;
+use crate::checkpoint::torch::element::ElementType;
 use crate::checkpoint::torch::global::Global;
-use crate::checkpoint::torch::value::{Heap, HeapFull, Storage, Value, View};
+use crate::checkpoint::torch::value::{Heap, HeapFull, TorchStorage, Value, View};
 
 /// Most dimensions of a tensor; models have four.
 const RANK_LIMIT: usize = 8;
@@ -41,11 +41,11 @@ impl Global {
             }
             (Self::List, _) => Ok(heap.new_sequence(&[])?),
             (Self::Size, Some(Value::Sequence(dimensions))) => Ok(Value::Sequence(dimensions)),
-            (Self::RebuildTensor, Some(Value::Storage(storage))) => {
+            (Self::RebuildTensor, Some(Value::TorchStorage(storage))) => {
                 tensor(storage, heap.storage(storage).element, sequence, heap)
             }
-            (Self::RebuildTypedTensor, Some(Value::Storage(storage))) => {
-                let [_, _, _, _, _, _, Value::Global(Global::Element(element)), ..] =
+            (Self::RebuildTypedTensor, Some(Value::TorchStorage(storage))) => {
+                let [_, _, _, _, _, _, Value::Global(Global::ElementType(element)), ..] =
                     *heap.sequence(sequence)
                 else {
                     return Err(Refusal::Wants("an element type for a tensor"));
@@ -68,8 +68,12 @@ impl Global {
             }
             (Self::RebuildParameter, _) => Err(Refusal::Wants("a tensor for a parameter")),
             (Self::RebuildAsType, _) => Err(Refusal::Wants("a function for a tensor")),
-            (Self::Element(_), _) => Err(Refusal::Wants("an element type, which is not called")),
-            (Self::Storage(_), _) => Err(Refusal::Wants("a storage to be referred to, not made")),
+            (Self::ElementType(_), _) => {
+                Err(Refusal::Wants("an element type, which is not called"))
+            }
+            (Self::TorchStorage(_), _) => {
+                Err(Refusal::Wants("a storage to be referred to, not made"))
+            }
         }
     }
 }
@@ -85,7 +89,7 @@ pub(super) fn persistent_storage<'a>(
     let (element, key, whole, part) = match *heap.sequence(identifier) {
         [
             Value::Text("storage"),
-            Value::Global(Global::Storage(element)),
+            Value::Global(Global::TorchStorage(element)),
             Value::Text(key),
             _,
             Value::Int(whole),
@@ -110,7 +114,7 @@ pub(super) fn persistent_storage<'a>(
         },
         Some(_) => return Err(WANTS),
     };
-    Ok(heap.new_storage(Storage { element, key, start, count, whole })?)
+    Ok(heap.new_storage(TorchStorage { element, key, start, count, whole })?)
 }
 
 fn dict_of_pairs<'a>(pairs: usize, heap: &mut Heap<'a>) -> Result<Value<'a>, Refusal> {
@@ -128,7 +132,7 @@ fn dict_of_pairs<'a>(pairs: usize, heap: &mut Heap<'a>) -> Result<Value<'a>, Ref
 /// `_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks, …)`.
 fn tensor<'a>(
     storage: usize,
-    element: Element,
+    element: ElementType,
     arguments: usize,
     heap: &mut Heap<'a>,
 ) -> Result<Value<'a>, Refusal> {

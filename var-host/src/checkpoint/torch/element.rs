@@ -5,7 +5,7 @@ use crate::checkpoint::float8::Float8;
 
 /// The type of stored elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Element {
+pub(super) enum ElementType {
     Known(Dtype),
     Float8(Float8),
     /// A type without a use here: its name and bytes.
@@ -14,7 +14,7 @@ pub(super) enum Element {
     Untyped,
 }
 
-impl Element {
+impl ElementType {
     /// Bytes of one element.
     pub(super) fn size(self) -> usize {
         match self {

@@ -78,7 +78,7 @@ impl Flat {
             Value::Bool(truth) => self.add_plain(name, truth.to_string()),
             Value::Int(number) => self.add_plain(name, number.to_string()),
             Value::Float(number) => self.add_plain(name, number.to_string()),
-            Value::None | Value::Global(_) | Value::Storage(_) | Value::Skipped => {}
+            Value::None | Value::Global(_) | Value::TorchStorage(_) | Value::Skipped => {}
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The classes and functions a checkpoint may refer to.
 
-use crate::checkpoint::torch::element::Element;
+use crate::checkpoint::torch::element::ElementType;
 use crate::checkpoint::torch::harmless::is_harmless;
 
 /// A class or a function on the list.
@@ -19,8 +19,8 @@ pub(super) enum Global {
     RebuildAsType,
     /// Makes a tensor that cannot be read, of this kind.
     Unreadable(&'static str),
-    Storage(Element),
-    Element(Element),
+    TorchStorage(ElementType),
+    ElementType(ElementType),
     /// Makes a value that is no tensor and holds none; the value is passed over.
     Skipped,
 }
@@ -55,11 +55,11 @@ impl Global {
                 | "_rebuild_device_tensor_from_cpu_tensor"
                 | "_rebuild_xla_tensor",
             ) => Self::Unreadable("a tensor of another device"),
-            ("torch" | "torch.storage", name) if Element::of_storage(name).is_some() => {
-                Self::Storage(Element::of_storage(name)?)
+            ("torch" | "torch.storage", name) if ElementType::of_storage(name).is_some() => {
+                Self::TorchStorage(ElementType::of_storage(name)?)
             }
-            ("torch", name) if Element::named(name).is_some() => {
-                Self::Element(Element::named(name)?)
+            ("torch", name) if ElementType::named(name).is_some() => {
+                Self::ElementType(ElementType::named(name)?)
             }
             _ if is_harmless(module, name) => Self::Skipped,
             _ => return None,

@@ -20,7 +20,7 @@ pub(super) fn load<'a>(
     bytes: &'a [u8],
     heap: &mut Heap<'a>,
 ) -> Result<(Value<'a>, usize), PickleError> {
-    let mut machine = Machine {
+    let mut machine = PickleMachine {
         bytes,
         at: 0,
         instruction: 0,
@@ -36,7 +36,7 @@ pub(super) fn load<'a>(
     }
 }
 
-struct Machine<'a, 'h> {
+struct PickleMachine<'a, 'h> {
     bytes: &'a [u8],
     at: usize,
     /// Where the current instruction begins, for messages.
@@ -50,7 +50,7 @@ struct Machine<'a, 'h> {
 
 type Result<T, E = PickleError> = core::result::Result<T, E>;
 
-impl<'a> Machine<'a, '_> {
+impl<'a> PickleMachine<'a, '_> {
     /// One instruction; the result of the whole stream if it was STOP.
     fn step(&mut self) -> Result<Option<Value<'a>>> {
         self.instruction = self.at;
@@ -86,7 +86,7 @@ impl<'a> Machine<'a, '_> {
             }
             b'q' | b'r' | 0x94 => self.put(opcode)?,
             b'h' | b'j' => {
-                let value = self.memoised(opcode)?;
+                let value = self.memoized(opcode)?;
                 self.push(value)?;
             }
             b'c' | 0x93 => {
@@ -196,7 +196,7 @@ impl<'a> Machine<'a, '_> {
         self.limit("the memo", self.memo.len(), HEAP_LIMIT)
     }
 
-    fn memoised(&mut self, opcode: u8) -> Result<Value<'a>> {
+    fn memoized(&mut self, opcode: u8) -> Result<Value<'a>> {
         let slot = match opcode {
             b'h' => u32::from(self.byte()?),
             _ => u32::from_le_bytes(self.array()?),

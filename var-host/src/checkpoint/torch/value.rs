@@ -1,6 +1,6 @@
 //! The values a pickle may build.
 
-use crate::checkpoint::torch::element::Element;
+use crate::checkpoint::torch::element::ElementType;
 use crate::checkpoint::torch::global::Global;
 
 /// A value; containers are indices into a [`Heap`], because a pickle may share them and may
@@ -17,7 +17,7 @@ pub(super) enum Value<'a> {
     Dict(usize),
     /// A list or a tuple.
     Sequence(usize),
-    Storage(usize),
+    TorchStorage(usize),
     Tensor(usize),
     /// A tensor that cannot be read, and its kind.
     Unreadable(&'static str),
@@ -27,8 +27,8 @@ pub(super) enum Value<'a> {
 
 /// The memory a storage is made of.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Storage<'a> {
-    pub(super) element: Element,
+pub(super) struct TorchStorage<'a> {
+    pub(super) element: ElementType,
     pub(super) key: &'a str,
     /// First element; not zero only where a legacy file stores a part of a storage.
     pub(super) start: usize,
@@ -42,7 +42,7 @@ pub(super) struct Storage<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct View {
     pub(super) storage: usize,
-    pub(super) element: Element,
+    pub(super) element: ElementType,
     pub(super) offset: usize,
     pub(super) shape: Vec<usize>,
     pub(super) strides: Vec<usize>,
@@ -53,7 +53,7 @@ pub(super) struct View {
 pub(super) struct Heap<'a> {
     dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
     sequences: Vec<Vec<Value<'a>>>,
-    storages: Vec<Storage<'a>>,
+    storages: Vec<TorchStorage<'a>>,
     views: Vec<View>,
     slots: usize,
 }
@@ -78,10 +78,10 @@ impl<'a> Heap<'a> {
         Ok(Value::Sequence(self.sequences.len() - 1))
     }
 
-    pub(super) fn new_storage(&mut self, storage: Storage<'a>) -> Result<Value<'a>, HeapFull> {
+    pub(super) fn new_storage(&mut self, storage: TorchStorage<'a>) -> Result<Value<'a>, HeapFull> {
         self.charge(1)?;
         self.storages.push(storage);
-        Ok(Value::Storage(self.storages.len() - 1))
+        Ok(Value::TorchStorage(self.storages.len() - 1))
     }
 
     pub(super) fn new_tensor(&mut self, view: View) -> Result<Value<'a>, HeapFull> {
@@ -115,11 +115,11 @@ impl<'a> Heap<'a> {
         &self.sequences[index]
     }
 
-    pub(super) fn storage(&self, index: usize) -> &Storage<'a> {
+    pub(super) fn storage(&self, index: usize) -> &TorchStorage<'a> {
         &self.storages[index]
     }
 
-    pub(super) fn storages(&self) -> &[Storage<'a>] {
+    pub(super) fn storages(&self) -> &[TorchStorage<'a>] {
         &self.storages
     }
 

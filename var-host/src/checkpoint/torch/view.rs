@@ -4,10 +4,10 @@ use core::ops::Range;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::checkpoint::contents::Contents;
-use crate::checkpoint::entry::Entry;
-use crate::checkpoint::torch::element::Element;
+use crate::checkpoint::entry::TensorEntry;
+use crate::checkpoint::torch::element::ElementType;
 use crate::checkpoint::torch::flatten::Flat;
-use crate::checkpoint::torch::value::{Heap, Storage, View};
+use crate::checkpoint::torch::value::{Heap, TorchStorage, View};
 use crate::checkpoint::{Dtype, FormatError};
 
 /// Where the bytes under each storage key lie: in which source, the file or what was inflated of it,
@@ -40,9 +40,9 @@ pub(super) fn place_all(
 fn place(
     tensor: &str,
     view: &View,
-    storage: &Storage<'_>,
+    storage: &TorchStorage<'_>,
     places: &StoragePlaces<'_>,
-) -> Result<Result<Entry, String>, FormatError> {
+) -> Result<Result<TensorEntry, String>, FormatError> {
     let Some((source, place)) = places.get(storage.key) else {
         return Err(FormatError::MissingStorage {
             tensor: tensor.to_owned(),
@@ -74,13 +74,13 @@ fn place(
     let start = place.start + storage.start * stored + view.offset * size;
     let entry = |dtype| {
         let (shape, strides) = (view.shape.clone(), view.strides.clone());
-        Entry::strided(dtype, shape, start, strides).in_source(*source)
+        TensorEntry::strided(dtype, shape, start, strides).in_source(*source)
     };
     Ok(match view.element {
-        Element::Known(dtype) => Ok(entry(dtype)),
-        Element::Float8(float8) => Ok(entry(Dtype::U8).of_float8(float8)),
-        Element::Other(name, _) => Err(format!("element type {name}")),
-        Element::Untyped => Err("bytes without an element type".to_owned()),
+        ElementType::Known(dtype) => Ok(entry(dtype)),
+        ElementType::Float8(float8) => Ok(entry(Dtype::U8).of_float8(float8)),
+        ElementType::Other(name, _) => Err(format!("element type {name}")),
+        ElementType::Untyped => Err("bytes without an element type".to_owned()),
     })
 }
 

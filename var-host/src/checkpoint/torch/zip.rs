@@ -59,7 +59,7 @@ pub(in crate::checkpoint) fn read(file: &[u8]) -> Result<Contents, FormatError> 
 }
 
 /// An archive of something else.
-fn other_archive(entries: &HashMap<String, Place>) -> FormatError {
+fn other_archive(entries: &HashMap<String, SourceRange>) -> FormatError {
     if entries.keys().any(|name| name.ends_with(".npy")) {
         let what = "a NumPy archive (.npz)".to_owned();
         let advice = "save its tensors as safetensors or by torch.save";
@@ -69,7 +69,7 @@ fn other_archive(entries: &HashMap<String, Place>) -> FormatError {
 }
 
 /// In which source an entry's bytes lie, 0 the file, 1 what was inflated of it, and where there.
-type Place = (usize, Range<usize>);
+type SourceRange = (usize, Range<usize>);
 
 /// Most bytes that deflated entries may have for each byte of the file: weights hardly shrink, masks
 /// and the optimizer's zeros do.
@@ -78,7 +78,9 @@ const MOST_INFLATION: usize = 16;
 const FREE_INFLATION: usize = 16 << 20;
 
 /// Where the bytes of every entry lie, and those that were deflated.
-fn entries(file: &[u8]) -> Result<(HashMap<String, Place>, Option<AlignedBytes>), FormatError> {
+fn entries(
+    file: &[u8],
+) -> Result<(HashMap<String, SourceRange>, Option<AlignedBytes>), FormatError> {
     let zip = |source| FormatError::Zip { source };
     let mut archive = ZipArchive::new(Cursor::new(file)).map_err(zip)?;
     let mut entries = HashMap::with_capacity(archive.len());

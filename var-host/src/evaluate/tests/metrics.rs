@@ -67,8 +67,8 @@ impl Set {
         })
     }
 
-    fn rows(&self) -> Rows {
-        let mut rows = Rows::new(self.width).unwrap();
+    fn rows(&self) -> FeatureRows {
+        let mut rows = FeatureRows::new(self.width).unwrap();
         for part in self.values.chunks(7 * self.width) {
             rows.push(part).unwrap();
         }

@@ -1,4 +1,4 @@
-//! Golden numbers of the metrics; sets of pictures, good and bad.
+//! Golden numbers of the metrics; sets of images, good and bad.
 
 mod metrics;
 mod sets_of_pictures;

@@ -1,4 +1,4 @@
-//! Whole evaluations of sets of pictures, and sets that are none.
+//! Whole evaluations of sets of images, and sets that are none.
 
 use std::fs;
 use std::path::Path;
@@ -8,17 +8,17 @@ use var_kernel::cpu::Isa;
 use super::{expected, with_cpu};
 use crate::checkpoint::Checkpoint;
 use crate::evaluate::*;
+use crate::images::{Parameters, RgbImage, write_png};
 use crate::inception::Inception;
 use crate::inception::testing::{SET_B, image64, weights_file};
 use crate::inception::tests::inception;
-use crate::npz::{Element, NpzWriter};
-use crate::pictures::{Parameters, Picture, write_png};
+use crate::npz::{NpyDtype, NpzWriter};
 
-/// An archive of pictures, and statistics if there are some.
-fn archive(path: &Path, pictures: &[Picture], statistics: Option<&[Statistics; 2]>) {
+/// An archive of images, and statistics if there are some.
+fn archive(path: &Path, pictures: &[RgbImage], statistics: Option<&[Statistics; 2]>) {
     let mut writer = NpzWriter::create(path, true).unwrap();
     let (width, height) = (pictures[0].width(), pictures[0].height());
-    writer.begin("arr_0", Element::U8, &[pictures.len(), height, width, 3]).unwrap();
+    writer.begin("arr_0", NpyDtype::U8, &[pictures.len(), height, width, 3]).unwrap();
     pictures.iter().for_each(|picture| writer.write(picture.rgb()).unwrap());
     if let Some(statistics) = statistics {
         write_statistics(&mut writer, statistics).unwrap();
@@ -26,14 +26,14 @@ fn archive(path: &Path, pictures: &[Picture], statistics: Option<&[Statistics; 2
     writer.finish().unwrap();
 }
 
-fn folder(path: &Path, pictures: &[Picture]) {
+fn folder(path: &Path, pictures: &[RgbImage]) {
     fs::create_dir_all(path).unwrap();
     for (n, picture) in pictures.iter().enumerate() {
         write_png(&path.join(format!("{n:06}.png")), picture, &Parameters::new(), true).unwrap();
     }
 }
 
-fn observe(observer: &mut Observer<'_>, path: &Path) -> SetFeatures {
+fn observe(observer: &mut FeatureExtractor<'_>, path: &Path) -> SetFeatures {
     let set = EvaluationSet::open(path, None).unwrap();
     let mut seen = 0;
     let known = set.observe::<EvaluateError>(observer, &mut |done, _| {
@@ -49,12 +49,12 @@ fn statistics(set: &SetFeatures) -> [Statistics; 2] {
     [set.pooled.clone(), set.spatial.clone().unwrap()]
 }
 
-/// Archives and folders of pictures, with and without statistics, as the evaluator itself scored them.
+/// Archives and folders of images, with and without statistics, as the evaluator itself scored them.
 #[test]
 fn whole_evaluations_are_the_evaluators() {
     let place = tempfile::tempdir().unwrap();
     let path = |name: &str| place.path().join(name);
-    let set = |tag: &str, count: usize| -> Vec<Picture> {
+    let set = |tag: &str, count: usize| -> Vec<RgbImage> {
         (0..count).map(|n| image64(&format!("e2e/{tag}"), n)).collect()
     };
     let (real, made) = (set("ref", 60), set("smp", 50));
@@ -62,7 +62,7 @@ fn whole_evaluations_are_the_evaluators() {
     archive(&path("real.npz"), &real, None);
     folder(&path("both"), &[&real[..], &made].concat());
 
-    let mut observer = Observer::new(inception(), 2, Isa::best()).unwrap();
+    let mut observer = FeatureExtractor::new(inception(), 2, Isa::best()).unwrap();
     let samples = observe(&mut observer, &path("made.npz"));
     let both = observe(&mut observer, &path("both"));
     archive(&path("stored.npz"), &real[..20], Some(&statistics(&both)));
@@ -124,51 +124,51 @@ fn whole_evaluations_are_the_evaluators() {
 fn sets_that_are_none_are_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = |name: &str| place.path().join(name);
-    let fault = |result: Result<Pictures, EvaluateError>| {
+    let fault = |result: Result<ImageSource, EvaluateError>| {
         result.unwrap_err().to_string().replace(place.path().to_str().unwrap(), "DIR")
     };
-    let open = |name: &str| fault(Pictures::open(&path(name), None));
-    assert_eq!(open("none"), "DIR/none: is neither a folder of pictures nor an .npz archive");
+    let open = |name: &str| fault(ImageSource::open(&path(name), None));
+    assert_eq!(open("none"), "DIR/none: is neither a folder of images nor an .npz archive");
     fs::create_dir(path("empty")).unwrap();
-    assert_eq!(open("empty"), "DIR/empty: has no pictures");
-    let arrays = |element: Element, shape: &[usize]| {
+    assert_eq!(open("empty"), "DIR/empty: has no images");
+    let arrays = |element: NpyDtype, shape: &[usize]| {
         let mut writer = NpzWriter::create(&path("a.npz"), true).unwrap();
         writer.begin("arr_0", element, shape).unwrap();
         writer.write(&vec![0; shape.iter().product::<usize>() * element.size()]).unwrap();
         writer.finish().unwrap();
         open("a.npz")
     };
-    assert_eq!(arrays(Element::U8, &[0, 8, 8, 3]), "DIR/a.npz: has no pictures");
+    assert_eq!(arrays(NpyDtype::U8, &[0, 8, 8, 3]), "DIR/a.npz: has no images");
     let wants = "wants |u1 (bytes) of shape [N, height, width, 3]";
     let message =
         format!("DIR/a.npz: arr_0: has |u1 of shape [2, 3, 8, 8], {wants}: channels come last");
-    assert_eq!(arrays(Element::U8, &[2, 3, 8, 8]), message);
+    assert_eq!(arrays(NpyDtype::U8, &[2, 3, 8, 8]), message);
     let message =
         format!("DIR/a.npz: arr_0: has <f4 of shape [2, 8, 8, 3], {wants}: 0 to 255, rounded");
-    assert_eq!(arrays(Element::F32, &[2, 8, 8, 3]), message);
-    assert!(arrays(Element::U8, &[2, 8, 8]).ends_with("three colors, gray repeated"));
-    assert!(arrays(Element::U8, &[2, 8, 8, 1]).ends_with("three colors, gray repeated"));
-    assert!(arrays(Element::U8, &[2, 8, 8, 4]).ends_with("three colors, without alpha"));
-    let one = arrays(Element::U8, &[8, 8, 3]);
-    assert!(one.ends_with("[N, height, width, 3]: one picture is [1, height, width, 3]"), "{one}");
+    assert_eq!(arrays(NpyDtype::F32, &[2, 8, 8, 3]), message);
+    assert!(arrays(NpyDtype::U8, &[2, 8, 8]).ends_with("three colors, gray repeated"));
+    assert!(arrays(NpyDtype::U8, &[2, 8, 8, 1]).ends_with("three colors, gray repeated"));
+    assert!(arrays(NpyDtype::U8, &[2, 8, 8, 4]).ends_with("three colors, without alpha"));
+    let one = arrays(NpyDtype::U8, &[8, 8, 3]);
+    assert!(one.ends_with("[N, height, width, 3]: one image is [1, height, width, 3]"), "{one}");
 
     // Found when their turn comes.
-    let grey = |side| Picture::filled(side, side, [7; 3]);
-    folder(&path("mixed"), &[grey(8), grey(8), grey(9)]);
-    let pictures = Pictures::open(&path("mixed"), None).unwrap();
-    let all: Result<Vec<Picture>, _> = pictures.stream(2).unwrap().collect();
+    let gray = |side| RgbImage::filled(side, side, [7; 3]);
+    folder(&path("mixed"), &[gray(8), gray(8), gray(9)]);
+    let pictures = ImageSource::open(&path("mixed"), None).unwrap();
+    let all: Result<Vec<RgbImage>, _> = pictures.stream(2).unwrap().collect();
     let message = all.unwrap_err().to_string();
-    assert!(message.contains("000002.png: is 9 × 9, the set's first picture 8 × 8"), "{message}");
-    let pictures = Pictures::open(&path("mixed"), Some(8)).unwrap();
-    let all: Result<Vec<Picture>, _> = pictures.stream(2).unwrap().collect();
-    assert_eq!(all.unwrap(), vec![grey(8); 3]);
+    assert!(message.contains("000002.png: is 9 × 9, the set's first image 8 × 8"), "{message}");
+    let pictures = ImageSource::open(&path("mixed"), Some(8)).unwrap();
+    let all: Result<Vec<RgbImage>, _> = pictures.stream(2).unwrap().collect();
+    assert_eq!(all.unwrap(), vec![gray(8); 3]);
 
     // Cut short, and of another resolution.
-    archive(&path("b.npz"), &[grey(8), grey(8)], None);
+    archive(&path("b.npz"), &[gray(8), gray(8)], None);
     let small = EvaluationSet::open(&path("b.npz"), None).unwrap();
     let large = EvaluationSet::open(&path("mixed"), Some(16)).unwrap();
     let message = large.check_size(&small).unwrap_err().to_string();
-    assert!(message.starts_with("the samples are 16 × 16, the reference's pictures 8 × 8"));
+    assert!(message.starts_with("the samples are 16 × 16, the reference's images 8 × 8"));
     let bytes = fs::read(path("b.npz")).unwrap();
     fs::write(path("b.npz"), &bytes[..bytes.len() - 300]).unwrap();
     assert!(open("b.npz").starts_with("DIR/b.npz: "));
@@ -189,7 +189,7 @@ fn one_picture_has_no_covariance() {
         let mut moments = Moments::new(2);
         moments.add(cpu, &[1.0, 2.0]);
         let message = moments.statistics(cpu).unwrap_err().to_string();
-        assert_eq!(message, "1 picture: a covariance wants at least 2");
+        assert_eq!(message, "1 image: a covariance wants at least 2");
     });
 }
 
@@ -209,9 +209,10 @@ fn features_that_are_no_numbers_are_refused() {
     let weights = Inception::of(&Checkpoint::from_bytes(&file).unwrap(), "file").unwrap();
     let place = tempfile::tempdir().unwrap();
     folder(place.path(), &[image64("img/64", 0), image64("img/64", 1)]);
-    let pictures = Pictures::open(place.path(), None).unwrap();
-    let mut observer = Observer::new(&weights, 2, Isa::best()).unwrap();
-    let known = observer.observe::<EvaluateError>(&pictures, Keep::All, &mut |_, _| Ok(()));
-    let message = "picture 0: feature 0 is inf: are the weights Inception's?";
+    let pictures = ImageSource::open(place.path(), None).unwrap();
+    let mut observer = FeatureExtractor::new(&weights, 2, Isa::best()).unwrap();
+    let known =
+        observer.observe::<EvaluateError>(&pictures, ObservedParts::All, &mut |_, _| Ok(()));
+    let message = "image 0: feature 0 is inf: are the weights Inception's?";
     assert_eq!(known.unwrap_err().to_string(), message);
 }

@@ -93,7 +93,7 @@ impl Heads<'_> {
         let stride = d.heads * d.head_width;
         let of = |values, rows| {
             let start = sequence * rows * stride + head * d.head_width;
-            Rows { values: &<[f32]>::as_ref(values)[start..], stride }
+            StridedRows { values: &<[f32]>::as_ref(values)[start..], stride }
         };
         let (q, dout) = (of(self.q, d.queries), of(self.dout, d.queries));
         let (k, v) = (of(self.k, d.keys), of(self.v, d.keys));
@@ -108,14 +108,22 @@ impl Heads<'_> {
             // Keys past those the last of these queries sees have probability 0 for all of them.
             let (count, keys) = (rows.len(), visible(rows.end - 1));
             let all = 0..keys;
-            let mut run = |out: &mut [f32], operands: &Pair<'_>, rows, columns, depth, start| {
-                blocks(isa, out, operands, rows, columns, depth, start, scratch);
-            };
+            let mut run =
+                |out: &mut [f32], operands: &OperandPair<'_>, rows, columns, depth, start| {
+                    blocks(isa, out, operands, rows, columns, depth, start, scratch);
+                };
             let (p, ds) = (&mut p[..count * keys], &mut ds[..count * keys]);
-            run(p, &Pair::by_rows(q, k), rows.clone(), all.clone(), d.head_width, Initial::Zero);
+            run(
+                p,
+                &OperandPair::by_rows(q, k),
+                rows.clone(),
+                all.clone(),
+                d.head_width,
+                Initial::Zero,
+            );
             run(
                 ds,
-                &Pair::by_rows(dout, v),
+                &OperandPair::by_rows(dout, v),
                 rows.clone(),
                 all.clone(),
                 d.head_width,
@@ -127,16 +135,18 @@ impl Heads<'_> {
                 isa.run(Softmax { p, ds, seen: visible(first + row), scale: self.scale });
             }
             let start = if first == 0 { Initial::Zero } else { Initial::Output };
-            let (p, ds) = (Rows { values: p, stride: keys }, Rows { values: ds, stride: keys });
+            let (p, ds) =
+                (StridedRows { values: p, stride: keys }, StridedRows { values: ds, stride: keys });
             let (of_q, of_dout) = (q.from(first), dout.from(first));
             let width = 0..d.head_width;
             let dq = &mut dq[rows.start * d.head_width..rows.end * d.head_width];
-            run(dq, &Pair::straight(ds, k), 0..count, width.clone(), keys, Initial::Zero);
+            run(dq, &OperandPair::straight(ds, k), 0..count, width.clone(), keys, Initial::Zero);
             // Keys that come into sight later begin at zero.
             let seen_before = if first == 0 { 0 } else { visible(first - 1) };
-            for (into, pair) in
-                [(&mut *dk, Pair::over_rows(ds, of_q)), (&mut *dv, Pair::over_rows(p, of_dout))]
-            {
+            for (into, pair) in [
+                (&mut *dk, OperandPair::over_rows(ds, of_q)),
+                (&mut *dv, OperandPair::over_rows(p, of_dout)),
+            ] {
                 let (before, new) =
                     into[..keys * d.head_width].split_at_mut(seen_before * d.head_width);
                 run(before, &pair, 0..seen_before, width.clone(), count, start);
@@ -153,7 +163,7 @@ impl Heads<'_> {
 fn blocks(
     isa: Isa,
     out: &mut [f32],
-    operands: &Pair<'_>,
+    operands: &OperandPair<'_>,
     rows: Range<usize>,
     columns: Range<usize>,
     depth: usize,
@@ -171,12 +181,12 @@ fn blocks(
 
 /// Rows some floats apart.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
+struct StridedRows<'a> {
     values: &'a [f32],
     stride: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> StridedRows<'a> {
     /// The rows from `first` on.
     fn from(self, first: usize) -> Self {
         Self { values: &self.values[first * self.stride..], ..self }
@@ -188,31 +198,31 @@ impl<'a> Rows<'a> {
 }
 
 /// Two operands, each as it lies or turned.
-struct Pair<'a> {
-    left: Rows<'a>,
-    right: Rows<'a>,
+struct OperandPair<'a> {
+    left: StridedRows<'a>,
+    right: StridedRows<'a>,
     a_transposed: bool,
     b_transposed: bool,
 }
 
-impl<'a> Pair<'a> {
+impl<'a> OperandPair<'a> {
     /// `left · rightᵀ`
-    fn by_rows(left: Rows<'a>, right: Rows<'a>) -> Self {
+    fn by_rows(left: StridedRows<'a>, right: StridedRows<'a>) -> Self {
         Self { left, right, a_transposed: false, b_transposed: true }
     }
 
     /// `left · right`
-    fn straight(left: Rows<'a>, right: Rows<'a>) -> Self {
+    fn straight(left: StridedRows<'a>, right: StridedRows<'a>) -> Self {
         Self { left, right, a_transposed: false, b_transposed: false }
     }
 
     /// `leftᵀ · right`
-    fn over_rows(left: Rows<'a>, right: Rows<'a>) -> Self {
+    fn over_rows(left: StridedRows<'a>, right: StridedRows<'a>) -> Self {
         Self { left, right, a_transposed: true, b_transposed: false }
     }
 }
 
-impl GemmOperands for Pair<'_> {
+impl GemmOperands for OperandPair<'_> {
     #[inline(always)]
     fn pack_a<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>) {
         if self.a_transposed {

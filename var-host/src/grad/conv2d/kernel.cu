@@ -89,14 +89,14 @@ struct Cells {
 #define INPUT_ARGUMENTS                                                                                         \
     dx, dout, weight, back, rows, height, width, outer, inner, taps, side, stride, border_y, border_x,          \
         out_height, out_width, step, first_y, first_x, aligned
-#define INPUT_NEIGHBOURS                                                                                        \
+#define INPUT_NEIGHBORS                                                                                        \
     {dout,   rows,     taps * outer, aligned, height,     width,    outer,                                      \
      side,   stride,   border_y,     border_x, 0,         out_height, out_width}
 #define INPUT_FINISH {(u32)(back ? GATED : PLAIN), nullptr, dx, {back, 0, 0, 1}}
 
 template <int BM, int BN>
 __device__ __forceinline__ void input_f32(INPUT_PARAMETERS(float)) {
-    Neighbors<float> left = INPUT_NEIGHBOURS;
+    Neighbors<float> left = INPUT_NEIGHBORS;
     Rows<float> right = {weight, inner, taps * outer, aligned};
     Cells cells = {dx, inner, out_height, out_width, step, first_y, first_x};
     Epilogue epilogue = INPUT_FINISH;
@@ -109,7 +109,7 @@ KERNEL(256) void input_32x32(INPUT_PARAMETERS(float)) { input_f32<32, 32>(INPUT_
 
 template <int BM, int BN, int WM, int WN, int STAGES>
 __device__ __forceinline__ void input_half(INPUT_PARAMETERS(Half)) {
-    Neighbors<Half> left = INPUT_NEIGHBOURS;
+    Neighbors<Half> left = INPUT_NEIGHBORS;
     Rows<Half> right = {weight, inner, taps * outer, aligned};
     Cells cells = {dx, inner, out_height, out_width, step, first_y, first_x};
     Epilogue epilogue = INPUT_FINISH;

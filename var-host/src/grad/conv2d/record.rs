@@ -4,7 +4,7 @@ use var_kernel::ops::conv2d::{Conv2d, ConvEpilogue, Dims};
 
 use super::node::Node;
 use crate::grad::backend::Recordable;
-use crate::grad::recording::{Recorded, Recording};
+use crate::grad::recording::{RecordedMatrix, Recording};
 
 /// # Panics
 /// For an epilogue with ReLU, which needs the sum before it.
@@ -17,7 +17,7 @@ impl<B: Recordable> Conv2d for Recording<'_, B> {
         &self,
         out: &mut B::Slice,
         x: &B::Slice,
-        weight: Recorded<'_, B>,
+        weight: RecordedMatrix<'_, B>,
         bias: &B::Slice,
         epilogue: ConvEpilogue<'_, B::Slice>,
         scratch: &mut B::Slice,

@@ -26,21 +26,21 @@ impl CrossEntropyBackward for Cpu<'_> {
             let (logits, factor) = (&logits[row * codes..][..codes], dloss[row]);
             let spread = smoothing / codes as f32;
             dlogits[targets[row] as usize] -= factor * (1.0 - smoothing);
-            isa.run(Row { dlogits, logits, factor, spread });
+            isa.run(LogitsRow { dlogits, logits, factor, spread });
         });
         Ok(())
     }
 }
 
 /// `dlogits += factor · (softmax(logits) − spread)`; sums run over sixteen lanes.
-struct Row<'a> {
+struct LogitsRow<'a> {
     dlogits: &'a mut [f32],
     logits: &'a [f32],
     factor: f32,
     spread: f32,
 }
 
-impl SimdKernel for Row<'_> {
+impl SimdKernel for LogitsRow<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -9,7 +9,7 @@ use var_kernel::parts::math;
 use var_kernel::parts::simd::{LANES, Simd, SimdKernel};
 
 use super::ElementwiseBackward;
-use crate::grad::table::Part;
+use crate::grad::table::TableSlice;
 
 /// Floats in one task: 64 KiB, enough to outweigh handing it out.
 const RUN: usize = 1 << 14;
@@ -56,11 +56,11 @@ impl ElementwiseBackward for Cpu<'_> {
         dtable: &mut [f32],
         dy: &[f32],
         x: &[f32],
-        part: Part,
+        part: TableSlice,
         width: usize,
     ) -> Result<(), Infallible> {
         assert_eq!(dy.len(), x.len(), "gated_backward_gate: lengths differ");
-        let Part { start, stride, rows } = part;
+        let TableSlice { start, stride, rows } = part;
         let all = dy.len() / width;
         let used = part.check(dtable.len(), all, width);
         let isa = self.isa();

@@ -8,7 +8,7 @@ use var_kernel::parts::{Kernel, Launch};
 
 use super::ElementwiseBackward;
 use super::table::sum_into_table;
-use crate::grad::table::Part;
+use crate::grad::table::TableSlice;
 
 pub(in crate::grad) use super::source::SOURCE;
 
@@ -69,7 +69,7 @@ impl ElementwiseBackward for Cuda {
         dtable: &mut Remote,
         dy: &Remote,
         x: &Remote,
-        part: Part,
+        part: TableSlice,
         width: usize,
     ) -> Result<(), CudaError> {
         assert_eq!(dy.len(), x.len(), "gated_backward_gate: lengths differ");

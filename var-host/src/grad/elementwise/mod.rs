@@ -19,7 +19,7 @@ use var_kernel::memory::Device;
 use var_kernel::ops::PerRow;
 use var_kernel::ops::elementwise::{PlaceDims, Unary};
 
-use super::table::Part;
+use super::table::TableSlice;
 
 pub(crate) use cpu::silu_slope;
 #[cfg(feature = "cuda")]
@@ -70,7 +70,7 @@ pub trait ElementwiseBackward: Device {
         dtable: &mut Self::Slice,
         dy: &Self::Slice,
         x: &Self::Slice,
-        part: Part,
+        part: TableSlice,
         width: usize,
     ) -> Result<(), Self::Error>;
 

@@ -6,7 +6,7 @@ use super::ElementwiseBackward;
 use crate::grad::memory::{Gradients, NodeContext};
 use crate::grad::span::Span;
 use crate::grad::sums::Sums;
-use crate::grad::table::Table;
+use crate::grad::table::TableSpan;
 use crate::grad::tape::operation::{Operation, Spans, add, add_rows};
 use crate::grad::tape::recompute::apart;
 
@@ -20,7 +20,7 @@ pub(crate) enum Node {
     /// A table added to each of many rows.
     AddTable { out: Span, x: Span, table: Span },
     /// A gated residual.
-    Gated { out: Span, residual: Span, x: Span, gate: Table, width: usize },
+    Gated { out: Span, residual: Span, x: Span, gate: TableSpan, width: usize },
     /// A factor for each row.
     ScaleRows { out: Span, x: Span, factors: Span },
     /// Rows written into longer rows.

@@ -8,14 +8,14 @@
 #define TABLE_PARAMETERS float *out, u32 start, u32 stride, u32 each, u32 rows, u32 width
 #define TABLE {out, start, stride, each, rows, width}
 
-struct Table {
+struct TableSpan {
     float* out;
     u32 start, stride, each, rows, width;
 };
 
 // `add(sum, r, c)`: the sum and one more term.
 template <class Add>
-__device__ __forceinline__ void sum_into_table(const Table& table, Add add) {
+__device__ __forceinline__ void sum_into_table(const TableSpan& table, Add add) {
     __shared__ float of_warps[8][33];
     u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, tiles = (table.width + 31) / 32;
     u32 entry = blockIdx.x / tiles, column = blockIdx.x % tiles * 32 + lane;

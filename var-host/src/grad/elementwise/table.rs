@@ -4,7 +4,7 @@ use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::parts::{Kernel, Launch};
 
 use super::source::SOURCE;
-use crate::grad::table::Part;
+use crate::grad::table::TableSlice;
 
 /// Columns of a block.
 const COLUMNS: usize = 32;
@@ -23,12 +23,12 @@ pub(in crate::grad) fn sum_into_table(
     cuda: &Cuda,
     kernel: Kernel,
     dtable: &mut Remote,
-    part: Part,
+    part: TableSlice,
     rows: usize,
     width: usize,
     operands: impl FnOnce(Launch) -> Launch,
 ) -> Result<(), CudaError> {
-    let Part { start, stride, rows: each } = part;
+    let TableSlice { start, stride, rows: each } = part;
     let entries = rows.div_ceil(each);
     let blocks = entries * width.div_ceil(COLUMNS);
     let wanted = (BLOCKS * cuda.properties().multiprocessors as usize).div_ceil(blocks);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use var_kernel::ops::PerRow;
 use var_kernel::ops::elementwise::{PlaceDims, Unary};
 
-use super::{ElementwiseBackward, Part};
+use super::{ElementwiseBackward, TableSlice};
 use crate::grad::testing::{differences, on_each_backend, random};
 
 fn gelu(x: f64) -> f64 {
@@ -26,7 +26,7 @@ fn gates(rows: usize, width: usize, each: usize, start: usize, seed: u64) {
         got.assert_close(&want, 1e-6);
     }
 
-    let part = Part { start, stride, rows: each };
+    let part = TableSlice { start, stride, rows: each };
     let mut want = vec![1.0; table.len()];
     for i in 0..all {
         want[at(i)] += f64::from(dy[i]) * f64::from(x[i]);

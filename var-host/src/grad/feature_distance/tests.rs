@@ -24,7 +24,7 @@ fn distances(a: &[f64], b: &[f32], weights: &[f32], d: Dims) -> Vec<f64> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn features_turn_towards_the_others(
+    fn features_turn_toward_the_others(
         batch in 1_usize..3, cells in 1_usize..5, channels in 2_usize..40, seed: u64,
     ) {
         let d = Dims { batch, cells, channels };

@@ -50,8 +50,8 @@ impl GroupNormBackward for Cpu<'_> {
         self.for_each_run(&mut pictures, 1, |number, pictures, scratch| {
             let range = number * picture..(number + 1) * picture;
             let (dout, of) = (&dout[range.clone()], Forward { x: &of.x[range], ..of });
-            let [(sums, dx)] = pictures else { unreachable!("a picture a task") };
-            isa.run(Picture { sums, dx: dx.as_deref_mut(), dout, of, scratch, d });
+            let [(sums, dx)] = pictures else { unreachable!("an image a task") };
+            isa.run(ImageSums { sums, dx: dx.as_deref_mut(), dout, of, scratch, d });
         });
         Ok(())
     }
@@ -73,12 +73,12 @@ impl GroupNormBackward for Cpu<'_> {
 }
 
 /// Each channel's mean and 1/deviation.
-struct Normal<'a> {
+struct ChannelStats<'a> {
     mean: &'a [f32],
     factor: &'a [f32],
 }
 
-impl<'a> Normal<'a> {
+impl<'a> ChannelStats<'a> {
     /// Those of an image, and the rest of the scratch memory.
     #[inline(always)]
     fn of<S: Simd>(
@@ -102,7 +102,7 @@ impl<'a> Normal<'a> {
 
 /// A channel block's constants in vectors.
 #[derive(Clone, Copy)]
-struct Block<V> {
+struct ChannelBlock<V> {
     mean: V,
     factor: V,
     weight: V,
@@ -110,11 +110,11 @@ struct Block<V> {
     activation: Activation,
 }
 
-impl<V: Copy> Block<V> {
+impl<V: Copy> ChannelBlock<V> {
     #[inline(always)]
     fn of<S: Simd<F32 = V>>(
         s: S,
-        normal: &Normal<'_>,
+        normal: &ChannelStats<'_>,
         of: Forward<'_, [f32]>,
         channels: core::ops::Range<usize>,
     ) -> Self {
@@ -148,7 +148,7 @@ impl<V: Copy> Block<V> {
 }
 
 /// The sums of one image and, if it is wanted, its input's gradient.
-struct Picture<'a> {
+struct ImageSums<'a> {
     sums: &'a mut [f32],
     dx: Option<&'a mut [f32]>,
     dout: &'a [f32],
@@ -157,13 +157,13 @@ struct Picture<'a> {
     d: Dims,
 }
 
-impl SimdKernel for Picture<'_> {
+impl SimdKernel for ImageSums<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { sums, dx, dout, of, scratch, d } = self;
-        let (normal, scratch) = Normal::of(s, scratch, of, d);
+        let (normal, scratch) = ChannelStats::of(s, scratch, of, d);
         let keeps = of.activation != Activation::None && dout.len() <= KEPT;
         let (kept, scratch) = scratch.split_at_mut(if keeps { dout.len() } else { 0 });
         sum(s, sums, kept, &normal, dout, of, d);
@@ -179,7 +179,7 @@ fn sum<S: Simd>(
     s: S,
     sums: &mut [f32],
     kept: &mut [f32],
-    normal: &Normal<'_>,
+    normal: &ChannelStats<'_>,
     dout: &[f32],
     of: Forward<'_, [f32]>,
     d: Dims,
@@ -192,7 +192,8 @@ fn sum<S: Simd>(
         let rows = start..dout.len().min(start + piece);
         for first in (0..d.channels).step_by(LANES) {
             let channels = first..d.channels.min(first + LANES);
-            let (block, count) = (Block::of(s, normal, of, channels.clone()), channels.len());
+            let (block, count) =
+                (ChannelBlock::of(s, normal, of, channels.clone()), channels.len());
             let (mut sum, mut product) = (s.splat(0.0), s.splat(0.0));
             for row in rows.clone().step_by(d.channels) {
                 // Lanes past the last channel hold dout = 0, and so add nothing.
@@ -221,7 +222,7 @@ fn add<S: Simd>(
     dx: &mut [f32],
     sums: &[f32],
     kept: &[f32],
-    normal: &Normal<'_>,
+    normal: &ChannelStats<'_>,
     dout: &[f32],
     of: Forward<'_, [f32]>,
     scratch: &mut [f32],
@@ -248,7 +249,8 @@ fn add<S: Simd>(
         let rows = start..dx.len().min(start + piece);
         for first in (0..d.channels).step_by(LANES) {
             let channels = first..d.channels.min(first + LANES);
-            let (block, width) = (Block::of(s, normal, of, channels.clone()), channels.len());
+            let (block, width) =
+                (ChannelBlock::of(s, normal, of, channels.clone()), channels.len());
             let mean_g = s.load_or(&mean_g[channels.clone()], 0.0);
             let mean_gn = s.load_or(&mean_gn[channels], 0.0);
             for row in rows.clone().step_by(d.channels) {

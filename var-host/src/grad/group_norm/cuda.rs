@@ -51,7 +51,7 @@ impl GroupNormBackward for Cuda {
         if whole == 0 {
             return self.fill(sums, 0.0);
         }
-        let pass = Pass::of(self, dx.as_deref(), dout, of, d)?;
+        let pass = GroupNormPass::of(self, dx.as_deref(), dout, of, d)?;
         let normal = pass.normal()?;
         pass.sum(sums, normal)?;
         match dx {
@@ -75,7 +75,7 @@ impl GroupNormBackward for Cuda {
 }
 
 /// One backward pass: where its operands are, and how the images are cut.
-struct Pass<'a> {
+struct GroupNormPass<'a> {
     cuda: &'a Cuda,
     dout: u64,
     x: u64,
@@ -88,7 +88,7 @@ struct Pass<'a> {
     d: Dims,
 }
 
-impl<'a> Pass<'a> {
+impl<'a> GroupNormPass<'a> {
     fn of(
         cuda: &'a Cuda,
         dx: Option<&Remote>,
@@ -129,7 +129,7 @@ impl<'a> Pass<'a> {
 
     /// Where each channel's mean and 1/deviation are.
     fn normal(&self) -> Result<u64, CudaError> {
-        let Pass { chunk, chunks, d, .. } = *self;
+        let GroupNormPass { chunk, chunks, d, .. } = *self;
         let moments = self.cuda.scratch(2 * d.batch * chunks * d.groups)?;
         let normal = self.cuda.scratch(2 * d.batch * d.channels)?;
         let means = size_of::<f32>() * d.groups;
@@ -144,7 +144,7 @@ impl<'a> Pass<'a> {
 
     /// Leaves each channel's sums of dy and dy · n.
     fn sum(&self, sums: &mut Remote, normal: u64) -> Result<(), CudaError> {
-        let Pass { chunk, chunks, d, .. } = *self;
+        let GroupNormPass { chunk, chunks, d, .. } = *self;
         let columns = 2 * d.channels;
         let parts = match chunks {
             1 => sums.address(),
@@ -168,7 +168,7 @@ impl<'a> Pass<'a> {
 
     /// Adds the input's gradient, given the sums.
     fn add(&self, dx: &mut Remote, sums: &Remote, normal: u64) -> Result<(), CudaError> {
-        let Pass { chunk, chunks, d, .. } = *self;
+        let GroupNormPass { chunk, chunks, d, .. } = *self;
         let means = self.cuda.scratch(2 * d.batch * d.channels)?;
         let launch = self.for_groups("means").address(means).slice(sums).slice(self.of.weight);
         let launch = launch.size(d.positions).size(d.channels).size(d.groups);

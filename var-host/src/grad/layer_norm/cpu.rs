@@ -9,7 +9,7 @@ use var_kernel::ops::layer_norm::Dims;
 use var_kernel::parts::simd::{LANES, Simd, SimdKernel};
 
 use super::LayerNormBackward;
-use crate::grad::table::Part;
+use crate::grad::table::TableSlice;
 
 /// Rows in one task: enough to outweigh handing it out.
 const ROWS_PER_TASK: usize = 8;
@@ -48,7 +48,7 @@ impl LayerNormBackward for Cpu<'_> {
         dtable: &mut [f32],
         dy: &[f32],
         x: &[f32],
-        part: Part,
+        part: TableSlice,
         eps: f32,
         d: Dims,
     ) -> Result<(), Infallible> {
@@ -64,7 +64,7 @@ impl LayerNormBackward for Cpu<'_> {
         &self,
         dtable: &mut [f32],
         dy: &[f32],
-        part: Part,
+        part: TableSlice,
         d: Dims,
     ) -> Result<(), Infallible> {
         for_each_table_row(self, dtable, dy, part, d, |sums, _, dy| {
@@ -81,7 +81,7 @@ fn for_each_table_row(
     cpu: &Cpu<'_>,
     dtable: &mut [f32],
     dy: &[f32],
-    part: Part,
+    part: TableSlice,
     d: Dims,
     add: impl Fn(&mut [f32], usize, &[f32]) + Sync,
 ) {

@@ -10,7 +10,7 @@ use var_kernel::parts::{Kernel, Launch, SOME};
 use super::LayerNormBackward;
 use crate::grad::elementwise::sum_into_table;
 use crate::grad::kernel_sources::{TABLE, kernel_source};
-use crate::grad::table::Part;
+use crate::grad::table::TableSlice;
 
 kernel_source!("layer_norm", "kernel.cu", SOME, TABLE);
 
@@ -59,7 +59,7 @@ impl LayerNormBackward for Cuda {
         dtable: &mut Remote,
         dy: &Remote,
         x: &Remote,
-        part: Part,
+        part: TableSlice,
         eps: f32,
         d: Dims,
     ) -> Result<(), CudaError> {
@@ -84,7 +84,7 @@ impl LayerNormBackward for Cuda {
         &self,
         dtable: &mut Remote,
         dy: &Remote,
-        part: Part,
+        part: TableSlice,
         d: Dims,
     ) -> Result<(), CudaError> {
         check_table(dtable, dy, part, d);
@@ -98,7 +98,7 @@ impl LayerNormBackward for Cuda {
 
 /// Panics unless the operands have matching lengths.
 #[track_caller]
-fn check_table(dtable: &Remote, dy: &Remote, part: Part, Dims { rows, channels }: Dims) {
+fn check_table(dtable: &Remote, dy: &Remote, part: TableSlice, Dims { rows, channels }: Dims) {
     assert_eq!(dy.len(), rows * channels, "layer_norm's gradient: dy is not rows × channels");
     part.check(dtable.len(), rows, channels);
 }

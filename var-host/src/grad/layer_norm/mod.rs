@@ -11,7 +11,7 @@ mod tests;
 use var_kernel::ops::PerRow;
 use var_kernel::ops::layer_norm::{Dims, LayerNorm};
 
-use super::table::Part;
+use super::table::TableSlice;
 
 /// Gradients of `y = n · (1 + scale) + shift`, n the normalized row.
 pub trait LayerNormBackward: LayerNorm {
@@ -47,7 +47,7 @@ pub trait LayerNormBackward: LayerNorm {
         dtable: &mut Self::Slice,
         dy: &Self::Slice,
         x: &Self::Slice,
-        part: Part,
+        part: TableSlice,
         eps: f32,
         d: Dims,
     ) -> Result<(), Self::Error>;
@@ -63,7 +63,7 @@ pub trait LayerNormBackward: LayerNorm {
         &self,
         dtable: &mut Self::Slice,
         dy: &Self::Slice,
-        part: Part,
+        part: TableSlice,
         d: Dims,
     ) -> Result<(), Self::Error>;
 }

@@ -5,7 +5,7 @@ use var_kernel::ops::layer_norm::Dims;
 use super::LayerNormBackward;
 use crate::grad::memory::{Gradients, NodeContext};
 use crate::grad::span::Span;
-use crate::grad::table::Table;
+use crate::grad::table::TableSpan;
 use crate::grad::tape::operation::{Operation, Spans};
 use crate::grad::tape::recompute::apart;
 
@@ -14,8 +14,8 @@ use crate::grad::tape::recompute::apart;
 pub(crate) struct Node {
     pub(crate) out: Span,
     pub(crate) x: Span,
-    pub(crate) scale: Table,
-    pub(crate) shift: Table,
+    pub(crate) scale: TableSpan,
+    pub(crate) shift: TableSpan,
     pub(crate) eps: f32,
     pub(crate) d: Dims,
 }

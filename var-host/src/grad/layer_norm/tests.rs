@@ -5,7 +5,7 @@ use var_kernel::ops::PerRow;
 use var_kernel::ops::layer_norm::Dims;
 
 use super::LayerNormBackward;
-use crate::grad::table::Part;
+use crate::grad::table::TableSlice;
 use crate::grad::testing::{differences, on_each_backend, random};
 
 const EPS: f32 = 1e-6;
@@ -42,11 +42,11 @@ fn check(rows: usize, channels: usize, each: usize, stride: usize, seed: u64) {
         got.assert_close(&want, 1e-3);
     }
 
-    let part = Part { start: START, stride, rows: each };
+    let part = TableSlice { start: START, stride, rows: each };
     let want = differences(&table, &dy, |table| naive(&wide(&x), table, each, stride, channels));
     for got in on_each_backend!([dtable: vec![0.0; table.len()]], [dy, x], [], |b| {
         b.layer_norm_backward_scale(dtable, dy, x, part, EPS, d).and_then(|()| {
-            let part = Part { start: START + channels, ..part };
+            let part = TableSlice { start: START + channels, ..part };
             b.layer_norm_backward_shift(dtable, dy, part, d)
         })
     }) {

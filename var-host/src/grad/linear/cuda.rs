@@ -148,7 +148,7 @@ fn add_product(
     if cuda.prefers_cublaslt(&shape, &[out.address(), left, right]) {
         return cuda.multiply(out, Product::new(shape, left, right));
     }
-    let Cut { large, parts } = Cut::of(size, cuda.properties().multiprocessors as usize);
+    let Tiling { large, parts } = Tiling::of(size, cuda.properties().multiprocessors as usize);
     let to = if parts == 1 { out.address() } else { cuda.scratch(parts * rows * columns)? };
     let kernel = gradient.kernel(dtype != Dtype::F32, large);
     let launch = Launch::new(kernel, [size.tiles(large), parts, 1], 256).address(to);
@@ -185,14 +185,14 @@ impl Size {
 
 /// How a product is cut into blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cut {
+struct Tiling {
     /// Whether tiles are 128 × 128.
     large: bool,
     /// Blocks that share a tile's depth.
     parts: usize,
 }
 
-impl Cut {
+impl Tiling {
     /// The quickest for a GPU of so many multiprocessors: whole rounds of blocks, and few parts.
     fn of(size: Size, multiprocessors: usize) -> Self {
         let large = size.rows.min(size.columns) > 64;
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn parts_of_the_depth_fill_the_card() {
-        let parts = |rows, columns, depth| Cut::of(Size { rows, columns, depth }, 132).parts;
+        let parts = |rows, columns, depth| Tiling::of(Size { rows, columns, depth }, 132).parts;
         assert_eq!(parts(1024, 1024, 32_768), 4);
         assert_eq!(parts(4096, 1024, 32_768), 1);
         assert_eq!(parts(32_768, 1024, 4096), 1);
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn narrow_products_have_small_tiles() {
-        let large = |rows, columns| Cut::of(Size { rows, columns, depth: 512 }, 132).large;
+        let large = |rows, columns| Tiling::of(Size { rows, columns, depth: 512 }, 132).large;
         assert!(!large(64, 1024) && !large(1024, 32) && large(1024, 65));
     }
 }

@@ -4,7 +4,7 @@ use var_kernel::ops::linear::{Dims, Epilogue, Linear};
 
 use super::node::Node;
 use crate::grad::backend::Recordable;
-use crate::grad::recording::{Recorded, Recording};
+use crate::grad::recording::{RecordedMatrix, Recording};
 
 impl<B: Recordable> Linear for Recording<'_, B> {
     /// # Panics
@@ -13,7 +13,7 @@ impl<B: Recordable> Linear for Recording<'_, B> {
         &self,
         out: &mut B::Slice,
         x: &B::Slice,
-        weight: Recorded<'_, B>,
+        weight: RecordedMatrix<'_, B>,
         bias: Option<&B::Slice>,
         epilogue: Epilogue<'_, B::Slice>,
         d: Dims,

@@ -31,7 +31,7 @@ impl PoolBackward for Cpu<'_> {
                     let across = d.window(column, d.width);
                     let cell = (image * rows + row) * columns + column;
                     let dy = &dy[cell * d.into.of + d.into.first..][..channels];
-                    let window = Window { x, down: down.clone(), across, d };
+                    let window = PoolWindow { x, down: down.clone(), across, d };
                     match pooling {
                         Pooling::Max => window.add_to_greatest(dx, dy, y),
                         Pooling::Average => window.add_to_all(dx, dy),
@@ -44,7 +44,7 @@ impl PoolBackward for Cpu<'_> {
 }
 
 /// A window of an image.
-struct Window<'a> {
+struct PoolWindow<'a> {
     /// The image.
     x: &'a [f32],
     down: Range<usize>,
@@ -52,7 +52,7 @@ struct Window<'a> {
     d: Dims,
 }
 
-impl Window<'_> {
+impl PoolWindow<'_> {
     /// Adds `dy` where row `y` has the first of the maximum cells.
     fn add_to_greatest(&self, dx: &mut [f32], dy: &[f32], y: usize) {
         let Dims { width, channels, .. } = self.d;

@@ -17,7 +17,7 @@ use super::backend::{Addressable, Recordable};
 use super::elementwise;
 use super::operations::Node;
 use super::span::{Region, Span};
-use super::table::{Part, Table};
+use super::table::{TableSlice, TableSpan};
 use super::tape::Tape;
 
 /// Runs the operations of `B` and writes them on a tape.
@@ -27,19 +27,19 @@ use super::tape::Tape;
 /// and not noted: no gradient passes through a choice.
 pub struct Recording<'r, B: Device> {
     pub(super) backend: &'r B,
-    values: Place,
-    weights: Place,
+    values: RegionAddress,
+    weights: RegionAddress,
     tape: RefCell<Tape>,
 }
 
 /// Where a region's memory lies.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct RegionAddress {
     start: usize,
     length: usize,
 }
 
-impl Place {
+impl RegionAddress {
     fn of<B: Addressable>(memory: &B::Slice) -> Self {
         Self { start: B::place(memory), length: memory.len() }
     }
@@ -52,24 +52,24 @@ impl Place {
 }
 
 /// A weight matrix and where it lies among the weights.
-pub struct Recorded<'a, B: Device> {
+pub struct RecordedMatrix<'a, B: Device> {
     pub(super) matrix: B::Matrix<'a>,
     pub(super) span: Span,
 }
 
 // Derived, it would want the backend itself to be `Copy`.
-impl<'a, B: Device> Clone for Recorded<'a, B> {
+impl<'a, B: Device> Clone for RecordedMatrix<'a, B> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<'a, B: Device> Copy for Recorded<'a, B> {}
+impl<'a, B: Device> Copy for RecordedMatrix<'a, B> {}
 
 impl<'r, B: Recordable> Recording<'r, B> {
     /// Records the operations of `backend` over `values`, the memory of the arena, and `weights`.
     pub fn new(backend: &'r B, values: &B::Slice, weights: &B::Slice) -> Self {
-        let (values, weights) = (Place::of::<B>(values), Place::of::<B>(weights));
+        let (values, weights) = (RegionAddress::of::<B>(values), RegionAddress::of::<B>(weights));
         Self { backend, values, weights, tape: RefCell::default() }
     }
 
@@ -90,7 +90,7 @@ impl<'r, B: Recordable> Recording<'r, B> {
     #[track_caller]
     pub fn span(&self, slice: &B::Slice) -> Span {
         let (place, length) = (B::place(slice), slice.len());
-        let found = |region, memory: Place| {
+        let found = |region, memory: RegionAddress| {
             memory.offset(place, length).map(|start| Span { region, start, length })
         };
         found(Region::Values, self.values)
@@ -98,9 +98,9 @@ impl<'r, B: Recordable> Recording<'r, B> {
             .expect("what is recorded lies among the values or the weights")
     }
 
-    pub(super) fn table(&self, of: PerRow<'_, B::Slice>) -> Table {
+    pub(super) fn table(&self, of: PerRow<'_, B::Slice>) -> TableSpan {
         let PerRow { table, start, stride, rows } = of;
-        Table { span: self.span(table), part: Part { start, stride, rows } }
+        TableSpan { span: self.span(table), part: TableSlice { start, stride, rows } }
     }
 
     /// Appends an operation to the tape.
@@ -156,7 +156,7 @@ impl<B: Recordable> Detach for Recording<'_, B> {
 impl<B: Device> Device for Recording<'_, B> {
     type Slice = B::Slice;
     type Tokens = B::Tokens;
-    type Matrix<'a> = Recorded<'a, B>;
+    type Matrix<'a> = RecordedMatrix<'a, B>;
     type Error = B::Error;
 
     fn upload(&self, to: &mut B::Slice, from: &[f32]) -> Result<(), B::Error> {
@@ -232,9 +232,9 @@ impl<'a, 'q, B: Recordable, W: Source<'a, B>> Source<'a, Recording<'q, B>>
         &mut self,
         name: fmt::Arguments<'_>,
         shape: &[usize],
-    ) -> Result<Recorded<'a, B>, W::Error> {
+    ) -> Result<RecordedMatrix<'a, B>, W::Error> {
         let weights = self.source.vector(name, shape)?;
-        Ok(Recorded {
+        Ok(RecordedMatrix {
             matrix: self.recording.backend.matrix_of(weights),
             span: self.recording.span(weights),
         })

@@ -11,24 +11,24 @@ use var_kernel::ops::nearest_code::Distance;
 use super::assemble::{TransformerLayers, VqvaeLayers};
 use super::detect::{self, Hints};
 use super::listing::{Listing, Wanted};
-use super::part::{Found, MARKS, PREFIXES};
+use super::part::{FoundPart, MARKS, PREFIXES};
 use super::settings::{Settings, VaeSettings};
-use super::{Identity, ModelError, Part, family, mask};
+use super::{Identity, ModelError, ModelPart, family, mask};
 use crate::checkpoint::Checkpoint;
-use crate::pictures::Cut;
+use crate::images::CropSettings;
 use crate::plural;
 
 /// A transformer, a VQVAE or both, with their configurations.
 pub struct Weights {
     /// The transformer.
-    pub transformer: Option<(Part, VarConfig)>,
+    pub transformer: Option<(ModelPart, VarConfig)>,
     /// The VQVAE.
-    pub vqvae: Option<(Part, VqvaeConfig)>,
+    pub vqvae: Option<(ModelPart, VqvaeConfig)>,
     /// Names of the classes, where the file has them.
     pub class_names: Vec<String>,
-    /// How the pictures were cut that the transformer learnt from, or the VQVAE alone, where the file
+    /// How the images were cut that the transformer learned from, or the VQVAE alone, where the file
     /// says.
-    pub cut: Option<Cut>,
+    pub cut: Option<CropSettings>,
     /// Whether the number of heads is only the published rule (width / 64), for the user to know.
     pub heads_assumed: bool,
     /// Whether the VQVAE's ladder is only the published one, for the user to know.
@@ -69,7 +69,7 @@ impl Weights {
             let file = path.display().to_string();
             let checkpoint = Arc::new(Checkpoint::open_whole(path)?);
             let verified = verify(&checkpoint, &file, hints)?;
-            match Part::find(&checkpoint, &file, half, hints.part.as_deref())? {
+            match ModelPart::find(&checkpoint, &file, half, hints.part.as_deref())? {
                 Some(found) => Ok(found.verified(verified)),
                 None => Err(no_part(&checkpoint, file, half)),
             }
@@ -82,7 +82,7 @@ impl Weights {
     }
 
     /// Refuses a VQVAE that is not the one in the transformer's own file, as checkpoints of a training
-    /// run have it: the transformer has learnt the other's codes.
+    /// run have it: the transformer has learned the other's codes.
     fn check_together(&self) -> Result<(), ModelError> {
         let (Some((var, _)), Some((vae, _))) = (&self.transformer, &self.vqvae) else {
             return Ok(());
@@ -109,8 +109,8 @@ impl Weights {
     pub fn of(checkpoint: Checkpoint, file: String, hints: &Hints) -> Result<Self, ModelError> {
         let checkpoint = Arc::new(checkpoint);
         let verified = verify(&checkpoint, &file, hints)?;
-        let find = |half| -> Result<Option<Found>, ModelError> {
-            let found = Part::find(&checkpoint, &file, half, hints.part.as_deref())?;
+        let find = |half| -> Result<Option<FoundPart>, ModelError> {
+            let found = ModelPart::find(&checkpoint, &file, half, hints.part.as_deref())?;
             Ok(found.map(|found| found.verified(verified)))
         };
         let (var, vae) = (find(0)?, find(1)?);
@@ -126,10 +126,16 @@ impl Weights {
         Self::new(var, vae, hints)
     }
 
-    fn new(var: Option<Found>, vae: Option<Found>, hints: &Hints) -> Result<Self, ModelError> {
+    fn new(
+        var: Option<FoundPart>,
+        vae: Option<FoundPart>,
+        hints: &Hints,
+    ) -> Result<Self, ModelError> {
         check_part(&var, &vae, hints)?;
-        let settings = |found: &Option<Found>| match found {
-            Some(Found { part, .. }) => Settings::read(part.file(), part.checkpoint().metadata()),
+        let settings = |found: &Option<FoundPart>| match found {
+            Some(FoundPart { part, .. }) => {
+                Settings::read(part.file(), part.checkpoint().metadata())
+            }
             None => Ok(None),
         };
         let of_var = settings(&var)?.unwrap_or_default();
@@ -145,14 +151,14 @@ impl Weights {
             ladder_assumed: false,
             notes: Vec::new(),
         };
-        if let Some(Found { mut part, .. }) = var {
+        if let Some(FoundPart { mut part, .. }) = var {
             let (config, assumed) = detect::transformer(&part, hints, of_var.var.as_ref())?;
             mask::check(&part, &config.ladder)?;
             weights.heads_assumed = assumed;
             part.prepare(&transformer_tensors(config))?;
             weights.transformer = Some((part, config));
         }
-        if let Some(Found { mut part, .. }) = vae {
+        if let Some(FoundPart { mut part, .. }) = vae {
             let ladder = weights.vqvae_ladder(&part, hints, of_vae.vae.as_ref())?;
             let mut config = detect::vqvae(&part, ladder)?;
             if let Some(said) = &of_vae.vae {
@@ -178,7 +184,7 @@ impl Weights {
     /// published one.
     fn vqvae_ladder(
         &mut self,
-        part: &Part,
+        part: &ModelPart,
         hints: &Hints,
         said: Option<&VaeSettings>,
     ) -> Result<Ladder, ModelError> {
@@ -243,9 +249,13 @@ fn no_part(checkpoint: &Checkpoint, file: String, half: usize) -> ModelError {
 }
 
 /// Checks that the part that was asked for is in one of the files.
-fn check_part(var: &Option<Found>, vae: &Option<Found>, hints: &Hints) -> Result<(), ModelError> {
+fn check_part(
+    var: &Option<FoundPart>,
+    vae: &Option<FoundPart>,
+    hints: &Hints,
+) -> Result<(), ModelError> {
     let Some(asked) = &hints.part else { return Ok(()) };
-    let found: Vec<&Found> = var.iter().chain(vae).collect();
+    let found: Vec<&FoundPart> = var.iter().chain(vae).collect();
     if found.iter().any(|found| found.was_asked_for) {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Instant;
 
-use super::super::error::RanksError;
+use super::super::error::ProcessGroupError;
 use super::wire::{Answer, Channel, Handshake, MAX_HANDSHAKE, Purpose, Side};
 use crate::plural::count;
 
@@ -98,7 +98,7 @@ impl<'a> Acceptor<'a> {
         purpose: Purpose,
         start: Instant,
         patience: Duration,
-    ) -> Result<(), RanksError> {
+    ) -> Result<(), ProcessGroupError> {
         loop {
             let missing = self.missing(purpose);
             if missing.is_empty() {
@@ -108,7 +108,7 @@ impl<'a> Acceptor<'a> {
             if waited >= patience {
                 let came = (0..self.size).filter(|rank| !missing.contains(rank)).collect();
                 let refused = self.unauthenticated.ranks.clone();
-                return Err(RanksError::Missing {
+                return Err(ProcessGroupError::Missing {
                     waited,
                     size: self.size,
                     came,

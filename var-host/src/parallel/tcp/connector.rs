@@ -7,7 +7,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::Instant;
 
-use super::super::error::RanksError;
+use super::super::error::ProcessGroupError;
 use super::acceptor::{HANDSHAKE_TIMEOUT, POLL_INTERVAL};
 use super::wire::{Answer, Channel, Handshake, Side};
 
@@ -17,7 +17,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A rank that listens: its number, its machine, and the ports it may be at.
-pub(super) struct Host<'a> {
+pub(super) struct PeerAddress<'a> {
     pub(super) rank: usize,
     pub(super) machine: &'a str,
     pub(super) ports: &'a [u16],
@@ -29,12 +29,12 @@ pub(super) struct Host<'a> {
 /// # Errors
 /// If the rank is not found at the deadline, or refuses this one.
 pub(super) fn connect(
-    host: &Host<'_>,
+    host: &PeerAddress<'_>,
     key: &[u8; blake3::KEY_LEN],
     handshake: &mut dyn FnMut(SocketAddr) -> io::Result<Handshake>,
     start: Instant,
     patience: Duration,
-) -> Result<Channel, RanksError> {
+) -> Result<Channel, ProcessGroupError> {
     let mut pause = POLL_INTERVAL;
     let mut reason = "nobody was asked".to_owned();
     // An answer tells more than that nobody listens at the other ports.
@@ -56,7 +56,7 @@ pub(super) fn connect(
                 match greet(address, key, handshake, left) {
                     Ok((channel, Answer::Accepted)) => return Ok(channel),
                     Ok((_, Answer::Refused(reason))) => {
-                        return Err(RanksError::Refused { rank: host.rank, reason });
+                        return Err(ProcessGroupError::Refused { rank: host.rank, reason });
                     }
                     Ok((_, Answer::Everyone(_))) => {
                         answered = Some(format!("{address} answers out of turn"));
@@ -77,9 +77,9 @@ pub(super) fn connect(
     }
 }
 
-fn unreachable(host: &Host<'_>, waited: Duration, reason: String) -> RanksError {
+fn unreachable(host: &PeerAddress<'_>, waited: Duration, reason: String) -> ProcessGroupError {
     let address = address(host.machine, host.ports);
-    RanksError::Unreachable { waited, rank: host.rank, address, reason }
+    ProcessGroupError::Unreachable { waited, rank: host.rank, address, reason }
 }
 
 /// A machine and its ports for people to read.

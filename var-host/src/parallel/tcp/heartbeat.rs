@@ -11,7 +11,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::super::error::{PeerFailure, RanksError};
+use super::super::error::{PeerFailure, ProcessGroupError};
 use super::wire::{self, Signal};
 
 /// Interval of the heartbeats, and the silence after which a rank is lost.
@@ -39,17 +39,17 @@ pub(super) struct PeerLink {
 }
 
 /// The threads that send and receive heartbeats. Dropping it sends the shutdown message.
-pub(super) struct Heartbeat(Arc<Shared>);
+pub(super) struct Heartbeat(Arc<HeartbeatShared>);
 
-struct Shared {
+struct HeartbeatShared {
     own: usize,
     lines: Vec<PeerLink>,
-    state: Mutex<State>,
+    state: Mutex<HeartbeatState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct HeartbeatState {
     /// The first rank that left or was lost.
     first: Option<(usize, PeerFailure)>,
     ended: bool,
@@ -69,7 +69,8 @@ impl Heartbeat {
             line.signals.set_read_timeout(Some(config.silence))?;
             line.signals.set_write_timeout(Some(config.interval))?;
         }
-        let shared = Shared { own, lines, state: Mutex::default(), changed: Condvar::new() };
+        let shared =
+            HeartbeatShared { own, lines, state: Mutex::default(), changed: Condvar::new() };
         // Should a thread not start, those before it are ended as this is dropped.
         let heartbeat = Self(Arc::new(shared));
         for index in 0..heartbeat.0.lines.len() {
@@ -87,29 +88,29 @@ impl Heartbeat {
     }
 
     /// An error if a rank is known to be lost.
-    pub(super) fn check(&self) -> Result<(), RanksError> {
+    pub(super) fn check(&self) -> Result<(), ProcessGroupError> {
         match self.check_none_left() {
-            Err(RanksError::Lost { failure: PeerFailure::Left, .. }) => Ok(()),
+            Err(ProcessGroupError::Lost { failure: PeerFailure::Left, .. }) => Ok(()),
             checked => checked,
         }
     }
 
     /// An error if a rank is known to be lost or has left.
-    pub(super) fn check_none_left(&self) -> Result<(), RanksError> {
+    pub(super) fn check_none_left(&self) -> Result<(), ProcessGroupError> {
         match self.0.lock().first.clone() {
-            Some((rank, failure)) => Err(RanksError::Lost { rank, failure }),
+            Some((rank, failure)) => Err(ProcessGroupError::Lost { rank, failure }),
             None => Ok(()),
         }
     }
 
     /// Ends all calls of this rank because its connection to `rank` broke, and tells the others.
     /// Returns the first loss there was: the broken connection may only follow from another rank's.
-    pub(super) fn broken(&self, rank: usize, failure: PeerFailure) -> RanksError {
-        let unknown = |state: &mut State| state.first.is_none();
+    pub(super) fn broken(&self, rank: usize, failure: PeerFailure) -> ProcessGroupError {
+        let unknown = |state: &mut HeartbeatState| state.first.is_none();
         drop(self.0.changed.wait_timeout_while(self.0.lock(), NEWS, unknown));
         self.give_up(rank, failure.clone());
         let (rank, failure) = self.0.lock().first.clone().unwrap_or((rank, failure));
-        RanksError::Lost { rank, failure }
+        ProcessGroupError::Lost { rank, failure }
     }
 
     /// Ends all calls of this rank because of `rank`, and tells the others.
@@ -140,8 +141,8 @@ impl Drop for Heartbeat {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl HeartbeatShared {
+    fn lock(&self) -> MutexGuard<'_, HeartbeatState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

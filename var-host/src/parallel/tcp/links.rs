@@ -14,12 +14,12 @@ use std::thread::{self, Scope};
 
 use bytemuck::{Pod, cast_slice, cast_slice_mut};
 
-use super::super::call::{Call, HEADER};
+use super::super::call::{CollectiveCall, HEADER};
 
 /// Element types of sums.
-pub(super) trait Number: Pod + AddAssign + Send + Sync {}
-impl Number for f32 {}
-impl Number for f64 {}
+pub(super) trait LinkElement: Pod + AddAssign + Send + Sync {}
+impl LinkElement for f32 {}
+impl LinkElement for f64 {}
 
 /// Bytes to one rank that are sent without a thread: so many fit into the buffers of a connection
 /// even if nothing reads them yet.
@@ -43,53 +43,57 @@ pub(super) struct Peer {
 
 /// Why a call failed.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum LinkFault {
     Connection { rank: usize, error: io::Error },
-    Mismatch { rank: usize, theirs: Call },
+    Mismatch { rank: usize, theirs: CollectiveCall },
     Thread(io::Error),
 }
 
 impl Peer {
-    fn send(&self, bytes: &[u8]) -> Result<(), Fault> {
+    fn send(&self, bytes: &[u8]) -> Result<(), LinkFault> {
         (&self.stream).write_all(bytes).map_err(|error| self.fault(error))
     }
 
-    fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
+    fn receive(&self, bytes: &mut [u8]) -> Result<(), LinkFault> {
         (&self.stream).read_exact(bytes).map_err(|error| self.fault(error))
     }
 
     /// The head of the call this rank is at, which must be the same call.
-    fn receive_header(&self, own: &Call) -> Result<Call, Fault> {
+    fn receive_header(&self, own: &CollectiveCall) -> Result<CollectiveCall, LinkFault> {
         let mut bytes = [0; HEADER];
         self.receive(&mut bytes)?;
         let no_call = || self.fault(io::Error::new(io::ErrorKind::InvalidData, "it sent no call"));
-        let theirs = Call::from_bytes(&bytes).ok_or_else(no_call)?;
+        let theirs = CollectiveCall::from_bytes(&bytes).ok_or_else(no_call)?;
         if !theirs.agrees(own) {
-            return Err(Fault::Mismatch { rank: self.rank, theirs });
+            return Err(LinkFault::Mismatch { rank: self.rank, theirs });
         }
         Ok(theirs)
     }
 
-    fn fault(&self, error: io::Error) -> Fault {
-        Fault::Connection { rank: self.rank, error }
+    fn fault(&self, error: io::Error) -> LinkFault {
+        LinkFault::Connection { rank: self.rank, error }
     }
 }
 
 impl Links {
     /// Sums `values` over the ranks.
-    pub(super) fn sum<T: Number>(&self, call: &Call, values: &mut [T]) -> Result<(), Fault> {
+    pub(super) fn sum<T: LinkElement>(
+        &self,
+        call: &CollectiveCall,
+        values: &mut [T],
+    ) -> Result<(), LinkFault> {
         let small = size_of_val(values) <= SMALL;
         let mut parts = parts(values, self.peers.len() + 1);
         let own = parts.remove(self.rank);
         if small { self.sum_small(call, own, parts) } else { self.sum_large(call, own, parts) }
     }
 
-    fn sum_small<T: Number>(
+    fn sum_small<T: LinkElement>(
         &self,
-        call: &Call,
+        call: &CollectiveCall,
         own: &mut [T],
         parts: Vec<&mut [T]>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), LinkFault> {
         for (peer, part) in self.peers.iter().zip(&parts) {
             peer.send(&[&call.to_bytes(), cast_slice(part)].concat())?;
         }
@@ -106,12 +110,12 @@ impl Links {
 
     /// The same with a thread for each other rank that sends to it, so that no rank waits for one
     /// that waits for it.
-    fn sum_large<T: Number>(
+    fn sum_large<T: LinkElement>(
         &self,
-        call: &Call,
+        call: &CollectiveCall,
         own: &mut [T],
         parts: Vec<&mut [T]>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), LinkFault> {
         let senders = Senders::new(self);
         thread::scope(|scope| {
             senders.note((|| {
@@ -150,11 +154,11 @@ impl Links {
     }
 
     /// Adds the others' values to this rank's in the order of ranks, a chunk at a time.
-    fn add_up<'a, T: Number>(
+    fn add_up<'a, T: LinkElement>(
         &self,
         own: &'a mut [T],
         mut done: impl FnMut(&'a [T]),
-    ) -> Result<(), Fault> {
+    ) -> Result<(), LinkFault> {
         let chunk = CHUNK_BYTES / size_of::<T>();
         let (before, after) = self.peers.split_at(self.rank);
         let mut sum = vec![T::zeroed(); chunk.min(own.len())];
@@ -180,13 +184,17 @@ impl Links {
     }
 
     /// Rank 0's bytes.
-    pub(super) fn broadcast(&self, call: &Call, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(super) fn broadcast(
+        &self,
+        call: &CollectiveCall,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), LinkFault> {
         if self.rank != 0 {
             let root = &self.peers[0];
             let call = root.receive_header(call)?;
             return receive_bytes(root, call.length, bytes);
         }
-        let call = Call { length: bytes.len() as u64, ..*call };
+        let call = CollectiveCall { length: bytes.len() as u64, ..*call };
         let send = |peer: &Peer| {
             peer.send(&call.to_bytes())?;
             peer.send(bytes)
@@ -203,14 +211,14 @@ impl Links {
     }
 
     /// Returns when all ranks are at this call.
-    pub(super) fn barrier(&self, call: &Call) -> Result<(), Fault> {
+    pub(super) fn barrier(&self, call: &CollectiveCall) -> Result<(), LinkFault> {
         for peer in &self.peers {
             peer.send(&call.to_bytes())?;
         }
         self.receive_headers(call)
     }
 
-    fn receive_headers(&self, call: &Call) -> Result<(), Fault> {
+    fn receive_headers(&self, call: &CollectiveCall) -> Result<(), LinkFault> {
         self.peers.iter().try_for_each(|peer| peer.receive_header(call).map(drop))
     }
 
@@ -226,7 +234,7 @@ impl Links {
 /// the work of all.
 struct Senders<'a> {
     links: &'a Links,
-    first: Mutex<Option<Fault>>,
+    first: Mutex<Option<LinkFault>>,
 }
 
 impl<'a> Senders<'a> {
@@ -237,31 +245,31 @@ impl<'a> Senders<'a> {
     fn start<'scope, 'env>(
         &'scope self,
         scope: &'scope Scope<'scope, 'env>,
-        work: impl FnOnce() -> Result<(), Fault> + Send + 'scope,
-    ) -> Result<(), Fault> {
+        work: impl FnOnce() -> Result<(), LinkFault> + Send + 'scope,
+    ) -> Result<(), LinkFault> {
         let builder = thread::Builder::new().name("var-send".to_owned());
         let started = builder.spawn_scoped(scope, move || self.note(work()));
-        started.map(drop).map_err(Fault::Thread)
+        started.map(drop).map_err(LinkFault::Thread)
     }
 
-    fn note(&self, result: Result<(), Fault>) {
+    fn note(&self, result: Result<(), LinkFault>) {
         if let Err(fault) = result {
             self.lock().get_or_insert(fault);
             self.links.shut();
         }
     }
 
-    fn result(self) -> Result<(), Fault> {
+    fn result(self) -> Result<(), LinkFault> {
         self.first.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Fault>> {
+    fn lock(&self) -> MutexGuard<'_, Option<LinkFault>> {
         self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Receives as many bytes as were announced. Memory for them is asked for as they come.
-fn receive_bytes(peer: &Peer, length: u64, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+fn receive_bytes(peer: &Peer, length: u64, bytes: &mut Vec<u8>) -> Result<(), LinkFault> {
     bytes.clear();
     let received = (&peer.stream).take(length).read_to_end(bytes);
     match received {
@@ -282,7 +290,7 @@ fn parts<T>(mut values: &mut [T], ranks: usize) -> Vec<&mut [T]> {
     }))
 }
 
-fn add<T: Number>(to: &mut [T], values: &[T]) {
+fn add<T: LinkElement>(to: &mut [T], values: &[T]) {
     for (to, value) in to.iter_mut().zip(values) {
         *to += *value;
     }

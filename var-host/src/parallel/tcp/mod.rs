@@ -21,13 +21,13 @@ mod tests;
 
 use core::cell::Cell;
 
-use super::Ranks;
-use super::call::{Call, Operation};
+use super::ProcessGroup;
+use super::call::{Collective, CollectiveCall};
 use super::environment::{Launch, Rendezvous};
-use super::error::{PeerFailure, RanksError};
+use super::error::{PeerFailure, ProcessGroupError};
 
 use heartbeat::{Heartbeat, HeartbeatConfig};
-use links::{Fault, Links};
+use links::{LinkFault, Links};
 
 /// Ranks over TCP: any machines that can reach each other's ports.
 pub struct Tcp {
@@ -47,7 +47,7 @@ impl Tcp {
         launch: &Launch,
         rendezvous: &Rendezvous,
         note: &dyn Fn(&str),
-    ) -> Result<Self, RanksError> {
+    ) -> Result<Self, ProcessGroupError> {
         Self::meet_as(launch.rank, launch.size, rendezvous, HeartbeatConfig::default(), note)
     }
 
@@ -57,38 +57,38 @@ impl Tcp {
         rendezvous: &Rendezvous,
         config: HeartbeatConfig,
         note: &dyn Fn(&str),
-    ) -> Result<Self, RanksError> {
+    ) -> Result<Self, ProcessGroupError> {
         let (links, lines) = rendezvous::start(rank, size, rendezvous, note)?;
         let heartbeat = Heartbeat::start(rank, lines, config);
-        let heartbeat = heartbeat.map_err(|source| RanksError::Thread { source })?;
+        let heartbeat = heartbeat.map_err(|source| ProcessGroupError::Thread { source })?;
         Ok(Self { links, heartbeat, number: Cell::new(0) })
     }
 
     /// Makes a call that all ranks make.
     fn call(
         &self,
-        operation: Operation,
+        operation: Collective,
         length: usize,
-        work: impl FnOnce(&Call) -> Result<(), Fault>,
-    ) -> Result<(), RanksError> {
+        work: impl FnOnce(&CollectiveCall) -> Result<(), LinkFault>,
+    ) -> Result<(), ProcessGroupError> {
         self.heartbeat.check()?;
         let number = self.number.get() + 1;
         self.number.set(number);
-        let call = Call { number, operation, length: length as u64 };
+        let call = CollectiveCall { number, operation, length: length as u64 };
         work(&call).map_err(|fault| match fault {
-            Fault::Connection { rank, error } => {
+            LinkFault::Connection { rank, error } => {
                 self.heartbeat.broken(rank, PeerFailure::broken(&error))
             }
-            Fault::Mismatch { rank, theirs } => {
+            LinkFault::Mismatch { rank, theirs } => {
                 self.heartbeat.give_up(rank, PeerFailure::OutOfStep);
-                RanksError::Mismatch { rank, theirs, own: call }
+                ProcessGroupError::Mismatch { rank, theirs, own: call }
             }
-            Fault::Thread(source) => RanksError::Thread { source },
+            LinkFault::Thread(source) => ProcessGroupError::Thread { source },
         })
     }
 }
 
-impl Ranks for Tcp {
+impl ProcessGroup for Tcp {
     fn rank(&self) -> usize {
         self.links.rank
     }
@@ -97,27 +97,27 @@ impl Ranks for Tcp {
         self.links.peers.len() + 1
     }
 
-    fn sum(&self, values: &mut [f32]) -> Result<(), RanksError> {
-        self.call(Operation::Sum, values.len(), |call| self.links.sum(call, values))
+    fn sum(&self, values: &mut [f32]) -> Result<(), ProcessGroupError> {
+        self.call(Collective::Sum, values.len(), |call| self.links.sum(call, values))
     }
 
-    fn sum_f64(&self, values: &mut [f64]) -> Result<(), RanksError> {
-        self.call(Operation::SumF64, values.len(), |call| self.links.sum(call, values))
+    fn sum_f64(&self, values: &mut [f64]) -> Result<(), ProcessGroupError> {
+        self.call(Collective::SumF64, values.len(), |call| self.links.sum(call, values))
     }
 
-    fn broadcast(&self, bytes: &mut Vec<u8>) -> Result<(), RanksError> {
-        self.call(Operation::Broadcast, 0, |call| self.links.broadcast(call, bytes))
+    fn broadcast(&self, bytes: &mut Vec<u8>) -> Result<(), ProcessGroupError> {
+        self.call(Collective::Broadcast, 0, |call| self.links.broadcast(call, bytes))
     }
 
-    fn barrier(&self) -> Result<(), RanksError> {
-        self.call(Operation::Barrier, 0, |call| self.links.barrier(call))
+    fn barrier(&self) -> Result<(), ProcessGroupError> {
+        self.call(Collective::Barrier, 0, |call| self.links.barrier(call))
     }
 
-    fn check(&self) -> Result<(), RanksError> {
+    fn check(&self) -> Result<(), ProcessGroupError> {
         self.heartbeat.check()
     }
 
-    fn check_none_left(&self) -> Result<(), RanksError> {
+    fn check_none_left(&self) -> Result<(), ProcessGroupError> {
         self.heartbeat.check_none_left()
     }
 }

@@ -10,20 +10,20 @@ use std::io;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Instant;
 
-use super::super::call::{Call, Operation};
+use super::super::call::{Collective, CollectiveCall};
 use super::super::environment::Rendezvous;
-use super::super::error::{PeerFailure, RanksError};
+use super::super::error::{PeerFailure, ProcessGroupError};
 use super::acceptor::{Acceptor, HANDSHAKE_TIMEOUT, PendingPeer};
-use super::connector::{self, Host};
+use super::connector::{self, PeerAddress};
 use super::heartbeat::PeerLink;
-use super::links::{Fault, Links, Peer};
+use super::links::{LinkFault, Links, Peer};
 use super::wire::{Answer, Channel, Handshake, Purpose};
 
 /// Extra time that the others wait for rank 0, which can name the missing ranks.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The two connections to another rank.
-struct Pair {
+struct PeerConnections {
     rank: usize,
     signals: TcpStream,
     links: TcpStream,
@@ -35,7 +35,7 @@ pub(super) fn start(
     size: usize,
     rendezvous: &Rendezvous,
     note: &dyn Fn(&str),
-) -> Result<(Links, Vec<PeerLink>), RanksError> {
+) -> Result<(Links, Vec<PeerLink>), ProcessGroupError> {
     let start = Instant::now();
     let pairs = if rank == 0 {
         receive_all(size, rendezvous, start, note)?
@@ -46,7 +46,7 @@ pub(super) fn start(
     let fault = |rank: usize| move |error: io::Error| lost(rank, &error, patience);
     let mut lines = Vec::new();
     let mut peers = Vec::new();
-    for Pair { rank, signals, links } in pairs {
+    for PeerConnections { rank, signals, links } in pairs {
         links.set_write_timeout(None).map_err(fault(rank))?;
         let left = patience.saturating_sub(start.elapsed()).max(Duration::from_secs(1));
         links.set_read_timeout(Some(left)).map_err(fault(rank))?;
@@ -55,11 +55,13 @@ pub(super) fn start(
         lines.push(PeerLink { rank, signals, links });
     }
     let links = Links { rank, peers };
-    let call = Call { number: 0, operation: Operation::Barrier, length: 0 };
+    let call = CollectiveCall { number: 0, operation: Collective::Barrier, length: 0 };
     links.barrier(&call).map_err(|fault| match fault {
-        Fault::Connection { rank, error } => lost(rank, &error, patience),
-        Fault::Mismatch { rank, theirs } => RanksError::Mismatch { rank, theirs, own: call },
-        Fault::Thread(source) => RanksError::Thread { source },
+        LinkFault::Connection { rank, error } => lost(rank, &error, patience),
+        LinkFault::Mismatch { rank, theirs } => {
+            ProcessGroupError::Mismatch { rank, theirs, own: call }
+        }
+        LinkFault::Thread(source) => ProcessGroupError::Thread { source },
     })?;
     for peer in &links.peers {
         peer.stream.set_read_timeout(None).map_err(fault(peer.rank))?;
@@ -73,10 +75,10 @@ fn receive_all(
     rendezvous: &Rendezvous,
     start: Instant,
     note: &dyn Fn(&str),
-) -> Result<Vec<Pair>, RanksError> {
+) -> Result<Vec<PeerConnections>, ProcessGroupError> {
     let fault = |source| {
         let address = connector::address(&rendezvous.host, &rendezvous.ports);
-        RanksError::Listen { rank: 0, address, source }
+        ProcessGroupError::Listen { rank: 0, address, source }
     };
     let listener = listen(rendezvous).map_err(fault)?;
     let ip = listener.local_addr().map_err(fault)?.ip();
@@ -120,10 +122,10 @@ fn go_round(
     rendezvous: &Rendezvous,
     start: Instant,
     note: &dyn Fn(&str),
-) -> Result<Vec<Pair>, RanksError> {
+) -> Result<Vec<PeerConnections>, ProcessGroupError> {
     let (key, patience) = (rendezvous.key(), rendezvous.patience + GRACE);
-    let fault = |source| RanksError::Listen { rank, address: "any port".to_owned(), source };
-    let root = Host { rank: 0, machine: &rendezvous.host, ports: &rendezvous.ports };
+    let fault = |source| ProcessGroupError::Listen { rank, address: "any port".to_owned(), source };
+    let root = PeerAddress { rank: 0, machine: &rendezvous.host, ports: &rendezvous.ports };
     let mut listener = None;
     let mut handshake = |own: SocketAddr| {
         let port = listen_at(&mut listener, own)?;
@@ -141,24 +143,26 @@ fn go_round(
         Ok((address, Answer::Everyone(addresses))) if addresses.len() == size => {
             (address, addresses)
         }
-        Ok((_, Answer::Refused(reason))) => return Err(RanksError::Refused { rank: 0, reason }),
+        Ok((_, Answer::Refused(reason))) => {
+            return Err(ProcessGroupError::Refused { rank: 0, reason });
+        }
         Ok(_) => return Err(lost(0, &io::ErrorKind::InvalidData.into(), patience)),
         Err(error) => return Err(lost(0, &error, patience)),
     };
 
-    let connect = |host: &Host<'_>, purpose| {
+    let connect = |host: &PeerAddress<'_>, purpose| {
         let mut handshake = |_| Ok(Handshake { rank, size, purpose, port });
         connector::connect(host, &key, &mut handshake, start, patience)
     };
-    let root = Host { ports: &[root_address.port()], ..root };
-    let pair = |rank, signals: Channel, links: Channel| Pair {
+    let root = PeerAddress { ports: &[root_address.port()], ..root };
+    let pair = |rank, signals: Channel, links: Channel| PeerConnections {
         rank,
         signals: signals.into_stream(),
         links: links.into_stream(),
     };
     let mut met = vec![pair(0, signals, connect(&root, Purpose::Links)?)];
     for (other, (ip, port)) in addresses.into_iter().enumerate().take(rank).skip(1) {
-        let host = Host { rank: other, machine: &ip.to_string(), ports: &[port] };
+        let host = PeerAddress { rank: other, machine: &ip.to_string(), ports: &[port] };
         let signals = connect(&host, Purpose::Signals)?;
         met.push(pair(other, signals, connect(&host, Purpose::Links)?));
     }
@@ -169,17 +173,17 @@ fn go_round(
 }
 
 /// The connections that were waited for.
-fn pairs(acceptor: Acceptor<'_>) -> Vec<Pair> {
+fn pairs(acceptor: Acceptor<'_>) -> Vec<PeerConnections> {
     let pending = acceptor.into_pending().into_iter().enumerate();
     let pair = |(rank, pending): (usize, PendingPeer)| {
         let (signals, links) = (pending.signals?.into_stream(), pending.links?.into_stream());
-        Some(Pair { rank, signals, links })
+        Some(PeerConnections { rank, signals, links })
     };
     pending.filter_map(pair).collect()
 }
 
-fn lost(rank: usize, error: &io::Error, patience: Duration) -> RanksError {
-    RanksError::Lost { rank, failure: PeerFailure::after(patience, error) }
+fn lost(rank: usize, error: &io::Error, patience: Duration) -> ProcessGroupError {
+    ProcessGroupError::Lost { rank, failure: PeerFailure::after(patience, error) }
 }
 
 /// Listens at the first port of the rendezvous that is free, at the address that it names.

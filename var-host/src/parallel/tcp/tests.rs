@@ -20,7 +20,7 @@ fn rendezvous(patience_s: u64) -> Rendezvous {
     Rendezvous { patience, ..Rendezvous::on_this_machine(&job) }
 }
 
-fn meet(rank: usize, size: usize, rendezvous: &Rendezvous) -> Result<Tcp, RanksError> {
+fn meet(rank: usize, size: usize, rendezvous: &Rendezvous) -> Result<Tcp, ProcessGroupError> {
     meet_with_lines(rank, size, rendezvous, &|_| ())
 }
 
@@ -29,7 +29,7 @@ fn meet_with_lines(
     size: usize,
     rendezvous: &Rendezvous,
     note: &dyn Fn(&str),
-) -> Result<Tcp, RanksError> {
+) -> Result<Tcp, ProcessGroupError> {
     Tcp::meet_as(rank, size, rendezvous, HeartbeatConfig::default(), note)
 }
 
@@ -170,7 +170,8 @@ fn the_place_of_a_rank_that_died_is_free() {
         let come =
             |rank| scope.spawn(move || meet(rank, 3, rendezvous).unwrap().barrier().unwrap());
         let root = come(0);
-        let host = connector::Host { rank: 0, machine: &rendezvous.host, ports: &rendezvous.ports };
+        let host =
+            connector::PeerAddress { rank: 0, machine: &rendezvous.host, ports: &rendezvous.ports };
         let purpose = wire::Purpose::Signals;
         let mut handshake = |_| Ok(wire::Handshake { rank: 1, size: 3, purpose, port: 1 });
         let start = Instant::now();

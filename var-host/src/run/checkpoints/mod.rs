@@ -204,7 +204,7 @@ impl Checkpoints {
     }
 
     /// Removes the checkpoints older than that of `iteration`, the newest, which are not to be kept:
-    /// once an update has shown that its weights can be learnt from. Newer ones stay and are not counted.
+    /// once an update has shown that its weights can be learned from. Newer ones stay and are not counted.
     ///
     /// # Errors
     /// If the folder cannot be read or a checkpoint not removed.

@@ -8,20 +8,20 @@
 //! |---|---|
 //! | [`residuals`] | residuals quantized by each scale of a batch, and their codes |
 //! | [`usage`] | how often each code is hit at each scale, averaged over steps |
-//! | [`spread`] | draws the features of a scale towards the codes that are rare there |
-//! | [`average`] | moves codes to the mean of their features: k-means, averaged over steps |
-//! | [`revival`] | puts codes that nothing hits where features are |
+//! | [`usage_loss`] | draws the features of a scale toward the codes that are rare there |
+//! | [`ema`] | moves codes to the mean of their features: k-means, averaged over steps |
+//! | [`dead_codes`] | puts codes that nothing hits where features are |
 //!
 //! It runs on the host: codebook and residuals are small beside everything else.
 
-pub mod average;
+pub mod dead_codes;
+pub mod ema;
 pub mod residuals;
-pub mod revival;
-pub mod spread;
 pub mod usage;
+pub mod usage_loss;
 
-pub use average::Average;
+pub use dead_codes::DeadCodeReset;
+pub use ema::EmaCodebook;
 pub use residuals::Residuals;
-pub use revival::Revival;
-pub use spread::Spread;
 pub use usage::Usage;
+pub use usage_loss::UsageLoss;

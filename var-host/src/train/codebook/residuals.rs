@@ -3,7 +3,7 @@
 use var_kernel::memory::{Device, Floats};
 use var_kernel::model::VqvaeConfig;
 
-use crate::train::vqvae::Step;
+use crate::train::vqvae::ForwardPass;
 
 /// Residuals quantized by the scales of a batch, on the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ impl Residuals {
     pub fn of<D: Device>(
         device: &D,
         config: &VqvaeConfig,
-        step: &Step,
+        step: &ForwardPass,
         values: &D::Slice,
     ) -> Result<Self, D::Error> {
         let ladder = &config.ladder;

@@ -1,7 +1,7 @@
-//! A network that tells real pictures from reconstructed ones, patch by patch (Isola and others,
+//! A network that tells real images from reconstructed ones, patch by patch (Isola and others,
 //! "Image-to-Image Translation with Conditional Adversarial Networks", 2017, the discriminator).
 
-mod learn;
+mod gan_losses;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +20,7 @@ use var_kernel::ops::group_norm::{self, Activation};
 
 use crate::model::listing::{Listing, Wanted};
 
-pub use learn::{Aim, learn, mislead, needs};
+pub use gan_losses::{GanTarget, discriminator_loss, generator_loss, workspace_size};
 
 /// The activation between layers.
 const LEAKY_RELU: Unary = Unary::LeakyRelu { slope: 0.2 };
@@ -40,7 +40,7 @@ pub struct DiscriminatorConfig {
 }
 
 impl DiscriminatorConfig {
-    /// One with a map of at least 8 × 8 patches for pictures of `side`, after at most three
+    /// One with a map of at least 8 × 8 patches for images of `side`, after at most three
     /// halvings.
     pub fn for_side(channels: usize, side: usize) -> Self {
         let halvings = (1..=3).rev().find(|n| side >> n >= 8 && side.is_multiple_of(1 << n));
@@ -52,14 +52,14 @@ impl DiscriminatorConfig {
         self.channels << (halvings.saturating_sub(1)).min(3)
     }
 
-    /// The judgements of pictures of this size.
-    pub fn judgements(&self, maps: FeatureShape) -> usize {
+    /// The judgments of images of this size.
+    pub fn judgments(&self, maps: FeatureShape) -> usize {
         maps.batch * (maps.height >> self.halvings) * (maps.width >> self.halvings)
     }
 }
 
 /// A discriminator's weights: a convolution and a leaky ReLU, then several times convolution, group
-/// normalisation and leaky ReLU, then a convolution to one number a cell.
+/// normalization and leaky ReLU, then a convolution to one number a cell.
 pub struct Discriminator<'w, B: Device> {
     config: DiscriminatorConfig,
     first: Convolution<'w, B>,
@@ -114,10 +114,10 @@ impl<'w, B: Device> Layer<'w, B> {
 }
 
 impl<B: PerceptualBackend> Discriminator<'_, B> {
-    /// How real each patch of each picture looks: above 0 real, below made.
+    /// How real each patch of each image looks: above 0 real, below made.
     ///
     /// `pictures`: `batch × height × width × 3`, the sides multiples of `2^halvings`. `out`:
-    /// [`DiscriminatorConfig::judgements`].
+    /// [`DiscriminatorConfig::judgments`].
     ///
     /// # Errors
     /// Only the device's own.

@@ -3,25 +3,28 @@
 use super::*;
 use crate::grad::testing::random;
 use crate::pool::Threads;
-use crate::train::initialise;
-use crate::train::layout::Layout;
-use crate::train::room::Room;
+use crate::train::initialize;
+use crate::train::layout::ParameterLayout;
+use crate::train::workspace::TrainWorkspace;
 use var_kernel::cpu::{Isa, SCRATCH_FLOATS};
 
 const CONFIG: DiscriminatorConfig = DiscriminatorConfig { channels: 8, halvings: 2 };
 const MAPS: FeatureShape = FeatureShape { batch: 2, height: 8, width: 12 };
 
 /// Runs `work` with a discriminator's layout and weights, and room for its gradients.
-fn with<R>(work: impl FnOnce(&Cpu<'_>, &Layout, &mut [f32], &mut Room<'_, [f32]>) -> R) -> R {
+fn with<R>(
+    work: impl FnOnce(&Cpu<'_>, &ParameterLayout, &mut [f32], &mut TrainWorkspace<'_, [f32]>) -> R,
+) -> R {
     let threads = Threads::new(2, SCRATCH_FLOATS).unwrap();
     let cpu = Cpu::new(Isa::best(), &threads);
-    let layout = Layout::new(tensors(CONFIG));
+    let layout = ParameterLayout::new(tensors(CONFIG));
     let mut weights = vec![0.0; layout.floats()];
-    initialise::convolutional(&mut weights, &layout, 1.0, 5);
-    let needs = needs(&cpu, CONFIG, MAPS);
-    let mut memory = [needs.values, needs.gradients, needs.scratch].map(|n| vec![f32::NAN; n]);
+    initialize::convolutional(&mut weights, &layout, 1.0, 5);
+    let workspace_size = workspace_size(&cpu, CONFIG, MAPS);
+    let mut memory = [workspace_size.values, workspace_size.gradients, workspace_size.scratch]
+        .map(|n| vec![f32::NAN; n]);
     let [values, gradients, scratch] = &mut memory;
-    work(&cpu, &layout, &mut weights, &mut Room { values, gradients, scratch })
+    work(&cpu, &layout, &mut weights, &mut TrainWorkspace { values, gradients, scratch })
 }
 
 /// Fails unless `slope` is how fast `loss` changes along `direction`.
@@ -45,12 +48,14 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn weights_learn_along_their_gradient() {
     let pictures = random(3 * MAPS.cells(), 1);
-    for aim in [Aim::Real, Aim::Made] {
-        with(|cpu, layout, weights, room| {
+    for target in [GanTarget::Real, GanTarget::Made] {
+        with(|cpu, layout, weights, workspace| {
             let mut gradients = vec![0.0; weights.len()];
             let mut loss = |weights: &[f32], gradients: &mut [f32]| {
                 let pictures = (&pictures[..], MAPS);
-                let Ok(loss) = learn(cpu, CONFIG, layout, weights, gradients, room, pictures, aim);
+                let Ok(loss) = discriminator_loss(
+                    cpu, CONFIG, layout, weights, gradients, workspace, pictures, target,
+                );
                 loss
             };
             loss(weights, &mut gradients);
@@ -67,12 +72,13 @@ fn weights_learn_along_their_gradient() {
 #[test]
 fn pictures_mislead_along_their_gradient() {
     let pictures = random(3 * MAPS.cells(), 2);
-    with(|cpu, layout, weights, room| {
+    with(|cpu, layout, weights, workspace| {
         let mut gradient = vec![f32::NAN; pictures.len()];
         let weights = &*weights;
         let mut loss = |pictures: &[f32], gradient: &mut [f32]| {
             let pictures = (pictures, MAPS);
-            let Ok(loss) = mislead(cpu, CONFIG, layout, weights, gradient, room, pictures);
+            let Ok(loss) =
+                generator_loss(cpu, CONFIG, layout, weights, gradient, workspace, pictures);
             loss
         };
         loss(&pictures, &mut gradient);
@@ -89,5 +95,5 @@ fn pictures_mislead_along_their_gradient() {
 fn patches_are_as_fine_as_the_pictures_allow() {
     let of = |side| DiscriminatorConfig::for_side(64, side).halvings;
     assert_eq!([8, 16, 32, 64, 256].map(of), [1, 1, 2, 3, 3]);
-    assert_eq!(DiscriminatorConfig::for_side(64, 32).judgements(MAPS), 2 * 2 * 3);
+    assert_eq!(DiscriminatorConfig::for_side(64, 32).judgments(MAPS), 2 * 2 * 3);
 }

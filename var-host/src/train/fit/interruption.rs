@@ -1,6 +1,6 @@
 //! An end before the last iteration that a signal asks for: all ranks after the same iteration.
 
-use crate::parallel::{Ranks, RanksError};
+use crate::parallel::{ProcessGroup, ProcessGroupError};
 
 /// Numbers of signals, from 0.
 const SIGNALS: usize = 32;
@@ -13,7 +13,10 @@ const SIGNALS: usize = 32;
 ///
 /// # Panics
 /// If `own` is 32 or more.
-pub(super) fn of_any_rank(ranks: &dyn Ranks, own: Option<u8>) -> Result<Option<u8>, RanksError> {
+pub(super) fn of_any_rank(
+    ranks: &dyn ProcessGroup,
+    own: Option<u8>,
+) -> Result<Option<u8>, ProcessGroupError> {
     if ranks.size() == 1 {
         return Ok(own);
     }
@@ -28,18 +31,18 @@ pub(super) fn of_any_rank(ranks: &dyn Ranks, own: Option<u8>) -> Result<Option<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::{Single, Threads};
+    use crate::parallel::{SingleProcess, ThreadGroup};
 
     #[test]
     fn signal_of_one_rank_is_that_of_all() {
-        assert_eq!(of_any_rank(&Single, Some(15)).unwrap(), Some(15));
+        assert_eq!(of_any_rank(&SingleProcess, Some(15)).unwrap(), Some(15));
         for (own, want) in [
             ([None, None, None], None),
             ([None, Some(15), None], Some(15)),
             ([Some(15), None, Some(2)], Some(2)),
         ] {
             let agreed: Vec<_> = std::thread::scope(|scope| {
-                let ranks = Threads::new(3).into_iter().zip(own);
+                let ranks = ThreadGroup::new(3).into_iter().zip(own);
                 let threads: Vec<_> =
                     ranks.map(|(rank, own)| scope.spawn(move || of_any_rank(&rank, own))).collect();
                 threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()

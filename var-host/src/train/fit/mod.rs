@@ -1,6 +1,6 @@
 //! A training run from where it stands to its end: one loop for every network.
 //!
-//! After an iteration comes the validation that is due, then the checkpoint, then the pictures that
+//! After an iteration comes the validation that is due, then the checkpoint, then the images that
 //! show progress, from what was saved. A run that was killed in between repeats at its start whatever
 //! the newest checkpoint lacks.
 
@@ -19,16 +19,16 @@ use serde::Serialize;
 
 use super::TrainError;
 use super::state::{self, Progress, Snapshot};
-use crate::data::{Pass, Plan};
-use crate::parallel::Ranks;
+use crate::data::{BatchSampler, SamplerMode};
+use crate::parallel::ProcessGroup;
 use crate::run::Checkpoints;
 use outputs::Outputs;
 use schedule::EventSchedule;
 
 pub use every::Every;
-pub use observer::{Context, Line, Observer};
-pub use report::{Metrics, Score};
-pub use task::{Detail, Parts, Sampler, Samples, Step, Task};
+pub use observer::{Context, Line, TrainObserver};
+pub use report::{LogMetrics, Score};
+pub use task::{CheckpointParts, Detail, IterationStats, SamplerOptions, Samples, Task};
 
 /// So many iterations in a row with gradients that are not finite end a run.
 const MAX_REFUSED: u32 = 30;
@@ -60,7 +60,7 @@ pub struct Intervals {
     /// Epochs between two validations, the last at the end.
     #[serde(rename = "val-every")]
     pub validate_every: Every,
-    /// Epochs between two grids of pictures, the last at the end.
+    /// Epochs between two grids of images, the last at the end.
     pub sample_every: Every,
     /// Iterations between two lines of the log, the last of the run among them; 0 for none.
     pub log_every: u64,
@@ -82,7 +82,7 @@ impl Default for Intervals {
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ended<R> {
+pub struct RunOutcome<R> {
     /// Where it stands.
     pub progress: Progress,
     /// The last validation, if there was one.
@@ -97,9 +97,15 @@ pub struct Ended<R> {
 ///
 /// # Errors
 /// If there are too few items for one batch, or it cannot be shared evenly.
-pub fn iterations_of_epoch(items: usize, batch: u32, ranks: &dyn Ranks) -> Result<u64, TrainError> {
-    let sampler = Sampler { batch, seed: 0, shuffle: false };
-    Ok(Plan::new(items, sampler.batching(Pass::Training, ranks))?.batches().into())
+pub fn iterations_of_epoch(
+    items: usize,
+    batch: u32,
+    ranks: &dyn ProcessGroup,
+) -> Result<u64, TrainError> {
+    let sampler_options = SamplerOptions { batch, seed: 0, shuffle: false };
+    Ok(BatchSampler::new(items, sampler_options.batching(SamplerMode::Training, ranks))?
+        .batches()
+        .into())
 }
 
 /// Trains until the run is done, from its newest checkpoint if it has one.
@@ -110,10 +116,10 @@ pub fn iterations_of_epoch(items: usize, batch: u32, ranks: &dyn Ranks) -> Resul
 pub fn fit<T: Task>(
     options: &RunOptions,
     task: &mut T,
-    ranks: &dyn Ranks,
-    observer: &mut dyn Observer,
-) -> Result<Ended<T::Report>, TrainError> {
-    let batch = task.sampler().batch;
+    ranks: &dyn ProcessGroup,
+    observer: &mut dyn TrainObserver,
+) -> Result<RunOutcome<T::Report>, TrainError> {
+    let batch = task.sampler_options().batch;
     let epoch = iterations_of_epoch(task.items(), batch, ranks)?;
     let checkpoints = Checkpoints::new(&options.folder, options.keep);
     let mut context = Context { ranks, observer };
@@ -158,10 +164,10 @@ fn resume<T: Task>(
     if context.ranks.rank() == 0
         && let Some(saved) = checkpoints.newest(&mut |text| context.observer.warn(&text))?
     {
-        let Parts { device, state, .. } = task.checkpoint();
+        let CheckpointParts { device, state, .. } = task.checkpoint();
         progress = state::restore::<T::Storage>(&device, state, &saved.checkpoint, &saved.path)?;
     }
-    let Parts { device, state, .. } = task.checkpoint();
+    let CheckpointParts { device, state, .. } = task.checkpoint();
     state::share::<T::Storage>(&device, state, progress, context.ranks)
 }
 
@@ -186,11 +192,12 @@ struct Run<'r, T: Task> {
 }
 
 impl<T: Task> Run<'_, T> {
-    fn run(&mut self) -> Result<Ended<T::Report>, TrainError> {
+    fn run(&mut self) -> Result<RunOutcome<T::Report>, TrainError> {
         let (mut done, schedule) = (self.progress.iterations, self.schedule);
         self.context.observer.started(done, schedule.iterations);
-        let batching = self.task.sampler().batching(Pass::Training, self.context.ranks);
-        let plan = Plan::new(self.task.items(), batching)?;
+        let batching =
+            self.task.sampler_options().batching(SamplerMode::Training, self.context.ranks);
+        let plan = BatchSampler::new(self.task.items(), batching)?;
         self.task.open(&plan, schedule.place(done), schedule.epochs())?;
         let mut report = None;
         // Outputs that a signal or a kill left undone after the checkpoint.
@@ -223,7 +230,7 @@ impl<T: Task> Run<'_, T> {
             self.remove_surplus()?;
         }
         let checkpoint = self.checkpoint();
-        Ok(Ended { progress: self.progress.clone(), report, checkpoint, signal: self.signal })
+        Ok(RunOutcome { progress: self.progress.clone(), report, checkpoint, signal: self.signal })
     }
 
     fn checkpoint(&self) -> PathBuf {
@@ -247,7 +254,7 @@ impl<T: Task> Run<'_, T> {
         TrainError::not_finite(self.progress.iterations, self.progress.refused, kept)
     }
 
-    /// Whether this rank writes pictures and those of an iteration are not there.
+    /// Whether this rank writes images and those of an iteration are not there.
     fn lacks_samples(&self, done: u64) -> bool {
         let outputs = self.outputs.as_ref();
         outputs.is_some_and(|outputs| !outputs.samples_path(T::SAMPLES, done).exists())
@@ -264,7 +271,7 @@ impl<T: Task> Run<'_, T> {
             (false, false) => None,
         };
         let step = self.task.step(&mut self.context, number, detail)?;
-        self.images += u64::from(self.task.sampler().batch);
+        self.images += u64::from(self.task.sampler_options().batch);
         self.progress.iterations = number + 1;
         self.count_refused(number, step.norm)?;
         let Some(metrics) = &step.metrics else {
@@ -334,7 +341,7 @@ impl<T: Task> Run<'_, T> {
             }
             self.context.observer.validated(done, report);
         } else {
-            self.context.observer.warn("not one picture to validate on can be read");
+            self.context.observer.warn("not one image to validate on can be read");
         }
         self.restart_clock();
         Ok(report)
@@ -355,7 +362,7 @@ impl<T: Task> Run<'_, T> {
         Ok(())
     }
 
-    /// Writes the pictures that show progress, from the checkpoint just saved.
+    /// Writes the images that show progress, from the checkpoint just saved.
     fn sample(&mut self, done: u64) -> Result<(), TrainError> {
         let checkpoint = self.checkpoint();
         let Some(outputs) = &mut self.outputs else { return Ok(()) };
@@ -375,6 +382,6 @@ impl<T: Task> Run<'_, T> {
 
 /// The state of `task`, for the host to read.
 fn snapshot<T: Task>(task: &mut T) -> Result<Snapshot<'_>, TrainError> {
-    let Parts { device, state, described } = task.checkpoint();
+    let CheckpointParts { device, state, described } = task.checkpoint();
     Snapshot::read::<T::Storage>(&device, state, described)
 }

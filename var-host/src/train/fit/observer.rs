@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::Metrics;
-use crate::data::BrokenPicture;
-use crate::parallel::Ranks;
+use super::LogMetrics;
+use crate::data::BrokenImage;
+use crate::parallel::ProcessGroup;
 
 /// Receives a run's events.
-pub trait Observer {
+pub trait TrainObserver {
     /// The run begins, or goes on, after so many of all its iterations.
     fn started(&mut self, done: u64, all: u64) {
         let _ = (done, all);
@@ -25,7 +25,7 @@ pub trait Observer {
     }
 
     /// The model was validated after so many iterations.
-    fn validated(&mut self, done: u64, report: &dyn Metrics) {
+    fn validated(&mut self, done: u64, report: &dyn LogMetrics) {
         let _ = (done, report);
     }
 
@@ -45,7 +45,7 @@ pub struct Line<'m> {
     /// The epoch, from 0.
     pub epoch: u64,
     /// Means over the iteration's images.
-    pub metrics: &'m dyn Metrics,
+    pub metrics: &'m dyn LogMetrics,
     /// The gradient's norm before clipping; none if it is not finite.
     pub grad_norm: Option<f64>,
     /// The learning rate.
@@ -59,14 +59,14 @@ pub struct Line<'m> {
 /// Surroundings of a task: the other ranks, and the receiver of events.
 pub struct Context<'r> {
     /// The ranks.
-    pub ranks: &'r dyn Ranks,
+    pub ranks: &'r dyn ProcessGroup,
     /// The receiver.
-    pub observer: &'r mut dyn Observer,
+    pub observer: &'r mut dyn TrainObserver,
 }
 
 impl Context<'_> {
-    /// Warns of pictures that cannot be read; `so`: the consequence.
-    pub fn warn_broken(&mut self, broken: &[BrokenPicture], so: &str) {
+    /// Warns of images that cannot be read; `so`: the consequence.
+    pub fn warn_broken(&mut self, broken: &[BrokenImage], so: &str) {
         for picture in broken {
             let text = format!("{}: {}: {so}", picture.path.display(), picture.reason);
             self.observer.warn(&text);

@@ -1,11 +1,11 @@
-//! Outputs of a run: log, TensorBoard events, checkpoints, pictures that show progress.
+//! Outputs of a run: log, TensorBoard events, checkpoints, images that show progress.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Line, Metrics, Samples};
-use crate::pictures::{self, Parameters};
+use super::{Line, LogMetrics, Samples};
+use crate::images::{self, Parameters};
 use crate::run::{Checkpoints, Events, Log};
 use crate::train::TrainError;
 use crate::train::state::{Progress, Snapshot};
@@ -52,7 +52,7 @@ impl Outputs {
         Ok(Self { folder: folder.to_path_buf(), checkpoints, log, events })
     }
 
-    pub(super) fn line<M: Metrics + Serialize>(
+    pub(super) fn line<M: LogMetrics + Serialize>(
         &mut self,
         line: &Line<'_>,
         metrics: &M,
@@ -71,7 +71,7 @@ impl Outputs {
         self.scalars(iter, &scalars)
     }
 
-    pub(super) fn validated<R: Metrics + Serialize>(
+    pub(super) fn validated<R: LogMetrics + Serialize>(
         &mut self,
         iter: u64,
         epoch: u64,
@@ -109,12 +109,12 @@ impl Outputs {
         Ok(self.checkpoints.save_best(progress.iterations, records, metadata)?)
     }
 
-    /// The file of the pictures called `name` after `done` iterations.
+    /// The file of the images called `name` after `done` iterations.
     pub(super) fn samples_path(&self, name: &str, done: u64) -> PathBuf {
         self.folder.join(format!("{name}-{done:07}.png"))
     }
 
-    /// Writes pictures that show progress.
+    /// Writes images that show progress.
     pub(super) fn samples(
         &mut self,
         done: u64,
@@ -131,7 +131,7 @@ impl Outputs {
         let all = own.into_iter().chain(more).map(|(key, value)| (key.to_owned(), value));
         let parameters: Parameters = all.collect();
         let path = self.samples_path(name, done);
-        pictures::write_png(&path, &grid, &parameters, true)?;
+        images::write_png(&path, &grid, &parameters, true)?;
         self.events.picture(done, name, &grid)?;
         Ok(path)
     }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// Means that are logged, and their text on a terminal.
-pub trait Metrics: fmt::Display {
+pub trait LogMetrics: fmt::Display {
     /// Values by their TensorBoard tags.
     fn scalars(&self) -> Vec<(String, f64)>;
 }

@@ -1,6 +1,6 @@
 //! When a run saves, validates and shows samples.
 
-use crate::data::Place;
+use crate::data::BatchCursor;
 
 /// Length of a run, and the intervals of its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,8 @@ impl EventSchedule {
     }
 
     /// Where in the data a run is that has done so many iterations.
-    pub(super) fn place(&self, done: u64) -> Place {
-        Place { epoch: (done / self.epoch) as u32, batch: (done % self.epoch) as u32 }
+    pub(super) fn place(&self, done: u64) -> BatchCursor {
+        BatchCursor { epoch: (done / self.epoch) as u32, batch: (done % self.epoch) as u32 }
     }
 
     /// Whether `done` iterations are all of them.
@@ -98,6 +98,6 @@ mod tests {
     #[test]
     fn place_is_in_the_epoch_that_was_left() {
         assert_eq!(SCHEDULE.epochs(), 7);
-        assert_eq!(SCHEDULE.place(9), Place { epoch: 2, batch: 1 });
+        assert_eq!(SCHEDULE.place(9), BatchCursor { epoch: 2, batch: 1 });
     }
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Context, Metrics, Score};
-use crate::data::{Pass, Place, Plan};
-use crate::parallel::Ranks;
-use crate::pictures::Picture;
-use crate::train::state::{Described, State};
+use super::{Context, LogMetrics, Score};
+use crate::data::{BatchCursor, BatchSampler, SamplerMode};
+use crate::images::RgbImage;
+use crate::parallel::ProcessGroup;
+use crate::train::state::{Described, TrainState};
 use crate::train::{Storage, TrainError};
 
 /// A network in training, and its data.
@@ -18,22 +18,22 @@ pub trait Task {
     /// Memory that it trains in.
     type Storage: Storage;
     /// Means over an iteration.
-    type Metrics: Metrics + Serialize;
+    type LogMetrics: LogMetrics + Serialize;
     /// Means over a validation.
-    type Report: Metrics + Score + Serialize;
+    type Report: LogMetrics + Score + Serialize;
     /// Sums over the part of a validation that is done.
     type Sums;
 
-    /// The command of the run, for the parameters in pictures.
+    /// The command of the run, for the parameters in images.
     const COMMAND: &'static str;
-    /// First word of the files of the pictures that show progress.
+    /// First word of the files of the images that show progress.
     const SAMPLES: &'static str;
 
     /// Items of the training data.
     fn items(&self) -> usize;
 
     /// Size and order of its batches.
-    fn sampler(&self) -> Sampler;
+    fn sampler_options(&self) -> SamplerOptions;
 
     /// Iterations of the whole run.
     fn iterations(&self) -> u64;
@@ -44,19 +44,24 @@ pub trait Task {
     }
 
     /// The device, the state, and the model file's configuration.
-    fn checkpoint(&mut self) -> Parts<'_, Self::Storage>;
+    fn checkpoint(&mut self) -> CheckpointParts<'_, Self::Storage>;
 
     /// Lets the devices of all ranks find each other; returns a warning if they could but do not.
     ///
     /// # Errors
     /// If another rank cannot be reached.
-    fn join(&mut self, ranks: &dyn Ranks) -> Result<Option<&'static str>, TrainError>;
+    fn join(&mut self, ranks: &dyn ProcessGroup) -> Result<Option<&'static str>, TrainError>;
 
     /// Opens the training data at a batch, up to the epoch before `until`.
     ///
     /// # Errors
     /// If there is no such batch, or threads cannot be started.
-    fn open(&mut self, plan: &Plan, from: Place, until: u32) -> Result<(), TrainError>;
+    fn open(
+        &mut self,
+        plan: &BatchSampler,
+        from: BatchCursor,
+        until: u32,
+    ) -> Result<(), TrainError>;
 
     /// Trains on the next batch; with metrics if `detail` asks for them.
     ///
@@ -67,7 +72,7 @@ pub trait Task {
         context: &mut Context<'_>,
         iteration: u64,
         detail: Option<Detail>,
-    ) -> Result<Step<Self::Metrics>, TrainError>;
+    ) -> Result<IterationStats<Self::LogMetrics>, TrainError>;
 
     /// Whether there is data to validate on.
     fn has_validation(&self) -> bool;
@@ -78,17 +83,17 @@ pub trait Task {
     /// If data, device or another rank fail.
     fn validate(&mut self, context: &mut Context<'_>) -> Result<Self::Sums, TrainError>;
 
-    /// The means of a validation over all ranks; none if not one picture can be read.
+    /// The means of a validation over all ranks; none if not one image can be read.
     ///
     /// # Errors
     /// If another rank cannot be reached.
     fn report(
         &self,
         sums: Self::Sums,
-        ranks: &dyn Ranks,
+        ranks: &dyn ProcessGroup,
     ) -> Result<Option<Self::Report>, TrainError>;
 
-    /// Pictures that show progress, from the weights of the `checkpoint` just saved; none if there is
+    /// Images that show progress, from the weights of the `checkpoint` just saved; none if there is
     /// nothing to show.
     ///
     /// # Errors
@@ -98,7 +103,7 @@ pub trait Task {
 
 /// Size and order of batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sampler {
+pub struct SamplerOptions {
     /// Items of a batch, of all ranks together.
     pub batch: u32,
     /// Seed of the order.
@@ -107,21 +112,32 @@ pub struct Sampler {
     pub shuffle: bool,
 }
 
-impl Sampler {
+impl SamplerOptions {
     /// The batches of this rank.
-    pub fn batching(&self, pass: Pass, ranks: &dyn Ranks) -> crate::data::Batching {
+    pub fn batching(
+        &self,
+        pass: SamplerMode,
+        ranks: &dyn ProcessGroup,
+    ) -> crate::data::SamplerConfig {
         let (rank, ranks) = (ranks.rank() as u32, ranks.size() as u32);
-        let shuffle = pass == Pass::Training && self.shuffle;
-        crate::data::Batching { pass, batch: self.batch, rank, ranks, seed: self.seed, shuffle }
+        let shuffle = pass == SamplerMode::Training && self.shuffle;
+        crate::data::SamplerConfig {
+            pass,
+            batch: self.batch,
+            rank,
+            ranks,
+            seed: self.seed,
+            shuffle,
+        }
     }
 }
 
 /// A device, and what of a task a checkpoint holds.
-pub struct Parts<'t, S: Storage> {
+pub struct CheckpointParts<'t, S: Storage> {
     /// The device.
     pub device: S::Handle<'t>,
     /// The trainer's state.
-    pub state: State<'t, S>,
+    pub state: TrainState<'t, S>,
     /// The model file's configuration.
     pub described: Described<'t>,
 }
@@ -137,7 +153,7 @@ pub enum Detail {
 
 /// Results of an iteration.
 #[derive(Clone, Debug)]
-pub struct Step<M> {
+pub struct IterationStats<M> {
     /// The gradient's norm before clipping; not finite if the weights were left as they were.
     pub norm: f64,
     /// The learning rate.
@@ -148,10 +164,10 @@ pub struct Step<M> {
     pub metrics: Option<M>,
 }
 
-/// Pictures that show progress.
+/// Images that show progress.
 pub struct Samples {
-    /// The pictures.
-    pub grid: Picture,
+    /// The images.
+    pub grid: RgbImage,
     /// Parameters for the file beside command and iteration.
     pub parameters: Vec<(&'static str, String)>,
 }

@@ -13,10 +13,10 @@ use var_kernel::cpu::Cpu;
 use var_kernel::cuda::{Communicator, Cuda, Dtype, Memory, Remote};
 use var_kernel::memory::{Device, Floats};
 
-use super::{AllReduce, Layout, Precision, Storage, TrainError};
+use super::{AllReduce, ParameterLayout, Precision, Storage, TrainError};
 use crate::gpu;
 use crate::grad::Sums;
-use crate::parallel::Ranks;
+use crate::parallel::ProcessGroup;
 
 /// A GPU's memory.
 pub struct DeviceMemory(Cuda);
@@ -46,21 +46,25 @@ impl Storage for DeviceMemory {
         Ok(memory)
     }
 
-    fn from_host(cuda: &Cuda, layout: &Layout, elements: Vec<f32>) -> Result<Memory, TrainError> {
+    fn from_host(
+        cuda: &Cuda,
+        layout: &ParameterLayout,
+        elements: Vec<f32>,
+    ) -> Result<Memory, TrainError> {
         assert_eq!(elements.len(), layout.floats(), "elements are not as long as their layout");
         let mut memory = cuda.memory(elements.len())?;
-        cuda.upload(&mut memory, &reordered(layout, &elements, Order::OfTheCard))?;
+        cuda.upload(&mut memory, &reordered(layout, &elements, WeightOrder::OfTheCard))?;
         Ok(memory)
     }
 
     fn to_host<'n>(
         cuda: &Cuda,
-        layout: &Layout,
+        layout: &ParameterLayout,
         elements: &'n Memory,
     ) -> Result<Cow<'n, [f32]>, TrainError> {
         let mut there = vec![0.0; elements.len()];
         cuda.download(&mut there, elements)?;
-        Ok(Cow::Owned(reordered(layout, &there, Order::OfTheFile)))
+        Ok(Cow::Owned(reordered(layout, &there, WeightOrder::OfTheFile)))
     }
 
     fn workspace<'m>(
@@ -74,7 +78,7 @@ impl Storage for DeviceMemory {
     fn round(
         cuda: &Cuda,
         precision: Precision,
-        layout: &Layout,
+        layout: &ParameterLayout,
         weights: &Remote,
         computed: &mut Remote,
     ) -> Result<(), TrainError> {
@@ -106,7 +110,11 @@ const AFTER_ANOTHER: Duration = Duration::from_secs(5);
 pub struct Nccl(Option<Communicator>);
 
 impl AllReduce<DeviceMemory> for Nccl {
-    fn join(&mut self, cuda: &Cuda, ranks: &dyn Ranks) -> Result<Option<&'static str>, TrainError> {
+    fn join(
+        &mut self,
+        cuda: &Cuda,
+        ranks: &dyn ProcessGroup,
+    ) -> Result<Option<&'static str>, TrainError> {
         let (rank, size) = (ranks.rank(), ranks.size());
         let mut able = [if Communicator::can_be() { 1.0 } else { 0.0 }];
         ranks.sum(&mut able)?;
@@ -130,7 +138,7 @@ impl AllReduce<DeviceMemory> for Nccl {
     fn sum(
         &mut self,
         cuda: &Cuda,
-        ranks: &dyn Ranks,
+        ranks: &dyn ProcessGroup,
         elements: &mut Remote,
     ) -> Result<(), TrainError> {
         if ranks.size() == 1 {
@@ -163,7 +171,7 @@ impl AllReduce<DeviceMemory> for Nccl {
         self.0.as_mut().expect("GPUs that have joined").begin_sum(elements)
     }
 
-    fn end(&mut self, ranks: &dyn Ranks) -> Result<(), TrainError> {
+    fn end(&mut self, ranks: &dyn ProcessGroup) -> Result<(), TrainError> {
         let Some(group) = &mut self.0 else { return Ok(()) };
         // A rank that is gone never joins in: only the ranks themselves hear of it. One that has left may
         // only have seen the end of the sums first.
@@ -183,7 +191,7 @@ impl AllReduce<DeviceMemory> for Nccl {
 
 /// In which order a convolution's weights lie.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
+enum WeightOrder {
     /// `outer × height × width × inner`
     OfTheCard,
     /// `outer × inner × height × width`
@@ -191,7 +199,7 @@ enum Order {
 }
 
 /// The numbers with convolutions' weights brought into the order `wanted` from the other.
-fn reordered(layout: &Layout, numbers: &[f32], wanted: Order) -> Vec<f32> {
+fn reordered(layout: &ParameterLayout, numbers: &[f32], wanted: WeightOrder) -> Vec<f32> {
     let mut all = numbers.to_vec();
     for tensor in layout.tensors() {
         let [_, inner, height, width] = tensor.shape[..] else { continue };
@@ -202,8 +210,8 @@ fn reordered(layout: &Layout, numbers: &[f32], wanted: Order) -> Vec<f32> {
                 for tap in 0..taps {
                     let (of_file, of_card) = (i * taps + tap, tap * inner + i);
                     match wanted {
-                        Order::OfTheCard => to[of_card] = from[of_file],
-                        Order::OfTheFile => to[of_file] = from[of_card],
+                        WeightOrder::OfTheCard => to[of_card] = from[of_file],
+                        WeightOrder::OfTheFile => to[of_file] = from[of_card],
                     }
                 }
             }
@@ -224,13 +232,13 @@ mod tests {
             shape: shape.to_vec(),
             matrix: true,
         };
-        let layout = Layout::new(vec![wanted("a", &[3, 5]), wanted("b", &[2, 3, 2, 2])]);
+        let layout = ParameterLayout::new(vec![wanted("a", &[3, 5]), wanted("b", &[2, 3, 2, 2])]);
         let numbers: Vec<f32> = (0..layout.floats()).map(|i| i as f32).collect();
-        let there = reordered(&layout, &numbers, Order::OfTheCard);
+        let there = reordered(&layout, &numbers, WeightOrder::OfTheCard);
         let of_b = layout.tensors()[1].range.start;
         assert_eq!(there[..of_b], numbers[..of_b]);
         let at = |i: usize| (of_b + i) as f32;
         assert_eq!(there[of_b..of_b + 4], [at(0), at(4), at(8), at(1)]);
-        assert_eq!(reordered(&layout, &there, Order::OfTheFile), numbers);
+        assert_eq!(reordered(&layout, &there, WeightOrder::OfTheFile), numbers);
     }
 }

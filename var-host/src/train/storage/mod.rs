@@ -13,15 +13,15 @@ use std::borrow::Cow;
 use var_kernel::cpu::Cpu;
 use var_kernel::memory::{Device, Floats};
 
-use super::layout::Layout;
+use super::layout::ParameterLayout;
 use super::{Precision, TrainError};
 use crate::grad::TrainBackend;
 use crate::optim::Update;
-use crate::parallel::Ranks;
+use crate::parallel::ProcessGroup;
 
 #[cfg(feature = "cuda")]
 pub use gpu::{DeviceMemory, Nccl};
-pub use host::{Host, OverRanks};
+pub use host::{GroupAllReduce, Host};
 
 /// Memory of weights, gradients and the optimizer's state.
 pub trait Storage: Sized + 'static {
@@ -53,7 +53,7 @@ pub trait Storage: Sized + 'static {
     /// If the device has not the memory.
     fn from_host(
         d: &Self::Device<'_>,
-        layout: &Layout,
+        layout: &ParameterLayout,
         elements: Vec<f32>,
     ) -> Result<Self::Buffer, TrainError>;
 
@@ -63,7 +63,7 @@ pub trait Storage: Sized + 'static {
     /// Only the device's own.
     fn to_host<'n>(
         d: &Self::Device<'_>,
-        layout: &Layout,
+        layout: &ParameterLayout,
         elements: &'n Self::Buffer,
     ) -> Result<Cow<'n, [f32]>, TrainError>;
 
@@ -85,7 +85,7 @@ pub trait Storage: Sized + 'static {
     fn round(
         d: &Self::Device<'_>,
         precision: Precision,
-        layout: &Layout,
+        layout: &ParameterLayout,
         weights: &Self::Slice,
         computed: &mut Self::Slice,
     ) -> Result<(), TrainError>;
@@ -103,7 +103,7 @@ pub trait AllReduce<S: Storage>: Default {
     fn join(
         &mut self,
         d: &S::Device<'_>,
-        ranks: &dyn Ranks,
+        ranks: &dyn ProcessGroup,
     ) -> Result<Option<&'static str>, TrainError>;
 
     /// Replaces elements by their sums.
@@ -113,7 +113,7 @@ pub trait AllReduce<S: Storage>: Default {
     fn sum(
         &mut self,
         d: &S::Device<'_>,
-        ranks: &dyn Ranks,
+        ranks: &dyn ProcessGroup,
         elements: &mut S::Slice,
     ) -> Result<(), TrainError>;
 
@@ -142,7 +142,7 @@ pub trait AllReduce<S: Storage>: Default {
     ///
     /// # Errors
     /// If another rank cannot be reached.
-    fn end(&mut self, ranks: &dyn Ranks) -> Result<(), TrainError> {
+    fn end(&mut self, ranks: &dyn ProcessGroup) -> Result<(), TrainError> {
         let _ = ranks;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::recipe::{CodebookRule, Recipe, Weights};
+use super::hyperparameters::{CodebookUpdate, LossWeights, VqvaeHyperparameters};
 use crate::optim::schedule::{Decay, Schedule};
 use crate::train::config::{ConfigError, check_batch};
 
@@ -125,7 +125,11 @@ impl VqvaeTrainConfig {
     ///
     /// # Errors
     /// If the batch cannot be divided evenly.
-    pub fn recipe(&self, epoch: u64, ranks: usize) -> Result<Recipe, ConfigError> {
+    pub fn hyperparameters(
+        &self,
+        epoch: u64,
+        ranks: usize,
+    ) -> Result<VqvaeHyperparameters, ConfigError> {
         check_batch(self.batch, self.microbatches, ranks)?;
         let iterations = self.iterations.unwrap_or(epoch * u64::from(self.epochs));
         let share = |of: f64| (of * iterations as f64).round() as u64;
@@ -139,22 +143,22 @@ impl VqvaeTrainConfig {
             weight_decay: self.weight_decay,
             weight_decay_end: self.weight_decay,
         };
-        Ok(Recipe {
+        Ok(VqvaeHyperparameters {
             batch: self.batch,
             parts: self.microbatches,
             schedule,
             clip: self.clip,
-            weights: Weights {
+            weights: LossWeights {
                 absolute: self.absolute as f32,
                 squared: self.squared as f32,
                 perceptual: self.lpips_weight as f32,
                 quantizer: self.quantizer as f32,
                 adversarial: self.disc_weight as f32,
-                spread: self.spread as f32,
+                usage_loss: self.spread as f32,
             },
             codebook: match self.codebook {
-                CodebookName::Gradient => CodebookRule::Gradient,
-                CodebookName::Ema => CodebookRule::Average(self.codebook_decay),
+                CodebookName::Gradient => CodebookUpdate::Gradient,
+                CodebookName::Ema => CodebookUpdate::EmaCodebook(self.codebook_decay),
             },
             revive: self.revive,
             gain: self.gain,

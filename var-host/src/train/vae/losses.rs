@@ -1,13 +1,13 @@
 //! The terms of a VQVAE's loss.
 
-use super::pixels::Differences;
-use crate::parallel::{Ranks, RanksError};
+use super::pixel_losses::PixelLosses;
+use crate::parallel::{ProcessGroup, ProcessGroupError};
 
 /// The terms of the loss: means over the images of all ranks, or their sums on the way there.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Losses {
-    /// Of pictures.
-    pub pixels: Differences,
+pub struct VqvaeLosses {
+    /// Of images.
+    pub pixels: PixelLosses,
     /// LPIPS; 0 where it is no part.
     pub perceptual: f64,
     /// The quantizer's.
@@ -18,7 +18,7 @@ pub struct Losses {
     pub discriminator: f64,
 }
 
-impl Losses {
+impl VqvaeLosses {
     /// Adds other sums.
     pub(super) fn add(&mut self, other: &Self) {
         let mut other = *other;
@@ -29,7 +29,7 @@ impl Losses {
     ///
     /// # Errors
     /// If another rank cannot be reached.
-    pub(super) fn sum(&mut self, ranks: &dyn Ranks) -> Result<(), RanksError> {
+    pub(super) fn sum(&mut self, ranks: &dyn ProcessGroup) -> Result<(), ProcessGroupError> {
         let mut all = self.terms().map(|sum| *sum);
         ranks.sum_f64(&mut all)?;
         self.terms().into_iter().zip(all).for_each(|(sum, all)| *sum = all);
@@ -44,7 +44,7 @@ impl Losses {
 
     fn terms(&mut self) -> [&mut f64; 6] {
         let Self { pixels, perceptual, quantizer, adversarial, discriminator } = self;
-        let Differences { absolute, squared } = pixels;
+        let PixelLosses { absolute, squared } = pixels;
         [absolute, squared, perceptual, quantizer, adversarial, discriminator]
     }
 }

@@ -2,30 +2,30 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`config`], [`recipe`] | hyperparameters, in epochs and in iterations |
-//! | [`pixels`], [`losses`] | terms of the loss |
-//! | [`critic`] | the discriminator in training, and when it counts |
-//! | [`keeper`] | the codebook in training: usage, averages, dead codes |
+//! | [`config`], [`hyperparameters`] | hyperparameters, in epochs and in iterations |
+//! | [`pixel_losses`], [`losses`] | terms of the loss |
+//! | [`discriminator_state`] | the discriminator in training, and when it counts |
+//! | [`codebook_state`] | the codebook in training: usage, averages, dead codes |
 //! | `microbatch` | losses and gradients of one microbatch |
 //! | [`trainer`] | a step |
 //! | [`task`] | a run's data, validation, reconstructions |
 
+pub mod codebook_state;
 pub mod config;
-pub mod critic;
-pub mod keeper;
+pub mod discriminator_state;
+pub mod hyperparameters;
 pub mod losses;
 mod microbatch;
-pub mod pixels;
-pub mod recipe;
+pub mod pixel_losses;
 pub mod task;
 #[cfg(test)]
 mod tests;
 pub mod trainer;
 
+pub use codebook_state::{Codebook, CodebookState};
 pub use config::{CodebookName, VqvaeTrainConfig};
-pub use critic::Critic;
-pub use keeper::{Codebook, Keeper};
-pub use losses::Losses;
-pub use recipe::{CodebookRule, Recipe, Weights};
-pub use task::{Crop, VqvaeTask};
+pub use discriminator_state::DiscriminatorState;
+pub use hyperparameters::{CodebookUpdate, LossWeights, VqvaeHyperparameters};
+pub use losses::VqvaeLosses;
+pub use task::{CroppedFolder, VqvaeTask};
 pub use trainer::{VqvaeStep, VqvaeTrainer};

@@ -7,28 +7,34 @@ use std::sync::Arc;
 use serde::Serialize;
 use var_kernel::cpu::Cpu;
 
-use super::losses::Losses;
-use super::pixels::Differences;
+use super::losses::VqvaeLosses;
+use super::pixel_losses::PixelLosses;
 use super::trainer::{VqvaeStep, VqvaeTrainer};
-use crate::data::{Batch, Crops, Flip, Folder, Loader, Pass, Place, Plan, Views};
+use crate::data::{
+    BatchCursor, BatchSampler, CropPositions, CropSpec, Flip, Folder, ImageBatch, Loader,
+    SamplerMode,
+};
+use crate::images::{self, RgbImage};
 use crate::model::settings::{Settings, VaeSettings};
-use crate::parallel::Ranks;
-use crate::pictures::{self, Picture};
+use crate::parallel::ProcessGroup;
 use crate::train::codebook::Usage;
-use crate::train::fit::{Context, Detail, Metrics, Parts, Sampler, Samples, Score, Step, Task};
+use crate::train::fit::{
+    CheckpointParts, Context, Detail, IterationStats, LogMetrics, SamplerOptions, Samples, Score,
+    Task,
+};
 use crate::train::state::Described;
 use crate::train::{Storage, TrainError};
 
-/// Pictures of a grid of reconstructions.
+/// Images of a grid of reconstructions.
 const SHOWN: usize = 10;
 
-/// Pictures and their crops.
+/// Images and their crops.
 #[derive(Clone)]
-pub struct Crop {
-    /// The pictures.
+pub struct CroppedFolder {
+    /// The images.
     pub folder: Arc<Folder>,
     /// Their crops.
-    pub views: Views,
+    pub crop_spec: CropSpec,
 }
 
 /// A VQVAE in training with its data.
@@ -37,22 +43,22 @@ pub struct VqvaeTask<'a, S: Storage> {
     storage: &'a S,
     /// Work that stays on the host.
     cpu: Cpu<'a>,
-    training: Crop,
-    validation: Option<Crop>,
-    /// Threads that read pictures ahead.
+    training: CroppedFolder,
+    validation: Option<CroppedFolder>,
+    /// Threads that read images ahead.
     workers: usize,
     shuffle: bool,
     batches: Option<Loader>,
-    /// Pictures of the grid, once they have been read.
+    /// Images of the grid, once they have been read.
     shown: Option<Vec<f32>>,
 }
 
-/// Sums over the pictures of a validation.
-pub struct Sums {
-    /// Pictures.
+/// Sums over the images of a validation.
+pub struct VqvaeSums {
+    /// Images.
     count: f64,
-    /// Differences times their pictures.
-    pixels: Differences,
+    /// Differences times their images.
+    pixels: PixelLosses,
     /// Usage of the codes: `scales × codes`.
     usage: Vec<f32>,
 }
@@ -72,13 +78,13 @@ pub struct VqvaeMetrics {
     pub lpips: Option<f64>,
     /// The quantizer's loss.
     pub vq: f64,
-    /// Minus the discriminator's mean judgement of reconstructions, where it is heard.
+    /// Minus the discriminator's mean judgment of reconstructions, where it is heard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adversarial: Option<f64>,
     /// The discriminator's own loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discriminator: Option<f64>,
-    /// The adaptive factor of its judgement.
+    /// The adaptive factor of its judgment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f32>,
     /// The share of the codes in use at each scale.
@@ -92,25 +98,25 @@ pub struct VqvaeMetrics {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[expect(non_snake_case, reason = "the names of the log's fields")]
 pub struct VqvaeReport {
-    /// Peak signal-to-noise ratio in dB, of the mean squared difference over all pictures, clamped.
+    /// Peak signal-to-noise ratio in dB, of the mean squared difference over all images, clamped.
     pub val_psnr: f64,
     /// Mean absolute difference, of the range 2.
     pub val_L1: f64,
     /// Mean squared difference, of the range 2.
     pub val_L2: f64,
-    /// The share of the codes in use at each scale, over the pictures of the validation.
+    /// The share of the codes in use at each scale, over the images of the validation.
     pub val_use: Vec<f64>,
 }
 
 impl<'a, S: Storage> VqvaeTask<'a, S> {
     /// Trains `trainer` on `training`, every epoch in an order of its own if `shuffle` says so;
-    /// pictures are read ahead by `workers` threads.
+    /// images are read ahead by `workers` threads.
     pub fn new(
         trainer: &'a mut VqvaeTrainer<S>,
         storage: &'a S,
         cpu: Cpu<'a>,
-        training: Crop,
-        validation: Option<Crop>,
+        training: CroppedFolder,
+        validation: Option<CroppedFolder>,
         workers: usize,
         shuffle: bool,
     ) -> Self {
@@ -118,19 +124,22 @@ impl<'a, S: Storage> VqvaeTask<'a, S> {
         Self { trainer, storage, cpu, training, validation, workers, shuffle, batches, shown }
     }
 
-    /// A batch's pictures in microbatches.
-    fn microbatches(&self, batch: &Batch) -> Vec<Vec<f32>> {
-        let length = self.trainer.picture_len();
-        let mut values = vec![0.0; batch.views.len() * length];
+    /// A batch's images in microbatches.
+    fn microbatches(&self, batch: &ImageBatch) -> Vec<Vec<f32>> {
+        let length = self.trainer.image_len();
+        let mut values = vec![0.0; batch.crops.len() * length];
         batch.to_values(&mut values);
-        let share = batch.views.len().div_ceil(self.trainer.recipe.parts as usize).max(1);
+        let share = batch.crops.len().div_ceil(self.trainer.hyperparameters.parts as usize).max(1);
         values.chunks(share * length).map(<[f32]>::to_vec).collect()
     }
 
     fn metrics(&self, iteration: u64, step: &VqvaeStep) -> VqvaeMetrics {
-        let Losses { pixels, perceptual, quantizer, adversarial, discriminator } = step.losses;
+        let VqvaeLosses { pixels, perceptual, quantizer, adversarial, discriminator } = step.losses;
         let trainer = &self.trainer;
-        let heard = trainer.critic.as_ref().filter(|_| trainer.recipe.adversarial(iteration) > 0.0);
+        let heard = trainer
+            .discriminator_state
+            .as_ref()
+            .filter(|_| trainer.hyperparameters.adversarial(iteration) > 0.0);
         VqvaeMetrics {
             psnr: pixels.psnr(),
             L1: pixels.absolute,
@@ -139,27 +148,28 @@ impl<'a, S: Storage> VqvaeTask<'a, S> {
             vq: quantizer,
             adversarial: heard.map(|_| adversarial),
             discriminator: heard.map(|_| discriminator),
-            ratio: heard.map(|critic| critic.ratio[0]),
-            usage: trainer.keeper.usage.shares(),
-            revived: trainer.keeper.revived,
+            ratio: heard.map(|discriminator_state| discriminator_state.ratio[0]),
+            usage: trainer.codebook_state.usage.shares(),
+            revived: trainer.codebook_state.revived,
         }
     }
 
-    /// Pictures from all over the folder, each cut in the middle.
+    /// Images from all over the folder, each cut in the middle.
     fn shown(&self) -> Result<Vec<f32>, TrainError> {
-        let Crop { folder, views } = self.validation.as_ref().unwrap_or(&self.training);
-        let views = Views { crops: Crops::Centre, flip: Flip::Never, ..*views };
-        let one = Sampler { batch: 1, seed: 0, shuffle: false };
-        let batching = one.batching(Pass::Validation, &crate::parallel::Single);
-        let plan = Plan::new(folder.pictures(), batching)?;
+        let CroppedFolder { folder, crop_spec } =
+            self.validation.as_ref().unwrap_or(&self.training);
+        let crop_spec = CropSpec { crops: CropPositions::Center, flip: Flip::Never, ..*crop_spec };
+        let one = SamplerOptions { batch: 1, seed: 0, shuffle: false };
+        let batching = one.batching(SamplerMode::Validation, &crate::parallel::SingleProcess);
+        let plan = BatchSampler::new(folder.pictures(), batching)?;
         let count = SHOWN.min(folder.pictures());
         let mut values = Vec::new();
         for number in 0..count {
-            let from = Place { epoch: 0, batch: (number * folder.pictures() / count) as u32 };
-            let mut loader = Loader::start(Arc::clone(folder), plan, views, 0, from, 1)?;
+            let from = BatchCursor { epoch: 0, batch: (number * folder.pictures() / count) as u32 };
+            let mut loader = Loader::start(Arc::clone(folder), plan, crop_spec, 0, from, 1)?;
             if let Some(batch) = loader.next().transpose()? {
                 let start = values.len();
-                values.resize(start + batch.views.len() * self.trainer.picture_len(), 0.0);
+                values.resize(start + batch.crops.len() * self.trainer.image_len(), 0.0);
                 batch.to_values(&mut values[start..]);
             }
         }
@@ -169,9 +179,9 @@ impl<'a, S: Storage> VqvaeTask<'a, S> {
 
 impl<S: Storage> Task for VqvaeTask<'_, S> {
     type Storage = S;
-    type Metrics = VqvaeMetrics;
+    type LogMetrics = VqvaeMetrics;
     type Report = VqvaeReport;
-    type Sums = Sums;
+    type Sums = VqvaeSums;
 
     const COMMAND: &'static str = "train-vae";
     const SAMPLES: &'static str = "reconstructions";
@@ -180,35 +190,44 @@ impl<S: Storage> Task for VqvaeTask<'_, S> {
         self.training.folder.pictures()
     }
 
-    fn sampler(&self) -> Sampler {
-        let recipe = &self.trainer.recipe;
-        Sampler { batch: recipe.batch, seed: recipe.seed, shuffle: self.shuffle }
+    fn sampler_options(&self) -> SamplerOptions {
+        let hyperparameters = &self.trainer.hyperparameters;
+        SamplerOptions {
+            batch: hyperparameters.batch,
+            seed: hyperparameters.seed,
+            shuffle: self.shuffle,
+        }
     }
 
     fn iterations(&self) -> u64 {
-        self.trainer.recipe.schedule.iterations
+        self.trainer.hyperparameters.schedule.iterations
     }
 
-    fn checkpoint(&mut self) -> Parts<'_, S> {
+    fn checkpoint(&mut self) -> CheckpointParts<'_, S> {
         let vae = Some(VaeSettings::from(&self.trainer.config));
-        let Crop { folder, views } = &self.training;
+        let CroppedFolder { folder, crop_spec } = &self.training;
         let class_names = folder.classes().to_vec();
-        let settings = Settings { var: None, vae, class_names, cut: Some(views.into()) };
-        Parts {
+        let settings = Settings { var: None, vae, class_names, cut: Some(crop_spec.into()) };
+        CheckpointParts {
             device: self.storage.device(self.cpu),
             state: self.trainer.state(),
             described: Described { settings, frozen: None },
         }
     }
 
-    fn join(&mut self, ranks: &dyn Ranks) -> Result<Option<&'static str>, TrainError> {
+    fn join(&mut self, ranks: &dyn ProcessGroup) -> Result<Option<&'static str>, TrainError> {
         self.trainer.join(&self.storage.device(self.cpu), ranks)
     }
 
-    fn open(&mut self, plan: &Plan, from: Place, until: u32) -> Result<(), TrainError> {
-        let Crop { folder, views } = &self.training;
+    fn open(
+        &mut self,
+        plan: &BatchSampler,
+        from: BatchCursor,
+        until: u32,
+    ) -> Result<(), TrainError> {
+        let CroppedFolder { folder, crop_spec } = &self.training;
         let folder = Arc::clone(folder);
-        self.batches = Some(Loader::start(folder, *plan, *views, self.workers, from, until)?);
+        self.batches = Some(Loader::start(folder, *plan, *crop_spec, self.workers, from, until)?);
         Ok(())
     }
 
@@ -217,7 +236,7 @@ impl<S: Storage> Task for VqvaeTask<'_, S> {
         context: &mut Context<'_>,
         iteration: u64,
         detail: Option<Detail>,
-    ) -> Result<Step<VqvaeMetrics>, TrainError> {
+    ) -> Result<IterationStats<VqvaeMetrics>, TrainError> {
         let batches = self.batches.as_mut().expect("the data is open");
         let batch = batches.next().expect("a run has as many batches as iterations")?;
         context.warn_broken(&batch.broken, "another stands in for it");
@@ -225,22 +244,23 @@ impl<S: Storage> Task for VqvaeTask<'_, S> {
         let device = self.storage.device(self.cpu);
         let step = self.trainer.step(&device, &self.cpu, context.ranks, iteration, &parts)?;
         let metrics = detail.map(|_| self.metrics(iteration, &step));
-        Ok(Step { norm: step.norm, rate: step.rate, decay: step.decay, metrics })
+        Ok(IterationStats { norm: step.norm, rate: step.rate, decay: step.decay, metrics })
     }
 
     fn has_validation(&self) -> bool {
         self.validation.is_some()
     }
 
-    fn validate(&mut self, context: &mut Context<'_>) -> Result<Sums, TrainError> {
-        let Crop { folder, views } = self.validation.as_ref().expect("there is validation data");
+    fn validate(&mut self, context: &mut Context<'_>) -> Result<VqvaeSums, TrainError> {
+        let CroppedFolder { folder, crop_spec } =
+            self.validation.as_ref().expect("there is validation data");
         let config = self.trainer.config;
         let usage = vec![0.0; config.ladder.scales() * config.codes];
-        let mut sums = Sums { count: 0.0, pixels: Differences::default(), usage };
-        let batching = self.sampler().batching(Pass::Validation, context.ranks);
-        let plan = Plan::new(folder.pictures(), batching)?;
-        let start = Place { epoch: 0, batch: 0 };
-        let loader = Loader::start(Arc::clone(folder), plan, *views, self.workers, start, 1)?;
+        let mut sums = VqvaeSums { count: 0.0, pixels: PixelLosses::default(), usage };
+        let batching = self.sampler_options().batching(SamplerMode::Validation, context.ranks);
+        let plan = BatchSampler::new(folder.pictures(), batching)?;
+        let start = BatchCursor { epoch: 0, batch: 0 };
+        let loader = Loader::start(Arc::clone(folder), plan, *crop_spec, self.workers, start, 1)?;
         for batch in loader {
             let batch = batch?;
             context.warn_broken(&batch.broken, "left out of the validation");
@@ -251,8 +271,8 @@ impl<S: Storage> Task for VqvaeTask<'_, S> {
             for part in self.microbatches(&batch) {
                 let device = self.storage.device(self.cpu);
                 let came = self.trainer.reconstruct(&device, &part)?;
-                let count = (part.len() / self.trainer.picture_len()) as f64;
-                let differences = Differences::of(&came.pictures, &part);
+                let count = (part.len() / self.trainer.image_len()) as f64;
+                let differences = PixelLosses::of(&came.pictures, &part);
                 sums.count += count;
                 sums.pixels.absolute += count * differences.absolute;
                 sums.pixels.squared += count * differences.squared;
@@ -264,9 +284,13 @@ impl<S: Storage> Task for VqvaeTask<'_, S> {
         Ok(sums)
     }
 
-    fn report(&self, sums: Sums, ranks: &dyn Ranks) -> Result<Option<VqvaeReport>, TrainError> {
-        let Some(Crop { folder, .. }) = &self.validation else { return Ok(None) };
-        let Sums { count, pixels: Differences { absolute, squared }, mut usage } = sums;
+    fn report(
+        &self,
+        sums: VqvaeSums,
+        ranks: &dyn ProcessGroup,
+    ) -> Result<Option<VqvaeReport>, TrainError> {
+        let Some(CroppedFolder { folder, .. }) = &self.validation else { return Ok(None) };
+        let VqvaeSums { count, pixels: PixelLosses { absolute, squared }, mut usage } = sums;
         let mut all = [count, absolute, squared];
         ranks.sum_f64(&mut all)?;
         ranks.sum(&mut usage)?;
@@ -274,7 +298,7 @@ impl<S: Storage> Task for VqvaeTask<'_, S> {
         if count == 0.0 {
             return Ok(None);
         }
-        let pixels = Differences { absolute: absolute / count, squared: squared / count };
+        let pixels = PixelLosses { absolute: absolute / count, squared: squared / count };
         let ladder = &self.trainer.config.ladder;
         let cells: Vec<usize> = (0..ladder.scales()).map(|scale| ladder.cells(scale)).collect();
         let mut in_use = Usage::new(self.trainer.config.codes, &cells, folder.pictures());
@@ -287,7 +311,7 @@ impl<S: Storage> Task for VqvaeTask<'_, S> {
         }))
     }
 
-    /// Pictures of validation, else of training, above their reconstructions.
+    /// Images of validation, else of training, above their reconstructions.
     fn sample(&mut self, _: &Path) -> Result<Option<Samples>, TrainError> {
         let originals = match self.shown.take() {
             Some(shown) => shown,
@@ -296,15 +320,15 @@ impl<S: Storage> Task for VqvaeTask<'_, S> {
         let device = self.storage.device(self.cpu);
         let came = self.trainer.reconstruct(&device, &originals)?.pictures;
         let side = self.trainer.config.side();
-        let picture = |values: &[f32]| Picture::from_values(side, side, values);
+        let picture = |values: &[f32]| RgbImage::from_values(side, side, values);
         let rows = [&originals, &came].map(|row| row.chunks_exact(3 * side * side).map(picture));
-        let all: Vec<Picture> = rows.into_iter().flatten().collect();
+        let all: Vec<RgbImage> = rows.into_iter().flatten().collect();
         let columns = all.len() / 2;
         self.shown = Some(originals);
         if columns == 0 {
             return Ok(None);
         }
-        let grid = pictures::grid(&all, columns, 2).expect("a small grid");
+        let grid = images::grid(&all, columns, 2).expect("a small grid");
         Ok(Some(Samples { grid, parameters: Vec::new() }))
     }
 }
@@ -315,7 +339,7 @@ fn in_use(part: &str, shares: &[f64]) -> impl Iterator<Item = (String, f64)> {
     tags.zip(shares.to_vec())
 }
 
-impl Metrics for VqvaeMetrics {
+impl LogMetrics for VqvaeMetrics {
     fn scalars(&self) -> Vec<(String, f64)> {
         let all = [
             ("train/psnr", Some(self.psnr)),
@@ -339,7 +363,7 @@ impl fmt::Display for VqvaeMetrics {
     }
 }
 
-impl Metrics for VqvaeReport {
+impl LogMetrics for VqvaeReport {
     fn scalars(&self) -> Vec<(String, f64)> {
         let all = [
             ("validation/psnr", self.val_psnr),

@@ -8,12 +8,12 @@ use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::{Ladder, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 
-use super::trainer::CONSTANTS;
-use super::{CodebookRule, Critic, Recipe, VqvaeTrainer, Weights};
+use super::trainer::OPTIMIZER_CONFIG;
+use super::{CodebookUpdate, DiscriminatorState, LossWeights, VqvaeHyperparameters, VqvaeTrainer};
 use crate::checkpoint::{Checkpoint, Dtype, Record, save};
 use crate::grad::testing::random;
 use crate::optim::schedule::{Decay, Schedule};
-use crate::parallel::{self, Ranks, Single};
+use crate::parallel::{self, ProcessGroup, SingleProcess};
 use crate::pool::Threads;
 use crate::train::discriminator::DiscriminatorConfig;
 use crate::train::state::{self, Counter, Described, Progress, Snapshot};
@@ -32,8 +32,8 @@ const CONFIG: fn() -> VqvaeConfig = || VqvaeConfig {
     distance: Distance::Euclidean,
 };
 
-fn recipe(batch: u32, parts: u32, codebook: CodebookRule) -> Recipe {
-    Recipe {
+fn hyperparameters(batch: u32, parts: u32, codebook: CodebookUpdate) -> VqvaeHyperparameters {
+    VqvaeHyperparameters {
         batch,
         parts,
         schedule: Schedule {
@@ -47,13 +47,13 @@ fn recipe(batch: u32, parts: u32, codebook: CodebookRule) -> Recipe {
             weight_decay_end: 5e-3,
         },
         clip: 10.0,
-        weights: Weights {
+        weights: LossWeights {
             absolute: 0.2,
             squared: 1.0,
             perceptual: 0.0,
             quantizer: 1.0,
             adversarial: 0.4,
-            spread: 0.05,
+            usage_loss: 0.05,
         },
         codebook,
         revive: 0.05,
@@ -65,25 +65,28 @@ fn recipe(batch: u32, parts: u32, codebook: CodebookRule) -> Recipe {
     }
 }
 
-fn trainer_on<S: Storage>(d: &S::Device<'_>, recipe: Recipe) -> VqvaeTrainer<S> {
+fn trainer_on<S: Storage>(
+    d: &S::Device<'_>,
+    hyperparameters: VqvaeHyperparameters,
+) -> VqvaeTrainer<S> {
     let config = DiscriminatorConfig { channels: 8, halvings: 1 };
-    let critic = Critic::new(d, config, CONSTANTS, 7).unwrap();
-    VqvaeTrainer::new(d, CONFIG(), recipe, None, Some(critic)).unwrap()
+    let discriminator_state = DiscriminatorState::new(d, config, OPTIMIZER_CONFIG, 7).unwrap();
+    VqvaeTrainer::new(d, CONFIG(), hyperparameters, None, Some(discriminator_state)).unwrap()
 }
 
-fn trainer(cpu: &Cpu<'_>, recipe: Recipe) -> VqvaeTrainer {
-    trainer_on::<Host>(cpu, recipe)
+fn trainer(cpu: &Cpu<'_>, hyperparameters: VqvaeHyperparameters) -> VqvaeTrainer {
+    trainer_on::<Host>(cpu, hyperparameters)
 }
 
-/// Eight pictures of 8 × 8: stripes of two colours each, their direction and place by the number.
+/// Eight images of 8 × 8: stripes of two colors each, their direction and place by the number.
 fn pictures() -> Vec<f32> {
     let mut values = Vec::new();
     for number in 0..8_usize {
-        let colours = random(6, 1 + number as u64);
+        let colors = random(6, 1 + number as u64);
         for (y, x) in (0..64).map(|i| (i / 8, i % 8)) {
             let place = if number % 2 == 0 { y } else { x };
-            let colour = usize::from((place + number / 2) / 4 % 2 == 1);
-            values.extend_from_slice(&colours[3 * colour..3 * colour + 3]);
+            let color = usize::from((place + number / 2) / 4 % 2 == 1);
+            values.extend_from_slice(&colors[3 * color..3 * color + 3]);
         }
     }
     values
@@ -119,7 +122,7 @@ fn with_cpu<R>(threads: usize, isa: Isa, work: impl FnOnce(&Cpu<'_>) -> R) -> R 
 fn train(
     trainer: &mut VqvaeTrainer,
     cpu: &Cpu<'_>,
-    ranks: &dyn Ranks,
+    ranks: &dyn ProcessGroup,
     pictures: &[f32],
     parts: usize,
     range: core::ops::Range<u64>,
@@ -136,15 +139,18 @@ fn train(
 
 #[test]
 fn pictures_come_back_better_and_better() {
-    for codebook in [CodebookRule::Average(0.8), CodebookRule::Gradient] {
+    for codebook in [CodebookUpdate::EmaCodebook(0.8), CodebookUpdate::Gradient] {
         with_cpu(2, Isa::best(), |cpu| {
-            let mut trainer = trainer(cpu, recipe(8, 1, codebook));
+            let mut trainer = trainer(cpu, hyperparameters(8, 1, codebook));
             let pictures = pictures();
-            let psnr = train(&mut trainer, cpu, &Single, &pictures, 1, 0..40);
+            let psnr = train(&mut trainer, cpu, &SingleProcess, &pictures, 1, 0..40);
             assert!(psnr[39] > psnr[0] + 6.0, "{codebook:?}: {psnr:?}");
-            let critic = trainer.critic.as_ref().unwrap();
-            assert!(critic.parameters.optimizer.steps == 38 && critic.ratio[0] > 0.0);
-            assert!(trainer.keeper.revived > 0, "the first batch places codes");
+            let discriminator_state = trainer.discriminator_state.as_ref().unwrap();
+            assert!(
+                discriminator_state.parameters.optimizer.steps == 38
+                    && discriminator_state.ratio[0] > 0.0
+            );
+            assert!(trainer.codebook_state.revived > 0, "the first batch places codes");
             let reconstructed = trainer.reconstruct(cpu, &pictures).unwrap();
             assert_eq!(reconstructed.hits.iter().sum::<u32>(), 8 * (1 + 4 + 16));
         });
@@ -153,11 +159,11 @@ fn pictures_come_back_better_and_better() {
 
 #[test]
 fn parts_and_ranks_learn_what_the_whole_learns() {
-    let (pictures, codebook) = (pictures(), CodebookRule::Average(0.8));
+    let (pictures, codebook) = (pictures(), CodebookUpdate::EmaCodebook(0.8));
     let alone = |parts| {
         with_cpu(1, Isa::best(), |cpu| {
-            let mut trainer = trainer(cpu, recipe(8, parts, codebook));
-            let psnr = train(&mut trainer, cpu, &Single, &pictures, parts as usize, 0..5);
+            let mut trainer = trainer(cpu, hyperparameters(8, parts, codebook));
+            let psnr = train(&mut trainer, cpu, &SingleProcess, &pictures, parts as usize, 0..5);
             (psnr, trainer.parameters.weights)
         })
     };
@@ -172,14 +178,14 @@ fn parts_and_ranks_learn_what_the_whole_learns() {
     };
     assert_same(&alone(2).0);
 
-    let ranks = parallel::Threads::new(2);
+    let ranks = parallel::ThreadGroup::new(2);
     let halves = pictures.chunks(pictures.len() / 2);
     let of_ranks: Vec<(Vec<f64>, Vec<f32>)> = std::thread::scope(|scope| {
-        let of_rank = |(rank, half): (parallel::Threads, &[f32])| {
+        let of_rank = |(rank, half): (parallel::ThreadGroup, &[f32])| {
             let half = half.to_vec();
             scope.spawn(move || {
                 with_cpu(1, Isa::best(), |cpu| {
-                    let mut trainer = trainer(cpu, recipe(8, 1, codebook));
+                    let mut trainer = trainer(cpu, hyperparameters(8, 1, codebook));
                     let psnr = train(&mut trainer, cpu, &rank, &half, 1, 0..5);
                     (psnr, trainer.parameters.weights)
                 })
@@ -199,8 +205,9 @@ fn threads_and_instruction_sets_leave_no_trace() {
     for isa in Isa::all() {
         for threads in [1, 3] {
             let weights = with_cpu(threads, isa, |cpu| {
-                let mut trainer = trainer(cpu, recipe(8, 1, CodebookRule::Average(0.8)));
-                train(&mut trainer, cpu, &Single, &pictures, 1, 0..4);
+                let mut trainer =
+                    trainer(cpu, hyperparameters(8, 1, CodebookUpdate::EmaCodebook(0.8)));
+                train(&mut trainer, cpu, &SingleProcess, &pictures, 1, 0..4);
                 trainer.parameters.weights
             });
             let first = first.get_or_insert_with(|| weights.clone());
@@ -214,24 +221,25 @@ fn a_checkpoint_goes_on_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
     let pictures = pictures();
-    for codebook in [CodebookRule::Average(0.8), CodebookRule::Gradient] {
+    for codebook in [CodebookUpdate::EmaCodebook(0.8), CodebookUpdate::Gradient] {
         with_cpu(2, Isa::best(), |cpu| {
-            let mut unbroken = trainer(cpu, recipe(8, 1, codebook));
-            train(&mut unbroken, cpu, &Single, &pictures, 1, 0..4);
+            let mut unbroken = trainer(cpu, hyperparameters(8, 1, codebook));
+            train(&mut unbroken, cpu, &SingleProcess, &pictures, 1, 0..4);
             let progress = Progress { iterations: 4, ..Progress::default() };
             write::<Host>(cpu, &mut unbroken, &progress, &path);
-            train(&mut unbroken, cpu, &Single, &pictures, 1, 4..7);
+            train(&mut unbroken, cpu, &SingleProcess, &pictures, 1, 4..7);
 
-            let mut resumed = trainer(cpu, recipe(8, 1, codebook));
+            let mut resumed = trainer(cpu, hyperparameters(8, 1, codebook));
             let checkpoint = Checkpoint::open(&path).unwrap();
             let progress = restore(cpu, &mut resumed, &checkpoint, &path).unwrap();
             assert_eq!((progress.iterations, progress.version), (4, state::VERSION));
             assert_eq!(progress.counters["updates"], Counter::Count(4));
-            train(&mut resumed, cpu, &Single, &pictures, 1, 4..7);
+            train(&mut resumed, cpu, &SingleProcess, &pictures, 1, 4..7);
             assert!(unbroken.parameters.weights == resumed.parameters.weights, "weights");
             assert!(unbroken.parameters.average == resumed.parameters.average, "their average");
-            assert!(unbroken.keeper == resumed.keeper, "the codebook's state");
-            let critics = [&unbroken, &resumed].map(|trainer| trainer.critic.as_ref().unwrap());
+            assert!(unbroken.codebook_state == resumed.codebook_state, "the codebook's state");
+            let critics =
+                [&unbroken, &resumed].map(|trainer| trainer.discriminator_state.as_ref().unwrap());
             assert!(
                 critics[0].parameters.weights == critics[1].parameters.weights,
                 "the discriminator"
@@ -245,12 +253,13 @@ fn a_checkpoint_goes_on_to_the_same_bits() {
 fn another_models_checkpoint_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
-    let recipe = recipe(8, 1, CodebookRule::Gradient);
+    let hyperparameters = hyperparameters(8, 1, CodebookUpdate::Gradient);
     with_cpu(1, Isa::best(), |cpu| {
         let config = VqvaeConfig { codes: 17, ..CONFIG() };
-        let mut other = VqvaeTrainer::<Host>::new(cpu, config, recipe, None, None).unwrap();
+        let mut other =
+            VqvaeTrainer::<Host>::new(cpu, config, hyperparameters, None, None).unwrap();
         write::<Host>(cpu, &mut other, &Progress::default(), &path);
-        let mut own = trainer(cpu, recipe);
+        let mut own = trainer(cpu, hyperparameters);
         let checkpoint = Checkpoint::open(&path).unwrap();
         let error = restore(cpu, &mut own, &checkpoint, &path).unwrap_err();
         let said = error.to_string();
@@ -268,19 +277,20 @@ fn another_models_checkpoint_is_refused() {
 #[cfg(feature = "emulator")]
 #[test]
 fn a_card_learns_what_the_processor_does() {
-    let (pictures, codebook) = (pictures(), CodebookRule::Average(0.8));
+    let (pictures, codebook) = (pictures(), CodebookUpdate::EmaCodebook(0.8));
     with_cpu(2, Isa::best(), |cpu| {
-        let mut here = trainer(cpu, recipe(8, 1, codebook));
-        let want = train(&mut here, cpu, &Single, &pictures, 1, 0..4);
+        let mut here = trainer(cpu, hyperparameters(8, 1, codebook));
+        let want = train(&mut here, cpu, &SingleProcess, &pictures, 1, 0..4);
         for bench in var_kernel::cuda::testing::gpus().iter() {
             if bench.cuda.precision() != var_kernel::cuda::Precision::F32 {
                 continue;
             }
             let cuda = &bench.cuda;
-            let mut there = trainer_on::<crate::train::DeviceMemory>(cuda, recipe(8, 1, codebook));
+            let mut there =
+                trainer_on::<crate::train::DeviceMemory>(cuda, hyperparameters(8, 1, codebook));
             let parts = [pictures.clone()];
             for (iteration, want) in want.iter().enumerate() {
-                let step = there.step(cuda, cpu, &Single, iteration as u64, &parts).unwrap();
+                let step = there.step(cuda, cpu, &SingleProcess, iteration as u64, &parts).unwrap();
                 let psnr = step.losses.pixels.psnr();
                 // As for parts and ranks: from the third step on a feature may take another code.
                 let limit = if iteration < 2 { 1e-4 } else { 0.5 };
@@ -291,13 +301,13 @@ fn a_card_learns_what_the_processor_does() {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a.safetensors");
             write::<crate::train::DeviceMemory>(cuda, &mut there, &progress, &path);
-            let mut resumed = trainer(cpu, recipe(8, 1, codebook));
+            let mut resumed = trainer(cpu, hyperparameters(8, 1, codebook));
             let checkpoint = Checkpoint::open(&path).unwrap();
             restore(cpu, &mut resumed, &checkpoint, &path).unwrap();
             let on_card = there.reconstruct(cuda, &pictures).unwrap();
-            let on_processor = resumed.reconstruct(cpu, &pictures).unwrap();
-            assert_eq!(on_card.hits, on_processor.hits);
-            let pairs = on_card.pictures.iter().zip(&on_processor.pictures);
+            let on_host = resumed.reconstruct(cpu, &pictures).unwrap();
+            assert_eq!(on_card.hits, on_host.hits);
+            let pairs = on_card.pictures.iter().zip(&on_host.pictures);
             assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-4));
         }
     });
@@ -332,12 +342,12 @@ fn state_is_taken_by_name_and_moments_cannot_change_places() {
     let folder = tempfile::tempdir().unwrap();
     let [path, other] = ["a.safetensors", "b.safetensors"].map(|name| folder.path().join(name));
     with_cpu(1, Isa::best(), |cpu| {
-        let mut trained = trainer(cpu, recipe(8, 1, CodebookRule::Average(0.8)));
-        train(&mut trained, cpu, &Single, &pictures(), 1, 0..2);
+        let mut trained = trainer(cpu, hyperparameters(8, 1, CodebookUpdate::EmaCodebook(0.8)));
+        train(&mut trained, cpu, &SingleProcess, &pictures(), 1, 0..2);
         write::<Host>(cpu, &mut trained, &Progress::default(), &path);
         let fault = |tensor: &dyn Fn(&str, &mut [f32]) -> String, text: &dyn Fn(&str) -> String| {
             rewritten(&path, &other, tensor, text);
-            let mut fresh = trainer(cpu, recipe(8, 1, CodebookRule::Average(0.8)));
+            let mut fresh = trainer(cpu, hyperparameters(8, 1, CodebookUpdate::EmaCodebook(0.8)));
             let before = fresh.parameters.weights.clone();
             let checkpoint = Checkpoint::open(&other).unwrap();
             let outcome = restore(cpu, &mut fresh, &checkpoint, Path::new("b"));

@@ -46,7 +46,7 @@ impl<'a> ModelFile<'a> {
 
     /// Floats of memory for the tensors that the model uses as `f32` and the file keeps in fewer bits.
     ///
-    /// `storage`: at least [`Model::storage_len`] bytes, free again afterwards.
+    /// `storage`: at least [`Model::storage_len`] bytes, free again afterward.
     ///
     /// # Errors
     /// For the first tensor that is missing, of another shape or in an unknown format.

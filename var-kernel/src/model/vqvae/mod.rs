@@ -138,7 +138,7 @@ impl<'l, 'w, B: Device> Vqvae<'l, 'w, B> {
 
 impl<B: Backend> Vqvae<'_, '_, B> {
     /// Floats of `images` images.
-    pub fn pictures_len(&self, images: usize) -> usize {
+    pub fn images_len(&self, images: usize) -> usize {
         images * self.config.side() * self.config.side() * COLORS
     }
 
@@ -154,7 +154,7 @@ impl<B: Backend> Vqvae<'_, '_, B> {
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<(), B::Error> {
         let (side, coarse) = (self.config.side(), self.config.ladder.finest());
-        let batch = pictures.len() / self.pictures_len(1);
+        let batch = pictures.len() / self.images_len(1);
         let mut arena = arena.scope();
         let raw = arena.take(latents.len());
         let maps = FeatureShape { batch, height: side, width: side };
@@ -164,7 +164,7 @@ impl<B: Backend> Vqvae<'_, '_, B> {
         conv.forward(b, latents, raw, None, Grid::Same, maps, &mut arena)
     }
 
-    /// Latents → pictures: `decoder(post_quant_conv(latents))`, not clamped.
+    /// Latents → images: `decoder(post_quant_conv(latents))`, not clamped.
     ///
     /// # Errors
     /// Only the device's own.

@@ -15,7 +15,7 @@ use crate::memory::Device;
 pub struct Dims {
     /// Images.
     pub batch: usize,
-    /// Cells of a picture: height · width.
+    /// Cells of an image: height · width.
     pub positions: usize,
     /// Channels, a multiple of `groups`.
     pub channels: usize,

@@ -45,7 +45,7 @@ struct Axis {
 
 /// A convolution of the output's gradient.
 #[derive(Clone, Copy)]
-struct Pass {
+struct InputGradientPass {
     /// Rows, columns.
     axes: [Axis; 2],
     /// Cells of the output's gradient from one of its places to the next.
@@ -57,8 +57,9 @@ struct Pass {
 }
 
 /// The convolutions that give the gradient.
-fn passes(d: Dims) -> Vec<Pass> {
-    let alone = |axis, stride, doubled| Pass { axes: [axis; 2], stride, every: 1, doubled };
+fn passes(d: Dims) -> Vec<InputGradientPass> {
+    let alone =
+        |axis, stride, doubled| InputGradientPass { axes: [axis; 2], stride, every: 1, doubled };
     match d.grid {
         Grid::Same => {
             let (taps, border) = (d.kernel[0], d.kernel[0] / 2);
@@ -73,7 +74,8 @@ fn passes(d: Dims) -> Vec<Pass> {
             let even = Axis { taps: 2, start: 2, step: 2, border: 1, first: 0 };
             let odd = Axis { taps: 1, start: 1, step: 0, border: 0, first: 1 };
             let axes = [[even, even], [even, odd], [odd, even], [odd, odd]];
-            axes.map(|axes| Pass { axes, stride: 1, every: 2, doubled: false }).to_vec()
+            axes.map(|axes| InputGradientPass { axes, stride: 1, every: 2, doubled: false })
+                .to_vec()
         }
         Grid::Strided { .. } => unreachable!("refused by `check`"),
     }
@@ -114,7 +116,7 @@ fn turned(
     cuda: &Cuda,
     weight: CudaMatrix<'_>,
     dtype: Dtype,
-    pass: Pass,
+    pass: InputGradientPass,
     d: Dims,
 ) -> Result<u64, CudaError> {
     let name = match (weight.dtype(), dtype) {
@@ -141,7 +143,7 @@ fn convolve(
     dout: &Narrowed,
     weights: u64,
     half: bool,
-    pass: Pass,
+    pass: InputGradientPass,
     d: Dims,
 ) -> Result<(), CudaError> {
     let (height, width) = (d.height / pass.every, d.width / pass.every);
@@ -196,10 +198,12 @@ mod tests {
             let d = Dims { batch, height, width, inner, outer, kernel: [kernel; 2], grid, into };
             let [out, _] = d.out_grid();
             let mut got = vec![Vec::new(); cells];
-            for Pass { axes: [axis, _], stride, every, doubled } in passes(d).into_iter().step_by(
-                // Of the four of a halved grid, the two that differ in rows.
-                if grid == Grid::Halved { 2 } else { 1 },
-            ) {
+            for InputGradientPass { axes: [axis, _], stride, every, doubled } in
+                passes(d).into_iter().step_by(
+                    // Of the four of a halved grid, the two that differ in rows.
+                    if grid == Grid::Halved { 2 } else { 1 },
+                )
+            {
                 for (place, neighbor) in
                     (0..cells / every).flat_map(|place| (0..axis.taps).map(move |n| (place, n)))
                 {

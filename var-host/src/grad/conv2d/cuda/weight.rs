@@ -35,13 +35,13 @@ const BLOCKS: usize = 2;
 
 /// How the pixels are shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Parts {
+struct PixelSplit {
     count: usize,
     /// Pixels of each but the last.
     each: usize,
 }
 
-impl Parts {
+impl PixelSplit {
     /// Enough for `tiles` tiles to keep a GPU busy.
     fn of(pixels: usize, tiles: usize, gpu: &GpuProperties) -> Self {
         let blocks = BLOCKS * gpu.multiprocessors as usize;
@@ -68,7 +68,7 @@ pub(super) fn add(
         _ => HALF_WIDE,
     };
     let tiles = tile.count(d.outer, columns);
-    let parts = Parts::of(pixels, tiles, cuda.properties());
+    let parts = PixelSplit::of(pixels, tiles, cuda.properties());
     let between = cuda.scratch(parts.count * dweight.len())?;
     let launch = Launch::new(Kernel::new(&SOURCE, tile.kernel), [tiles, parts.count, 1], 256);
     let launch = launch.sharing(tile.shared).address(between).address(dout.numbers).address(x);
@@ -121,7 +121,7 @@ mod tests {
             GpuProperties { name, capability: (9, 0), multiprocessors: 132, shared: 227 << 10 };
         for pixels in [1, 31, 32, 33, 257, 4096, 65_537, 1 << 20] {
             for tiles in [1, 12, 180, 1000] {
-                let Parts { count, each } = Parts::of(pixels, tiles, &gpu);
+                let PixelSplit { count, each } = PixelSplit::of(pixels, tiles, &gpu);
                 assert!(each.is_multiple_of(TOGETHER));
                 assert!((count - 1) * each < pixels && pixels <= count * each);
                 assert!(count == 1 || count * tiles <= BLOCKS * 132, "{count} × {tiles}");

@@ -57,7 +57,7 @@ impl NvidiaGraph {
                     .map_err(call(noting))?;
             }
             for command in commands {
-                // SAFETY: the caller fulfils the conditions of `enqueue`.
+                // SAFETY: the caller fulfills the conditions of `enqueue`.
                 unsafe { gpu.enqueue(command)? };
             }
             Ok(())

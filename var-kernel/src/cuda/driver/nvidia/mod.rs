@@ -220,7 +220,7 @@ impl Driver for Nvidia {
             }
         }
         let staging = StagingBuffer::new(parameters)?;
-        // SAFETY: the caller fulfils the conditions of `enqueue`; the mailbox is as long as the mail.
+        // SAFETY: the caller fulfills the conditions of `enqueue`; the mailbox is as long as the mail.
         unsafe {
             NvidiaGraph::capture(
                 self,
@@ -304,7 +304,7 @@ impl Drop for Nvidia {
         drop(self.library.take());
         let loaded = core::mem::take(&mut *self.loaded());
         // SAFETY: all of these were made by this value, nothing is under way, and nothing of it is used
-        // afterwards. Objects that cannot be destroyed go with the process.
+        // afterward. Objects that cannot be destroyed go with the process.
         unsafe {
             for event in loaded.events {
                 let _ = result::event::destroy(event);

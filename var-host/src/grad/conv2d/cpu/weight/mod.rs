@@ -42,7 +42,7 @@ const SKEW: usize = LANES;
 
 /// How the work is cut up.
 #[derive(Clone, Copy)]
-struct Plan {
+struct WeightGradientPlan {
     d: Dims,
     grids: Grids,
     /// Lines of the output that are packed together.
@@ -57,7 +57,7 @@ struct Plan {
     channels: usize,
 }
 
-impl Plan {
+impl WeightGradientPlan {
     fn of(d: Dims) -> Self {
         let grids = Grids::of(d);
         let padded = d.inner.next_multiple_of(LANES);
@@ -90,7 +90,7 @@ impl Plan {
 
 /// Floats of scratch memory: the sums of all chunks.
 pub(super) fn scratch(d: Dims) -> usize {
-    let plan = Plan::of(d);
+    let plan = WeightGradientPlan::of(d);
     plan.chunks * plan.height() * plan.width()
 }
 
@@ -102,14 +102,14 @@ pub(super) fn gradient(
     scratch: &mut [f32],
     d: Dims,
 ) {
-    let (isa, plan) = (cpu.isa(), Plan::of(d));
+    let (isa, plan) = (cpu.isa(), WeightGradientPlan::of(d));
     let (height, width) = (plan.height(), plan.width());
     let sums = &mut scratch[..plan.chunks * height * width];
     if sums.is_empty() {
         return;
     }
     cpu.for_each_tile(sums, width, plan.rows, plan.columns(), |tile, scratch| {
-        isa.run(Chunk { tile, dout, x, plan, scratch });
+        isa.run(PixelChunk { tile, dout, x, plan, scratch });
     });
     let sums = &*sums;
     cpu.for_each_run(dweight, d.inner * TAPS, |o, dweight, _| {
@@ -126,21 +126,21 @@ pub(super) fn gradient(
 }
 
 /// The sums of one chunk for some output and input channels.
-struct Chunk<'a> {
+struct PixelChunk<'a> {
     tile: Tile<'a>,
     dout: &'a [f32],
     x: &'a [f32],
-    plan: Plan,
+    plan: WeightGradientPlan,
     scratch: &'a mut [f32],
 }
 
-impl SimdKernel for Chunk<'_> {
+impl SimdKernel for PixelChunk<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { mut tile, dout, x, plan, scratch } = self;
-        let Plan { d, grids, .. } = plan;
+        let WeightGradientPlan { d, grids, .. } = plan;
         let first_row = tile.rows.start % plan.height();
         let rows = first_row..d.outer.min(first_row + plan.rows);
         let first_channel = tile.columns.start / plan.columns() * plan.channels;

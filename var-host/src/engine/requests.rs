@@ -1,0 +1,235 @@
+//! The engine's pieces of work, written once for whatever computes them.
+
+use core::cell::{Cell, RefCell};
+use core::ops::ControlFlow;
+
+use var_kernel::arena::Arena;
+use var_kernel::generate::{self, Outcome, Progress, Request};
+use var_kernel::image::Shown;
+use var_kernel::model::vqvae::COLORS;
+use var_kernel::model::{Model, Vqvae};
+use var_kernel::ops::Backend;
+use var_kernel::score;
+
+use super::checked::{self, CheckedSample};
+use super::{ImageSpec, ScaleProgress};
+use crate::images::RgbImage;
+
+/// Work on a whole model.
+pub(super) trait ModelRequest {
+    /// Its result.
+    type Output;
+
+    /// Does it.
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        model: &Model<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<Self::Output, B::Error>;
+}
+
+/// Work on a VQVAE.
+pub(super) trait VqvaeRequest {
+    /// Its result.
+    type Output;
+
+    /// Does it.
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        vqvae: &Vqvae<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<Self::Output, B::Error>;
+}
+
+/// Classes → tokens and images.
+pub(super) struct SampleRequest<'s, 'e> {
+    pub(super) jobs: &'s [ImageSpec],
+    pub(super) request: &'s Request<'s>,
+    pub(super) tokens: &'s mut [u32],
+    pub(super) pictures: &'s mut [CheckedSample],
+    pub(super) each: &'s mut (dyn FnMut(ScaleProgress<'_>) -> ControlFlow<()> + 'e),
+}
+
+impl ModelRequest for SampleRequest<'_, '_> {
+    /// None if an image on the way is not finite.
+    type Output = Option<Outcome>;
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        model: &Model<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<Option<Outcome>, B::Error> {
+        let Self { jobs, request, tokens, pictures, each } = self;
+        let side = model.vqvae.config.side();
+        let mut samples = vec![CheckedSample::default(); side * side * COLORS];
+        let (failed, finite) = (RefCell::new(None), Cell::new(true));
+        let mut on_scale = |progress: &mut Progress<'_, '_, '_, B>| {
+            let (scale, scales) = (progress.scale, progress.scales);
+            let note = |outcome: Result<(), B::Error>| {
+                if let Err(error) = outcome {
+                    failed.replace(Some(error));
+                }
+            };
+            let progress = RefCell::new(progress);
+            let mut wait = || note(progress.borrow().wait());
+            let mut picture = |image| {
+                note(progress.borrow_mut().picture(&mut samples, image));
+                if failed.borrow().is_some() {
+                    return None;
+                }
+                let picture = checked::picture(side, &samples);
+                finite.set(finite.get() && picture.is_some());
+                picture
+            };
+            let (wait, picture) = (&mut wait, &mut picture);
+            let flow = each(ScaleProgress { jobs, scale, scales, wait, picture });
+            let goes_on = failed.borrow().is_none() && finite.get();
+            if goes_on { flow } else { ControlFlow::Break(()) }
+        };
+        let outcome =
+            generate::generate(b, model, request, tokens, pictures, arena, &mut on_scale)?;
+        failed.into_inner().map_or(Ok(finite.get().then_some(outcome)), Err)
+    }
+}
+
+/// Images → tokens.
+pub(super) struct EncodeRequest<'s> {
+    pub(super) pictures: usize,
+    pub(super) samples: &'s [u8],
+    pub(super) tokens: &'s mut [u32],
+}
+
+impl VqvaeRequest for EncodeRequest<'_> {
+    /// Whether the latents are finite, of which the tokens are.
+    type Output = bool;
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        vqvae: &Vqvae<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<bool, B::Error> {
+        let mut arena = arena.scope();
+        let pictures = arena.take(self.samples.len());
+        b.upload_images(pictures, self.samples)?;
+        let latent = arena.take(vqvae.quantizer.latent_len(self.pictures));
+        b.capture(&mut || vqvae.encode(b, latent, pictures, &mut arena))?;
+        vqvae.quantizer.encode(b, self.tokens, latent, &mut arena)?;
+        let mut values = vec![0.0; vqvae.quantizer.latent_len(self.pictures)];
+        b.download(&mut values, latent)?;
+        Ok(values.iter().all(|value| value.is_finite()))
+    }
+}
+
+/// Tokens → teacher-forcing input of the transformer.
+pub(super) struct TeacherInputRequest<'s> {
+    pub(super) input: &'s mut [f32],
+    pub(super) tokens: &'s [u32],
+}
+
+impl VqvaeRequest for TeacherInputRequest<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        vqvae: &Vqvae<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let mut arena = arena.scope();
+        let input = arena.take(self.input.len());
+        vqvae.quantizer.teacher_input(b, input, self.tokens, &mut arena)?;
+        b.download(self.input, input)
+    }
+}
+
+/// Tokens → image.
+pub(super) struct DecodeRequest<'s, 'e> {
+    pub(super) tokens: &'s [u32],
+    pub(super) each: Option<&'s mut (dyn FnMut(usize, RgbImage) + 'e)>,
+}
+
+impl VqvaeRequest for DecodeRequest<'_, '_> {
+    /// None if the image, or one on the way, is not finite.
+    type Output = Option<RgbImage>;
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        vqvae: &Vqvae<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<Option<RgbImage>, B::Error> {
+        let Self { tokens, mut each } = self;
+        let side = vqvae.config.side();
+        let mut arena = arena.scope();
+        let latent = arena.take(vqvae.quantizer.latent_len(1));
+        let decoded = arena.take(vqvae.images_len(1));
+        let mut samples = vec![CheckedSample::default(); vqvae.images_len(1)];
+        let mut finite = true;
+        let last = vqvae.config.ladder.scales() - 1;
+        vqvae.quantizer.decode(b, latent, tokens, &mut arena, |scale, latent, arena| {
+            if let (Some(each), false) = (&mut each, scale == last) {
+                vqvae.decode(b, decoded, latent, arena)?;
+                CheckedSample::download(b, &mut samples, decoded)?;
+                match checked::picture(side, &samples) {
+                    Some(picture) if finite => each(scale, picture),
+                    _ => finite = false,
+                }
+            }
+            Ok(())
+        })?;
+        vqvae.decode(b, decoded, latent, &mut arena)?;
+        CheckedSample::download(b, &mut samples, decoded)?;
+        let picture = checked::picture(side, &samples).filter(|_| finite);
+        if let (Some(each), Some(picture)) = (each, &picture) {
+            each(last, picture.clone());
+        }
+        Ok(picture)
+    }
+}
+
+/// The likelihood of an image's tokens.
+pub(super) struct NllRequest<'s> {
+    pub(super) out: &'s mut [f32],
+    pub(super) tokens: &'s [u32],
+    pub(super) label: u32,
+}
+
+impl ModelRequest for NllRequest<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        model: &Model<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        score::nll(b, model, self.out, self.tokens, self.label, arena)
+    }
+}
+
+/// Logits of an image's tokens, teacher forced.
+pub(super) struct LogitsRequest<'s> {
+    pub(super) out: &'s mut [f32],
+    pub(super) tokens: &'s [u32],
+    pub(super) label: u32,
+}
+
+impl ModelRequest for LogitsRequest<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        model: &Model<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let mut arena = arena.scope();
+        let logits = arena.take(self.out.len());
+        score::teacher_forced(b, model, logits, self.tokens, self.label, &mut arena)?;
+        b.download(self.out, logits)
+    }
+}

@@ -1,0 +1,91 @@
+//! Bytes of an image file → RGB, the format told by the content.
+//!
+//! The rules are those of Pillow's `convert("RGB")`, which the published training used:
+//! alpha and transparent colors are dropped, not composited; palettes are looked up; gray is
+//! repeated; 16-bit gray saturates at 255; embedded color profiles are not applied; of an animation
+//! the first frame is taken. Damaged files are refused, also where Pillow fills the rest with gray.
+//! Each format's module tells its own rules.
+
+use std::fs;
+use std::path::Path;
+
+pub use self::exif::Exif;
+use super::{ImageError, ImageFault, RgbImage};
+
+mod bmp;
+mod exif;
+mod gif;
+mod jpeg;
+mod png;
+mod pnm;
+mod tiff;
+mod webp;
+
+impl RgbImage {
+    /// Reads an image file as it is stored; the format is told by the content, not the name.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is of another format than PNG, JPEG, WebP, BMP, GIF, TIFF and
+    /// Netpbm, is damaged or cut short, or has no pixels or more than
+    /// [`PIXEL_LIMIT`](super::PIXEL_LIMIT).
+    pub fn open(path: &Path) -> Result<Self, ImageError> {
+        Self::open_with(path, Exif::Ignored)
+    }
+
+    /// Reads an image file, and turns it where `exif` says so.
+    ///
+    /// # Errors
+    /// As [`RgbImage::open`].
+    pub fn open_with(path: &Path, exif: Exif) -> Result<Self, ImageError> {
+        let bytes = fs::read(path).map_err(|fault| ImageFault::Io(fault).of(path))?;
+        Self::from_bytes(&bytes, exif).map_err(|fault| fault.of(path))
+    }
+
+    /// Decodes the bytes of an image file.
+    ///
+    /// # Errors
+    /// As [`RgbImage::open`], without the file's name.
+    pub fn from_bytes(bytes: &[u8], exif: Exif) -> Result<Self, ImageFault> {
+        let picture = match bytes {
+            [0x89, b'P', b'N', b'G', ..] => png::decode(bytes),
+            [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp::decode(bytes),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => gif::decode(bytes),
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::decode(bytes),
+            [b'B', b'M', ..] => bmp::decode(bytes),
+            _ if pnm::is_pnm(bytes) => pnm::decode(bytes),
+            _ => Err(ImageFault::UnknownFormat { start: bytes[..bytes.len().min(12)].to_vec() }),
+        }?;
+        Ok(match exif {
+            Exif::Ignored => picture,
+            Exif::Applied => exif::upright(picture, exif::orientation(bytes)),
+        })
+    }
+}
+
+/// Gray → RGB.
+fn repeat_gray(gray: &[u8]) -> Vec<u8> {
+    gray.iter().flat_map(|sample| [*sample; 3]).collect()
+}
+
+/// RGBA → RGB in the same memory.
+fn drop_alpha(mut samples: Vec<u8>) -> Vec<u8> {
+    let pixels = samples.len() / 4;
+    for pixel in 1..pixels {
+        samples.copy_within(pixel * 4..pixel * 4 + 3, pixel * 3);
+    }
+    samples.truncate(pixels * 3);
+    samples
+}
+
+/// CMYK → RGB as Pillow has it: `k' − c · k' / 255`, rounded, with `k' = 255 − k`.
+fn cmyk_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
+    let white = 255 - u32::from(k);
+    [c, m, y].map(|ink| {
+        let product = u32::from(ink) * white + 128;
+        white.saturating_sub((product + (product >> 8)) >> 8) as u8
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! Data → tokens → batches for the transformer.
+
+use std::sync::Arc;
+
+use super::TrainError;
+use super::trainer::Microbatch;
+use crate::data::{
+    BatchCursor, BatchSampler, BrokenImage, CropSpec, Folder, Loader, TokenBatches, TokenSet,
+};
+use crate::engine::Engine;
+
+/// Images that go through the VQVAE together.
+const ENCODED_TOGETHER: usize = 32;
+
+/// A data set as it is found: images, or the tokens made of them.
+#[derive(Clone)]
+pub enum DataSet {
+    /// Images, cut anew in every epoch.
+    Images {
+        /// Where they are.
+        folder: Arc<Folder>,
+        /// How they are cut.
+        crop_spec: CropSpec,
+        /// Threads that read ahead.
+        workers: usize,
+    },
+    /// Tokens.
+    Tokens(Arc<TokenSet>),
+}
+
+/// The batches of one rank, in order.
+pub struct BatchIter<'a> {
+    source: BatchSource<'a>,
+}
+
+enum BatchSource<'a> {
+    Images(Box<Loader>),
+    Tokens(TokenBatches<'a>),
+}
+
+/// One rank's share of a batch, as tokens.
+pub struct TokenizedBatch {
+    /// Which batch it is.
+    pub place: BatchCursor,
+    /// The class of each image.
+    pub labels: Vec<u32>,
+    /// L tokens of each.
+    pub tokens: Vec<u32>,
+    /// Images that were found broken on the way here.
+    pub broken: Vec<BrokenImage>,
+}
+
+impl DataSet {
+    /// How many items there are.
+    pub fn items(&self) -> usize {
+        match self {
+            Self::Images { folder, .. } => folder.pictures(),
+            Self::Tokens(set) => set.pictures(),
+        }
+    }
+
+    /// Has images read ahead by so many threads.
+    pub fn read_by(&mut self, threads: usize) {
+        if let Self::Images { workers, .. } = self {
+            *workers = threads;
+        }
+    }
+
+    /// The batches of `plan` from `from` to the end of the epoch before `until`.
+    ///
+    /// # Errors
+    /// If an epoch has no such batch, or threads cannot be started.
+    pub fn batches(
+        &self,
+        plan: &BatchSampler,
+        from: BatchCursor,
+        until: u32,
+    ) -> Result<BatchIter<'_>, TrainError> {
+        let source = match self {
+            Self::Images { folder, crop_spec, workers } => {
+                let folder = Arc::clone(folder);
+                let loader = Loader::start(folder, *plan, *crop_spec, *workers, from, until)?;
+                BatchSource::Images(Box::new(loader))
+            }
+            Self::Tokens(set) => BatchSource::Tokens(set.batches(plan, from, until)?),
+        };
+        Ok(BatchIter { source })
+    }
+}
+
+impl BatchIter<'_> {
+    /// The next batch; images are turned into tokens by the VQVAE of `engine`.
+    ///
+    /// # Errors
+    /// If no image can be read, or the VQVAE cannot take them.
+    pub fn next(&mut self, engine: &mut Engine<'_>) -> Result<Option<TokenizedBatch>, TrainError> {
+        match &mut self.source {
+            BatchSource::Images(loader) => {
+                let Some(batch) = loader.next().transpose()? else { return Ok(None) };
+                let mut tokens = Vec::new();
+                for crops in batch.crops.chunks(ENCODED_TOGETHER) {
+                    tokens.extend(engine.encode_batch(crops)?.into_iter().flatten());
+                }
+                let (place, labels, broken) = (batch.place, batch.labels, batch.broken);
+                Ok(Some(TokenizedBatch { place, labels, tokens, broken }))
+            }
+            BatchSource::Tokens(batches) => Ok(batches.next().map(|batch| TokenizedBatch {
+                place: batch.place,
+                labels: batch.labels,
+                tokens: batch.tokens,
+                broken: Vec::new(),
+            })),
+        }
+    }
+}
+
+/// Cuts images into lessons of at most `images` each.
+///
+/// # Errors
+/// If the tokens are not of the VQVAE of `engine`.
+pub fn dataset(
+    engine: &mut Engine<'_>,
+    labels: &[u32],
+    tokens: &[u32],
+    images: usize,
+) -> Result<Vec<Microbatch>, TrainError> {
+    if labels.is_empty() {
+        return Ok(Vec::new());
+    }
+    let length = tokens.len() / labels.len();
+    let parts = labels.chunks(images).zip(tokens.chunks(images * length));
+    parts
+        .map(|(labels, tokens)| {
+            let input = engine.teacher_input(tokens)?;
+            Ok(Microbatch { labels: labels.to_vec(), tokens: tokens.to_vec(), input })
+        })
+        .collect()
+}

@@ -1,0 +1,86 @@
+//! Memory of a training step.
+
+use var_kernel::arena::ALIGNMENT;
+use var_kernel::remote::DryAddresses;
+
+use super::TrainError;
+use super::layout::ParameterLayout;
+use super::storage::Storage;
+use crate::grad::{GradientPlan, Tape, TrainBackend};
+
+/// Floats that the values of a batch, their gradients and the scratch memory of its backward pass take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkspaceSize {
+    /// Of the values.
+    pub values: usize,
+    /// Of their gradients, each as long as it is wanted.
+    pub gradients: usize,
+    /// Of scratch memory.
+    pub scratch: usize,
+}
+
+impl WorkspaceSize {
+    /// Of a batch that was recorded in `values` floats.
+    pub(super) fn of<B: TrainBackend>(
+        b: &B,
+        values: usize,
+        tape: &Tape,
+        plan: &GradientPlan,
+    ) -> Self {
+        Self { values, gradients: plan.floats(), scratch: tape.scratch(b) }
+    }
+
+    /// Floats of all of them.
+    pub fn floats(&self) -> usize {
+        self.values + self.gradients + self.scratch
+    }
+}
+
+/// Places for a dry run: of the weights that `layout` describes, and of as many values as are asked for.
+pub(super) fn dry_memory<'p>(layout: &ParameterLayout) -> [&'p mut DryAddresses; 2] {
+    let weights = layout.floats().next_multiple_of(ALIGNMENT);
+    [
+        DryAddresses::new(ALIGNMENT, layout.floats()),
+        DryAddresses::new(ALIGNMENT + weights, usize::MAX >> 8),
+    ]
+}
+
+/// Memory for a batch: [`WorkspaceSize`], filled.
+pub struct TrainWorkspace<'m, S: ?Sized> {
+    /// Values.
+    pub values: &'m mut S,
+    /// Their gradients, where the batch's [`GradientPlan`] says.
+    pub gradients: &'m mut S,
+    /// Scratch memory.
+    pub scratch: &'m mut S,
+}
+
+/// Working memory for batches, kept from one to the next.
+pub(super) struct Buffers<S: Storage> {
+    /// Of the values; judging takes no more.
+    pub(super) values: S::Workspace,
+    gradients: S::Workspace,
+    scratch: S::Workspace,
+}
+
+impl<S: Storage> Default for Buffers<S> {
+    fn default() -> Self {
+        let [values, gradients, scratch] = Default::default();
+        Self { values, gradients, scratch }
+    }
+}
+
+impl<S: Storage> Buffers<S> {
+    /// As much of it as a batch needs.
+    pub(super) fn workspace(
+        &mut self,
+        d: &S::Device<'_>,
+        needs: WorkspaceSize,
+    ) -> Result<TrainWorkspace<'_, S::Slice>, TrainError> {
+        Ok(TrainWorkspace {
+            values: S::workspace(d, &mut self.values, needs.values)?,
+            gradients: S::workspace(d, &mut self.gradients, needs.gradients)?,
+            scratch: S::workspace(d, &mut self.scratch, needs.scratch)?,
+        })
+    }
+}
