@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use var_host::engine::{Engine, ImageSpec, Sampling};
 use var_host::images::RgbImage;
 
-use super::Options;
+use super::options::Options;
 use crate::args::Session;
 use crate::memory;
 

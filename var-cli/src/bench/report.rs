@@ -9,8 +9,8 @@ use var_host::model::Weights;
 use var_host::model::weights::transformer_tensors;
 use var_host::plural::count;
 
-use super::Options;
 use super::measure::Times;
+use super::options::Options;
 use super::peak::Peak;
 use crate::args::{Model, Session, result};
 use crate::memory;

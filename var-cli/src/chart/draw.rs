@@ -2,17 +2,22 @@
 
 use std::sync::Once;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
 use plotters::style::FontStyle;
 
 use super::axis::{Axis, shows};
+use super::figure::{Curve, Entry, Figure, Panel, Style};
 use super::thin::thin;
-use super::{Curve, Entry, Figure, LEGEND_LINE, PANEL, Panel, Style, failed};
 
 type Area<B> = DrawingArea<B, Shift>;
+
+/// Width and height of a panel in pixels of the finished chart.
+pub(super) const PANEL: [u32; 2] = [480, 300];
+/// Height of a line of the legend.
+pub(super) const LEGEND_LINE: u32 = 22;
 
 const FONT: &str = "sans-serif";
 const TITLE_SIZE: u32 = 18;
@@ -257,4 +262,9 @@ fn radius(scale: u32) -> u32 {
 
 fn color(number: usize) -> RGBColor {
     COLORS[number % COLORS.len()]
+}
+
+/// The error of `plotters`, without its types.
+fn failed(error: impl core::error::Error) -> anyhow::Error {
+    anyhow!("the chart cannot be drawn: {error}")
 }

@@ -5,94 +5,28 @@
 
 mod axis;
 mod draw;
+mod figure;
 mod raster;
 mod thin;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use plotters::prelude::{BitMapBackend, IntoDrawingArea, SVGBackend};
 use var_host::images::{self, RgbImage};
 
+pub(crate) use figure::{Curve, Entry, Figure, Note, Panel, Style};
+
+use draw::{LEGEND_LINE, PANEL};
 use raster::Raster;
 
 /// Signature at the end of an SVG file.
 pub(crate) const MADE_BY: &str = "<!-- drawn by var -->\n";
 
-/// Width and height of a panel in pixels of the finished chart.
-const PANEL: [u32; 2] = [480, 300];
-/// Height of a line of the legend.
-const LEGEND_LINE: u32 = 22;
 /// Units of an SVG's own coordinates to a pixel: `plotters` counts in whole ones.
 const SVG_SCALE: u32 = 16;
 /// An image has so many pixels to each of the chart's,
 const PICTURE_SCALE: u32 = 2;
 /// and is drawn so many times as large first: `plotters` leaves the edges of lines rough.
 const OVERSAMPLING: u32 = 2;
-
-/// A whole chart.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Figure {
-    /// Legend of colors and marks of all panels.
-    pub(crate) legend: Vec<Entry>,
-    /// Laid out in rows.
-    pub(crate) panels: Vec<Panel>,
-    /// Panels in a row.
-    pub(crate) columns: usize,
-}
-
-/// One pair of axes and the curves in it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Panel {
-    pub(crate) title: String,
-    pub(crate) x_label: String,
-    /// Whether x, and whether y, is on a logarithmic scale; points that are not positive are left out.
-    pub(crate) logarithmic: [bool; 2],
-    /// Legend of this panel: short names, which share a line with the title.
-    pub(crate) legend: Vec<Entry>,
-    /// Drawn in this order.
-    pub(crate) curves: Vec<Curve>,
-    /// Labels beside points.
-    pub(crate) notes: Vec<Note>,
-}
-
-/// A word above and right of a point.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Note {
-    pub(crate) at: [f64; 2],
-    pub(crate) text: String,
-}
-
-/// A line of a legend.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) label: String,
-    /// `None` for black.
-    pub(crate) color: Option<usize>,
-    pub(crate) style: Style,
-}
-
-/// Points by falling or rising x; of a band, its outline.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Curve {
-    pub(crate) points: Vec<[f64; 2]>,
-    /// The number of a color; there are ten, which come round again.
-    pub(crate) color: usize,
-    pub(crate) style: Style,
-}
-
-/// How a curve is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
-    /// A line.
-    Line,
-    /// A pale line, behind others.
-    Pale,
-    /// A circle at each point, joined by a thin line.
-    Circles,
-    /// Circles alone.
-    Points,
-    /// The area within an outline, pale; it may reach past the axes, which the others decide on.
-    Band,
-}
 
 impl Figure {
     /// Width and height in pixels.
@@ -132,11 +66,6 @@ impl Figure {
         let large = RgbImage::new(large[0] as usize, large[1] as usize, rgb);
         Ok(images::resize(&large, width as usize, height as usize)?)
     }
-}
-
-/// The error of `plotters`, without its types.
-fn failed(error: impl core::error::Error) -> anyhow::Error {
-    anyhow!("the chart cannot be drawn: {error}")
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use var_host::engine::{Engine, ImageSpec};
 use var_host::model::Weights;
 use var_kernel::sample::random::Philox;
 
-use super::{ForcedTokens, Options};
+use super::draw::ForcedTokens;
+use super::options::Options;
 use crate::args::values::MOST_IMAGES;
 use crate::args::{Session, Usage};
 use crate::classes::Classes;

@@ -2,7 +2,7 @@
 
 use var_host::scaling::FinishedRun;
 
-use super::{Law, ScalingReport, title};
+use super::report::{Law, ScalingReport, title};
 use crate::chart::{Curve, Entry, Figure, Note, Panel, Style};
 
 /// How far the lines reach past the points, as a share of the points' extent.

@@ -1,17 +1,19 @@
 //! `var scaling`: finished runs → the law by which they get better with size.
 
 mod chart;
+mod report;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use serde::Serialize;
 use var_host::plural::count;
 use var_host::scaling::{FEWEST, FinishedRun, Measure, PowerLaw};
 
 use crate::args::{Session, Usage, result};
 use crate::output;
+
+use report::{Law, ScalingReport, title};
 
 /// Fit loss and error of finished runs to (α·N)^β and draw them
 ///
@@ -29,20 +31,6 @@ pub(crate) struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Serialize)]
-struct ScalingReport {
-    runs: Vec<FinishedRun>,
-    laws: Vec<Law>,
-}
-
-/// A measure and its law.
-#[derive(Clone, Copy, Serialize)]
-struct Law {
-    measure: Measure,
-    #[serde(flatten)]
-    law: PowerLaw,
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
@@ -75,16 +63,6 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         return result(&serde_json::to_string_pretty(&report)?);
     }
     print(&report)
-}
-
-/// The name of a measure.
-fn title(measure: Measure) -> &'static str {
-    match measure {
-        Measure::Loss => "loss, all scales",
-        Measure::LossOfLastScale => "loss, last scale",
-        Measure::Error => "error, all scales",
-        Measure::ErrorOfLastScale => "error, last scale",
-    }
 }
 
 fn print(report: &ScalingReport) -> Result<()> {

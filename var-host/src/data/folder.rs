@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::walk::{self, FolderWalk, LeftOut};
 use super::{ClassNames, DataError};
-use crate::images::ENDINGS;
 
 /// The images of a data set, `CLASS/…/FILE`, numbered class by class.
 ///
@@ -203,12 +202,6 @@ impl Folder {
         let start = if picture == 0 { 0 } else { self.name_ends[picture - 1] };
         Path::new(folder).join(&self.names[start..self.name_ends[picture]])
     }
-}
-
-/// Whether a file is called as images are.
-pub(super) fn is_image_name(name: &Path) -> bool {
-    let ending = name.extension().and_then(|ending| ending.to_str());
-    ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::DataError;
-use super::folder::is_image_name;
+use crate::images::ENDINGS;
 use crate::plural::count;
 
 /// Folders of operating systems and storage devices: their images are thumbnails and waste.
@@ -280,6 +280,12 @@ fn entries(folder: &Path) -> Result<Vec<DirectoryEntry>, DataError> {
 fn fault(path: &Path) -> impl Fn(std::io::Error) -> DataError {
     let path = path.to_path_buf();
     move |source| DataError::Folder { path: path.clone(), source }
+}
+
+/// Whether a file is called as images are.
+pub(super) fn is_image_name(name: &Path) -> bool {
+    let ending = name.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
 #[cfg(test)]

@@ -43,17 +43,15 @@ pub use frechet::frechet_distance;
 pub use images::{ImageSource, ImageStream};
 pub use inception_score::{InceptionScore, SPLIT};
 pub use manifold::{Coverage, Manifold, NEIGHBORS, coverage};
-pub use moments::{Moments, Statistics};
+pub use moments::{FEWEST, Moments, Statistics};
 pub use observe::{FeatureExtractor, Observations, ObservedParts};
 pub use rows::FeatureRows;
-pub use set::{EvaluationSet, SetFeatures, StoredStatistics};
+pub use set::{EvaluationSet, SetFeatures};
+pub use stored::StoredStatistics;
 pub use stored::write_statistics;
 
 /// Samples under which the published comparisons are not made: their covariance is singular.
 pub const ENOUGH: usize = 2048;
-
-/// Samples under which there is no covariance.
-pub const FEWEST: usize = 2;
 
 /// The metrics, each if its inputs are known.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]

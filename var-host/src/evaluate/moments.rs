@@ -16,6 +16,9 @@ const COLUMNS: usize = 256;
 /// Products that are held in registers at once: rows, and columns.
 const HELD: [usize; 2] = [4, 32];
 
+/// Samples under which there is no covariance.
+pub const FEWEST: usize = 2;
+
 /// Sums over the rows of a set of features.
 ///
 /// Every sum has one order, that of the rows, whatever the threads and the parts they come in.
@@ -101,8 +104,8 @@ impl Moments {
     /// If there are fewer than two rows.
     pub fn statistics(&self, cpu: &Cpu<'_>) -> Result<Statistics, EvaluateError> {
         let (width, has) = (self.width, self.count);
-        if has < super::FEWEST {
-            return Err(EvaluateError::TooFew { wants: super::FEWEST, has });
+        if has < FEWEST {
+            return Err(EvaluateError::TooFew { wants: FEWEST, has });
         }
         let mut all = self.clone();
         all.settle(cpu);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::images::IMAGES;
 use super::{
     EvaluateError, FeatureExtractor, FeatureRows, ImageSource, InceptionScore, ObservedParts,
-    Statistics, stored,
+    Statistics, StoredStatistics, stored,
 };
 use crate::images::RgbImage;
 use crate::npz::Npz;
@@ -19,15 +19,6 @@ pub struct EvaluationSet {
     pub statistics: Option<StoredStatistics>,
     /// Images, if there are any: the Inception Score, precision and recall need them.
     pub pictures: Option<ImageSource>,
-}
-
-/// Statistics of both kinds of features.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredStatistics {
-    /// Of the pooled features.
-    pub pooled: Statistics,
-    /// Of the spatial features; none in statistics for FID alone.
-    pub spatial: Option<Statistics>,
 }
 
 /// Features of a set, as far as they are known.

@@ -5,9 +5,18 @@ use core::array;
 use std::path::Path;
 
 use super::frechet::{NEGATIVE, check_covariance};
-use super::{EvaluateError, Statistics, StoredStatistics};
+use super::{EvaluateError, Statistics};
 use crate::inception::{POOLED, SPATIAL};
 use crate::npz::{Npz, NpzError, NpzWriter};
+
+/// Statistics of both kinds of features.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredStatistics {
+    /// Of the pooled features.
+    pub pooled: Statistics,
+    /// Of the spatial features; none in statistics for FID alone.
+    pub spatial: Option<Statistics>,
+}
 
 const POOLED_ARRAYS: [&str; 2] = ["mu", "sigma"];
 const SPATIAL_ARRAYS: [&str; 2] = ["mu_s", "sigma_s"];

@@ -7,11 +7,13 @@
 //! | `layout` | every convolution and how they are joined |
 //! | `weights` | a checkpoint's tensors, batch normalization folded into the convolutions |
 //! | `network` | the forward pass, on any backend that convolves and pools |
-//! | `card` | the same on a graphics card (feature `cuda`) |
+//! | `gpu` | its weights on a GPU (feature `cuda`) |
+//! | `forward` | [`Forward`]: images → features on the CPU or a GPU |
 //! | `resize` | images of any size to 299 × 299, to the bit as TensorFlow 1 does |
 //! | `convert` | the published `.pth` to a file of ours |
 
 mod convert;
+mod forward;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod layout;
@@ -20,9 +22,10 @@ mod resize;
 mod weights;
 
 pub use convert::convert;
+pub use forward::Forward;
 #[cfg(feature = "cuda")]
 pub use gpu::InceptionGpu;
-pub use network::{Forward, InceptionFeatures};
+pub use network::InceptionFeatures;
 pub use weights::{Inception, tensors};
 
 /// Side of the network's input.

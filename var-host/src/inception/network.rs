@@ -11,11 +11,8 @@ use var_kernel::ops::linear::{self, Epilogue};
 use var_kernel::ops::pool;
 use var_kernel::ops::{Backend, Channels, Linear, Pool};
 
-use super::layout::{self, Branch, Conv, InceptionBlock, Pooling, SPATIAL_BLOCK};
-use super::resize::resize;
-use super::{CLASSES, Inception, POOLED, SIDE, SPATIAL, SPATIAL_CHANNELS};
-use crate::engine::{Buffer, EngineError};
-use crate::images::RgbImage;
+use super::layout::{Branch, Conv, InceptionBlock, Pooling, SPATIAL_BLOCK};
+use super::{CLASSES, Inception, POOLED, SIDE, SPATIAL_CHANNELS};
 
 /// Features of images, a row for each.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,15 +23,6 @@ pub struct InceptionFeatures {
     pub spatial: Vec<f32>,
     /// Rows of [`CLASSES`]: the pooled features times the last layer, without its bias.
     pub logits: Vec<f32>,
-}
-
-/// The network at work on some device.
-pub struct Forward<'a> {
-    weights: &'a Inception,
-    blocks: Vec<InceptionBlock>,
-    memory: Buffer,
-    #[cfg(feature = "cuda")]
-    card: Option<super::InceptionGpu>,
 }
 
 /// Operations of the network.
@@ -78,78 +66,6 @@ where
 
     fn logits(&self) -> DryMatrix {
         DryMatrix(CLASSES * POOLED)
-    }
-}
-
-impl<'a> Forward<'a> {
-    /// The network with `weights`.
-    pub fn new(weights: &'a Inception) -> Self {
-        Self {
-            weights,
-            blocks: layout::blocks(),
-            memory: Buffer::default(),
-            #[cfg(feature = "cuda")]
-            card: None,
-        }
-    }
-
-    /// The same on a card; the processor resizes.
-    ///
-    /// # Errors
-    /// If the card has not the memory.
-    #[cfg(feature = "cuda")]
-    pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
-        let card = super::InceptionGpu::new(cuda, self.weights)?;
-        Ok(Self { card: Some(card), ..self })
-    }
-
-    /// Features of `pictures`, which are resized to the network's input.
-    ///
-    /// An image's features do not depend on the others.
-    ///
-    /// # Errors
-    /// If there is too little memory.
-    pub fn features(
-        &mut self,
-        cpu: &Cpu<'_>,
-        pictures: &[RgbImage],
-    ) -> Result<InceptionFeatures, EngineError> {
-        let count = pictures.len();
-        if count == 0 {
-            return Ok(InceptionFeatures::default());
-        }
-        let input = count * SIDE * SIDE * 3;
-        #[cfg(feature = "cuda")]
-        if let Some(card) = &mut self.card {
-            let x = self.memory.at_least(input)?;
-            resize(cpu, x, pictures);
-            return Ok(card.features(&self.blocks, x, count)?);
-        }
-        let floats = floats(cpu, &self.blocks, count) + input + var_kernel::arena::ALIGNMENT;
-        let mut arena = Arena::new(self.memory.at_least(floats)?);
-        let x = arena.take(input);
-        resize(cpu, x, pictures);
-        let mut features = InceptionFeatures {
-            pooled: vec![0.0; count * POOLED],
-            spatial: Vec::with_capacity(count * SPATIAL),
-            logits: vec![0.0; count * CLASSES],
-        };
-        let InceptionFeatures { pooled, spatial, logits } = &mut features;
-        let mut look_at = |map: &[f32], channels: usize| {
-            look(spatial, map, channels);
-            Ok(())
-        };
-        let Ok(()) = forward(
-            cpu,
-            &self.blocks,
-            self.weights,
-            [pooled, logits],
-            x,
-            count,
-            &mut arena,
-            &mut look_at,
-        );
-        Ok(features)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod listing;
 mod mask;
 mod names;
 mod part;
+mod part_digest;
 pub mod settings;
 pub mod weights;
 

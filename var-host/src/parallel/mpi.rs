@@ -15,10 +15,10 @@ use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Destination, Root, Source};
 
-use super::ProcessGroup;
 use super::call::{Collective, CollectiveCall, HEADER};
 use super::environment::Launch;
 use super::error::{PeerFailure, ProcessGroupError};
+use super::process_group::ProcessGroup;
 
 /// Ranks of MPI. Dropping it waits until all ranks drop theirs, as MPI can only end together.
 pub struct Mpi {

@@ -6,9 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::{Pod, cast_slice};
 
-use super::ProcessGroup;
 use super::call::{Collective, CollectiveCall};
 use super::error::{PeerFailure, ProcessGroupError};
+use super::process_group::ProcessGroup;
 
 /// One of several threads that work as ranks.
 pub struct ThreadGroup {

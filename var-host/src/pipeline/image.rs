@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::images::{Parameters, RgbImage, write_png};
 
-use super::{Error, SampleOptions};
+use super::error::Error;
+use super::options::SampleOptions;
 
 /// A drawn image: its pixels, its tokens, and the request that draws it again.
 #[derive(Clone, Debug)]

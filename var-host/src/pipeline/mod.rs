@@ -4,13 +4,15 @@ mod device;
 mod error;
 mod image;
 mod model;
+mod options;
 mod sample;
 
 pub use device::Device;
 pub use error::Error;
 pub use image::Image;
 pub use model::Model;
-pub use sample::{SampleOptions, Step};
+pub use options::SampleOptions;
+pub use sample::Step;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::settings;
+use super::digests::option_of_digest;
 use crate::atomic_file::AtomicFileError;
 use crate::checkpoint::{Digest, SaveError};
 use crate::images::ImageFault;
@@ -114,7 +114,7 @@ pub struct SettingDifference {
 
 impl fmt::Display for SettingDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(option) = settings::option_of_digest(&self.option) {
+        if let Some(option) = option_of_digest(&self.option) {
             let (was, now) = (short_digest(&self.was), short_digest(&self.now));
             return write!(
                 f,
@@ -162,7 +162,7 @@ impl fmt::Display for RankDifferences<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, SettingDifference { option, was, now }) in self.differences.iter().enumerate() {
             let separator = if i == 0 { "" } else { "; " };
-            if let Some(option) = settings::option_of_digest(option) {
+            if let Some(option) = option_of_digest(option) {
                 let (first, other) = (short_digest(was), short_digest(now));
                 let rank = self.rank;
                 write!(

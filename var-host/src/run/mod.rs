@@ -15,6 +15,7 @@
 mod agreement;
 mod append;
 pub mod checkpoints;
+mod digests;
 mod error;
 pub mod log;
 pub mod settings;
@@ -22,9 +23,8 @@ pub mod tensorboard;
 
 pub use agreement::check_ranks_agree;
 pub use checkpoints::{Checkpoints, Saved};
+pub use digests::{CONTENTS_DIGEST, DIGEST, option_of_digest};
 pub use error::{RunError, SettingDifference};
 pub use log::Log;
-pub use settings::{
-    Begun, CONTENTS_DIGEST, DIGEST, Options, RunConfig, begin, by_name, option_of_digest,
-};
+pub use settings::{Begun, Options, RunConfig, begin, by_name};
 pub use tensorboard::Events;

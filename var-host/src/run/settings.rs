@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::digests::DIGEST;
 use super::{RunError, SettingDifference};
 use crate::atomic_file::{self, AtomicFile, AtomicFileError};
 
@@ -15,17 +16,6 @@ use crate::atomic_file::{self, AtomicFile, AtomicFileError};
 const FILE: &str = "config.json";
 /// The file that is locked while a process trains in the folder.
 const LOCK: &str = "lock";
-
-/// Suffix of the names of options that are digests of files.
-pub const DIGEST: &str = "-digest";
-
-/// Suffix of the names of options that are digests of the contents of a folder, beside that of its listing.
-pub const CONTENTS_DIGEST: &str = "-contents-digest";
-
-/// The option with files that the digest `name` is of; none if `name` is no digest's.
-pub fn option_of_digest(name: &str) -> Option<&str> {
-    name.strip_suffix(CONTENTS_DIGEST).or_else(|| name.strip_suffix(DIGEST))
-}
 
 /// The options of a run by their names, as `config.json` holds them.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -3,7 +3,7 @@
 //! As Pillow reads them: samples are scaled to 0 … 255, halves to the even number; gray with a
 //! largest value above 255 is scaled to 0 … 65535 and saturates at 255.
 
-use super::repeat_gray;
+use super::channels::repeat_gray;
 use crate::images::{ImageFault, RgbImage, check_size};
 
 /// The longest number of a header, in digits.

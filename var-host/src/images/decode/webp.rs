@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use super::drop_alpha;
+use super::channels::drop_alpha;
 use crate::images::{ImageFault, PIXEL_LIMIT, RgbImage, check_size};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {

@@ -298,5 +298,13 @@ pub fn vqvae_tensors(config: VqvaeConfig) -> Vec<Wanted> {
     listing.wanted
 }
 
+impl Weights {
+    /// The transformer's identity and the VQVAE's, of those there are; see [`ModelPart::identity`].
+    pub fn identities(&self) -> [Option<Identity>; 2] {
+        let var = self.transformer.as_ref().map(|(part, _)| part.identity());
+        [var, self.vqvae.as_ref().map(|(part, _)| part.identity())]
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests;

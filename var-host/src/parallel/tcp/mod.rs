@@ -21,10 +21,10 @@ mod tests;
 
 use core::cell::Cell;
 
-use super::ProcessGroup;
 use super::call::{Collective, CollectiveCall};
 use super::environment::{Launch, Rendezvous};
 use super::error::{PeerFailure, ProcessGroupError};
+use super::process_group::ProcessGroup;
 
 use heartbeat::{Heartbeat, HeartbeatConfig};
 use links::{LinkFault, Links};

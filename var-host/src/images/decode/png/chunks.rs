@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::SIGNATURE;
 use crate::images::ImageFault;
+
+/// The first bytes of every PNG file.
+pub(super) const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 
 /// A chunk; `checksum` is missing where the file ends before it.
 pub(super) struct PngChunk<'a> {

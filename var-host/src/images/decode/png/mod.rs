@@ -9,13 +9,11 @@ use std::io::{Cursor, Read};
 
 use flate2::read::ZlibDecoder;
 
-use self::chunks::{PngChunks, damaged};
-use super::repeat_gray;
+use self::chunks::{PngChunks, SIGNATURE, damaged};
+use super::channels::repeat_gray;
 use crate::images::{ImageFault, RgbImage, check_size};
 
 mod chunks;
-
-pub(super) const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 
 const GRAY: u8 = 0;
 const PALETTE: u8 = 3;
@@ -49,7 +47,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
         1 => repeat_gray(&samples),
         2 => samples.chunks_exact(2).flat_map(|pixel| [pixel[0]; 3]).collect(),
         3 => samples,
-        _ => super::drop_alpha(samples),
+        _ => super::channels::drop_alpha(samples),
     };
     Ok(RgbImage::new(width, height, rgb))
 }

@@ -10,7 +10,7 @@ use super::directory::{
     Directory, PREDICTOR, ROWS_PER_STRIP, STRIP_BYTE_COUNTS, STRIP_OFFSETS, TILE_BYTE_COUNTS,
     TILE_LENGTH, TILE_OFFSETS, TILE_WIDTH, damaged,
 };
-use super::{Colors, TiffLayout, unsupported};
+use super::layout::{Colors, TiffLayout, unsupported};
 use crate::images::{ImageFault, check_size};
 
 const RAW: u32 = 1;
