@@ -7,9 +7,6 @@ use std::path::{Path, PathBuf};
 /// Comment lines with a clause in a noun's place, of a thousand: below one percent.
 const CLAUSES_PER_MILLE: usize = 10;
 
-/// Names of types that two files of one crate define.
-const SHARED_NAMES: usize = 0;
-
 /// One type of this name for each operation on the tape, command or backend.
 const ROLES: [&str; 2] = ["Node", "Options"];
 
@@ -59,7 +56,7 @@ fn type_names_stand_for_one_thing_in_a_crate() {
         shared.extend(types.into_iter().map(|(name, files)| format!("{name}: {files:?}")));
     }
     let list = shared.join("\n");
-    assert!(shared.len() <= SHARED_NAMES, "{}, at most {SHARED_NAMES}:\n{list}", shared.len());
+    assert!(shared.is_empty(), "{} names of two types each:\n{list}", shared.len());
 }
 
 /// The name of the type that a line defines at the level of its module.
