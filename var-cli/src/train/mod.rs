@@ -1,5 +1,6 @@
 //! `var train`: a transformer on a VQVAE's tokens.
 
+mod config;
 mod init;
 mod opened;
 mod options;

@@ -1,5 +1,6 @@
 //! `var train-vae`: a multi-scale VQVAE on images.
 
+mod config;
 mod options;
 
 use core::iter;

@@ -148,55 +148,6 @@ pub fn loss_backward<B: Sums>(
     Ok(())
 }
 
-/// How often each code is chosen at each scale: `ema_vocab_hit_SV` of a checkpoint.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hits {
-    codes: usize,
-    /// Average hits: `scales × codes`.
-    pub averages: Vec<f32>,
-    /// Steps so far.
-    pub steps: u64,
-}
-
-impl Hits {
-    /// No hits yet.
-    pub fn new(config: &VqvaeConfig) -> Self {
-        let VqvaeConfig { ladder, codes, .. } = config;
-        Self { codes: *codes, averages: vec![0.0; ladder.scales() * codes], steps: 0 }
-    }
-
-    /// Takes one step's hits, as [`count`] gives them, summed over all ranks: the first as they are,
-    /// then `average = decay · average + (1 − decay) · hits`, decay 0.9 up to step 100, then 0.99.
-    ///
-    /// # Panics
-    /// If `hits` is not `scales × codes`.
-    pub fn add(&mut self, hits: &[u32]) {
-        assert_eq!(hits.len(), self.averages.len(), "hits are not scales × codes");
-        let decay = match self.steps {
-            0 => 0.0,
-            1..100 => 0.9,
-            _ => 0.99,
-        };
-        for (average, hits) in self.averages.iter_mut().zip(hits) {
-            *average = decay * *average + (1.0 - decay) * *hits as f32;
-        }
-        self.steps += 1;
-    }
-
-    /// For each scale the share of codes that are in use: with average hits of at least
-    /// `0.08 · images · p² / codes`, p the ladder's finest side and `images` those of a step on all
-    /// ranks.
-    pub fn usage(&self, config: &VqvaeConfig, images: usize) -> Vec<f64> {
-        let cells = images * config.ladder.finest() * config.ladder.finest();
-        let least = cells as f32 / self.codes as f32 * 0.08;
-        let of_scale = |averages: &[f32]| {
-            let used = averages.iter().filter(|average| **average >= least).count();
-            used as f64 / self.codes as f64
-        };
-        self.averages.chunks_exact(self.codes).map(of_scale).collect()
-    }
-}
-
 /// How often each code occurs at each scale: `scales × codes`.
 ///
 /// `tokens`: scale by scale, as a training step gives them.
