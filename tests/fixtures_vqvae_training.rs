@@ -4,7 +4,6 @@
 use core::cell::Cell;
 
 use var_host::grad::{Memory, RecordedSource, Recording};
-use var_host::model::assemble::VqvaeLayers;
 use var_host::model::weights::vqvae_tensors;
 use var_host::train::ParameterLayout;
 use var_host::train::quantizer::{self, COMMITMENT};
@@ -12,7 +11,8 @@ use var_host::train::vqvae::{ForwardPass, workspace_size};
 use var_host::train::workspace::TrainWorkspace;
 use var_kernel::arena::Arena;
 use var_kernel::cpu::{Cpu, Isa};
-use var_kernel::model::VqvaeConfig;
+use var_kernel::model::{Vqvae, VqvaeConfig};
+use var_kernel::storage::Storage;
 
 use crate::support::{Golden, GoldenModel, assert_close, with_cpu};
 
@@ -96,8 +96,8 @@ fn the_quantizers_gradients_are_the_references() {
         let (given, sums, out, errors, fhat) = {
             let mut source =
                 RecordedSource::new(&recording, microbatch.layout.source(cpu, weights));
-            let layers = VqvaeLayers::bind(&mut source, microbatch.config).expect("a layout");
-            let vqvae = layers.assemble(&mut source).expect("a layout");
+            let vqvae = Vqvae::bind(&mut source, microbatch.config, &mut Storage::heap());
+            let vqvae = vqvae.expect("a layout");
             let mut arena = Arena::keeping(&mut values[..], &kept);
             let given = arena.take(latents.len());
             given.copy_from_slice(&latents);

@@ -7,7 +7,6 @@ use core::fmt;
 use core::ops::ControlFlow;
 use std::collections::HashMap;
 
-use var_host::model::assemble::{self, TransformerLayers, VqvaeLayers};
 use var_host::model::listing::Wanted;
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_kernel::arena::Arena;
@@ -19,6 +18,7 @@ use var_kernel::model::weights::Source;
 use var_kernel::ops::Backend;
 use var_kernel::sample::{Filter, UniformSource as Random};
 use var_kernel::score;
+use var_kernel::storage::Storage;
 
 use crate::support::{Generated, Golden, GoldenModel, assert_close, scale_major, working_memory};
 
@@ -166,9 +166,8 @@ fn a_card_computes_what_the_processor_does() {
             let var = OnCard::new(&cuda, &var, by_formula.var_weights());
             let vae = OnCard::new(&cuda, &vae, by_formula.vae_weights());
             let (mut var, mut vae) = (&var, &vae);
-            let Ok(transformer) = TransformerLayers::bind(&mut var, by_formula.var);
-            let Ok(vqvae) = VqvaeLayers::bind(&mut vae, by_formula.vae);
-            let Ok(model) = assemble::model((&transformer, &mut var), (&vqvae, &mut vae));
+            let parts = ((&mut var, by_formula.var), (&mut vae, by_formula.vae));
+            let Ok(model) = Model::bind_parts(parts.0, parts.1, &mut Storage::heap());
             let mut memory = cuda.memory(WORDS).expect("the card has room");
             let got = compute(&cuda, &model, &golden, &mut Arena::new(&mut *memory), 4);
 

@@ -4,7 +4,6 @@
 use core::ops::ControlFlow;
 use std::collections::{BTreeMap, HashMap};
 
-use var_host::model::assemble::{self, TransformerLayers, VqvaeLayers};
 use var_host::model::listing::Wanted;
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_kernel::arena::Arena;
@@ -13,9 +12,10 @@ use var_kernel::cuda::testing::{Launched, recorded};
 use var_kernel::cuda::{Cuda, Dtype, GemmProvider, Precision};
 use var_kernel::generate::{Progress, Request, generate};
 use var_kernel::model::config::{ChannelMultipliers, Refinement};
-use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
+use var_kernel::model::{Ladder, Model, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 use var_kernel::sample::{Filter, UniformSource};
+use var_kernel::storage::Storage;
 
 use crate::gpus::OnCard;
 
@@ -87,9 +87,8 @@ fn sampled(
     let of_var = weights(&cuda, &transformer_tensors(var));
     let of_vae = weights(&cuda, &vqvae_tensors(vae));
     let (mut of_var, mut of_vae) = (&of_var, &of_vae);
-    let Ok(transformer) = TransformerLayers::bind(&mut of_var, var);
-    let Ok(vqvae) = VqvaeLayers::bind(&mut of_vae, vae);
-    let Ok(model) = assemble::model((&transformer, &mut of_var), (&vqvae, &mut of_vae));
+    let parts = ((&mut of_var, var), (&mut of_vae, vae));
+    let Ok(model) = Model::bind_parts(parts.0, parts.1, &mut Storage::heap());
     let labels: Vec<u32> = (0..batch as u32).collect();
     let request = Request {
         labels: &labels,

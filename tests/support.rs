@@ -6,7 +6,6 @@ use std::collections::HashMap;
 
 use safetensors::SafeTensors;
 use serde_json::Value;
-use var_host::model::assemble::{self, TransformerLayers, VqvaeLayers};
 use var_host::model::listing::Wanted;
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_host::pool::Threads;
@@ -15,6 +14,7 @@ use var_kernel::model::config::{ChannelMultipliers, Refinement};
 use var_kernel::model::weights::Source;
 use var_kernel::model::{Ladder, Model, VarConfig, Vqvae, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
+use var_kernel::storage::Storage;
 
 pub(crate) use crate::fixture::fixture;
 
@@ -248,9 +248,8 @@ impl GoldenModel {
         work: impl FnOnce(&Model<'_, '_, Cpu<'c>>) -> R,
     ) -> R {
         let (mut var, mut vae) = (&self.var_weights, &self.vae_weights);
-        let Ok(transformer) = TransformerLayers::bind(&mut var, self.var);
-        let Ok(vqvae) = VqvaeLayers::bind(&mut vae, self.vae);
-        let Ok(model) = assemble::model((&transformer, &mut var), (&vqvae, &mut vae));
+        let parts = ((&mut var, self.var), (&mut vae, self.vae));
+        let Ok(model) = Model::bind_parts(parts.0, parts.1, &mut Storage::heap());
         work(&model)
     }
 }
@@ -264,8 +263,7 @@ pub(crate) fn with_vqvae<R>(
     let weights = Generated::new(prefix, &vqvae_tensors(config));
     with_cpu(2, Isa::best(), |cpu| {
         let mut weights = &weights;
-        let Ok(layers) = VqvaeLayers::bind(&mut weights, config);
-        let Ok(vqvae) = layers.assemble(&mut weights);
+        let Ok(vqvae) = Vqvae::bind(&mut weights, config, &mut Storage::heap());
         work(cpu, &vqvae)
     })
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use graph::{Graph, Modules, circles};
 
 /// Modules of the kernel, those that others are built on first.
-const KERNEL: [&str; 18] = [
+const KERNEL: [&str; 19] = [
     "memory",
     "transfer",
     "capture",
@@ -25,6 +25,7 @@ const KERNEL: [&str; 18] = [
     "model",
     "edit",
     "score",
+    "codec",
     "generate",
     "workspace",
     "parts",

@@ -43,7 +43,7 @@ pub(crate) fn of_sampling(
     engine: &Engine<'_>,
     batch: usize,
     guided: bool,
-) -> Result<(u64, var_host::engine::Cost)> {
+) -> Result<(u64, var_host::engine::WorkloadCost)> {
     let null = engine.transformer()?.null_class();
     let (labels, indices) = (vec![if guided { 0 } else { null }; batch], vec![0; batch]);
     let request = Request {

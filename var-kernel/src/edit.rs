@@ -1,4 +1,19 @@
 //! Zero-shot editing: which cells of every scale keep the tokens of an image.
+//!
+//! ```
+//! use var_kernel::edit::{self, Painting, Region};
+//! use var_kernel::{ForcedTokens, Ladder};
+//!
+//! let ladder = Ladder::new(&[1, 2, 4])?;
+//! let (mut marks, mut cells) = ([0.0; 16], [false; 21]);
+//! let left_half = Region { top: 0.0, left: 0.0, bottom: 1.0, right: 0.5 };
+//! edit::mark(&mut marks, &ladder, left_half, Painting::In);
+//! edit::spread(&mut cells, &marks, &ladder);
+//! let tokens_of_image = [5; 21];
+//! let keep = ForcedTokens { tokens: &tokens_of_image, cells: &cells };
+//! assert_eq!(keep.cells[..5], [true, false, true, false, true]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::model::Ladder;
 

@@ -14,6 +14,14 @@ use crate::ops::sample_tokens::{self, Mixture, SampleSettings};
 use crate::sample::{Filter, UniformSource, guidance};
 
 /// A sampling request; [`Request::new`] has the defaults.
+///
+/// ```
+/// use var_kernel::{Filter, Request};
+///
+/// let all_codes = Filter { top_k: 0, top_p: 0.0 };
+/// let request = Request { cfg: 4.0, filter: all_codes, ..Request::new(&[207, 980], &[0, 1], 1) };
+/// assert_eq!(request.labels.len(), request.indices.len());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// One for each image; the null class stands for none. With guidance, all or none may be null.
@@ -47,7 +55,20 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Tokens to keep: those of an image being edited, or of the first scales of an earlier run.
+/// Tokens to keep: those of an image being edited ([`crate::edit`]), or of the first scales of an
+/// earlier run.
+///
+/// ```
+/// use var_kernel::{ForcedTokens, Ladder, Request};
+///
+/// let ladder = Ladder::new(&[1, 2, 4])?;
+/// let tokens = [5; 21];
+/// let cells: [bool; 21] = core::array::from_fn(|cell| cell < ladder.range(2).start);
+/// let keep = Some(ForcedTokens { tokens: &tokens, cells: &cells });
+/// let request = Request { keep, ..Request::new(&[207], &[0], 1) };
+/// # let _ = request;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ForcedTokens<'a> {
     /// `images · L`, scale by scale, within a scale image by image.
@@ -88,27 +109,47 @@ impl<B: Backend> Progress<'_, '_, '_, B> {
         self.backend.wait()
     }
 
-    /// The image of image `image` as it would look if the run ended here: `out` of side × side × 3,
-    /// numbers or samples.
+    /// The image of image `image` as it would look if the run ended here, and of those after it: as many
+    /// as `out` of side × side × 3 each has room for, values in [−1, 1] or samples.
     ///
     /// # Errors
     /// Only the device's own.
     pub fn picture<P: Shown>(&mut self, out: &mut [P], image: usize) -> Result<(), B::Error> {
         picture(self.backend, self.model, out, self.latents, image, &mut self.arena)
     }
-
-    /// Decodes the first `count` images and drops the images: for the memory that takes.
-    pub(crate) fn decode(&mut self, count: usize) -> Result<(), B::Error> {
-        let mut arena = self.arena.scope();
-        decode(self.backend, self.model, self.latents, 0..count, &mut arena).map(drop)
-    }
 }
 
 /// Generates tokens and, if asked, images.
 ///
 /// `tokens`: `images · L`, scale by scale, within a scale image by image. `pictures`: `images × side
-/// × side × 3`, numbers in [−1, 1], not clamped, or samples; empty for none. `arena`: as large as [`crate::dry`] finds by
-/// running this very function. `each` is called after every scale.
+/// × side × 3`, numbers in [−1, 1], not clamped, or samples; empty for none. `arena`: as large as
+/// [`workspace_len`](crate::workspace_len) says. `each` is called after every scale.
+///
+/// ```
+/// # use core::mem::MaybeUninit;
+/// # use core::ops::ControlFlow;
+/// # use var_kernel::*;
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/small_model/mod.rs"));
+/// # fn main() {
+/// # let mut scratch = vec![0.0; SCRATCH_FLOATS];
+/// # let workers = Inline::new(&mut scratch);
+/// # let cpu = Cpu::new(Isa::best(), &workers);
+/// # let (var, vae) = configs();
+/// # let mut layers = [MaybeUninit::uninit(); 1 << 14];
+/// # let mut storage = Storage::new(&mut layers);
+/// let request = Request::new(&[3], &[0], 1);
+/// let mut tokens = [0; 21];
+/// let floats = workspace_len(&cpu, var, vae, &request, &mut tokens, &mut storage);
+/// let mut memory = vec![0.0; floats];
+///
+/// let Ok(model) = Model::bind(&mut Constant, var, vae, &mut storage);
+/// let (mut image, arena) = ([0_u8; 16 * 16 * 3], &mut Arena::new(&mut memory[..]));
+/// let Ok(outcome) = generate(&cpu, &model, &request, &mut tokens, &mut image, arena, &mut |step| {
+///     if step.scale == 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+/// });
+/// assert_eq!(outcome, Outcome::StoppedAfter(1));
+/// # }
+/// ```
 ///
 /// # Errors
 /// Only the device's own; never on the CPU.

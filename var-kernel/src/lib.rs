@@ -1,7 +1,7 @@
 //! Visual autoregressive image generation over plain slices.
 //!
-//! No standard library, no allocator, no input or output, no threads of its own: the caller lends
-//! memory ([`arena`], [`storage`]) and threads ([`cpu::workers`]). The model, number for number, is in
+//! No standard library, no allocator unless asked for, no input or output, no threads of its own: the caller
+//! lends memory ([`arena`], [`storage`]) and threads ([`cpu::workers`]). The model, number for number, is in
 //! `MODEL.md` beside this crate.
 //!
 //! # An image from a model file in memory
@@ -36,7 +36,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `examples/model_file.rs` is the same as a program, `tests/no_std` one without std or a C library.
+//! | program | shows |
+//! |---|---|
+//! | `examples/model_file.rs` | the same: nothing is allocated by the kernel |
+//! | `tests/no_std` | an image without std, allocator or C library |
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | none | neither std nor an allocator |
+//! | `alloc` | [`Storage::heap`](storage::Storage): lists of layers from the heap |
+//! | `cuda` | NVIDIA GPUs; std |
+//! | `emulator` | CUDA kernels on the processor, for tests |
 //!
 //! # Modules
 //!
@@ -59,8 +71,9 @@
 //! | [`model`] | configuration, weights, model files, transformer, quantizer, VQVAE |
 //! | [`edit`] | cells kept by an edit, scale by scale |
 //! | [`score`] | log-likelihood of an image's tokens |
+//! | [`codec`] | images ↔ tokens |
 //! | [`mod@generate`] | the whole flow: class → tokens per scale → latent → image |
-//! | [`workspace`] | memory that a request needs |
+//! | [`workspace`] | memory and arithmetic that a request needs |
 //! | [`parts`] | parts to build further backends of: unstable |
 //!
 //! # Glossary
@@ -118,11 +131,14 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(any(test, feature = "cuda"))]
 extern crate std;
 
 pub mod arena;
 pub mod capture;
+pub mod codec;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -142,11 +158,16 @@ pub mod transfer;
 pub mod workspace;
 
 pub use arena::Arena;
-pub use cpu::{Cpu, Inline, Isa, SCRATCH_FLOATS, Workers};
+pub use codec::{decode, encode};
+pub use cpu::{Cpu, Inline, Isa, Matrix, SCRATCH_FLOATS, Workers};
+pub use edit::{Painting, Region};
 pub use generate::{ForcedTokens, Outcome, Progress, Request, generate};
-pub use model::{Model, ModelFile, VarConfig, VqvaeConfig};
+pub use model::weights::Source;
+pub use model::{Ladder, Model, ModelFile, ModelFileError, VarConfig, Vqvae, VqvaeConfig};
+pub use sample::{Filter, UniformSource};
+pub use score::nll;
 pub use storage::Storage;
-pub use workspace::workspace_len;
+pub use workspace::{Cost, workspace_len};
 
 #[cfg(all(test, feature = "cuda"))]
 #[path = "../../tests/fixture.rs"]

@@ -35,7 +35,30 @@ pub fn teacher_forced<B: Backend>(
 
 /// The negative log-likelihood of each of an image's tokens, in nats, without guidance or filter.
 ///
-/// `out`, `tokens`: L.
+/// `out`, `tokens`: L. `arena`: as large as [`Cost::of_score`] says.
+///
+/// ```
+/// # use core::mem::MaybeUninit;
+/// # use var_kernel::*;
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/small_model/mod.rs"));
+/// # fn main() {
+/// # let mut scratch = vec![0.0; SCRATCH_FLOATS];
+/// # let workers = Inline::new(&mut scratch);
+/// # let cpu = Cpu::new(Isa::best(), &workers);
+/// # let (var, vae) = configs();
+/// # let mut layers = [MaybeUninit::uninit(); 1 << 14];
+/// # let mut storage = Storage::new(&mut layers);
+/// # let tokens = [5; 21];
+/// # let mut memory = vec![0.0; Cost::of_score(&cpu, var, vae, &tokens, &mut storage).floats];
+/// # let Ok(model) = Model::bind(&mut Constant, var, vae, &mut storage);
+/// let mut nats = [0.0; 21];
+/// let Ok(()) = nll(&cpu, &model, &mut nats, &tokens, 3, &mut Arena::new(&mut memory[..]));
+/// // Of 64 codes, all equally likely.
+/// assert!(nats.iter().all(|nats| (nats - 64_f32.ln()).abs() < 1e-3));
+/// # }
+/// ```
+///
+/// [`Cost::of_score`]: crate::Cost::of_score
 ///
 /// # Errors
 /// Only the device's own; never on the CPU.
@@ -50,10 +73,21 @@ pub fn nll<B: Backend>(
     label: u32,
     arena: &mut Arena<'_, B::Slice>,
 ) -> Result<(), B::Error> {
-    let mut arena = arena.scope();
+    let nll = nll_in(b, model, tokens, label, &mut arena.scope())?;
+    b.download(out, nll)
+}
+
+/// The same in a run of `arena`.
+pub(crate) fn nll_in<'a, B: Backend>(
+    b: &B,
+    model: &Model<'_, '_, B>,
+    tokens: &[u32],
+    label: u32,
+    arena: &mut Arena<'a, B::Slice>,
+) -> Result<&'a B::Slice, B::Error> {
     let logits = arena.take(tokens.len() * model.transformer.config.codes);
-    teacher_forced(b, model, logits, tokens, label, &mut arena)?;
+    teacher_forced(b, model, logits, tokens, label, arena)?;
     let nll = arena.take(tokens.len());
     b.cross_entropy(nll, logits, tokens, 0.0)?;
-    b.download(out, nll)
+    Ok(nll)
 }

@@ -11,16 +11,16 @@ mod tokens;
 
 use var_kernel::arena::Arena;
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS, Workers};
-use var_kernel::model::{VarConfig, VqvaeConfig};
+use var_kernel::model::{Model, VarConfig, Vqvae, VqvaeConfig};
+use var_kernel::storage::Storage;
 
 use self::requests::{ModelRequest, VqvaeRequest};
 #[cfg(feature = "cuda")]
 use crate::gpu;
 use crate::model::Weights;
-use crate::model::assemble::{self, TransformerLayers, VqvaeLayers};
 use crate::pool::Threads;
 
-pub use cost::{Cost, Workload};
+pub use cost::{Workload, WorkloadCost};
 pub use error::EngineError;
 pub use memory::Buffer;
 pub use sampling::{ForcedBatch, ImageSpec, Sample, Sampling, ScaleProgress};
@@ -164,16 +164,14 @@ impl<'w> Engine<'w> {
             let (cuda, weights, memory) = card.parts(floats)?;
             let mut var = weights.transformer.as_ref().ok_or(EngineError::NoTransformer)?;
             let mut vae = weights.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
-            let Ok(transformer) = TransformerLayers::bind(&mut var, *var_config);
-            let Ok(vqvae) = VqvaeLayers::bind(&mut vae, *vae_config);
-            let Ok(model) = assemble::model((&transformer, &mut var), (&vqvae, &mut vae));
+            let parts = ((&mut var, *var_config), (&mut vae, *vae_config));
+            let Ok(model) = Model::bind_parts(parts.0, parts.1, &mut Storage::heap());
             return Ok(task.run(cuda, &model, &mut Arena::new(memory))?);
         }
         let (mut var, mut vae) = (var, vae);
         let cpu = Cpu::new(self.isa, &self.threads);
-        let Ok(transformer) = TransformerLayers::bind(&mut var, *var_config);
-        let Ok(vqvae) = VqvaeLayers::bind(&mut vae, *vae_config);
-        let Ok(model) = assemble::model((&transformer, &mut var), (&vqvae, &mut vae));
+        let parts = ((&mut var, *var_config), (&mut vae, *vae_config));
+        let Ok(model) = Model::bind_parts(parts.0, parts.1, &mut Storage::heap());
         let Ok(output) = task.run(&cpu, &model, &mut Arena::new(self.memory.at_least(floats)?));
         Ok(output)
     }
@@ -189,14 +187,12 @@ impl<'w> Engine<'w> {
         if let Some(card) = &mut self.card {
             let (cuda, weights, memory) = card.parts(floats)?;
             let mut vae = weights.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
-            let Ok(layers) = VqvaeLayers::bind(&mut vae, *config);
-            let Ok(vqvae) = layers.assemble(&mut vae);
+            let Ok(vqvae) = Vqvae::bind(&mut vae, *config, &mut Storage::heap());
             return Ok(task.run(cuda, &vqvae, &mut Arena::new(memory))?);
         }
         let mut vae = vae;
         let cpu = Cpu::new(self.isa, &self.threads);
-        let Ok(layers) = VqvaeLayers::bind(&mut vae, *config);
-        let Ok(vqvae) = layers.assemble(&mut vae);
+        let Ok(vqvae) = Vqvae::bind(&mut vae, *config, &mut Storage::heap());
         let Ok(output) = task.run(&cpu, &vqvae, &mut Arena::new(self.memory.at_least(floats)?));
         Ok(output)
     }

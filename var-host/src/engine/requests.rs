@@ -4,8 +4,9 @@ use core::cell::{Cell, RefCell};
 use core::ops::ControlFlow;
 
 use var_kernel::arena::Arena;
+use var_kernel::codec;
 use var_kernel::generate::{self, Outcome, Progress, Request};
-use var_kernel::image::Shown;
+use var_kernel::memory::Floats;
 use var_kernel::model::vqvae::COLORS;
 use var_kernel::model::{Model, Vqvae};
 use var_kernel::ops::Backend;
@@ -97,7 +98,6 @@ impl ModelRequest for SampleRequest<'_, '_> {
 
 /// Images → tokens.
 pub(super) struct EncodeRequest<'s> {
-    pub(super) pictures: usize,
     pub(super) samples: &'s [u8],
     pub(super) tokens: &'s mut [u32],
 }
@@ -112,14 +112,9 @@ impl VqvaeRequest for EncodeRequest<'_> {
         vqvae: &Vqvae<'_, '_, B>,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<bool, B::Error> {
-        let mut arena = arena.scope();
-        let pictures = arena.take(self.samples.len());
-        b.upload_images(pictures, self.samples)?;
-        let latent = arena.take(vqvae.quantizer.latent_len(self.pictures));
-        b.capture(&mut || vqvae.encode(b, latent, pictures, &mut arena))?;
-        vqvae.quantizer.encode(b, self.tokens, latent, &mut arena)?;
-        let mut values = vec![0.0; vqvae.quantizer.latent_len(self.pictures)];
-        b.download(&mut values, latent)?;
+        let latents = codec::encode(b, vqvae, self.tokens, self.samples, &mut arena.scope())?;
+        let mut values = vec![0.0; latents.len()];
+        b.download(&mut values, latents)?;
         Ok(values.iter().all(|value| value.is_finite()))
     }
 }
@@ -162,32 +157,18 @@ impl VqvaeRequest for DecodeRequest<'_, '_> {
         vqvae: &Vqvae<'_, '_, B>,
         arena: &mut Arena<'_, B::Slice>,
     ) -> Result<Option<RgbImage>, B::Error> {
-        let Self { tokens, mut each } = self;
         let side = vqvae.config.side();
-        let mut arena = arena.scope();
-        let latent = arena.take(vqvae.quantizer.latent_len(1));
-        let decoded = arena.take(vqvae.images_len(1));
         let mut samples = vec![CheckedSample::default(); vqvae.images_len(1)];
         let mut finite = true;
-        let last = vqvae.config.ladder.scales() - 1;
-        vqvae.quantizer.decode(b, latent, tokens, &mut arena, |scale, latent, arena| {
-            if let (Some(each), false) = (&mut each, scale == last) {
-                vqvae.decode(b, decoded, latent, arena)?;
-                CheckedSample::download(b, &mut samples, decoded)?;
-                match checked::picture(side, &samples) {
-                    Some(picture) if finite => each(scale, picture),
-                    _ => finite = false,
-                }
+        let mut checked = self.each.map(|each| {
+            |scale, samples: &[CheckedSample]| match checked::picture(side, samples) {
+                Some(picture) if finite => each(scale, picture),
+                _ => finite = false,
             }
-            Ok(())
-        })?;
-        vqvae.decode(b, decoded, latent, &mut arena)?;
-        CheckedSample::download(b, &mut samples, decoded)?;
-        let picture = checked::picture(side, &samples).filter(|_| finite);
-        if let (Some(each), Some(picture)) = (each, &picture) {
-            each(last, picture.clone());
-        }
-        Ok(picture)
+        });
+        let each = checked.as_mut().map(|each| each as &mut dyn FnMut(usize, &[CheckedSample]));
+        codec::decode(b, vqvae, &mut samples, self.tokens, arena, each)?;
+        Ok(checked::picture(side, &samples).filter(|_| finite))
     }
 }
 

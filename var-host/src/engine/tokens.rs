@@ -36,8 +36,7 @@ impl Engine<'_> {
         }
         let mut tokens = vec![0; pictures.len() * config.ladder.length()];
         let floats = self.work(Workload::Encode { pictures: pictures.len() })?.floats;
-        let (count, samples) = (pictures.len(), &samples);
-        let task = requests::EncodeRequest { pictures: count, samples, tokens: &mut tokens };
+        let task = requests::EncodeRequest { samples: &samples, tokens: &mut tokens };
         if !self.on_vqvae(floats, task)? {
             return Err(self.not_finite("an image's latent"));
         }

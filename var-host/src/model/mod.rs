@@ -1,7 +1,6 @@
 //! A model from files: its configuration ([`detect`]), its weights where the kernel can use them
 //! ([`weights`], [`ModelPart`]), and a file of our own ([`convert`]).
 
-pub mod assemble;
 mod built_in;
 pub mod convert;
 pub mod detect;

@@ -6,8 +6,9 @@ use var_kernel::arena::Arena;
 use var_kernel::dry::{Dry, Lengths};
 use var_kernel::memory::Floats;
 use var_kernel::model::transformer::Conditions;
-use var_kernel::model::{Transformer, VarConfig};
+use var_kernel::model::{AnyTensor, Transformer, VarConfig};
 use var_kernel::ops::Backend;
+use var_kernel::storage::Storage;
 
 use super::buckets::{self, Overlap};
 use super::layout::ParameterLayout;
@@ -16,8 +17,6 @@ pub use super::workspace::{TrainWorkspace, WorkspaceSize};
 use crate::grad::{
     GradientPlan, Memory, Recordable, RecordedSource, Recording, Span, Tape, TrainBackend,
 };
-use crate::model::assemble::TransformerLayers;
-use crate::model::listing::Listing;
 use crate::model::weights::transformer_tensors;
 
 /// Some images to learn from.
@@ -161,8 +160,8 @@ fn record<B: Recordable>(
     let (kept, segment_end, peak, data) = <(Cell<_>, Cell<_>, Cell<_>, Cell<_>)>::default();
     let [losses, logits, plain] = {
         let mut source = RecordedSource::new(&recording, layout.source(b, weights));
-        let layers = TransformerLayers::bind(&mut source, config).expect("a layout of this model");
-        let transformer = layers.assemble(&mut source).expect("a layout of this model");
+        let transformer = Transformer::bind(&mut source, config, &mut Storage::heap());
+        let transformer = transformer.expect("a layout of this model");
         let mut arena = Arena::keeping(values, &kept).measuring(&peak);
         if batch.recomputes {
             arena = arena.in_segments(&segment_end);
@@ -203,9 +202,7 @@ pub fn evaluation_workspace_size<B: Backend>(
     images: usize,
     scales: usize,
 ) -> usize {
-    let mut listing = Listing::default();
-    let Ok(layers) = TransformerLayers::bind(&mut listing, config);
-    let Ok(transformer) = layers.assemble(&mut listing);
+    let Ok(transformer) = Transformer::bind(&mut AnyTensor, config, &mut Storage::heap());
     let (mut lengths, peak): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
     let mut arena = Arena::measured(&mut lengths[..], &peak);
     let shape = BatchShape { images, scales, factors: false, recomputes: false };
@@ -300,8 +297,8 @@ pub fn evaluate<B: TrainBackend>(
     batch: TransformerBatch<'_>,
 ) -> Result<TokenLosses, B::Error> {
     let mut source = layout.source(b, weights);
-    let layers = TransformerLayers::<B>::bind(&mut source, config).expect("a layout of this model");
-    let transformer = layers.assemble(&mut source).expect("a layout of this model");
+    let transformer = Transformer::bind(&mut source, config, &mut Storage::heap());
+    let transformer = transformer.expect("a layout of this model");
     let mut arena = Arena::new(values);
     let data = placed(b, &config, batch, &mut arena)?;
     // No section: the operations depend on the number of classes, which seldom repeats.

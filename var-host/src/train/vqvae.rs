@@ -9,6 +9,7 @@ use var_kernel::arena::Arena;
 use var_kernel::dry::Dry;
 use var_kernel::memory::Floats;
 use var_kernel::model::{Vqvae, VqvaeConfig};
+use var_kernel::storage::Storage;
 
 use super::buckets::{self, Overlap};
 use super::layout::ParameterLayout;
@@ -17,7 +18,6 @@ use super::workspace::{TrainWorkspace, WorkspaceSize, dry_memory};
 use crate::grad::{
     Detach, GradientPlan, Memory, Recordable, RecordedSource, Recording, Span, Tape, TrainBackend,
 };
-use crate::model::assemble::VqvaeLayers;
 use crate::model::weights::vqvae_tensors;
 
 /// A forward pass that awaits the gradient of its images.
@@ -96,8 +96,8 @@ fn record<B: Recordable>(
     let (kept, peak, data) = <(Cell<_>, Cell<_>, Cell<_>)>::default();
     let (tokens, features, sums, latents, pictures) = {
         let mut source = RecordedSource::new(&recording, layout.source(b, weights));
-        let layers = VqvaeLayers::bind(&mut source, config).expect("a layout of this model");
-        let vqvae = layers.assemble(&mut source).expect("a layout of this model");
+        let vqvae = Vqvae::bind(&mut source, config, &mut Storage::heap());
+        let vqvae = vqvae.expect("a layout of this model");
         let mut arena = Arena::keeping(values, &kept).measuring(&peak);
         let placed = || data.set(kept.get());
         let VqvaeOutputs { latents, quantized, pictures } =

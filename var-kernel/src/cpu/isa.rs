@@ -13,6 +13,13 @@ use super::simd::{Portable, SimdKernel};
 ///
 /// A value is a proof: it can be had only from [`Isa::best`], [`Isa::all`] or [`Isa::portable`],
 /// which look at the processor first.
+///
+/// ```
+/// use var_kernel::Isa;
+///
+/// assert!(Isa::named("portable").is_some());
+/// println!("{} is the best of {}", Isa::best().name(), Isa::all().count());
+/// ```
 #[derive(Clone, Copy)]
 pub struct Isa(Kind);
 

@@ -9,6 +9,30 @@ pub const SCRATCH_FLOATS: usize = 1 << 20;
 /// Threads lent by the caller.
 ///
 /// Which thread does which part of the work never changes a result.
+///
+/// ```
+/// use std::thread;
+/// use var_kernel::{Cpu, Isa, SCRATCH_FLOATS, Workers};
+///
+/// struct Scoped(usize);
+///
+/// impl Workers for Scoped {
+///     fn count(&self) -> usize {
+///         self.0
+///     }
+///
+///     fn broadcast(&self, threads: usize, job: &(dyn Fn(&mut [f32]) + Sync)) {
+///         thread::scope(|scope| {
+///             for _ in 0..threads.min(self.0) {
+///                 scope.spawn(|| job(&mut vec![0.0; SCRATCH_FLOATS]));
+///             }
+///         });
+///     }
+/// }
+///
+/// let cpu = Cpu::new(Isa::best(), &Scoped(4));
+/// # let _ = cpu;
+/// ```
 pub trait Workers {
     /// How many threads `broadcast` can run a job on.
     fn count(&self) -> usize;
@@ -19,6 +43,15 @@ pub trait Workers {
 }
 
 /// No threads but the caller's own.
+///
+/// ```
+/// use var_kernel::{Cpu, Inline, Isa, SCRATCH_FLOATS};
+///
+/// let mut scratch = vec![0.0; SCRATCH_FLOATS];
+/// let workers = Inline::new(&mut scratch);
+/// let cpu = Cpu::new(Isa::best(), &workers);
+/// # let _ = cpu;
+/// ```
 pub struct Inline<'m>(RefCell<&'m mut [f32]>);
 
 impl<'m> Inline<'m> {

@@ -1,12 +1,9 @@
-//! A whole model from one source of weights, its lists of layers in lent storage.
+//! A whole model from one source of weights or two.
 
 use core::fmt;
 
-use super::quantizer::bind_refinement;
-use super::transformer::Block;
-use super::vqvae::{Coder, CoderKind, Stage};
-use super::weights::{Convolution, Source};
-use super::{Model, Quantizer, Transformer, VarConfig, Vqvae, VqvaeConfig};
+use super::weights::Source;
+use super::{Model, Transformer, VarConfig, Vqvae, VqvaeConfig};
 use crate::memory::Device;
 use crate::storage::Storage;
 
@@ -24,6 +21,19 @@ impl<'l, 'w, B: Device> Model<'l, 'w, B> {
     /// Binds transformer and VQVAE to the weights of `source`: names as in a model file, `var.…` and
     /// `vae.…`.
     ///
+    /// ```
+    /// # use core::mem::MaybeUninit;
+    /// # use var_kernel::*;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/small_model/mod.rs"));
+    /// # fn main() {
+    /// let (var, vae) = configs();
+    /// let mut layers = vec![MaybeUninit::uninit(); Model::<Cpu>::storage_len(&var, &vae)];
+    /// let mut storage = Storage::new(&mut layers);
+    /// let Ok(model) = Model::<Cpu>::bind(&mut Constant, var, vae, &mut storage);
+    /// assert_eq!(model.vqvae.config.side(), 16);
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The source's, for the first tensor that is missing or of another shape.
     ///
@@ -35,73 +45,25 @@ impl<'l, 'w, B: Device> Model<'l, 'w, B> {
         vae: VqvaeConfig,
         storage: &mut Storage<'l>,
     ) -> Result<Self, W::Error> {
-        let transformer = Transformer::bind_in(&mut Prefixed(source, TRANSFORMER), var, storage)?;
-        let vqvae = Vqvae::bind_in(&mut Prefixed(source, VQVAE), vae, storage)?;
+        let transformer = Transformer::bind(&mut Prefixed(source, TRANSFORMER), var, storage)?;
+        let vqvae = Vqvae::bind(&mut Prefixed(source, VQVAE), vae, storage)?;
         Ok(Self { transformer, vqvae })
     }
-}
 
-impl<'l, 'w, B: Device> Transformer<'l, 'w, B> {
-    /// Bytes of [`Storage`] that [`Transformer::bind_in`] needs.
-    pub fn storage_len(config: &VarConfig) -> usize {
-        Storage::len_of::<Block<'_, B>>(config.depth)
-    }
-
-    /// Binds a transformer to the weights of `source`, names as in its state dict.
+    /// Binds transformer and VQVAE each to the weights of its own source, names as in its state dict.
     ///
     /// # Errors
     /// The source's, for the first tensor that is missing or of another shape.
     ///
     /// # Panics
-    /// If `storage` holds fewer bytes than [`Transformer::storage_len`].
-    pub fn bind_in<W: Source<'w, B>>(
-        source: &mut W,
-        config: VarConfig,
+    /// If `storage` holds fewer bytes than [`Model::storage_len`].
+    pub fn bind_parts<W: Source<'w, B>>(
+        (of_var, var): (&mut W, VarConfig),
+        (of_vae, vae): (&mut W, VqvaeConfig),
         storage: &mut Storage<'l>,
     ) -> Result<Self, W::Error> {
-        let mut blocks = storage.list(config.depth);
-        for number in 0..config.depth {
-            blocks.push(Block::bind(source, &config, number)?);
-        }
-        Self::bind(source, config, blocks.into_slice())
-    }
-}
-
-impl<'l, 'w, B: Device> Vqvae<'l, 'w, B> {
-    /// Bytes of [`Storage`] that [`Vqvae::bind_in`] needs.
-    pub fn storage_len(config: &VqvaeConfig) -> usize {
-        let stages = |kind| Storage::len_of::<Stage<'_, B>>(Stage::<B>::count(config, kind));
-        Storage::len_of::<Convolution<'_, B>>(config.refinements())
-            + stages(CoderKind::Encoder)
-            + stages(CoderKind::Decoder)
-    }
-
-    /// Binds a VQVAE to the weights of `source`, names as in its state dict.
-    ///
-    /// # Errors
-    /// The source's, for the first tensor that is missing or of another shape.
-    ///
-    /// # Panics
-    /// If `storage` holds fewer bytes than [`Vqvae::storage_len`].
-    pub fn bind_in<W: Source<'w, B>>(
-        source: &mut W,
-        config: VqvaeConfig,
-        storage: &mut Storage<'l>,
-    ) -> Result<Self, W::Error> {
-        let mut refinements = storage.list(config.refinements());
-        for number in 0..config.refinements() {
-            refinements.push(bind_refinement(source, &config, number)?);
-        }
-        let quantizer = Quantizer::bind(source, config, refinements.into_slice())?;
-        let mut stages = |kind| {
-            let mut stages = storage.list(Stage::<B>::count(&config, kind));
-            Stage::bind_all(source, &config, kind, &mut |stage| stages.push(stage))?;
-            Ok(stages.into_slice())
-        };
-        let (down, up) = (stages(CoderKind::Encoder)?, stages(CoderKind::Decoder)?);
-        let encoder = Coder::bind(source, &config, CoderKind::Encoder, down)?;
-        let decoder = Coder::bind(source, &config, CoderKind::Decoder, up)?;
-        Ok(Self::new(config, quantizer, encoder, decoder))
+        let transformer = Transformer::bind(of_var, var, storage)?;
+        Ok(Self { transformer, vqvae: Vqvae::bind(of_vae, vae, storage)? })
     }
 }
 
@@ -165,9 +127,10 @@ mod tests {
                 let mut bytes = vec![MaybeUninit::uninit(); length + 1];
                 for start in [0, 1] {
                     let mut storage = Storage::new(&mut bytes[start..length + start]);
-                    let Ok(_) = Vqvae::<B>::bind_in(&mut AnyTensor, config, &mut storage);
-                    let spare = 3 * align_of::<Stage<'_, B>>();
-                    assert!(storage.len() < spare, "{} bytes to spare", storage.len());
+                    let Ok(_) = Vqvae::<B>::bind(&mut AnyTensor, config, &mut storage);
+                    // Three lists, each with less than one alignment to spare.
+                    let spare = 3 * align_of::<usize>();
+                    assert!(storage.left() < spare, "{} bytes to spare", storage.left());
                 }
             }
         }

@@ -13,6 +13,13 @@ pub const LONGEST_SIDE: usize = 1024;
 pub const MAX_LEVELS: usize = 8;
 
 /// Side lengths of the token maps, coarsest first.
+///
+/// ```
+/// use var_kernel::Ladder;
+///
+/// let ladder = Ladder::named("256").expect("a published ladder");
+/// assert_eq!((ladder.scales(), ladder.length(), ladder.finest()), (10, 680, 16));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Ladder {
     sides: [usize; MAX_SCALES],

@@ -19,7 +19,7 @@ pub use vqvae::Vqvae;
 
 /// A transformer and the VQVAE of its tokens.
 ///
-/// `'l`: the lent lists of layers; `'w`: the weights.
+/// `'l`: the lists of layers; `'w`: the weights.
 pub struct Model<'l, 'w, B: crate::memory::Device> {
     /// Predicts tokens.
     pub transformer: Transformer<'l, 'w, B>,

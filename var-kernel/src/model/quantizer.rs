@@ -7,6 +7,7 @@ use crate::model::weights::{Convolution, FeatureShape, Source};
 use crate::ops::conv2d::Grid;
 use crate::ops::quantizer_step::{self, Change, Codes};
 use crate::ops::{Backend, nearest_code, resize};
+use crate::storage::{List, Storage};
 
 /// The multi-scale residual quantizer: a codebook and the refinement convolutions φ (paper,
 /// algorithms 1 and 2).
@@ -14,51 +15,44 @@ use crate::ops::{Backend, nearest_code, resize};
 /// A latent is `images × side × side × latent` (channels last), `side` the ladder's finest. Tokens
 /// lie scale by scale, within a scale image by image, within an image row by row.
 ///
-/// `'l`: the lent list of refinements; `'w`: the weights.
+/// `'l`: the list of refinements; `'w`: the weights.
 pub struct Quantizer<'l, 'w, B: Device> {
     config: VqvaeConfig,
     /// `codes × latent`
     pub codebook: &'w B::Slice,
-    refinements: &'l [Convolution<'w, B>],
+    refinements: List<'l, Convolution<'w, B>>,
 }
 
 impl<'l, 'w, B: Device> Quantizer<'l, 'w, B> {
-    /// Takes the codebook from `source`; the refinements from `refinements`, in order, as
-    /// [`bind_refinement`] made them.
-    ///
-    /// # Errors
-    /// The source's, if the codebook is missing or of another shape.
-    ///
-    /// # Panics
-    /// If there are not as many refinements as the configuration says.
-    pub fn bind<W: Source<'w, B>>(
+    /// Takes the codebook from `source`; the refinements are [`bind_refinements`]'s.
+    pub(super) fn bind<W: Source<'w, B>>(
         source: &mut W,
         config: VqvaeConfig,
-        refinements: &'l [Convolution<'w, B>],
+        refinements: List<'l, Convolution<'w, B>>,
     ) -> Result<Self, W::Error> {
-        assert_eq!(refinements.len(), config.refinements(), "one convolution for each refinement");
         let shape = [config.codes, config.latent];
         let codebook = source.vector(format_args!("quantize.embedding.weight"), &shape)?;
         Ok(Self { config, codebook, refinements })
     }
 }
 
-/// Takes the weights of refinement `number` from `source`.
-///
-/// # Errors
-/// The source's, for the first tensor that is missing or of another shape.
-pub fn bind_refinement<'a, B: Device, W: Source<'a, B>>(
+/// Takes the weights of all refinements from `source`.
+pub(super) fn bind_refinements<'l, 'w, B: Device, W: Source<'w, B>>(
     source: &mut W,
     config: &VqvaeConfig,
-    number: usize,
-) -> Result<Convolution<'a, B>, W::Error> {
+    storage: &mut Storage<'l>,
+) -> Result<List<'l, Convolution<'w, B>>, W::Error> {
     let (latent, base) = (config.latent, "quantize.quant_resi");
-    let mut bind = |name| Convolution::bind(source, name, latent, latent, 3);
-    match config.refinement {
-        Refinement::Shared => bind(format_args!("{base}.qresi")),
-        Refinement::Partial(_) => bind(format_args!("{base}.qresi_ls.{number}")),
-        Refinement::PerScale => bind(format_args!("{base}.{number}")),
+    let mut refinements = storage.list(config.refinements());
+    for number in 0..config.refinements() {
+        let mut bind = |name| Convolution::bind(source, name, latent, latent, 3);
+        refinements.push(match config.refinement {
+            Refinement::Shared => bind(format_args!("{base}.qresi")),
+            Refinement::Partial(_) => bind(format_args!("{base}.qresi_ls.{number}")),
+            Refinement::PerScale => bind(format_args!("{base}.{number}")),
+        }?);
     }
+    Ok(refinements)
 }
 
 /// Which of `count` refinements serves `scale` of `scales`.
@@ -87,6 +81,12 @@ impl<'w, B: Backend> Quantizer<'_, 'w, B> {
     /// Floats of the latents of `images`.
     pub fn latent_len(&self, images: usize) -> usize {
         images * self.config.ladder.cells(self.config.ladder.scales() - 1) * self.config.latent
+    }
+
+    /// Floats of [`Quantizer::teacher_input`] of `images`.
+    pub fn teacher_input_len(&self, images: usize) -> usize {
+        let VqvaeConfig { ladder, latent, .. } = self.config;
+        images * (ladder.length() - ladder.cells(0)) * latent
     }
 
     /// The φ that serves `scale`.
@@ -281,7 +281,7 @@ impl<'w, B: Backend> Quantizer<'_, 'w, B> {
     ) -> Result<(), B::Error> {
         let VqvaeConfig { ladder, latent, .. } = self.config;
         let (images, first) = (tokens.len() / ladder.length(), ladder.cells(0));
-        let wanted = images * (ladder.length() - first) * latent;
+        let wanted = self.teacher_input_len(images);
         assert_eq!(out.len(), wanted, "teacher input: {wanted} floats wanted");
         let at = |cell: usize| images * (cell - first) * latent;
         let mut arena = arena.scope();

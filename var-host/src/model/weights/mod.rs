@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use var_kernel::cpu::Cpu;
 use var_kernel::dry::Dry;
-use var_kernel::model::{Ladder, VarConfig, VqvaeConfig};
+use var_kernel::model::{Ladder, Transformer, VarConfig, Vqvae, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
+use var_kernel::storage::Storage;
 
-use super::assemble::{TransformerLayers, VqvaeLayers};
 use super::detect::{self, Hints};
 use super::listing::{Listing, Wanted};
 use super::part::{FoundPart, MARKS, PREFIXES};
@@ -285,16 +285,15 @@ fn verify(checkpoint: &Checkpoint, file: &str, hints: &Hints) -> Result<bool, Mo
 /// The tensors of a transformer of this configuration.
 pub fn transformer_tensors(config: VarConfig) -> Vec<Wanted> {
     let mut listing = Listing::default();
-    let Ok(layers) = TransformerLayers::<Dry<'_, Cpu<'_>>>::bind(&mut listing, config);
-    let Ok(_) = layers.assemble(&mut listing);
+    let heap = &mut Storage::heap();
+    let Ok(_) = Transformer::<Dry<'_, Cpu<'_>>>::bind(&mut listing, config, heap);
     listing.wanted
 }
 
 /// The tensors of a VQVAE of this configuration.
 pub fn vqvae_tensors(config: VqvaeConfig) -> Vec<Wanted> {
     let mut listing = Listing::default();
-    let Ok(layers) = VqvaeLayers::<Dry<'_, Cpu<'_>>>::bind(&mut listing, config);
-    let Ok(_) = layers.assemble(&mut listing);
+    let Ok(_) = Vqvae::<Dry<'_, Cpu<'_>>>::bind(&mut listing, config, &mut Storage::heap());
     listing.wanted
 }
 

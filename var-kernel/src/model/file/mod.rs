@@ -21,6 +21,12 @@ pub use error::{ModelFileError, Name};
 ///
 /// The file's tensors are used where they lie, so the bytes must begin at a multiple of 4, as mapped
 /// files and [`include_bytes!`] of an aligned type do.
+///
+/// ```
+/// use var_kernel::{ModelFile, ModelFileError};
+///
+/// assert_eq!(ModelFile::new(b"no model").unwrap_err(), ModelFileError::Malformed);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ModelFile<'a> {
     /// The transformer's sizes.

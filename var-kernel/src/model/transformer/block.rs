@@ -63,10 +63,7 @@ enum Modulation<'a, B: Device> {
 
 impl<'a, B: Device> Block<'a, B> {
     /// Takes the weights of block `number` from `source`.
-    ///
-    /// # Errors
-    /// The source's, for the first tensor that is missing or of another shape.
-    pub fn bind<W: Source<'a, B>>(
+    pub(super) fn bind<W: Source<'a, B>>(
         source: &mut W,
         config: &VarConfig,
         number: usize,

@@ -16,6 +16,7 @@ use crate::ops::attention::Mask;
 use crate::ops::elementwise::PlaceDims;
 use crate::ops::linear::Epilogue;
 use crate::ops::{Backend, layer_norm};
+use crate::storage::{List, Storage};
 
 use block::EPS;
 pub use block::{Block, Pass};
@@ -23,11 +24,11 @@ pub use condition::Conditions;
 
 /// A transformer's weights, and its forward pass.
 ///
-/// `'l`: the lent list of blocks; `'w`: the weights.
+/// `'l`: the list of blocks; `'w`: the weights.
 pub struct Transformer<'l, 'w, B: Device> {
     /// Its sizes.
     pub config: VarConfig,
-    blocks: &'l [Block<'w, B>],
+    blocks: List<'l, Block<'w, B>>,
     class_embedding: &'w B::Slice,
     start: &'w B::Slice,
     positions: &'w B::Slice,
@@ -39,21 +40,28 @@ pub struct Transformer<'l, 'w, B: Device> {
 }
 
 impl<'l, 'w, B: Device> Transformer<'l, 'w, B> {
-    /// Takes its weights from `source`, the blocks' from `blocks`, in order, as [`Block::bind`] made
-    /// them.
+    /// Bytes of [`Storage`] that [`Transformer::bind`] needs.
+    pub fn storage_len(config: &VarConfig) -> usize {
+        Storage::len_of::<Block<'_, B>>(config.depth)
+    }
+
+    /// Binds a transformer to the weights of `source`, names as in its state dict.
     ///
     /// # Errors
     /// The source's, for the first tensor that is missing or of another shape.
     ///
     /// # Panics
-    /// If there are not as many blocks as the configuration says.
+    /// If `storage` holds fewer bytes than [`Transformer::storage_len`].
     pub fn bind<W: Source<'w, B>>(
         source: &mut W,
         config: VarConfig,
-        blocks: &'l [Block<'w, B>],
+        storage: &mut Storage<'l>,
     ) -> Result<Self, W::Error> {
         let VarConfig { depth, width, classes, codes, latent, ladder, .. } = config;
-        assert_eq!(blocks.len(), depth, "a transformer has as many blocks as it is deep");
+        let mut blocks = storage.list(depth);
+        for number in 0..depth {
+            blocks.push(Block::bind(source, &config, number)?);
+        }
         let (first, length) = (ladder.cells(0), ladder.length());
         let shared_modulation = if config.shared_modulation {
             Some(Projection::bind(source, format_args!("shared_ada_lin.1"), 6 * width, width)?)

@@ -8,14 +8,15 @@ pub mod stage;
 use crate::arena::Arena;
 use crate::memory::{Device, Floats};
 use crate::model::config::VqvaeConfig;
-use crate::model::quantizer::Quantizer;
+use crate::model::quantizer::{Quantizer, bind_refinements};
 use crate::model::weights::{Convolution, FeatureShape, Source};
 use crate::ops::Backend;
 use crate::ops::conv2d::Grid;
 use crate::ops::group_norm::Activation;
+use crate::storage::{List, Storage};
 
 use norm::Norm;
-pub use stage::{CoderKind, Stage};
+use stage::{CoderKind, Stage};
 
 /// Channels of an image.
 pub const COLORS: usize = 3;
@@ -24,7 +25,7 @@ pub const COLORS: usize = 3;
 ///
 /// Images are `images × side × side × 3` (channels last) in [−1, 1].
 ///
-/// `'l`: the lent lists of layers; `'w`: the weights.
+/// `'l`: the lists of layers; `'w`: the weights.
 pub struct Vqvae<'l, 'w, B: Device> {
     /// Its sizes.
     pub config: VqvaeConfig,
@@ -35,9 +36,9 @@ pub struct Vqvae<'l, 'w, B: Device> {
 }
 
 /// One of the two networks: convolution in, stages, group normalization, SiLU, convolution out.
-pub struct Coder<'l, 'w, B: Device> {
+struct Coder<'l, 'w, B: Device> {
     conv_in: Convolution<'w, B>,
-    stages: &'l [Stage<'w, B>],
+    stages: List<'l, Stage<'w, B>>,
     norm_out: Norm<'w, B>,
     conv_out: Convolution<'w, B>,
     /// Between the networks and the quantizer, on the latent side.
@@ -45,16 +46,12 @@ pub struct Coder<'l, 'w, B: Device> {
 }
 
 impl<'l, 'w, B: Device> Coder<'l, 'w, B> {
-    /// Takes its weights from `source`, the stages' from `stages`, in order, as [`Stage::bind_all`]
-    /// made them.
-    ///
-    /// # Errors
-    /// The source's, for the first tensor that is missing or of another shape.
-    pub fn bind<W: Source<'w, B>>(
+    /// Takes its weights from `source`; the stages are [`Stage::bind_all`]'s.
+    fn bind<W: Source<'w, B>>(
         source: &mut W,
         config: &VqvaeConfig,
         kind: CoderKind,
-        stages: &'l [Stage<'w, B>],
+        stages: List<'l, Stage<'w, B>>,
     ) -> Result<Self, W::Error> {
         let (latent, coarsest) = (config.latent, config.multipliers.as_slice().len() - 1);
         let (fine, coarse) = (config.channels, config.channels_at(coarsest));
@@ -95,13 +92,13 @@ impl<B: Backend> Coder<'_, '_, B> {
         let (mut maps, mut channels) = (maps, self.conv_in.outer());
         let first = maps.cells() * channels;
         // Maps go to and fro between two runs; where they are kept, each has its own.
-        let largest = stage::largest(self.stages, channels, maps);
+        let largest = stage::largest(&self.stages, channels, maps);
         let keeps = arena.keeps();
         let room = |length: usize| if keeps { length } else { largest };
         let (mut current, mut spent) = (arena.take(room(first)), None);
         let to = current.range_mut(0..first);
         self.conv_in.forward(b, to, x, None, Grid::Same, maps, &mut arena)?;
-        for stage in self.stages {
+        for stage in self.stages.iter() {
             let (after, outer) = stage.out(maps, channels);
             let length = after.cells() * outer;
             let next = match spent {
@@ -125,14 +122,34 @@ impl<B: Backend> Coder<'_, '_, B> {
 }
 
 impl<'l, 'w, B: Device> Vqvae<'l, 'w, B> {
-    /// Puts a VQVAE together.
-    pub fn new(
+    /// Bytes of [`Storage`] that [`Vqvae::bind`] needs.
+    pub fn storage_len(config: &VqvaeConfig) -> usize {
+        let stages = |kind| Storage::len_of::<Stage<'_, B>>(Stage::<B>::count(config, kind));
+        Storage::len_of::<Convolution<'_, B>>(config.refinements())
+            + stages(CoderKind::Encoder)
+            + stages(CoderKind::Decoder)
+    }
+
+    /// Binds a VQVAE to the weights of `source`, names as in its state dict.
+    ///
+    /// # Errors
+    /// The source's, for the first tensor that is missing or of another shape.
+    ///
+    /// # Panics
+    /// If `storage` holds fewer bytes than [`Vqvae::storage_len`].
+    pub fn bind<W: Source<'w, B>>(
+        source: &mut W,
         config: VqvaeConfig,
-        quantizer: Quantizer<'l, 'w, B>,
-        encoder: Coder<'l, 'w, B>,
-        decoder: Coder<'l, 'w, B>,
-    ) -> Self {
-        Self { config, quantizer, encoder, decoder }
+        storage: &mut Storage<'l>,
+    ) -> Result<Self, W::Error> {
+        // The order in which tensors are asked for is that of a training run's flat weights.
+        let refinements = bind_refinements(source, &config, storage)?;
+        let down = Stage::bind_all(source, &config, CoderKind::Encoder, storage)?;
+        let up = Stage::bind_all(source, &config, CoderKind::Decoder, storage)?;
+        let quantizer = Quantizer::bind(source, config, refinements)?;
+        let encoder = Coder::bind(source, &config, CoderKind::Encoder, down)?;
+        let decoder = Coder::bind(source, &config, CoderKind::Decoder, up)?;
+        Ok(Self { config, quantizer, encoder, decoder })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::model::config::VqvaeConfig;
 use crate::model::weights::{Convolution, FeatureShape, Source};
 use crate::ops::Backend;
 use crate::ops::conv2d::Grid;
+use crate::storage::{List, Storage};
 
 /// Which of the two networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +34,16 @@ pub enum Stage<'a, B: Device> {
 }
 
 impl<'a, B: Device> Stage<'a, B> {
-    /// Takes the weights of all stages of a network from `source`, giving each to `push` in order.
-    ///
-    /// # Errors
-    /// The source's, for the first tensor that is missing or of another shape.
-    pub fn bind_all<W: Source<'a, B>>(
+    /// Takes the weights of all stages of a network from `source`, in order.
+    pub(super) fn bind_all<'l, W: Source<'a, B>>(
         source: &mut W,
         config: &VqvaeConfig,
         kind: CoderKind,
-        push: &mut dyn FnMut(Self),
-    ) -> Result<(), W::Error> {
+        storage: &mut Storage<'l>,
+    ) -> Result<List<'l, Self>, W::Error> {
         let coarsest = config.multipliers.as_slice().len() - 1;
-        let mut list = StageList { source, push, channels: config.channels };
+        let stages = storage.list(Self::count(config, kind));
+        let mut list = StageList { source, stages, channels: config.channels };
         match kind {
             CoderKind::Encoder => {
                 for level in 0..=coarsest {
@@ -55,7 +54,7 @@ impl<'a, B: Device> Stage<'a, B> {
                         list.resample(format_args!("{name}.downsample"), Stage::Downsample)?;
                     }
                 }
-                list.middle("encoder")
+                list.middle("encoder")?;
             }
             CoderKind::Decoder => {
                 list.channels = config.channels_at(coarsest);
@@ -68,13 +67,13 @@ impl<'a, B: Device> Stage<'a, B> {
                         list.resample(format_args!("{name}.upsample"), Stage::Upsample)?;
                     }
                 }
-                Ok(())
             }
         }
+        Ok(list.stages)
     }
 
     /// Number of stages of a network.
-    pub(in crate::model) fn count(config: &VqvaeConfig, kind: CoderKind) -> usize {
+    pub(super) fn count(config: &VqvaeConfig, kind: CoderKind) -> usize {
         let levels = config.multipliers.as_slice().len();
         let blocks = match kind {
             CoderKind::Encoder => config.encoder_blocks,
@@ -135,14 +134,14 @@ pub(super) fn largest<B: Device>(
 }
 
 /// A list of stages in the making.
-struct StageList<'s, 'a, B: Device, W> {
+struct StageList<'s, 'l, 'a, B: Device, W> {
     source: &'s mut W,
-    push: &'s mut dyn FnMut(Stage<'a, B>),
+    stages: List<'l, Stage<'a, B>>,
     /// Channels that come out of the last stage so far.
     channels: usize,
 }
 
-impl<'a, B: Device, W: Source<'a, B>> StageList<'_, 'a, B, W> {
+impl<'a, B: Device, W: Source<'a, B>> StageList<'_, '_, 'a, B, W> {
     /// The blocks of one resolution, each followed by attention if `attends`.
     fn level(
         &mut self,
@@ -170,13 +169,13 @@ impl<'a, B: Device, W: Source<'a, B>> StageList<'_, 'a, B, W> {
     fn block(&mut self, name: fmt::Arguments<'_>, channels: usize) -> Result<(), W::Error> {
         let block = ResBlock::bind(self.source, name, self.channels, channels)?;
         self.channels = channels;
-        (self.push)(Stage::ResBlock(block));
+        self.stages.push(Stage::ResBlock(block));
         Ok(())
     }
 
     fn attention(&mut self, name: fmt::Arguments<'_>) -> Result<(), W::Error> {
         let attention = SpatialAttention::bind(self.source, name, self.channels)?;
-        (self.push)(Stage::Attention(attention));
+        self.stages.push(Stage::Attention(attention));
         Ok(())
     }
 
@@ -188,7 +187,7 @@ impl<'a, B: Device, W: Source<'a, B>> StageList<'_, 'a, B, W> {
         let channels = self.channels;
         let conv =
             Convolution::bind(self.source, format_args!("{name}.conv"), channels, channels, 3)?;
-        (self.push)(stage(conv));
+        self.stages.push(stage(conv));
         Ok(())
     }
 }
