@@ -39,6 +39,8 @@
 //! | program | shows |
 //! |---|---|
 //! | `examples/model_file.rs` | the same: nothing is allocated by the kernel |
+//! | `examples/heap.rs` | the same with the feature `alloc`: no length of layers to know |
+//! | `examples/every_scale.rs` | images after every scale, and stopping |
 //! | `tests/no_std` | an image without std, allocator or C library |
 //!
 //! # Features
