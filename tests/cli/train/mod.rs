@@ -199,7 +199,7 @@ fn a_run_leaves_what_it_promises() {
     for line in [
         "training:   data/train: 8 images of 2 classes: ant, bee\n",
         "validation: data/val: 4 images of 2 classes: ant, bee\n",
-        "images:   32 × 32, the shorter side resized to 36, cut anywhere, mirrored every other time\n",
+        "images:     32 × 32, the shorter side resized to 36, cut anywhere, mirrored every other time\n",
         "VQVAE:      built-in: 512 codes of width 16, ladder 1_2_3_4, digest ",
         "model:      depth 2, width 64, 1 head, 2 classes\n",
     ] {

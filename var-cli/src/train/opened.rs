@@ -163,7 +163,7 @@ impl Opened {
             DataSet::Images { crop_spec, .. } => data_set::crops(crop_spec),
             DataSet::Tokens(_) => format!("{0} × {0}, as tokens", self.vqvae.side()),
         };
-        session.say(&format!("images:   {crop_spec}"))?;
+        session.say(&format!("images:     {crop_spec}"))?;
         let VqvaeConfig { codes, latent, ladder, .. } = self.vqvae;
         let [_, identity] = self.given.identities();
         let digest =

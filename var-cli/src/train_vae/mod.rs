@@ -88,7 +88,7 @@ fn tell(
         data_set::tell_left_out(folder, session);
         session.say(&format!("validation: {}", data_set::folder(folder)))?;
     }
-    session.say(&format!("images:   {}", data_set::crops(crop_spec)))?;
+    session.say(&format!("images:     {}", data_set::crops(crop_spec)))?;
     let VqvaeConfig { codes, latent, channels, ladder, .. } = config;
     session.say(&format!(
         "model:      {} of width {latent}, ladder {ladder}, {}",

@@ -5,7 +5,8 @@ use var_kernel::ops::Backend;
 use var_kernel::storage::Storage;
 use var_kernel::workspace::Cost;
 
-use super::{Engine, EngineError};
+use super::EngineError;
+use super::runtime::Engine;
 
 /// A piece of work.
 #[derive(Clone, Copy, Debug)]

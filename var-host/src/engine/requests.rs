@@ -13,7 +13,7 @@ use var_kernel::ops::Backend;
 use var_kernel::score;
 
 use super::checked::{self, CheckedSample};
-use super::{ImageSpec, ScaleProgress};
+use super::spec::{ImageSpec, ScaleProgress};
 use crate::images::RgbImage;
 
 /// Work on a whole model.

@@ -2,8 +2,10 @@
 
 use var_kernel::model::{Ladder, VqvaeConfig};
 
+use super::cost::Workload;
 use super::error::{A_LOGIT, AN_IMAGE};
-use super::{Engine, EngineError, Workload, requests};
+use super::runtime::Engine;
+use super::{EngineError, requests};
 use crate::images::RgbImage;
 
 impl Engine<'_> {

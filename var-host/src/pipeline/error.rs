@@ -1,12 +1,17 @@
 //! Errors of the pipeline.
 
+use core::error::Error as _;
+use core::fmt;
+
 use crate::engine::EngineError;
 use crate::images::ImageError;
 use crate::model::ModelError;
 
 /// A model that cannot be opened, an image that cannot be read or written, or a request that cannot be
 /// served.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` is its text with those of its causes: a `main` that returns it prints a sentence.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A model file.
@@ -38,4 +43,16 @@ pub enum Error {
     #[cfg(feature = "cuda")]
     #[error(transparent)]
     Gpu(#[from] crate::gpu::GpuError),
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
 }

@@ -117,3 +117,13 @@ fn requests_that_cannot_be_served_leave_the_model_usable() {
     assert!(model.decode(&[512; 30]).is_err());
     model.decode(&[0; 30]).unwrap();
 }
+
+#[test]
+fn errors_are_sentences_in_debug_too() {
+    let error = model().sample(&[207], &SampleOptions::default()).unwrap_err();
+    let text = format!("{error:?}");
+    assert!(text.contains("207") && text.contains("10") && !text.contains('{'), "{text}");
+    let error = Model::open("there/is/none.safetensors").err().unwrap();
+    let text = format!("{error:?}");
+    assert!(text.contains("none.safetensors") && text.contains("No such file"), "{text}");
+}
