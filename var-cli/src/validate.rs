@@ -15,7 +15,7 @@ use var_host::model::weights::transformer_tensors;
 use var_host::plural::count;
 #[cfg(feature = "cuda")]
 use var_host::train::DeviceMemory;
-use var_host::train::dataset::{DataSet, dataset};
+use var_host::train::dataset::{DataSet, microbatches};
 use var_host::train::metrics::{MetricAccumulator, ScaleMetrics, TokenMetrics};
 use var_host::train::trainer::evaluate_microbatch;
 use var_host::train::{Host, ParameterLayout, Storage};
@@ -150,7 +150,7 @@ impl Options {
                 let path = broken.path.display();
                 progress.warn(&format!("{path}: {}: left out", broken.reason));
             }
-            for microbatch in dataset(engine, &batch.labels, &batch.tokens, self.batch.into())? {
+            for microbatch in microbatches(engine, &batch, self.batch.into())? {
                 let device = storage.device(engine.cpu());
                 evaluate_microbatch::<S>(
                     &device,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::random::{RngStream, below, words};
 use super::sampler::SamplerIter;
-use super::{BatchCursor, BatchSampler, ClassNames, DataError, SamplerMode};
+use super::{BatchCursor, BatchSampler, BrokenImage, ClassNames, DataError, SamplerMode};
 use crate::checkpoint::Digest;
 use crate::images::CropSettings;
 use crate::model::Identity;
@@ -22,15 +22,15 @@ pub struct TokenSet {
     renumbered: Option<(Vec<u32>, Vec<String>)>,
 }
 
-/// One rank's share of a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One rank's share of a batch as tokens, whether from a file of them or made of images.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenBatch {
-    /// Which batch it is.
-    pub place: BatchCursor,
-    /// L tokens of each image, one image's after the other.
-    pub tokens: Vec<u32>,
     /// The class of each image.
     pub labels: Vec<u32>,
+    /// L tokens of each image, one image's after the other.
+    pub tokens: Vec<u32>,
+    /// Images that were found broken on the way here; each is told of once. None in a file of tokens.
+    pub broken: Vec<BrokenImage>,
 }
 
 impl TokenSet {
@@ -178,7 +178,7 @@ impl Iterator for TokenBatches<'_> {
         let (place, positions, order) = self.walk.begin_batch()?;
         let file = &self.set.file;
         let labels = file.labels().expect("a set has labels");
-        let mut batch = TokenBatch { place, tokens: Vec::new(), labels: Vec::new() };
+        let mut batch = TokenBatch::default();
         for position in positions {
             let image = self.set.image(&self.sampler, place.epoch, order.item(position));
             // Neither is negative: both were checked when the set was opened.
@@ -346,7 +346,9 @@ mod tests {
             });
             prop_assert!(joined.eq(whole.iter().cloned()));
             let at = at as usize % whole.len();
-            prop_assert_eq!(of(0, 1, whole[at].place), &whole[at..]);
+            let alone = BatchSampler::new(set.pictures(), config(SamplerMode::Training, 2 * size));
+            let from = (0..at).fold(START, |place, _| alone.as_ref().unwrap().after(place));
+            prop_assert_eq!(of(0, 1, from), &whole[at..]);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::TrainError;
 use super::trainer::Microbatch;
 use crate::data::{
-    BatchCursor, BatchSampler, BrokenImage, CropSpec, Folder, Loader, TokenBatches, TokenSet,
+    BatchCursor, BatchSampler, CropSpec, Folder, Loader, TokenBatch, TokenBatches, TokenSet,
 };
 use crate::engine::Engine;
 
@@ -36,18 +36,6 @@ pub struct BatchIter<'a> {
 enum BatchSource<'a> {
     Images(Box<Loader>),
     Tokens(TokenBatches<'a>),
-}
-
-/// One rank's share of a batch, as tokens.
-pub struct TokenizedBatch {
-    /// Which batch it is.
-    pub place: BatchCursor,
-    /// The class of each image.
-    pub labels: Vec<u32>,
-    /// L tokens of each.
-    pub tokens: Vec<u32>,
-    /// Images that were found broken on the way here.
-    pub broken: Vec<BrokenImage>,
 }
 
 impl DataSet {
@@ -93,7 +81,7 @@ impl BatchIter<'_> {
     ///
     /// # Errors
     /// If no image can be read, or the VQVAE cannot take them.
-    pub fn next(&mut self, engine: &mut Engine<'_>) -> Result<Option<TokenizedBatch>, TrainError> {
+    pub fn next(&mut self, engine: &mut Engine<'_>) -> Result<Option<TokenBatch>, TrainError> {
         match &mut self.source {
             BatchSource::Images(loader) => {
                 let Some(batch) = loader.next().transpose()? else { return Ok(None) };
@@ -101,29 +89,23 @@ impl BatchIter<'_> {
                 for crops in batch.crops.chunks(ENCODED_TOGETHER) {
                     tokens.extend(engine.encode_batch(crops)?.into_iter().flatten());
                 }
-                let (place, labels, broken) = (batch.place, batch.labels, batch.broken);
-                Ok(Some(TokenizedBatch { place, labels, tokens, broken }))
+                Ok(Some(TokenBatch { labels: batch.labels, tokens, broken: batch.broken }))
             }
-            BatchSource::Tokens(batches) => Ok(batches.next().map(|batch| TokenizedBatch {
-                place: batch.place,
-                labels: batch.labels,
-                tokens: batch.tokens,
-                broken: Vec::new(),
-            })),
+            BatchSource::Tokens(batches) => Ok(batches.next()),
         }
     }
 }
 
-/// Cuts images into lessons of at most `images` each.
+/// Cuts a batch into microbatches of at most `images` each, with their teacher-forcing input.
 ///
 /// # Errors
 /// If the tokens are not of the VQVAE of `engine`.
-pub fn dataset(
+pub fn microbatches(
     engine: &mut Engine<'_>,
-    labels: &[u32],
-    tokens: &[u32],
+    batch: &TokenBatch,
     images: usize,
 ) -> Result<Vec<Microbatch>, TrainError> {
+    let TokenBatch { labels, tokens, .. } = batch;
     if labels.is_empty() {
         return Ok(Vec::new());
     }

@@ -6,14 +6,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::dataset::{BatchIter, DataSet, dataset};
+use super::dataset::{BatchIter, DataSet, microbatches};
 use super::fit::{
     CheckpointParts, Context, Detail, IterationStats, LogMetrics, SamplerOptions, Samples, Score,
     Task,
 };
 use super::metrics::{MetricAccumulator, ScaleMetrics, TokenMetrics};
 use super::state::Described;
-use super::validation::{ValidationBatch, ValidationSet};
+use super::validation::ValidationSet;
 use super::{Storage, TrainError, VarTrainer};
 use crate::data::{BatchCursor, BatchSampler, SamplerMode};
 use crate::engine::{Engine, ImageSpec, Sampling};
@@ -256,7 +256,7 @@ impl<S: Storage> Task for VarTask<'_, '_, S> {
         let next = batches.next(self.engine)?.expect("a run has as many batches as iterations");
         context.warn_broken(&next.broken, "another stands in for it");
         let images = self.microbatch(next.labels.len());
-        let parts = dataset(self.engine, &next.labels, &next.tokens, images)?;
+        let parts = microbatches(self.engine, &next, images)?;
         let loss_scale = self.loss_scale().unwrap_or(1.0);
         let device = self.storage.device(self.engine.cpu());
         let step =
@@ -293,10 +293,10 @@ impl<S: Storage> Task for VarTask<'_, '_, S> {
             MetricAccumulator::new(self.trainer.config.ladder, self.trainer.config.codes);
         walked.begin()?;
         while context.observer.signal().is_none()
-            && let Some(ValidationBatch { dataset, broken }) = walked.next(self.engine)?
+            && let Some(batch) = walked.next(self.engine)?
         {
-            context.warn_broken(&broken, "left out of the validation");
-            for microbatch in &dataset {
+            context.warn_broken(&batch.broken, "left out of the validation");
+            for microbatch in &microbatches(self.engine, &batch, walked.images())? {
                 context.ranks.check()?;
                 self.trainer.evaluate(
                     &self.storage.device(self.engine.cpu()),

@@ -4,9 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use super::TrainError;
-use super::dataset::{BatchIter, DataSet, dataset};
-use super::trainer::Microbatch;
-use crate::data::{BatchCursor, BatchSampler, BrokenImage, SamplerMode};
+use super::dataset::{BatchIter, DataSet};
+use crate::data::{BatchCursor, BatchSampler, SamplerMode, TokenBatch};
 use crate::engine::Engine;
 
 /// One rank's data to validate on.
@@ -17,7 +16,7 @@ use crate::engine::Engine;
 pub struct ValidationSet<'a> {
     set: &'a DataSet,
     plan: BatchSampler,
-    /// The most images of a lesson.
+    /// The most images of a microbatch.
     images: usize,
     source: TokenSource<'a>,
     kept: Option<TokenCache>,
@@ -31,23 +30,20 @@ enum TokenSource<'a> {
     TokenCache(usize),
 }
 
-/// What there is of a batch.
-pub struct ValidationBatch {
-    /// What is learned from, in parts.
-    pub dataset: Vec<Microbatch>,
-    /// Images that were found broken on the way here; each is told of once.
-    pub broken: Vec<BrokenImage>,
-}
-
 impl<'a> ValidationSet<'a> {
-    /// The batches of `plan` in lessons of at most `images` images.
+    /// The batches of `plan` to be evaluated in microbatches of at most `images` images.
     ///
     /// # Panics
-    /// If `plan` is not of a validation, or there are no images in a lesson.
+    /// If `plan` is not of a validation, or there are no images in a microbatch.
     pub fn new(set: &'a DataSet, plan: BatchSampler, images: usize) -> Self {
         assert_eq!(plan.config().pass, SamplerMode::Validation, "a walk over every item once");
-        assert!(images > 0, "validation: lessons of no images");
+        assert!(images > 0, "validation: microbatches of no images");
         Self { set, plan, images, source: TokenSource::Idle, kept: None }
+    }
+
+    /// The most images of a microbatch.
+    pub fn images(&self) -> usize {
+        self.images
     }
 
     /// Begins a walk over all of it. One that was not ended before counts for nothing.
@@ -70,9 +66,9 @@ impl<'a> ValidationSet<'a> {
     ///
     /// # Errors
     /// As [`BatchIter::next`], and if the temporary file cannot be written or read.
-    pub fn next(&mut self, engine: &mut Engine<'_>) -> Result<Option<ValidationBatch>, TrainError> {
-        let (labels, tokens, broken) = match &mut self.source {
-            TokenSource::Idle => return Ok(None),
+    pub fn next(&mut self, engine: &mut Engine<'_>) -> Result<Option<TokenBatch>, TrainError> {
+        match &mut self.source {
+            TokenSource::Idle => Ok(None),
             TokenSource::BatchIter(batches) => {
                 let Some(batch) = batches.next(engine)? else {
                     self.kept.iter_mut().for_each(|kept| kept.whole = true);
@@ -80,9 +76,9 @@ impl<'a> ValidationSet<'a> {
                     return Ok(None);
                 };
                 if let Some(kept) = &mut self.kept {
-                    kept.push(&batch.labels, &batch.tokens)?;
+                    kept.push(&batch)?;
                 }
-                (batch.labels, batch.tokens, batch.broken)
+                Ok(Some(batch))
             }
             TokenSource::TokenCache(at) => {
                 let kept = self.kept.as_ref().expect("a walk over what was kept");
@@ -91,13 +87,11 @@ impl<'a> ValidationSet<'a> {
                     self.source = TokenSource::Idle;
                     return Ok(None);
                 }
-                let (labels, tokens) = kept.read(*at, count)?;
+                let batch = kept.read(*at, count)?;
                 *at += count;
-                (labels, tokens, Vec::new())
+                Ok(Some(batch))
             }
-        };
-        let dataset = dataset(engine, &labels, &tokens, self.images)?;
-        Ok(Some(ValidationBatch { dataset, broken }))
+        }
     }
 }
 
@@ -117,7 +111,8 @@ impl TokenCache {
         Ok(Self { file, images: 0, width: 0, whole: false })
     }
 
-    fn push(&mut self, labels: &[u32], tokens: &[u32]) -> Result<(), TrainError> {
+    fn push(&mut self, batch: &TokenBatch) -> Result<(), TrainError> {
+        let TokenBatch { labels, tokens, .. } = batch;
         if labels.is_empty() {
             return Ok(());
         }
@@ -132,7 +127,7 @@ impl TokenCache {
         Ok(())
     }
 
-    fn read(&self, first: usize, count: usize) -> Result<(Vec<u32>, Vec<u32>), TrainError> {
+    fn read(&self, first: usize, count: usize) -> Result<TokenBatch, TrainError> {
         let mut numbers = vec![0_u32; count * self.width];
         let start = size_of::<u32>() * first * self.width;
         let mut read = || {
@@ -141,12 +136,12 @@ impl TokenCache {
             file.read_exact(bytemuck::cast_slice_mut(&mut numbers))
         };
         read().map_err(|source| fault(self.images, source))?;
-        let rows = numbers.chunks_exact(self.width);
-        Ok(rows.map(|row| (row[0], &row[1..])).fold((Vec::new(), Vec::new()), |mut all, row| {
-            all.0.push(row.0);
-            all.1.extend(row.1);
-            all
-        }))
+        let mut batch = TokenBatch::default();
+        for row in numbers.chunks_exact(self.width) {
+            batch.labels.push(row[0]);
+            batch.tokens.extend(&row[1..]);
+        }
+        Ok(batch)
     }
 }
 
@@ -163,10 +158,11 @@ mod tests {
     use var_kernel::cpu::Isa;
 
     use super::*;
+    use crate::train::dataset::microbatches;
     use crate::data::{CropPositions, CropSpec, Flip, Folder, SamplerConfig};
     use crate::images::{RgbImage, write_png};
 
-    /// Ten images of two classes, two of them broken, and the lessons of them.
+    /// Ten images of two classes, two of them broken.
     fn set(folder: &Path) -> DataSet {
         for number in 0..10_u8 {
             let class = folder.join(["a", "b"][usize::from(number / 5)]);
@@ -190,16 +186,16 @@ mod tests {
         BatchSampler::new(items, batching).unwrap()
     }
 
-    /// All lessons as one, the images of each, and how many images were told to be broken.
+    /// All microbatches as one, the images of each, and how many images were told to be broken.
     fn walk(
         validation: &mut ValidationSet<'_>,
         engine: &mut Engine<'_>,
     ) -> (Vec<u32>, Vec<u32>, Vec<f32>, Vec<usize>, usize) {
         let mut all = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), 0);
         validation.begin().unwrap();
-        while let Some(ValidationBatch { dataset, broken }) = validation.next(engine).unwrap() {
-            all.4 += broken.len();
-            for microbatch in dataset {
+        while let Some(batch) = validation.next(engine).unwrap() {
+            all.4 += batch.broken.len();
+            for microbatch in microbatches(engine, &batch, 1).unwrap() {
                 all.3.push(microbatch.labels.len());
                 all.0.extend(microbatch.labels);
                 all.1.extend(microbatch.tokens);
@@ -209,10 +205,10 @@ mod tests {
         all
     }
 
-    /// Audit 7: what is in memory is a lesson, however many images there are; every walk has the same
+    /// Audit 7: in memory is one microbatch, however many images there are; every walk has the same
     /// numbers, also after one that was broken off.
     #[test]
-    fn validation_is_walked_in_lessons_and_kept_as_tokens() {
+    fn validation_is_walked_in_microbatches_and_kept_as_tokens() {
         let folder = tempfile::tempdir().unwrap();
         let set = set(folder.path());
         let weights = crate::model::built_in().unwrap();
@@ -233,7 +229,8 @@ mod tests {
         let kept = validation.kept.as_ref().unwrap();
         assert_eq!(kept.file.metadata().unwrap().len(), 8 * 31 * 4);
         // The same as all at once.
-        let parts = dataset(&mut engine, &first.0, &first.1, 1).unwrap();
+        let batch = TokenBatch { labels: first.0, tokens: first.1, broken: Vec::new() };
+        let parts = microbatches(&mut engine, &batch, 1).unwrap();
         let inputs: Vec<f32> = parts.into_iter().flat_map(|part| part.input).collect();
         assert!(inputs == first.2);
     }
