@@ -109,35 +109,46 @@ impl ParameterLayout {
 
     /// The tensors in `memory` of the device `b`, as a source of weights.
     ///
+    /// A network is bound anew in every step: the optimizer writes the weights that a bound one borrows.
+    /// So the source hands out tensors by their number, not by name: a layout has the order in which
+    /// the same code asks for them. Binding a d16 took 26 µs by name, of a step of seconds.
+    ///
     /// # Panics
     /// If `memory` is not [`ParameterLayout::floats`] long.
     pub fn source<'a, B: Device>(&'a self, b: &'a B, memory: &'a B::Slice) -> FlatSource<'a, B> {
         assert_eq!(memory.len(), self.floats, "weights are not as long as their layout");
-        FlatSource { layout: self, b, memory }
+        FlatSource { tensors: self.tensors.iter(), b, memory }
     }
 }
 
-/// Weights by name, out of flat memory.
+/// Weights out of flat memory, in the order of their layout.
 pub struct FlatSource<'a, B: Device> {
-    layout: &'a ParameterLayout,
+    /// Those not yet asked for.
+    tensors: core::slice::Iter<'a, LayoutTensor>,
     b: &'a B,
     memory: &'a B::Slice,
 }
 
-/// A network wants a tensor that its layout does not have, or has in another shape.
+/// A network wants a tensor that its layout does not have next, or has in another shape.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the layout has no tensor {name} of shape {shape:?}")]
+#[error("the layout's next tensor is not {name} of shape {shape:?}")]
 pub struct NotInLayout {
     name: String,
     shape: Vec<usize>,
 }
 
 impl<'a, B: Device> FlatSource<'a, B> {
-    fn find(&self, name: fmt::Arguments<'_>, shape: &[usize]) -> Result<&'a B::Slice, NotInLayout> {
-        let name = name.to_string();
-        match self.layout.tensor(&name) {
-            Some(tensor) if tensor.shape == shape => Ok(self.memory.range(tensor.range.clone())),
-            _ => Err(NotInLayout { name, shape: shape.to_vec() }),
+    fn next(
+        &mut self,
+        name: fmt::Arguments<'_>,
+        shape: &[usize],
+    ) -> Result<&'a B::Slice, NotInLayout> {
+        match self.tensors.next() {
+            Some(tensor) if tensor.shape == shape => {
+                debug_assert_eq!(tensor.name, name.to_string(), "the layout of another network");
+                Ok(self.memory.range(tensor.range.clone()))
+            }
+            _ => Err(NotInLayout { name: name.to_string(), shape: shape.to_vec() }),
         }
     }
 }
@@ -150,7 +161,7 @@ impl<'a, B: Addressable> Source<'a, B> for FlatSource<'a, B> {
         name: fmt::Arguments<'_>,
         shape: &[usize],
     ) -> Result<B::Matrix<'a>, NotInLayout> {
-        self.find(name, shape).map(|weights| self.b.matrix_of(weights))
+        self.next(name, shape).map(|weights| self.b.matrix_of(weights))
     }
 
     fn vector(
@@ -158,6 +169,6 @@ impl<'a, B: Addressable> Source<'a, B> for FlatSource<'a, B> {
         name: fmt::Arguments<'_>,
         shape: &[usize],
     ) -> Result<&'a B::Slice, NotInLayout> {
-        self.find(name, shape)
+        self.next(name, shape)
     }
 }

@@ -18,7 +18,7 @@ use super::transformer::{
     BatchShape, TransformerBatch, evaluate, evaluation_workspace_size, forward_backward,
     workspace_size,
 };
-use super::workspace::Buffers;
+use super::workspace::{Buffers, SizeCache};
 use super::{Initialization, TrainError, initialize, on};
 use crate::model::weights::transformer_tensors;
 use crate::optim::LossScale;
@@ -51,6 +51,7 @@ pub struct VarTrainer<S: Storage = Host> {
     computed: Option<S::Buffer>,
     all_reduce: S::AllReduce,
     buffers: Buffers<S>,
+    sizes: SizeCache<BatchShape>,
 }
 
 /// Results of a step.
@@ -112,6 +113,7 @@ impl<S: Storage> VarTrainer<S> {
             computed: computed.transpose()?,
             all_reduce: S::AllReduce::default(),
             buffers: Buffers::default(),
+            sizes: SizeCache::default(),
             config,
             hyperparameters,
         })
@@ -237,8 +239,9 @@ impl<S: Storage> VarTrainer<S> {
             smoothing,
             recomputes: self.recomputes,
         };
-        let mut workspace =
-            self.buffers.workspace(d, workspace_size(d, self.config, batch.shape()))?;
+        let size = |shape: &BatchShape| workspace_size(d, self.config, *shape);
+        let size = self.sizes.get(batch.shape(), size);
+        let mut workspace = self.buffers.workspace(d, size)?;
         let TrainParameters { layout, weights: moved, gradients, .. } = &mut self.parameters;
         let (config, layout) = (self.config, &*layout);
         let computed = self.computed.as_ref().unwrap_or(moved).deref();

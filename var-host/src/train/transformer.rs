@@ -68,7 +68,7 @@ impl TokenLosses {
 }
 
 /// Sizes of a batch that decide its memory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchShape {
     /// How many images.
     pub images: usize,

@@ -158,9 +158,9 @@ mod tests {
     use var_kernel::cpu::Isa;
 
     use super::*;
-    use crate::train::dataset::microbatches;
     use crate::data::{CropPositions, CropSpec, Flip, Folder, SamplerConfig};
     use crate::images::{RgbImage, write_png};
+    use crate::train::dataset::microbatches;
 
     /// Ten images of two classes, two of them broken.
     fn set(folder: &Path) -> DataSet {

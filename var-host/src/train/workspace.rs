@@ -36,6 +36,34 @@ impl WorkspaceSize {
     }
 }
 
+/// Sizes by the shapes of batches that take them: a run has few shapes, and a dry run of a d16 with 8
+/// images takes 0.28 ms.
+///
+/// A trainer computes on one device, so that is no part of the shape.
+pub(super) struct SizeCache<K>(Vec<(K, WorkspaceSize)>);
+
+impl<K> Default for SizeCache<K> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: PartialEq> SizeCache<K> {
+    /// The size of a batch of this shape; `measure` tells it the first time.
+    pub(super) fn get(
+        &mut self,
+        shape: K,
+        measure: impl FnOnce(&K) -> WorkspaceSize,
+    ) -> WorkspaceSize {
+        if let Some((_, size)) = self.0.iter().find(|(known, _)| *known == shape) {
+            return *size;
+        }
+        let size = measure(&shape);
+        self.0.push((shape, size));
+        size
+    }
+}
+
 /// Places for a dry run: of the weights that `layout` describes, and of as many values as are asked for.
 pub(super) fn dry_memory<'p>(layout: &ParameterLayout) -> [&'p mut DryAddresses; 2] {
     let weights = layout.floats().next_multiple_of(ALIGNMENT);

@@ -18,7 +18,7 @@ use crate::train::discriminator::{self, GanTarget};
 use crate::train::parameters::TrainParameters;
 use crate::train::perceptual::Perceptual;
 use crate::train::storage::{AllReduce, Storage};
-use crate::train::workspace::{Buffers, TrainWorkspace};
+use crate::train::workspace::{Buffers, SizeCache, TrainWorkspace};
 use crate::train::{TrainError, on, vqvae};
 
 /// The VQVAE.
@@ -39,9 +39,13 @@ pub(super) struct LossNetworks<'t, S: Storage> {
 }
 
 /// Working memory of the network itself and of those that judge its images; originals, gradients of
-/// the discriminator's loss, and latents' gradients.
-pub(super) type WorkingMemory<'t, S> =
-    (&'t mut [Buffers<S>; 2], &'t mut [<S as Storage>::Workspace; 4]);
+/// the discriminator's loss, and latents' gradients; sizes by images of the network, of LPIPS and of the
+/// discriminator.
+pub(super) type WorkingMemory<'t, S> = (
+    &'t mut [Buffers<S>; 2],
+    &'t mut [<S as Storage>::Workspace; 4],
+    &'t mut [SizeCache<usize>; 3],
+);
 
 /// Adds the gradients of a microbatch; returns its losses times its images, and its residuals.
 ///
@@ -54,7 +58,7 @@ pub(super) fn forward_backward<S: Storage>(
     judges: LossNetworks<'_, S>,
     adversarial: f32,
     originals: &[f32],
-    (rooms, aside): WorkingMemory<'_, S>,
+    (rooms, aside, sizes): WorkingMemory<'_, S>,
     all_reduce: Option<&mut S::AllReduce>,
 ) -> Result<(VqvaeLosses, Residuals), TrainError> {
     let VqvaeNetwork { config, hyperparameters, parameters, codebook_state } = network;
@@ -64,7 +68,9 @@ pub(super) fn forward_backward<S: Storage>(
     let (count, share) = (images as f64, images as f32 / hyperparameters.batch as f32);
     let [own, judging] = rooms;
     let [of_originals, of_judgment, of_share, of_latents] = aside;
-    let mut workspace = own.workspace(d, vqvae::workspace_size(d, config, images))?;
+    let [of_network, of_perceptual, of_discriminator] = sizes;
+    let size = of_network.get(images, |images| vqvae::workspace_size(d, config, *images));
+    let mut workspace = own.workspace(d, size)?;
     let (step, residuals) = on(d, || {
         let step =
             vqvae::ForwardPass::forward(d, config, layout, weights, &mut workspace, originals)?;
@@ -95,7 +101,8 @@ pub(super) fn forward_backward<S: Storage>(
     }
     let both = [pictures, &*on_device];
     if let Some((perceptual, network)) = judges.perceptual {
-        let mut workspace = judging.workspace(d, perceptual.workspace_size(d, maps))?;
+        let size = of_perceptual.get(images, |_| perceptual.workspace_size(d, maps));
+        let mut workspace = judging.workspace(d, size)?;
         let factor = factors.perceptual / hyperparameters.batch as f32;
         let distances = on(d, || {
             perceptual.forward_backward(d, network, &mut workspace, both, maps, gradient, factor)
@@ -112,7 +119,7 @@ pub(super) fn forward_backward<S: Storage>(
             discriminator_state,
             maps,
             share,
-            judging,
+            (&mut *judging, of_discriminator),
             both,
             [whole, &mut *shared],
         )?;
@@ -191,13 +198,14 @@ fn discriminate<S: Storage>(
     discriminator_state: &mut DiscriminatorState<S>,
     maps: FeatureShape,
     share: f32,
-    buffers: &mut Buffers<S>,
+    (buffers, sizes): (&mut Buffers<S>, &mut SizeCache<usize>),
     [pictures, originals]: [&S::Slice; 2],
     [whole, shared]: [&mut S::Slice; 2],
 ) -> Result<[f64; 2], TrainError> {
     let DiscriminatorState { config, parameters, of_part, .. } = discriminator_state;
     let TrainParameters { layout, weights, gradients, .. } = parameters;
-    let mut workspace = buffers.workspace(d, discriminator::workspace_size(d, *config, maps))?;
+    let size = sizes.get(maps.batch, |_| discriminator::workspace_size(d, *config, maps));
+    let mut workspace = buffers.workspace(d, size)?;
     let workspace = &mut workspace;
     on(d, || {
         let reconstructions = (pictures, maps);

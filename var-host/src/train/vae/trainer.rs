@@ -20,7 +20,7 @@ use crate::train::parameters::TrainParameters;
 use crate::train::perceptual::Perceptual;
 use crate::train::state::{StateTensor, TrainState};
 use crate::train::storage::{AllReduce, Host, Storage};
-use crate::train::workspace::Buffers;
+use crate::train::workspace::{Buffers, SizeCache};
 use crate::train::{TrainError, discriminator, initialize, on, quantizer, vqvae};
 
 /// A VQVAE in training.
@@ -40,6 +40,8 @@ pub struct VqvaeTrainer<S: Storage = Host> {
     pub(super) all_reduce: S::AllReduce,
     /// Of the network itself, and of those that judge its images.
     pub(super) rooms: [Buffers<S>; 2],
+    /// By images: of the network, of LPIPS and of the discriminator.
+    pub(super) sizes: [SizeCache<usize>; 3],
     /// Originals, gradients of the discriminator's loss, and latents' gradients, on the device.
     pub(super) aside: [S::Workspace; 4],
     /// Gradients of the decoder's last convolution: of the judgment, and of the other losses.
@@ -116,6 +118,7 @@ impl<S: Storage> VqvaeTrainer<S> {
             )?,
             all_reduce: S::AllReduce::default(),
             rooms: Default::default(),
+            sizes: Default::default(),
             aside: Default::default(),
             last: last.transpose()?,
             discriminator_state,
@@ -260,7 +263,7 @@ impl<S: Storage> VqvaeTrainer<S> {
         };
         let network = VqvaeNetwork { config: *config, hyperparameters, parameters, codebook_state };
         let all_reduce = overlaps.then_some(&mut self.all_reduce);
-        let memory = (&mut self.rooms, &mut self.aside);
+        let memory = (&mut self.rooms, &mut self.aside, &mut self.sizes);
         microbatch::forward_backward(
             d,
             cpu,
@@ -354,8 +357,8 @@ impl<S: Storage> VqvaeTrainer<S> {
         originals: &[f32],
     ) -> Result<Reconstructed, TrainError> {
         let images = originals.len() / self.image_len();
-        let workspace_size = vqvae::workspace_size(d, self.config, images);
-        let mut workspace = self.rooms[0].workspace(d, workspace_size)?;
+        let size = |images: &usize| vqvae::workspace_size(d, self.config, *images);
+        let mut workspace = self.rooms[0].workspace(d, self.sizes[0].get(images, size))?;
         let (weights, layout) = (self.parameters.best(), &self.parameters.layout);
         let mut pictures = vec![0.0; originals.len()];
         let step = on(d, || {
