@@ -25,7 +25,7 @@
 //! | [`run`] | the folder of a training run: checkpoints, options, logs |
 //! | [`train`] | training: parameters, loss and gradients of a batch, the update |
 //! | [`parallel`] | processes that train one model together |
-//! | [`pictures`] | PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm; resize, crop, grid |
+//! | [`images`] | PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm; resize, crop, grid |
 //! | [`npz`] | NumPy's archives of arrays, as streams |
 //! | [`tokens`] | the tokens file |
 //! | [`data`] | images and tokens to train on, in batches |

@@ -180,7 +180,7 @@ pub(super) struct InitialWeights {
     pub(super) alng: f32,
 }
 
-/// [`TrainConfig`] as options.
+/// [`TrainConfig`](var_host::TrainConfig) as options.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Learning")]
 pub(super) struct Learning {

@@ -143,7 +143,7 @@ pub(super) struct VqvaeModelSizes {
     pub(super) share_quant_resi: u16,
 }
 
-/// Terms of the loss in pixels, of [`VqvaeTrainConfig`].
+/// Terms of the loss in pixels, of [`VqvaeTrainConfig`](var_host::VqvaeTrainConfig).
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Loss")]
 pub(super) struct Differences {
@@ -176,7 +176,7 @@ pub(super) struct LpipsSide {
     pub(super) lpips_min_side: u16,
 }
 
-/// Other terms of the loss, of [`VqvaeTrainConfig`].
+/// Other terms of the loss, of [`VqvaeTrainConfig`](var_host::VqvaeTrainConfig).
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Loss")]
 pub(super) struct Losses {
@@ -203,7 +203,7 @@ pub(super) struct Losses {
     pub(super) disc_channels: u16,
 }
 
-/// [`VqvaeTrainConfig`] as options.
+/// [`VqvaeTrainConfig`](var_host::VqvaeTrainConfig) as options.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Learning")]
 pub(super) struct VqvaeLearning {

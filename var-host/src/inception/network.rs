@@ -19,7 +19,7 @@ use super::{CLASSES, Inception, POOLED, SIDE, SPATIAL_CHANNELS};
 pub struct InceptionFeatures {
     /// Rows of [`POOLED`]: the mean over the last map.
     pub pooled: Vec<f32>,
-    /// Rows of [`SPATIAL`]: the first seven channels of `Mixed_6d`, row by row, channels together.
+    /// Rows of [`SPATIAL`](super::SPATIAL): the first seven channels of `Mixed_6d`, row by row, channels together.
     pub spatial: Vec<f32>,
     /// Rows of [`CLASSES`]: the pooled features times the last layer, without its bias.
     pub logits: Vec<f32>,

@@ -1,7 +1,7 @@
 //! One step of the VQVAE: images → latents → tokens → images, and the way back.
 //!
 //! [`ForwardPass::forward`] reconstructs; the caller looks at the images and writes the gradient of
-//! whatever loss it likes ([`ForwardPass::images`]); [`ForwardPass::backward`] takes it to the weights.
+//! whatever loss it likes ([`ForwardPass::pictures`]); [`ForwardPass::backward`] takes it to the weights.
 
 use core::cell::Cell;
 
@@ -191,7 +191,7 @@ impl ForwardPass {
     }
 
     /// The gradients of all weights are **added** to `weight_gradients`: those of the loss with the
-    /// gradient in [`ForwardPass::images`], and `quantizer_weight` times those of
+    /// gradient in [`ForwardPass::pictures`], and `quantizer_weight` times those of
     /// [`ForwardPass::quantizer_loss`]. `overlap`: whether sums over ranks begin meanwhile, and how.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::{ClassNames, DataError};
 /// The images of a data set, `CLASS/…/FILE`, numbered class by class.
 ///
 /// As in torchvision's `DatasetFolder`, classes are the folders, in the order of their names' bytes;
-/// a class's images are all files below its folder with one of the [`ENDINGS`],
+/// a class's images are all files below its folder with one of the [`ENDINGS`](crate::images::ENDINGS),
 /// in large or small letters, in the order of their folders' paths and then of their names. Otherwise
 /// than there, folders without an image are no classes, and names that begin with a dot and folders
 /// of operating systems are passed over: see [`LeftOut`]. An image takes its path's length and 8
