@@ -139,11 +139,11 @@ impl Engine<'_> {
         jobs: &[ImageSpec],
         sampling: Sampling,
     ) -> Result<Vec<var_kernel::cuda::peak::KernelTime>, EngineError> {
-        let Some(card) = &self.card else { return Ok(Vec::new()) };
+        let Some(card) = self.card() else { return Ok(Vec::new()) };
         card.cuda().begin_profile()?;
         let go_on = &mut |_: ScaleProgress<'_>| ControlFlow::Continue(());
         let outcome = self.sample(jobs, sampling, None, go_on);
-        let times = self.card.as_ref().map(|card| card.cuda().end_profile());
+        let times = self.card().map(|card| card.cuda().end_profile());
         outcome?;
         Ok(times.transpose()?.unwrap_or_default())
     }
