@@ -1,6 +1,6 @@
 //! Whole models on GPUs = the same on the processor, which is = golden files.
 //!
-//! GPUs are the machine's and emulated ones: [`var_kernel::cuda::testing`].
+//! GPUs are the machine's, or emulated ones: [`var_testing::cuda`].
 
 use core::convert::Infallible;
 use core::fmt;
@@ -11,7 +11,7 @@ use var_host::model::listing::Wanted;
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_kernel::arena::Arena;
 use var_kernel::cpu;
-use var_kernel::cuda::{Cuda, CudaMatrix, Dtype, Memory, Precision, Remote, testing};
+use var_kernel::cuda::{Cuda, CudaMatrix, Dtype, Memory, Precision, Remote};
 use var_kernel::generate::{Outcome, Progress, Request, generate};
 use var_kernel::model::Model;
 use var_kernel::model::weights::Source;
@@ -39,7 +39,7 @@ struct Computed {
 
 /// Every GPU, in every precision.
 pub(crate) fn gpus() -> Vec<(String, Cuda)> {
-    testing::open().into_iter().map(|gpu| (gpu.name, gpu.cuda)).collect()
+    var_testing::cuda::open().into_iter().map(|gpu| (gpu.name, gpu.cuda)).collect()
 }
 
 /// A model's weights on a GPU.

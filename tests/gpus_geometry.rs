@@ -7,8 +7,6 @@ use std::collections::{BTreeMap, HashMap};
 use var_host::model::listing::Wanted;
 use var_host::model::weights::{transformer_tensors, vqvae_tensors};
 use var_kernel::arena::Arena;
-use var_kernel::cuda::gemm::Shape;
-use var_kernel::cuda::testing::{Launched, recorded};
 use var_kernel::cuda::{Cuda, Dtype, GemmProvider, Precision};
 use var_kernel::generate::{Progress, Request, generate};
 use var_kernel::model::config::{ChannelMultipliers, Refinement};
@@ -16,6 +14,7 @@ use var_kernel::model::{Ladder, Model, VarConfig, VqvaeConfig};
 use var_kernel::ops::nearest_code::Distance;
 use var_kernel::sample::{Filter, UniformSource};
 use var_kernel::storage::Storage;
+use var_testing::cuda::recording::{Launched, Multiplied, recorded};
 
 use crate::gpus::OnCard;
 
@@ -81,8 +80,8 @@ fn sampled(
     batch: usize,
     precision: Precision,
     gemm_provider: GemmProvider,
-) -> (Vec<Vec<Launched>>, Vec<Shape>) {
-    let (cuda, gpu) = recorded(precision, MEMORY, gemm_provider);
+) -> Option<(Vec<Vec<Launched>>, Vec<Multiplied>)> {
+    let (cuda, gpu) = recorded(precision, MEMORY, gemm_provider)?;
     let (var, vae) = sizes(depth, ladder);
     let of_var = weights(&cuda, &transformer_tensors(var));
     let of_vae = weights(&cuda, &vqvae_tensors(vae));
@@ -102,14 +101,14 @@ fn sampled(
     let mut tokens = vec![0; batch * var.ladder.length()];
     let mut pictures = vec![0.0; model.vqvae.images_len(batch)];
     // Operations take their scratch memory besides.
-    let words = ((gpu.left() - SCRATCH) / 4) as usize;
+    let (left, _) = cuda.free_and_total().expect("a card without faults");
+    let words = ((left - SCRATCH) / 4) as usize;
     let mut memory = cuda.memory(words).expect("nearly all that is left");
     gpu.launched();
     let (mut launched, mut multiplied) = (Vec::new(), Vec::new());
     let mut note = || {
-        let (kernels, gemm_provider) = gpu.launched_and_multiplied();
-        launched.push(kernels);
-        multiplied.extend(gemm_provider);
+        launched.push(gpu.launched());
+        multiplied.extend(gpu.multiplied());
     };
     let each = &mut |_: &mut Progress<'_, '_, '_, Cuda>| {
         note();
@@ -119,7 +118,7 @@ fn sampled(
     generate(&cuda, &model, &request, &mut tokens, &mut pictures, &mut arena, each)
         .expect("a card that computes nothing has no faults");
     note();
-    (launched, multiplied)
+    Some((launched, multiplied))
 }
 
 #[test]
@@ -136,11 +135,15 @@ fn published_models_ask_for_what_cards_have() {
         let precisions = [Precision::F16, Precision::F32];
         for precision in precisions.into_iter().take(if batch > 8 { 1 } else { 2 }) {
             let what = format!("d{depth}, {ladder} px, batch {batch}, {precision}");
-            let (launched, _) = sampled(depth, ladder, batch, precision, GemmProvider::Builtin);
+            let sampled = sampled(depth, ladder, batch, precision, GemmProvider::Builtin);
+            let Some((launched, _)) = sampled else { return };
             let mut kernels = BTreeMap::<&str, usize>::new();
             for launch in launched.iter().flatten() {
-                let Launched { kernel, grid, threads, shared } = *launch;
-                assert!(shared <= SHARED, "{what}: {kernel} wants {shared} bytes of shared memory");
+                let Launched { kernel, grid, threads, shared } = launch;
+                assert!(
+                    *shared <= SHARED,
+                    "{what}: {kernel} wants {shared} bytes of shared memory"
+                );
                 assert!(matches!(threads, 128 | 256), "{what}: {kernel} has {threads} threads");
                 assert!(grid[1] <= 65_535 && grid[2] <= 65_535, "{what}: {kernel} has {grid:?}");
                 *kernels.entry(kernel).or_default() += 1;
@@ -169,8 +172,9 @@ fn published_models_ask_for_what_cards_have() {
 #[test]
 fn large_products_of_the_blocks_are_the_librarys() {
     for (depth, batch, least, most) in [(16, 1, 0.0, 0.3), (16, 64, 0.9, 1.1), (30, 64, 0.9, 1.1)] {
-        let (_, multiplied) = sampled(depth, "256", batch, Precision::F16, GemmProvider::CublasLt);
-        let multiply_adds = |shape: &Shape| (shape.rows * shape.columns * shape.depth) as f64;
+        let sampled = sampled(depth, "256", batch, Precision::F16, GemmProvider::CublasLt);
+        let Some((_, multiplied)) = sampled else { return };
+        let multiply_adds = |product: &Multiplied| (product.m * product.n * product.k) as f64;
         let of_library: f64 = multiplied.iter().map(multiply_adds).sum();
         // Of every token, with and without its class: queries, keys, values, attention's output, and the
         // hidden layer. The head comes on top.

@@ -28,11 +28,11 @@ mod full_size;
 mod cached_equals_whole;
 
 /// Whole models on cards = the same on the processor.
-#[cfg(feature = "emulator")]
+#[cfg(feature = "cuda")]
 mod gpus;
 
 /// Launches and memory of the published models on a GPU.
-#[cfg(feature = "emulator")]
+#[cfg(feature = "cuda")]
 mod gpus_geometry;
 
 /// Batches, threads and instruction sets do not change a byte; a run can be watched and stopped.

@@ -160,7 +160,7 @@ impl Generated {
     }
 
     /// The weights of one tensor.
-    #[cfg(feature = "emulator")]
+    #[cfg(feature = "cuda")]
     pub(crate) fn values(&self, name: &str) -> &[f32] {
         &self.0[name]
     }
@@ -212,13 +212,13 @@ impl GoldenModel {
     }
 
     /// All weights of the transformer.
-    #[cfg(feature = "emulator")]
+    #[cfg(feature = "cuda")]
     pub(crate) fn var_weights(&self) -> &Generated {
         &self.var_weights
     }
 
     /// All weights of the VQVAE.
-    #[cfg(feature = "emulator")]
+    #[cfg(feature = "cuda")]
     pub(crate) fn vae_weights(&self) -> &Generated {
         &self.vae_weights
     }

@@ -1,5 +1,5 @@
-//! `--device`: cards that are there, that are not, and that refuse. The driver is a fake that computes
-//! nothing, compiled by the system's C compiler.
+//! `--device`: cards that are there, that are not, and that refuse. The driver is the emulator's, as a fake that
+//! computes nothing.
 
 use super::Place;
 
@@ -33,35 +33,17 @@ mod with_cards {
     use std::process::{Command, Output};
 
     use var_host::checkpoint::Checkpoint;
+    use var_testing::cuda::emulator;
 
     use super::Place;
     use crate::launch::ProcessGroup;
 
     const SMALL: [&str; 7] = ["sample", "--count", "2", "--seed", "3", "-o", "out.png"];
 
-    /// Builds the fake driver and, if wanted, NVRTC into `folder`; false if there is no C compiler.
+    /// Puts the emulator's driver and, if wanted, its NVRTC into `folder`; false if there is no emulator.
     fn build(folder: &Path, nvrtc: bool) -> bool {
-        let libraries: &[(&str, &[&str])] = &[("libcuda.so", &[]), ("libnvrtc.so", &["-DNVRTC"])];
-        libraries[..1 + usize::from(nvrtc)]
-            .iter()
-            .all(|(name, define)| compile(folder, name, define))
-    }
-
-    /// Builds one of the fake's libraries; false if there is no C compiler.
-    fn compile(folder: &Path, name: &str, define: &[&str]) -> bool {
-        let source = crate::fixture::root().join("tests/cuda/fake_driver.c");
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-w", "-o"]).arg(folder.join(name)).args(define).arg(&source);
-        match cc.status() {
-            Err(_) => {
-                eprintln!("skipped: no C compiler");
-                false
-            }
-            Ok(status) => {
-                assert!(status.success(), "{name} does not compile");
-                true
-            }
-        }
+        let libraries = ["libcuda.so", "libnvrtc.so"];
+        emulator::link_or_skip(folder, &libraries[..1 + usize::from(nvrtc)])
     }
 
     /// `var` with the fake driver in `folder`.
@@ -278,7 +260,7 @@ mod with_cards {
             assert!(output.status.success() && !faults.contains("fake driver:"), "{faults}");
             assert!(faults.contains("gradients are added up over the host"), "{faults}");
         }
-        compile(folder.path(), "libnccl.so.2", &["-DNCCL"]);
+        assert!(emulator::link_or_skip(folder.path(), &["libnccl.so.2"]));
         // At this width there are four buckets; all but the last are begun while there is more to do. The
         // fake sees that each waits for its gradients, the optimizer for them all, and that no float is left
         // out.

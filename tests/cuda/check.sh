@@ -34,10 +34,10 @@ pack() {
     cd "$root"
     # For a rehearsal PROFILE=dev packs what tests build anyway; CARGO may have options.
     local cargo=${CARGO:-cargo} profile=${PROFILE:-release}
-    $cargo build --profile "$profile" --workspace --bin var --features emulator
+    $cargo build --profile "$profile" --workspace --bin var --features cuda
     cp "target/${profile/#dev/debug}/var" "$stage/var"
-    # The tests' programs, by the names cargo says they have; with emulated GPUs, which VAR_CARDS=real leaves out.
-    $cargo test --workspace --features emulator --lib --test integration --no-run --message-format=json \
+    # The tests' programs, by the names cargo says they have.
+    $cargo test --workspace --features cuda --lib --test integration --no-run --message-format=json \
         >"$stage/built"
     program() { sed -n "s|.*\"executable\":\"\([^\"]*/$1-[0-9a-f]*\)\".*|\1|p" "$stage/built" | tail -n 1; }
     cp "$(program var_kernel)" "$stage/unit"
@@ -55,7 +55,7 @@ pack() {
         library=$(find "$nvrtc" -name 'libnvrtc.so*' | head -n 1)
     fi
     for program in unit host; do
-        LD_LIBRARY_PATH=$(dirname "$(realpath "$library")") VAR_COMPILE_INTO=$stage/cubins \
+        VAR_CARDS=real LD_LIBRARY_PATH=$(dirname "$(realpath "$library")") VAR_COMPILE_INTO=$stage/cubins \
             "$stage/$program" kernels_are_compiled_into_a_folder --ignored
     done
     "$stage/var" sample --device cpu --class 0-9 --seed 0 --quiet --tokens "$stage/cpu.tokens" -o "$stage/cpu.png"

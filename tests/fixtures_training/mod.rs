@@ -1,6 +1,6 @@
 //! Gradients and thirty steps of the reference's trainer, number for number.
 
-#[cfg(feature = "emulator")]
+#[cfg(feature = "cuda")]
 mod on_cards;
 
 use std::collections::HashMap;

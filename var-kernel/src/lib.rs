@@ -137,6 +137,9 @@
 extern crate alloc;
 #[cfg(any(test, feature = "cuda"))]
 extern crate std;
+// Test code that other crates share names this one as they do.
+#[cfg(all(test, feature = "cuda"))]
+extern crate self as var_kernel;
 
 pub mod arena;
 pub mod capture;
@@ -170,8 +173,3 @@ pub use sample::{Filter, UniformSource};
 pub use score::nll;
 pub use storage::Storage;
 pub use workspace::{Cost, workspace_len};
-
-#[cfg(all(test, feature = "cuda"))]
-#[path = "../../tests/fixture.rs"]
-#[allow(dead_code, reason = "the kernel has no golden files of its own")]
-mod fixture;

@@ -9,6 +9,7 @@
 //! | [`tiles`] | tiles of an output, each one task's |
 //! | [`peak`] | peak rates of a processor |
 //! | `Launch`, `Kernel`, `KernelSource` | launches of CUDA kernels, and texts to share (feature `cuda`) |
+//! | `nvrtc` | CUDA kernels compiled (feature `cuda`) |
 
 /// Vectors of sixteen `f32` on every instruction set.
 pub mod simd {
@@ -33,6 +34,12 @@ pub mod tiles {
 /// Peak rates of a processor.
 pub mod peak {
     pub use crate::cpu::peak::*;
+}
+
+/// CUDA kernels compiled by NVRTC.
+#[cfg(feature = "cuda")]
+pub mod nvrtc {
+    pub use crate::cuda::driver::compile::{compile, cubin, cubin_name, is_present, version};
 }
 
 #[cfg(feature = "cuda")]

@@ -102,5 +102,13 @@ pub fn open(chosen: GpuOptions, warn: fn(&str)) -> Result<Cuda, CudaError> {
     let gemm_provider =
         if is("VAR_PRODUCTS", "own") { GemmProvider::Builtin } else { GemmProvider::CublasLt };
     let graphs = !is("VAR_GRAPHS", "0");
-    Cuda::open(Options { number, precision, graphs, gemm_provider, cubin_cache, warn })
+    Cuda::open(Options {
+        number,
+        precision,
+        graphs,
+        gemm_provider,
+        cubin_cache,
+        warn,
+        ..Options::default()
+    })
 }

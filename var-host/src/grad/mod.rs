@@ -27,7 +27,7 @@ pub(crate) mod kernel_sources;
 pub mod layer_norm;
 pub mod linear;
 mod memory;
-#[cfg(all(test, feature = "emulator"))]
+#[cfg(all(test, feature = "cuda"))]
 mod nvrtc;
 mod operations;
 pub mod pool;

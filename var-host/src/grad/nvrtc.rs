@@ -1,6 +1,6 @@
 //! Every kernel of a gradient, and the optimizer's, compiles for the GPUs it is for.
 
-use var_kernel::cuda::testing::{assert_compiles, assert_tiles_compile, compile_into};
+use var_testing::cuda::nvrtc::{assert_compiles, assert_tiles_compile, compile_into};
 
 use super::operations::SOURCES;
 

@@ -83,7 +83,7 @@ macro_rules! operations {
         }
 
         /// The kernels of all gradients, and the optimizer's.
-        #[cfg(all(test, feature = "emulator"))]
+        #[cfg(all(test, feature = "cuda"))]
         pub(super) static SOURCES: &[&var_kernel::parts::KernelSource] = &[
             &super::kernel_sources::ADAMW,
             &super::sums::cuda::SOURCE,

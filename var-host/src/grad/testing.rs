@@ -148,10 +148,10 @@ macro_rules! on_each_backend {
             let Ok(()) = $call;
         });
         let first = $crate::grad::testing::BackendOutput { name: "cpu".into(), values, rounding: 0.0 };
-        #[allow(unused_mut, reason = "without the feature `emulator` there is one")]
+        #[allow(unused_mut, reason = "without the feature `cuda` there is one")]
         let mut all = vec![first];
-        #[cfg(feature = "emulator")]
-        for gpu in var_kernel::cuda::testing::gpus().iter() {
+        #[cfg(feature = "cuda")]
+        for gpu in var_testing::cuda::gpus().iter() {
             let $b = &gpu.cuda;
             $(let $run = gpu.put(&$run[..]);)*
             $(let $run = &*$run;)*

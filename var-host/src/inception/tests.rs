@@ -136,16 +136,18 @@ fn a_converted_file_is_the_same_network() {
     assert!(convert(&from, &to, false).is_err(), "overwrote");
 }
 
-#[cfg(feature = "emulator")]
+#[cfg(feature = "cuda")]
 mod on_cards {
-    use var_kernel::cuda::testing::{recorded, required};
-    use var_kernel::cuda::{Cuda, GemmProvider, Options, Precision};
+    use var_kernel::cuda::{GemmProvider, Options, Precision};
+    use var_testing::cuda::real;
+    use var_testing::cuda::recording::recorded;
 
     use super::*;
 
     #[test]
     fn every_convolution_is_asked_for_once() {
-        let (cuda, gpu) = recorded(Precision::F32, 8 << 30, GemmProvider::Builtin);
+        let recorded = recorded(Precision::F32, 8 << 30, GemmProvider::Builtin);
+        let Some((cuda, gpu)) = recorded else { return };
         let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
         let mut pass = Forward::new(inception()).on_card(cuda).unwrap();
         let pictures: Vec<RgbImage> = (0..3).map(|n| image64("img/64", n)).collect();
@@ -162,7 +164,7 @@ mod on_cards {
     /// An emulated card would take an hour.
     #[test]
     fn a_card_sees_what_the_processor_does() {
-        let Some(cuda) = required("cuda f32", Cuda::open(Options::default())) else { return };
+        let Some(cuda) = real(Options::default()) else { return };
         let pictures: Vec<RgbImage> = (0..5).map(|n| image64("img/64", n)).collect();
         let threads = Threads::new(2, SCRATCH_FLOATS).unwrap();
         let cpu = Cpu::new(Isa::best(), &threads);

@@ -145,20 +145,6 @@ mod tests {
     );
 
     #[test]
-    fn names_are_read_off_the_text() {
-        assert!(SOURCE.kernels().eq(["one", "two"]));
-    }
-
-    #[test]
-    fn threads_are_read_off_the_text() {
-        assert_eq!(
-            ["one", "two", "three"].map(|name| SOURCE.threads(name)),
-            [Some(256), Some(32), None]
-        );
-        assert_eq!(["one", "two"].map(|name| SOURCE.blocks(name)), [Some(2), Some(1)]);
-    }
-
-    #[test]
     fn enough_threads_and_no_more_blocks_than_needed() {
         let launch = |length| Launch::for_each(Kernel::new(&SOURCE, "one"), length).grid;
         assert_eq!([1, 256, 257, 1 << 20].map(launch).map(|grid| grid[0]), [1, 1, 2, 4096]);

@@ -1,50 +1,25 @@
 //! A GPU as a device.
 
 use core::cell::RefCell;
-use std::boxed::Box;
 use std::sync::Arc;
 use std::vec::Vec;
 
 use super::command::{Command, Launch, bytes};
 use super::conversion_cache::ConversionCache;
-use super::cubin_cache::CubinCache;
 use super::driver::nvidia::Nvidia;
 use super::driver::{Driver, Event, GpuProperties};
 use super::dtype::{Dtype, Precision};
 use super::dtype_map::DtypeMap;
 use super::error::CudaError;
-use super::gemm::GemmProvider;
 use super::matrix::CudaMatrix;
 use super::memory::Memory;
+use super::options::Options;
 use super::queue::Queue;
 use super::scratch::Scratch;
 use crate::capture::{Capture, Segments};
 use crate::memory::{Device, Floats};
 use crate::remote::{Remote, WORD};
 use crate::transfer::{ImageTransfer, TokenTransfer};
-
-/// How to use a GPU.
-pub struct Options {
-    /// Which GPU, counted from 0.
-    pub number: u32,
-    /// Precision of products.
-    pub precision: Precision,
-    /// Whether work that repeats becomes a graph.
-    pub graphs: bool,
-    /// Provider of large products.
-    pub gemm_provider: GemmProvider,
-    /// Compiled kernels kept from one run to the next, if any.
-    pub cubin_cache: Option<Box<dyn CubinCache>>,
-    /// Told, once, that work goes on without graphs because one could not be made.
-    pub warn: fn(&str),
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let (precision, gemm_provider) = (Precision::F32, GemmProvider::CublasLt);
-        Self { number: 0, precision, graphs: true, gemm_provider, cubin_cache: None, warn: |_| () }
-    }
-}
 
 /// A GPU.
 pub struct Cuda {
@@ -63,26 +38,11 @@ impl Cuda {
     /// # Errors
     /// If there is no driver or no such GPU, one of them is too old, or the GPU is out of memory.
     pub fn open(options: Options) -> Result<Self, CudaError> {
-        let Options { number, precision, graphs, gemm_provider, cubin_cache, warn } = options;
-        let driver = Nvidia::open(number, precision, gemm_provider, cubin_cache)?;
-        Self::warning(Arc::new(driver), precision, graphs, warn)
+        let Options { precision, graphs, warn, .. } = options;
+        Self::warning(Arc::new(Nvidia::open(options)?), precision, graphs, warn)
     }
 
-    /// A GPU emulated on the processor, kernels compiled by g++, the library as plain loops: for tests.
-    ///
-    /// # Errors
-    /// [`CudaError::NoCompiler`] if there is no g++.
-    #[cfg(feature = "emulator")]
-    pub fn emulated(
-        precision: Precision,
-        graphs: bool,
-        gemm_provider: GemmProvider,
-    ) -> Result<Self, CudaError> {
-        let driver = super::driver::emulated::Emulated::open(precision, gemm_provider)?;
-        Self::on(Arc::new(driver), precision, graphs)
-    }
-
-    #[cfg(any(test, feature = "emulator"))]
+    #[cfg(test)]
     pub(crate) fn on(
         driver: Arc<dyn Driver>,
         precision: Precision,

@@ -16,7 +16,7 @@ pub enum GemmProvider {
 pub(crate) const ALIGNED: u64 = 16;
 
 /// Multiply-adds of a multiprocessor from which on a product is large: a tile of 128 × 128 sums, 1024 deep.
-const LARGE: u64 = 1 << 24;
+pub(super) const LARGE_PRODUCT: u64 = 1 << 24;
 
 /// The sizes of a product `out[r, c] = epilogue(Σ_k left[r, k] · right[c, k])`, all matrices by rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,10 +66,10 @@ impl Shape {
         whole(left, operands) && whole(right, operands) && whole(columns, out)
     }
 
-    /// Whether it keeps a GPU of so many multiprocessors busy for long.
-    pub(crate) fn is_large(&self, multiprocessors: u32) -> bool {
+    /// Whether each of a GPU's multiprocessors has so many multiply-adds of it, which keep it busy for long.
+    pub(crate) fn is_large(&self, multiprocessors: u32, each: u64) -> bool {
         let multiply_adds = self.rows as u64 * self.columns as u64 * self.depth as u64;
-        multiply_adds >= LARGE * u64::from(multiprocessors)
+        multiply_adds >= each * u64::from(multiprocessors)
     }
 }
 
@@ -119,10 +119,22 @@ mod tests {
 
     #[test]
     fn large_products_keep_the_card_busy() {
-        assert!(!shape(512, 4096, 1024).is_large(132), "the last scale of one picture of d16");
-        assert!(shape(512, 7680, 1920).is_large(132), "the last scale of one picture of d30");
-        assert!(shape(32_768, 1024, 1024).is_large(132), "the last scale of 64 pictures of d16");
-        assert!(shape(1024, 1024, 32_768).is_large(132), "a gradient of its weights");
+        assert!(
+            !shape(512, 4096, 1024).is_large(132, LARGE_PRODUCT),
+            "the last scale of one picture of d16"
+        );
+        assert!(
+            shape(512, 7680, 1920).is_large(132, LARGE_PRODUCT),
+            "the last scale of one picture of d30"
+        );
+        assert!(
+            shape(32_768, 1024, 1024).is_large(132, LARGE_PRODUCT),
+            "the last scale of 64 pictures of d16"
+        );
+        assert!(
+            shape(1024, 1024, 32_768).is_large(132, LARGE_PRODUCT),
+            "a gradient of its weights"
+        );
     }
 
     #[test]

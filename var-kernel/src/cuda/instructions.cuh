@@ -1,5 +1,5 @@
-// Types, and the instructions that C++ has no words for. An emulator has its own version of this file;
-// everything after it is plain C++ with CUDA's builtins.
+// Types, and the instructions that C++ has no words for: the header of every text, beside which all is plain C++ with
+// CUDA's builtins.
 
 typedef unsigned char u8;
 typedef unsigned short u16;

@@ -5,6 +5,9 @@ use std::string::String;
 use super::dtype::Precision;
 
 /// Start of every source text.
+const INCLUDE: &str = "#include \"instructions.cuh\"";
+
+/// Text after it.
 const COMMON: &str = include_str!("common.cuh");
 
 /// Tiles of matrix products in f32 and on tensor cores, to share.
@@ -28,13 +31,13 @@ pub const SOME: &str = include_str!("some.cuh");
 /// Mean and deviation of groups of channels, to share; wants [`SOME`] before it.
 pub const MOMENTS: &str = include_str!("moments.cuh");
 
-/// The instructions that C++ has no words for; a backend that computes elsewhere has its own.
-pub(crate) const INSTRUCTIONS: &str = include_str!("instructions.cuh");
+/// The header of instructions that C++ has no words for, by the name that texts include it under.
+pub(crate) const INSTRUCTIONS: (&str, &str) =
+    ("instructions.cuh", include_str!("instructions.cuh"));
 
 /// Some kernels that are compiled together.
 #[derive(Debug)]
 pub struct KernelSource {
-    /// The operation's name.
     pub(crate) name: &'static str,
     /// Texts between [`COMMON`] and the kernels.
     shared: &'static [&'static str],
@@ -64,72 +67,37 @@ impl KernelSource {
         Self { shared, ..self }
     }
 
+    /// The operation's name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Whether it has products of f32, which TF32 changes.
-    pub(crate) fn multiplies_f32(&self) -> bool {
+    fn multiplies_f32(&self) -> bool {
         self.shared.contains(&PRODUCT)
     }
 
-    /// Whether it has attention by tensor cores.
-    #[cfg(any(test, feature = "emulator"))]
-    pub(crate) fn has_attention(&self) -> bool {
-        self.kernels.contains("attention_64")
-    }
-
     /// Whether it has 16-bit values, and is compiled for their format.
-    pub(crate) fn has_half(&self) -> bool {
+    fn has_half(&self) -> bool {
         let mut parts = self.shared.iter().chain([&self.kernels]);
         parts.any(|part| part.contains("Half"))
     }
 
-    /// The whole text for GPUs that compute products in `precision`.
-    pub(crate) fn whole(&self, instructions: &str, precision: Precision) -> String {
+    /// The whole text for GPUs that compute products in `precision`; it includes `instructions.cuh`, which the
+    /// compiler is given beside it.
+    pub fn whole(&self, precision: Precision) -> String {
         let mut whole = String::from(match precision {
             // Others are the same text as with `f32`, and compiled once for all.
             Precision::Bf16 if self.has_half() => "#define HALF_IS_BF16 1\n",
             Precision::Tf32 if self.multiplies_f32() => "#define F32_IS_TF32 1\n",
             _ => "",
         });
-        let parts = [instructions, COMMON].into_iter().chain(self.shared.iter().copied());
+        let parts = [INCLUDE, COMMON].into_iter().chain(self.shared.iter().copied());
         for part in parts.chain([self.kernels]) {
             whole.push_str(part);
             whole.push('\n');
         }
         whole
-    }
-
-    /// Names of its kernels, in order.
-    #[cfg(any(test, feature = "emulator"))]
-    pub(crate) fn kernels(&self) -> impl Iterator<Item = &'static str> {
-        const BEFORE: &str = "KERNEL(";
-        self.kernels.split(BEFORE).skip(1).filter_map(|rest| {
-            let (_, rest) = rest.split_once(") void ")?;
-            rest.split_once('(').map(|(name, _)| name)
-        })
-    }
-
-    /// The most threads of a block of the kernel `name`, as the text says.
-    #[cfg(any(test, feature = "emulator"))]
-    pub(crate) fn threads(&self, name: &str) -> Option<u32> {
-        match self.bounds(name)?.split(", ").next()? {
-            "THREADS" => {
-                let (_, rest) = self.kernels.split_once("#define THREADS ")?;
-                rest.split_whitespace().next()?.parse().ok()
-            }
-            number => number.parse().ok(),
-        }
-    }
-
-    /// How many blocks of the kernel `name` a multiprocessor must hold at once, as the text says.
-    #[cfg(any(test, feature = "emulator"))]
-    pub(crate) fn blocks(&self, name: &str) -> Option<u32> {
-        self.bounds(name)?.split(", ").nth(1).map_or(Some(1), |number| number.parse().ok())
-    }
-
-    /// Value of the macro `KERNEL` for the kernel `name`.
-    #[cfg(any(test, feature = "emulator"))]
-    fn bounds(&self, name: &str) -> Option<&'static str> {
-        let start = self.kernels.find(&std::format!(") void {name}("))?;
-        Some(self.kernels[..start].rsplit_once("KERNEL(")?.1)
     }
 }
 

@@ -9,13 +9,14 @@
 //! | [`peak`] | peak rates of a GPU, and times of its kernels |
 //! | [`communicator`] | GPUs of several processes that add up their numbers |
 //! | [`mod@error`] | errors |
+//! | `options` | how to use a GPU |
 //! | `source`, `command`, `queue` | kernels as text, orders to the GPU, their way there |
 //! | [`cubin_cache`] | compiled kernels, kept |
 //! | `dtypes`, `operands` | in which format the numbers of each run are; how others get another |
 //! | `scratch` | memory between two kernels |
 //! | [`gemm`] | matrix products as data |
 //! | [`library`] | matrix products by NVIDIA's library |
-//! | `driver` | an NVIDIA driver; for tests a recorder and an emulator |
+//! | `driver` | an NVIDIA driver; for unit tests a recorder |
 //!
 //! Kernels are CUDA C++ beside the operation they compute (`ops/*/kernel.cu`), compiled by NVRTC for the
 //! GPU at hand when first wanted. One stream: commands run in order. Sums have one
@@ -43,18 +44,20 @@ pub mod library;
 pub mod matrix;
 pub mod memory;
 mod operands;
+mod options;
 pub mod peak;
 mod pictures;
 mod queue;
 mod scratch;
-#[cfg(any(test, feature = "emulator"))]
+#[cfg(test)]
+#[path = "../../../tests/testing/src/cuda/mod.rs"]
 pub mod testing;
 mod upload;
 
 pub(crate) use command::Launch;
 pub use communicator::Communicator;
 pub use cubin_cache::{Compiler, CubinCache};
-pub use device::{Cuda, Options};
+pub use device::Cuda;
 pub use driver::{Event, GpuProperties, UniqueId};
 pub use dtype::{Dtype, Precision};
 pub use error::CudaError;
@@ -63,6 +66,7 @@ pub use matrix::CudaMatrix;
 pub use memory::Memory;
 #[cfg(test)]
 pub(crate) use operands::FORMATS;
+pub use options::Options;
 #[cfg(test)]
 pub(crate) use pictures::SOURCE as PICTURES;
 

@@ -9,12 +9,13 @@ use super::{Elementwise, Embedding, SOURCES};
 use crate::capture::Capture;
 use crate::cuda::command::Command;
 use crate::cuda::driver::recording::{DriverCall, Recording};
-use crate::cuda::{Cuda, CudaError, Dtype, GemmProvider, Precision, Remote};
+use crate::cuda::testing::kernels;
+use crate::cuda::{Cuda, CudaError, Dtype, Precision, Remote};
 use crate::memory::{Device, Floats};
 
 /// A recording GPU and its record.
 fn recorded(graphs: bool) -> (Recording, Cuda) {
-    let gpu = Recording::with_memory(1 << 30, GemmProvider::Builtin);
+    let gpu = Recording::with_memory(1 << 30);
     let cuda = Cuda::on(Arc::new(gpu.clone()), Precision::F16, graphs).unwrap();
     (gpu, cuda)
 }
@@ -68,8 +69,8 @@ fn a_section_is_a_graph_from_its_second_time_on() {
 #[test]
 fn every_kernel_says_how_many_threads_a_block_has() {
     for source in SOURCES {
-        for name in source.kernels() {
-            let threads = source.threads(name);
+        for name in kernels::names(source) {
+            let threads = kernels::threads(source, &name);
             assert!(matches!(threads, Some(128 | 256)), "{name} of {}: {threads:?}", source.name);
         }
     }
@@ -170,11 +171,11 @@ fn a_converted_run_is_kept_until_it_is_written() {
     assert_eq!(names, [narrow, "silu", "silu", narrow, narrow, narrow]);
 }
 
-#[cfg(feature = "emulator")]
 mod emulated {
     use super::*;
     use crate::cuda::command::Launch;
     use crate::cuda::kernel_source::{Kernel, KernelSource};
+    use crate::cuda::testing::emulated_f32;
 
     static WRONG: KernelSource = KernelSource::new(
         "wrong",
@@ -197,13 +198,10 @@ KERNEL(64) void no_barrier(float* out) {
     out[threadIdx.x] = between[63 - threadIdx.x];
 }
 KERNEL(32) void too_many_threads(float* out) {}
+KERNEL(64) void too_few_arguments(float* out, const float* x) {}
 KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; }
 ",
     );
-
-    fn gpu() -> Option<Cuda> {
-        Cuda::emulated(Precision::F32, true, GemmProvider::Builtin).ok()
-    }
 
     fn run(
         cuda: &Cuda,
@@ -218,7 +216,7 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
 
     #[test]
     fn the_emulator_names_what_is_wrong() {
-        let Some(cuda) = gpu() else { return };
+        let Some(cuda) = emulated_f32() else { return };
         let mut out = cuda.memory(64).unwrap();
         for (name, wrong) in [
             ("divergent_barrier", "wait for others that wait at a barrier"),
@@ -226,6 +224,7 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
             ("different_operations", "different operations"),
             ("no_such_kernel", "no such kernel"),
             ("too_many_threads", "of 64 threads, the text says 32"),
+            ("too_few_arguments", "it has 2 parameters, 1 arguments are given"),
         ] {
             match run(&cuda, name, &mut out, None) {
                 Err(CudaError::Launch { kernel, reason }) => {
@@ -239,7 +238,7 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
 
     #[test]
     fn copies_not_waited_for_and_missing_barriers_show() {
-        let Some(cuda) = gpu() else { return };
+        let Some(cuda) = emulated_f32() else { return };
         let (mut out, mut x) = (cuda.memory(64).unwrap(), cuda.memory(4).unwrap());
         cuda.upload(&mut x, &[1.0; 4]).unwrap();
         run(&cuda, "not_waited_for", &mut out, Some(&x)).unwrap();
@@ -261,14 +260,16 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
     #[test]
     #[should_panic(expected = "bytes past an allocation's end")]
     fn writes_past_the_end_show() {
-        let Some(cuda) = gpu() else { panic!("bytes past an allocation's end: no g++") };
+        let Some(cuda) = emulated_f32() else {
+            panic!("bytes past an allocation's end: no emulator")
+        };
         let mut out = cuda.memory(5).unwrap();
         run(&cuda, "past_the_end", &mut out, None).unwrap();
     }
 
     #[test]
     fn a_graph_computes_what_its_commands_do() {
-        let Some(cuda) = gpu() else { return };
+        let Some(cuda) = emulated_f32() else { return };
         let mut memory = cuda.memory(64).unwrap();
         let table: Vec<f32> = (0..32).map(|i| i as f32 / 8.0 - 2.0).collect();
         let mut results = Vec::new();

@@ -4,8 +4,7 @@ use std::format;
 
 use super::SOURCES;
 use crate::cuda::driver::compile;
-use crate::cuda::kernel_source::KernelSource;
-use crate::cuda::testing::{assert_compiles, assert_tiles_compile, compile_into, has_nvrtc};
+use crate::cuda::testing::nvrtc::{assert_compiles, assert_tiles_compile, compile_into, has_nvrtc};
 use crate::cuda::{CudaError, FORMATS, PICTURES, Precision, peak};
 
 #[test]
@@ -29,11 +28,10 @@ fn kernels_are_compiled_into_a_folder() {
 /// Linear layers and convolutions have another text for TF32, all else the one for `f32`.
 #[test]
 fn texts_with_products_know_tf32() {
-    let whole = |source: &KernelSource, precision| source.whole("", precision);
     for source in SOURCES {
-        let multiplies = whole(source, Precision::F32).contains("product_f32<BM, BN>(");
+        let multiplies = source.whole(Precision::F32).contains("product_f32<BM, BN>(");
         assert_eq!(multiplies, ["linear", "conv2d"].contains(&source.name));
-        let differs = whole(source, Precision::Tf32) != whole(source, Precision::F32);
+        let differs = source.whole(Precision::Tf32) != source.whole(Precision::F32);
         assert_eq!(differs, multiplies, "{}", source.name);
     }
 }

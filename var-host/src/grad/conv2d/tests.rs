@@ -191,7 +191,7 @@ fn small_gradients_are_not_lost() {
 }
 
 /// A normalization's output on a GPU has 16 bits already: the same bytes as of the widened values.
-#[cfg(feature = "emulator")]
+#[cfg(feature = "cuda")]
 #[test]
 fn inputs_that_are_short_are_taken_as_they_are() {
     use var_kernel::ops::GroupNorm;
@@ -202,7 +202,7 @@ fn inputs_that_are_short_are_taken_as_they_are() {
     let d = Dims { batch: 1, height: 6, width: 5, inner, outer, kernel, grid, into };
     let (x, dout) = (random(30 * inner, 1), random(30 * outer, 2));
     let norm = group_norm::Dims { batch: 1, positions: 30, channels: inner, groups: 4 };
-    for gpu in var_kernel::cuda::testing::gpus().iter() {
+    for gpu in var_testing::cuda::gpus().iter() {
         let (cuda, x, dout) = (&gpu.cuda, gpu.put(&x), gpu.put(&dout));
         let parameters = [3, 4].map(|seed| gpu.put(&random(inner, seed)));
         let [weight, bias] = &parameters;

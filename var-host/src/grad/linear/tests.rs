@@ -54,11 +54,12 @@ proptest! {
 }
 
 /// TF32 gives factors of both gradients ten bits of mantissa, to the nearest, halves away from zero.
-#[cfg(feature = "emulator")]
+#[cfg(feature = "cuda")]
 #[test]
 fn tf32_rounds_factors_only() {
     use var_kernel::cpu::Matrix;
-    use var_kernel::cuda::{Precision, testing::gpus};
+    use var_kernel::cuda::Precision;
+    use var_testing::cuda::gpus;
 
     const STEP: f32 = 1.0 / 1024.0;
     const FINE: f32 = STEP / 1024.0;

@@ -274,14 +274,14 @@ fn another_models_checkpoint_is_refused() {
     });
 }
 
-#[cfg(feature = "emulator")]
+#[cfg(feature = "cuda")]
 #[test]
 fn a_card_learns_what_the_processor_does() {
     let (pictures, codebook) = (pictures(), CodebookUpdate::EmaCodebook(0.8));
     with_cpu(2, Isa::best(), |cpu| {
         let mut here = trainer(cpu, hyperparameters(8, 1, codebook));
         let want = train(&mut here, cpu, &SingleProcess, &pictures, 1, 0..4);
-        for bench in var_kernel::cuda::testing::gpus().iter() {
+        for bench in var_testing::cuda::gpus().iter() {
             if bench.cuda.precision() != var_kernel::cuda::Precision::F32 {
                 continue;
             }

@@ -1,7 +1,8 @@
-//! Kernel text → machine code, by NVRTC.
+//! Kernel text → machine code, by NVRTC, of a text and the header of instructions that it includes.
 #![allow(unsafe_code)]
 
 use core::ffi::{c_char, c_int};
+use core::ptr;
 use std::ffi::CString;
 use std::string::String;
 use std::vec;
@@ -14,13 +15,13 @@ use crate::cuda::error::CudaError;
 use crate::cuda::kernel_source::{INSTRUCTIONS, KernelSource};
 
 /// Whether NVRTC is on this machine.
-pub(crate) fn is_present() -> bool {
+pub fn is_present() -> bool {
     // SAFETY: opens and closes the library; its initialization has no conditions.
     unsafe { sys::is_culib_present() }
 }
 
 /// NVRTC's version, (13, 0).
-pub(crate) fn version() -> Option<(i32, i32)> {
+pub fn version() -> Option<(i32, i32)> {
     if !is_present() {
         return None;
     }
@@ -32,23 +33,25 @@ pub(crate) fn version() -> Option<(i32, i32)> {
 
 /// Under which name a text's machine code is kept, beside the compiler's version: the text, products'
 /// precision and the GPU decide about it.
-pub(crate) fn name(
+pub fn cubin_name(
     source: &'static KernelSource,
     precision: Precision,
     (major, minor): (u32, u32),
 ) -> String {
     // FNV-1a, 64 bits.
-    let hash = source
-        .whole(INSTRUCTIONS, precision)
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+    let text = source.whole(precision);
+    let bytes = INSTRUCTIONS.1.bytes().chain(text.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     std::format!("{}-sm_{major}{minor}-{hash:016x}", source.name)
 }
 
 /// The machine code of `source` for products in `precision`, for compute capability `capability`.
-pub(crate) fn cubin(
+///
+/// # Errors
+/// As [`compile`].
+pub fn cubin(
     source: &'static KernelSource,
     precision: Precision,
     capability: (u32, u32),
@@ -56,18 +59,11 @@ pub(crate) fn cubin(
     compile(source, precision, capability, None).map(|(cubin, _)| cubin)
 }
 
-/// The same, and the compiler's report of registers, stack and spills.
-#[cfg(any(test, feature = "emulator"))]
-pub(crate) fn cubin_and_report(
-    source: &'static KernelSource,
-    precision: Precision,
-    capability: (u32, u32),
-) -> Result<(Vec<u8>, String), CudaError> {
-    compile(source, precision, capability, Some("--ptxas-options=-v"))
-}
-
-/// The machine code, and the compiler's log.
-fn compile(
+/// The machine code, and the compiler's log with one more of its options.
+///
+/// # Errors
+/// If NVRTC is not there, does not know such GPUs, or refuses the text.
+pub fn compile(
     kernels: &'static KernelSource,
     precision: Precision,
     capability: (u32, u32),
@@ -79,10 +75,19 @@ fn compile(
     if !knows(capability).map_err(plain)? {
         return Err(CudaError::OldCompiler { has, capability });
     }
-    let source =
-        CString::new(kernels.whole(INSTRUCTIONS, precision)).expect("kernel text has no NUL");
-    let name = CString::new(std::format!("{}.cu", kernels.name)).expect("a name has no NUL");
-    let program = result::create_program(&source, Some(&name)).map_err(plain)?;
+    let text = |text: &str| CString::new(text).expect("kernel text and names have no NUL");
+    let source = text(&kernels.whole(precision));
+    let name = text(&std::format!("{}.cu", kernels.name));
+    let (header_name, header) = (text(INSTRUCTIONS.0), text(INSTRUCTIONS.1));
+    let mut program = ptr::null_mut();
+    // SAFETY: the place is ours; texts and names outlive the program, one header of each.
+    unsafe {
+        let (headers, names) = ([header.as_ptr()], [header_name.as_ptr()]);
+        let (headers, names) = (headers.as_ptr(), names.as_ptr());
+        sys::nvrtcCreateProgram(&mut program, source.as_ptr(), name.as_ptr(), 1, headers, names)
+            .result()
+            .map_err(plain)?;
+    }
     let target = std::format!("--gpu-architecture=sm_{}{}", capability.0, capability.1);
     let usual = [&*target, "--std=c++17", "--extra-device-vectorization"];
     let options: Vec<String> = usual.into_iter().chain(option).map(String::from).collect();

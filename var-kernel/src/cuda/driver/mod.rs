@@ -1,11 +1,9 @@
-//! The driver interface of the CUDA backend: NVIDIA's driver, or a substitute in tests.
+//! The driver interface of the CUDA backend: NVIDIA's driver, or a recorder in unit tests.
 #![allow(unsafe_code)]
 
 pub(crate) mod compile;
-#[cfg(feature = "emulator")]
-pub(crate) mod emulated;
 pub(crate) mod nvidia;
-#[cfg(any(test, feature = "emulator"))]
+#[cfg(test)]
 pub(crate) mod recording;
 
 use std::boxed::Box;

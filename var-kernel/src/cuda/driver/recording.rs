@@ -1,14 +1,14 @@
-//! A GPU that only records its commands, for tests of launches.
+//! A GPU that only records its commands, for unit tests of launches.
 
 use std::boxed::Box;
 use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
 use super::{Driver, Event, GpuProperties, Graph};
-use crate::cuda::command::{Command, Launch};
+use crate::cuda::command::Command;
 use crate::cuda::error::CudaError;
-use crate::cuda::gemm::{GemmProvider, Shape};
 use crate::cuda::kernel_source::Kernel;
+use crate::cuda::{Cuda, Precision};
 
 /// A recorded command.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,69 +26,40 @@ pub(crate) enum DriverCall {
     Download(u64, usize),
 }
 
-/// A kernel that was launched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Launched {
-    /// Its name.
-    pub kernel: &'static str,
-    /// Blocks.
-    pub grid: [u32; 3],
-    /// Threads of a block.
-    pub threads: u32,
-    /// Dynamic shared memory of a block, in bytes.
-    pub shared: u32,
+/// A GPU that computes nothing and has so many bytes of memory, and its record; work never becomes a graph.
+pub(crate) fn recorded(precision: Precision, bytes: u64) -> (Cuda, Recording) {
+    let gpu = Recording::with_memory(bytes);
+    let cuda = Cuda::on(Arc::new(gpu.clone()), precision, false).expect("it has room for mail");
+    (cuda, gpu)
 }
 
 /// The GPU; clones share their record.
 #[derive(Clone)]
-pub struct Recording {
+pub(crate) struct Recording {
     gpu: GpuProperties,
-    gemm_provider: GemmProvider,
     asked: Arc<Mutex<Vec<DriverCall>>>,
     /// Bytes the GPU has left.
     left: Arc<Mutex<u64>>,
 }
 
 impl Recording {
-    pub(crate) fn with_memory(bytes: u64, gemm_provider: GemmProvider) -> Self {
+    pub(crate) fn with_memory(bytes: u64) -> Self {
         let gpu = GpuProperties {
             name: "recording card".into(),
             capability: (8, 0),
             multiprocessors: 108,
             shared: 163 << 10,
         };
-        Self { gpu, gemm_provider, asked: Arc::default(), left: Arc::new(Mutex::new(bytes)) }
+        Self { gpu, asked: Arc::default(), left: Arc::new(Mutex::new(bytes)) }
     }
 
-    /// The kernels launched since the last call, one by one or in graphs that were made.
-    pub fn launched(&self) -> Vec<Launched> {
-        self.launched_and_multiplied().0
-    }
-
-    /// The same, and the products that the library was asked for.
-    pub fn launched_and_multiplied(&self) -> (Vec<Launched>, Vec<Shape>) {
-        let (mut launched, mut multiplied) = (Vec::new(), Vec::new());
-        for asked in self.take() {
-            match asked {
-                DriverCall::Enqueue(Command::Launch(Launch {
-                    kernel,
-                    grid,
-                    threads,
-                    shared,
-                    ..
-                })) => {
-                    launched.push(Launched { kernel: kernel.name, grid, threads, shared });
-                }
-                DriverCall::Enqueue(Command::Multiply(product)) => multiplied.push(product.shape),
-                _ => {}
-            }
-        }
-        (launched, multiplied)
-    }
-
-    /// Bytes that are not taken.
-    pub fn left(&self) -> u64 {
-        *self.left.lock().unwrap()
+    /// The names of the kernels launched since the last call, one by one.
+    pub(crate) fn launched(&self) -> Vec<&'static str> {
+        let kernel = |asked| match asked {
+            DriverCall::Enqueue(Command::Launch(launch)) => Some(launch.kernel.name),
+            _ => None,
+        };
+        self.take().into_iter().filter_map(kernel).collect()
     }
 
     /// The commands since the last call.
@@ -161,10 +132,6 @@ impl Driver for Recording {
 
     fn elapsed(&self, _: Event, _: Event) -> Result<f32, CudaError> {
         Ok(0.0)
-    }
-
-    fn multiplies(&self, shape: &Shape) -> bool {
-        self.gemm_provider == GemmProvider::CublasLt && shape.is_large(self.gpu.multiprocessors)
     }
 
     fn prepare(&self, _: Kernel) -> Result<(), CudaError> {

@@ -80,12 +80,12 @@ impl QuantizerStep for Cuda {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cuda::testing::recorded;
-    use crate::cuda::{CudaMatrix, GemmProvider, Precision};
+    use crate::cuda::driver::recording::recorded;
+    use crate::cuda::{CudaMatrix, Precision};
 
     /// The kernels of a step at these sizes.
     fn launched(d: Dims) -> std::vec::Vec<&'static str> {
-        let (cuda, gpu) = recorded(Precision::F16, 1 << 30, GemmProvider::Builtin);
+        let (cuda, gpu) = recorded(Precision::F16, 1 << 30);
         let memory = |words: usize| cuda.memory(words.max(1)).unwrap();
         let (mut latents, map) = (memory(d.latents()), memory(d.cells() * d.channels));
         let (weight, bias) = (memory(9 * d.channels * d.channels), memory(d.channels));
@@ -102,7 +102,7 @@ mod tests {
             d,
         )
         .unwrap();
-        gpu.launched().iter().map(|launched| launched.kernel).collect()
+        gpu.launched()
     }
 
     #[test]

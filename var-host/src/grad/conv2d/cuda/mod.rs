@@ -12,7 +12,7 @@ use var_kernel::ops::conv2d::Dims;
 
 use super::{Conv2dBackward, check};
 
-#[cfg(all(test, feature = "emulator"))]
+#[cfg(all(test, feature = "cuda"))]
 pub(in crate::grad) use self::source::SOURCE;
 
 /// Weights lie on a GPU, and so does their gradient, as `outer × kernel × kernel × inner`.

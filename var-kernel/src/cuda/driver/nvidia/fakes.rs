@@ -1,13 +1,13 @@
-//! NVIDIA's libraries as fakes that a C compiler makes, for tests.
+//! The emulator as a fake that computes nothing and has faults.
 //!
-//! Libraries are looked for when a program starts; so a test runs itself once more, with the fakes in its way.
+//! Its faults are named by the environment, and are the whole process's; so a test runs itself once more, with the
+//! emulator's libraries in the loader's way.
 
-use std::path::PathBuf;
+use std::env;
 use std::process::Command;
 use std::string::String;
-use std::{env, eprintln, fs, process};
 
-use crate::fixture;
+use crate::cuda::testing::emulator;
 
 /// Says to a test that it is the one that was run once more.
 const AGAIN: &str = "VAR_FAKE_LIBRARY";
@@ -18,31 +18,12 @@ pub(super) fn under_fakes(module: &str, name: &str, fake: &str) -> bool {
     if env::var_os(AGAIN).is_some() {
         return true;
     }
-    let source = fixture::root().join("tests/cuda/fake_driver.c");
-    if !source.exists() {
-        // This program was taken to another machine.
-        eprintln!("skipped: no {}", source.display());
-        return false;
-    }
-    let folder = Folder::new(name);
-    for (library, define) in
-        [("libcuda.so", "-DCUDA"), ("libnvrtc.so", "-DNVRTC"), ("libcublasLt.so", "-DCUBLASLT")]
-    {
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-w", "-O1", define, "-o"]).arg(folder.0.join(library));
-        match cc.arg(&source).arg("-lm").status() {
-            Err(_) => {
-                eprintln!("skipped: no C compiler");
-                return false;
-            }
-            Ok(status) => assert!(status.success(), "{library} does not compile"),
-        }
-    }
+    let Some(folder) = emulator::folder_or_skip() else { return false };
     let (_, module) = module.split_once("::").unwrap();
     let test = std::format!("{module}::{name}");
     let mut again = Command::new(env::current_exe().unwrap());
     again.args([&test, "--exact", "--nocapture"]).env(AGAIN, "1");
-    again.env("LD_LIBRARY_PATH", &folder.0).env("VAR_FAKE_CARD", fake);
+    again.env("LD_LIBRARY_PATH", folder).env("VAR_FAKE_CARD", fake);
     let output = again.output().unwrap();
     let [said, faults] =
         [output.stdout, output.stderr].map(|source| String::from_utf8(source).unwrap());
@@ -50,21 +31,4 @@ pub(super) fn under_fakes(module: &str, name: &str, fake: &str) -> bool {
     assert!(said.contains("1 passed"), "no test is called {test}: {said}");
     assert!(!faults.contains("fake driver:"), "{faults}");
     false
-}
-
-/// A folder of its own, gone when it is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = env::temp_dir().join(std::format!("var-{name}-{}", process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

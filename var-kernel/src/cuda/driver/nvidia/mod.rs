@@ -47,6 +47,8 @@ pub(crate) struct Nvidia {
     precision: Precision,
     cubin_cache: Option<Box<dyn CubinCache>>,
     gemm_provider: GemmProvider,
+    /// Multiply-adds of a multiprocessor from which on a product is the provider's.
+    large_product: u64,
     /// Opened when the first large product is wanted: it is large itself.
     library: OnceLock<Option<Library>>,
     loaded: Mutex<NvidiaState>,
@@ -66,6 +68,8 @@ struct ModuleFunction {
     handle: sys::CUfunction,
     /// Bytes of dynamic shared memory that a launch may have.
     allowed: u32,
+    /// Parameters, which the driver reads without a count of the arguments.
+    parameters: Option<usize>,
 }
 
 // SAFETY: handles of the driver may be used from any thread that has made the context its own, which
@@ -103,6 +107,12 @@ impl Nvidia {
         let function = self.function(launch.kernel)?;
         let name = launch.kernel.name;
         let refused = |error| CudaError::Launch { kernel: name, reason: reason(error) };
+        let count = launch.arguments().len();
+        if let Some(parameters) = function.parameters.filter(|parameters| *parameters != count) {
+            let reason =
+                std::format!("it has {parameters} parameters, {count} arguments are given");
+            return Err(CudaError::Launch { kernel: name, reason });
+        }
         if launch.shared > function.allowed {
             let attribute =
                 sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
@@ -121,8 +131,8 @@ impl Nvidia {
             .map(|word| ptr::from_ref(word).cast_mut().cast::<c_void>())
             .collect();
         let [x, y, z] = launch.grid;
-        // SAFETY: the function is loaded; each argument points at a word with the argument in its low
-        // bytes, which the driver copies; the caller of `Driver::enqueue` vouches for the memory behind
+        // SAFETY: the function is loaded and has as many parameters; each argument points at a word with the
+        // argument in its low bytes, which the driver copies; the caller of `Driver::enqueue` vouches for the memory behind
         // the addresses among them.
         unsafe {
             result::launch_kernel(
@@ -275,7 +285,7 @@ impl Driver for Nvidia {
     }
 
     fn multiplies(&self, shape: &Shape) -> bool {
-        shape.is_large(self.gpu.multiprocessors)
+        shape.is_large(self.gpu.multiprocessors, self.large_product)
             && self.cublaslt().is_some_and(|library| library.multiplies(shape))
     }
 

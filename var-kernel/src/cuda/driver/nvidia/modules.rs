@@ -9,6 +9,7 @@ use cudarc::driver::sys;
 
 use super::fault::{call, reason};
 use super::{ModuleFunction, Nvidia, USUAL_SHARED};
+use crate::cuda::command::MAX_ARGUMENTS;
 use crate::cuda::driver::compile;
 use crate::cuda::error::CudaError;
 use crate::cuda::kernel_source::{Kernel, KernelSource};
@@ -30,7 +31,8 @@ impl Nvidia {
         let declared = unsafe { result::function::get_function_attribute(handle, attribute) }
             .map_err(refused)?
             .max(0) as u32;
-        let function = ModuleFunction { handle, allowed: USUAL_SHARED.saturating_sub(declared) };
+        let allowed = USUAL_SHARED.saturating_sub(declared);
+        let function = ModuleFunction { handle, allowed, parameters: parameters(handle) };
         let _ = self.loaded().functions.insert(key, function);
         Ok(function)
     }
@@ -50,7 +52,7 @@ impl Nvidia {
     /// The module of machine code that was kept, by the newest compiler first, none older than the one at hand.
     fn conversions(&self, source: &'static KernelSource) -> Option<sys::CUmodule> {
         let cubin_cache = self.cubin_cache.as_ref()?;
-        let name = compile::name(source, self.precision, self.gpu.capability);
+        let name = compile::cubin_name(source, self.precision, self.gpu.capability);
         let at_hand = compile::version().unwrap_or((0, 0));
         let mut versions = cubin_cache.versions(&name);
         versions.retain(|version| *version >= at_hand);
@@ -63,11 +65,22 @@ impl Nvidia {
         let cubin = compile::cubin(source, self.precision, self.gpu.capability)?;
         let module = load(&cubin).map_err(call("loading kernels"))?;
         if let (Some(cubin_cache), Some(version)) = (&self.cubin_cache, compile::version()) {
-            let name = compile::name(source, self.precision, self.gpu.capability);
+            let name = compile::cubin_name(source, self.precision, self.gpu.capability);
             cubin_cache.store(&name, version, &cubin);
         }
         Ok(module)
     }
+}
+
+/// How many parameters a function has; none if the driver does not know.
+fn parameters(handle: sys::CUfunction) -> Option<usize> {
+    let (mut offset, mut size) = (0, 0);
+    let mut has = |index: usize| {
+        // SAFETY: the function is loaded; both places are ours.
+        let found = unsafe { sys::cuFuncGetParamInfo(handle, index, &mut offset, &mut size) };
+        found == sys::CUresult::CUDA_SUCCESS
+    };
+    (0..=MAX_ARGUMENTS).take_while(|index| has(*index)).last().map(|last| last + 1)
 }
 
 fn load(cubin: &[u8]) -> Result<sys::CUmodule, DriverError> {

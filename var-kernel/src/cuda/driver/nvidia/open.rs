@@ -2,7 +2,6 @@
 #![allow(unsafe_code)]
 
 use core::ffi::c_int;
-use std::boxed::Box;
 use std::sync::{Mutex, OnceLock};
 
 use cudarc::driver::result::{self, DriverError};
@@ -10,11 +9,9 @@ use cudarc::driver::sys;
 
 use super::Nvidia;
 use super::fault::call;
-use crate::cuda::cubin_cache::CubinCache;
 use crate::cuda::driver::GpuProperties;
-use crate::cuda::dtype::Precision;
 use crate::cuda::error::CudaError;
-use crate::cuda::gemm::GemmProvider;
+use crate::cuda::options::Options;
 
 /// The oldest driver that has all calls.
 const OLDEST_DRIVER: u32 = 12_080;
@@ -23,13 +20,9 @@ const OLDEST_DRIVER: u32 = 12_080;
 const OLDEST_GPU: (u32, u32) = (8, 0);
 
 impl Nvidia {
-    /// The GPU `number`; kernels compiled for products in `precision`.
-    pub(crate) fn open(
-        number: u32,
-        precision: Precision,
-        gemm_provider: GemmProvider,
-        cubin_cache: Option<Box<dyn CubinCache>>,
-    ) -> Result<Self, CudaError> {
+    /// The GPU that the options name.
+    pub(crate) fn open(options: Options) -> Result<Self, CudaError> {
+        let Options { number, precision, gemm_provider, large_product, cubin_cache, .. } = options;
         // SAFETY: opens and closes the library; its initialization has no conditions.
         if !unsafe { sys::is_culib_present() } {
             return Err(CudaError::NoDriver);
@@ -79,6 +72,7 @@ impl Nvidia {
             precision,
             cubin_cache,
             gemm_provider,
+            large_product,
             library,
             loaded,
         })

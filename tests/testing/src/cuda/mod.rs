@@ -1,33 +1,32 @@
-//! GPUs for tests: the machine's, and emulated ones.
+//! GPUs for tests: the machine's, or emulated ones.
 //!
-//! `VAR_REQUIRE=cuda` (or `emulator`, or both, with a comma) makes a test fail where it would be
-//! skipped; `VAR_CARDS=real` leaves the emulated ones out.
+//! A process has one driver: NVIDIA's where there is one, else the emulator's. `VAR_CARDS=real` leaves emulated GPUs
+//! out, and with them the emulator's NVRTC, beside which tests of the real one are skipped. `VAR_REQUIRE=cuda` (or
+//! `emulator`, `nvrtc`, or several, with commas) makes a test fail where it would be skipped.
 
-mod nvrtc;
+pub mod emulator;
+pub mod kernels;
+pub mod nvrtc;
+pub mod recording;
 
+use core::fmt::Display;
 use std::boxed::Box;
 use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
-use std::string::String;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::string::{String, ToString};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::vec;
 use std::vec::Vec;
 use std::{env, eprintln, fs};
 
-pub use super::driver::recording::{Launched, Recording};
-#[cfg(test)]
-pub(crate) use nvrtc::has_nvrtc;
-#[cfg(feature = "emulator")]
-pub(crate) use nvrtc::{SHARED_OF_BLOCK, shared_of};
-pub use nvrtc::{assert_compiles, assert_tiles_compile, compile_into};
-
-use super::{
-    Compiler, CubinCache, Cuda, CudaError, CudaMatrix, GemmProvider, Memory, Options, Precision,
-    Remote, cubin_cache,
+use libloading::Library;
+use var_kernel::cpu;
+use var_kernel::cuda::{
+    Compiler, CubinCache, Cuda, CudaError, CudaMatrix, Dtype, GemmProvider, Memory, Options,
+    Precision, Remote, cubin_cache,
 };
-use crate::cpu;
-use crate::memory::{Device, Floats};
+use var_kernel::memory::{Device, Floats};
 
 const PRECISIONS: [Precision; 4] =
     [Precision::F32, Precision::Tf32, Precision::F16, Precision::Bf16];
@@ -80,7 +79,7 @@ impl TestGpu {
 /// A matrix on a GPU.
 pub struct Stored {
     memory: Memory,
-    dtype: super::Dtype,
+    dtype: Dtype,
     length: usize,
 }
 
@@ -91,29 +90,22 @@ impl Stored {
     }
 }
 
-/// A GPU that computes nothing and has so many bytes of memory, and its record; work never becomes a
-/// graph.
-pub fn recorded(
-    precision: Precision,
-    bytes: u64,
-    gemm_provider: GemmProvider,
-) -> (Cuda, Recording) {
-    let gpu = Recording::with_memory(bytes, gemm_provider);
-    let cuda = Cuda::on(Arc::new(gpu.clone()), precision, false).expect("it has room for mail");
-    (cuda, gpu)
-}
-
 /// The GPUs under test. A real one is opened once for the process, and is one thread's at a time; the emulated
 /// ones are each thread's own.
-pub struct TestGpus {
-    real: MutexGuard<'static, Vec<TestGpu>>,
-    emulated: Rc<Vec<TestGpu>>,
+pub enum TestGpus {
+    /// The machine's.
+    Real(MutexGuard<'static, Vec<TestGpu>>),
+    /// Emulated ones.
+    Emulated(Rc<Vec<TestGpu>>),
 }
 
 impl TestGpus {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &TestGpu> {
-        self.real.iter().chain(self.emulated.iter())
+        match self {
+            Self::Real(gpus) => gpus.iter(),
+            Self::Emulated(gpus) => gpus.iter(),
+        }
     }
 }
 
@@ -125,19 +117,51 @@ pub fn gpus() -> TestGpus {
     std::thread_local! {
         static EMULATED: Rc<Vec<TestGpu>> = Rc::new(open_emulated());
     }
-    let real = REAL.lock().unwrap_or_else(|poisoned| {
+    if !are_real() {
+        return TestGpus::Emulated(EMULATED.with(Rc::clone));
+    }
+    TestGpus::Real(REAL.lock().unwrap_or_else(|poisoned| {
         // A test failed in the middle of something: the GPUs are opened anew.
         REAL.clear_poison();
         let mut real = poisoned.into_inner();
         *real = open_real();
         real
-    });
-    TestGpus { real, emulated: EMULATED.with(Rc::clone) }
+    }))
 }
 
 /// Opens every GPU there is, in each precision.
 pub fn open() -> Vec<TestGpu> {
-    open_real().into_iter().chain(open_emulated()).collect()
+    if are_real() { open_real() } else { open_emulated() }
+}
+
+/// Opens the machine's GPU for a test that would take too long on an emulated one.
+pub fn real(options: Options) -> Option<Cuda> {
+    if are_real() {
+        return required("cuda", "cuda", Cuda::open(options));
+    }
+    skipped("cuda", "cuda", "the GPUs of this process are emulated")
+}
+
+/// An emulated GPU in `f32`, for tests of the faults it sees.
+pub fn emulated_f32() -> Option<Cuda> {
+    match emulated() {
+        Ok(_) => {
+            let gemm_provider = GemmProvider::Builtin;
+            let cuda = Cuda::open(Options { gemm_provider, ..Options::default() });
+            required("emulated f32", "emulator", cuda)
+        }
+        Err(reason) => skipped("emulated f32", "emulator", &reason),
+    }
+}
+
+/// Whether this process has NVIDIA's driver.
+fn are_real() -> bool {
+    env::var("VAR_CARDS").is_ok_and(|gpus| gpus == "real") || Path::new("/dev/nvidiactl").exists()
+}
+
+/// The emulator's libcuda, as this process's.
+fn emulated() -> Result<&'static Library, String> {
+    if are_real() { Err("the GPUs of this process are real".to_string()) } else { emulator::load() }
 }
 
 /// Opens the machine's GPU in each precision; in half precision once more with its library for products, if it
@@ -149,65 +173,69 @@ fn open_real() -> Vec<TestGpu> {
             let cubin_cache = Some(Box::new(InMemory) as Box<dyn CubinCache>);
             Cuda::open(Options { precision, gemm_provider, cubin_cache, ..Options::default() })
         };
-        add(&mut found, "cuda", precision, open(GemmProvider::Builtin));
+        found.extend(test_gpu("cuda", precision, open(GemmProvider::Builtin)));
         if precision == Precision::F16
             && let Ok(cuda) = open(GemmProvider::CublasLt)
             && cuda.library().is_some()
         {
-            add(&mut found, "cuda", precision, Ok(cuda));
+            found.extend(test_gpu("cuda", precision, Ok(cuda)));
         }
     }
     found
 }
 
-/// Opens an emulated GPU in each precision. That of `bf16` has a library: its builtin products are the same
-/// text as for `f16`.
-#[cfg(feature = "emulator")]
+/// Opens an emulated GPU in each precision. That of `bf16` has a library, for products of any size: its builtin
+/// products are the same text as for `f16`.
 fn open_emulated() -> Vec<TestGpu> {
-    let mut found = Vec::new();
-    if !env::var("VAR_CARDS").is_ok_and(|gpus| gpus == "real") {
-        for precision in PRECISIONS {
-            let library = precision == Precision::Bf16;
-            let gemm_provider =
-                if library { GemmProvider::CublasLt } else { GemmProvider::Builtin };
-            add(&mut found, "emulated", precision, Cuda::emulated(precision, true, gemm_provider));
+    let open = |precision| {
+        let gemm_provider = match precision {
+            Precision::Bf16 => GemmProvider::CublasLt,
+            _ => GemmProvider::Builtin,
+        };
+        Cuda::open(Options { precision, gemm_provider, large_product: 0, ..Options::default() })
+    };
+    match emulated() {
+        Ok(_) => {
+            PRECISIONS.into_iter().filter_map(|of| test_gpu("emulated", of, open(of))).collect()
+        }
+        Err(reason) => {
+            skipped::<Cuda>("emulated cards", "emulator", &reason);
+            Vec::new()
         }
     }
-    found
 }
 
-#[cfg(not(feature = "emulator"))]
-fn open_emulated() -> Vec<TestGpu> {
-    Vec::new()
-}
-
-fn add(found: &mut Vec<TestGpu>, kind: &str, precision: Precision, gpu: Result<Cuda, CudaError>) {
+fn test_gpu(kind: &str, precision: Precision, gpu: Result<Cuda, CudaError>) -> Option<TestGpu> {
     let mut name = std::format!("{kind} {precision}");
-    if let Some(cuda) = required(&name, gpu) {
-        if let Some(library) = cuda.library() {
-            name += &std::format!(", {library}");
-        }
-        found.push(TestGpu { name, cuda });
+    let requirement = if kind == "cuda" { "cuda" } else { "emulator" };
+    let cuda = required(&name, requirement, gpu)?;
+    if let Some(library) = cuda.library() {
+        name += &std::format!(", {library}");
     }
+    Some(TestGpu { name, cuda })
 }
 
-/// A GPU that a test wants, by name; none if it is not there.
+/// A thing that a test wants, by name; none if it is not there.
 ///
 /// # Panics
-/// If it is not there and `VAR_REQUIRE` names it.
-pub fn required(name: &str, gpu: Result<Cuda, CudaError>) -> Option<Cuda> {
-    let required = env::var("VAR_REQUIRE").unwrap_or_default();
-    let named = if name.starts_with("cuda") { "cuda" } else { "emulator" };
-    match gpu {
-        Ok(cuda) => Some(cuda),
-        Err(error) if required.split(',').any(|required| required == named) => {
-            panic!("{name}: {error}, and VAR_REQUIRE={required}")
-        }
-        Err(error) => {
-            eprintln!("skipped: {name}: {error}");
-            None
-        }
+/// If it is not there and `VAR_REQUIRE` has the requirement.
+fn required<T>(name: &str, requirement: &str, thing: Result<T, impl Display>) -> Option<T> {
+    match thing {
+        Ok(thing) => Some(thing),
+        Err(reason) => skipped(name, requirement, &reason.to_string()),
     }
+}
+
+/// Says why a test is skipped.
+///
+/// # Panics
+/// If `VAR_REQUIRE` has the requirement.
+fn skipped<T>(name: &str, requirement: &str, reason: &str) -> Option<T> {
+    let required = env::var("VAR_REQUIRE").unwrap_or_default();
+    let is_required = required.split(',').any(|required| required == requirement);
+    assert!(!is_required, "{name}: {reason}, and VAR_REQUIRE={required}");
+    eprintln!("skipped: {name}: {reason}");
+    None
 }
 
 /// Kernels compiled once for all tests; before that, those of the folder `$VAR_CUBINS`.

@@ -6,11 +6,12 @@ use core::num::NonZero;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::path::PathBuf;
 use std::vec::Vec;
-use std::{env, eprintln, fs, println, thread};
+use std::{env, fs, println, thread};
 
-use crate::cuda::driver::compile;
-use crate::cuda::kernel_source::KernelSource;
-use crate::cuda::{Precision, cubin_cache};
+use var_kernel::cuda::{Precision, cubin_cache};
+use var_kernel::parts::{KernelSource, nvrtc};
+
+use super::{are_real, kernels, skipped};
 
 /// The oldest GPU, and the one for which it is tuned.
 const CAPABILITIES: [(u32, u32); 2] = [(8, 0), (9, 0)];
@@ -23,25 +24,24 @@ const REGISTERS: u32 = 65_536;
 const REGISTERS_TOGETHER: u32 = 8;
 
 /// Bytes of shared memory that a multiprocessor has.
-pub(crate) fn shared_of((major, _): (u32, u32)) -> u32 {
+fn shared_of((major, _): (u32, u32)) -> u32 {
     if major >= 9 { 228 << 10 } else { 164 << 10 }
 }
 
 /// Bytes of shared memory that a block takes beside its own.
-pub(crate) const SHARED_OF_BLOCK: u32 = 1 << 10;
+const SHARED_OF_BLOCK: u32 = 1 << 10;
 
-/// Whether NVRTC is here.
+/// Whether NVRTC is here; the emulator's is none.
 ///
 /// # Panics
 /// If it is not and `VAR_REQUIRE` names it.
-pub(crate) fn has_nvrtc() -> bool {
-    if compile::is_present() {
-        return true;
-    }
-    let required = env::var("VAR_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|name| name == "nvrtc"), "NVRTC is not here");
-    eprintln!("skipped: NVRTC is not here");
-    false
+pub fn has_nvrtc() -> bool {
+    let reason = match (are_real(), nvrtc::is_present()) {
+        (true, true) => return true,
+        (true, false) => "it is not on this machine",
+        (false, _) => "the GPUs of this process are emulated: VAR_CARDS=real",
+    };
+    skipped("NVRTC", "nvrtc", reason).unwrap_or(false)
 }
 
 /// Fails unless every kernel of `kernel_sources` compiles, in each precision that has its own, and fits the GPUs'
@@ -65,9 +65,12 @@ pub fn assert_compiles(kernel_sources: &[&'static KernelSource]) {
 /// # Panics
 /// If one does not.
 pub fn assert_tiles_compile(kernel_sources: &[&'static KernelSource]) {
-    let tiles =
-        kernel_sources.iter().filter(|source| source.multiplies_f32() || source.has_attention());
-    let jobs: Vec<Job> = tiles.map(|source| (*source, Precision::F16, CAPABILITIES[1])).collect();
+    let has_tiles = |source: &&'static KernelSource| {
+        let text = source.whole(Precision::F32);
+        text != source.whole(Precision::Tf32) || text.contains("attention_64")
+    };
+    let tiles = kernel_sources.iter().copied().filter(has_tiles);
+    let jobs: Vec<Job> = tiles.map(|source| (source, Precision::F16, CAPABILITIES[1])).collect();
     assert_jobs_compile(&jobs);
 }
 
@@ -79,29 +82,26 @@ pub fn assert_tiles_compile(kernel_sources: &[&'static KernelSource]) {
 /// Without the variable; if NVRTC is not here, a text does not compile, or a file cannot be written.
 pub fn compile_into(kernel_sources: &[&'static KernelSource]) {
     let folder = PathBuf::from(env::var_os("VAR_COMPILE_INTO").expect("VAR_COMPILE_INTO"));
-    let version = compile::version().expect("NVRTC is here");
+    let version = nvrtc::version().expect("NVRTC is here");
     let capability = CAPABILITIES[1];
     let mut jobs = Vec::new();
     for source in kernel_sources {
         jobs.extend(precisions(source).map(|precision| (*source, precision)));
     }
     on_all_cores(&jobs, |(source, precision)| {
-        let cubin = compile::cubin(source, *precision, capability).expect("it compiles");
-        let name = compile::name(source, *precision, capability);
+        let cubin = nvrtc::cubin(source, *precision, capability).expect("it compiles");
+        let name = nvrtc::cubin_name(source, *precision, capability);
         let path = folder.join(cubin_cache::file_name(&name, version));
         fs::write(path, cubin_cache::written(&cubin)).expect("the folder can be written");
     });
 }
 
 /// The precisions in which a text is another.
-pub(crate) fn precisions(source: &KernelSource) -> impl Iterator<Item = Precision> + use<> {
-    [
-        (Precision::F16, true),
-        (Precision::Bf16, source.has_half()),
-        (Precision::Tf32, source.multiplies_f32()),
-    ]
-    .into_iter()
-    .filter_map(|(precision, has_its_own)| has_its_own.then_some(precision))
+fn precisions(source: &KernelSource) -> impl Iterator<Item = Precision> + use<> {
+    let differs = [Precision::Bf16, Precision::Tf32].map(|precision| {
+        (source.whole(precision) != source.whole(Precision::F16)).then_some(precision)
+    });
+    [Some(Precision::F16)].into_iter().chain(differs).flatten()
 }
 
 /// A text to compile.
@@ -111,11 +111,11 @@ fn assert_jobs_compile(jobs: &[Job]) {
     if !has_nvrtc() {
         return;
     }
-    if let Some((major, minor)) = compile::version() {
+    if let Some((major, minor)) = nvrtc::version() {
         println!("NVRTC {major}.{minor}");
     }
     on_all_cores(jobs, |(source, precision, capability)| {
-        match compile::cubin_and_report(source, *precision, *capability) {
+        match nvrtc::compile(source, *precision, *capability, Some("--ptxas-options=-v")) {
             Ok((_, said)) => report(source, *precision, *capability, &said),
             Err(error) => panic!("{precision} {capability:?}: {error}"),
         }
@@ -157,8 +157,8 @@ fn report(
         } else if let Some((_, used)) = line.split_once("Used ") {
             let registers: u32 =
                 used.split(' ').next().and_then(|n| n.parse().ok()).expect("a count");
-            let threads = source.threads(kernel).expect("the kernel says its threads");
-            let blocks = source.blocks(kernel).expect("the kernel says its blocks");
+            let threads = kernels::threads(source, kernel).expect("the kernel says its threads");
+            let blocks = kernels::blocks(source, kernel).expect("the kernel says its blocks");
             let of_block = registers.next_multiple_of(REGISTERS_TOGETHER) * threads;
             assert!(
                 blocks * of_block <= REGISTERS,
@@ -175,6 +175,7 @@ fn report(
             seen.push(kernel);
         }
     }
-    let unseen: Vec<&str> = source.kernels().filter(|name| !seen.contains(name)).collect();
-    assert!(!seen.is_empty() && unseen.is_empty(), "{}: no report on {unseen:?}", source.name);
+    let mut unseen = kernels::names(source);
+    unseen.retain(|name| !seen.contains(&&**name));
+    assert!(!seen.is_empty() && unseen.is_empty(), "{}: no report on {unseen:?}", source.name());
 }
