@@ -22,7 +22,7 @@ KERNEL(256) void merge(
     u32 number = blockIdx.x * 8 + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (number >= all_groups) return;
     u32 group = number % groups, picture = number / groups, width = channels / groups;
-    ChannelStats of = normal_of(moments, eps, picture, group, positions, groups, width, chunk, chunks);
+    Normal of = normal_of(moments, eps, picture, group, positions, groups, width, chunk, chunks);
     normal += (u64)picture * 2 * channels;
     for (u32 c = group * width + lane; c < (group + 1) * width; c += 32)
         normal[c] = (float)of.mean, normal[channels + c] = (float)of.reciprocal;
