@@ -76,6 +76,13 @@ impl ModelRequest for SampleRequest<'_, '_> {
             };
             let progress = RefCell::new(progress);
             let mut wait = || note(progress.borrow().wait());
+            let cells = model.vqvae.config.ladder.cells(scale);
+            let mut tokens = |image: usize| {
+                let mut all = vec![0; jobs.len() * cells];
+                note(b.download_tokens(&mut all, progress.borrow().tokens));
+                let drawn = || all[image * cells..(image + 1) * cells].to_vec();
+                failed.borrow().is_none().then(drawn)
+            };
             let mut picture = |image| {
                 note(progress.borrow_mut().picture(&mut samples, image));
                 if failed.borrow().is_some() {
@@ -85,8 +92,8 @@ impl ModelRequest for SampleRequest<'_, '_> {
                 finite.set(finite.get() && picture.is_some());
                 picture
             };
-            let (wait, picture) = (&mut wait, &mut picture);
-            let flow = each(ScaleProgress { jobs, scale, scales, wait, picture });
+            let (wait, tokens, picture) = (&mut wait, &mut tokens, &mut picture);
+            let flow = each(ScaleProgress { jobs, scale, scales, wait, tokens, picture });
             let goes_on = failed.borrow().is_none() && finite.get();
             if goes_on { flow } else { ControlFlow::Break(()) }
         };

@@ -17,7 +17,7 @@ use crate::pool::Threads;
 /// Weights, threads and memory.
 pub struct Engine<'w> {
     pub(super) weights: &'w Weights,
-    threads: Threads,
+    workers: Box<dyn Workers + Send + Sync>,
     isa: Isa,
     memory: Buffer,
     /// Floats of working memory that batches asked for before take.
@@ -28,7 +28,7 @@ pub struct Engine<'w> {
 
 /// An engine without its weights: threads, working memory, a GPU's copy of the weights.
 pub(crate) struct Runtime {
-    threads: Threads,
+    workers: Box<dyn Workers + Send + Sync>,
     isa: Isa,
     memory: Buffer,
     planned: Vec<(RequestShape, usize)>,
@@ -46,15 +46,24 @@ impl<'w> Engine<'w> {
     /// If `threads` is 0.
     pub fn new(weights: &'w Weights, threads: usize, isa: Isa) -> Result<Self, EngineError> {
         let threads = Threads::new(threads, SCRATCH_FLOATS)?;
-        Ok(Self {
+        Ok(Self::with_workers(weights, Box::new(threads), isa))
+    }
+
+    /// Computes with `weights` on threads of the caller's.
+    pub fn with_workers(
+        weights: &'w Weights,
+        workers: Box<dyn Workers + Send + Sync>,
+        isa: Isa,
+    ) -> Self {
+        Self {
             weights,
-            threads,
+            workers,
             isa,
             memory: Buffer::default(),
             planned: Vec::new(),
             #[cfg(feature = "cuda")]
             card: None,
-        })
+        }
     }
 
     /// The same on a GPU; threads and instruction set serve the work that stays on the CPU.
@@ -70,7 +79,7 @@ impl<'w> Engine<'w> {
     /// Ends the engine, keeping all that does not borrow the weights.
     pub(crate) fn into_runtime(self) -> Runtime {
         Runtime {
-            threads: self.threads,
+            workers: self.workers,
             isa: self.isa,
             memory: self.memory,
             planned: self.planned,
@@ -83,7 +92,7 @@ impl<'w> Engine<'w> {
     pub(crate) fn resume(weights: &'w Weights, runtime: Runtime) -> Self {
         Self {
             weights,
-            threads: runtime.threads,
+            workers: runtime.workers,
             isa: runtime.isa,
             memory: runtime.memory,
             planned: runtime.planned,
@@ -108,7 +117,7 @@ impl<'w> Engine<'w> {
 
     /// The processor as it is used here: this instruction set, these threads.
     pub fn cpu(&self) -> Cpu<'_> {
-        Cpu::new(self.isa, &self.threads)
+        Cpu::new(self.isa, &*self.workers)
     }
 
     /// The instruction set in use.
@@ -118,7 +127,7 @@ impl<'w> Engine<'w> {
 
     /// How many threads compute.
     pub fn threads(&self) -> usize {
-        self.threads.count()
+        self.workers.count()
     }
 
     /// The transformer's configuration.
@@ -158,7 +167,7 @@ impl<'w> Engine<'w> {
             return Ok(task.run(cuda, &model, &mut Arena::new(memory))?);
         }
         let (mut var, mut vae) = (var, vae);
-        let cpu = Cpu::new(self.isa, &self.threads);
+        let cpu = Cpu::new(self.isa, &*self.workers);
         let parts = ((&mut var, *var_config), (&mut vae, *vae_config));
         let Ok(model) = Model::bind_parts(parts.0, parts.1, &mut Storage::heap());
         let Ok(output) = task.run(&cpu, &model, &mut Arena::new(self.memory.at_least(floats)?));
@@ -180,7 +189,7 @@ impl<'w> Engine<'w> {
             return Ok(task.run(cuda, &vqvae, &mut Arena::new(memory))?);
         }
         let mut vae = vae;
-        let cpu = Cpu::new(self.isa, &self.threads);
+        let cpu = Cpu::new(self.isa, &*self.workers);
         let Ok(vqvae) = Vqvae::bind(&mut vae, *config, &mut Storage::heap());
         let Ok(output) = task.run(&cpu, &vqvae, &mut Arena::new(self.memory.at_least(floats)?));
         Ok(output)

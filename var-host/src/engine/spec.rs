@@ -83,6 +83,9 @@ pub struct ScaleProgress<'a> {
     pub scales: usize,
     /// Returns when the scale is drawn: a card may only have been asked to.
     pub wait: &'a mut dyn FnMut(),
+    /// Tokens of this scale of the job of this number, row by row; none if the device fails: the run then
+    /// ends here with that error.
+    pub tokens: &'a mut dyn FnMut(usize) -> Option<Vec<u32>>,
     /// Makes the image of the job of this number as it would look if the run ended here; none if it
     /// is not finite or the device fails: the run then ends here with that error.
     pub picture: &'a mut dyn FnMut(usize) -> Option<RgbImage>,

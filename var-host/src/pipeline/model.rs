@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use var_kernel::cpu::Workers;
 use var_kernel::edit::{self, Painting, Region};
 use var_kernel::model::{VarConfig, VqvaeConfig};
 
@@ -27,6 +28,8 @@ pub struct Model {
     device: Device,
     /// Kept between calls; none before the first one.
     runtime: Option<Runtime>,
+    /// Threads of the caller's, until the first call.
+    workers: Option<Box<dyn Workers + Send + Sync>>,
 }
 
 impl Model {
@@ -74,12 +77,17 @@ impl Model {
 
     /// The model of these weights on the default device.
     pub fn new(weights: Weights) -> Self {
-        Self { weights, device: Device::default(), runtime: None }
+        Self { weights, device: Device::default(), runtime: None, workers: None }
     }
 
     /// Computes on `device`.
     pub fn on(self, device: Device) -> Self {
         Self { device, runtime: None, ..self }
+    }
+
+    /// Computes on threads of the caller's, on the CPU: the same bytes whatever their number.
+    pub fn with_workers(self, workers: Box<dyn Workers + Send + Sync>) -> Self {
+        Self { workers: Some(workers), runtime: None, ..self }
     }
 
     /// The weights.
@@ -205,9 +213,12 @@ impl Model {
         &mut self,
         work: impl FnOnce(&mut Engine<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let mut engine = match self.runtime.take() {
-            Some(runtime) => Engine::resume(&self.weights, runtime),
-            None => self.device.engine(&self.weights)?,
+        let mut engine = match (self.runtime.take(), self.workers.take()) {
+            (Some(runtime), _) => Engine::resume(&self.weights, runtime),
+            (None, Some(workers)) => {
+                Engine::with_workers(&self.weights, workers, self.device.processor().1)
+            }
+            (None, None) => self.device.engine(&self.weights)?,
         };
         let result = work(&mut engine);
         self.runtime = Some(engine.into_runtime());

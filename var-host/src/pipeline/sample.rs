@@ -22,6 +22,16 @@ impl Step<'_, '_> {
         self.inner.jobs.iter().map(|job| job.index)
     }
 
+    /// Tokens of this scale of image `number` of [`Step::indices`], row by row; none if the device fails,
+    /// which ends the run with an error.
+    ///
+    /// # Panics
+    /// If there are fewer images.
+    pub fn tokens(&mut self, number: usize) -> Option<Vec<u32>> {
+        assert!(number < self.inner.jobs.len(), "image {number} of {}", self.inner.jobs.len());
+        (self.inner.tokens)(number)
+    }
+
     /// The image of image `number` of [`Step::indices`] as it would look if the run ended here; none
     /// if it is not finite, which ends the run with an error.
     ///
@@ -49,7 +59,7 @@ impl Model {
     /// As [`Model::sample`].
     ///
     /// # Panics
-    /// If [`SampleOptions::batch`] is 0.
+    /// If [`SampleOptions::batch`] is 0, or an index is past 2³² − 1.
     pub fn sample_with(
         &mut self,
         labels: &[u32],
@@ -70,10 +80,11 @@ impl Model {
         assert!(options.batch > 0, "a batch has at least one image");
         let SampleOptions { cfg, top_k, top_p, more_smooth, seed, first_index, batch } = *options;
         let sampling = Sampling { seed, cfg, top_k, top_p, more_smooth };
-        let jobs: Vec<ImageSpec> = (first_index..)
-            .zip(labels)
-            .map(|(index, label)| ImageSpec { index, label: *label })
-            .collect();
+        let spec = |(n, label): (usize, &u32)| {
+            let index = u32::try_from(n).ok().and_then(|n| first_index.checked_add(n));
+            ImageSpec { index: index.expect("indices of images are below 2^32"), label: *label }
+        };
+        let jobs: Vec<ImageSpec> = labels.iter().enumerate().map(spec).collect();
         self.with_engine(|engine| {
             let mut images = Vec::new();
             for jobs in jobs.chunks(batch) {
