@@ -13,6 +13,28 @@ use crate::ops::quantizer_step::Phi;
 /// A source of weights by name: a checkpoint, or a list of a model's tensors.
 ///
 /// Binding a model to a source is the one place where its tensors' names and shapes are written.
+///
+/// ```
+/// use core::{convert::Infallible, fmt};
+/// use var_kernel::{Cpu, Matrix, Source};
+///
+/// static WEIGHTS: [f32; 1 << 16] = [0.01; 1 << 16];
+///
+/// /// The same value in every tensor.
+/// struct Constant;
+///
+/// impl<'w> Source<'w, Cpu<'_>> for Constant {
+///     type Error = Infallible;
+///
+///     fn matrix(&mut self, _: fmt::Arguments, shape: &[usize]) -> Result<Matrix<'w>, Infallible> {
+///         Ok(Matrix::F32(&WEIGHTS[..shape.iter().product()]))
+///     }
+///
+///     fn vector(&mut self, _: fmt::Arguments, shape: &[usize]) -> Result<&'w [f32], Infallible> {
+///         Ok(&WEIGHTS[..shape.iter().product()])
+///     }
+/// }
+/// ```
 pub trait Source<'a, B: Device> {
     /// A missing or unusable tensor.
     type Error;
