@@ -132,8 +132,8 @@ impl Nvidia {
             .collect();
         let [x, y, z] = launch.grid;
         // SAFETY: the function is loaded and has as many parameters; each argument points at a word with the
-        // argument in its low bytes, which the driver copies; the caller of `Driver::enqueue` vouches for the memory behind
-        // the addresses among them.
+        // argument in its low bytes, which the driver copies; the caller of `Driver::enqueue` vouches for
+        // the memory behind the addresses among them.
         unsafe {
             result::launch_kernel(
                 function.handle,
