@@ -50,7 +50,6 @@
 //! | none | neither std nor an allocator |
 //! | `alloc` | [`Storage::heap`](storage::Storage): lists of layers from the heap |
 //! | `cuda` | NVIDIA GPUs; std |
-//! | `emulator` | CUDA kernels on the processor, for tests |
 //!
 //! # Modules
 //!
