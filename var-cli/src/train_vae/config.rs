@@ -25,9 +25,9 @@ impl Options {
         given.refuse(&of_lpips, self.lpips.lpips.is_none(), "goes with --lpips")?;
         let taken = self.init.init_from.is_some();
         given.refuse(&["gain"], taken, "the weights are those of --init-from")?;
-        let of_critic = ["disc_start", "disc_warmup", "disc_channels"];
+        let of_discriminator = ["disc_start", "disc_warmup", "disc_channels"];
         let weightless = "--disc-weight 0 means no discriminator";
-        given.refuse(&of_critic, losses.disc_weight == 0.0, weightless)?;
+        given.refuse(&of_discriminator, losses.disc_weight == 0.0, weightless)?;
         let by_gradient = learning.codebook == CodebookName::Gradient;
         given.refuse(&["codebook_decay"], by_gradient, "goes with --codebook ema")?;
         given.refuse(&["wp0"], learning.wp == 0.0, "--wp 0 means no warm-up")

@@ -163,8 +163,8 @@ impl VqvaeTrainConfig {
             revive: self.revive,
             gain: self.gain,
             average: self.ema.into(),
-            critic_start: share(self.disc_start),
-            critic_warmup: share(self.disc_warmup),
+            discriminator_start: share(self.disc_start),
+            discriminator_warmup: share(self.disc_warmup),
             seed: self.seed,
         })
     }

@@ -25,9 +25,9 @@ pub struct VqvaeHyperparameters {
     /// Decay of the average of the weights; 0 for no average.
     pub average: f64,
     /// The iteration from which the discriminator learns and is heard.
-    pub critic_start: u64,
+    pub discriminator_start: u64,
     /// Iterations in which its weight rises to the whole.
-    pub critic_warmup: u64,
+    pub discriminator_warmup: u64,
     /// Seed of all random numbers.
     pub seed: u64,
 }
@@ -61,10 +61,11 @@ pub enum CodebookUpdate {
 impl VqvaeHyperparameters {
     /// Weight of the adversarial loss at `iteration`.
     pub fn adversarial(&self, iteration: u64) -> f32 {
-        match iteration.checked_sub(self.critic_start) {
+        match iteration.checked_sub(self.discriminator_start) {
             None => 0.0,
-            Some(since) if since < self.critic_warmup => {
-                self.weights.adversarial * ((since + 1) as f32 / (self.critic_warmup + 1) as f32)
+            Some(since) if since < self.discriminator_warmup => {
+                self.weights.adversarial
+                    * ((since + 1) as f32 / (self.discriminator_warmup + 1) as f32)
             }
             Some(_) => self.weights.adversarial,
         }
@@ -105,8 +106,8 @@ mod tests {
             revive: 0.0,
             gain: 1.0,
             average: 0.0,
-            critic_start: 2,
-            critic_warmup: 3,
+            discriminator_start: 2,
+            discriminator_warmup: 3,
             seed: 0,
         };
         let weights = [0, 1, 2, 3, 4, 5, 6].map(|iteration| hyperparameters.adversarial(iteration));

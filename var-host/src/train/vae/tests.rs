@@ -59,8 +59,8 @@ fn hyperparameters(batch: u32, parts: u32, codebook: CodebookUpdate) -> VqvaeHyp
         revive: 0.05,
         gain: 0.5,
         average: 0.9,
-        critic_start: 2,
-        critic_warmup: 2,
+        discriminator_start: 2,
+        discriminator_warmup: 2,
         seed: 7,
     }
 }
@@ -238,13 +238,13 @@ fn a_checkpoint_goes_on_to_the_same_bits() {
             assert!(unbroken.parameters.weights == resumed.parameters.weights, "weights");
             assert!(unbroken.parameters.average == resumed.parameters.average, "their average");
             assert!(unbroken.codebook_state == resumed.codebook_state, "the codebook's state");
-            let critics =
+            let discriminators =
                 [&unbroken, &resumed].map(|trainer| trainer.discriminator_state.as_ref().unwrap());
             assert!(
-                critics[0].parameters.weights == critics[1].parameters.weights,
+                discriminators[0].parameters.weights == discriminators[1].parameters.weights,
                 "the discriminator"
             );
-            assert_eq!(critics[0].ratio, critics[1].ratio);
+            assert_eq!(discriminators[0].ratio, discriminators[1].ratio);
         });
     }
 }

@@ -156,10 +156,10 @@ impl<S: Storage> VqvaeTrainer<S> {
         let maps = discriminator_state::maps(images, self.config.side());
         let judging =
             self.perceptual.iter().map(|(perceptual, _)| perceptual.workspace_size(d, maps));
-        let of_critic = |discriminator_state: &DiscriminatorState<S>| {
+        let of_discriminator = |discriminator_state: &DiscriminatorState<S>| {
             discriminator::workspace_size(d, discriminator_state.config, maps)
         };
-        let judging = judging.chain(self.discriminator_state.iter().map(of_critic));
+        let judging = judging.chain(self.discriminator_state.iter().map(of_discriminator));
         let judging = judging.map(|workspace_size| workspace_size.floats()).max().unwrap_or(0);
         4 * (vqvae::workspace_size(d, self.config, images).floats() + judging) as u64
     }
