@@ -15,10 +15,10 @@ use super::{Device, Error, Image, SampleOptions};
 /// A model in use: weights, threads, working memory.
 ///
 /// ```no_run
-/// use var_host::{Model, Image};
+/// use var_host::{Model, RgbImage};
 ///
 /// let mut model = Model::from_checkpoints("var_d16.pth", "vae_ch160v4096z32.pth")?;
-/// let photo = Image::open("photo.jpg".as_ref())?;
+/// let photo = RgbImage::open("photo.jpg".as_ref())?;
 /// let tokens = model.encode(&photo)?;
 /// let nats = model.score(&photo, &[207, 208])?;
 /// # Ok::<(), var_host::Error>(())

@@ -1,9 +1,12 @@
 //! The options of a run, and that it is one process's alone.
 
+use core::time::Duration;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
+use std::thread;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -16,6 +19,9 @@ use crate::atomic_file::{self, AtomicFile, AtomicFileError};
 const FILE: &str = "config.json";
 /// The file that is locked while a process trains in the folder.
 const LOCK: &str = "lock";
+
+/// How long a lock is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 
 /// The options of a run by their names, as `config.json` holds them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -148,10 +154,20 @@ fn lock(folder: &Path) -> Result<Lock, RunError> {
     let path = folder.join(LOCK);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(RunError::io("write", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(RunError::Locked { folder: folder.to_path_buf() }),
-        Err(TryLockError::Error(source)) => Err(RunError::io("lock", &path)(source)),
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Lock(file)),
+            // A process that this one is about to start holds a lock just given back, until it has become
+            // another program.
+            Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => {
+                thread::sleep(LOCK_PATIENCE / 10);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(RunError::Locked { folder: folder.to_path_buf() });
+            }
+            Err(TryLockError::Error(source)) => return Err(RunError::io("lock", &path)(source)),
+        }
     }
 }
 

@@ -25,12 +25,12 @@ const RESIZE: f64 = 1.125;
 /// stopped; with another configuration it is refused.
 ///
 /// ```
-/// # use var_host::{Image, images::write_png};
+/// # use var_host::{RgbImage, images::write_png};
 /// # let place = std::env::temp_dir().join(format!("var-doctest-{}", std::process::id()));
 /// # for (number, class) in ["dark", "light"].into_iter().cycle().take(4).enumerate() {
 /// #     let folder = place.join("data/train").join(class);
 /// #     std::fs::create_dir_all(&folder)?;
-/// #     let image = Image::filled(32, 32, [60 * number as u8; 3]);
+/// #     let image = RgbImage::filled(32, 32, [60 * number as u8; 3]);
 /// #     write_png(&folder.join(format!("{number}.png")), &image, &Default::default(), true)?;
 /// # }
 /// # let (data, folder) = (place.join("data"), place.join("run"));
