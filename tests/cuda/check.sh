@@ -48,7 +48,7 @@ pack() {
     strip "$stage/var" "$stage/unit" "$stage/host" "$stage/models"
     mkdir "$stage/cubins"
     nvrtc=${NVRTC:-target/nvrtc/newest}
-    library=$(find "$nvrtc" -name 'libnvrtc.so*' | head -n 1)
+    library=$(find "$nvrtc" -name 'libnvrtc.so*' 2>/dev/null | head -n 1 || true)
     if [ -z "$library" ]; then
         python3 -m venv target/nvrtc
         target/nvrtc/bin/pip install --quiet --no-deps --target "$nvrtc" nvidia-cuda-nvrtc
