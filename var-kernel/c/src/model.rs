@@ -10,7 +10,7 @@ use var_host::model::{Hints, ModelError, Weights};
 use var_host::{Device, Error, Model};
 use var_kernel::Isa;
 
-use crate::options::{VarOptions, read};
+use crate::options::{VarOptions, read, size_at, write};
 use crate::pointers::{room, shared, text, values};
 use crate::status::{Failure, Status, enter};
 use crate::workers::LentWorkers;
@@ -36,6 +36,7 @@ pub(crate) struct Sizes {
 }
 
 /// `var_info` of the header.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct VarInfo {
     size: usize,
@@ -82,7 +83,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::Shape { .. } => Status::Argument,
         _ => Status::Model,
     };
-    Failure::new(status, error)
+    // With its causes.
+    Failure { status, text: format!("{error:?}") }
 }
 
 /// Opens weights with `options` and puts the model where `out` points.
@@ -228,11 +230,7 @@ pub unsafe extern "C" fn var_get_info(model: *const VarModel, info: *mut VarInfo
             return Err(Failure::argument("info is null"));
         }
         // SAFETY: the structure begins with its size.
-        let size = unsafe { info.cast::<usize>().read_unaligned() };
-        if size < size_of::<usize>() {
-            let text = format!("var_info: its size is {size}; set it to sizeof(var_info)");
-            return Err(Failure::argument(text));
-        }
+        let size = unsafe { size_at("var_info", info, "set it to sizeof(var_info)")? };
         let own = VarInfo {
             size,
             side: sizes.side as u32,
@@ -243,10 +241,7 @@ pub unsafe extern "C" fn var_get_info(model: *const VarModel, info: *mut VarInfo
             named_classes: model.class_names().len() as u32,
         };
         // SAFETY: the caller vouches for `size` bytes.
-        unsafe {
-            let shared = size.min(size_of::<VarInfo>());
-            ptr::copy_nonoverlapping((&raw const own).cast::<u8>(), info.cast::<u8>(), shared);
-        }
+        unsafe { write(info, size, &own) };
         Ok(Status::Ok)
     })
 }

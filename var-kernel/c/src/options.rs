@@ -113,13 +113,8 @@ pub(crate) unsafe fn read<T: Versioned>(from: *const T) -> Result<T, Failure> {
         return Ok(own);
     }
     // SAFETY: the structure begins with its size.
-    let size = unsafe { from.cast::<usize>().read_unaligned() };
-    let (least, known) = (size_of::<usize>(), size_of::<T>());
-    if size < least {
-        let text =
-            format!("{}: its size is {size}, at least {least} wanted; call its _init", T::NAME);
-        return Err(Failure::argument(text));
-    }
+    let size = unsafe { size_at(T::NAME, from, "call its _init")? };
+    let known = size_of::<T>();
     // SAFETY: the caller vouches for `size` bytes.
     let bytes = unsafe { slice::from_raw_parts(from.cast::<u8>(), size) };
     if let Some(more) = bytes.get(known..)
@@ -138,6 +133,39 @@ pub(crate) unsafe fn read<T: Versioned>(from: *const T) -> Result<T, Failure> {
     Ok(own)
 }
 
+/// The size that the structure at `from`, which is not null, begins with; `advice`: how it is set.
+///
+/// # Safety
+///
+/// A `usize` must lie there.
+pub(crate) unsafe fn size_at<T>(
+    name: &str,
+    from: *const T,
+    advice: &str,
+) -> Result<usize, Failure> {
+    // SAFETY: the caller vouches for the size.
+    let size = unsafe { from.cast::<usize>().read_unaligned() };
+    let least = size_of::<usize>();
+    if size < least {
+        let text = format!("{name}: its size is {size}, at least {least} wanted; {advice}");
+        return Err(Failure::argument(text));
+    }
+    Ok(size)
+}
+
+/// Writes as much of `own` as the caller's structure of `size` bytes has.
+///
+/// # Safety
+///
+/// `size` bytes must lie there.
+pub(crate) unsafe fn write<T: Copy>(to: *mut T, size: usize, own: &T) {
+    // SAFETY: the caller vouches for `size` bytes.
+    unsafe {
+        let shared = size.min(size_of::<T>());
+        ptr::copy_nonoverlapping(ptr::from_ref(own).cast::<u8>(), to.cast::<u8>(), shared);
+    }
+}
+
 /// Writes defaults; `size` is the caller's `sizeof`.
 ///
 /// # Safety
@@ -154,8 +182,7 @@ unsafe fn init<T: Versioned>(to: *mut T, size: usize) -> Result<Status, Failure>
     // SAFETY: the caller vouches for `size` bytes.
     unsafe {
         ptr::write_bytes(to.cast::<u8>(), 0, size);
-        let shared = size.min(size_of::<T>());
-        ptr::copy_nonoverlapping((&raw const own).cast::<u8>(), to.cast::<u8>(), shared);
+        write(to, size, &own);
         to.cast::<usize>().write_unaligned(size);
     }
     Ok(Status::Ok)

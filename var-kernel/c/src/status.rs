@@ -2,7 +2,6 @@
 #![allow(unsafe_code)]
 
 use core::cell::RefCell;
-use core::error::Error;
 use core::ffi::c_char;
 use core::panic::AssertUnwindSafe;
 use std::ffi::CString;
@@ -38,21 +37,6 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn argument(text: impl Into<String>) -> Self {
         Self { status: Status::Argument, text: text.into() }
-    }
-
-    /// `error` with its causes.
-    pub(crate) fn new(status: Status, error: &dyn Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let own = error.to_string();
-            // Some errors repeat the text of their cause.
-            if !text.ends_with(&own) {
-                text = format!("{text}: {own}");
-            }
-            cause = error.source();
-        }
-        Self { status, text }
     }
 }
 
