@@ -28,8 +28,6 @@ pub struct Model {
     device: Device,
     /// Kept between calls; none before the first one.
     runtime: Option<Runtime>,
-    /// Threads of the caller's, until the first call.
-    workers: Option<Box<dyn Workers + Send + Sync>>,
 }
 
 impl Model {
@@ -77,7 +75,7 @@ impl Model {
 
     /// The model of these weights on the default device.
     pub fn new(weights: Weights) -> Self {
-        Self { weights, device: Device::default(), runtime: None, workers: None }
+        Self { weights, device: Device::default(), runtime: None }
     }
 
     /// Computes on `device`.
@@ -87,7 +85,9 @@ impl Model {
 
     /// Computes on threads of the caller's, on the CPU: the same bytes whatever their number.
     pub fn with_workers(self, workers: Box<dyn Workers + Send + Sync>) -> Self {
-        Self { workers: Some(workers), runtime: None, ..self }
+        let (_, isa) = self.device.processor();
+        let engine = Engine::with_workers(&self.weights, workers, isa);
+        Self { runtime: Some(engine.into_runtime()), ..self }
     }
 
     /// The weights.
@@ -213,12 +213,9 @@ impl Model {
         &mut self,
         work: impl FnOnce(&mut Engine<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let mut engine = match (self.runtime.take(), self.workers.take()) {
-            (Some(runtime), _) => Engine::resume(&self.weights, runtime),
-            (None, Some(workers)) => {
-                Engine::with_workers(&self.weights, workers, self.device.processor().1)
-            }
-            (None, None) => self.device.engine(&self.weights)?,
+        let mut engine = match self.runtime.take() {
+            Some(runtime) => Engine::resume(&self.weights, runtime),
+            None => self.device.engine(&self.weights)?,
         };
         let result = work(&mut engine);
         self.runtime = Some(engine.into_runtime());
