@@ -111,7 +111,7 @@ impl ParameterLayout {
     ///
     /// A network is bound anew in every step: the optimizer writes the weights that a bound one borrows.
     /// So the source hands out tensors by their number, not by name: a layout has the order in which
-    /// the same code asks for them. Binding a d16 took 26 µs by name, of a step of seconds.
+    /// the same code asks for them. Binding a d16 took 26 µs by name.
     ///
     /// # Panics
     /// If `memory` is not [`ParameterLayout::floats`] long.

@@ -58,7 +58,7 @@ pub(super) fn forward_backward<S: Storage>(
     judges: LossNetworks<'_, S>,
     adversarial: f32,
     originals: &[f32],
-    (rooms, aside, sizes): WorkingMemory<'_, S>,
+    (buffers, aside, sizes): WorkingMemory<'_, S>,
     all_reduce: Option<&mut S::AllReduce>,
 ) -> Result<(VqvaeLosses, Residuals), TrainError> {
     let VqvaeNetwork { config, hyperparameters, parameters, codebook_state } = network;
@@ -66,7 +66,7 @@ pub(super) fn forward_backward<S: Storage>(
     let (layout, weights) = (&*layout, &**weights);
     let images = originals.len() / (3 * config.side() * config.side());
     let (count, share) = (images as f64, images as f32 / hyperparameters.batch as f32);
-    let [own, judging] = rooms;
+    let [own, judging] = buffers;
     let [of_originals, of_judgment, of_share, of_latents] = aside;
     let [of_network, of_perceptual, of_discriminator] = sizes;
     let size = of_network.get(images, |images| vqvae::workspace_size(d, config, *images));

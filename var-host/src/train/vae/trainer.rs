@@ -39,7 +39,7 @@ pub struct VqvaeTrainer<S: Storage = Host> {
     pub perceptual: Option<(Perceptual, S::Buffer)>,
     pub(super) all_reduce: S::AllReduce,
     /// Of the network itself, and of those that judge its images.
-    pub(super) rooms: [Buffers<S>; 2],
+    pub(super) buffers: [Buffers<S>; 2],
     /// By images: of the network, of LPIPS and of the discriminator.
     pub(super) sizes: [SizeCache<usize>; 3],
     /// Originals, gradients of the discriminator's loss, and latents' gradients, on the device.
@@ -117,7 +117,7 @@ impl<S: Storage> VqvaeTrainer<S> {
                 hyperparameters.average,
             )?,
             all_reduce: S::AllReduce::default(),
-            rooms: Default::default(),
+            buffers: Default::default(),
             sizes: Default::default(),
             aside: Default::default(),
             last: last.transpose()?,
@@ -263,7 +263,7 @@ impl<S: Storage> VqvaeTrainer<S> {
         };
         let network = VqvaeNetwork { config: *config, hyperparameters, parameters, codebook_state };
         let all_reduce = overlaps.then_some(&mut self.all_reduce);
-        let memory = (&mut self.rooms, &mut self.aside, &mut self.sizes);
+        let memory = (&mut self.buffers, &mut self.aside, &mut self.sizes);
         microbatch::forward_backward(
             d,
             cpu,
@@ -358,7 +358,7 @@ impl<S: Storage> VqvaeTrainer<S> {
     ) -> Result<Reconstructed, TrainError> {
         let images = originals.len() / self.image_len();
         let size = |images: &usize| vqvae::workspace_size(d, self.config, *images);
-        let mut workspace = self.rooms[0].workspace(d, self.sizes[0].get(images, size))?;
+        let mut workspace = self.buffers[0].workspace(d, self.sizes[0].get(images, size))?;
         let (weights, layout) = (self.parameters.best(), &self.parameters.layout);
         let mut pictures = vec![0.0; originals.len()];
         let step = on(d, || {
