@@ -18,23 +18,17 @@ use super::skipped;
 /// Embeds files of the emulator, with their names.
 macro_rules! files {
     ($($name:literal),*) => {
-        [$(($name, include_str!(concat!("../../../cuda/emulator/", $name)))),*]
+        &[$(($name, include_str!(concat!("../../../cuda/emulator/", $name)))),*]
     };
 }
 
-const FILES: [(&str, &str); 16] = files![
+/// Texts by their names.
+type Files = &'static [(&'static str, &'static str)];
+
+/// Files that sources include, and kernels.
+const HEADERS: Files = files![
     "card.h",
     "driver.h",
-    "device.cc",
-    "memory.cc",
-    "modules.cc",
-    "launch.cc",
-    "streams.cc",
-    "sums.cc",
-    "record.cc",
-    "nvrtc.cc",
-    "cublaslt.cc",
-    "nccl.cc",
     "include/kernels.h",
     "include/fibers.h",
     "include/builtins.h",
@@ -42,23 +36,29 @@ const FILES: [(&str, &str); 16] = files![
 ];
 
 /// Each library with its sources and the libraries it is linked to.
-const LIBRARIES: [(&str, &[&str]); 4] = [
+const LIBRARIES: [(&str, Files, &[&str]); 4] = [
     (
         "libcuda.so",
-        &[
+        files![
             "device.cc",
             "memory.cc",
             "modules.cc",
             "launch.cc",
             "streams.cc",
             "sums.cc",
-            "record.cc",
+            "record.cc"
         ],
+        &[],
     ),
-    ("libnvrtc.so", &["nvrtc.cc"]),
-    ("libcublasLt.so", &["cublaslt.cc", "libcuda.so"]),
-    ("libnccl.so.2", &["nccl.cc", "libcuda.so"]),
+    ("libnvrtc.so", files!["nvrtc.cc"], &[]),
+    ("libcublasLt.so", files!["cublaslt.cc"], &["libcuda.so"]),
+    ("libnccl.so.2", files!["nccl.cc"], &["libcuda.so"]),
 ];
+
+/// All files.
+fn files() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    HEADERS.iter().chain(LIBRARIES.iter().flat_map(|(_, sources, _)| *sources))
+}
 
 /// For this processor: the libraries go no further than the kernels that they compile.
 const FLAGS: [&str; 8] = [
@@ -118,7 +118,7 @@ pub(super) fn load() -> Result<&'static Library, String> {
     static LOADED: OnceLock<Result<Vec<Library>, String>> = OnceLock::new();
     let load = || {
         let folder = folder()?;
-        let libraries = LIBRARIES.iter().map(|(name, _)| {
+        let libraries = LIBRARIES.iter().map(|(name, ..)| {
             // SAFETY: the libraries are the emulator's, which do nothing when they are loaded.
             unsafe { Library::new(folder.join(name)) }.expect("a library that was built is loaded")
         });
@@ -131,7 +131,7 @@ fn build() -> Result<PathBuf, String> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err("the emulator is for Linux on x86-64".to_string());
     }
-    let hash = FILES.iter().flat_map(|(_, text)| text.bytes());
+    let hash = files().flat_map(|(_, text)| text.bytes());
     let hash = hash.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -154,13 +154,14 @@ fn build() -> Result<PathBuf, String> {
 fn compile(folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder.join("kernels")).expect("the folder can be written");
     fs::create_dir_all(folder.join("include")).expect("the folder can be written");
-    for (name, text) in FILES {
+    for (name, text) in files() {
         fs::write(folder.join(name), text).expect("the folder can be written");
     }
-    for (library, sources) in LIBRARIES {
+    for (library, sources, linked) in LIBRARIES {
         let mut compiler = Command::new("g++");
         compiler.current_dir(folder).args(FLAGS);
-        compiler.arg(std::format!("-Wl,-soname,{library}")).args(["-o", library]).args(sources);
+        compiler.arg(std::format!("-Wl,-soname,{library}")).args(["-o", library]);
+        compiler.args(sources.iter().map(|(name, _)| name)).args(linked);
         let output = match compiler.output() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err("there is no g++ on this machine".to_string());
