@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use var_kernel::arena::Arena;
 use var_kernel::cpu::{Cpu, Isa};
-use var_kernel::generate::{ForcedTokens, Outcome, Request, generate};
+use var_kernel::generate::{ForcedTokens, Outcome, Request, Steps, generate};
 use var_kernel::model::Model;
 use var_kernel::sample::{Filter, UniformSource};
 
@@ -60,6 +60,47 @@ fn every_instruction_set_and_number_of_threads_gives_the_same_bytes() {
             }
         }
     }
+}
+
+#[test]
+fn steps_have_the_bytes_of_a_whole_run_and_may_be_dropped_after_any_scale() {
+    let model = tiny();
+    model.with(|cpu, model| {
+        let request = request(&[3, 7], &[0, 1]);
+        let mut memory = working_memory(64);
+        let length = model.vqvae.images_len(1);
+        let mut watched = Vec::new();
+        let mut tokens = vec![0; 2 * model.vqvae.config.ladder.length()];
+        let mut pictures = vec![0.0_f32; 2 * length];
+        let arena = &mut Arena::new(&mut memory[..]);
+        let Ok(_) =
+            generate(cpu, model, &request, &mut tokens, &mut pictures, arena, &mut |step| {
+                let mut picture = vec![0.0_f32; length];
+                let Ok(()) = step.picture(&mut picture, 1);
+                watched.push((step.tokens.to_vec(), picture));
+                ControlFlow::Continue(())
+            });
+        for stop in 0..=watched.len() {
+            let Ok(mut steps) = Steps::new(cpu, model, &request, arena);
+            for (scale, (tokens, picture)) in watched[..stop].iter().enumerate() {
+                let Ok(progress) = steps.step();
+                let mut progress = progress.expect("a scale is left");
+                let mut own = vec![0.0_f32; length];
+                let Ok(()) = progress.picture(&mut own, 1);
+                assert_eq!(progress.scale, scale);
+                assert!(*progress.tokens == tokens[..] && own == *picture, "scale {scale}");
+            }
+            assert_eq!(steps.scales_drawn(), stop);
+            if stop < watched.len() {
+                continue;
+            }
+            assert!(matches!(steps.step(), Ok(None)));
+            let (mut own_tokens, mut own) = (tokens.clone(), vec![0.0_f32; 2 * length]);
+            own_tokens.fill(0);
+            let Ok(()) = steps.finish(&mut own_tokens, &mut own);
+            assert!(own_tokens == tokens && own == pictures);
+        }
+    });
 }
 
 #[test]

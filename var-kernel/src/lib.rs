@@ -73,7 +73,7 @@
 //! | [`edit`] | cells kept by an edit, scale by scale |
 //! | [`score`] | log-likelihood of an image's tokens |
 //! | [`codec`] | images ↔ tokens |
-//! | [`mod@generate`] | the whole flow: class → tokens per scale → latent → image |
+//! | [`mod@generate`] | the whole flow: class → tokens per scale → latent → image; a scale at a time by [`Steps`] |
 //! | [`workspace`] | memory and arithmetic that a request needs |
 //! | [`parts`] | parts to build further backends of: unstable |
 //!
@@ -165,7 +165,7 @@ pub use arena::Arena;
 pub use codec::{decode, encode};
 pub use cpu::{Cpu, Inline, Isa, Matrix, SCRATCH_FLOATS, Workers};
 pub use edit::{Painting, Region};
-pub use generate::{ForcedTokens, Outcome, Progress, Request, generate};
+pub use generate::{ForcedTokens, Outcome, Progress, Request, Steps, generate};
 pub use model::weights::Source;
 pub use model::{Ladder, Model, ModelFile, ModelFileError, VarConfig, Vqvae, VqvaeConfig};
 pub use sample::{Filter, UniformSource};
