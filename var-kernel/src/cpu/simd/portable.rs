@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 use wide::f32x8;
 
+use super::fused::multiply_add;
 use super::{LANES, Simd};
 
 /// Vectors of the crate `wide`, available on every machine.
@@ -128,22 +129,4 @@ impl Simd for Portable {
     fn load_i8(self, from: &[i8; LANES]) -> Self::F32 {
         self.load(&from.map(f32::from))
     }
-}
-
-/// `a · b + c` rounded once, without fused hardware.
-///
-/// The product is exact in `f64`; the sum is rounded to odd (Boldo and Melquiond, "Emulation of a
-/// FMA and correctly rounded sums: proved algorithms using rounding to odd", 2008), which leaves
-/// enough of a trace of the discarded bits for the second rounding, to `f32`, to come out right.
-#[inline(always)]
-pub(crate) fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
-    let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
-    let sum = product + c;
-    let from_c = sum - product;
-    let cut_off = (product - (sum - from_c)) + (c - from_c);
-    let bits = sum.to_bits();
-    let inexact = cut_off != 0.0 && sum.is_finite() && bits & 1 == 0;
-    let outward = (cut_off > 0.0) == (sum > 0.0);
-    let odd = if outward { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
-    f64::from_bits(if inexact { odd } else { bits }) as f32
 }

@@ -3,7 +3,6 @@
 use half::{bf16, f16};
 use proptest::prelude::*;
 
-use super::portable::multiply_add;
 use super::{LANES, Simd, SimdKernel};
 use crate::cpu::Isa;
 
@@ -123,14 +122,6 @@ proptest! {
             let got = isa.run(Everything { a: &a, b: &b, c: &c });
             prop_assert_eq!(got.map(|lanes| lanes.map(f32::to_bits)), want, "{:?}", isa);
         }
-    }
-
-    #[test]
-    fn the_emulated_multiply_add_rounds_once(a: u32, b: u32, c: u32, cancel: bool) {
-        let (a, b) = (f32::from_bits(a), f32::from_bits(b));
-        let c = if cancel { -(a * b) } else { f32::from_bits(c) };
-        let (got, want) = (multiply_add(a, b, c), a.mul_add(b, c));
-        prop_assert!(got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()));
     }
 
     #[test]
