@@ -47,7 +47,7 @@ fn absurd_options() {
         (&["--grid", "0"], "'--grid <COLUMNS>': 0 is not in"),
         (&["--threads", "0"], "'--threads <N>': 0 is not in 1..=1024"),
         (&["--device", "tpu"], "wants cpu, cuda or cuda:N"),
-        (&["--isa", "sse9"], "possible values: portable, avx2, avx512, neon"),
+        (&["--isa", "sse9"], "possible values: portable, sse2, avx2, avx512, neon"),
         (&["--count", "3", "--per-class", "3"], "cannot be used with"),
         (&["--scales", "2"], "--from <TOKENS>"),
         (&["--ladder", "3_2_1"], "--ladder"),
@@ -68,7 +68,7 @@ fn absurd_options() {
 fn instruction_sets_this_machine_lacks() {
     let place = Place::new();
     let has = super::isas();
-    for isa in ["avx2", "avx512", "neon"].into_iter().filter(|isa| !has.contains(isa)) {
+    for isa in ["sse2", "avx2", "avx512", "neon"].into_iter().filter(|isa| !has.contains(isa)) {
         let message = format!("--isa {isa}: this machine has {}", has.join(", "));
         place.refused(&["sample", "--isa", isa], 1, &message);
     }

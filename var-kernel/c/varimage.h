@@ -48,7 +48,7 @@ typedef void (*var_parallel)(void *pool, size_t tasks, void (*task)(void *contex
 typedef struct var_options {
     size_t size;           /* sizeof(var_options) of the program: structures may grow at their end */
     const char *vae_path;  /* the VQVAE's file, where the model's has none; or NULL */
-    const char *isa;       /* instruction set: "portable", "avx2", "avx512", "neon"; NULL: the best */
+    const char *isa;       /* instruction set: "portable", "sse2", "avx2", "avx512", "neon"; NULL: the best */
     uint32_t threads;      /* 0: one for each core; with parallel, its most tasks */
     uint32_t reserved;     /* 0 */
     var_parallel parallel; /* threads of the caller's; NULL: the library's own */

@@ -50,6 +50,7 @@ pub(crate) struct CommonOptions {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum IsaName {
     Portable,
+    Sse2,
     Avx2,
     Avx512,
     Neon,

@@ -5,9 +5,13 @@ use core::fmt;
 
 #[cfg(target_arch = "aarch64")]
 use super::simd::Neon;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+use super::simd::Portable;
+use super::simd::SimdKernel;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::simd::Wasm;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-use super::simd::{Avx2, Avx512};
-use super::simd::{Portable, SimdKernel};
+use super::simd::{Avx2, Avx512, Sse2};
 
 /// An instruction set this machine has.
 ///
@@ -25,19 +29,32 @@ pub struct Isa(Kind);
 
 #[derive(Clone, Copy)]
 enum Kind {
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
     Portable(Portable),
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    Sse2(Sse2),
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     Avx2(Avx2),
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     Avx512(Avx512),
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128(Wasm<false>),
+    #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+    RelaxedSimd(Wasm<true>),
 }
 
 impl Isa {
     /// Available on every machine. Without a fused multiply-add in hardware it is slow, never different.
+    ///
+    /// A module of WebAssembly compiled for simd128 runs nowhere without it: there it is that one.
     pub fn portable() -> Self {
-        Self(Kind::Portable(Portable))
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+        let kind = Kind::Portable(Portable);
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        let kind = Kind::Simd128(Wasm::<false>::new());
+        Self(kind)
     }
 
     /// The fastest this machine has.
@@ -48,15 +65,22 @@ impl Isa {
     /// Every instruction set this machine has, slowest first.
     pub fn all() -> impl Iterator<Item = Self> {
         #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-        let found = [None, Avx2::detect().map(Kind::Avx2), Avx512::detect().map(Kind::Avx512)];
+        let found = [
+            Sse2::detect().map(Kind::Sse2),
+            Avx2::detect().map(Kind::Avx2),
+            Avx512::detect().map(Kind::Avx512),
+        ];
         #[cfg(target_arch = "aarch64")]
-        let found = [None, Neon::detect().map(Kind::Neon)];
+        let found = [Neon::detect().map(Kind::Neon)];
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        let found = [Wasm::<true>::detect().map(Kind::RelaxedSimd)];
         #[cfg(not(any(
             all(target_arch = "x86_64", target_feature = "sse2"),
-            target_arch = "aarch64"
+            target_arch = "aarch64",
+            all(target_arch = "wasm32", target_feature = "relaxed-simd"),
         )))]
         let found = [None];
-        core::iter::once(Kind::Portable(Portable)).chain(found.into_iter().flatten()).map(Self)
+        core::iter::once(Self::portable()).chain(found.into_iter().flatten().map(Self))
     }
 
     /// The instruction set called `name`, if this machine has it.
@@ -64,16 +88,23 @@ impl Isa {
         Self::all().find(|isa| isa.name() == name)
     }
 
-    /// `portable`, `avx2`, `avx512` or `neon`.
+    /// `portable`, `sse2`, `avx2`, `avx512`, `neon`, `simd128` or `relaxed-simd`.
     pub fn name(self) -> &'static str {
         match self.0 {
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
             Kind::Portable(_) => "portable",
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Sse2(_) => "sse2",
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Avx2(_) => "avx2",
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Avx512(_) => "avx512",
             #[cfg(target_arch = "aarch64")]
             Kind::Neon(_) => "neon",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Simd128(_) => "simd128",
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Kind::RelaxedSimd(_) => "relaxed-simd",
         }
     }
 
@@ -81,7 +112,10 @@ impl Isa {
     #[inline]
     pub fn run<K: SimdKernel>(self, kernel: K) -> K::Output {
         match self.0 {
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
             Kind::Portable(simd) => kernel.run(simd),
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Sse2(simd) => kernel.run(simd),
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Avx2(simd) => {
                 #[target_feature(enable = "avx2,fma,f16c")]
@@ -102,6 +136,10 @@ impl Isa {
             }
             #[cfg(target_arch = "aarch64")]
             Kind::Neon(simd) => kernel.run(simd),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Simd128(simd) => kernel.run(simd),
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Kind::RelaxedSimd(simd) => kernel.run(simd),
         }
     }
 }

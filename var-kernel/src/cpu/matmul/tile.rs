@@ -131,7 +131,7 @@ fn tiles<S: Simd, const VECTORS: usize>(
 ) {
     match (S::MR, rect.height) {
         (_, 1) => tile::<S, 1, VECTORS>(s, out, rect, a, b, initial),
-        (_, 2) => tile::<S, 2, VECTORS>(s, out, rect, a, b, initial),
+        (2, _) | (_, 2) => tile::<S, 2, VECTORS>(s, out, rect, a, b, initial),
         (_, 3 | 4) => tile::<S, 4, VECTORS>(s, out, rect, a, b, initial),
         (12, 5..=8) => tile::<S, 8, VECTORS>(s, out, rect, a, b, initial),
         (12, _) => tile::<S, 12, VECTORS>(s, out, rect, a, b, initial),
@@ -170,14 +170,16 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
         }
     }
     let b = b.map(|panel| &panel[..a.len() / S::MR]);
-    for (k, a) in a.chunks_exact(S::MR).enumerate() {
-        let mut vectors = [s.splat(0.0); VECTORS];
-        for v in 0..VECTORS {
-            vectors[v] = s.load(&b[v][k]);
+    if !s.chains(&mut sums, a, b) {
+        for (k, a) in a.chunks_exact(S::MR).enumerate() {
+            let mut vectors = [s.splat(0.0); VECTORS];
+            for v in 0..VECTORS {
+                vectors[v] = s.load(&b[v][k]);
+            }
+            unrolled!(r < ROWS, v < VECTORS, {
+                sums[r][v] = s.mul_add(vectors[v], s.splat(a[r]), sums[r][v]);
+            });
         }
-        unrolled!(r < ROWS, v < VECTORS, {
-            sums[r][v] = s.mul_add(vectors[v], s.splat(a[r]), sums[r][v]);
-        });
     }
     if rect.is_whole::<ROWS, VECTORS>() {
         unrolled!(r < ROWS, v < VECTORS, {

@@ -1,6 +1,6 @@
 //! The vector vocabulary: sixteen lanes of `f32`, whatever the machine's registers are.
 //!
-//! A vector is always [`LANES`] wide: one register of AVX-512, two of AVX2, four of NEON. So a
+//! A vector is always [`LANES`] wide: one register of AVX-512, two of AVX2, four of SSE2, NEON or simd128. So a
 //! kernel written over [`Simd`] has one order of additions on every machine, and gives the same
 //! bytes. (Soft-float targets, as kernels of operating systems are, have no SSE2 and only the portable
 //! vectors.) Every operation rounds once, to nearest; [`Simd::mul_add`] is always fused.
@@ -9,16 +9,29 @@
 mod avx2;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod avx512;
+#[cfg(any(
+    all(target_arch = "x86_64", target_feature = "sse2"),
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
+mod doubles;
 mod fused;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable;
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+mod sse2;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-pub(crate) use self::{avx2::Avx2, avx512::Avx512};
+pub(crate) use self::{avx2::Avx2, avx512::Avx512, sse2::Sse2};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 pub(crate) use portable::Portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(crate) use wasm::Wasm;
 
 use half::{bf16, f16};
 
@@ -71,6 +84,18 @@ pub trait Simd: Copy + Send + Sync {
 
     /// `a · b + c`, rounded once.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+
+    /// A tile's chains of [`Simd::mul_add`] all at once, where that is faster than one by one:
+    /// `sums[r][v] += Σₖ a[k · MR + r] · b[v][k]` in order of k. Returns whether it was done.
+    #[inline(always)]
+    fn chains<const ROWS: usize, const VECTORS: usize>(
+        self,
+        _sums: &mut [[Self::F32; VECTORS]; ROWS],
+        _a: &[f32],
+        _b: [&[[f32; LANES]]; VECTORS],
+    ) -> bool {
+        false
+    }
 
     /// The lesser of each lane; unspecified where one is NaN.
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;

@@ -25,6 +25,50 @@ impl SimdKernel for MultiplyAdd<'_> {
     }
 }
 
+/// A tile's chains, where an instruction set has its own way: one row of `a`, one vector of `b`.
+struct Chains<'a> {
+    start: [f32; LANES],
+    a: &'a [f32],
+    b: &'a [[f32; LANES]],
+}
+
+impl SimdKernel for Chains<'_> {
+    type Output = Option<[[f32; LANES]; 2]>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Self::Output {
+        // Rows of the panel beyond the first are the first's negative.
+        let a: Vec<f32> = self
+            .a
+            .iter()
+            .flat_map(|a| (0..S::MR).map(move |r| if r == 0 { *a } else { -a }))
+            .collect();
+        let mut sums = [[s.load(&self.start)], [s.load(&self.start)]];
+        let done = s.chains(&mut sums, &a, [self.b]);
+        let mut out = [[0.0; LANES]; 2];
+        s.store(sums[0][0], &mut out[0]);
+        s.store(sums[1][0], &mut out[1]);
+        done.then_some(out)
+    }
+}
+
+fn check_chains(start: [f32; LANES], a: &[f32], b: &[[f32; LANES]]) {
+    for isa in Isa::all() {
+        let Some(got) = isa.run(Chains { start, a, b }) else { continue };
+        for (row, sign) in [(0, 1.0_f32), (1, -1.0)] {
+            for i in 0..LANES {
+                let chain = |sum: f32, k: usize| (sign * a[k]).mul_add(b[k][i], sum);
+                let want = (0..a.len()).fold(start[i], chain);
+                assert!(
+                    same(got[row][i], want),
+                    "{isa:?}: lane {i}: {want:e}, not {:e}",
+                    got[row][i]
+                );
+            }
+        }
+    }
+}
+
 fn same(got: f32, want: f32) -> bool {
     got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan())
 }
@@ -166,6 +210,59 @@ fn subnormal_results_round_once() {
 #[test]
 fn random_sums_round_once() {
     check_random(20_000, 1);
+}
+
+#[test]
+fn chains_round_once_at_each_step() {
+    let mut numbers = Numbers(3);
+    for length in 0..400 {
+        // Few bits, subnormal sums, and both with their neighbors of many bits.
+        let kinds = [-24..-10, -90..-60, -85..-75];
+        let exponents = kinds[length % 3].clone();
+        let bits = length % 2 == 0;
+        let mut number = || {
+            let short = numbers.short(exponents.clone());
+            if bits {
+                short
+            } else {
+                short * (1.0 + (numbers.next() >> 40) as f32 * 2.0_f32.powi(-24))
+            }
+        };
+        let start =
+            core::array::from_fn(|_| if length % 5 == 0 { 0.0 } else { number() * number() });
+        let a: Vec<f32> = (0..length).map(|_| number()).collect();
+        let b: Vec<[f32; LANES]> =
+            (0..length).map(|_| core::array::from_fn(|_| number())).collect();
+        check_chains(start, &a, &b);
+    }
+}
+
+#[test]
+fn chains_see_every_step_that_is_doubtful() {
+    let tiny = 2.0_f32.powi(-75);
+    let (up, down) = (1.0 + f32::EPSILON, 1.0 - f32::EPSILON);
+    for (start, a, b) in [
+        // Halfway, and by a little more than f64 holds.
+        (1.0, 2.0_f32.powi(-12) * up, 2.0_f32.powi(-12)),
+        (1.0, 2.0_f32.powi(-27) * up, 8.0 * up),
+        (1.0 + f32::EPSILON, 2.0_f32.powi(-27) * up, 8.0 * down),
+        // The same where results are subnormal.
+        (2.0_f32.powi(-127), tiny * up, tiny * up),
+        (f32::from_bits(0x7f_ffff), tiny * up, tiny * down),
+        // Past the greatest number, and back.
+        (f32::MAX, 2.0_f32.powi(100), 2.0_f32.powi(4)),
+    ] {
+        for at in [0, 1, 31, 32, 33, 63] {
+            for lane in 0..LANES {
+                let mut factors = [0.0; 64];
+                factors[at] = a;
+                let mut b_rows = [[0.0; LANES]; 64];
+                b_rows[at][lane] = b;
+                b_rows[63][(lane + 1) % LANES] = 1.0;
+                check_chains([start; LANES], &factors, &b_rows);
+            }
+        }
+    }
 }
 
 /// 10⁸ on every instruction set; about a minute where this is optimized.
