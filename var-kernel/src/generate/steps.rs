@@ -97,7 +97,7 @@ impl<'r, 'l, 'w, B: Backend> Steps<'r, 'l, 'w, B> {
     #[allow(clippy::type_complexity)]
     pub fn step(&mut self) -> Result<Option<Progress<'_, 'l, 'w, B>>, B::Error> {
         let Self { run, tokens, latents, scale } = self;
-        let (b, model, ladder) = (run.b, run.model, run.model.transformer.config.ladder);
+        let (b, ladder) = (run.b, run.model.transformer.config.ladder);
         let drawn = *scale;
         if drawn == ladder.scales() {
             return Ok(None);
@@ -106,8 +106,18 @@ impl<'r, 'l, 'w, B: Backend> Steps<'r, 'l, 'w, B> {
         let here = tokens.range_mut(images * range.start..images * range.end);
         b.capture(&mut || run.draw_scale(here, latents, drawn))?;
         *scale += 1;
-        let (arena, scales) = (run.arena.scope(), ladder.scales());
-        Ok(Some(Progress { scale: drawn, scales, tokens: here, backend: b, model, latents, arena }))
+        Ok(self.progress())
+    }
+
+    /// State after the scale drawn last; none before the first.
+    pub fn progress(&mut self) -> Option<Progress<'_, 'l, 'w, B>> {
+        let Self { run, tokens, latents, scale } = self;
+        let (scale, ladder) = (scale.checked_sub(1)?, run.model.transformer.config.ladder);
+        let (images, range) = (run.request.labels.len(), ladder.range(scale));
+        let tokens = tokens.range(images * range.start..images * range.end);
+        let (scales, backend, model, arena) =
+            (ladder.scales(), run.b, run.model, run.arena.scope());
+        Some(Progress { scale, scales, tokens, backend, model, latents, arena })
     }
 
     /// Ends the run: its tokens, and its images unless `pictures` is empty.
