@@ -35,36 +35,61 @@
 //! | [`scaling`] | how loss falls with the size of the model |
 //! | [`plural`] | numbers with their nouns, for messages |
 //! | [`atomic_file`] | a file that appears whole or not at all |
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `torch`, on by default | reading files of `torch.save`; without it they are refused by name |
+//! | `train`, on by default | all that training and evaluation want: `data`, `evaluate`, `grad`, `inception`, `lpips`, `npz`, `optim`, `parallel`, `run`, `scaling`, `train` |
+//! | `cuda` | graphics cards |
+//! | `mpi` | ranks that talk by MPI |
+//!
+//! Without features the library loads, samples, encodes, edits and scores, and builds for
+//! `wasm32-unknown-unknown` too, where it asks neither for a clock nor for random numbers.
 #![deny(unsafe_code)]
 
 pub mod atomic_file;
 pub mod checkpoint;
+#[cfg(feature = "train")]
 pub mod data;
 pub mod engine;
+#[cfg(feature = "train")]
 pub mod evaluate;
 #[cfg(feature = "cuda")]
 pub mod gpu;
+#[cfg(feature = "train")]
 pub mod grad;
 pub mod images;
+#[cfg(feature = "train")]
 pub mod inception;
+#[cfg(feature = "train")]
 pub mod lpips;
 pub mod model;
+#[cfg(feature = "train")]
 pub mod npz;
+#[cfg(feature = "train")]
 pub mod optim;
+#[cfg(feature = "train")]
 pub mod parallel;
 pub mod pipeline;
 pub mod plural;
 pub mod pool;
+#[cfg(feature = "train")]
 pub mod run;
+#[cfg(feature = "train")]
 pub mod scaling;
 pub mod tokens;
+#[cfg(feature = "train")]
 pub mod train;
 
+#[cfg(feature = "train")]
 pub use evaluate::evaluate;
 pub use images::RgbImage;
 pub use pipeline::{Device, Error, Image, Model, SampleOptions, Step};
+#[cfg(feature = "train")]
 pub use train::fit::{Intervals, RunOptions, TrainObserver};
+#[cfg(feature = "train")]
 pub use train::vae::VqvaeTrainConfig;
+#[cfg(feature = "train")]
 pub use train::{TrainConfig, TrainRun, VarSize};
 
 #[cfg(test)]

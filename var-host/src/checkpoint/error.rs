@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use safetensors::SafeTensorError;
 use thiserror::Error;
+#[cfg(feature = "torch")]
 use zip::result::ZipError;
 
 /// Why [`Checkpoint::open`](crate::checkpoint::Checkpoint::open) failed.
@@ -90,6 +91,7 @@ pub enum FormatError {
         computed: String,
     },
     /// The zip archive around a PyTorch checkpoint is damaged or cut short.
+    #[cfg(feature = "torch")]
     #[error("damaged or truncated PyTorch file (zip archive)")]
     Zip {
         /// The parser's error.
@@ -264,6 +266,7 @@ impl fmt::Display for FirstBytes {
     }
 }
 
+#[cfg(feature = "torch")]
 impl FormatError {
     /// Bytes of `count` elements, for messages: saturates.
     pub(super) fn bytes(count: usize, size: usize) -> u64 {

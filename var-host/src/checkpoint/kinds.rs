@@ -12,7 +12,15 @@ const DOWNLOAD: &str =
 /// What `file` is, if it is of a known kind.
 pub(super) fn named(file: &[u8]) -> Option<FormatError> {
     let other = |what: &str, advice| Some(FormatError::OtherKind { what: what.to_owned(), advice });
-    let signatures: [(&[u8], &str, &'static str); 22] = [
+    let signatures: &[(&[u8], &str, &'static str)] = &[
+        #[cfg(not(feature = "torch"))]
+        (b"PK\x03\x04", "a zip archive, as torch.save writes it", CONVERT),
+        #[cfg(not(feature = "torch"))]
+        (
+            b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19",
+            "a file of torch.save",
+            CONVERT,
+        ),
         (b"\x1f\x8b", "a gzip archive", "unpack it with gunzip"),
         (b"BZh", "a bzip2 archive", "unpack it with bunzip2"),
         (b"\xfd7zXZ\0", "an xz archive", "unpack it with unxz"),
@@ -91,6 +99,9 @@ pub(super) fn named(file: &[u8]) -> Option<FormatError> {
     None
 }
 
+/// What to do with PyTorch's files where they are not read.
+#[cfg(not(feature = "torch"))]
+const CONVERT: &str = "this program reads safetensors alone, which var convert makes of it";
 /// What to do with weights in another format.
 const GIVE_TENSORS: &str = "save its tensors as safetensors or by torch.save";
 

@@ -9,7 +9,12 @@
 mod aligned;
 pub(crate) mod checksum;
 mod contents;
+pub(crate) mod crc;
 pub mod digest;
+#[cfg_attr(
+    not(feature = "torch"),
+    allow(dead_code, reason = "only files of torch.save have strided tensors")
+)]
 mod entry;
 mod error;
 mod float8;
@@ -21,6 +26,7 @@ mod safetensors;
 mod save;
 mod shards;
 mod tensor;
+#[cfg(feature = "torch")]
 mod torch;
 
 use core::fmt;
@@ -179,10 +185,8 @@ impl Checkpoint {
 
     fn read(backing: Backing) -> Result<Self, FormatError> {
         let file = backing.bytes();
-        let (format, mut contents) = if torch::zip::detect(file) {
-            (Format::TorchZip, torch::zip::read(file)?)
-        } else if torch::legacy::detect(file) {
-            (Format::TorchLegacy, torch::legacy::read(file)?)
+        let (format, mut contents) = if let Some(read) = read_torch(file) {
+            read?
         } else if safetensors::has_header(file) {
             (Format::Safetensors, safetensors::read(file)?)
         } else if let Some(other) = kinds::named(file) {
@@ -206,6 +210,19 @@ impl fmt::Debug for Checkpoint {
             .field("tensors", &self.contents.tensors.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The contents of a file of `torch.save`; none of another, or where such files are not read: [`kinds`]
+/// names them there.
+fn read_torch(file: &[u8]) -> Option<Result<(Format, Contents), FormatError>> {
+    #[cfg(feature = "torch")]
+    if torch::zip::detect(file) {
+        return Some(torch::zip::read(file).map(|contents| (Format::TorchZip, contents)));
+    } else if torch::legacy::detect(file) {
+        return Some(torch::legacy::read(file).map(|contents| (Format::TorchLegacy, contents)));
+    }
+    let _ = file;
+    None
 }
 
 fn map_regular_file(path: &Path) -> io::Result<Mmap> {

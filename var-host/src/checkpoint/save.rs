@@ -11,7 +11,8 @@ use thiserror::Error;
 
 use crate::atomic_file::{AtomicFile, AtomicFileError};
 use crate::checkpoint::Dtype;
-use crate::checkpoint::checksum::{self, Crc};
+use crate::checkpoint::checksum;
+use crate::checkpoint::crc::Crc;
 use crate::checkpoint::digest::{self, TensorDigests};
 use crate::checkpoint::record::{QuantizeError, Record};
 

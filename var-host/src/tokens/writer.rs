@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::{TokenFault, TokenFileError, ladder_length, ladder_text};
 use crate::atomic_file::AtomicFile;
-use crate::checkpoint::checksum::{self, Crc};
+use crate::checkpoint::checksum;
+use crate::checkpoint::crc::Crc;
 use crate::images::CropSettings;
 use crate::model::Identity;
 
