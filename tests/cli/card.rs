@@ -74,10 +74,9 @@ mod with_cards {
             fs::remove_file(place.path("out.png")).unwrap();
             (picture, faults)
         });
-        let line =
-            "computing on the processor, in f32: there is no NVIDIA driver on this machine\n";
-        let said = outputs.each_ref().map(|(_, faults)| faults.contains(line));
-        assert_eq!(said, [false, true, false], "{:?}", outputs[1].1);
+        let line = "computing on the processor, in f32: ";
+        let silent = outputs.each_ref().map(|(_, faults)| !faults.contains(line));
+        assert_eq!(silent, [true; 3], "{:?}", outputs[1].1);
         assert!(outputs.iter().all(|(picture, _)| *picture == outputs[0].0), "other bytes");
     }
 

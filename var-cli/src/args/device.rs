@@ -9,7 +9,7 @@ use var_host::engine::Engine;
 #[cfg(feature = "cuda")]
 use var_host::gpu::{self, GpuOptions};
 #[cfg(feature = "cuda")]
-use var_kernel::cuda::{Cuda, Precision};
+use var_kernel::cuda::{Cuda, CudaError, Precision};
 
 use super::Usage;
 #[cfg(feature = "cuda")]
@@ -116,7 +116,8 @@ impl Device {
             (Ok(cuda), _) => Ok(Some(cuda)),
             (Err(error), Some(name)) => Err(error).with_context(|| format!("--device {name}")),
             (Err(error), None) => {
-                if !quiet {
+                // Most machines have no driver, and nothing to say about it.
+                if !quiet && !matches!(error, CudaError::NoDriver) {
                     eprintln!("computing on the processor, in f32: {error}");
                 }
                 Ok(None)

@@ -1,7 +1,6 @@
 //! That processes of different settings do not write into one folder at once.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result};
@@ -98,7 +97,9 @@ pub(super) fn is_held(folder: &Path) -> bool {
 /// Whether `file` is still what `path` names.
 #[cfg(unix)]
 fn is_same(file: &File, path: &Path) -> bool {
+    use std::io;
     use std::os::unix::fs::MetadataExt;
+
     let same = || -> io::Result<bool> {
         let (open, named) = (file.metadata()?, fs::metadata(path)?);
         Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
