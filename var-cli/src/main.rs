@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`args`] | options that several commands share |
 //! | [`classes`] | `--class`: numbers, ranges and names |
-//! | [`imagenet`] | names of the 1000 classes of published models |
 //! | [`built_in`] | the model that is used when none is given |
 //! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`plot`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`], [`completions`], [`man`] | one command each |
 //! | [`identity`] | whether two files come from one VQVAE |
@@ -33,7 +32,6 @@ mod encode;
 mod evaluate;
 mod extend;
 mod identity;
-mod imagenet;
 mod info;
 mod interrupt;
 mod man;

@@ -11,6 +11,7 @@ use var_host::data::{
     self, BatchSampler, CropPositions, CropSpec, Flip, Folder, SamplerConfig, SamplerMode, TokenSet,
 };
 use var_host::engine::Engine;
+use var_host::model::classes::imagenet;
 use var_host::model::weights::transformer_tensors;
 use var_host::plural::count;
 #[cfg(feature = "cuda")]
@@ -24,8 +25,7 @@ use var_kernel::model::VarConfig;
 
 use crate::args::values::{self, LARGEST_BATCH};
 use crate::args::{Model, ModelOptions, Session, result};
-use crate::identity;
-use crate::{data_set, imagenet};
+use crate::{data_set, identity};
 
 /// How well a model predicts the tokens of images: loss and accuracy
 ///

@@ -1,14 +1,11 @@
 //! `--class`: a comma-separated list of numbers, ranges, names, `all`, and −1 for no class.
 
-use anyhow::{Result, bail};
-use unicode_normalization::UnicodeNormalization;
+use anyhow::{Result, anyhow, bail};
 use var_host::engine::Engine;
+use var_host::model::ClassLookup;
+use var_host::model::classes::OFFERED;
 
 use crate::args::{Model, Session};
-use crate::imagenet;
-
-/// How many names are offered for one that is unknown.
-const OFFERED: usize = 5;
 
 /// A model's classes.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +39,11 @@ impl<'m> Classes<'m> {
     /// If it has none.
     pub(crate) fn of(engine: &Engine<'_>, model: &'m Model, session: &Session) -> Result<Self> {
         let count = engine.transformer()?.classes;
-        let mut names: &[String] = &model.weights.class_names;
-        if names.is_empty() && count == imagenet::CLASSES {
+        let own = &model.weights.class_names;
+        let names = ClassLookup::of_model(count, own);
+        if names.len() > own.len() {
             let line = "the model does not name its 1000 classes: they are called as ImageNet's";
             session.note(&[line.to_owned()]);
-            names = imagenet::names();
         }
         Ok(Self { count, names })
     }
@@ -109,7 +106,7 @@ impl<'m> Classes<'m> {
         let parts = split(text);
         // Only names are looked up.
         let are_numbers = parts.iter().all(|part| self.is_number(part));
-        let known = if are_numbers { Vec::new() } else { self.known_names() };
+        let known = ClassLookup::new(self.count, if are_numbers { &[] } else { self.names });
         let mut listed = Listed::default();
         let mut at = 0;
         while at < parts.len() {
@@ -120,7 +117,8 @@ impl<'m> Classes<'m> {
                 self.numbers(option, &parts[at].text, &mut listed)?;
                 at += 1;
             } else {
-                listed.labels.push(self.named(option, &parts[at].text, &known)?);
+                let label = known.label(&parts[at].text);
+                listed.labels.push(label.map_err(|error| anyhow!("{option} {error}"))?);
                 at += 1;
             }
         }
@@ -132,19 +130,17 @@ impl<'m> Classes<'m> {
         self,
         option: &str,
         parts: &[Part],
-        known: &[Vec<String>],
+        known: &ClassLookup<'_>,
     ) -> Result<Option<(u32, usize)>> {
-        let most = known.iter().flatten().map(|name| name.split(',').count()).max();
-        for length in (2..=parts.len().min(most.unwrap_or(1))).rev() {
+        for length in (2..=parts.len().min(known.most_parts())).rev() {
             let parts = &parts[..length];
             if parts.iter().any(|part| part.is_name) || parts.iter().all(|p| self.is_number(p)) {
                 continue;
             }
             let texts: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
-            let joined = texts.join(",");
-            let found = self.called(&joined, known);
-            if !found.is_empty() {
-                return Ok(Some((self.only(option, &joined, &found)?, length)));
+            let found = known.whole(&texts.join(","));
+            if let Some(label) = found.map_err(|error| anyhow!("{option} {error}"))? {
+                return Ok(Some((label, length)));
             }
         }
         Ok(None)
@@ -199,81 +195,6 @@ impl<'m> Classes<'m> {
         }
     }
 
-    fn named(self, option: &str, part: &str, known: &[Vec<String>]) -> Result<u32> {
-        if self.names.is_empty() {
-            bail!(
-                "{option} {part}: the model does not name its classes: give numbers 0 to {}",
-                self.last()
-            );
-        }
-        let wanted = plain(part);
-        let called = self.called(part, known);
-        if !called.is_empty() {
-            return self.only(option, part, &called);
-        }
-        let with = |is: &dyn Fn(&str) -> bool| -> Vec<usize> {
-            (0..known.len()).filter(|label| known[*label].iter().any(|name| is(name))).collect()
-        };
-        let mut found = with(&|name| name.split(',').any(|part| part == wanted));
-        if found.is_empty() && !wanted.is_empty() {
-            found = with(&|name| name.contains(&wanted));
-        }
-        if !found.is_empty() {
-            return self.only(option, part, &found);
-        }
-        let distance = |name: &String| {
-            let parts = name.split(',').chain([name.as_str()]);
-            parts.map(|part| strsim::levenshtein(&wanted, part)).min().unwrap_or(usize::MAX)
-        };
-        let mut near: Vec<usize> = (0..known.len()).collect();
-        near.sort_by_cached_key(|label| known[*label].iter().map(distance).min());
-        bail!("{option} {part}: no class is called that; near it: {}", self.offer(&near))
-    }
-
-    /// The one class of `found`.
-    fn only(self, option: &str, part: &str, found: &[usize]) -> Result<u32> {
-        match found {
-            [label] => Ok(*label as u32),
-            _ => bail!("{option} {part}: several classes are: {}", self.offer(found)),
-        }
-    }
-
-    /// The classes with the whole name `name`: letter for letter if there are such.
-    fn called(self, name: &str, known: &[Vec<String>]) -> Vec<usize> {
-        let all = 0..self.names.len();
-        let exactly: Vec<usize> = all.clone().filter(|label| self.names[*label] == name).collect();
-        if !exactly.is_empty() {
-            return exactly;
-        }
-        let wanted = plain(name);
-        all.filter(|label| known[*label].contains(&wanted)).collect()
-    }
-
-    /// The names of each class as they are compared: its own; of an id of ImageNet also the name, and
-    /// the other way around.
-    fn known_names(self) -> Vec<Vec<String>> {
-        let are_imagenets = core::ptr::eq(self.names, imagenet::names());
-        let of = |(label, own): (usize, &String)| {
-            let other = match are_imagenets {
-                true => Some(imagenet::ids()[label].as_str()),
-                false => imagenet::name_of(own),
-            };
-            [Some(own.as_str()), other].into_iter().flatten().map(plain).collect()
-        };
-        self.names.iter().enumerate().map(of).collect()
-    }
-
-    /// The first few of `labels` with their names.
-    fn offer(self, labels: &[usize]) -> String {
-        let offered = labels.iter().take(OFFERED);
-        let mut text: Vec<String> =
-            offered.map(|label| format!("{} ({label})", self.names[*label])).collect();
-        if labels.len() > OFFERED {
-            text.push("…".to_owned());
-        }
-        text.join(", ")
-    }
-
     fn last(self) -> usize {
         self.count.saturating_sub(1)
     }
@@ -283,16 +204,6 @@ impl<'m> Classes<'m> {
 fn range(part: &str) -> Option<(&str, &str)> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     part.split_once('-').filter(|(first, last)| is_number(first) && is_number(last))
-}
-
-/// A name without differences of spelling: case, underscores, spaces beside commas, composed
-/// accents.
-fn plain(name: &str) -> String {
-    let parts = name.split(',').map(|part| {
-        let words = part.split(|c: char| c.is_whitespace() || c == '_');
-        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
-    });
-    parts.collect::<Vec<_>>().join(",").nfc().collect::<String>().to_lowercase()
 }
 
 /// The parts between commas; a comma within quotes or after a backslash is one of a name.

@@ -1,3 +1,5 @@
+use var_host::model::classes::imagenet;
+
 use super::*;
 
 fn of(names: &[&str], text: &str) -> Result<(Vec<u32>, String), String> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use var_host::model::classes::imagenet;
 use var_host::model::{Hints, Identity, ModelError, Weights};
 use var_host::plural::count;
 use var_host::train::ParameterLayout;
@@ -12,7 +13,7 @@ use var_kernel::model::VarConfig;
 use super::Options;
 use super::opened::Opened;
 use crate::args::Session;
-use crate::{identity, imagenet};
+use crate::identity;
 
 /// The most new classes that are named.
 const NAMED: usize = 5;

@@ -2,6 +2,7 @@
 //! ([`weights`], [`ModelPart`]), and a file of our own ([`convert`]).
 
 mod built_in;
+pub mod classes;
 pub mod convert;
 pub mod detect;
 mod error;
@@ -16,6 +17,7 @@ pub mod settings;
 pub mod weights;
 
 pub use built_in::built_in;
+pub use classes::{ClassLookup, ClassNameError};
 pub use detect::Hints;
 pub use error::ModelError;
 pub use identity::Identity;

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 /// How many classes there are.
-pub(crate) const CLASSES: usize = 1000;
+pub const CLASSES: usize = 1000;
 
 /// A line for each class: its id in WordNet and its name.
 static TEXT: &str = include_str!("imagenet.txt");
@@ -15,26 +15,26 @@ fn classes() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// The ids, by number, such as `n01440764`.
-pub(crate) fn ids() -> &'static [String] {
+pub fn ids() -> &'static [String] {
     static IDS: LazyLock<Vec<String>> =
         LazyLock::new(|| classes().map(|(id, _)| id.to_owned()).collect());
     &IDS
 }
 
 /// The names, by number, such as `tench`.
-pub(crate) fn names() -> &'static [String] {
+pub fn names() -> &'static [String] {
     static NAMES: LazyLock<Vec<String>> =
         LazyLock::new(|| classes().map(|(_, name)| name.to_owned()).collect());
     &NAMES
 }
 
 /// The name of the class of an id.
-pub(crate) fn name_of(id: &str) -> Option<&'static str> {
+pub fn name_of(id: &str) -> Option<&'static str> {
     ids().binary_search_by(|known| known.as_str().cmp(id)).ok().map(|class| names()[class].as_str())
 }
 
 /// Whether all of `names` are ids of classes.
-pub(crate) fn are_ids(names: &[String]) -> bool {
+pub fn are_ids(names: &[String]) -> bool {
     !names.is_empty() && names.iter().all(|name| name_of(name).is_some())
 }
 
