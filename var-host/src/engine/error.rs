@@ -1,5 +1,6 @@
 //! Errors of the engine.
 
+use super::interrupt::Interrupted;
 use crate::plural::count;
 use crate::pool::ThreadsError;
 
@@ -76,6 +77,9 @@ pub enum EngineError {
     #[cfg(feature = "cuda")]
     #[error(transparent)]
     Card(#[from] crate::gpu::GpuError),
+    /// The work was ended from outside.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// The system has not as much memory.
     #[error("{bytes} bytes of working memory cannot be had: try a smaller batch")]
     Memory {

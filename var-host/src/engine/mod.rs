@@ -4,6 +4,7 @@
 mod checked;
 mod cost;
 mod error;
+mod interrupt;
 mod memory;
 mod requests;
 mod runtime;
@@ -13,6 +14,7 @@ mod tokens;
 
 pub use cost::{Workload, WorkloadCost};
 pub use error::EngineError;
+pub use interrupt::{Interrupt, Interrupted};
 pub use memory::Buffer;
 pub use runtime::Engine;
 pub(crate) use runtime::Runtime;

@@ -6,6 +6,7 @@ use var_kernel::model::{Model, VarConfig, Vqvae, VqvaeConfig};
 use var_kernel::storage::Storage;
 
 use super::error::EngineError;
+use super::interrupt::Interrupt;
 use super::memory::Buffer;
 use super::requests::{ModelRequest, VqvaeRequest};
 use super::spec::RequestShape;
@@ -19,6 +20,7 @@ pub struct Engine<'w> {
     pub(super) weights: &'w Weights,
     workers: Box<dyn Workers + Send + Sync>,
     isa: Isa,
+    interrupt: Interrupt,
     memory: Buffer,
     /// Floats of working memory that batches asked for before take.
     pub(super) planned: Vec<(RequestShape, usize)>,
@@ -59,6 +61,7 @@ impl<'w> Engine<'w> {
             weights,
             workers,
             isa,
+            interrupt: Interrupt::default(),
             memory: Buffer::default(),
             planned: Vec::new(),
             #[cfg(feature = "cuda")]
@@ -74,6 +77,11 @@ impl<'w> Engine<'w> {
     pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
         let card = gpu::LoadedModel::on(cuda, self.weights)?;
         Ok(Self { card: Some(card), planned: Vec::new(), ..self })
+    }
+
+    /// Lets `interrupt` end the engine's work: [`EngineError::Interrupted`].
+    pub fn interrupted_by(self, interrupt: Interrupt) -> Self {
+        Self { interrupt, ..self }
     }
 
     /// Ends the engine, keeping all that does not borrow the weights.
@@ -94,6 +102,7 @@ impl<'w> Engine<'w> {
             weights,
             workers: runtime.workers,
             isa: runtime.isa,
+            interrupt: Interrupt::default(),
             memory: runtime.memory,
             planned: runtime.planned,
             #[cfg(feature = "cuda")]
@@ -167,10 +176,12 @@ impl<'w> Engine<'w> {
             return Ok(task.run(cuda, &model, &mut Arena::new(memory))?);
         }
         let (mut var, mut vae) = (var, vae);
-        let cpu = Cpu::new(self.isa, &*self.workers);
+        let workers = self.interrupt.watch(&*self.workers);
+        let cpu = Cpu::new(self.isa, &workers);
         let parts = ((&mut var, *var_config), (&mut vae, *vae_config));
         let Ok(model) = Model::bind_parts(parts.0, parts.1, &mut Storage::heap());
-        let Ok(output) = task.run(&cpu, &model, &mut Arena::new(self.memory.at_least(floats)?));
+        let arena = &mut Arena::new(self.memory.at_least(floats)?);
+        let Ok(output) = self.interrupt.catch(|| task.run(&cpu, &model, arena))?;
         Ok(output)
     }
 
@@ -189,9 +200,11 @@ impl<'w> Engine<'w> {
             return Ok(task.run(cuda, &vqvae, &mut Arena::new(memory))?);
         }
         let mut vae = vae;
-        let cpu = Cpu::new(self.isa, &*self.workers);
+        let workers = self.interrupt.watch(&*self.workers);
+        let cpu = Cpu::new(self.isa, &workers);
         let Ok(vqvae) = Vqvae::bind(&mut vae, *config, &mut Storage::heap());
-        let Ok(output) = task.run(&cpu, &vqvae, &mut Arena::new(self.memory.at_least(floats)?));
+        let arena = &mut Arena::new(self.memory.at_least(floats)?);
+        let Ok(output) = self.interrupt.catch(|| task.run(&cpu, &vqvae, arena))?;
         Ok(output)
     }
 }
