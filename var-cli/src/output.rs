@@ -7,7 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use var_host::atomic_file::AtomicFile;
 use var_host::images::{self, Parameters, RgbImage};
-use var_host::model::{Identity, Weights};
+use var_host::model::Weights;
+use var_host::pipeline::parameters;
 use var_host::tokens::TokenFile;
 use var_kernel::model::Ladder;
 
@@ -20,30 +21,7 @@ const MADE_BY: [&str; 2] = ["Software", "command"];
 
 /// The parameters that all images of a command have: which model made them, too.
 pub(crate) fn parameters(command: &str, model: &Model) -> Parameters {
-    let mut parameters = made_by(command);
-    let mut note = |key: &str, text: String| parameters.insert(key.to_owned(), text);
-    note("model", model.name.clone());
-    if let Some((_, config)) = &model.weights.transformer {
-        note("heads", config.heads.to_string());
-    }
-    if let Some((_, config)) = &model.weights.vqvae {
-        note("ladder", config.ladder.to_string());
-    }
-    for (half, identity) in ["model", "vae"].iter().zip(model.weights.identities()) {
-        let Some(Identity { digest, source }) = identity else { continue };
-        note(&format!("{half}_digest"), digest.to_string());
-        if source != digest {
-            note(&format!("{half}_source"), source.to_string());
-        }
-    }
-    parameters
-}
-
-/// The parameters that say which command made an image.
-pub(crate) fn made_by(command: &str) -> Parameters {
-    let parameters =
-        [(MADE_BY[0], "var"), ("version", env!("CARGO_PKG_VERSION")), (MADE_BY[1], command)];
-    parameters.map(|(keyword, text)| (keyword.to_owned(), text.to_owned())).into()
+    parameters::of_model(command, &model.name, &model.weights)
 }
 
 /// Whether an image may be replaced: asked for, or made by this very command.

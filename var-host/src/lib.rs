@@ -81,6 +81,7 @@ pub mod tokens;
 #[cfg(feature = "train")]
 pub mod train;
 
+pub use engine::Interrupt;
 #[cfg(feature = "train")]
 pub use evaluate::evaluate;
 pub use images::RgbImage;

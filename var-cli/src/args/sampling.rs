@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use var_host::engine::{ImageSpec, Sampling};
 use var_host::images::Parameters;
+use var_host::pipeline::parameters::note_sampling;
 
 use super::{Session, values};
 use crate::classes::Classes;
@@ -55,14 +56,6 @@ impl SamplingOptions {
 
     /// Notes the options among an image's parameters.
     pub(crate) fn note(&self, parameters: &mut Parameters) {
-        let Self { seed, cfg, top_k, top_p, more_smooth } = self;
-        let options = [
-            ("seed", seed.to_string()),
-            ("cfg", cfg.to_string()),
-            ("top_k", top_k.to_string()),
-            ("top_p", top_p.to_string()),
-            ("more_smooth", more_smooth.to_string()),
-        ];
-        parameters.extend(options.map(|(option, value)| (option.to_owned(), value)));
+        note_sampling(parameters, &self.sampling());
     }
 }

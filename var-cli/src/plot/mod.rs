@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use var_host::pipeline::parameters;
 use var_host::plural::count;
 
 use crate::args::Session;
@@ -46,7 +47,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
-    let parameters = output::made_by("plot");
+    let parameters = parameters::of_command("plot");
     output::check_chart(&options.output, &parameters, session)?;
     let runs: Vec<Run> = options.runs.iter().map(|path| Run::read(path)).collect::<Result<_>>()?;
     let look = Look {

@@ -11,6 +11,7 @@ mod share;
 use anyhow::Result;
 use var_host::engine::{Engine, ImageSpec, Sample};
 use var_host::images::{Parameters, RgbImage};
+use var_host::pipeline::parameters::precision;
 use var_host::plural::count;
 
 use crate::args::values::LARGEST_BATCH;
@@ -136,16 +137,6 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
 /// What follows the name of an image as it looks after a scale.
 fn suffix(scale: usize) -> String {
     format!("-scale{scale:02}")
-}
-
-/// What products are computed in.
-fn precision(engine: &Engine<'_>) -> String {
-    #[cfg(feature = "cuda")]
-    if let Some(card) = engine.card() {
-        return format!("{:?}", card.cuda().precision()).to_lowercase();
-    }
-    let _ = engine;
-    "f32".to_owned()
 }
 
 /// Callback with the images of a run, in order.

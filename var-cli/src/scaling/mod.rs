@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use var_host::pipeline::parameters;
 use var_host::plural::count;
 use var_host::scaling::{FEWEST, FinishedRun, Measure, PowerLaw};
 
@@ -41,7 +42,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         );
         return Err(Usage(text).into());
     }
-    let parameters = output::made_by("scaling");
+    let parameters = parameters::of_command("scaling");
     if let Some(path) = &options.output {
         output::check_chart(path, &parameters, session)?;
     }

@@ -148,6 +148,28 @@ impl VqvaeRequest for TeacherInputRequest<'_> {
     }
 }
 
+/// Tokens → the latents that the decoder reads.
+pub(super) struct LatentsRequest<'s> {
+    pub(super) latents: &'s mut [f32],
+    pub(super) tokens: &'s [u32],
+}
+
+impl VqvaeRequest for LatentsRequest<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(
+        self,
+        b: &B,
+        vqvae: &Vqvae<'_, '_, B>,
+        arena: &mut Arena<'_, B::Slice>,
+    ) -> Result<(), B::Error> {
+        let mut arena = arena.scope();
+        let latents = arena.take(self.latents.len());
+        vqvae.quantizer.decode(b, latents, self.tokens, &mut arena, |_, _, _| Ok(()))?;
+        b.download(self.latents, latents)
+    }
+}
+
 /// Tokens → image.
 pub(super) struct DecodeRequest<'s, 'e> {
     pub(super) tokens: &'s [u32],

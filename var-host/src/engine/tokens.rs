@@ -90,6 +90,19 @@ impl Engine<'_> {
         picture.ok_or_else(|| self.not_finite(AN_IMAGE))
     }
 
+    /// Latents of L tokens, the sum of all scales that the decoder reads: `finest × finest × latent`.
+    ///
+    /// # Errors
+    /// As [`Engine::decode`].
+    pub fn latents(&mut self, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        let config = *self.vqvae()?;
+        self.check_tokens(tokens, &config)?;
+        let floats = self.work(Workload::Decode)?.floats;
+        let mut latents = vec![0.0; config.ladder.finest().pow(2) * config.latent];
+        self.on_vqvae(floats, requests::LatentsRequest { latents: &mut latents, tokens })?;
+        self.check_finite(latents, "a latent")
+    }
+
     /// The negative log-likelihood of each of an image's L tokens under a class, in nats.
     ///
     /// # Errors

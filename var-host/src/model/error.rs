@@ -23,6 +23,9 @@ pub enum ModelError {
     /// The built-in model cannot be read.
     #[error("the built-in model")]
     BuiltIn(#[source] FormatError),
+    /// A model in memory cannot be read.
+    #[error("the model in memory")]
+    Memory(#[source] FormatError),
     /// The model file cannot be written.
     #[error(transparent)]
     Save(#[from] SaveError),

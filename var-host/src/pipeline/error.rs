@@ -1,6 +1,5 @@
 //! Errors of the pipeline.
 
-use core::error::Error as _;
 use core::fmt;
 
 use crate::engine::EngineError;
@@ -47,16 +46,21 @@ pub enum Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let own = error.to_string();
-            // Some errors repeat the text of their cause.
-            if !text.ends_with(&own) {
-                text = format!("{text}: {own}");
-            }
-            cause = error.source();
-        }
-        f.write_str(&text)
+        f.write_str(&with_causes(self))
     }
+}
+
+/// The text of an error with those of its causes.
+pub fn with_causes(error: &dyn core::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let own = error.to_string();
+        // Some errors repeat the text of their cause.
+        if !text.ends_with(&own) {
+            text = format!("{text}: {own}");
+        }
+        cause = error.source();
+    }
+    text
 }

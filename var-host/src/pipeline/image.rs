@@ -20,6 +20,8 @@ pub struct Image {
     pub index: u32,
     /// Settings of the request.
     pub options: SampleOptions,
+    /// The command, the model and the request by name, as `var sample` keeps them in a PNG file.
+    pub parameters: Parameters,
 }
 
 impl Image {
@@ -28,21 +30,6 @@ impl Image {
     /// # Errors
     /// If the file cannot be written; nothing is left behind then.
     pub fn save_png(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        Ok(write_png(path.as_ref(), &self.picture, &self.parameters(), true)?)
-    }
-
-    /// The request as names and values.
-    fn parameters(&self) -> Parameters {
-        let SampleOptions { cfg, seed, top_k, top_p, more_smooth, .. } = self.options;
-        let pairs = [
-            ("class", self.label.to_string()),
-            ("index", self.index.to_string()),
-            ("seed", seed.to_string()),
-            ("cfg", cfg.to_string()),
-            ("top-k", top_k.to_string()),
-            ("top-p", top_p.to_string()),
-            ("more-smooth", more_smooth.to_string()),
-        ];
-        pairs.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+        Ok(write_png(path.as_ref(), &self.picture, &self.parameters, true)?)
     }
 }

@@ -5,10 +5,11 @@ mod error;
 mod image;
 mod model;
 mod options;
+pub mod parameters;
 mod sample;
 
 pub use device::Device;
-pub use error::Error;
+pub use error::{Error, with_causes};
 pub use image::Image;
 pub use model::Model;
 pub use options::SampleOptions;

@@ -1,16 +1,21 @@
 //! A model and the device it computes on.
 
+use core::ops::ControlFlow;
 use std::path::Path;
 
 use var_kernel::cpu::Workers;
 use var_kernel::edit::{self, Painting, Region};
 use var_kernel::model::{VarConfig, VqvaeConfig};
 
-use crate::engine::{Engine, ForcedBatch, Runtime};
-use crate::images::{ImageFault, RgbImage, center_crop, resize_shorter_side};
-use crate::model::{self, Hints, Weights};
+use crate::checkpoint::Checkpoint;
+use crate::engine::{Engine, ForcedBatch, Interrupt, Runtime};
+use crate::images::{ImageFault, Parameters, RgbImage, center_crop, resize_shorter_side};
+use crate::model::{self, ClassLookup, ClassNameError, Hints, ModelError, Weights};
 
-use super::{Device, Error, Image, SampleOptions};
+use super::{Device, Error, Image, SampleOptions, Step, parameters};
+
+/// Name of the built-in model among an image's parameters.
+const BUILT_IN: &str = "built-in";
 
 /// A model in use: weights, threads, working memory.
 ///
@@ -24,8 +29,11 @@ use super::{Device, Error, Image, SampleOptions};
 /// # Ok::<(), var_host::Error>(())
 /// ```
 pub struct Model {
-    weights: Weights,
+    pub(super) weights: Weights,
+    /// Names of its files without folders.
+    name: String,
     device: Device,
+    interrupt: Interrupt,
     /// Kept between calls; none before the first one.
     runtime: Option<Runtime>,
 }
@@ -62,7 +70,7 @@ impl Model {
     /// # Errors
     /// If it is damaged.
     pub fn built_in() -> Result<Self, Error> {
-        Ok(Self::new(model::built_in()?))
+        Ok(Self { name: BUILT_IN.to_owned(), ..Self::new(model::built_in()?) })
     }
 
     /// The model file `bytes`, embedded in the program.
@@ -73,14 +81,48 @@ impl Model {
         Ok(Self::new(Weights::built_in(bytes)?))
     }
 
+    /// A copy of the model file `bytes`.
+    ///
+    /// # Errors
+    /// If it holds no model.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let checkpoint = Checkpoint::from_bytes(bytes).map_err(ModelError::Memory)?;
+        let file = "the model in memory".to_owned();
+        Ok(Self::new(Weights::of(checkpoint, file, &Hints::default())?))
+    }
+
     /// The model of these weights on the default device.
     pub fn new(weights: Weights) -> Self {
-        Self { weights, device: Device::default(), runtime: None }
+        let var = weights.transformer.as_ref().map(|(part, _)| part.file());
+        let vae = weights.vqvae.as_ref().map(|(part, _)| part.file());
+        let mut files: Vec<&str> = [var, vae].into_iter().flatten().collect();
+        files.dedup();
+        let names = files.iter().map(|file| {
+            Path::new(file)
+                .file_name()
+                .map_or_else(|| (*file).into(), |name| name.to_string_lossy())
+        });
+        let name = names.collect::<Vec<_>>().join(" + ");
+        let interrupt = Interrupt::default();
+        Self { weights, name, device: Device::default(), interrupt, runtime: None }
     }
 
     /// Computes on `device`.
     pub fn on(self, device: Device) -> Self {
         Self { device, runtime: None, ..self }
+    }
+
+    /// Starts the threads and copies the weights to the GPU, which the first call does otherwise.
+    ///
+    /// # Errors
+    /// If the device cannot be used.
+    pub fn prepare(&mut self) -> Result<(), Error> {
+        self.with_engine(|_| Ok(()))
+    }
+
+    /// Lets `interrupt` end the calls from now on: [`EngineError::Interrupted`](crate::engine::EngineError).
+    pub fn set_interrupt(&mut self, interrupt: Interrupt) {
+        self.interrupt = interrupt;
     }
 
     /// Computes on threads of the caller's, on the CPU: the same bytes whatever their number.
@@ -105,6 +147,21 @@ impl Model {
         &self.weights.class_names
     }
 
+    /// Names of its files without folders, `built-in` for the built-in model.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The label of the class with this name; models of 1000 classes without names have ImageNet's. See
+    /// [`ClassLookup::label`].
+    ///
+    /// # Errors
+    /// If none or several have it.
+    pub fn label(&self, name: &str) -> Result<u32, ClassNameError> {
+        let count = self.transformer_config().map_or(0, |config| config.classes);
+        ClassLookup::new(count, ClassLookup::of_model(count, self.class_names())).label(name)
+    }
+
     /// Tokens of an image: resized and center-cropped to the model's side, encoded, quantized.
     ///
     /// # Errors
@@ -120,6 +177,14 @@ impl Model {
     /// If the model has no VQVAE, the tokens are not its own, or there is too little memory.
     pub fn decode(&mut self, tokens: &[u32]) -> Result<RgbImage, Error> {
         self.with_engine(|engine| Ok(engine.decode(tokens, None)?))
+    }
+
+    /// Latents of L tokens, the sum of all scales that the decoder reads: `finest × finest × latent`.
+    ///
+    /// # Errors
+    /// As [`Model::decode`].
+    pub fn latents(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+        self.with_engine(|engine| Ok(engine.latents(tokens)?))
     }
 
     /// An image encoded and decoded again.
@@ -169,6 +234,24 @@ impl Model {
         label: Option<u32>,
         options: &SampleOptions,
     ) -> Result<Image, Error> {
+        let go_on = |_: &mut Step<'_, '_>| ControlFlow::Continue(());
+        let edited = self.edit_with(picture, region, painting, label, options, go_on)?;
+        Ok(edited.expect("nothing stops it"))
+    }
+
+    /// The same, calling `each` after every scale; none if it breaks.
+    ///
+    /// # Errors
+    /// As [`Model::edit`].
+    pub fn edit_with(
+        &mut self,
+        picture: &RgbImage,
+        region: Region,
+        painting: Painting,
+        label: Option<u32>,
+        options: &SampleOptions,
+        each: impl FnMut(&mut Step<'_, '_>) -> ControlFlow<()>,
+    ) -> Result<Option<Image>, Error> {
         let (null, ladder) = self.with_engine(|engine| {
             let config = engine.transformer()?;
             Ok((config.null_class(), config.ladder))
@@ -182,9 +265,17 @@ impl Model {
         edit::spread(&mut cells, &finest, &ladder);
         let given = ForcedBatch { tokens: vec![self.encode(picture)?], cells };
         let label = label.unwrap_or(null);
-        let images =
-            self.draw(&[label], options, Some(&given), |_| core::ops::ControlFlow::Continue(()))?;
-        Ok(images.into_iter().next().expect("one label, one image"))
+        let mut parameters = self.parameters("edit");
+        parameters.insert("outpaint".to_owned(), (painting == Painting::Out).to_string());
+        let Region { top, left, bottom, right } = region;
+        parameters.insert("box".to_owned(), format!("{top},{left},{bottom},{right}"));
+        let images = self.draw(&[label], options, Some(&given), parameters, each)?;
+        Ok(images.into_iter().next())
+    }
+
+    /// Parameters of all images that `command` makes.
+    pub(super) fn parameters(&self, command: &str) -> Parameters {
+        parameters::of_model(command, &self.name, &self.weights)
     }
 
     /// Sizes of the transformer, if there is one.
@@ -213,10 +304,11 @@ impl Model {
         &mut self,
         work: impl FnOnce(&mut Engine<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let mut engine = match self.runtime.take() {
+        let engine = match self.runtime.take() {
             Some(runtime) => Engine::resume(&self.weights, runtime),
             None => self.device.engine(&self.weights)?,
         };
+        let mut engine = engine.interrupted_by(self.interrupt.clone());
         let result = work(&mut engine);
         self.runtime = Some(engine.into_runtime());
         result

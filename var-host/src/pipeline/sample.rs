@@ -3,8 +3,9 @@
 use core::ops::ControlFlow;
 
 use crate::engine::{ForcedBatch, ImageSpec, Sample, Sampling, ScaleProgress};
-use crate::images::RgbImage;
+use crate::images::{Parameters, RgbImage};
 
+use super::parameters::{note_image, note_sampling, precision};
 use super::{Error, Image, Model, SampleOptions};
 
 /// State after a scale, as the callback of [`Model::sample_with`] receives it.
@@ -66,15 +67,17 @@ impl Model {
         options: &SampleOptions,
         each: impl FnMut(&mut Step<'_, '_>) -> ControlFlow<()>,
     ) -> Result<Vec<Image>, Error> {
-        self.draw(labels, options, None, each)
+        let parameters = self.parameters("sample");
+        self.draw(labels, options, None, parameters, each)
     }
 
-    /// Draws images, some of their tokens given.
+    /// Draws images, some of their tokens given; `parameters`: those of all of them.
     pub(super) fn draw(
         &mut self,
         labels: &[u32],
         options: &SampleOptions,
         given: Option<&ForcedBatch>,
+        mut parameters: Parameters,
         mut each: impl FnMut(&mut Step<'_, '_>) -> ControlFlow<()>,
     ) -> Result<Vec<Image>, Error> {
         assert!(options.batch > 0, "a batch has at least one image");
@@ -85,7 +88,11 @@ impl Model {
             ImageSpec { index: index.expect("indices of images are below 2^32"), label: *label }
         };
         let jobs: Vec<ImageSpec> = labels.iter().enumerate().map(spec).collect();
+        note_sampling(&mut parameters, &sampling);
+        let names = self.weights.class_names.clone();
         self.with_engine(|engine| {
+            parameters.insert("precision".to_owned(), precision(engine));
+            let classes = (engine.transformer()?.classes, &names[..]);
             let mut images = Vec::new();
             for jobs in jobs.chunks(batch) {
                 let mut on_scale = |mut done: ScaleProgress<'_>| {
@@ -95,12 +102,11 @@ impl Model {
                 let Some(samples) = engine.sample(jobs, sampling, given, &mut on_scale)? else {
                     break;
                 };
-                images.extend(samples.into_iter().map(|Sample { job, tokens, picture }| Image {
-                    picture,
-                    tokens,
-                    label: job.label,
-                    index: job.index,
-                    options: *options,
+                images.extend(samples.into_iter().map(|Sample { job, tokens, picture }| {
+                    let ImageSpec { label, index } = job;
+                    let mut parameters = parameters.clone();
+                    note_image(&mut parameters, index, label, classes);
+                    Image { picture, tokens, label, index, options: *options, parameters }
                 }));
             }
             Ok(images)

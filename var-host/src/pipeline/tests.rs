@@ -5,8 +5,8 @@ use var_kernel::cpu::Isa;
 use var_kernel::edit::{Painting, Region};
 
 use super::*;
-use crate::engine::{EngineError, ForcedBatch};
-use crate::images::{RgbImage, read_parameters};
+use crate::engine::{EngineError, ForcedBatch, Interrupt};
+use crate::images::{Parameters, RgbImage, read_parameters};
 
 fn model() -> Model {
     Model::built_in().unwrap()
@@ -37,7 +37,8 @@ fn given_tokens_go_with_their_images_with_a_class_and_without() {
     let cells = vec![true; tokens[0].len()];
     let given = ForcedBatch { tokens: tokens.clone(), cells };
     let go_on = |_: &mut Step<'_, '_>| ControlFlow::Continue(());
-    let again = model.draw(&[10, 8], &options, Some(&given), go_on).unwrap();
+    let parameters = Parameters::new();
+    let again = model.draw(&[10, 8], &options, Some(&given), parameters, go_on).unwrap();
     assert!(again.iter().map(|image| &image.tokens).eq(&tokens));
 }
 
@@ -116,6 +117,61 @@ fn requests_that_cannot_be_served_leave_the_model_usable() {
     assert!(model.decode(&[0; 29]).is_err());
     assert!(model.decode(&[512; 30]).is_err());
     model.decode(&[0; 30]).unwrap();
+}
+
+#[test]
+fn an_interrupt_ends_a_call_and_leaves_the_model_usable() {
+    let mut model = model();
+    let whole = model.sample(&[3], &SampleOptions::default()).unwrap();
+    let interrupt = Interrupt::default();
+    model.set_interrupt(interrupt.clone());
+    let outcome = model.sample_with(&[3], &SampleOptions::default(), |step| {
+        if step.scale == 1 {
+            interrupt.raise();
+        }
+        ControlFlow::Continue(())
+    });
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, Error::Engine(EngineError::Interrupted(_))), "{error}");
+    assert!(model.encode(&whole[0].picture).is_err());
+    model.set_interrupt(Interrupt::default());
+    let again = model.sample(&[3], &SampleOptions::default()).unwrap();
+    assert_eq!(again[0].picture, whole[0].picture);
+}
+
+#[test]
+fn latents_are_the_decoders() {
+    let mut model = model();
+    let tokens = model.sample(&[8], &SampleOptions::default()).unwrap().remove(0).tokens;
+    let config = *model.vqvae_config().unwrap();
+    let latents = model.latents(&tokens).unwrap();
+    assert_eq!(latents.len(), config.ladder.finest().pow(2) * config.latent);
+    let teacher = model.with_engine(|engine| Ok(engine.teacher_input(&tokens)?)).unwrap();
+    // The last scale reads the latents of all scales before it, at its own side.
+    let before = &teacher[teacher.len() - latents.len()..];
+    let differ = latents.iter().zip(before).filter(|(a, b)| a != b).count();
+    assert!(differ > latents.len() / 2, "{differ} of {} changed by the last scale", latents.len());
+    let near = |scale: f32| {
+        let pairs = latents.iter().zip(before);
+        pairs.map(|(a, b)| (a - scale * b).powi(2)).sum::<f32>()
+    };
+    assert!(near(1.0) < near(0.0), "the scales before are most of it");
+}
+
+#[test]
+fn models_in_memory_and_classes_by_name() {
+    let mut model = model();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/model/default.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let options = SampleOptions::default();
+    let label = model.label("ANKLE_boot").unwrap();
+    assert_eq!(model.class_names()[label as usize], "ankle boot");
+    let here = model.sample(&[label], &options).unwrap().remove(0);
+    assert_eq!(here.parameters["class_name"], "ankle boot");
+    let copied = Model::from_bytes(&bytes).unwrap().sample(&[label], &options).unwrap().remove(0);
+    assert_eq!(here.picture, copied.picture);
+    let error = Model::from_bytes(&bytes[..bytes.len() / 2]).err().unwrap();
+    assert!(format!("{error:?}").starts_with("the model in memory: "), "{error:?}");
 }
 
 #[test]
