@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -29,6 +30,8 @@ enum ImageSourceKind {
     Folder(Vec<PathBuf>),
     /// The array `arr_0` of an archive.
     Archive,
+    /// Images in memory.
+    Memory(Arc<[RgbImage]>),
 }
 
 /// The images, in order.
@@ -82,6 +85,25 @@ impl ImageSource {
         Ok(Self { path, kind: ImageSourceKind::Archive, count, size, side: None })
     }
 
+    /// Images in memory, called `name` in messages.
+    ///
+    /// # Errors
+    /// If there are none, or they are of several sizes.
+    pub fn of_images(name: &str, images: Vec<RgbImage>) -> Result<Self, EvaluateError> {
+        let path = PathBuf::from(name);
+        let size = |image: &RgbImage| (image.width(), image.height());
+        let Some(wants) = images.first().map(size) else {
+            return Err(EvaluateError::NoImages { path });
+        };
+        if let Some(at) = images.iter().position(|image| size(image) != wants) {
+            let path = PathBuf::from(format!("{name}: image {at}"));
+            return Err(EvaluateError::MixedSizes { path, has: size(&images[at]), wants });
+        }
+        let count = images.len();
+        let kind = ImageSourceKind::Memory(images.into());
+        Ok(Self { path, kind, count, size: wants, side: None })
+    }
+
     /// The folder or archive.
     pub fn path(&self) -> &Path {
         &self.path
@@ -105,6 +127,11 @@ impl ImageSource {
         let started = match &self.kind {
             ImageSourceKind::Folder(files) => self.folder(files.clone(), workers),
             ImageSourceKind::Archive => self.archive(),
+            ImageSourceKind::Memory(images) => {
+                let images = Arc::clone(images);
+                let each = (0..images.len()).map(move |at| Ok(images[at].clone()));
+                Ok(Box::new(each) as Boxed)
+            }
         };
         let fault =
             |source| EvaluateError::Folder(crate::data::DataError::Threads { workers, source });

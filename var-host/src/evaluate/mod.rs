@@ -33,6 +33,7 @@ use std::path::Path;
 
 use var_kernel::cpu::Cpu;
 
+use crate::engine::{EngineError, Interrupt, Interrupted};
 use crate::images::RgbImage;
 use crate::inception::Inception;
 use crate::pipeline::Device;
@@ -128,21 +129,31 @@ pub fn evaluate(
     device: Device,
 ) -> Result<Metrics, EvaluateError> {
     let weights = Inception::open(inception.as_ref())?;
-    let (threads, isa) = device.processor();
-    let observer = FeatureExtractor::new(&weights, threads, isa)?;
-    #[cfg(feature = "cuda")]
-    let observer = match device.gpu(var_kernel::cuda::Precision::F32)? {
-        Some(gpu) => observer.on_card(gpu)?,
-        None => observer,
-    };
-    let mut observer = observer;
     let samples = EvaluationSet::open(samples.as_ref(), None)?;
     let reference = EvaluationSet::open(reference.as_ref(), None)?;
-    samples.check_size(&reference)?;
-    let mut each = |_: usize, _: &RgbImage| Ok::<(), EvaluateError>(());
-    let real = reference.observe(&mut observer, &mut each)?;
-    let made = samples.observe(&mut observer, &mut each)?;
-    compare(&observer.cpu(), &made, &real)
+    evaluate_sets(&samples, &reference, &weights, device, &Interrupt::default())
+}
+
+/// Metrics of samples against a reference, with the network of these weights; ended by `interrupt`.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_sets(
+    samples: &EvaluationSet,
+    reference: &EvaluationSet,
+    weights: &Inception,
+    device: Device,
+    interrupt: &Interrupt,
+) -> Result<Metrics, EvaluateError> {
+    samples.check_size(reference)?;
+    let mut extractor = FeatureExtractor::on(weights, device)?.interrupted_by(interrupt.clone());
+    let mut each = |_: usize, _: &RgbImage| match interrupt.is_raised() {
+        true => Err(EngineError::from(Interrupted).into()),
+        false => Ok::<(), EvaluateError>(()),
+    };
+    let real = reference.observe(&mut extractor, &mut each)?;
+    let made = samples.observe(&mut extractor, &mut each)?;
+    compare(&extractor.cpu(), &made, &real)
 }
 
 /// Why metrics are not known, by their names.

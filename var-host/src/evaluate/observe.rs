@@ -3,9 +3,10 @@
 use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
 
 use super::{EvaluateError, FeatureRows, ImageSource, InceptionScore, Moments, SPLIT, Statistics};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Interrupt};
 use crate::images::RgbImage;
 use crate::inception::{CLASSES, Forward, Inception, InceptionFeatures, POOLED, SPATIAL};
+use crate::pipeline::Device;
 use crate::pool::Threads;
 
 /// Images that go through the network together: its weights are packed once for so many.
@@ -42,6 +43,7 @@ pub struct FeatureExtractor<'a> {
     pass: Forward<'a>,
     threads: Threads,
     isa: Isa,
+    interrupt: Interrupt,
 }
 
 impl Observations {
@@ -66,7 +68,49 @@ impl<'a> FeatureExtractor<'a> {
     /// If the threads cannot be started.
     pub fn new(weights: &'a Inception, threads: usize, isa: Isa) -> Result<Self, EvaluateError> {
         let threads = Threads::new(threads, SCRATCH_FLOATS).map_err(EngineError::from)?;
-        Ok(Self { pass: Forward::new(weights), threads, isa })
+        Ok(Self { pass: Forward::new(weights), threads, isa, interrupt: Interrupt::default() })
+    }
+
+    /// The network on `device`: products of a GPU are in `f32`.
+    ///
+    /// # Errors
+    /// If the device cannot be used.
+    pub fn on(weights: &'a Inception, device: Device) -> Result<Self, EvaluateError> {
+        let (threads, isa) = device.processor();
+        let extractor = Self::new(weights, threads, isa)?;
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = device.gpu(var_kernel::cuda::Precision::F32)? {
+            return extractor.on_card(gpu);
+        }
+        Ok(extractor)
+    }
+
+    /// Lets `interrupt` end the work: [`EngineError::Interrupted`].
+    pub fn interrupted_by(self, interrupt: Interrupt) -> Self {
+        Self { interrupt, ..self }
+    }
+
+    /// Features of images, which are resized to the network's input.
+    ///
+    /// # Errors
+    /// If there is too little memory.
+    pub fn features(&mut self, images: &[RgbImage]) -> Result<InceptionFeatures, EvaluateError> {
+        let mut all = InceptionFeatures::default();
+        for batch in images.chunks(BATCH) {
+            let InceptionFeatures { pooled, spatial, logits } = self.pass(batch)?;
+            all.pooled.extend(pooled);
+            all.spatial.extend(spatial);
+            all.logits.extend(logits);
+        }
+        Ok(all)
+    }
+
+    /// Features of one batch.
+    fn pass(&mut self, images: &[RgbImage]) -> Result<InceptionFeatures, EngineError> {
+        let Self { pass, threads, isa, interrupt } = self;
+        let workers = interrupt.watch(threads);
+        let cpu = Cpu::new(*isa, &workers);
+        interrupt.catch(|| pass.features(&cpu, images))?
     }
 
     /// The same with the network on a card.
@@ -102,9 +146,8 @@ impl<'a> FeatureExtractor<'a> {
             if batch.is_empty() {
                 break;
             }
-            let cpu = Cpu::new(self.isa, &self.threads);
-            let features = self.pass.features(&cpu, &batch).map_err(EvaluateError::from)?;
-            known.add(&cpu, &features, keep)?;
+            let features = self.pass(&batch).map_err(EvaluateError::from)?;
+            known.add(&self.cpu(), &features, keep)?;
             for picture in &batch {
                 done += 1;
                 each(done, picture)?;

@@ -53,6 +53,15 @@ impl EvaluationSet {
         Ok(Self { path: path.to_path_buf(), statistics, pictures })
     }
 
+    /// Images in memory, called `name` in messages.
+    ///
+    /// # Errors
+    /// As [`ImageSource::of_images`].
+    pub fn of_images(name: &str, images: Vec<RgbImage>) -> Result<Self, EvaluateError> {
+        let pictures = Some(ImageSource::of_images(name, images)?);
+        Ok(Self { path: PathBuf::from(name), statistics: None, pictures })
+    }
+
     /// How many images there are to look at.
     pub fn count(&self) -> usize {
         self.pictures.as_ref().map_or(0, ImageSource::count)
