@@ -19,6 +19,7 @@ pub type Lengths = [(); usize::MAX];
 pub struct Dry<'b, B, S: ?Sized = [()]> {
     pub(crate) backend: &'b B,
     multiply_adds: Cell<u64>,
+    scratch: Cell<usize>,
     runs: PhantomData<fn(&S)>,
 }
 
@@ -29,14 +30,14 @@ pub struct DryMatrix(pub usize);
 impl<'b, B> Dry<'b, B> {
     /// A dry run for `backend`.
     pub fn new(backend: &'b B) -> Self {
-        Self { backend, multiply_adds: Cell::new(0), runs: PhantomData }
+        Self { backend, multiply_adds: Cell::new(0), scratch: Cell::new(0), runs: PhantomData }
     }
 }
 
 impl<'b, B> Dry<'b, B, DryAddresses> {
     /// The same where it can be told where each run lies.
     pub fn with_addresses(backend: &'b B) -> Self {
-        Self { backend, multiply_adds: Cell::new(0), runs: PhantomData }
+        Self { backend, multiply_adds: Cell::new(0), scratch: Cell::new(0), runs: PhantomData }
     }
 }
 
@@ -44,6 +45,15 @@ impl<B, S: ?Sized> Dry<'_, B, S> {
     /// Multiply-adds of all products so far, by their formulas: half the FLOP count.
     pub fn multiply_adds(&self) -> u64 {
         self.multiply_adds.get()
+    }
+
+    /// Floats of scratch memory that each of a CPU's threads wants at least for the operations so far.
+    pub fn scratch_len(&self) -> usize {
+        self.scratch.get()
+    }
+
+    pub(crate) fn wants_scratch(&self, floats: usize) {
+        self.scratch.set(self.scratch.get().max(floats));
     }
 
     pub(crate) fn count(&self, multiply_adds: u64) -> Result<(), Infallible> {

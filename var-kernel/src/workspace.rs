@@ -76,12 +76,22 @@ pub fn workspace_len<B: Backend>(
 /// let all = [encode, decode, score].map(|cost| cost.floats).into_iter().max();
 /// # let _ = all;
 /// println!("{all:?} floats serve all three; to encode is {} FLOP", 2 * encode.multiply_adds);
+///
+/// // With less scratch memory than recommended, the same bytes.
+/// let mut little = vec![0.0; decode.scratch];
+/// assert!(little.len() < SCRATCH_FLOATS / 8);
+/// let workers = Inline::new(&mut little);
+/// let cpu = Cpu::new(Isa::best(), &workers);
+/// # let _ = cpu;
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Floats of the [`Arena`].
     pub floats: usize,
+    /// Floats of scratch memory that each thread of a CPU wants at least; best it has
+    /// [`SCRATCH_FLOATS`](crate::SCRATCH_FLOATS).
+    pub scratch: usize,
     /// Multiply-adds of all products, by their formulas: half the FLOP count.
     pub multiply_adds: u64,
 }
@@ -203,6 +213,7 @@ impl Cost {
         let (mut lengths, peak): (Lengths, _) = ([(); usize::MAX], Cell::new(0));
         let dry = Dry::new(b);
         run(&dry, &mut Arena::measured(&mut lengths[..], &peak));
-        Self { floats: peak.get(), multiply_adds: dry.multiply_adds() }
+        let (floats, scratch) = (peak.get(), dry.scratch_len());
+        Self { floats, scratch, multiply_adds: dry.multiply_adds() }
     }
 }

@@ -11,21 +11,23 @@ use core::mem::MaybeUninit;
 use core::ops::ControlFlow;
 
 use var_kernel::arena::Arena;
-use var_kernel::cpu::{Cpu, Inline, Isa, SCRATCH_FLOATS};
+use var_kernel::cpu::{Cpu, Inline, Isa};
 use var_kernel::generate::{Request, generate};
 use var_kernel::model::Model;
 use var_kernel::sample::{Filter, UniformSource as Random};
 use var_kernel::storage::Storage;
-use var_kernel::workspace::workspace_len;
+use var_kernel::workspace::Cost;
 
 const IMAGES: usize = 2;
 const SIDE: usize = 16;
 /// Floats lent to the model; `main` asks for the exact number first.
 const MEMORY: usize = 1 << 17;
+/// Floats of scratch memory; likewise.
+const SCRATCH: usize = 1 << 15;
 
 struct Memory {
     arena: [f32; MEMORY],
-    scratch: [f32; SCRATCH_FLOATS],
+    scratch: [f32; SCRATCH],
     weights: [f32; 1 << 20],
     layers: [MaybeUninit<u8>; 1 << 14],
 }
@@ -33,7 +35,6 @@ struct Memory {
 /// The program without its runtime.
 pub(crate) fn main(print: impl Fn(&str)) -> Result<(), &'static str> {
     let memory = runtime::memory();
-    let workers = Inline::new(&mut memory.scratch);
     let (var, vae) = model::configs();
     let request = Request {
         labels: &[1, 2],
@@ -50,15 +51,21 @@ pub(crate) fn main(print: impl Fn(&str)) -> Result<(), &'static str> {
     let mut storage = Storage::new(&mut memory.layers);
     let mut first = None;
     for isa in Isa::all() {
-        let cpu = Cpu::new(isa, &workers);
-        let wanted = workspace_len(&cpu, var, vae, &request, &mut tokens, &mut storage);
-        if wanted > MEMORY {
+        let cost = {
+            let workers = Inline::new(&mut memory.scratch);
+            let cpu = &Cpu::new(isa, &workers);
+            Cost::of_generate(cpu, var, vae, &request, &mut tokens, &mut storage, &mut |_, _| ())
+        };
+        if cost.floats > MEMORY || cost.scratch > SCRATCH {
             return Err("the memory lent is too small");
         }
+        // The least.
+        let workers = Inline::new(&mut memory.scratch[..cost.scratch]);
+        let cpu = Cpu::new(isa, &workers);
         weights.reset();
         let mut storage = storage.scope();
         let Ok(model) = Model::bind(&mut weights, var, vae, &mut storage);
-        let arena = &mut Arena::new(&mut memory.arena[..wanted]);
+        let arena = &mut Arena::new(&mut memory.arena[..cost.floats]);
         let Ok(_) = generate(&cpu, &model, &request, &mut tokens, &mut images, arena, &mut |_| {
             ControlFlow::Continue(())
         });

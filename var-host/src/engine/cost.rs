@@ -59,7 +59,7 @@ impl Engine<'_> {
     fn cost_on<B: Backend>(&self, b: &B, work: Workload<'_>) -> Result<WorkloadCost, EngineError> {
         let (vae, heap, mut scales) = (*self.vqvae()?, &mut Storage::heap(), Vec::new());
         let tokens = |images: usize| vec![0; images * vae.ladder.length()];
-        let Cost { floats, multiply_adds } = match work {
+        let Cost { floats, multiply_adds, .. } = match work {
             Workload::Sample { request } => {
                 let (var, tokens) = (*self.transformer()?, &mut tokens(request.labels.len()));
                 let each = &mut |_, multiply_adds| scales.push(multiply_adds);

@@ -25,6 +25,17 @@ impl<'w> Cpu<'w> {
         Self { isa, workers }
     }
 
+    /// Floats of scratch memory of each thread, for an operation that wants `least`.
+    ///
+    /// # Panics
+    /// If they are fewer.
+    #[track_caller]
+    pub(crate) fn scratch_len(&self, operation: &str, least: usize) -> usize {
+        let lent = self.workers.scratch_len();
+        assert!(lent >= least, "{operation}: {least} floats of scratch memory wanted, {lent} lent");
+        lent
+    }
+
     /// The instruction set in use.
     pub fn isa(&self) -> Isa {
         self.isa

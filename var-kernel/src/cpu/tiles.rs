@@ -16,7 +16,10 @@ impl Cpu<'_> {
         let next = AtomicUsize::new(0);
         let done = AtomicUsize::new(0);
         if tasks > 0 {
+            let wanted = self.workers.scratch_len();
             self.workers.broadcast(tasks.min(self.workers.count()), &|scratch| {
+                let lent = scratch.len();
+                assert!(lent >= wanted, "scratch memory of {wanted} floats promised, {lent} lent");
                 loop {
                     let task = next.fetch_add(1, Ordering::Relaxed);
                     if task >= tasks {
@@ -148,6 +151,10 @@ mod tests {
     impl Workers for Pair {
         fn count(&self) -> usize {
             2
+        }
+
+        fn scratch_len(&self) -> usize {
+            8
         }
 
         fn broadcast(&self, _threads: usize, job: &(dyn Fn(&mut [f32]) + Sync)) {

@@ -2,8 +2,11 @@
 
 use core::cell::RefCell;
 
-/// Scratch floats that every thread brings (4 MiB): packed blocks of a product, scores, one row of
+/// Scratch floats that a thread is best lent (4 MiB): packed blocks of a product, scores, one row of
 /// probabilities.
+///
+/// With fewer, blocks are smaller and results the same; [`Cost::scratch`](crate::Cost::scratch) is the least that
+/// a model takes.
 pub const SCRATCH_FLOATS: usize = 1 << 20;
 
 /// Threads lent by the caller.
@@ -37,8 +40,13 @@ pub trait Workers {
     /// How many threads `broadcast` can run a job on.
     fn count(&self) -> usize;
 
+    /// Floats of scratch memory that `broadcast` lends each thread at least.
+    fn scratch_len(&self) -> usize {
+        SCRATCH_FLOATS
+    }
+
     /// Calls `job` once on each of up to `threads` threads, the caller's among them, each with
-    /// scratch memory of its own of at least [`SCRATCH_FLOATS`]; returns when all calls have returned.
+    /// scratch memory of its own of [`Workers::scratch_len`]; returns when all calls have returned.
     fn broadcast(&self, threads: usize, job: &(dyn Fn(&mut [f32]) + Sync));
 }
 
@@ -52,20 +60,15 @@ pub trait Workers {
 /// let cpu = Cpu::new(Isa::best(), &workers);
 /// # let _ = cpu;
 /// ```
-pub struct Inline<'m>(RefCell<&'m mut [f32]>);
+pub struct Inline<'m> {
+    scratch: RefCell<&'m mut [f32]>,
+    scratch_len: usize,
+}
 
 impl<'m> Inline<'m> {
-    /// Computes on the calling thread with `scratch`.
-    ///
-    /// # Panics
-    /// If `scratch` is shorter than [`SCRATCH_FLOATS`].
+    /// Computes on the calling thread with `scratch`, best [`SCRATCH_FLOATS`] of it.
     pub fn new(scratch: &'m mut [f32]) -> Self {
-        assert!(
-            scratch.len() >= SCRATCH_FLOATS,
-            "scratch: {SCRATCH_FLOATS} floats wanted, {} lent",
-            scratch.len()
-        );
-        Self(RefCell::new(scratch))
+        Self { scratch_len: scratch.len(), scratch: RefCell::new(scratch) }
     }
 }
 
@@ -74,7 +77,11 @@ impl Workers for Inline<'_> {
         1
     }
 
+    fn scratch_len(&self) -> usize {
+        self.scratch_len
+    }
+
     fn broadcast(&self, _threads: usize, job: &(dyn Fn(&mut [f32]) + Sync)) {
-        job(&mut self.0.borrow_mut());
+        job(&mut self.scratch.borrow_mut());
     }
 }

@@ -125,5 +125,7 @@ pub(crate) static SOURCES: [&crate::cuda::kernel_source::KernelSource; 15] = [
 mod fast_vs_naive;
 #[cfg(all(test, feature = "cuda"))]
 mod gpu_commands;
+#[cfg(test)]
+mod less_scratch;
 #[cfg(all(test, feature = "cuda"))]
 mod nvrtc;

@@ -11,8 +11,9 @@ use super::{Initial, Output, multiply};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::{Cpu, Isa};
 
-/// Length of a block along k: two panels of columns and one of rows fit the first-level cache.
-const KC: usize = 256;
+/// Length of a block along k, the first that scratch memory allows: with 256, two panels of columns and
+/// one of rows fit the first-level cache.
+const KC: [usize; 3] = [256, 64, 16];
 
 /// Columns packed at a time.
 const NC: usize = 2 * LANES;
@@ -23,18 +24,41 @@ const MC_STEP: usize = 12;
 /// Rows of a tile at most: beyond, packing the right operand costs little already.
 pub const MAX_MC: usize = 57 * MC_STEP;
 
-/// Floats of scratch memory for the packed right operand.
-const B_FLOATS: usize = NC * KC;
-
-/// Floats of scratch memory for the sums of [`NC`] columns. In the output their rows may lie a
-/// power of two apart, where they push each other out of the cache.
-const SUMS_FLOATS: usize = NC * MAX_MC;
-
-/// Floats of scratch memory that [`tile`] wants at least; with more it packs the right operand less
-/// often.
-pub const GEMM_FLOATS: usize = B_FLOATS + SUMS_FLOATS + MAX_MC * KC;
+/// Floats of scratch memory with which [`tile`] takes [`MAX_MC`] rows; with more it packs the right
+/// operand less often.
+pub const GEMM_FLOATS: usize = GemmBlocks::len(KC[0], MAX_MC);
 
 const _: () = assert!(GEMM_FLOATS <= crate::cpu::SCRATCH_FLOATS);
+
+/// Floats of scratch memory that [`tile`] wants at least.
+pub(crate) const LEAST_GEMM_FLOATS: usize = GemmBlocks::len(KC[2], MC_STEP);
+
+/// How large the blocks are that some scratch memory holds.
+#[derive(Clone, Copy)]
+struct GemmBlocks {
+    /// Length along k.
+    depth: usize,
+    /// Rows at most.
+    rows: usize,
+}
+
+impl GemmBlocks {
+    /// Floats: the packed right operand, the sums of [`NC`] columns, the packed left operand. (In the
+    /// output the sums' rows may lie a power of two apart, where they push each other out of the
+    /// cache.)
+    const fn len(depth: usize, rows: usize) -> usize {
+        NC * depth + (NC + depth) * rows
+    }
+
+    /// The blocks for `scratch` floats, at least [`LEAST_GEMM_FLOATS`].
+    fn of(scratch: usize) -> Self {
+        // Packing the right operand for a few rows alone costs as much as the product.
+        let fits = |depth: &usize| Self::len(*depth, 4 * MC_STEP) <= scratch;
+        let depth = KC.into_iter().find(fits).unwrap_or(KC[2]);
+        let rows = scratch.saturating_sub(NC * depth) / (NC + depth) / MC_STEP * MC_STEP;
+        Self { depth, rows: rows.min(MAX_MC) }
+    }
+}
 
 /// Sizes of a product.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +117,8 @@ impl Cpu<'_> {
             return;
         }
         let isa = self.isa;
-        let (rows, columns) = tile_size(size, self.workers.count());
+        let scratch = self.scratch_len("product", LEAST_GEMM_FLOATS);
+        let (rows, columns) = tile_size(size, self.workers.count(), scratch);
         self.for_each_tile(out, size.columns, rows, columns, |mut out, scratch| {
             let (rows, columns) = (out.rows.clone(), out.columns.clone());
             tile(isa, &mut out, operands, rows, columns, size.depth, start, scratch);
@@ -104,7 +129,7 @@ impl Cpu<'_> {
 /// The elements of a product at `rows` × `columns`, on this thread; `out`'s first is the first of them.
 ///
 /// # Panics
-/// If there are more than [`MAX_MC`] rows or fewer than [`GEMM_FLOATS`] of scratch memory.
+/// If there are more rows than [`tile_size`] gives for the scratch memory.
 pub fn tile(
     isa: Isa,
     out: &mut impl Output,
@@ -115,23 +140,24 @@ pub fn tile(
     start: Initial,
     scratch: &mut [f32],
 ) {
-    let (b, rest) = scratch.split_at_mut(B_FLOATS);
-    let (sums, a) = rest.split_at_mut(SUMS_FLOATS);
+    let GemmBlocks { depth: kc, rows: most } = GemmBlocks::of(scratch.len());
     let height = rows.len().next_multiple_of(MC_STEP);
-    assert!(height <= MAX_MC, "a tile of {} rows", rows.len());
+    assert!(height <= most, "a tile of {} rows, at most {most} fit", rows.len());
+    let (b, rest) = scratch.split_at_mut(NC * kc);
+    let (sums, a) = rest.split_at_mut(NC * most);
     // As many blocks of k as fit: all of them when the rows are few.
-    let stretch = (a.len() / height.max(1) / KC).max(1) * KC;
+    let stretch = (a.len() / height.max(1) / kc).max(1) * kc;
     let mut from = 0;
     loop {
         let to = depth.min(from + stretch);
-        for (block, a) in blocks(from..to).zip(a.chunks_mut(height * KC)) {
+        for (block, a) in blocks(from..to, kc).zip(a.chunks_mut(height * kc)) {
             isa.run(PackA { to: a, operands, rows: rows.clone(), block });
         }
         for first in columns.clone().step_by(NC) {
             let some = first..columns.end.min(first + NC);
             let place = some.start - columns.start..some.end - columns.start;
             let carries_on = from > 0 || start == Initial::Output;
-            for (block, a) in blocks(from..to).zip(a.chunks(height * KC)) {
+            for (block, a) in blocks(from..to, kc).zip(a.chunks(height * kc)) {
                 let (is_first, is_last) = (block.start == from, block.end == to);
                 let depth = block.len();
                 isa.run(PackB { to: b, operands, columns: some.clone(), block });
@@ -158,18 +184,18 @@ pub fn tile(
     }
 }
 
-/// Blocks of [`KC`]; a single empty one if `range` is empty.
-fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+/// Blocks of `depth`; a single empty one if `range` is empty.
+fn blocks(range: Range<usize>, depth: usize) -> impl Iterator<Item = Range<usize>> {
     let Range { start, end } = range;
-    let count = (end - start).div_ceil(KC).max(1);
-    (0..count).map(move |i| start + i * KC..end.min(start + (i + 1) * KC))
+    let count = (end - start).div_ceil(depth).max(1);
+    (0..count).map(move |i| start + i * depth..end.min(start + (i + 1) * depth))
 }
 
 /// Rows and columns of a tile: those with the shortest time, were a thread to need 1 for a vector of
-/// multiply-adds and `PACKING` to pack a number.
-pub fn tile_size(size: GemmSize, threads: usize) -> (usize, usize) {
+/// multiply-adds and `PACKING` to pack a number; no more rows than fit `scratch` floats.
+pub fn tile_size(size: GemmSize, threads: usize, scratch: usize) -> (usize, usize) {
     const PACKING: usize = 12;
-    let fewest = size.rows.div_ceil(MAX_MC);
+    let fewest = size.rows.div_ceil(GemmBlocks::of(scratch).rows);
     let mut best = (usize::MAX, (0, 0));
     let mut down = fewest;
     while down <= 2 * fewest.max(threads) {

@@ -16,7 +16,7 @@ use crate::cpu::matmul::{
 };
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
-use crate::cpu::{Cpu, SCRATCH_FLOATS, math};
+use crate::cpu::{Cpu, math};
 
 /// Keys between two updates of the running maximum. Another number would give other bits.
 const KEYS: usize = 256;
@@ -27,8 +27,12 @@ const SUMS: usize = 4;
 /// Queries of a task at most: beyond, packing the keys costs little already.
 const MAX_QUERIES: usize = 256;
 
-/// Floats of scratch memory for packed keys or values.
+/// Floats of scratch memory for packed keys or values at most; a share of all.
 const PACKED_FLOATS: usize = 1 << 16;
+const PACKED_SHARE: usize = 16;
+
+/// The most rows that any instruction set's panel has.
+const PANEL: usize = 12;
 
 impl Attention for Cpu<'_> {
     fn attention(
@@ -47,7 +51,8 @@ impl Attention for Cpu<'_> {
         }
         let heads = AttentionOperands { q, k, v, scale, mask, d };
         let isa = self.isa;
-        let rows = rows_of_a_task(d, self.workers.count());
+        let scratch = self.scratch_len("attention", scratch_len(d));
+        let rows = rows_of_a_task(d, self.workers.count(), scratch);
         self.for_each_tile(out, d.heads * d.head_width, rows, d.head_width, |mut tile, scratch| {
             let mut row = tile.rows.start;
             while row < tile.rows.end {
@@ -61,10 +66,26 @@ impl Attention for Cpu<'_> {
     }
 }
 
+/// Floats of scratch memory of a query: itself, its output, its scores, its running softmax.
+fn floats_of_a_query(d: Dims) -> usize {
+    2 * d.head_width + KEYS.min(d.keys) + 3
+}
+
+/// Floats of `scratch` for packed keys or values: a panel of them at least.
+fn packed_len(d: Dims, scratch: usize) -> usize {
+    let panel = PANEL * d.head_width.max(KEYS.min(d.keys));
+    (scratch / PACKED_SHARE).min(PACKED_FLOATS).max(panel)
+}
+
+/// Floats of scratch memory that a thread wants at least.
+pub(crate) fn scratch_len(d: Dims) -> usize {
+    packed_len(d, 0) + LANES * floats_of_a_query(d)
+}
+
 /// As many query rows as the scratch memory holds, or fewer to keep all threads busy.
-fn rows_of_a_task(d: Dims, threads: usize) -> usize {
-    let each = 2 * d.head_width + KEYS + 3;
-    let mut rows = ((SCRATCH_FLOATS - PACKED_FLOATS) / each / LANES * LANES).min(MAX_QUERIES);
+fn rows_of_a_task(d: Dims, threads: usize, scratch: usize) -> usize {
+    let left = scratch - packed_len(d, scratch);
+    let mut rows = (left / floats_of_a_query(d) / LANES * LANES).min(MAX_QUERIES);
     while rows > 2 * LANES && (d.batch * d.queries).div_ceil(rows) * d.heads < 2 * threads {
         rows = (rows / 2).next_multiple_of(LANES);
     }
@@ -105,10 +126,10 @@ impl SimdKernel for QueryBlock<'_, '_> {
         let q = RowMajor { values: &heads.q[tile.columns.start..], stride: width };
 
         let lanes = rows.len().next_multiple_of(LANES);
-        let (packed, rest) = scratch.split_at_mut(PACKED_FLOATS);
+        let (packed, rest) = scratch.split_at_mut(packed_len(d, scratch.len()));
         let (packed_q, rest) = rest.split_at_mut(lanes * d.head_width);
         let (sums, rest) = rest.split_at_mut(lanes * d.head_width);
-        let (scores, rest) = rest.split_at_mut(lanes * KEYS);
+        let (scores, rest) = rest.split_at_mut(lanes * KEYS.min(d.keys));
         let mut softmax = OnlineSoftmax::new(rest, lanes);
         for (lane, seen) in softmax.seen.iter_mut().enumerate() {
             let query = (first + lane).min(queries.end - 1);
@@ -123,7 +144,7 @@ impl SimdKernel for QueryBlock<'_, '_> {
             let scores = &mut scores[..lanes * keys.len()];
             let mut at = keys.start;
             while at < keys.end {
-                let some = at..keys.end.min(at + chunk::<S>(d.head_width));
+                let some = at..keys.end.min(at + chunk::<S>(packed, d.head_width));
                 pack_a(s, packed, &k, some.clone(), 0..d.head_width);
                 let mut scores = Panels { values: scores, height: keys.len() };
                 let place = some.start - key..some.end - key;
@@ -146,7 +167,7 @@ impl SimdKernel for QueryBlock<'_, '_> {
             }
             let mut at = 0;
             while at < d.head_width {
-                let some = at..d.head_width.min(at + chunk::<S>(keys.len()));
+                let some = at..d.head_width.min(at + chunk::<S>(packed, keys.len()));
                 pack_a_transposed(s, packed, &v, some.clone(), keys.clone());
                 let mut sums = Panels { values: sums, height: d.head_width };
                 let start = Initial::Output;
@@ -164,9 +185,9 @@ impl SimdKernel for QueryBlock<'_, '_> {
 
 /// How many rows of depth `depth` are packed at a time.
 #[inline(always)]
-fn chunk<S: Simd>(depth: usize) -> usize {
-    let rows = PACKED_FLOATS / depth / S::MR * S::MR;
-    debug_assert!(packed_a_len::<S>(rows, depth) <= PACKED_FLOATS);
+fn chunk<S: Simd>(packed: &[f32], depth: usize) -> usize {
+    let rows = packed.len() / depth / S::MR * S::MR;
+    debug_assert!(packed_a_len::<S>(rows, depth) <= packed.len());
     rows
 }
 

@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use super::{Attention, Dims, Mask};
+use super::{Attention, Dims, Mask, cpu};
 use crate::dry::Dry;
 use crate::memory::Floats;
 
@@ -24,6 +24,7 @@ impl<B: Attention, S: Floats + ?Sized + 'static> Attention for Dry<'_, B, S> {
         let numbers = d.batch * d.capacity * d.heads * d.head_width;
         let [k, v] = [k, v].map(|kept| self.kv_values(kept.len(), numbers));
         d.check(out.len(), q.len(), k, v, mask);
+        self.wants_scratch(cpu::scratch_len(d));
         self.count(d.multiply_adds())
     }
 }

@@ -1,6 +1,6 @@
 //! softmax(q·kᵀ)·v for each head.
 
-mod cpu;
+pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 mod dry;

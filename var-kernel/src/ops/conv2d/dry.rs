@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use super::{Conv2d, ConvEpilogue, Dims};
+use super::{Conv2d, ConvEpilogue, Dims, cpu};
 use crate::dry::{Dry, DryMatrix};
 use crate::memory::Floats;
 
@@ -22,6 +22,7 @@ impl<B: Conv2d, S: Floats + ?Sized + 'static> Conv2d for Dry<'_, B, S> {
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), x.len(), weight.0, bias.len(), epilogue);
+        self.wants_scratch(cpu::scratch_len(d));
         self.count(d.multiply_adds())
     }
 }

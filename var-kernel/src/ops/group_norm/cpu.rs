@@ -23,6 +23,7 @@ impl GroupNorm for Cpu<'_> {
         if x.is_empty() {
             return Ok(());
         }
+        self.scratch_len("group_norm", scratch_len(d));
         let isa = self.isa;
         let MomentsPlan { piece, chunk, chunks } = MomentsPlan::of(d);
         let width = d.channels / d.groups;
@@ -60,6 +61,11 @@ impl GroupNorm for Cpu<'_> {
         }
         Ok(())
     }
+}
+
+/// Floats of scratch memory that a thread wants: two for each channel of the groups in turn.
+pub(crate) fn scratch_len(d: Dims) -> usize {
+    2 * d.channels / d.groups * GROUPS.min(d.groups)
 }
 
 /// `scale` and `shift` with `out = x · scale + shift` for each channel.

@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use super::{Activation, Dims, GroupNorm};
+use super::{Activation, Dims, GroupNorm, cpu};
 use crate::dry::Dry;
 use crate::memory::{Device, Floats};
 
@@ -18,6 +18,7 @@ impl<B: Device, S: Floats + ?Sized + 'static> GroupNorm for Dry<'_, B, S> {
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), x.len(), weight.len(), bias.len());
+        self.wants_scratch(cpu::scratch_len(d));
         Ok(())
     }
 }

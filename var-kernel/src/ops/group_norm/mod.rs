@@ -1,6 +1,6 @@
 //! Normalizes groups of channels over a whole image.
 
-mod cpu;
+pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 mod dry;

@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use super::gemv::{Gemv, MAX_ROWS};
 use super::{Dims, Epilogue, Linear};
-use crate::cpu::matmul::gemm::{self, GemmOperands, GemmSize};
+use crate::cpu::matmul::gemm::{self, GemmOperands, GemmSize, LEAST_GEMM_FLOATS};
 use crate::cpu::matmul::{Initial, Output, RowMajor, RowMajorQ8, pack_a, pack_b_transposed};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
@@ -29,7 +29,8 @@ impl Linear for Cpu<'_> {
             return Ok(());
         }
         let size = GemmSize { rows: d.rows, columns: d.outer, depth: d.inner };
-        let (rows, columns) = gemm::tile_size(size, self.workers.count());
+        let scratch = self.scratch_len("linear", scratch_len(d));
+        let (rows, columns) = gemm::tile_size(size, self.workers.count(), scratch);
         let (isa, operands) = (self.isa, LinearOperands { x, weight, bias, epilogue, d });
         self.for_each_tile(out, d.outer, rows, columns, |mut tile, scratch| {
             if tile.rows.len() <= MAX_ROWS {
@@ -43,6 +44,11 @@ impl Linear for Cpu<'_> {
         });
         Ok(())
     }
+}
+
+/// Floats of scratch memory that a thread wants at least.
+pub(crate) fn scratch_len(_: Dims) -> usize {
+    LEAST_GEMM_FLOATS
 }
 
 /// The operands of one call.

@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use super::{Dims, Epilogue, Linear};
+use super::{Dims, Epilogue, Linear, cpu};
 use crate::dry::{Dry, DryMatrix};
 use crate::memory::{Device, Floats};
 
@@ -17,6 +17,7 @@ impl<B: Device, S: Floats + ?Sized + 'static> Linear for Dry<'_, B, S> {
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), x.len(), weight.0, bias.map(S::len));
+        self.wants_scratch(cpu::scratch_len(d));
         self.count(d.multiply_adds())
     }
 }

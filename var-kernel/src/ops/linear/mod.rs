@@ -1,6 +1,6 @@
 //! Linear layer: rows times a transposed weight matrix, plus bias, with a fused epilogue.
 
-mod cpu;
+pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 mod dry;

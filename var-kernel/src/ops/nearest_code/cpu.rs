@@ -26,6 +26,7 @@ impl NearestCode for Cpu<'_> {
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(tokens.len(), x.len(), codebook.len());
+        self.scratch_len("nearest_code", scratch_len(d));
         let isa = self.isa;
         self.for_each_run(tokens, BLOCK, |number, tokens, scratch| {
             let x = &x[number * BLOCK * d.width..][..tokens.len() * d.width];
@@ -33,6 +34,11 @@ impl NearestCode for Cpu<'_> {
         });
         Ok(())
     }
+}
+
+/// Floats of scratch memory that a thread wants: a block of features, a panel of codes.
+pub(crate) fn scratch_len(d: Dims) -> usize {
+    (BLOCK + LANES) * d.width
 }
 
 /// The closest codes to one block of features.

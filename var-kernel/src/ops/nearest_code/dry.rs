@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use super::{Dims, Distance, NearestCode};
+use super::{Dims, Distance, NearestCode, cpu};
 use crate::dry::Dry;
 use crate::memory::{Device, Floats};
 
@@ -16,6 +16,7 @@ impl<B: Device, S: Floats + ?Sized + 'static> NearestCode for Dry<'_, B, S> {
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(tokens.len(), x.len(), codebook.len());
+        self.wants_scratch(cpu::scratch_len(d));
         self.count(d.multiply_adds())
     }
 }

@@ -1,6 +1,6 @@
 //! The closest row of a codebook to each feature.
 
-mod cpu;
+pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 mod dry;

@@ -5,6 +5,7 @@ use core::convert::Infallible;
 use super::{Change, Codes, Dims, Phi, QuantizerStep};
 use crate::dry::Dry;
 use crate::memory::Floats;
+use crate::ops::conv2d::cpu::scratch_len;
 
 impl<B: QuantizerStep, S: Floats + ?Sized + 'static> QuantizerStep for Dry<'_, B, S> {
     fn quantizer_step_scratch(&self, d: Dims) -> usize {
@@ -22,6 +23,10 @@ impl<B: QuantizerStep, S: Floats + ?Sized + 'static> QuantizerStep for Dry<'_, B
     ) -> Result<(), Infallible> {
         let Phi { weight, bias, ratio } = refinement;
         d.check(latents.len(), codes.lengths(), weight.0, bias.len());
-        if ratio == 0.0 { Ok(()) } else { self.count(d.convolution().multiply_adds()) }
+        if ratio == 0.0 {
+            return Ok(());
+        }
+        self.wants_scratch(scratch_len(d.convolution()));
+        self.count(d.convolution().multiply_adds())
     }
 }

@@ -20,6 +20,7 @@ impl SampleTokens for Cpu<'_> {
     ) -> Result<(), Infallible> {
         let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);
         d.check(tokens.len(), lengths, logits.len(), unconditional.map(<[f32]>::len));
+        self.scratch_len("sample_tokens", scratch_len(d));
         let isa = self.isa;
         let cell = |row| Cell {
             settings,
@@ -42,6 +43,11 @@ impl SampleTokens for Cpu<'_> {
         }
         Ok(())
     }
+}
+
+/// Floats of scratch memory that a thread wants: a row of logits, and as many to work with.
+pub(crate) fn scratch_len(d: Dims) -> usize {
+    2 * d.codes
 }
 
 /// One cell of one image's token map.

@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use super::{Dims, Mixture, SampleSettings, SampleTokens};
+use super::{Dims, Mixture, SampleSettings, SampleTokens, cpu};
 use crate::dry::Dry;
 use crate::memory::{Device, Floats};
 
@@ -18,6 +18,7 @@ impl<B: Device, S: Floats + ?Sized + 'static> SampleTokens for Dry<'_, B, S> {
     ) -> Result<(), Infallible> {
         let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);
         d.check(tokens.len(), lengths, logits.len(), unconditional.map(S::len));
+        self.wants_scratch(cpu::scratch_len(d));
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Logits → tokens: guidance, filter and draw for every cell of a token map.
 
-mod cpu;
+pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 mod dry;

@@ -10,7 +10,7 @@ use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
 use crate::cpu::{Cpu, Matrix};
 
-/// Output cells of a task: a multiple of every instruction set's tile.
+/// The most output cells of a task: a multiple of every instruction set's tile.
 const MC: usize = 96;
 
 /// The most rows that any instruction set's panel has.
@@ -67,6 +67,13 @@ pub(super) fn scratch(g: Geometry) -> usize {
     blocks.runs * blocks.of_run() * packed_b_len(g.outer, blocks.depth())
 }
 
+/// Floats of scratch memory that a thread wants at least: a panel of cells, or sixteen output channels'
+/// weights for as many input channels.
+pub(super) fn scratch_len(g: Geometry) -> usize {
+    let blocks = DepthBlocks::of(g);
+    (PANEL * blocks.depth()).max(LANES * LANES * blocks.taps)
+}
+
 /// The convolution.
 pub(super) fn convolve(
     cpu: Cpu<'_>,
@@ -78,6 +85,8 @@ pub(super) fn convolve(
     g: Geometry,
 ) {
     let blocks = DepthBlocks::of(g);
+    let lent = cpu.scratch_len("conv2d", scratch_len(g));
+    let cells = (lent / blocks.depth().max(1) / PANEL * PANEL).min(MC);
     let isa = cpu.isa;
     let weight = WeightRows { matrix: weight, stride: g.inner * blocks.taps };
     let (width, columns) = (packed_b_len(g.outer, blocks.depth()), LANES * blocks.depth());
@@ -87,7 +96,7 @@ pub(super) fn convolve(
     let weight = &*scratch;
     let columns = g.outer.div_ceil(g.outer.div_ceil(NC)).next_multiple_of(2 * LANES);
     let within = epilogue.out_first..epilogue.out_first + g.outer;
-    cpu.for_each_tile_within(out, epilogue.out_width, within, MC, columns, |tile, scratch| {
+    cpu.for_each_tile_within(out, epilogue.out_width, within, cells, columns, |tile, scratch| {
         isa.run(OutputBlock { tile, x, weight, epilogue, g, blocks, scratch });
     });
 }

@@ -44,6 +44,12 @@ fn scratch(g: Geometry) -> usize {
     if winograd::serves(g) { winograd::scratch(g) } else { direct::scratch(g) }
 }
 
+/// Floats of scratch memory that a thread wants at least.
+pub(crate) fn scratch_len(d: Dims) -> usize {
+    let g = d.geometry();
+    if winograd::serves(g) { winograd::scratch_len(g) } else { direct::scratch_len(g) }
+}
+
 /// Any convolution, its operands' lengths already checked.
 ///
 /// # Panics

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::factors::{prefetch, weight_factors};
-use super::plan::{BLOCK, GROUP, NC, SKEW, WinogradPlan};
+use super::plan::{GROUP, NC, SKEW, WinogradPlan};
 use super::transforms::{POINTS, PRODUCTS, SIDE, to_output};
 use crate::cpu::matmul::{Initial, Strided, multiply};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
@@ -37,14 +37,15 @@ impl SimdKernel for Band<'_> {
         let pixels_in_row = SIDE * plan.g.out_grid[1];
         let band = tile.rows.start / pixels_in_row / plan.band;
         let tiles = tile.rows.len().div_ceil(pixels_in_row) * plan.across;
-        let (products, rest) = scratch.split_at_mut(WinogradProducts::len(BLOCK, columns.len()));
-        let mut products = WinogradProducts::of(products, BLOCK, columns.len());
+        let most = plan.tiles(columns.len(), scratch.len());
+        let (products, rest) = scratch.split_at_mut(WinogradProducts::len(most, columns.len()));
+        let mut products = WinogradProducts::of(products, most, columns.len());
         let made_width = columns.len() * depth + SKEW;
         let (made, rest) = rest.split_at_mut(if plan.kept { 0 } else { PRODUCTS * made_width });
 
         // Only whole groups begin where a panel begins.
-        let step = match tiles.div_ceil(BLOCK / GROUP * GROUP) {
-            _ if tiles <= BLOCK => BLOCK,
+        let step = match tiles.div_ceil(most / GROUP * GROUP) {
+            _ if tiles <= most => most,
             steps => tiles.div_ceil(steps).next_multiple_of(GROUP),
         };
         for first in (0..tiles).step_by(step) {

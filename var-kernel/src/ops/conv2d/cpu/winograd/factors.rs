@@ -1,6 +1,6 @@
 //! Weights and input tiles to factors, packed as the products read them.
 
-use super::plan::{GROUP, NC, SKEW, WinogradPlan};
+use super::plan::{GROUP, NATURAL, NC, SKEW, WinogradPlan};
 use super::transforms::{POINTS, PRODUCTS, SIDE, of_filter, of_input};
 use crate::cpu::matmul::{RowMajor, pack_a};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
@@ -55,7 +55,7 @@ pub(super) fn weight_factors<S: Simd>(
 ) {
     let WinogradPlan { g, depth, .. } = plan;
     let (natural, _) = scratch.as_chunks_mut::<LANES>();
-    let natural = &mut natural[..9 * LANES];
+    let natural = &mut natural[..NATURAL / LANES];
     for first in (0..depth).step_by(LANES) {
         let inner = block * depth + first;
         if inner < g.inner {

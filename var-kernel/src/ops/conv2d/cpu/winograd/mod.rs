@@ -15,7 +15,7 @@ mod transforms;
 
 use self::band::Band;
 use self::factors::{TransformInput, TransformWeights};
-use self::plan::{GROUP, NC, WinogradPlan};
+use self::plan::{GROUP, WinogradPlan};
 use self::transforms::{PRODUCTS, SIDE};
 use super::geometry::{Geometry, OutputEpilogue};
 use super::weights::WeightRows;
@@ -39,6 +39,11 @@ pub(super) fn scratch(g: Geometry) -> usize {
     plan.input_len() + plan.weight_len()
 }
 
+/// Floats of scratch memory that a thread wants at least.
+pub(super) fn scratch_len(g: Geometry) -> usize {
+    WinogradPlan::of(together(g)).scratch_len(GROUP, LANES)
+}
+
 /// The batch computed together: all images, or one at a time where the last row of tiles reaches
 /// over an image's edge.
 fn together(g: Geometry) -> Geometry {
@@ -56,6 +61,7 @@ pub(super) fn convolve(
     scratch: &mut [f32],
     g: Geometry,
 ) {
+    cpu.scratch_len("conv2d", scratch_len(g));
     let (isa, plan) = (cpu.isa, WinogradPlan::of(together(g)));
     let (factors, kept) = scratch.split_at_mut(plan.input_len());
     let weight = WeightRows { matrix: weight, stride: 9 * g.inner };
@@ -107,7 +113,8 @@ fn pictures(
         let residual = epilogue.residual.map(|residual| &residual[number * slab_len * g.outer..]);
         let epilogue = OutputEpilogue { residual, ..epilogue };
         let width = epilogue.out_width;
-        cpu.for_each_tile_within(out, width, within.clone(), band_len, NC, |tile, scratch| {
+        let columns = plan.columns(cpu.workers.scratch_len());
+        cpu.for_each_tile_within(out, width, within.clone(), band_len, columns, |tile, scratch| {
             isa.run(Band { tile, factors, weight, kept, epilogue, plan, scratch });
         });
     }

@@ -7,7 +7,7 @@ use crate::ops::conv2d::cpu::geometry::Geometry;
 /// Tiles that are transformed together: a multiple of every instruction set's tile of a product.
 pub(super) const GROUP: usize = 12;
 
-/// Tiles that a task multiplies at a time with its share of the weights.
+/// The most tiles that a task multiplies at a time with its share of the weights.
 pub(super) const BLOCK: usize = 64;
 
 /// Output channels of a task's products at a time.
@@ -26,6 +26,9 @@ pub(super) const KEPT: usize = 1 << 23;
 /// Rows of factors are kept from lying a power of two apart, where they would push each other out
 /// of the cache.
 pub(super) const SKEW: usize = LANES;
+
+/// Floats of sixteen output channels' weights for sixteen input channels.
+pub(super) const NATURAL: usize = 9 * LANES * LANES;
 
 /// How the work is cut up.
 #[derive(Clone, Copy)]
@@ -59,6 +62,35 @@ impl WinogradPlan {
         let bands = rows.div_ceil(band).max(1);
         let slab = (SLAB / (PRODUCTS * groups * GROUP * depth * blocks)).clamp(1, bands);
         Self { g, across, rows, band, slab, depth, blocks, kept }
+    }
+
+    /// Floats of scratch memory of a thread that multiplies `tiles` tiles with the weights of `columns`
+    /// output channels at a time.
+    pub(super) fn scratch_len(self, tiles: usize, columns: usize) -> usize {
+        let input = PRODUCTS * (GROUP * self.depth + SKEW);
+        let panel = PRODUCTS * (LANES * self.depth + SKEW) + NATURAL;
+        input.max(panel).max(self.products_len(tiles, columns))
+    }
+
+    /// The same for the products and outputs alone.
+    fn products_len(self, tiles: usize, columns: usize) -> usize {
+        // Kept factors lie in pairs of panels.
+        let columns = if self.kept { NC } else { columns };
+        let made = if self.kept { 0 } else { PRODUCTS * (columns * self.depth + SKEW) + NATURAL };
+        PRODUCTS * (tiles * columns + SKEW) + made
+    }
+
+    /// Output channels of a task: [`NC`], or one panel where the weights' factors of two are too many
+    /// for `scratch` floats.
+    pub(super) fn columns(self, scratch: usize) -> usize {
+        if self.products_len(GROUP, NC) <= scratch { NC } else { LANES }
+    }
+
+    /// Tiles that a task multiplies at a time: [`BLOCK`], or as many groups as fit `scratch` floats.
+    pub(super) fn tiles(self, columns: usize, scratch: usize) -> usize {
+        let groups = |tiles: &usize| self.products_len(*tiles, columns) <= scratch;
+        let fewer = (GROUP..BLOCK).step_by(GROUP).rev();
+        core::iter::once(BLOCK).chain(fewer).find(groups).unwrap_or(GROUP)
     }
 
     /// Rows of factors of one band, or of one pair of panels of weights: the products of each block.
