@@ -1,0 +1,35 @@
+"""Visual autoregressive image generation: a class becomes an image, scale by scale.
+
+>>> import varimage
+>>> model = varimage.load()                      # the built-in model; or load("d16.safetensors")
+>>> images = model.sample([8, "Ankle boot"], cfg=4.0, seed=1)
+>>> images[0].save("bag.png")
+"""
+
+from ._varimage import (
+    Features,
+    Image,
+    Metrics,
+    Model,
+    Step,
+    VarError,
+    __version__,
+    evaluate,
+    features,
+    grid,
+    load,
+)
+
+__all__ = [
+    "Features",
+    "Image",
+    "Metrics",
+    "Model",
+    "Step",
+    "VarError",
+    "__version__",
+    "evaluate",
+    "features",
+    "grid",
+    "load",
+]
