@@ -21,6 +21,7 @@ const AN_IMAGE: &str = "an array (height, width, 3) of uint8, an image of Pillow
 /// One image or several, and whether it was one: an array of 3 or 4 dimensions, an image of Pillow or of
 /// this module, a path, or a sequence of such.
 pub(crate) fn images(value: &Bound<'_, PyAny>) -> PyResult<(Vec<RgbImage>, bool)> {
+    let py = value.py();
     if let Some(image) = single(value)? {
         return Ok((vec![image], true));
     }
@@ -30,6 +31,7 @@ pub(crate) fn images(value: &Bound<'_, PyAny>) -> PyResult<(Vec<RgbImage>, bool)
     let Ok(each) = value.try_iter() else { return Err(wrong_type("image", value, AN_IMAGE)) };
     let mut images = Vec::new();
     for value in each {
+        py.check_signals()?;
         images.push(image(&value?)?);
     }
     Ok((images, false))
@@ -106,17 +108,21 @@ fn of_array(array: &Bound<'_, PyUntypedArray>) -> PyResult<(Vec<RgbImage>, bool)
     }
     let array: PyReadonlyArrayDyn<'_, u8> = array.extract()?;
     let view = array.as_array();
-    let of =
-        |image: ArrayView3<'_, u8>| RgbImage::new(width, height, image.iter().copied().collect());
-    match count {
-        None => Ok((vec![of(view.into_dimensionality().expect("three dimensions"))], true)),
-        Some(_) => {
-            let each = view.axis_iter(Axis(0));
-            let images =
-                each.map(|image| of(image.into_dimensionality().expect("three dimensions")));
-            Ok((images.collect(), false))
-        }
+    let of = |image: ArrayView3<'_, u8>| {
+        py.check_signals()?;
+        let bytes = match image.as_slice() {
+            Some(bytes) => bytes.to_vec(),
+            None => image.iter().copied().collect(),
+        };
+        Ok(RgbImage::new(width, height, bytes))
+    };
+    let three = "three dimensions";
+    if count.is_none() {
+        return Ok((vec![of(view.into_dimensionality().expect(three))?], true));
     }
+    let each = view.axis_iter(Axis(0));
+    let images: PyResult<_> = each.map(|one| of(one.into_dimensionality().expect(three))).collect();
+    Ok((images?, false))
 }
 
 fn wrong_shape(shape: &[usize]) -> PyErr {
