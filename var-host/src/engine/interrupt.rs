@@ -61,6 +61,10 @@ impl Workers for Watched<'_> {
         self.workers.count()
     }
 
+    fn scratch_len(&self) -> usize {
+        self.workers.scratch_len()
+    }
+
     fn broadcast(&self, threads: usize, job: &(dyn Fn(&mut [f32]) + Sync)) {
         if self.interrupt.is_raised() {
             panic::resume_unwind(Box::new(Interrupted));
