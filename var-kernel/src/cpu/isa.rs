@@ -40,20 +40,21 @@ enum Kind {
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-    Simd128(Wasm<false>),
-    #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
-    RelaxedSimd(Wasm<true>),
+    Wasm(Wasm),
 }
 
 impl Isa {
     /// Available on every machine. Without a fused multiply-add in hardware it is slow, never different.
     ///
-    /// A module of WebAssembly compiled for simd128 runs nowhere without it: there it is that one.
+    /// A module of WebAssembly compiled for simd128 or relaxed SIMD runs nowhere without: there it is that one.
+    ///
+    /// # Panics
+    /// In a module compiled for relaxed SIMD, if the engine does not fuse.
     pub fn portable() -> Self {
         #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
         let kind = Kind::Portable(Portable);
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        let kind = Kind::Simd128(Wasm::<false>::new());
+        let kind = Kind::Wasm(Wasm::new());
         Self(kind)
     }
 
@@ -72,12 +73,9 @@ impl Isa {
         ];
         #[cfg(target_arch = "aarch64")]
         let found = [Neon::detect().map(Kind::Neon)];
-        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
-        let found = [Wasm::<true>::detect().map(Kind::RelaxedSimd)];
         #[cfg(not(any(
             all(target_arch = "x86_64", target_feature = "sse2"),
-            target_arch = "aarch64",
-            all(target_arch = "wasm32", target_feature = "relaxed-simd"),
+            target_arch = "aarch64"
         )))]
         let found = [None];
         core::iter::once(Self::portable()).chain(found.into_iter().flatten().map(Self))
@@ -102,9 +100,7 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Kind::Neon(_) => "neon",
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Kind::Simd128(_) => "simd128",
-            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
-            Kind::RelaxedSimd(_) => "relaxed-simd",
+            Kind::Wasm(_) => Wasm::NAME,
         }
     }
 
@@ -137,9 +133,7 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Kind::Neon(simd) => kernel.run(simd),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Kind::Simd128(simd) => kernel.run(simd),
-            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
-            Kind::RelaxedSimd(simd) => kernel.run(simd),
+            Kind::Wasm(simd) => kernel.run(simd),
         }
     }
 }

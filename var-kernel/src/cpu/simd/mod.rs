@@ -11,9 +11,10 @@ mod avx2;
 mod avx512;
 #[cfg(any(
     all(target_arch = "x86_64", target_feature = "sse2"),
-    all(target_arch = "wasm32", target_feature = "simd128")
+    all(target_arch = "wasm32", target_feature = "simd128", not(target_feature = "relaxed-simd"))
 ))]
 mod doubles;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "relaxed-simd")))]
 mod fused;
 #[cfg(target_arch = "aarch64")]
 mod neon;

@@ -5,31 +5,40 @@ use core::arch::wasm32::*;
 
 use half::{bf16, f16};
 
+#[cfg(not(target_feature = "relaxed-simd"))]
 use super::doubles::{self, Doubles};
 use super::{LANES, Simd};
 
-/// simd128, and where `RELAXED` the fused multiply-adds of relaxed SIMD.
-#[derive(Clone, Copy)]
-pub(crate) struct Wasm<const RELAXED: bool>(());
+/// Whether this module has the fused multiply-adds of relaxed SIMD; one without runs where they are not.
+const RELAXED: bool = cfg!(target_feature = "relaxed-simd");
 
-impl Wasm<false> {
-    /// The proof: this file is compiled for simd128 alone.
+/// simd128, or relaxed SIMD where the module is compiled for it.
+#[derive(Clone, Copy)]
+pub(crate) struct Wasm(());
+
+impl Wasm {
+    pub(crate) const NAME: &str = if RELAXED { "relaxed-simd" } else { "simd128" };
+
+    /// The proof: this is compiled for simd128, and the engine fuses where it is compiled for relaxed SIMD.
+    ///
+    /// # Panics
+    /// If it does not: its sums would have other bytes.
     pub(crate) fn new() -> Self {
+        #[cfg(target_feature = "relaxed-simd")]
+        assert!(fuses(), "relaxed_madd rounds twice here: a module without relaxed SIMD is wanted");
         Self(())
     }
 }
 
+/// Whether this engine fuses. One look is enough: whether `relaxed_madd` rounds once or twice is one
+/// choice of the environment (`R_fmadd` of the WebAssembly specification).
 #[cfg(target_feature = "relaxed-simd")]
-impl Wasm<true> {
-    /// The proof, if this engine fuses. One look is enough: whether `relaxed_madd` rounds once or
-    /// twice is one choice of the environment (`R_fmadd` of the WebAssembly specification).
-    pub(crate) fn detect() -> Option<Self> {
-        let (above, below) = (1.0 + 1.0 / 4096.0, 1.0 - 1.0 / 4096.0);
-        let [a, b, c] = core::hint::black_box([above, below, -1.0]);
-        let fused = f32x4_relaxed_madd(f32x4_splat(a), f32x4_splat(b), f32x4_splat(c));
-        // (1 + 2⁻¹²) · (1 − 2⁻¹²) − 1; rounded before the sum, the product is 1.
-        (f32x4_extract_lane::<0>(fused) == -1.0 / 16_777_216.0).then_some(Self(()))
-    }
+fn fuses() -> bool {
+    let (above, below) = (1.0 + 1.0 / 4096.0, 1.0 - 1.0 / 4096.0);
+    let [a, b, c] = core::hint::black_box([above, below, -1.0]);
+    let fused = f32x4_relaxed_madd(f32x4_splat(a), f32x4_splat(b), f32x4_splat(c));
+    // (1 + 2⁻¹²) · (1 − 2⁻¹²) − 1; rounded before the sum, the product is 1.
+    f32x4_extract_lane::<0>(fused) == -1.0 / 16_777_216.0
 }
 
 /// `op` on each of the four registers.
@@ -64,7 +73,7 @@ macro_rules! memory {
     };
 }
 
-impl<const RELAXED: bool> Simd for Wasm<RELAXED> {
+impl Simd for Wasm {
     type F32 = [v128; 4];
 
     const MR: usize = if RELAXED { 2 } else { 4 };
@@ -108,12 +117,12 @@ impl<const RELAXED: bool> Simd for Wasm<RELAXED> {
     #[inline(always)]
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
         #[cfg(target_feature = "relaxed-simd")]
-        if RELAXED {
-            return quads!(|I| f32x4_relaxed_madd(a[I], b[I], c[I]));
-        }
-        doubles::mul_add(self, a, b, c)
+        return quads!(|I| f32x4_relaxed_madd(a[I], b[I], c[I]));
+        #[cfg(not(target_feature = "relaxed-simd"))]
+        mul_add(self, &a, &b, &c)
     }
 
+    #[cfg(not(target_feature = "relaxed-simd"))]
     #[inline(always)]
     fn chains<const ROWS: usize, const VECTORS: usize>(
         self,
@@ -121,10 +130,8 @@ impl<const RELAXED: bool> Simd for Wasm<RELAXED> {
         a: &[f32],
         b: [&[[f32; LANES]]; VECTORS],
     ) -> bool {
-        if !RELAXED {
-            doubles::chains(self, sums, a, b);
-        }
-        !RELAXED
+        doubles::chains(self, sums, a, b);
+        true
     }
 
     #[inline(always)]
@@ -174,7 +181,15 @@ impl<const RELAXED: bool> Simd for Wasm<RELAXED> {
     }
 }
 
-impl<const RELAXED: bool> Doubles for Wasm<RELAXED> {
+/// Not inlined: a call costs a sixth of it, its code a tenth of the module, at every use.
+#[cfg(not(target_feature = "relaxed-simd"))]
+#[inline(never)]
+fn mul_add(s: Wasm, a: &[v128; 4], b: &[v128; 4], c: &[v128; 4]) -> [v128; 4] {
+    doubles::mul_add(s, *a, *b, *c)
+}
+
+#[cfg(not(target_feature = "relaxed-simd"))]
+impl Doubles for Wasm {
     type Quad = v128;
     type Pair = v128;
 
