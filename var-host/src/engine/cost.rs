@@ -48,6 +48,8 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// If the model lacks a half that the work wants.
+    // Inlined, a program links the dry runs of that work alone which it asks for.
+    #[inline(always)]
     pub fn work(&self, work: Workload<'_>) -> Result<WorkloadCost, EngineError> {
         #[cfg(feature = "cuda")]
         if let Some(card) = self.card() {
@@ -56,6 +58,7 @@ impl Engine<'_> {
         self.cost_on(&self.cpu(), work)
     }
 
+    #[inline(always)]
     fn cost_on<B: Backend>(&self, b: &B, work: Workload<'_>) -> Result<WorkloadCost, EngineError> {
         let (vae, heap, mut scales) = (*self.vqvae()?, &mut Storage::heap(), Vec::new());
         let tokens = |images: usize| vec![0; images * vae.ladder.length()];
