@@ -11,7 +11,8 @@ use crate::ops::quantizer_step::Codes;
 use crate::ops::sample_tokens::{self, Mixture, SampleSettings};
 use crate::sample::{UniformSource, guidance};
 
-use super::{Progress, Request, download_images};
+use super::progress::{Progress, download_images};
+use super::request::Request;
 
 /// A run of [`generate`](crate::generate::generate()) that the caller advances: one scale a call.
 ///
