@@ -1,6 +1,7 @@
 //! A model with its device: sampling, encoding, decoding, editing and scoring in one call each.
 
 mod device;
+mod edit;
 mod error;
 mod image;
 mod model;
