@@ -80,6 +80,14 @@ pub enum EngineError {
     /// The work was ended from outside.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+    /// The memory lent by the caller is too small.
+    #[error("{wanted} bytes of working memory wanted, {lent} lent")]
+    LentMemory {
+        /// Bytes wanted, wherever they begin.
+        wanted: u128,
+        /// Bytes lent.
+        lent: u128,
+    },
     /// The system has not as much memory.
     #[error("{bytes} bytes of working memory cannot be had: try a smaller batch")]
     Memory {

@@ -69,6 +69,11 @@ impl<'w> Engine<'w> {
         }
     }
 
+    /// Takes working memory from `memory` from now on; none: its own again.
+    pub fn lend_memory(&mut self, memory: Option<&'static mut [f32]>) {
+        self.memory = memory.map_or_else(Buffer::default, Buffer::lent);
+    }
+
     /// The same on a GPU; threads and instruction set serve the work that stays on the CPU.
     ///
     /// # Errors

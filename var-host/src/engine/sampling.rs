@@ -115,6 +115,42 @@ impl Engine<'_> {
         samples.map_or_else(|| Err(self.not_finite(AN_IMAGE)), |samples| Ok(Some(samples)))
     }
 
+    /// Floats of working memory that [`Engine::sample`] takes for `jobs`, and every request for a single
+    /// image.
+    ///
+    /// # Errors
+    /// If the model lacks a half.
+    pub fn sample_len(
+        &mut self,
+        jobs: &[ImageSpec],
+        sampling: Sampling,
+    ) -> Result<usize, EngineError> {
+        let null = self.transformer()?.null_class();
+        let mut most = self.image_len()?.max(self.work(Workload::Nll)?.floats);
+        for of_null in [false, true] {
+            let labels = jobs.iter().map(|job| job.label);
+            let labels: Vec<u32> = labels.filter(|label| (*label == null) == of_null).collect();
+            if labels.is_empty() {
+                continue;
+            }
+            let Sampling { seed, cfg, top_k, top_p, more_smooth } = sampling;
+            let filter = Filter { top_k, top_p };
+            let indices = vec![0; labels.len()];
+            let request = Request::new(&labels, &indices, seed);
+            most = most.max(self.floats(&Request { cfg, filter, more_smooth, ..request })?);
+        }
+        Ok(most)
+    }
+
+    /// Floats of working memory of encoding or decoding one image.
+    ///
+    /// # Errors
+    /// If the model has no VQVAE.
+    pub fn image_len(&self) -> Result<usize, EngineError> {
+        let encode = self.work(Workload::Encode { pictures: 1 })?.floats;
+        Ok(encode.max(self.work(Workload::Decode)?.floats))
+    }
+
     /// Floats of working memory that a request takes; a dry run tells, once for requests of one extent.
     fn floats(&mut self, request: &Request<'_>) -> Result<usize, EngineError> {
         if request.keep.is_some() {

@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use crate::engine::{ForcedBatch, ImageSpec, Sample, Sampling, ScaleProgress};
+use crate::engine::{Buffer, ForcedBatch, ImageSpec, Sample, Sampling, ScaleProgress};
 use crate::images::{Parameters, RgbImage};
 
 use super::parameters::{note_image, note_sampling, precision};
@@ -44,7 +44,78 @@ impl Step<'_, '_> {
     }
 }
 
+/// Index and class of each image to draw.
+fn image_specs(labels: &[u32], options: &SampleOptions) -> Vec<ImageSpec> {
+    let spec = |(n, label): (usize, &u32)| {
+        let index = u32::try_from(n).ok().and_then(|n| options.first_index.checked_add(n));
+        ImageSpec { index: index.expect("indices of images are below 2^32"), label: *label }
+    };
+    labels.iter().enumerate().map(spec).collect()
+}
+
+impl SampleOptions {
+    /// The engine's settings.
+    fn sampling(&self) -> Sampling {
+        let Self { cfg, top_k, top_p, more_smooth, seed, .. } = *self;
+        Sampling { seed, cfg, top_k, top_p, more_smooth }
+    }
+}
+
 impl Model {
+    /// Floats of working memory for [`Model::lend_memory`]: enough for [`Model::sample`] with these
+    /// arguments and for every call for a single image of one of these classes.
+    ///
+    /// ```
+    /// use var_host::{Model, SampleOptions};
+    ///
+    /// let mut model = Model::built_in()?;
+    /// let options = SampleOptions::default();
+    /// let floats = model.workspace_len(&[3, 8], &options)?;
+    /// model.lend_memory(Some(vec![0.0; floats].leak()))?;
+    /// assert_eq!(model.sample(&[3, 8], &options)?.len(), 2);
+    /// # Ok::<(), var_host::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the model lacks a half.
+    ///
+    /// # Panics
+    /// As [`Model::sample_with`].
+    pub fn workspace_len(
+        &mut self,
+        labels: &[u32],
+        options: &SampleOptions,
+    ) -> Result<usize, Error> {
+        assert!(options.batch > 0, "a batch has at least one image");
+        let jobs = image_specs(labels, options);
+        self.with_engine(|engine| {
+            let mut most = engine.image_len()?;
+            if !jobs.is_empty() {
+                for jobs in jobs.chunks(options.batch) {
+                    most = most.max(engine.sample_len(jobs, options.sampling())?);
+                }
+                // A single image, as an edit draws it.
+                for job in &jobs {
+                    let alone = core::slice::from_ref(job);
+                    most = most.max(engine.sample_len(alone, options.sampling())?);
+                }
+            }
+            Ok(Buffer::lent_len(most))
+        })
+    }
+
+    /// Takes working memory of the CPU from `memory` from now on, and never more; none: its own again, as
+    /// much as a call wants.
+    ///
+    /// # Errors
+    /// If the device cannot be used.
+    pub fn lend_memory(&mut self, memory: Option<&'static mut [f32]>) -> Result<(), Error> {
+        self.with_engine(|engine| {
+            engine.lend_memory(memory);
+            Ok(())
+        })
+    }
+
     /// Draws one image of each class in `labels`; the null class draws without one.
     ///
     /// # Errors
@@ -81,20 +152,14 @@ impl Model {
         mut each: impl FnMut(&mut Step<'_, '_>) -> ControlFlow<()>,
     ) -> Result<Vec<Image>, Error> {
         assert!(options.batch > 0, "a batch has at least one image");
-        let SampleOptions { cfg, top_k, top_p, more_smooth, seed, first_index, batch } = *options;
-        let sampling = Sampling { seed, cfg, top_k, top_p, more_smooth };
-        let spec = |(n, label): (usize, &u32)| {
-            let index = u32::try_from(n).ok().and_then(|n| first_index.checked_add(n));
-            ImageSpec { index: index.expect("indices of images are below 2^32"), label: *label }
-        };
-        let jobs: Vec<ImageSpec> = labels.iter().enumerate().map(spec).collect();
+        let (sampling, jobs) = (options.sampling(), image_specs(labels, options));
         note_sampling(&mut parameters, &sampling);
         let names = self.weights.class_names.clone();
         self.with_engine(|engine| {
             parameters.insert("precision".to_owned(), precision(engine));
             let classes = (engine.transformer()?.classes, &names[..]);
             let mut images = Vec::new();
-            for jobs in jobs.chunks(batch) {
+            for jobs in jobs.chunks(options.batch) {
                 let mut on_scale = |mut done: ScaleProgress<'_>| {
                     let (scale, scales) = (done.scale, done.scales);
                     each(&mut Step { scale, scales, inner: &mut done })
