@@ -142,7 +142,8 @@ static void codec(var_model *model) {
     free(tokens), free(again), free(rgb), free(out), free(back), free(logits);
 }
 
-static void samples(var_model *model) {
+/* Nothing is drawn: quick under valgrind. */
+static void refusals(var_model *model) {
     uint32_t classes[] = {3, 99}, first = 3;
     size_t one = length(model);
     uint8_t *rgb = (uint8_t *)malloc(2 * one);
@@ -156,16 +157,27 @@ static void samples(var_model *model) {
     fails(var_sample(model, NULL, (const uint32_t *)(const void *)((const char *)classes + 1), 1, rgb, one, NULL, 0), VAR_ARGUMENT,
           "aligned");
     assert(var_sample(model, NULL, NULL, 0, NULL, 0, NULL, 0) == VAR_OK);
+    var_model *other = NULL;
+    fails(var_open("there/is/none", NULL, &other), VAR_FILE, "No such file");
+    fails(var_open_memory((const uint8_t *)"no model", 8, NULL, &other), VAR_MODEL, "");
+    assert(!other);
     var_sampling_init(&sampling);
     sampling.batch = 0;
     fails(var_sample(model, &sampling, &first, 1, rgb, one, NULL, 0), VAR_ARGUMENT, "batch is 0");
     var_sampling_init(&sampling);
     sampling.top_p = 2;
     fails(var_sample(model, &sampling, &first, 1, rgb, one, NULL, 0), VAR_ARGUMENT, "top_p is 2");
+    free(rgb);
+}
+
+static void samples(var_model *model) {
+    uint32_t classes[] = {3, 4}, first = 3;
+    size_t one = length(model);
+    uint8_t *rgb = (uint8_t *)malloc(2 * one);
+    var_sampling sampling;
     var_sampling_init(&sampling);
     sampling.first_index = UINT32_MAX;
     assert(var_sample(model, &sampling, &first, 1, rgb, one, NULL, 0) == VAR_OK);
-    classes[1] = 4;
     fails(var_sample(model, &sampling, classes, 2, rgb, 2 * one, NULL, 0), VAR_ARGUMENT, "first_index");
     /* Structures of other versions. */
     memset(&sampling, 0, sizeof sampling);
@@ -196,8 +208,13 @@ static void files(const char *path) {
     options.isa = "mmx";
     fails(var_open(path, &options, &model), VAR_ARGUMENT, "isa mmx");
     var_options_init(&options);
-    options.reserved = 1;
-    fails(var_open(path, &options, &model), VAR_ARGUMENT, "reserved is 1");
+    options.device = "cuda:x";
+    fails(var_open(path, &options, &model), VAR_ARGUMENT, "device cuda:x");
+    options.device = "cpu", options.precision = "f16";
+    fails(var_open(path, &options, &model), VAR_ARGUMENT, "precision");
+    var_options_init(&options);
+    options.scratch_kib = 1;
+    fails(var_open(path, &options, &model), VAR_ARGUMENT, "scratch_kib is 1");
     var_options_init(&options);
     options.vae_path = "there/is/none";
     fails(var_open(path, &options, &model), VAR_FILE, "there/is/none");
@@ -309,20 +326,65 @@ static void threads(void) {
     var_close(model), var_close(other);
 }
 
+static void memory(void) {
+    var_model *model = opened(NULL);
+    uint32_t classes[] = {3, 8, 5}, *tokens = (uint32_t *)malloc(sizes(model).tokens * sizeof *tokens), side = sizes(model).side;
+    size_t one = length(model), bytes = 0, codec_bytes = 0;
+    uint8_t *rgb = (uint8_t *)malloc(3 * one), *lent = (uint8_t *)malloc(3 * one);
+    double nats;
+    var_sampling sampling;
+    var_sampling_init(&sampling);
+    sampling.batch = 2;
+    assert(var_sample(model, &sampling, classes, 3, rgb, 3 * one, NULL, 0) == VAR_OK);
+    assert(var_workspace(model, NULL, NULL, 0, &codec_bytes) == VAR_OK);
+    assert(var_workspace(model, &sampling, classes, 3, &bytes) == VAR_OK && bytes >= codec_bytes && codec_bytes > 1000);
+    float *space = (float *)malloc(bytes);
+    assert(var_lend_memory(model, space, bytes) == VAR_OK);
+    assert(var_sample(model, &sampling, classes, 3, lent, 3 * one, NULL, 0) == VAR_OK && !memcmp(lent, rgb, 3 * one));
+    assert(var_encode(model, rgb, side, side, tokens, sizes(model).tokens) == VAR_OK);
+    assert(var_decode(model, tokens, sizes(model).tokens, lent, one) == VAR_OK);
+    assert(var_score(model, rgb, side, side, classes, 1, &nats) == VAR_OK);
+    const float region[4] = {0.5f, 0, 1, 1};
+    assert(var_edit(model, &sampling, rgb, side, side, region, 0, 8, lent, one) == VAR_OK);
+    sampling.batch = 3;
+    fails(var_sample(model, &sampling, classes, 3, lent, 3 * one, NULL, 0), VAR_MEMORY, "lent");
+    assert(var_lend_memory(model, space, 100) == VAR_OK);
+    fails(var_decode(model, tokens, sizes(model).tokens, lent, one), VAR_MEMORY, "100 lent");
+    fails(var_lend_memory(model, NULL, 8), VAR_ARGUMENT, "memory is null");
+    fails(var_lend_memory(model, (float *)(void *)((char *)space + 1), 8), VAR_ARGUMENT, "aligned");
+    fails(var_lend_memory(NULL, space, 8), VAR_ARGUMENT, "model is null");
+    fails(var_workspace(model, NULL, classes, 3, NULL), VAR_ARGUMENT, "bytes is null");
+    assert(var_lend_memory(model, NULL, 0) == VAR_OK);
+    free(space);
+    assert(var_sample(model, &sampling, classes, 3, lent, 3 * one, NULL, 0) == VAR_OK && !memcmp(lent, rgb, 3 * one));
+    free(rgb), free(lent), free(tokens);
+    var_close(model);
+}
+
 int main(int count, char **arguments) {
     if (count == 4 && !strcmp(arguments[1], "draw")) return draw(arguments[2], arguments[3]);
+    if (count == 2 && !strcmp(arguments[1], "brief")) {
+        var_model *model = opened(NULL);
+        refusals(model);
+        free(drawn(model, 5, 3, NULL));
+        var_close(model);
+        puts("all is well");
+        return 0;
+    }
     assert(count == 2 && *var_version() && !*var_error());
     assert(var_progress_scale(NULL) == 0 && var_progress_images(NULL) == 0);
     fails(var_options_init(NULL), VAR_ARGUMENT, "var_options is null");
     var_options options;
     fails(var_options_init_sized(&options, 3), VAR_ARGUMENT, "3 bytes");
-    files(arguments[1]);
     var_model *model = opened(NULL);
+    refusals(model);
+    files(arguments[1]);
     samples(model);
     scales(model);
     codec(model);
     var_close(model);
     threads();
+    memory();
     puts("all is well");
     return 0;
 }

@@ -3,6 +3,8 @@
 //! `VAR_REQUIRE=cc` makes a test fail where it would be skipped.
 #![cfg(target_os = "linux")]
 
+mod header;
+
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -133,30 +135,4 @@ fn program_of_the_page_draws_an_image() {
     let image = Model::built_in().unwrap().sample(&[3], &options).unwrap().remove(0);
     assert!(output.stdout.ends_with(image.picture.rgb()));
     assert!(String::from_utf8_lossy(&output.stderr).ends_with("scale 4 of 4\n"));
-}
-
-/// Constants and calls of the header are those of the library.
-#[test]
-fn header_names_every_symbol_of_the_library() {
-    let header = fs::read_to_string(package().join("varimage.h")).unwrap();
-    let mut names = Vec::new();
-    for entry in fs::read_dir(package().join("src")).unwrap() {
-        let source = fs::read_to_string(entry.unwrap().path()).unwrap();
-        let after = source.split("extern \"C\" fn ").skip(1).map(str::to_owned);
-        let name = |text: String| text.split('(').next().unwrap().to_owned();
-        names.extend(after.map(name).filter(|name| name.starts_with("var_")));
-    }
-    assert!(names.len() > 15, "{names:?}");
-    for name in &names {
-        assert!(header.contains(&format!("{name}(")), "{name} is not in the header");
-    }
-    let declared = header.lines().filter(|line| line.ends_with(';') || line.ends_with(','));
-    let declared = declared.filter_map(|line| {
-        let (start, _) = line.split_once('(')?;
-        let name = start.rsplit([' ', '*']).next()?;
-        (name.starts_with("var_") && !line.starts_with(' ')).then(|| name.to_owned())
-    });
-    for name in declared {
-        assert!(names.contains(&name), "{name} is in the header alone");
-    }
 }

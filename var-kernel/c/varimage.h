@@ -21,6 +21,7 @@ extern "C" {
 typedef enum var_status {
     VAR_OK = 0,
     VAR_STOPPED = 1,   /* the callback ended the run */
+    VAR_DONE = 2,      /* of varimage_core.h: no scale is left */
     VAR_ARGUMENT = -1, /* an argument is null, of another length, or out of range */
     VAR_FILE = -2,     /* a file cannot be read */
     VAR_MODEL = -3,    /* no such model, or the model cannot serve the request */
@@ -48,9 +49,11 @@ typedef void (*var_parallel)(void *pool, size_t tasks, void (*task)(void *contex
 typedef struct var_options {
     size_t size;           /* sizeof(var_options) of the program: structures may grow at their end */
     const char *vae_path;  /* the VQVAE's file, where the model's has none; or NULL */
+    const char *device;    /* "cpu", "cuda" or "cuda:1"; NULL: the CPU */
+    const char *precision; /* of products on a GPU: "f16", "bf16", "f32", "tf32"; NULL: f16 */
     const char *isa;       /* instruction set: "portable", "sse2", "avx2", "avx512", "neon"; NULL: the best */
     uint32_t threads;      /* 0: one for each core; with parallel, its most tasks */
-    uint32_t reserved;     /* 0 */
+    uint32_t scratch_kib;  /* of varimage_core.h: KiB of scratch memory of each thread, 0: 4096; 0 here */
     var_parallel parallel; /* threads of the caller's; NULL: the library's own */
     void *pool;            /* parallel's */
 } var_options;
@@ -105,6 +108,14 @@ size_t var_class_name(const var_model *model, uint32_t class_number, char *name,
  * After VAR_STOPPED the images of whole batches are there, the others' bytes as they were. */
 var_status var_sample(var_model *model, const var_sampling *sampling, const uint32_t *classes, size_t count,
                       uint8_t *rgb, size_t rgb_length, uint32_t *tokens, size_t tokens_length);
+
+/* Bytes of working memory for var_lend_memory: enough for var_sample with these arguments, and for every call for one image of
+ * one of these classes. Without classes: for var_encode, var_decode and var_reconstruct. */
+var_status var_workspace(var_model *model, const var_sampling *sampling, const uint32_t *classes, size_t count, size_t *bytes);
+
+/* Takes the networks' working memory from here, aligned as a float, until the next call or var_close; a call that wants more fails
+ * with VAR_MEMORY and both numbers. NULL and 0: the library's own again, which grows as needed. */
+var_status var_lend_memory(var_model *model, float *memory, size_t bytes);
 
 /* Of the callback's progress: the scale just drawn, from 0; scales; images drawn together; the index of the nth of them. */
 uint32_t var_progress_scale(const var_progress *progress);

@@ -5,10 +5,12 @@ use var_host::images::RgbImage;
 use var_kernel::{Painting, Region};
 
 use crate::model::{VarModel, failure};
-use crate::options::{VarSampling, read};
-use crate::pointers::{room, unique, values};
+use varimage_abi::options::{VarSampling, read};
+use varimage_abi::pointers::{room, shared, unique, values};
+use varimage_abi::{Failure, Status};
+
 use crate::sample::{put, settings};
-use crate::status::{Failure, Status, enter};
+use crate::status::enter;
 
 /// The most pixels of an image.
 const MOST_PIXELS: usize = 1 << 28;
@@ -197,7 +199,7 @@ pub unsafe extern "C" fn var_edit(
         let (image, edges, to) = unsafe {
             (
                 image(rgb, width, height)?,
-                *crate::pointers::shared("region", region)?,
+                *shared("region", region)?,
                 room("out", out, length, sizes.image_len())?,
             )
         };

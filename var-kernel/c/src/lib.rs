@@ -5,20 +5,23 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `status` | error codes and texts; the border that no panic crosses |
-//! | `pointers` | pointers of the caller → references, checked for null |
-//! | `options` | structures that begin with their size |
+//! | `status` | the border that no panic crosses, and the text of a thread's last failure |
+//! | `options` | structures of options with their defaults |
 //! | `model` | opening, closing, sizes |
 //! | `sample` | classes → images, with a callback after every scale |
 //! | `codec` | encode, decode, reconstruct, score, logits, edit |
 //! | `workers` | threads of the caller |
 
+#![allow(
+    clippy::result_large_err,
+    reason = "a text lies where its failure does: there may be no heap"
+)]
+
 pub mod codec;
 pub mod model;
 pub mod options;
-pub mod pointers;
 pub mod sample;
 pub mod status;
 pub mod workers;
 
-pub use status::Status;
+pub use varimage_abi::Status;

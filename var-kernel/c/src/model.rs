@@ -10,9 +10,12 @@ use var_host::model::{Hints, ModelError, Weights};
 use var_host::{Device, Error, Model};
 use var_kernel::Isa;
 
-use crate::options::{VarOptions, read, size_at, write};
-use crate::pointers::{room, shared, text, values};
-use crate::status::{Failure, Status, enter};
+use varimage_abi::options::{VarOptions, fill, read};
+use varimage_abi::pointers::{room, shared, text, unique, values};
+use varimage_abi::sizes::{Sizes, VarInfo};
+use varimage_abi::{Failure, Status};
+
+use crate::status::enter;
 use crate::workers::LentWorkers;
 
 /// The most threads of a pool.
@@ -24,46 +27,11 @@ pub struct VarModel {
     pub(crate) sizes: Sizes,
 }
 
-/// Sizes of a model: `var_info` of the header without its size.
-#[derive(Clone, Copy)]
-pub(crate) struct Sizes {
-    pub(crate) side: usize,
-    pub(crate) scales: usize,
-    pub(crate) tokens: usize,
-    pub(crate) codes: usize,
-    /// None without a transformer.
-    pub(crate) classes: Option<usize>,
-}
-
-/// `var_info` of the header.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct VarInfo {
-    size: usize,
-    side: u32,
-    scales: u32,
-    tokens: u32,
-    codes: u32,
-    classes: u32,
-    named_classes: u32,
-}
-
-impl Sizes {
-    /// Of a model, which must have a VQVAE.
-    fn of(model: &Model) -> Result<Self, Failure> {
-        let Some(vqvae) = model.vqvae_config() else {
-            let text = "the model has no VQVAE: name one by vae_path".to_owned();
-            return Err(Failure { status: Status::Model, text });
-        };
-        let classes = model.transformer_config().map(|config| config.classes);
-        let (scales, tokens) = (vqvae.ladder.scales(), vqvae.ladder.length());
-        Ok(Self { side: vqvae.side(), scales, tokens, codes: vqvae.codes, classes })
-    }
-
-    /// Bytes of an image.
-    pub(crate) fn image_len(&self) -> usize {
-        self.side * self.side * 3
-    }
+/// Sizes of a model, which must have a VQVAE.
+fn sizes(model: &Model) -> Result<Sizes, Failure> {
+    let text = "the model has no VQVAE: name one by vae_path";
+    let vae = model.vqvae_config().ok_or_else(|| Failure::new(Status::Model, text))?;
+    Ok(Sizes::of(vae, model.transformer_config()))
 }
 
 /// The code and text of an error of a model's files.
@@ -75,7 +43,9 @@ fn of_model(error: ModelError) -> Failure {
 pub(crate) fn failure(error: &Error) -> Failure {
     let status = match error {
         Error::Model(ModelError::Checkpoint(_)) => Status::File,
-        Error::Engine(EngineError::Memory { .. } | EngineError::Threads(_)) => Status::Memory,
+        Error::Engine(
+            EngineError::Memory { .. } | EngineError::LentMemory { .. } | EngineError::Threads(_),
+        ) => Status::Memory,
         Error::Engine(
             EngineError::Label { .. } | EngineError::Token { .. } | EngineError::TokenCount { .. },
         )
@@ -84,7 +54,46 @@ pub(crate) fn failure(error: &Error) -> Failure {
         _ => Status::Model,
     };
     // With its causes.
-    Failure { status, text: format!("{error:?}") }
+    Failure::new(status, format_args!("{error:?}"))
+}
+
+/// The device of a name, with products in `precision` if it is a GPU.
+fn device(name: &str, precision: Option<&str>) -> Result<Device, Failure> {
+    if name == "cpu" {
+        return match precision {
+            None => Ok(Device::cpu()),
+            Some(_) => Err(Failure::argument("precision is of a GPU: the CPU computes in f32")),
+        };
+    }
+    let unknown = || Failure::argument(format_args!("device {name}: cpu, cuda or cuda:N wanted"));
+    let number = match name.strip_prefix("cuda").ok_or_else(unknown)? {
+        "" => 0,
+        rest => rest.strip_prefix(':').and_then(|n| n.parse().ok()).ok_or_else(unknown)?,
+    };
+    gpu(number, precision.unwrap_or("f16"))
+}
+
+#[cfg(feature = "cuda")]
+fn gpu(number: u32, precision: &str) -> Result<Device, Failure> {
+    use var_kernel::cuda::Precision;
+
+    let precision = match precision {
+        "f16" => Precision::F16,
+        "bf16" => Precision::Bf16,
+        "f32" => Precision::F32,
+        "tf32" => Precision::Tf32,
+        other => {
+            let text = format_args!("precision {other}: f16, bf16, f32 or tf32 wanted");
+            return Err(Failure::argument(text));
+        }
+    };
+    Ok(Device::cuda(number, precision))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpu(number: u32, _: &str) -> Result<Device, Failure> {
+    let text = format_args!("device cuda:{number}: this build computes on the CPU only");
+    Err(Failure::argument(text))
 }
 
 /// Opens weights with `options` and puts the model where `out` points.
@@ -106,15 +115,21 @@ unsafe fn open(
     let options = unsafe { read(options)? };
     // SAFETY: as the caller promises.
     let (vae, isa) = unsafe { (text("vae_path", options.vae_path)?, text("isa", options.isa)?) };
-    if options.reserved != 0 {
-        let text = format!("var_options: reserved is {}, 0 wanted", options.reserved);
+    if options.scratch_kib != 0 {
+        let text = format!("scratch_kib is {}, 0 wanted", options.scratch_kib);
         return Err(Failure::argument(text));
     }
     if options.threads > MOST_THREADS {
         let text = format!("threads is {}, at most {MOST_THREADS}", options.threads);
         return Err(Failure::argument(text));
     }
-    let mut device = Device::cpu();
+    // SAFETY: as the caller promises.
+    let (name, precision) =
+        unsafe { (text("device", options.device)?, text("precision", options.precision)?) };
+    let mut device = device(name.unwrap_or("cpu"), precision)?;
+    if options.parallel.is_some() && name.is_some_and(|name| name != "cpu") {
+        return Err(Failure::argument("parallel lends threads to the CPU, and device is a GPU"));
+    }
     if let Some(name) = isa {
         let Some(isa) = Isa::named(name) else {
             let known = Isa::all().map(Isa::name).collect::<Vec<_>>().join(", ");
@@ -126,7 +141,7 @@ unsafe fn open(
         device = device.threads(options.threads as usize);
     }
     let model = Model::new(weights(vae.map(Path::new))?).on(device);
-    let sizes = Sizes::of(&model)?;
+    let sizes = sizes(&model)?;
     let model = match options.parallel {
         None => model,
         Some(_) if options.threads == 0 => {
@@ -199,6 +214,35 @@ pub unsafe extern "C" fn var_open_memory(
     })
 }
 
+/// Lends working memory, or takes it back with null.
+///
+/// # Safety
+///
+/// Pointers must be null or what the header says; the memory stays, and is used by nothing else, until the
+/// next call of this function or the model's end.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn var_lend_memory(
+    model: *mut VarModel,
+    memory: *mut f32,
+    bytes: usize,
+) -> Status {
+    enter(|| {
+        // SAFETY: as the caller promises.
+        let VarModel { model, .. } = unsafe { unique("model", model)? };
+        let floats = bytes / size_of::<f32>();
+        let memory: Option<&'static mut [f32]> = match memory.is_null() {
+            true if bytes > 0 => {
+                return Err(Failure::argument(format_args!("memory is null, bytes is {bytes}")));
+            }
+            true => None,
+            // SAFETY: the header says that it stays until it is taken back.
+            false => Some(unsafe { room("memory", memory, floats, floats)? }),
+        };
+        model.lend_memory(memory).map_err(|error| failure(&error))?;
+        Ok(Status::Ok)
+    })
+}
+
 /// Closes a model; null is passed over.
 ///
 /// # Safety
@@ -226,23 +270,9 @@ pub unsafe extern "C" fn var_get_info(model: *const VarModel, info: *mut VarInfo
     enter(|| {
         // SAFETY: as the caller promises.
         let VarModel { model, sizes } = unsafe { shared("model", model)? };
-        if info.is_null() {
-            return Err(Failure::argument("info is null"));
-        }
-        // SAFETY: the structure begins with its size.
-        let size = unsafe { size_at("var_info", info, "set it to sizeof(var_info)")? };
-        let own = VarInfo {
-            size,
-            side: sizes.side as u32,
-            scales: sizes.scales as u32,
-            tokens: sizes.tokens as u32,
-            codes: sizes.codes as u32,
-            classes: sizes.classes.unwrap_or(0) as u32,
-            named_classes: model.class_names().len() as u32,
-        };
-        // SAFETY: the caller vouches for `size` bytes.
-        unsafe { write(info, size, &own) };
-        Ok(Status::Ok)
+        let own = sizes.info(model.class_names().len());
+        // SAFETY: as the caller promises.
+        unsafe { fill(info, &own, "set it to sizeof(var_info)") }
     })
 }
 

@@ -6,12 +6,11 @@ use core::ops::ControlFlow;
 use var_host::{Image, SampleOptions, Step};
 
 use crate::model::{VarModel, failure};
-use crate::options::{VarSampling, read};
-use crate::pointers::{room, unique, values};
-use crate::status::{Failure, Status, enter};
+use varimage_abi::options::{VarSampling, read};
+use varimage_abi::pointers::{room, unique, values};
+use varimage_abi::{Failure, Status};
 
-/// The most images that go through the model together.
-const LARGEST_BATCH: u32 = 4096;
+use crate::status::enter;
 
 /// `var_progress` of the header: state after a scale, for the time of the callback.
 pub struct VarProgress {
@@ -25,19 +24,8 @@ pub struct VarProgress {
 
 /// Settings of a run, checked.
 pub(crate) fn settings(sampling: &VarSampling) -> Result<SampleOptions, Failure> {
+    sampling.check()?;
     let VarSampling { seed, cfg, top_p, top_k, first_index, batch, more_smooth, .. } = *sampling;
-    if !cfg.is_finite() {
-        return Err(Failure::argument(format!("cfg is {cfg}, a finite number wanted")));
-    }
-    if !(0.0..=1.0).contains(&top_p) {
-        return Err(Failure::argument(format!("top_p is {top_p}, 0 to 1 wanted")));
-    }
-    if batch == 0 || batch > LARGEST_BATCH {
-        return Err(Failure::argument(format!("batch is {batch}, 1 to {LARGEST_BATCH} wanted")));
-    }
-    if more_smooth > 1 {
-        return Err(Failure::argument(format!("more_smooth is {more_smooth}, 0 or 1 wanted")));
-    }
     Ok(SampleOptions {
         seed,
         cfg,
@@ -55,6 +43,35 @@ pub(crate) fn put(image: &Image, rgb: &mut [u8], tokens: Option<&mut [u32]>) {
     if let Some(tokens) = tokens {
         tokens.copy_from_slice(&image.tokens);
     }
+}
+
+/// Writes the bytes to lend by `var_lend_memory`.
+///
+/// # Safety
+///
+/// Pointers must be null or what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn var_workspace(
+    model: *mut VarModel,
+    sampling: *const VarSampling,
+    classes: *const u32,
+    count: usize,
+    bytes: *mut usize,
+) -> Status {
+    enter(|| {
+        // SAFETY: as the caller promises.
+        let VarModel { model, .. } = unsafe { unique("model", model)? };
+        // SAFETY: as the caller promises.
+        let sampling = unsafe { read(sampling)? };
+        let options = settings(&sampling)?;
+        // SAFETY: as the caller promises.
+        let (classes, bytes) =
+            unsafe { (values("classes", classes, count)?, unique("bytes", bytes)?) };
+        sampling.check_count(count)?;
+        let floats = model.workspace_len(classes, &options).map_err(|error| failure(&error))?;
+        *bytes = size_of::<f32>() * floats;
+        Ok(Status::Ok)
+    })
 }
 
 /// Draws an image of each class.
@@ -84,12 +101,7 @@ pub unsafe extern "C" fn var_sample(
         if count == 0 {
             return Ok(Status::Ok);
         }
-        if u32::try_from(count).ok().and_then(|n| options.first_index.checked_add(n - 1)).is_none()
-        {
-            let first = options.first_index;
-            let text = format!("first_index is {first}, too large for {count} images");
-            return Err(Failure::argument(text));
-        }
+        sampling.check_count(count)?;
         let length = |each: usize| {
             let text = || Failure::argument(format!("count is {count}: too many images"));
             each.checked_mul(count).ok_or_else(text)
@@ -113,7 +125,7 @@ pub unsafe extern "C" fn var_sample(
                 step: (&raw mut *step).cast(),
             };
             // SAFETY: the header says what the function may do; `step` outlives the call.
-            stopped = unsafe { on_scale(sampling.user, &raw mut progress) } != 0;
+            stopped = unsafe { on_scale(sampling.user, (&raw mut progress).cast()) } != 0;
             if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let images = images.map_err(|error| failure(&error))?;
@@ -205,7 +217,7 @@ pub unsafe extern "C" fn var_progress_tokens(
         // SAFETY: as the caller promises.
         let (_, step) = unsafe { step(progress, n)? };
         let Some(own) = step.tokens(n as usize) else {
-            return Err(Failure { status: Status::Model, text: "the device failed".to_owned() });
+            return Err(Failure::new(Status::Model, "the device failed"));
         };
         // SAFETY: as the caller promises.
         unsafe { room("tokens", tokens, length, own.len())? }.copy_from_slice(&own);
@@ -231,8 +243,7 @@ pub unsafe extern "C" fn var_progress_image(
         // SAFETY: as the caller promises.
         let to = unsafe { room("rgb", rgb, length, progress.image_len)? };
         let Some(image) = step.picture(n as usize) else {
-            let text = "the image so far is not finite".to_owned();
-            return Err(Failure { status: Status::Model, text });
+            return Err(Failure::new(Status::Model, "the image so far is not finite"));
         };
         to.copy_from_slice(image.rgb());
         Ok(Status::Ok)

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use var_kernel::{SCRATCH_FLOATS, Workers};
 
-use crate::options::Parallel;
+use varimage_abi::options::Parallel;
 
 /// The caller's `parallel` with its pool, and scratch memory of each of its tasks.
 pub(crate) struct LentWorkers {
