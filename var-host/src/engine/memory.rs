@@ -6,24 +6,24 @@ use super::EngineError;
 
 /// Memory that starts at a multiple of a cache line: its own, which grows when more is wanted, or the caller's.
 #[derive(Debug)]
-pub struct Buffer(Backing);
+pub struct Buffer(Ownership);
 
 #[derive(Debug)]
-enum Backing {
+enum Ownership {
     Owned(Vec<f32>),
     Lent(&'static mut [f32]),
 }
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self(Backing::Owned(Vec::new()))
+        Self(Ownership::Owned(Vec::new()))
     }
 }
 
 impl Buffer {
     /// Memory of the caller's, which stays as long as it is.
     pub fn lent(memory: &'static mut [f32]) -> Self {
-        Self(Backing::Lent(memory))
+        Self(Ownership::Lent(memory))
     }
 
     /// Floats to lend for `floats` of use, wherever they begin.
@@ -39,7 +39,7 @@ impl Buffer {
         let refused = || EngineError::Memory { bytes: 4 * floats as u128 };
         let wanted = floats.checked_add(ALIGNMENT).ok_or_else(refused)?;
         let memory = match &mut self.0 {
-            Backing::Owned(memory) => {
+            Ownership::Owned(memory) => {
                 if memory.len() < wanted {
                     // The old memory goes first, and the new is not touched: only pages in use are
                     // resident.
@@ -51,7 +51,7 @@ impl Buffer {
                 }
                 &mut memory[..]
             }
-            Backing::Lent(memory) => memory,
+            Ownership::Lent(memory) => memory,
         };
         let start = memory.as_ptr().align_offset(ALIGNMENT * size_of::<f32>()).min(ALIGNMENT);
         let lent = memory.len();
