@@ -1,18 +1,7 @@
 /* Every call of varimage_core.h, right and wrong. Arguments: a model file; with SEED CLASS an image on stdout, as PPM; with `time`
  * that of one. */
-#define _POSIX_C_SOURCE 200809L
-#include <assert.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
+#include "common.h"
 #include "varimage_core.h"
-
-#ifdef NDEBUG
-#error "assertions are the test"
-#endif
 
 static var_core_error error;
 
@@ -117,32 +106,6 @@ static uint8_t *drawn(const var_core_model *model, uint64_t seed, const uint32_t
     return rgb;
 }
 
-/* A pool of the caller's: a thread for each task. */
-typedef struct {
-    void (*task)(void *, size_t);
-    void *context;
-    size_t index;
-} Call;
-
-static void *called(void *user) {
-    Call *call = (Call *)user;
-    call->task(call->context, call->index);
-    return NULL;
-}
-
-static void by_threads(void *pool, size_t tasks, void (*task)(void *, size_t), void *context) {
-    pthread_t threads[8];
-    Call calls[8];
-    size_t i;
-    ++*(int *)pool;
-    assert(tasks <= 8);
-    for (i = 0; i < tasks; i++) {
-        calls[i].task = task, calls[i].context = context, calls[i].index = i;
-        assert(!pthread_create(&threads[i], NULL, called, &calls[i]));
-    }
-    for (i = 0; i < tasks; i++) pthread_join(threads[i], NULL);
-}
-
 static void refusals(const var_core_model *model) {
     size_t bytes = 0, cut;
     uint32_t classes[] = {3, 99}, none;
@@ -190,16 +153,14 @@ static void measure(const var_core_model *model) {
     double least = 1e9;
     int turn;
     for (turn = 0; turn < 40; turn++) {
-        struct timespec start, end;
-        clock_gettime(CLOCK_MONOTONIC, &start);
+        double start = now();
         var_core_run *run = begun(model, &sampling, &class_number, 1, &memory);
         while (var_core_step(run, NULL, &error) == VAR_OK) {
         }
         well(var_core_finish(run, rgb, length(model), tokens, sizes(model).tokens, &error));
-        clock_gettime(CLOCK_MONOTONIC, &end);
+        double time = now() - start;
         free(memory);
-        double now = (end.tv_sec - start.tv_sec) * 1e3 + (end.tv_nsec - start.tv_nsec) / 1e6;
-        if (now < least) least = now;
+        if (time < least) least = time;
     }
     printf("%.1f\n", least);
     free(rgb), free(tokens);

@@ -1,17 +1,6 @@
 /* Every call of varimage.h, right and wrong. With arguments `draw SEED CLASS` an image on stdout, as PPM; with `time` that of one. */
-#define _POSIX_C_SOURCE 200809L
-#include <assert.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
+#include "common.h"
 #include "varimage.h"
-
-#ifdef NDEBUG
-#error "assertions are the test"
-#endif
 
 static void fails(var_status status, var_status wanted, const char *text) {
     if (status != wanted || !strstr(var_error(), text)) {
@@ -260,32 +249,6 @@ static void files(const char *path) {
     var_close(model);
 }
 
-/* A pool of the caller's: a thread for each task. */
-typedef struct {
-    void (*task)(void *, size_t);
-    void *context;
-    size_t index;
-} Call;
-
-static void *called(void *user) {
-    Call *call = (Call *)user;
-    call->task(call->context, call->index);
-    return NULL;
-}
-
-static void by_threads(void *pool, size_t tasks, void (*task)(void *, size_t), void *context) {
-    pthread_t threads[8];
-    Call calls[8];
-    size_t i;
-    ++*(int *)pool;
-    assert(tasks <= 8);
-    for (i = 0; i < tasks; i++) {
-        calls[i].task = task, calls[i].context = context, calls[i].index = i;
-        assert(!pthread_create(&threads[i], NULL, called, &calls[i]));
-    }
-    for (i = 0; i < tasks; i++) pthread_join(threads[i], NULL);
-}
-
 static void one_by_one(void *pool, size_t tasks, void (*task)(void *, size_t), void *context) {
     size_t i;
     ++*(int *)pool;
@@ -372,12 +335,10 @@ static int measured(void) {
     double least = 1e9;
     int turn;
     for (turn = 0; turn < 40; turn++) {
-        struct timespec start, end;
-        clock_gettime(CLOCK_MONOTONIC, &start);
+        double start = now();
         free(drawn(model, 5, 3, NULL));
-        clock_gettime(CLOCK_MONOTONIC, &end);
-        double now = (end.tv_sec - start.tv_sec) * 1e3 + (end.tv_nsec - start.tv_nsec) / 1e6;
-        if (now < least) least = now;
+        double time = now() - start;
+        if (time < least) least = time;
     }
     printf("%.1f\n", least);
     var_close(model);

@@ -115,8 +115,7 @@ impl Engine<'_> {
         samples.map_or_else(|| Err(self.not_finite(AN_IMAGE)), |samples| Ok(Some(samples)))
     }
 
-    /// Floats of working memory that [`Engine::sample`] takes for `jobs`, and every request for a single
-    /// image.
+    /// Floats of working memory that [`Engine::sample`] takes for `jobs`.
     ///
     /// # Errors
     /// If the model lacks a half.
@@ -126,7 +125,7 @@ impl Engine<'_> {
         sampling: Sampling,
     ) -> Result<usize, EngineError> {
         let null = self.transformer()?.null_class();
-        let mut most = self.image_len()?.max(self.work(Workload::Nll)?.floats);
+        let mut most = 0;
         for of_null in [false, true] {
             let labels = jobs.iter().map(|job| job.label);
             let labels: Vec<u32> = labels.filter(|label| (*label == null) == of_null).collect();
@@ -142,13 +141,19 @@ impl Engine<'_> {
         Ok(most)
     }
 
-    /// Floats of working memory of encoding or decoding one image.
+    /// Floats of working memory of encoding or decoding one image, and of scoring it if there is a
+    /// transformer.
     ///
     /// # Errors
     /// If the model has no VQVAE.
     pub fn image_len(&self) -> Result<usize, EngineError> {
         let encode = self.work(Workload::Encode { pictures: 1 })?.floats;
-        Ok(encode.max(self.work(Workload::Decode)?.floats))
+        let decode = self.work(Workload::Decode)?.floats;
+        let score = match self.transformer() {
+            Ok(_) => self.work(Workload::Nll)?.floats,
+            Err(_) => 0,
+        };
+        Ok(encode.max(decode).max(score))
     }
 
     /// Floats of working memory that a request takes; a dry run tells, once for requests of one extent.

@@ -90,15 +90,9 @@ impl Model {
         let jobs = image_specs(labels, options);
         self.with_engine(|engine| {
             let mut most = engine.image_len()?;
-            if !jobs.is_empty() {
-                for jobs in jobs.chunks(options.batch) {
-                    most = most.max(engine.sample_len(jobs, options.sampling())?);
-                }
-                // A single image, as an edit draws it.
-                for job in &jobs {
-                    let alone = core::slice::from_ref(job);
-                    most = most.max(engine.sample_len(alone, options.sampling())?);
-                }
+            // Batches as they are drawn, and a single image as an edit draws it.
+            for jobs in jobs.chunks(options.batch).chain(jobs.chunks(1)) {
+                most = most.max(engine.sample_len(jobs, options.sampling())?);
             }
             Ok(Buffer::lent_len(most))
         })
