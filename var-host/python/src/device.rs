@@ -52,13 +52,11 @@ impl NamedDevice {
 
 /// The GPU's number; none for the CPU.
 fn number(device: &str) -> PyResult<Option<u32>> {
-    let number = match device {
-        "cpu" => return Ok(None),
-        "cuda" => Some(0),
-        _ => device.strip_prefix("cuda:").and_then(|number| number.parse().ok()),
-    };
+    if device == "cpu" {
+        return Ok(None);
+    }
     let wrong = || PyValueError::new_err(format!("device is {device:?}, 'cpu' or 'cuda:N' wanted"));
-    number.map(Some).ok_or_else(wrong)
+    Device::cuda_number(device).map(Some).ok_or_else(wrong)
 }
 
 fn cpu(precision: Option<&str>) -> PyResult<Device> {
@@ -73,18 +71,12 @@ fn cpu(precision: Option<&str>) -> PyResult<Device> {
 
 #[cfg(feature = "cuda")]
 fn cuda(number: u32, precision: &str) -> PyResult<Device> {
-    use var_kernel::cuda::Precision;
-    let precision = match precision {
-        "f16" => Precision::F16,
-        "bf16" => Precision::Bf16,
-        "f32" => Precision::F32,
-        "tf32" => Precision::Tf32,
-        other => {
-            let text = format!("precision is {other:?}, 'f16', 'bf16', 'f32' or 'tf32' wanted");
-            return Err(PyValueError::new_err(text));
-        }
+    let wrong = || {
+        let text = format!("precision is {precision:?}, 'f16', 'bf16', 'f32' or 'tf32' wanted");
+        PyValueError::new_err(text)
     };
-    Ok(Device::cuda(number, precision))
+    let known = var_kernel::cuda::Precision::named(precision).ok_or_else(wrong)?;
+    Ok(Device::cuda(number, known))
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -35,6 +35,20 @@ impl Device {
         Self::default()
     }
 
+    /// Number of the GPU called `cuda` (0) or `cuda:N`; none for another name.
+    ///
+    /// ```
+    /// use var_host::Device;
+    ///
+    /// assert_eq!(["cuda", "cuda:3", "cpu"].map(Device::cuda_number), [Some(0), Some(3), None]);
+    /// ```
+    pub fn cuda_number(name: &str) -> Option<u32> {
+        match name.strip_prefix("cuda")? {
+            "" => Some(0),
+            rest => rest.strip_prefix(':')?.parse().ok(),
+        }
+    }
+
     /// The GPU of this number, with products in `precision` (feature `cuda`).
     #[cfg(feature = "cuda")]
     pub fn cuda(number: u32, precision: var_kernel::cuda::Precision) -> Self {

@@ -66,28 +66,14 @@ fn device(name: &str, precision: Option<&str>) -> Result<Device, Failure> {
         };
     }
     let unknown = || Failure::argument(format_args!("device {name}: cpu, cuda or cuda:N wanted"));
-    let number = match name.strip_prefix("cuda").ok_or_else(unknown)? {
-        "" => 0,
-        rest => rest.strip_prefix(':').and_then(|n| n.parse().ok()).ok_or_else(unknown)?,
-    };
-    gpu(number, precision.unwrap_or("f16"))
+    gpu(Device::cuda_number(name).ok_or_else(unknown)?, precision.unwrap_or("f16"))
 }
 
 #[cfg(feature = "cuda")]
 fn gpu(number: u32, precision: &str) -> Result<Device, Failure> {
-    use var_kernel::cuda::Precision;
-
-    let precision = match precision {
-        "f16" => Precision::F16,
-        "bf16" => Precision::Bf16,
-        "f32" => Precision::F32,
-        "tf32" => Precision::Tf32,
-        other => {
-            let text = format_args!("precision {other}: f16, bf16, f32 or tf32 wanted");
-            return Err(Failure::argument(text));
-        }
-    };
-    Ok(Device::cuda(number, precision))
+    let text = format_args!("precision {precision}: f16, bf16, f32 or tf32 wanted");
+    let known = var_kernel::cuda::Precision::named(precision);
+    Ok(Device::cuda(number, known.ok_or_else(|| Failure::argument(text))?))
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -39,16 +39,33 @@ impl Precision {
             Self::Bf16 => Dtype::Bf16,
         }
     }
-}
 
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// `f32`, `tf32`, `f16` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::F32 => "f32",
             Self::Tf32 => "tf32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
-        })
+        }
+    }
+
+    /// The precision called `name`.
+    ///
+    /// ```
+    /// use var_kernel::cuda::Precision;
+    ///
+    /// assert_eq!(Precision::named("tf32"), Some(Precision::Tf32));
+    /// assert_eq!(Precision::named("f8"), None);
+    /// ```
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::F32, Self::Tf32, Self::F16, Self::Bf16].into_iter().find(|own| own.name() == name)
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
