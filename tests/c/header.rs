@@ -167,3 +167,16 @@ fn headers_declare_what_the_libraries_define() {
         );
     }
 }
+
+#[test]
+fn header_has_the_version_of_the_package() {
+    let text = fs::read_to_string(super::package().join("varimage.h")).unwrap();
+    let part = |name: &str| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("#define VAR_VERSION_{name} ")));
+        line.expect("a macro for each part").to_owned()
+    };
+    let parts = ["MAJOR", "MINOR", "PATCH"].map(part);
+    assert_eq!(parts.join("."), env!("CARGO_PKG_VERSION"));
+}

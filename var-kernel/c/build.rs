@@ -2,7 +2,10 @@
 
 fn main() {
     if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux") {
-        println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libvarimage.so.0");
+        println!(
+            "cargo::rustc-cdylib-link-arg=-Wl,-soname,libvarimage.so.{}",
+            env!("CARGO_PKG_VERSION_MAJOR")
+        );
     }
     println!("cargo::rerun-if-changed=build.rs");
 }

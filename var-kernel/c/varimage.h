@@ -18,6 +18,11 @@
 extern "C" {
 #endif
 
+/* Version of this header; var_version() is the library's. */
+#define VAR_VERSION_MAJOR 0
+#define VAR_VERSION_MINOR 1
+#define VAR_VERSION_PATCH 0
+
 typedef enum var_status {
     VAR_OK = 0,
     VAR_STOPPED = 1,   /* the callback ended the run */
