@@ -1,4 +1,5 @@
-/* Every call of varimage.h, right and wrong. With arguments `draw SEED CLASS` an image on stdout, as PPM; with `time` that of one. */
+/* Every call of varimage.h, right and wrong. With arguments `draw SEED CLASS` an image on stdout, as PPM; with `time` that of one; with
+ * `race` two threads use one model. */
 #include "common.h"
 #include "varimage.h"
 
@@ -257,6 +258,7 @@ static void one_by_one(void *pool, size_t tasks, void (*task)(void *, size_t), v
 
 static void *in_a_thread(void *user) {
     var_model *model = (var_model *)user;
+    scales(model);
     uint8_t *rgb = drawn(model, 5, 3, NULL);
     fails(var_sample(model, NULL, NULL, 7, rgb, 1, NULL, 0), VAR_ARGUMENT, "7 values");
     return rgb;
@@ -289,6 +291,26 @@ static void threads(void) {
     assert(!memcmp(mine, rgb, length(model)) && !memcmp(theirs, rgb, length(model)));
     free(mine), free(theirs), free(rgb);
     var_close(model), var_close(other);
+}
+
+static void *again(void *user) {
+    int turn;
+    for (turn = 0; turn < 3; turn++) free(drawn((var_model *)user, 5, 3, NULL));
+    return NULL;
+}
+
+/* Two threads on one model, which is not allowed: ThreadSanitizer has to see it. */
+static int race(void) {
+    var_options options;
+    var_options_init(&options);
+    options.threads = 1;
+    var_model *model = opened(&options);
+    pthread_t thread;
+    assert(!pthread_create(&thread, NULL, again, model));
+    again(model);
+    pthread_join(thread, NULL);
+    var_close(model);
+    return 0;
 }
 
 static void memory(void) {
@@ -345,8 +367,15 @@ static int measured(void) {
     return 0;
 }
 
+static void version(void) {
+    char header[32];
+    snprintf(header, sizeof header, "%d.%d.%d", VAR_VERSION_MAJOR, VAR_VERSION_MINOR, VAR_VERSION_PATCH);
+    assert(!strcmp(var_version(), header));
+}
+
 int main(int count, char **arguments) {
     if (count == 2 && !strcmp(arguments[1], "time")) return measured();
+    if (count == 2 && !strcmp(arguments[1], "race")) return race();
     if (count == 4 && !strcmp(arguments[1], "draw")) return draw(arguments[2], arguments[3]);
     if (count == 2 && !strcmp(arguments[1], "brief")) {
         var_model *model = opened(NULL);
@@ -356,7 +385,8 @@ int main(int count, char **arguments) {
         puts("all is well");
         return 0;
     }
-    assert(count == 2 && *var_version() && !*var_error());
+    assert(count == 2 && !*var_error());
+    version();
     assert(var_progress_scale(NULL) == 0 && var_progress_images(NULL) == 0);
     fails(var_options_init(NULL), VAR_ARGUMENT, "var_options is null");
     var_options options;
