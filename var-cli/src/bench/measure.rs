@@ -35,7 +35,7 @@ pub(super) fn times(
     let picture = checkered(side);
 
     warm_up(engine, &picture, &jobs, sampling)?;
-    let mut progress = session.progress(options.runs.into(), "runs");
+    let mut progress = session.progress(options.runs.into(), "run");
     let (mut encodes, mut decodes, mut wholes) = (Vec::new(), Vec::new(), Vec::new());
     let mut scales = vec![Vec::new(); engine.vqvae()?.ladder.scales()];
     for _ in 0..options.runs {

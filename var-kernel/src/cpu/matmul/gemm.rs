@@ -185,7 +185,7 @@ pub fn tile(
 }
 
 /// Blocks of `depth`; a single empty one if `range` is empty.
-fn blocks(range: Range<usize>, depth: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn blocks(range: Range<usize>, depth: usize) -> impl Iterator<Item = Range<usize>> {
     let Range { start, end } = range;
     let count = (end - start).div_ceil(depth).max(1);
     (0..count).map(move |i| start + i * depth..end.min(start + (i + 1) * depth))

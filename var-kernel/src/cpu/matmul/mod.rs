@@ -4,12 +4,16 @@
 //! operand into panels of [`LANES`] columns laid out `[k][column]`; the edges are zeros. A tile of
 //! the output lives in registers while k runs. Between blocks of k the sums rest in the output, so
 //! the chain of an element, and with it every bit, is the same however the product is cut up.
+//!
+//! A linear layer's product has a way of its own, which leaves the weights where they lie: [`nt`].
 
 pub mod gemm;
 mod pack;
 #[cfg(test)]
 mod tests;
+#[macro_use]
 mod tile;
+pub mod nt;
 
 pub use pack::{
     LoadElements, RowMajor, RowMajorQ8, pack_a, pack_a_transposed, pack_b, pack_b_transposed,

@@ -11,6 +11,10 @@ use crate::cpu::simd::{LANES, Simd};
 pub trait LoadElements {
     /// `length` ≤ 16 neighbors in row `row` from `column` on; zeros in the lanes after them.
     fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32;
+
+    /// Prefetches the number in row `row` at `column` and its neighbors, if there is one.
+    #[inline(always)]
+    fn prefetch<S: Simd>(&self, _s: S, _row: usize, _column: usize) {}
 }
 
 /// A stored number format.
@@ -82,6 +86,11 @@ impl<T: StoredElement> LoadElements for RowMajor<'_, T> {
             }
         }
     }
+
+    #[inline(always)]
+    fn prefetch<S: Simd>(&self, s: S, row: usize, column: usize) {
+        s.prefetch(self.values.get(row * self.stride + column..).unwrap_or_default());
+    }
 }
 
 /// A row-major matrix of eight-bit numbers with a factor for each [`Q8_BLOCK`] neighbors.
@@ -114,6 +123,11 @@ impl LoadElements for RowMajorQ8<'_> {
                 s.load(&lanes)
             }
         }
+    }
+
+    #[inline(always)]
+    fn prefetch<S: Simd>(&self, s: S, row: usize, column: usize) {
+        s.prefetch(self.values.get(row * self.stride + column..).unwrap_or_default());
     }
 }
 

@@ -170,7 +170,9 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
         }
     }
     let b = b.map(|panel| &panel[..a.len() / S::MR]);
-    if !s.chains(&mut sums, a, b) {
+    if S::CHAINS {
+        s.chains(&mut sums, a, b);
+    } else {
         for (k, a) in a.chunks_exact(S::MR).enumerate() {
             let mut vectors = [s.splat(0.0); VECTORS];
             for v in 0..VECTORS {

@@ -152,7 +152,7 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, from: &[f32]) {
+    fn prefetch<T>(self, from: &[T]) {
         avx2!(_mm_prefetch::<_MM_HINT_T0>(from.as_ptr().cast()));
     }
 

@@ -122,7 +122,7 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch(self, from: &[f32]) {
+    fn prefetch<T>(self, from: &[T]) {
         avx512!(_mm_prefetch::<_MM_HINT_T0>(from.as_ptr().cast()));
     }
 

@@ -86,16 +86,25 @@ pub trait Simd: Copy + Send + Sync {
     /// `a · b + c`, rounded once.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
 
-    /// A tile's chains of [`Simd::mul_add`] all at once, where that is faster than one by one:
-    /// `sums[r][v] += Σₖ a[k · MR + r] · b[v][k]` in order of k. Returns whether it was done.
+    /// Whether [`Simd::chains`] is faster than one [`Simd::mul_add`] after the other.
+    const CHAINS: bool = false;
+
+    /// A tile's chains of [`Simd::mul_add`] all at once: `sums[r][v] += Σₖ a[k · MR + r] · b[v][k]` in
+    /// order of k.
     #[inline(always)]
     fn chains<const ROWS: usize, const VECTORS: usize>(
         self,
-        _sums: &mut [[Self::F32; VECTORS]; ROWS],
-        _a: &[f32],
-        _b: [&[[f32; LANES]]; VECTORS],
-    ) -> bool {
-        false
+        sums: &mut [[Self::F32; VECTORS]; ROWS],
+        a: &[f32],
+        b: [&[[f32; LANES]]; VECTORS],
+    ) {
+        for (k, a) in a.chunks_exact(Self::MR).enumerate() {
+            for r in 0..ROWS {
+                for v in 0..VECTORS {
+                    sums[r][v] = self.mul_add(self.load(&b[v][k]), self.splat(a[r]), sums[r][v]);
+                }
+            }
+        }
     }
 
     /// The lesser of each lane; unspecified where one is NaN.
@@ -131,7 +140,7 @@ pub trait Simd: Copy + Send + Sync {
     /// Asks for the numbers that `from` begins with to be brought near; where the machine has no way
     /// to ask, nothing.
     #[inline(always)]
-    fn prefetch(self, _from: &[f32]) {}
+    fn prefetch<T>(self, _from: &[T]) {}
 
     /// Lane `i` of vector `j` becomes lane `j` of vector `i`.
     #[inline(always)]

@@ -57,6 +57,7 @@ impl Simd for Sse2 {
 
     const MR: usize = 4;
     const NR_VECTORS: usize = 1;
+    const CHAINS: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F32 {
@@ -154,7 +155,7 @@ impl Simd for Sse2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, from: &[f32]) {
+    fn prefetch<T>(self, from: &[T]) {
         sse2!(_mm_prefetch::<_MM_HINT_T0>(from.as_ptr().cast()));
     }
 
@@ -164,9 +165,8 @@ impl Simd for Sse2 {
         sums: &mut [[Self::F32; VECTORS]; ROWS],
         a: &[f32],
         b: [&[[f32; LANES]]; VECTORS],
-    ) -> bool {
+    ) {
         doubles::chains(self, sums, a, b);
-        true
     }
 }
 

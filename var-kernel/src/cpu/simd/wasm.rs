@@ -78,6 +78,7 @@ impl Simd for Wasm {
 
     const MR: usize = if RELAXED { 2 } else { 4 };
     const NR_VECTORS: usize = 1;
+    const CHAINS: bool = !RELAXED;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F32 {
@@ -129,9 +130,8 @@ impl Simd for Wasm {
         sums: &mut [[Self::F32; VECTORS]; ROWS],
         a: &[f32],
         b: [&[[f32; LANES]]; VECTORS],
-    ) -> bool {
+    ) {
         doubles::chains(self, sums, a, b);
-        true
     }
 
     #[inline(always)]

@@ -27,7 +27,10 @@ const SUMS: usize = 4;
 /// Queries of a task at most: beyond, packing the keys costs little already.
 const MAX_QUERIES: usize = 256;
 
-/// Floats of scratch memory for packed keys or values at most; a share of all.
+/// Queries of a group: their scores for a block of keys take 32 KiB.
+const GROUP: usize = 2 * LANES;
+
+/// Floats of scratch memory for packed keys and values at most; a share of all.
 const PACKED_FLOATS: usize = 1 << 16;
 const PACKED_SHARE: usize = 16;
 
@@ -71,7 +74,7 @@ fn floats_of_a_query(d: Dims) -> usize {
     2 * d.head_width + KEYS.min(d.keys) + 3
 }
 
-/// Floats of `scratch` for packed keys or values: a panel of them at least.
+/// Floats of `scratch` for packed keys and values: a panel of either at least.
 fn packed_len(d: Dims, scratch: usize) -> usize {
     let panel = PANEL * d.head_width.max(KEYS.min(d.keys));
     (scratch / PACKED_SHARE).min(PACKED_FLOATS).max(panel)
@@ -138,41 +141,50 @@ impl SimdKernel for QueryBlock<'_, '_> {
         pack_b_transposed(s, packed_q, &q, rows.clone(), 0..d.head_width);
         sums.fill(0.0);
 
+        let block = KEYS.min(d.keys);
+        let k_len = packed_a_len::<S>(block, d.head_width);
+        // Where a block's keys and values can be packed once for all queries, these go by in groups
+        // whose scores stay in the first-level cache; else all together.
+        let once = k_len + packed_a_len::<S>(d.head_width, block) <= packed.len();
+        let group = if once { GROUP } else { lanes };
+        let packed_k = 0..if once { k_len } else { packed.len() };
+        let packed_v = if once { k_len } else { 0 }..packed.len();
         let end = heads.mask.visible(queries.end - 1, d.keys);
         for key in (0..end).step_by(KEYS) {
             let keys = key..end.min(key + KEYS);
-            let scores = &mut scores[..lanes * keys.len()];
-            let mut at = keys.start;
-            while at < keys.end {
-                let some = at..keys.end.min(at + chunk::<S>(packed, d.head_width));
-                pack_a(s, packed, &k, some.clone(), 0..d.head_width);
-                let mut scores = Panels { values: scores, height: keys.len() };
-                let place = some.start - key..some.end - key;
-                multiply(
-                    s,
-                    &mut scores,
-                    place,
-                    0..lanes,
-                    packed,
-                    packed_q,
-                    d.head_width,
-                    Initial::Zero,
-                );
-                at = some.end;
-            }
-            let panels = scores.chunks_exact_mut(keys.len() * LANES);
-            let each_sum = sums.chunks_exact_mut(d.head_width * LANES);
-            for (panel, (scores, sums)) in panels.zip(each_sum).enumerate() {
-                softmax.advance(s, panel, scores, sums, keys.start, heads.scale);
-            }
-            let mut at = 0;
-            while at < d.head_width {
-                let some = at..d.head_width.min(at + chunk::<S>(packed, keys.len()));
-                pack_a_transposed(s, packed, &v, some.clone(), keys.clone());
-                let mut sums = Panels { values: sums, height: d.head_width };
-                let start = Initial::Output;
-                multiply(s, &mut sums, some.clone(), 0..lanes, packed, scores, keys.len(), start);
-                at = some.end;
+            for first in (0..lanes).step_by(group) {
+                let columns = 0..group.min(lanes - first);
+                let scores = &mut scores[..columns.len() * keys.len()];
+                let sums = &mut sums[first * d.head_width..][..columns.len() * d.head_width];
+                let packs = first == 0 || !once;
+
+                let packed_q = &packed_q[first * d.head_width..];
+                let packed_k = &mut packed[packed_k.clone()];
+                for some in chunks(keys.clone(), chunk::<S>(packed_k, d.head_width)) {
+                    if packs {
+                        pack_a(s, packed_k, &k, some.clone(), 0..d.head_width);
+                    }
+                    let mut out = Panels { values: &mut *scores, height: keys.len() };
+                    let (rows, columns) = (some.start - key..some.end - key, columns.clone());
+                    let (depth, initial) = (d.head_width, Initial::Zero);
+                    multiply(s, &mut out, rows, columns, packed_k, packed_q, depth, initial);
+                }
+
+                let each_scores = scores.chunks_exact_mut(keys.len() * LANES);
+                let each_sums = sums.chunks_exact_mut(d.head_width * LANES);
+                for (i, (scores, sums)) in each_scores.zip(each_sums).enumerate() {
+                    softmax.advance(s, first / LANES + i, scores, sums, keys.start, heads.scale);
+                }
+
+                let packed_v = &mut packed[packed_v.clone()];
+                for some in chunks(0..d.head_width, chunk::<S>(packed_v, keys.len())) {
+                    if packs {
+                        pack_a_transposed(s, packed_v, &v, some.clone(), keys.clone());
+                    }
+                    let mut out = Panels { values: &mut *sums, height: d.head_width };
+                    let (depth, initial) = (keys.len(), Initial::Output);
+                    multiply(s, &mut out, some, columns.clone(), packed_v, scores, depth, initial);
+                }
             }
         }
         for (panel, sums) in sums.chunks_exact(d.head_width * LANES).enumerate() {
@@ -181,6 +193,12 @@ impl SimdKernel for QueryBlock<'_, '_> {
             write(s, tile, from..to, sums, softmax.row_sum(panel));
         }
     }
+}
+
+/// `range` in parts of `length`.
+fn chunks(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
+    let Range { start, end } = range;
+    (start..end).step_by(length).map(move |first| first..end.min(first + length))
 }
 
 /// How many rows of depth `depth` are packed at a time.

@@ -1,6 +1,6 @@
 //! linear on the CPU.
 //!
-//! A tile of very few rows packs nothing: see [`super::gemv`].
+//! The weights are read as they lie: see [`nt`], and [`super::gemv`] for very few rows.
 
 use core::convert::Infallible;
 use core::ops::Range;
@@ -8,7 +8,10 @@ use core::ops::Range;
 use super::gemv::{Gemv, MAX_ROWS};
 use super::{Dims, Epilogue, Linear};
 use crate::cpu::matmul::gemm::{self, GemmOperands, GemmSize, LEAST_GEMM_FLOATS};
-use crate::cpu::matmul::{Initial, Output, RowMajor, RowMajorQ8, pack_a, pack_b_transposed};
+use crate::cpu::matmul::nt::{self, CopiedRow, LEAST_NT_FLOATS, NtOperands, copy_rows, pack_lanes};
+use crate::cpu::matmul::{
+    Initial, LoadElements, Output, RowMajor, RowMajorQ8, pack_a, pack_b_transposed,
+};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
 use crate::cpu::{Cpu, Matrix, math};
@@ -30,19 +33,51 @@ impl Linear for Cpu<'_> {
         }
         let size = GemmSize { rows: d.rows, columns: d.outer, depth: d.inner };
         let scratch = self.scratch_len("linear", scratch_len(d));
-        let (rows, columns) = gemm::tile_size(size, self.workers.count(), scratch);
+        let algorithm = Algorithm::of(d, scratch);
+        let threads = self.workers.count();
+        let (rows, columns) = match algorithm {
+            Algorithm::Nt => nt::tile_size(size, threads, scratch),
+            Algorithm::Gemv | Algorithm::Gemm => gemm::tile_size(size, threads, scratch),
+        };
         let (isa, operands) = (self.isa, LinearOperands { x, weight, bias, epilogue, d });
         self.for_each_tile(out, d.outer, rows, columns, |mut tile, scratch| {
-            if tile.rows.len() <= MAX_ROWS {
-                isa.run(Gemv { tile: &mut tile, x, weight, d });
-                isa.run(FinishGemv { tile: &mut tile, operands: &operands });
-            } else {
-                let (rows, columns, initial) =
-                    (tile.rows.clone(), tile.columns.clone(), Initial::Zero);
-                gemm::tile(isa, &mut tile, &operands, rows, columns, d.inner, initial, scratch);
+            let (rows, columns) = (tile.rows.clone(), tile.columns.clone());
+            match algorithm {
+                Algorithm::Gemv => {
+                    isa.run(Gemv { tile: &mut tile, x, weight, d });
+                    isa.run(FinishGemv { tile: &mut tile, operands: &operands });
+                }
+                Algorithm::Nt => {
+                    nt::tile(isa, &mut tile, &operands, rows, columns, d.inner, scratch)
+                }
+                Algorithm::Gemm => {
+                    let initial = Initial::Zero;
+                    gemm::tile(isa, &mut tile, &operands, rows, columns, d.inner, initial, scratch);
+                }
             }
         });
         Ok(())
+    }
+}
+
+/// How a product is computed. All give the same bits.
+#[derive(Clone, Copy)]
+enum Algorithm {
+    /// Few rows: [`super::gemv`].
+    Gemv,
+    /// [`nt::tile`]
+    Nt,
+    /// Little scratch memory: [`gemm::tile`].
+    Gemm,
+}
+
+impl Algorithm {
+    fn of(d: Dims, scratch: usize) -> Self {
+        match d.rows {
+            ..=MAX_ROWS => Self::Gemv,
+            _ if scratch >= LEAST_NT_FLOATS => Self::Nt,
+            _ => Self::Gemm,
+        }
     }
 }
 
@@ -126,6 +161,45 @@ impl GemmOperands for LinearOperands<'_> {
                     RowEpilogue::Plus(table) => s.add(y, s.load_or(&table[part], 0.0)),
                 };
                 s.store_part(value, sums);
+            }
+        }
+    }
+}
+
+impl NtOperands for LinearOperands<'_> {
+    #[inline(always)]
+    fn pack_x<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>) {
+        pack_lanes(s, to, &RowMajor { values: self.x, stride: self.d.inner }, rows, depth);
+    }
+
+    #[inline(always)]
+    fn copy_weights<S: Simd>(
+        &self,
+        s: S,
+        to: &mut [CopiedRow],
+        rows: Range<usize>,
+        depth: Range<usize>,
+    ) {
+        let stride = self.d.inner;
+        match self.weight {
+            Matrix::F32(values) => copy_rows(s, to, &RowMajor { values, stride }, rows, depth),
+            Matrix::F16(values) => copy_rows(s, to, &RowMajor { values, stride }, rows, depth),
+            Matrix::Bf16(values) => copy_rows(s, to, &RowMajor { values, stride }, rows, depth),
+            Matrix::Q8 { values, scales } => {
+                copy_rows(s, to, &RowMajorQ8 { values, scales, stride }, rows, depth)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_weights<S: Simd>(&self, s: S, row: usize, k: usize) {
+        let stride = self.d.inner;
+        match self.weight {
+            Matrix::F32(values) => RowMajor { values, stride }.prefetch(s, row, k),
+            Matrix::F16(values) => RowMajor { values, stride }.prefetch(s, row, k),
+            Matrix::Bf16(values) => RowMajor { values, stride }.prefetch(s, row, k),
+            Matrix::Q8 { values, scales } => {
+                RowMajorQ8 { values, scales, stride }.prefetch(s, row, k);
             }
         }
     }

@@ -7,8 +7,9 @@ use half::{bf16, f16};
 use proptest::prelude::*;
 
 use super::*;
-use crate::cpu::Matrix;
+use crate::cpu::matmul::nt::LEAST_NT_FLOATS;
 use crate::cpu::matrix::Q8_BLOCK;
+use crate::cpu::{Cpu, Inline, Isa, Matrix};
 use crate::ops::testing::{assert_close, coarse, on_each_backend, on_each_cpu, random};
 
 /// A matrix in each format.
@@ -189,7 +190,7 @@ fn compare(d: Dims, served: usize, spare: usize, period: usize, seed: u64) {
 /// Several blocks of k, several tiles of rows and columns, none of them whole.
 #[test]
 fn tiles_and_blocks_leave_the_chain_alone() {
-    for (rows, inner, outer) in [(701, 300, 70), (1, 1100, 333), (97, 2049, 65)] {
+    for (rows, inner, outer) in [(701, 300, 70), (1, 1100, 333), (97, 2049, 65), (6, 1, 20)] {
         let d = Dims { rows, inner, outer };
         let x = random(rows * inner, 1);
         let stored = Stored::random(outer * inner, 2);
@@ -198,6 +199,24 @@ fn tiles_and_blocks_leave_the_chain_alone() {
                 let Ok(()) = cpu.linear(out, &x, weight, None, Epilogue::None, d);
             });
             assert!(got == chains(&x, weight, d), "{d:?}");
+        }
+    }
+}
+
+/// Several blocks of k with so little memory that their sums are made for some columns at a time.
+#[test]
+fn sums_are_one_chain_in_groups_of_columns() {
+    for (rows, inner, outer) in [(16, 2100, 101), (33, 1025, 150), (5, 1024, 97)] {
+        let d = Dims { rows, inner, outer };
+        let (x, weight) = (random(rows * inner, 1), random(outer * inner, 2));
+        let want = chains(&x, Matrix::F32(&weight), d);
+        for isa in Isa::all() {
+            let mut scratch = vec![f32::NAN; LEAST_NT_FLOATS + 1000];
+            let inline = Inline::new(&mut scratch);
+            let mut out = vec![f32::NAN; rows * outer];
+            let cpu = Cpu::new(isa, &inline);
+            let Ok(()) = cpu.linear(&mut out, &x, Matrix::F32(&weight), None, Epilogue::None, d);
+            assert!(out == want, "{isa:?}, {d:?}");
         }
     }
 }

@@ -26,7 +26,7 @@ impl SimdKernel for MultiplyAdd<'_> {
     }
 }
 
-/// A tile's chains, where an instruction set has its own way: one row of `a`, one vector of `b`.
+/// A tile's chains: one row of `a`, one vector of `b`.
 struct Chains<'a> {
     start: [f32; LANES],
     a: &'a [f32],
@@ -34,7 +34,7 @@ struct Chains<'a> {
 }
 
 impl SimdKernel for Chains<'_> {
-    type Output = Option<[[f32; LANES]; 2]>;
+    type Output = [[f32; LANES]; 2];
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
@@ -45,17 +45,17 @@ impl SimdKernel for Chains<'_> {
             .flat_map(|a| (0..S::MR).map(move |r| if r == 0 { *a } else { -a }))
             .collect();
         let mut sums = [[s.load(&self.start)], [s.load(&self.start)]];
-        let done = s.chains(&mut sums, &a, [self.b]);
+        s.chains(&mut sums, &a, [self.b]);
         let mut out = [[0.0; LANES]; 2];
         s.store(sums[0][0], &mut out[0]);
         s.store(sums[1][0], &mut out[1]);
-        done.then_some(out)
+        out
     }
 }
 
 fn check_chains(start: [f32; LANES], a: &[f32], b: &[[f32; LANES]]) {
     for isa in Isa::all() {
-        let Some(got) = isa.run(Chains { start, a, b }) else { continue };
+        let got = isa.run(Chains { start, a, b });
         for (row, sign) in [(0, 1.0_f32), (1, -1.0)] {
             for i in 0..LANES {
                 let chain = |sum: f32, k: usize| rounded_once(sign * a[k], b[k][i], sum);
