@@ -18,7 +18,7 @@ pub mod nt;
 pub use pack::{
     LoadElements, RowMajor, RowMajorQ8, pack_a, pack_a_transposed, pack_b, pack_b_transposed,
 };
-pub use tile::{Initial, multiply, multiply_strided};
+pub use tile::{Initial, Prefetch, multiply, multiply_strided};
 
 use core::ops::Range;
 

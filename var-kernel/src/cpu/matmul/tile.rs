@@ -35,6 +35,17 @@ pub enum Initial {
     Output,
 }
 
+/// Operands that a product asks for while it computes another: some with each k.
+pub trait Prefetch: Copy {
+    /// Asks for the share of `k`.
+    fn at<S: Simd>(self, s: S, k: usize);
+}
+
+impl Prefetch for () {
+    #[inline(always)]
+    fn at<S: Simd>(self, _s: S, _k: usize) {}
+}
+
 /// `out[r, columns.start + c] = initial + Σₖ a[r, k] · b[k, c]` for each of `rows` rows r.
 ///
 /// `a`: packed, `rows` rows of depth `depth`. `b`: packed, `columns.len()` columns of that
@@ -53,11 +64,11 @@ pub fn multiply<S: Simd>(
     depth: usize,
     initial: Initial,
 ) {
-    multiply_strided(s, out, rows, columns, a, (b, depth), depth, initial);
+    multiply_strided(s, out, rows, columns, a, (b, depth), depth, initial, ());
 }
 
 /// [`multiply`] with panels of the right operand that are parts of deeper ones: `b` comes with the
-/// depth of those, and begins where the first part does.
+/// depth of those, and begins where the first part does. Meanwhile `prefetch` asks for operands to come.
 ///
 /// # Panics
 /// As [`multiply`].
@@ -71,6 +82,7 @@ pub fn multiply_strided<S: Simd>(
     (b, b_stride): (&[f32], usize),
     depth: usize,
     initial: Initial,
+    prefetch: impl Prefetch,
 ) {
     let (b, _) = b.as_chunks::<LANES>();
     let panels = columns.len().div_ceil(LANES);
@@ -87,9 +99,9 @@ pub fn multiply_strided<S: Simd>(
             let rect = TileRect { row: rows.start + row, height, column: first, width };
             if pair {
                 let b = [&b[..depth], &b[b_stride..][..depth]];
-                tiles::<S, 2>(s, out, rect, a, b, initial);
+                tiles::<S, 2>(s, out, rect, a, b, initial, prefetch);
             } else {
-                tiles::<S, 1>(s, out, rect, a, [&b[..depth]], initial);
+                tiles::<S, 1>(s, out, rect, a, [&b[..depth]], initial, prefetch);
             }
             row += S::MR;
         }
@@ -128,14 +140,15 @@ fn tiles<S: Simd, const VECTORS: usize>(
     a: &[f32],
     b: [&[[f32; LANES]]; VECTORS],
     initial: Initial,
+    prefetch: impl Prefetch,
 ) {
     match (S::MR, rect.height) {
-        (_, 1) => tile::<S, 1, VECTORS>(s, out, rect, a, b, initial),
-        (2, _) | (_, 2) => tile::<S, 2, VECTORS>(s, out, rect, a, b, initial),
-        (_, 3 | 4) => tile::<S, 4, VECTORS>(s, out, rect, a, b, initial),
-        (12, 5..=8) => tile::<S, 8, VECTORS>(s, out, rect, a, b, initial),
-        (12, _) => tile::<S, 12, VECTORS>(s, out, rect, a, b, initial),
-        (6, _) => tile::<S, 6, VECTORS>(s, out, rect, a, b, initial),
+        (_, 1) => tile::<S, 1, VECTORS>(s, out, rect, a, b, initial, prefetch),
+        (2, _) | (_, 2) => tile::<S, 2, VECTORS>(s, out, rect, a, b, initial, prefetch),
+        (_, 3 | 4) => tile::<S, 4, VECTORS>(s, out, rect, a, b, initial, prefetch),
+        (12, 5..=8) => tile::<S, 8, VECTORS>(s, out, rect, a, b, initial, prefetch),
+        (12, _) => tile::<S, 12, VECTORS>(s, out, rect, a, b, initial, prefetch),
+        (6, _) => tile::<S, 6, VECTORS>(s, out, rect, a, b, initial, prefetch),
         _ => unreachable!("no tile of {} rows", S::MR),
     }
 }
@@ -150,6 +163,7 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     a: &[f32],
     b: [&[[f32; LANES]]; VECTORS],
     initial: Initial,
+    prefetch: impl Prefetch,
 ) {
     let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
     if initial == Initial::Output {
@@ -174,6 +188,7 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
         s.chains(&mut sums, a, b);
     } else {
         for (k, a) in a.chunks_exact(S::MR).enumerate() {
+            prefetch.at(s, k);
             let mut vectors = [s.splat(0.0); VECTORS];
             for v in 0..VECTORS {
                 vectors[v] = s.load(&b[v][k]);

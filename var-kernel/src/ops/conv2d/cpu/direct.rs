@@ -26,19 +26,19 @@ const KC: usize = 320;
 ///
 /// A block reads whole runs of channels, which lie together in the input.
 #[derive(Clone, Copy)]
-struct DepthBlocks {
+pub(super) struct DepthBlocks {
     /// Taps of the kernel.
-    taps: usize,
+    pub(super) taps: usize,
     /// Taps of a block: one, a row of the kernel or all.
     together: usize,
     /// Input channels of a run; the last run is filled up with zeros.
-    channels: usize,
+    pub(super) channels: usize,
     /// Runs.
     runs: usize,
 }
 
 impl DepthBlocks {
-    fn of(g: Geometry) -> Self {
+    pub(super) fn of(g: Geometry) -> Self {
         let taps = g.taps();
         let runs = g.inner.div_ceil(KC).max(1);
         let channels = match runs {
@@ -48,6 +48,17 @@ impl DepthBlocks {
         let fits = |together: &usize| together * channels <= KC;
         let together = [taps, g.kernel[1]].into_iter().find(fits).unwrap_or(1);
         Self { taps, together, channels, runs }
+    }
+
+    /// Length of a chain.
+    pub(super) fn whole_depth(self) -> usize {
+        self.runs * self.taps * self.channels
+    }
+
+    /// Input channel and tap of the chain's factor `k`; past the last channel it is zero.
+    pub(super) fn channel_and_tap(self, k: usize) -> (usize, usize) {
+        let run = k / self.channels / self.taps;
+        (run * self.channels + k % self.channels, k / self.channels % self.taps)
     }
 
     /// Length of a block along k.

@@ -1,10 +1,12 @@
 //! conv2d on the CPU.
 //!
-//! Which way a convolution is computed depends on one image's sizes alone: never on the
-//! instruction set, the threads or the batch, so those leave no trace in the numbers.
+//! By Winograd's method or by the formula: which depends on one image's sizes alone, never on the
+//! instruction set, the threads or the batch, so those leave no trace in the numbers. The formula has two
+//! implementations, which give the same bits.
 
 mod direct;
 mod geometry;
+mod rgb;
 mod weights;
 mod winograd;
 
@@ -69,6 +71,8 @@ fn convolve(
     let memory = &mut memory[..wanted];
     if winograd::serves(g) {
         winograd::convolve(cpu, out, x, weight, epilogue, memory, g);
+    } else if rgb::serves(g) && cpu.workers.scratch_len() >= rgb::scratch_len(g) {
+        rgb::convolve(cpu, out, x, weight, epilogue, g);
     } else {
         direct::convolve(cpu, out, x, weight, epilogue, memory, g);
     }

@@ -172,6 +172,7 @@ impl SimdKernel for PixelChunk<'_> {
                         (right, apart),
                         depth,
                         Initial::Output,
+                        (),
                     );
                 }
             }

@@ -2,10 +2,10 @@
 
 use core::ops::Range;
 
-use super::factors::{prefetch, weight_factors};
+use super::factors::weight_factors;
 use super::plan::{GROUP, NC, SKEW, WinogradPlan};
 use super::transforms::{POINTS, PRODUCTS, SIDE, to_output};
-use crate::cpu::matmul::{Initial, Strided, multiply};
+use crate::cpu::matmul::{Initial, Prefetch, Strided, multiply_strided};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
 use crate::ops::conv2d::cpu::geometry::OutputEpilogue;
@@ -73,6 +73,23 @@ impl SimdKernel for Band<'_> {
     }
 }
 
+/// Operands of the next of the 36 products: a group of tiles and a share of the weights.
+#[derive(Clone, Copy)]
+struct NextProduct<'a> {
+    left: &'a [f32],
+    right: &'a [f32],
+    /// Columns of the weights.
+    share: usize,
+}
+
+impl Prefetch for NextProduct<'_> {
+    #[inline(always)]
+    fn at<S: Simd>(self, s: S, k: usize) {
+        s.prefetch(self.left.get(k * GROUP..).unwrap_or_default());
+        s.prefetch(self.right.get(k * self.share..).unwrap_or_default());
+    }
+}
+
 /// For each of the 36 factors a matrix: tiles × output channels.
 struct WinogradProducts<'a> {
     values: &'a mut [f32],
@@ -107,27 +124,34 @@ impl<'a> WinogradProducts<'a> {
         depth: usize,
         start: Initial,
     ) {
-        let share = self.columns * depth / count.div_ceil(GROUP);
+        let share = self.columns.div_ceil(count.div_ceil(GROUP));
         for product in 0..PRODUCTS {
             let values = &mut self.values[product * self.stride..];
             let mut out = Strided { values, stride: self.columns };
             let (left_at, right_at) = (product * left_width, product * right_width);
             for (part, row) in (0..count).step_by(GROUP).enumerate() {
-                // A product is short: unless the next one's operands are asked for before each part
-                // of this one, it begins by waiting for them.
-                prefetch(s, left, left_at + left_width + row * depth, GROUP * depth);
-                prefetch(s, right, right_at + right_width + part * share, share);
+                // A product is short: unless the next one's operands are asked for in time, it begins by
+                // waiting for them.
+                let next = NextProduct {
+                    left: left.get(left_at + left_width + row * depth..).unwrap_or_default(),
+                    right: right
+                        .get(right_at + right_width + part * share * depth..)
+                        .unwrap_or_default(),
+                    share,
+                };
                 let rows = row..count.min(row + GROUP);
-                let left = &left[left_at + row * depth..];
-                multiply(
+                let (left, right) = (&left[left_at + row * depth..], &right[right_at..]);
+                let columns = 0..self.columns;
+                multiply_strided(
                     s,
                     &mut out,
                     rows,
-                    0..self.columns,
+                    columns,
                     left,
-                    &right[right_at..],
+                    (right, depth),
                     depth,
                     start,
+                    next,
                 );
             }
         }

@@ -172,7 +172,7 @@ fn place_of(row: usize, g: Geometry) -> (usize, usize) {
 
 /// Asks for `length` numbers from `start` on, as far as there are.
 #[inline(always)]
-pub(super) fn prefetch<S: Simd>(s: S, from: &[f32], start: usize, length: usize) {
+fn prefetch<S: Simd>(s: S, from: &[f32], start: usize, length: usize) {
     let end = from.len().min(start + length);
     for line in from.get(start..end).unwrap_or(&[]).chunks(LANES) {
         s.prefetch(line);
