@@ -1,8 +1,11 @@
 """Wrong arguments and files: the exception, its text with both numbers, and a model that goes on."""
 
 import copy
+import multiprocessing
+import operator
 import pickle
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -123,8 +126,31 @@ def test_folders_and_other_files_are_no_models(tmp_path):
         varimage.load(__file__)
 
 
-def test_pickling_is_refused_in_words(model, bag):
-    for thing, text in ((model, "a Model is not pickled: send its path"), (bag, "an Image is not pickled")):
+def test_a_model_is_pickled_as_its_path_and_options(monkeypatch, tmp_path, model):
+    shutil.copy(MODEL_FILE, tmp_path / "here.safetensors")
+    monkeypatch.chdir(tmp_path)
+    sent = varimage.load("here.safetensors", threads=1, isa="portable")
+    text = pickle.dumps(sent)
+    assert len(text) < 1000
+    monkeypatch.chdir(tmp_path.parent)
+    for copied in (pickle.loads(text), copy.deepcopy(sent)):
+        assert (copied.name, copied.threads, copied.isa) == ("here.safetensors", 1, "portable")
+        assert np.array_equal(copied.sample(3, seed=5)[0].image, model.sample(3, seed=5)[0].image)
+    assert pickle.loads(pickle.dumps(model)).name == "built-in"
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        tokens = pool.apply(operator.methodcaller("encode", np.zeros((32, 32, 3), np.uint8)), (sent,))
+    assert np.array_equal(tokens, sent.encode(np.zeros((32, 32, 3), np.uint8)))
+    (tmp_path / "here.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="here.safetensors"):
+        pickle.loads(text)
+
+
+def test_what_is_not_pickled_is_refused_in_words(bag):
+    closed = varimage.load()
+    closed.close()
+    from_bytes = varimage.load(MODEL_FILE.read_bytes())
+    refused = ((closed, "a closed Model"), (from_bytes, "a Model from bytes is not pickled"), (bag, "an Image is not pickled"))
+    for thing, text in refused:
         for copied in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError, match=text):
                 copied(thing)

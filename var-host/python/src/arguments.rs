@@ -46,7 +46,7 @@ pub(crate) fn index<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Boun
     value.call_method0("__index__").map_err(|_| wrong_type(name, value, "an int"))
 }
 
-/// A finite number that `is_right`; `default` for none.
+/// A number that `is_right` as `f32`; `default` for none.
 pub(crate) fn real(
     name: &str,
     value: Option<&Bound<'_, PyAny>>,
@@ -54,11 +54,28 @@ pub(crate) fn real(
     default: f32,
 ) -> PyResult<f32> {
     let Some(value) = value else { return Ok(default) };
-    let is_number = !value.is_instance_of::<PyBool>();
-    let number = is_number.then(|| value.extract::<f64>().ok()).flatten();
-    let Some(number) = number else { return Err(wrong_type(name, value, "a float")) };
+    let number = number(name, value)?;
     let narrowed = number as f32;
     if is_right(narrowed) { Ok(narrowed) } else { Err(out_of_range(name, number, wanted)) }
+}
+
+/// A number that `is_right`; `default` for none.
+pub(crate) fn double(
+    name: &str,
+    value: Option<&Bound<'_, PyAny>>,
+    (is_right, wanted): (fn(f64) -> bool, &str),
+    default: f64,
+) -> PyResult<f64> {
+    let Some(value) = value else { return Ok(default) };
+    let number = number(name, value)?;
+    if is_right(number) { Ok(number) } else { Err(out_of_range(name, number, wanted)) }
+}
+
+/// A number, which a truth value is not.
+fn number(name: &str, value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    let is_number = !value.is_instance_of::<PyBool>();
+    let number = is_number.then(|| value.extract::<f64>().ok()).flatten();
+    number.ok_or_else(|| wrong_type(name, value, "a float"))
 }
 
 /// A truth value; `default` for none.

@@ -14,6 +14,8 @@ use var_host::evaluate::EvaluateError;
 use var_host::images::{ImageError, ImageFault};
 use var_host::npz::{NpzError, NpzFault};
 use var_host::pipeline::with_causes;
+use var_host::run::RunError;
+use var_host::train::{ConfigError, TrainError};
 
 pyo3::create_exception!(
     varimage,
@@ -33,6 +35,11 @@ pub(crate) fn exception(error: &(dyn StdError + 'static)) -> PyErr {
     if let Some(Error::Shape { .. } | Error::EmptyRegion { .. }) = error.downcast_ref() {
         return PyValueError::new_err(text);
     }
+    if error.is::<ConfigError>()
+        || matches!(error.downcast_ref(), Some(RunError::OtherOptions { .. }))
+    {
+        return PyValueError::new_err(text);
+    }
     if let Some(EvaluateError::NoSource { path }) = error.downcast_ref()
         && !path.exists()
     {
@@ -50,6 +57,16 @@ fn bare<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static)
         Some(Error::Engine(inner)) => return bare(inner),
         Some(Error::Image(inner)) => return bare(inner),
         Some(Error::Model(inner)) => return bare(inner),
+        _ => (),
+    }
+    match error.downcast_ref::<TrainError>() {
+        Some(TrainError::Config(inner)) => return inner,
+        Some(TrainError::Run(inner)) => return inner,
+        Some(TrainError::Data(inner)) => return inner,
+        Some(TrainError::Engine(inner)) => return bare(inner),
+        Some(TrainError::Device(inner)) => return bare(inner),
+        Some(TrainError::Model(inner)) => return bare(inner),
+        Some(TrainError::Image(inner)) => return bare(inner),
         _ => (),
     }
     match error.downcast_ref::<EvaluateError>() {

@@ -7,6 +7,7 @@
 //! | `model` | a model's calls and sizes |
 //! | `sample` | requests for images; the callback after every scale |
 //! | `image` | drawn images, grids |
+//! | `train` | training of a transformer |
 //! | `evaluate` | metrics and features of sets of images |
 //! | `arguments`, `classes`, `device`, `pixels`, `tokens` | Python's values → the library's |
 //! | `error` | the library's errors → exceptions |
@@ -23,6 +24,7 @@ mod model;
 mod pixels;
 mod sample;
 mod tokens;
+mod train;
 mod worker;
 
 /// Visual autoregressive image generation.
@@ -42,6 +44,8 @@ mod _varimage {
     use crate::model::Model;
     #[pymodule_export]
     use crate::sample::Step;
+    #[pymodule_export]
+    use crate::train::{RunOutcome, train};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,15 +1,15 @@
 //! Opening models: from files, from bytes, the built-in one.
 
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyByteArray, PyBytes};
+use pyo3::types::{PyByteArray, PyBytes, PyDict};
 use var_host::Error;
 use var_host::model::{ClassLookup, Hints, ModelError, Weights};
 
-use crate::arguments::wrong_type;
+use crate::arguments::{whole, wrong_type};
 use crate::device::NamedDevice;
 use crate::error::{VarError, exception};
 use crate::model::Model;
@@ -29,8 +29,34 @@ pub(crate) struct Description {
     pub(crate) class_names: Vec<String>,
 }
 
+/// Arguments of [`load`] that open the model again, in another process.
+pub(crate) struct Origin {
+    /// None: the built-in model.
+    path: Option<PathBuf>,
+    vae: Option<PathBuf>,
+    device: String,
+    precision: Option<String>,
+    threads: u64,
+    isa: Option<String>,
+}
+
+impl Origin {
+    /// A function without arguments that opens the model.
+    pub(crate) fn opener<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let named = PyDict::new(py);
+        named.set_item("vae", &self.vae)?;
+        named.set_item("device", &self.device)?;
+        named.set_item("precision", &self.precision)?;
+        named.set_item("threads", self.threads)?;
+        named.set_item("isa", &self.isa)?;
+        let load = py.import("varimage")?.getattr("load")?;
+        let partial = py.import("functools")?.getattr("partial")?;
+        partial.call((load, &self.path), Some(&named))
+    }
+}
+
 /// Where a model is.
-enum Source {
+pub(crate) enum Source {
     BuiltIn,
     File(PathBuf),
     Memory(PyBackedBytes),
@@ -56,7 +82,7 @@ pub(crate) fn load(
     threads: Option<&Bound<'_, PyAny>>,
     isa: Option<&str>,
 ) -> PyResult<Model> {
-    let device = NamedDevice::new(device, precision, "f16", threads, isa)?;
+    let named = NamedDevice::new(device, precision, "f16", threads, isa)?;
     let source = match path {
         None => Source::BuiltIn,
         Some(value) if is_bytes(value) => {
@@ -70,14 +96,30 @@ pub(crate) fn load(
             Err(_) => return Err(wrong_type("path", value, "a path or bytes")),
         },
     };
+    // Absolute, for a process in another folder.
+    let absolute = |path: &PathBuf| path::absolute(path).unwrap_or_else(|_| path.clone());
+    let path = match &source {
+        Source::BuiltIn => Some(None),
+        Source::File(path) => Some(Some(absolute(path))),
+        Source::Memory(_) => None,
+    };
+    let origin = path.map(|path| Origin {
+        path,
+        vae: vae.as_ref().map(absolute),
+        device: device.to_owned(),
+        precision: precision.map(str::to_owned),
+        // (In range: it was read before.)
+        threads: whole("threads", threads, 0..=u64::MAX, 0).unwrap_or(0),
+        isa: isa.map(str::to_owned),
+    });
     let opened = Worker::start(py, move || {
-        let mut model = open(source, vae)?.on(device.device);
-        let description = Description::of(&model, device)?;
+        let mut model = open(source, vae)?.on(named.device);
+        let description = Description::of(&model, named)?;
         model.prepare().map_err(OpenError::Library)?;
         Ok::<_, OpenError>((model, description))
     })?;
     match opened {
-        Ok((worker, description)) => Ok(Model { worker, description }),
+        Ok((worker, description)) => Ok(Model { worker, description, origin }),
         Err(OpenError::Library(error)) => Err(exception(&error)),
         Err(OpenError::NoVqvae(name)) => {
             Err(VarError::new_err(format!("{name}: has no VQVAE: give vae")))
@@ -101,7 +143,8 @@ fn is_bytes(value: &Bound<'_, PyAny>) -> bool {
     value.is_instance_of::<PyBytes>() || value.is_instance_of::<PyByteArray>()
 }
 
-fn open(source: Source, vae: Option<PathBuf>) -> Result<var_host::Model, Error> {
+/// Opens the model of `source`, with its VQVAE in `vae` if that is given.
+pub(crate) fn open(source: Source, vae: Option<PathBuf>) -> Result<var_host::Model, Error> {
     let halves = |var: Option<PathBuf>, vae: PathBuf| {
         Weights::open_halves(var.as_deref(), Some(&vae), &Hints::default())
     };

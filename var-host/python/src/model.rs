@@ -12,7 +12,7 @@ use crate::arguments::truth;
 use crate::device::NamedDevice;
 use crate::error::exception;
 use crate::image::Image;
-use crate::load::Description;
+use crate::load::{Description, Origin};
 use crate::sample::{Draw, Named, box_of};
 use crate::worker::Worker;
 use crate::{classes, pixels, tokens};
@@ -25,6 +25,8 @@ use crate::{classes, pixels, tokens};
 pub(crate) struct Model {
     pub(crate) worker: Worker,
     pub(crate) description: Description,
+    /// None for a model from bytes.
+    pub(crate) origin: Option<Origin>,
 }
 
 impl Model {
@@ -333,7 +335,16 @@ impl Model {
         )
     }
 
-    fn __reduce__<'py>(&self, _py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        Err(PyTypeError::new_err("a Model is not pickled: send its path, and load it there"))
+    /// A model is pickled as the path and the options it was opened with, and opened again.
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let refused = match (&self.origin, self.worker.is_open()) {
+            (Some(origin), true) => return Ok((origin.opener(py)?, PyTuple::empty(py))),
+            (None, _) => "a Model from bytes is not pickled: send the bytes, and load them there",
+            (_, false) => "a closed Model is not pickled",
+        };
+        Err(PyTypeError::new_err(refused))
     }
 }

@@ -25,7 +25,7 @@ struct Job {
 }
 
 /// The result of work, or the payload of its panic.
-type Outcome<R> = thread::Result<R>;
+pub(crate) type Outcome<R> = thread::Result<R>;
 
 /// A model on a thread of its own, which does one call's work after the other.
 ///

@@ -11,6 +11,7 @@ from ._varimage import (
     Image,
     Metrics,
     Model,
+    RunOutcome,
     Step,
     VarError,
     __version__,
@@ -18,6 +19,7 @@ from ._varimage import (
     features,
     grid,
     load,
+    train,
 )
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "Image",
     "Metrics",
     "Model",
+    "RunOutcome",
     "Step",
     "VarError",
     "__version__",
@@ -32,4 +35,5 @@ __all__ = [
     "features",
     "grid",
     "load",
+    "train",
 ]

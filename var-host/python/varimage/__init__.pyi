@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
-from typing import Any, Literal, Protocol, SupportsFloat, SupportsIndex, TypeAlias, final, type_check_only
+from pathlib import Path
+from typing import Any, Literal, Protocol, SupportsFloat, SupportsIndex, TypeAlias, TypedDict, final, type_check_only
 
 import numpy as np
 import numpy.typing as npt
 from PIL.Image import Image as PilImage
+from typing_extensions import Unpack
 
 __all__ = [
     "Features",
     "Image",
     "Metrics",
     "Model",
+    "RunOutcome",
     "Step",
     "VarError",
     "__version__",
@@ -20,6 +23,7 @@ __all__ = [
     "features",
     "grid",
     "load",
+    "train",
 ]
 
 _Path: TypeAlias = str | PathLike[str]
@@ -37,6 +41,50 @@ _OnScale: TypeAlias = Callable[[Step], object]
 @type_check_only
 class _SupportsArray(Protocol):
     def __array__(self) -> npt.NDArray[Any]: ...
+
+@type_check_only
+class _TrainOptions(TypedDict, total=False):
+    # Model
+    depth: SupportsIndex
+    width: SupportsIndex | None
+    heads: SupportsIndex | None
+    classes: SupportsIndex | None
+    anorm: bool
+    saln: bool
+    ini: SupportsFloat
+    hd: SupportsFloat
+    aln: SupportsFloat
+    alng: SupportsFloat
+    # Learning
+    bs: SupportsIndex
+    ac: SupportsIndex
+    ep: SupportsIndex
+    iterations: SupportsIndex | None
+    tblr: SupportsFloat
+    twd: SupportsFloat
+    twde: SupportsFloat
+    tclip: SupportsFloat
+    ls: SupportsFloat
+    wp: SupportsFloat
+    wp0: SupportsFloat
+    wpe: SupportsFloat
+    sche: str
+    fp16: SupportsIndex
+    pg: SupportsFloat
+    pg0: SupportsIndex
+    pgwp: SupportsFloat
+    drop_path: SupportsFloat | None
+    cond_drop: SupportsFloat
+    ema: SupportsFloat
+    no_shuffle: bool
+    seed: SupportsIndex
+    # Writing
+    save_every: SupportsIndex | Literal["epoch"]
+    val_every: SupportsIndex | Literal["end"]
+    sample_every: SupportsIndex | Literal["end"]
+    log_every: SupportsIndex
+    details_every: SupportsIndex
+    keep: SupportsIndex
 
 __version__: str
 
@@ -250,3 +298,36 @@ def features(
 
 def grid(images: _Images, columns: SupportsIndex = 8, padding: SupportsIndex = 0) -> _Pixels:
     """Lays images of one size out in rows: (height, width, 3)."""
+
+@final
+class RunOutcome:
+    """How a run ended."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """The newest checkpoint, a model file."""
+
+    @property
+    def iterations(self) -> int:
+        """Iterations done, those of earlier sessions included."""
+
+    @property
+    def validation(self) -> dict[str, Any] | None:
+        """The last validation by the log's keys; None without one."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `on_log` ended it."""
+
+def train(
+    data: _Path,
+    out: _Path,
+    *,
+    vae: _Path | Literal["built-in"],
+    device: _Device = "cpu",
+    threads: SupportsIndex = 0,
+    isa: _Isa | None = None,
+    on_log: Callable[[dict[str, Any]], object] | None = None,
+    **options: Unpack[_TrainOptions],
+) -> RunOutcome:
+    """Trains a transformer on the images of `data`/train/CLASS/*, into the folder `out`, from where it stood."""

@@ -54,7 +54,7 @@ impl Log {
         Ok(Self(Appended::open(path)?))
     }
 
-    /// Appends a line. It must be an object with `iter`, its iteration.
+    /// Appends a line, which must be an object with `iter`, its iteration; returns it as a record.
     ///
     /// # Errors
     /// If it cannot be written. The log holds whole lines then as before.
@@ -62,13 +62,15 @@ impl Log {
     /// # Panics
     /// If `line` is no object with an integer `iter`.
     #[track_caller]
-    pub fn append(&mut self, line: &impl Serialize) -> Result<(), RunError> {
+    pub fn append(&mut self, line: &impl Serialize) -> Result<LogLine, RunError> {
         let value = serde_json::to_value(line).expect("a line of plain values");
         let is_line = value.as_object().is_some_and(|line| iteration(line).is_some());
         assert!(is_line, "log: {value} is no object with an integer `{ITERATION}`");
         let mut text = serde_json::to_vec(line).expect("it was plain values");
         text.push(b'\n');
-        self.0.append(&text)
+        self.0.append(&text)?;
+        let Value::Object(record) = value else { unreachable!("it was an object") };
+        Ok(record)
     }
 }
 

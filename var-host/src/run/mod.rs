@@ -25,6 +25,6 @@ pub use agreement::check_ranks_agree;
 pub use checkpoints::{Checkpoints, Saved};
 pub use digests::{CONTENTS_DIGEST, DIGEST, option_of_digest};
 pub use error::{RunError, SettingDifference};
-pub use log::Log;
+pub use log::{Log, LogLine};
 pub use settings::{Begun, Options, RunConfig, begin, by_name};
 pub use tensorboard::Events;

@@ -3,11 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use var_kernel::model::VarConfig;
+
 use super::dataset::DataSet;
 use super::fit::{RunOptions, RunOutcome, TrainObserver, fit, iterations_of_epoch};
 use super::task::{VarReport, VarTask};
 use super::trainer::{self, VarTrainer};
-use super::{Host, Initialization, Storage, TrainConfig, TrainError, VarSize, input_digests};
+use super::{
+    Host, Initialization, Storage, TrainConfig, TrainError, VarHyperparameters, VarSize,
+    input_digests,
+};
 use crate::data::{CropPositions, CropSpec, Flip, Folder};
 use crate::engine::{Engine, EngineError};
 use crate::images::CropSettings;
@@ -126,25 +131,36 @@ impl TrainRun {
         &self,
         observer: &mut dyn TrainObserver,
     ) -> Result<RunOutcome<VarReport>, TrainError> {
+        // Before anything is written: a run that is refused leaves no options behind.
+        let (model, hyperparameters) = self.hyperparameters()?;
         let _lock = run::begin(&self.options.folder, &self.recorded())?;
         let mut engine = self.device.engine(&self.given)?;
         #[cfg(feature = "cuda")]
         if let Some(gpu) = self.device.gpu(self.config.precision.on_card())? {
-            return self.train_on(&super::DeviceMemory::new(gpu), &mut engine, observer);
+            let memory = super::DeviceMemory::new(gpu);
+            return self.train_on(&memory, &mut engine, model, hyperparameters, observer);
         }
-        self.train_on(&Host, &mut engine, observer)
+        self.train_on(&Host, &mut engine, model, hyperparameters, observer)
+    }
+
+    /// The transformer, and the values of every iteration.
+    fn hyperparameters(&self) -> Result<(VarConfig, VarHyperparameters), TrainError> {
+        let (_, vqvae) = self.given.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
+        let model = self.size.config(vqvae, self.given.class_names.len())?;
+        let epoch = iterations_of_epoch(self.training.items(), self.config.batch, &SingleProcess)?;
+        let hyperparameters = self.config.hyperparameters(epoch, &model, 1)?;
+        Ok((model, hyperparameters))
     }
 
     fn train_on<S: Storage>(
         &self,
         storage: &S,
         engine: &mut Engine<'_>,
+        model: VarConfig,
+        hyperparameters: VarHyperparameters,
         observer: &mut dyn TrainObserver,
     ) -> Result<RunOutcome<VarReport>, TrainError> {
         let Self { config, given, training, validation, .. } = self;
-        let model = self.size.config(engine.vqvae()?, given.class_names.len())?;
-        let epoch = iterations_of_epoch(training.items(), config.batch, &SingleProcess)?;
-        let hyperparameters = config.hyperparameters(epoch, &model, 1)?;
         let (layout, weights) = trainer::initial(&model, config.seed, self.initialization);
         let device = storage.device(engine.cpu());
         let mut trainer = VarTrainer::<S>::new(&device, model, hyperparameters, layout, weights)?;
@@ -190,6 +206,9 @@ mod tests {
             run.config = TrainConfig { batch: 2, epochs: 1, ..Default::default() };
             run
         };
+        let mut uneven = run();
+        uneven.config.microbatches = 3;
+        uneven.train().unwrap_err();
         assert_eq!(run().train().unwrap().progress.iterations, 1);
         assert_eq!(run().train().unwrap().progress.iterations, 1);
         let refused = |run: TrainRun, named: &str| {

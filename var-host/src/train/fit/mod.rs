@@ -290,7 +290,8 @@ impl<T: Task> Run<'_, T> {
             images_per_s,
         };
         if let Some(outputs) = &mut self.outputs {
-            outputs.line(&line, metrics)?;
+            let logged = outputs.line(&line, metrics)?;
+            self.context.observer.logged(&logged);
         }
         self.context.observer.iteration(number + 1, Some(&line));
         Ok(())
@@ -332,7 +333,9 @@ impl<T: Task> Run<'_, T> {
             let improvement = report.improvement(self.progress.best);
             self.progress.best = improvement.or(self.progress.best);
             if let Some(outputs) = &mut self.outputs {
-                outputs.validated(done - 1, (done - 1) / self.schedule.epoch, report)?;
+                let epoch = (done - 1) / self.schedule.epoch;
+                let logged = outputs.validated(done - 1, epoch, report)?;
+                self.context.observer.logged(&logged);
                 if improvement.is_some() {
                     let snapshot = snapshot(self.task)?;
                     let path = outputs.save_best(&snapshot, &self.progress)?;

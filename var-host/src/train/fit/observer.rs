@@ -5,6 +5,7 @@ use std::path::Path;
 use super::LogMetrics;
 use crate::data::BrokenImage;
 use crate::parallel::ProcessGroup;
+use crate::run::LogLine;
 
 /// Receives a run's events.
 pub trait TrainObserver {
@@ -27,6 +28,11 @@ pub trait TrainObserver {
     /// The model was validated after so many iterations.
     fn validated(&mut self, done: u64, report: &dyn LogMetrics) {
         let _ = (done, report);
+    }
+
+    /// A line was added to `log.jsonl`, of an iteration or a validation; on the first rank.
+    fn logged(&mut self, line: &LogLine) {
+        let _ = line;
     }
 
     /// A file was written.

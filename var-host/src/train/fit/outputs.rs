@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Line, LogMetrics, Samples};
 use crate::images::{self, Parameters};
-use crate::run::{Checkpoints, Events, Log};
+use crate::run::{Checkpoints, Events, Log, LogLine};
 use crate::train::TrainError;
 use crate::train::state::{Progress, Snapshot};
 
@@ -56,9 +56,17 @@ impl Outputs {
         &mut self,
         line: &Line<'_>,
         metrics: &M,
-    ) -> Result<(), TrainError> {
+    ) -> Result<LogLine, TrainError> {
         let Line { iter, epoch, grad_norm, lr, wd, images_per_s, .. } = *line;
-        self.log.append(&Iteration { iter, epoch, metrics, grad_norm, lr, wd, images_per_s })?;
+        let logged = self.log.append(&Iteration {
+            iter,
+            epoch,
+            metrics,
+            grad_norm,
+            lr,
+            wd,
+            images_per_s,
+        })?;
         let mut scalars = metrics.scalars();
         let optimizer = [
             ("optimizer/grad_norm", grad_norm),
@@ -68,7 +76,8 @@ impl Outputs {
         ];
         let known = optimizer.into_iter().filter_map(|(tag, value)| Some((tag.to_owned(), value?)));
         scalars.extend(known);
-        self.scalars(iter, &scalars)
+        self.scalars(iter, &scalars)?;
+        Ok(logged)
     }
 
     pub(super) fn validated<R: LogMetrics + Serialize>(
@@ -76,9 +85,10 @@ impl Outputs {
         iter: u64,
         epoch: u64,
         report: &R,
-    ) -> Result<(), TrainError> {
-        self.log.append(&Validation { iter, epoch, report })?;
-        self.scalars(iter, &report.scalars())
+    ) -> Result<LogLine, TrainError> {
+        let logged = self.log.append(&Validation { iter, epoch, report })?;
+        self.scalars(iter, &report.scalars())?;
+        Ok(logged)
     }
 
     fn scalars(&mut self, iter: u64, all: &[(String, f64)]) -> Result<(), TrainError> {
