@@ -63,6 +63,19 @@ impl Cpu<'_> {
         self.for_each_tile_within(out, width, 0..width, rows, columns, job);
     }
 
+    /// [`Cpu::for_each_tile`], all tiles of some columns before the next columns: for a right operand
+    /// that is larger than the left one and should be fetched once.
+    pub fn for_each_tile_by_columns<T: Send>(
+        &self,
+        out: &mut [T],
+        width: usize,
+        rows: usize,
+        columns: usize,
+        job: impl Fn(Tile<'_, T>, &mut [f32]) + Sync,
+    ) {
+        self.for_each_tile_in_order(out, width, 0..width, rows, columns, Order::Columns, job);
+    }
+
     /// [`Cpu::for_each_tile`] for the columns `within` of the matrix alone; a tile counts its columns
     /// from the matrix's first.
     ///
@@ -77,14 +90,31 @@ impl Cpu<'_> {
         columns: usize,
         job: impl Fn(Tile<'_, T>, &mut [f32]) + Sync,
     ) {
+        self.for_each_tile_in_order(out, width, within, rows, columns, Order::Rows, job);
+    }
+
+    fn for_each_tile_in_order<T: Send>(
+        &self,
+        out: &mut [T],
+        width: usize,
+        within: Range<usize>,
+        rows: usize,
+        columns: usize,
+        order: Order,
+        job: impl Fn(Tile<'_, T>, &mut [f32]) + Sync,
+    ) {
         assert!(rows > 0 && columns > 0, "tiles must not be empty");
         assert_eq!(out.len() % width, 0, "out is not whole rows of {width}");
         assert!(within.end <= width, "columns {within:?} of rows of {width}");
         let height = out.len() / width;
-        let across = within.len().div_ceil(columns);
+        let (high, across) = (height.div_ceil(rows), within.len().div_ceil(columns));
         let first = SharedPointer(out.as_mut_ptr());
-        self.for_each(height.div_ceil(rows) * across, |task, scratch| {
-            let (down, right) = (task / across * rows, within.start + task % across * columns);
+        self.for_each(high * across, |task, scratch| {
+            let (down, right) = match order {
+                Order::Rows => (task / across, task % across),
+                Order::Columns => (task % high, task / high),
+            };
+            let (down, right) = (down * rows, within.start + right * columns);
             let tile = Tile {
                 rows: down..(down + rows).min(height),
                 columns: right..(right + columns).min(within.end),
@@ -95,6 +125,15 @@ impl Cpu<'_> {
             job(tile, scratch);
         });
     }
+}
+
+/// Which tiles come one after the other.
+#[derive(Clone, Copy)]
+enum Order {
+    /// Those of the same rows.
+    Rows,
+    /// Those of the same columns.
+    Columns,
 }
 
 /// A pointer that several threads may hold.
@@ -187,6 +226,19 @@ mod tests {
             let expected: Vec<f32> = (1..=height * width).map(|i| i as f32).collect();
             assert_eq!(out, expected);
         }
+    }
+
+    #[test]
+    fn tiles_of_the_same_columns_come_one_after_the_other() {
+        let mut scratch = vec![0.0; crate::cpu::SCRATCH_FLOATS];
+        let inline = crate::cpu::Inline::new(&mut scratch);
+        let seen = std::sync::Mutex::new(Vec::new());
+        let mut out = [0.0; 5 * 6];
+        let cpu = Cpu::new(Isa::portable(), &inline);
+        cpu.for_each_tile_by_columns(&mut out, 6, 3, 4, |tile, _| {
+            seen.lock().unwrap().push((tile.rows.start, tile.columns.start));
+        });
+        assert_eq!(seen.into_inner().unwrap(), [(0, 0), (3, 0), (0, 4), (3, 4)]);
     }
 
     #[test]
