@@ -173,6 +173,26 @@ fn bench_measures_every_stage() {
     let scales: f64 = report["scales"].as_array().unwrap().iter().map(gflop).sum();
     assert!((scales - gflop(&report["stages"][1])).abs() < 1e-9);
 
+    let operations = report["operations"].as_array().unwrap();
+    let named = |name| operations.iter().find(|operation| operation["operation"] == name).unwrap();
+    assert!(named("linear")["gflops"].as_f64().unwrap() > 0.0);
+    assert!(named("layer_norm")["gb_per_s"].as_f64().unwrap() > 0.0);
+    let share = |operation: &Value| operation["share"].as_f64().unwrap();
+    assert!((operations.iter().map(share).sum::<f64>() - 1.0).abs() < 1e-9);
+
+    // Beside an earlier report, but not one of other work.
+    fs::write(place.path("earlier.json"), report.to_string()).unwrap();
+    let bench = ["bench", "--json", "--runs", "1", "-q", "--against", "earlier.json"];
+    let later: Value = serde_json::from_str(&place.var(&bench)).unwrap();
+    assert_eq!(later["ratios"].as_array().unwrap().len(), 4 + 4);
+    assert_eq!(later["ratios"][0]["earlier"], report["stages"][0]["seconds"]);
+    let other = [&bench[..], &["--batch", "2"]].concat();
+    place.refused(&other, 1, "the report is of batch 1 and cfg 1.5, this run of batch 2");
+    fs::write(place.path("no.json"), "{}").unwrap();
+    place.refused(&["bench", "--against", "no.json"], 1, "no.json is no report");
+    fs::remove_file(place.path("earlier.json")).unwrap();
+    fs::remove_file(place.path("no.json")).unwrap();
+
     // Whole images alone: no wait tells the scales apart.
     let alone = place.var(&["bench", "--whole", "--json", "--runs", "1", "--threads", "1", "-q"]);
     let alone: Value = serde_json::from_str(&alone).unwrap();

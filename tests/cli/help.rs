@@ -122,7 +122,7 @@ const OPTIONS: [(&str, &[&str]); 18] = [
         ],
     ),
     ("plot", &["<RUN>...", "-o", "--keys", "--smooth", "--columns", "--log-x", "--log-y"]),
-    ("bench", &["--json", "--runs", "--batch", "--depth", "--dtype", "--whole"]),
+    ("bench", &["--json", "--runs", "--batch", "--depth", "--dtype", "--whole", "--against"]),
 ];
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use var_host::engine::{Engine, ImageSpec, Sampling};
 use var_host::images::RgbImage;
+use var_host::pool::{OperationTime, ProfiledThreads};
 
 use super::options::Options;
 use crate::args::Session;
@@ -116,6 +117,18 @@ pub(super) fn kernels(
     }
     let (jobs, sampling) = request(engine, options)?;
     Ok(engine.profile(&jobs, sampling)?)
+}
+
+/// How long each kind of operation of sampling a batch took on the CPU.
+pub(super) fn operations(
+    engine: &mut Engine<'_>,
+    threads: &ProfiledThreads,
+    options: &Options,
+) -> Result<Vec<OperationTime>> {
+    let (jobs, sampling) = request(engine, options)?;
+    threads.take();
+    engine.sample(&jobs, sampling, None, &mut |_| ControlFlow::Continue(()))?;
+    Ok(threads.take())
 }
 
 /// The middle one; of two in the middle, the shorter.

@@ -1,5 +1,6 @@
 //! `var bench`: how fast this machine is, stage by stage.
 
+mod against;
 mod measure;
 mod options;
 mod peak;
@@ -7,6 +8,9 @@ mod report;
 mod synthetic;
 
 use anyhow::Result;
+use var_host::engine::Engine;
+use var_host::pool::{ProfiledThreads, Threads};
+use var_kernel::cpu::SCRATCH_FLOATS;
 
 pub(crate) use options::Options;
 
@@ -23,12 +27,25 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
             synthetic::open(&temporary, sizes, options.dtype)?
         }
     };
+    let earlier = options.against.as_deref().map(against::read).transpose()?;
+    if let Some(earlier) = &earlier {
+        earlier.check(options.batch, options.cfg)?;
+    }
     let mut engine = session.engine(&model.weights)?;
+    let threads = ProfiledThreads::new(Threads::new(session.threads, SCRATCH_FLOATS)?);
+    if !engine.is_on_card() {
+        engine = Engine::with_workers(&model.weights, Box::new(threads.clone()), session.isa);
+    }
     let times = measure::times(&mut engine, options, session)?;
     let peak = peak::of(&engine, session)?;
-    #[cfg_attr(not(feature = "cuda"), allow(unused_mut, reason = "no card has kernels"))]
     let mut report = report::BenchReport::new(&model, &engine, options, session, &times, peak)?;
     #[cfg(feature = "cuda")]
     report.add_kernels(&measure::kernels(&mut engine, options)?);
+    if !engine.is_on_card() {
+        report.add_operations(&measure::operations(&mut engine, &threads, options)?, peak);
+    }
+    if let Some(earlier) = &earlier {
+        report.compare(earlier);
+    }
     if options.json { result(&serde_json::to_string_pretty(&report)?) } else { report.print() }
 }

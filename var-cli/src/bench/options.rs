@@ -1,5 +1,7 @@
 //! Options of `var bench`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::args::values::DtypeName;
@@ -8,9 +10,10 @@ use crate::args::{ModelOptions, values};
 /// Measure time per stage and per scale, GFLOP/s, share of the machine's peak, memory
 ///
 /// Times are medians over the runs. The peak is measured on the same threads: fused multiply-adds
-/// on registers alone. Operations are counted by the formulas; convolutions by Winograd's method take
-/// fewer, and may seem to pass the peak. On a card, the peak is measured there, and each kernel's time is told,
-/// run one by one.
+/// on registers alone, and a copy of memory. Operations are counted by the formulas; convolutions by Winograd's method take
+/// fewer, and may seem to pass the peak. Then each kind of operation of sampling the batch: its time, share
+/// of the peak, and its operands' bytes a second. On a card, the peaks are measured there, and each kernel's
+/// time is told, run one by one.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// How many times to measure
@@ -33,6 +36,9 @@ pub(crate) struct Options {
     /// card time
     #[arg(long)]
     pub(super) whole: bool,
+    /// Compare with a report of an earlier run, of --json
+    #[arg(long, value_name = "FILE")]
+    pub(super) against: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

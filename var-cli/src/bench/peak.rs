@@ -7,6 +7,7 @@ use anyhow::Result;
 use var_host::engine::Engine;
 use var_host::pool::Threads;
 use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
+use var_kernel::ops::elementwise::Elementwise;
 use var_kernel::parts::peak;
 
 use crate::args::Session;
@@ -21,8 +22,8 @@ const REPETITIONS: usize = 3;
 pub(super) struct Peak {
     /// Billions of operations a second, a fused multiply-add being two.
     pub(super) gflops: f64,
-    /// Billions of bytes a second that are read and written when memory is copied; on cards.
-    pub(super) gb_per_s: Option<f64>,
+    /// Billions of bytes a second that are read and written when memory is copied.
+    pub(super) gb_per_s: f64,
 }
 
 /// The peak where `engine` computes.
@@ -30,22 +31,22 @@ pub(super) fn of(engine: &Engine<'_>, session: &Session) -> Result<Peak> {
     #[cfg(feature = "cuda")]
     if let Some(card) = engine.card() {
         let gflops = 2e-9 * card.cuda().peak_multiply_adds()?;
-        return Ok(Peak { gflops, gb_per_s: Some(1e-9 * card.cuda().peak_bytes()?) });
+        return Ok(Peak { gflops, gb_per_s: 1e-9 * card.cuda().peak_bytes()? });
     }
     let _ = engine;
-    Ok(Peak { gflops: gflops(session)?, gb_per_s: None })
+    let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;
+    let cpu = Cpu::new(session.isa, &threads);
+    Ok(Peak { gflops: gflops(&cpu), gb_per_s: gb_per_s(&cpu) })
 }
 
 /// Billions of operations a second on the processor.
-fn gflops(session: &Session) -> Result<f64> {
-    let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;
-    let cpu = Cpu::new(session.isa, &threads);
+fn gflops(cpu: &Cpu<'_>) -> f64 {
     let mut rounds = 100;
     let mut best = 0.0_f64;
     let mut repetitions = 0;
     while repetitions < REPETITIONS {
         let begun = Instant::now();
-        let multiply_adds = peak::multiply_adds(&cpu, rounds);
+        let multiply_adds = peak::multiply_adds(cpu, rounds);
         let elapsed = begun.elapsed();
         if elapsed < LONG_ENOUGH {
             rounds *= 2;
@@ -54,5 +55,21 @@ fn gflops(session: &Session) -> Result<f64> {
         best = best.max(2.0 * multiply_adds as f64 / elapsed.as_secs_f64() / 1e9);
         repetitions += 1;
     }
-    Ok(best)
+    best
+}
+
+/// Floats that are copied at a time: more than caches hold.
+const COPIED: usize = 1 << 26;
+
+/// Billions of bytes a second that the processor reads and writes when it copies.
+fn gb_per_s(cpu: &Cpu<'_>) -> f64 {
+    let from = vec![1.0; COPIED];
+    let mut to = vec![0.0; COPIED];
+    let mut best = 0.0_f64;
+    for _ in 0..REPETITIONS {
+        let begun = Instant::now();
+        let Ok(()) = cpu.copy(&mut to, &from);
+        best = best.max(8.0 * COPIED as f64 / begun.elapsed().as_secs_f64() / 1e9);
+    }
+    best
 }

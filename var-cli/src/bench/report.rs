@@ -8,7 +8,9 @@ use var_host::engine::{Engine, Workload};
 use var_host::model::Weights;
 use var_host::model::weights::transformer_tensors;
 use var_host::plural::count;
+use var_host::pool::OperationTime;
 
+use super::against::EarlierReport;
 use super::measure::Times;
 use super::options::Options;
 use super::peak::Peak;
@@ -27,11 +29,18 @@ pub(super) struct BenchReport {
     /// The device: the CPU's instruction set and threads, or the GPU and its precision.
     device: String,
     peak_gflops: f64,
-    /// Of a card's memory.
-    peak_gb_per_s: Option<f64>,
+    /// Of a copy of memory, read and written.
+    peak_gb_per_s: f64,
     /// Encoding one image; then the batch: transformer, decoding, both.
     stages: Vec<Stage>,
     scales: Vec<Stage>,
+    /// On the CPU: each kind of operation of sampling the batch, the longest first.
+    operations: Vec<OperationShare>,
+    /// The earlier report's model and device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<String>,
+    /// Beside it: time over its time, by stage.
+    ratios: Vec<StageRatio>,
     /// On a card: each kernel of sampling the batch, the longest first.
     kernels: Vec<KernelShare>,
     /// Bytes of the transformer's matrices as stored, which scale 0 must read.
@@ -41,6 +50,29 @@ pub(super) struct BenchReport {
     /// Weights in their files included, which are mapped.
     peak_resident_bytes: Option<u64>,
     file_bytes: u64,
+}
+
+/// The share of sampling a batch that operations of one kind have.
+#[derive(Serialize)]
+struct OperationShare {
+    operation: &'static str,
+    runs: usize,
+    seconds: f64,
+    share: f64,
+    /// By the formulas.
+    gflops: f64,
+    share_of_peak: f64,
+    /// Operands and results, each once.
+    gb_per_s: f64,
+}
+
+/// A stage's time beside that of an earlier report.
+#[derive(Serialize)]
+struct StageRatio {
+    stage: String,
+    seconds: f64,
+    earlier: f64,
+    ratio: f64,
 }
 
 /// A kernel's share of sampling a batch.
@@ -107,12 +139,50 @@ impl BenchReport {
             peak_gb_per_s: peak.gb_per_s,
             stages,
             scales,
+            operations: Vec::new(),
+            against: None,
+            ratios: Vec::new(),
             kernels: Vec::new(),
             transformer_bytes,
             scale_0_gb_per_s: first.map(|seconds| transformer_bytes as f64 / seconds / 1e9),
             peak_resident_bytes: memory::peak_resident(),
             file_bytes: crate::info::files(&model.weights).0 as u64,
         })
+    }
+
+    /// Adds each kind of operation's share of the CPU's time.
+    pub(super) fn add_operations(&mut self, times: &[OperationTime], peak: Peak) {
+        let all: f64 = times.iter().map(|time| time.seconds).sum();
+        let share = |time: &OperationTime| {
+            let seconds = time.seconds.max(1e-9);
+            let gflops = 2e-9 * time.multiply_adds as f64 / seconds;
+            OperationShare {
+                operation: time.name,
+                runs: time.count,
+                seconds: time.seconds,
+                share: time.seconds / all,
+                gflops,
+                share_of_peak: gflops / peak.gflops,
+                gb_per_s: 1e-9 * time.bytes as f64 / seconds,
+            }
+        };
+        self.operations = times.iter().map(share).collect();
+    }
+
+    /// Adds each stage's time over that of `earlier`.
+    pub(super) fn compare(&mut self, earlier: &EarlierReport) {
+        let ratio = |stage: &Stage| {
+            let seconds = earlier.seconds(&stage.stage)?;
+            let ratio = stage.seconds / seconds;
+            Some(StageRatio {
+                stage: stage.stage.clone(),
+                seconds: stage.seconds,
+                earlier: seconds,
+                ratio,
+            })
+        };
+        self.against = Some(earlier.title());
+        self.ratios = self.stages.iter().chain(&self.scales).filter_map(ratio).collect();
     }
 
     /// Adds each kernel's share of the card's time.
@@ -134,9 +204,8 @@ impl BenchReport {
             "{model}: batch {batch}, cfg {cfg}, {device}, median of {}",
             count(*runs, "run")
         ))?;
-        let memory = self.peak_gb_per_s.map(|peak| format!(", {peak:.0} GB/s"));
-        let memory = memory.unwrap_or_default();
-        result(&format!("peak of the machine: {peak_gflops:.1} GFLOP/s{memory}"))?;
+        let memory = self.peak_gb_per_s;
+        result(&format!("peak of the machine: {peak_gflops:.1} GFLOP/s, {memory:.1} GB/s copied"))?;
         result(&format!(
             "{:<18} {:>10} {:>10} {:>10} {:>8}",
             "stage", "ms", "GFLOP", "GFLOP/s", "of peak"
@@ -154,6 +223,14 @@ impl BenchReport {
             let bytes = memory::text(self.transformer_bytes);
             result(&format!("scale 0 reads the transformer's {bytes} at {speed:.1} GB/s"))?;
         }
+        self.print_operations()?;
+        if let Some(earlier) = &self.against {
+            result(&format!("beside {earlier}:"))?;
+        }
+        for StageRatio { stage, seconds, earlier, ratio } in &self.ratios {
+            let (now, then) = (1e3 * seconds, 1e3 * earlier);
+            result(&format!("{stage:<18} {now:>10.2} ms, before {then:>10.2} ms: {ratio:.3}"))?;
+        }
         for KernelShare { kernel, runs, seconds, share } in &self.kernels {
             let (milliseconds, share) = (1e3 * seconds, 100.0 * share);
             result(&format!("{kernel:<32} {runs:>6} × {milliseconds:>9.3} ms {share:>6.1} %"))?;
@@ -161,6 +238,25 @@ impl BenchReport {
         let Some(peak) = self.peak_resident_bytes else { return Ok(()) };
         let (peak, files) = (memory::text(peak), memory::text(self.file_bytes));
         result(&format!("peak memory: {peak}, the model's files of {files} included"))
+    }
+}
+
+impl BenchReport {
+    fn print_operations(&self) -> Result<()> {
+        for share in &self.operations {
+            let OperationShare { operation, runs, seconds, gflops, gb_per_s, .. } = share;
+            let (milliseconds, percent) = (1e3 * seconds, 100.0 * share.share);
+            let speed = match gflops {
+                0.0 => format!("{gb_per_s:>7.1} GB/s"),
+                _ => {
+                    format!("{gflops:>7.1} GFLOP/s {:>6.1} % of peak", 100.0 * share.share_of_peak)
+                }
+            };
+            result(&format!(
+                "{operation:<16} {runs:>6} × {milliseconds:>10.2} ms {percent:>5.1} % {speed}"
+            ))?;
+        }
+        Ok(())
     }
 }
 

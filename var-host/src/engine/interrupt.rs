@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use std::panic;
 use std::sync::Arc;
 
-use var_kernel::cpu::Workers;
+use var_kernel::cpu::{Operation, Workers};
 
 /// A flag that ends work on the CPU before its next parallel operation, and on a GPU after the scale.
 ///
@@ -63,6 +63,10 @@ impl Workers for Watched<'_> {
 
     fn scratch_len(&self) -> usize {
         self.workers.scratch_len()
+    }
+
+    fn begin(&self, operation: Operation) {
+        self.workers.begin(operation);
     }
 
     fn broadcast(&self, threads: usize, job: &(dyn Fn(&mut [f32]) + Sync)) {

@@ -4,6 +4,8 @@
 //! Threads wait for work by looking for it, giving way to others between looks, then sleeping.
 #![allow(unsafe_code)]
 
+mod profile;
+
 use core::any::Any;
 use core::cell::Cell;
 use core::mem;
@@ -17,6 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+pub use profile::{OperationTime, ProfiledThreads};
 use var_kernel::cpu::{SCRATCH_FLOATS, Workers};
 
 /// How long a thread looks for work, or the caller for its end, before it sleeps.

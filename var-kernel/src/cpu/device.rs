@@ -4,7 +4,7 @@ use core::convert::Infallible;
 
 use super::isa::Isa;
 use super::matrix::Matrix;
-use super::workers::Workers;
+use super::workers::{Operation, Workers};
 use crate::capture::{Capture, Segments};
 use crate::image;
 use crate::memory::Device;
@@ -34,6 +34,11 @@ impl<'w> Cpu<'w> {
         let lent = self.workers.scratch_len();
         assert!(lent >= least, "{operation}: {least} floats of scratch memory wanted, {lent} lent");
         lent
+    }
+
+    /// Tells the workers which operation comes next.
+    pub(crate) fn begin(&self, name: &'static str, multiply_adds: u64, bytes: usize) {
+        self.workers.begin(Operation { name, multiply_adds, bytes: bytes as u64 });
     }
 
     /// The instruction set in use.

@@ -36,6 +36,16 @@ impl Matrix<'_> {
         }
     }
 
+    /// Bytes of all weights as they are stored.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::F32(values) => size_of_val(*values),
+            Self::F16(values) => size_of_val(*values),
+            Self::Bf16(values) => size_of_val(*values),
+            Self::Q8 { values, scales } => size_of_val(*values) + size_of_val(*scales),
+        }
+    }
+
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -13,4 +13,4 @@ pub mod workers;
 pub use device::Cpu;
 pub use isa::Isa;
 pub use matrix::Matrix;
-pub use workers::{Inline, SCRATCH_FLOATS, Workers};
+pub use workers::{Inline, Operation, SCRATCH_FLOATS, Workers};

@@ -48,6 +48,20 @@ pub trait Workers {
     /// Calls `job` once on each of up to `threads` threads, the caller's among them, each with
     /// scratch memory of its own of [`Workers::scratch_len`]; returns when all calls have returned.
     fn broadcast(&self, threads: usize, job: &(dyn Fn(&mut [f32]) + Sync));
+
+    /// Is told of each operation before its jobs come, for callers that measure.
+    fn begin(&self, _operation: Operation) {}
+}
+
+/// An operation as a measurement sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Of the trait's method: `linear`, `conv2d`.
+    pub name: &'static str,
+    /// By the formula; none where it is not a product.
+    pub multiply_adds: u64,
+    /// Bytes of operands and result, each once.
+    pub bytes: u64,
 }
 
 /// No threads but the caller's own.

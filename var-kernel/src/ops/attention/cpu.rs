@@ -49,6 +49,7 @@ impl Attention for Cpu<'_> {
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), q.len(), k.len(), v.len(), mask);
+        self.begin("attention", d.multiply_adds(), 4 * (2 * out.len() + 2 * k.len()));
         if out.is_empty() {
             return Ok(());
         }

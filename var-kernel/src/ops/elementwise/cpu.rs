@@ -19,6 +19,7 @@ impl Elementwise for Cpu<'_> {
         (b, b_factor): (&[f32], f32),
     ) -> Result<(), Infallible> {
         assert_eq!([a.len(), b.len()], [out.len(); 2], "blend: lengths differ");
+        self.begin("elementwise", 0, 8 * out.len());
         let isa = self.isa;
         self.for_each_run(out, RUN, |number, out, _| {
             let (a, b) = (&a[number * RUN..], &b[number * RUN..]);
@@ -29,6 +30,7 @@ impl Elementwise for Cpu<'_> {
 
     fn add_table(&self, out: &mut [f32], x: &[f32], table: &[f32]) -> Result<(), Infallible> {
         check_table(out.len(), x.len(), table.len());
+        self.begin("elementwise", 0, 8 * out.len());
         let isa = self.isa;
         self.for_each_run(out, table.len(), |number, out, _| {
             let x = &x[number * table.len()..];
@@ -39,6 +41,7 @@ impl Elementwise for Cpu<'_> {
 
     fn map(&self, out: &mut [f32], x: &[f32], f: Unary) -> Result<(), Infallible> {
         check_map(out.len(), x.len(), f);
+        self.begin("elementwise", 0, 8 * out.len());
         let isa = self.isa;
         self.for_each_run(out, RUN, |number, out, _| {
             isa.run(Map { out, x: &x[number * RUN..], f });
@@ -55,6 +58,7 @@ impl Elementwise for Cpu<'_> {
         width: usize,
     ) -> Result<(), Infallible> {
         check_gated(out.len(), residual.len(), x.len(), gate, width);
+        self.begin("elementwise", 0, 8 * out.len());
         let isa = self.isa;
         let rows = (RUN / width).max(1);
         self.for_each_run(out, rows * width, |number, out, _| {
@@ -70,6 +74,7 @@ impl Elementwise for Cpu<'_> {
 
     fn scale_rows(&self, out: &mut [f32], x: &[f32], factors: &[f32]) -> Result<(), Infallible> {
         let width = check_scale_rows(out.len(), x.len(), factors.len());
+        self.begin("elementwise", 0, 8 * out.len());
         self.for_each_run(out, width.max(1), |row, out, _| {
             for (out, x) in out.iter_mut().zip(&x[row * width..]) {
                 *out = x * factors[row];
@@ -80,6 +85,7 @@ impl Elementwise for Cpu<'_> {
 
     fn place_rows(&self, out: &mut [f32], x: &[f32], d: PlaceDims) -> Result<(), Infallible> {
         d.check(out.len(), x.len());
+        self.begin("elementwise", 0, 8 * out.len());
         let rows = out.chunks_exact_mut(d.stride).zip(x.chunks_exact(d.width));
         for (out, x) in rows {
             out[d.start..d.start + d.width].copy_from_slice(x);
@@ -89,6 +95,7 @@ impl Elementwise for Cpu<'_> {
 
     fn copy(&self, out: &mut [f32], x: &[f32]) -> Result<(), Infallible> {
         out.copy_from_slice(x);
+        self.begin("elementwise", 0, 8 * out.len());
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ impl Embedding for Cpu<'_> {
         width: usize,
     ) -> Result<(), Infallible> {
         check_embedding(out.len(), table.len(), indices, width);
+        self.begin("embedding", 0, 8 * out.len());
         for (row, index) in out.chunks_exact_mut(width).zip(indices) {
             row.copy_from_slice(&table[*index as usize * width..][..width]);
         }
@@ -28,6 +29,7 @@ impl Embedding for Cpu<'_> {
         width: usize,
     ) -> Result<(), Infallible> {
         check_lookup_codes(out.len(), codebook.len(), tokens.len(), width);
+        self.begin("lookup_codes", 0, 8 * out.len());
         for (row, token) in out.chunks_exact_mut(width).zip(tokens) {
             match codebook.chunks_exact(width).nth(*token as usize) {
                 Some(code) => row.copy_from_slice(code),

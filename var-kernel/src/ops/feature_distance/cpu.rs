@@ -21,6 +21,7 @@ impl FeatureDistance for Cpu<'_> {
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), a.len(), b.len(), weights.len());
+        self.begin("feature_distance", 0, 4 * (a.len() + b.len()));
         let isa = self.isa;
         let (picture, chunk) = (d.cells * d.channels, d.cells.div_ceil(CHUNKS) * d.channels);
         for (number, out) in out.iter_mut().enumerate() {

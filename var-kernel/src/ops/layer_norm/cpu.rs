@@ -21,6 +21,7 @@ impl LayerNorm for Cpu<'_> {
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), x.len(), scale, shift);
+        self.begin("layer_norm", 0, 4 * (out.len() + x.len()));
         let isa = self.isa;
         self.for_each_run(out, ROWS_PER_TASK * d.channels, |task, rows, _| {
             for (i, out) in rows.chunks_exact_mut(d.channels).enumerate() {

@@ -27,6 +27,7 @@ impl Linear for Cpu<'_> {
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), x.len(), weight.len(), bias.map(<[f32]>::len));
+        self.begin("linear", d.multiply_adds(), 4 * (out.len() + x.len()) + weight.bytes());
         epilogue.check(d);
         if out.is_empty() {
             return Ok(());
@@ -40,7 +41,7 @@ impl Linear for Cpu<'_> {
             Algorithm::Gemv | Algorithm::Gemm => gemm::tile_size(size, threads, scratch),
         };
         let (isa, operands) = (self.isa, LinearOperands { x, weight, bias, epilogue, d });
-        self.for_each_tile(out, d.outer, rows, columns, |mut tile, scratch| {
+        self.for_each_tile_by_columns(out, d.outer, rows, columns, |mut tile, scratch| {
             let (rows, columns) = (tile.rows.clone(), tile.columns.clone());
             match algorithm {
                 Algorithm::Gemv => {

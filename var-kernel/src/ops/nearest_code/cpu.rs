@@ -26,6 +26,11 @@ impl NearestCode for Cpu<'_> {
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(tokens.len(), x.len(), codebook.len());
+        self.begin(
+            "nearest_code",
+            d.multiply_adds(),
+            4 * (tokens.len() + x.len() + codebook.len()),
+        );
         self.scratch_len("nearest_code", scratch_len(d));
         let isa = self.isa;
         self.for_each_run(tokens, BLOCK, |number, tokens, scratch| {

@@ -10,6 +10,7 @@ use crate::cpu::tiles::Tile;
 impl Pool for Cpu<'_> {
     fn pool(&self, out: &mut [f32], x: &[f32], p: Pooling, d: Dims) -> Result<(), Infallible> {
         d.check(out.len(), x.len());
+        self.begin("pool", 0, 4 * (out.len() + x.len()));
         match p {
             Pooling::Max if d.is_halving() => halve(*self, out, x, d),
             Pooling::Max => pool::<true>(*self, out, x, d),

@@ -10,6 +10,7 @@ use crate::cpu::simd::{LANES, Simd, SimdKernel};
 impl Resize for Cpu<'_> {
     fn bicubic(&self, out: &mut [f32], x: &[f32], d: Dims) -> Result<(), Infallible> {
         d.check(out.len(), x.len());
+        self.begin("resize", 0, 4 * (out.len() + x.len()));
         let isa = self.isa;
         self.for_each_run(out, (d.to * d.channels).max(1), |number, run, _| {
             isa.run(CubicRow { out: run, map: map_of(x, number, d), y: number % d.to, d });
@@ -19,6 +20,7 @@ impl Resize for Cpu<'_> {
 
     fn area(&self, out: &mut [f32], x: &[f32], d: Dims) -> Result<(), Infallible> {
         d.check(out.len(), x.len());
+        self.begin("resize", 0, 4 * (out.len() + x.len()));
         let isa = self.isa;
         self.for_each_run(out, (d.to * d.channels).max(1), |number, run, _| {
             isa.run(AreaRow { out: run, map: map_of(x, number, d), y: number % d.to, d });

@@ -20,6 +20,7 @@ impl SampleTokens for Cpu<'_> {
     ) -> Result<(), Infallible> {
         let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);
         d.check(tokens.len(), lengths, logits.len(), unconditional.map(<[f32]>::len));
+        self.begin("sample_tokens", 0, 4 * logits.len());
         self.scratch_len("sample_tokens", scratch_len(d));
         let isa = self.isa;
         let cell = |row| Cell {

@@ -24,6 +24,7 @@ impl SplitQkv for Cpu<'_> {
         };
         let lengths = biases.map(|biases| biases.map(<[f32]>::len));
         d.check(q.len(), [k.len(), v.len()], qkv.len(), lengths, scale.map(<[f32]>::len));
+        self.begin("split_qkv", 0, 8 * qkv.len());
 
         let (isa, sequence) = (self.isa, d.rows * d.width());
         let part = |number, bias, unit_length, scale| {

@@ -32,6 +32,7 @@ impl Conv2d for Cpu<'_> {
         d: Dims,
     ) -> Result<(), Infallible> {
         d.check(out.len(), x.len(), weight.len(), bias.len(), epilogue);
+        self.begin("conv2d", d.multiply_adds(), 4 * (out.len() + x.len()) + weight.bytes());
         let (residual, channels) = (epilogue.residual(), d.channels());
         let relu = matches!(epilogue, ConvEpilogue::Relu);
         let (out_width, out_first) = (channels.of, channels.first);
