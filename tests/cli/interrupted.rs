@@ -33,7 +33,8 @@ fn stops(signal: &str, code: i32) {
     use std::time::Instant;
 
     let place = Place::new();
-    let mut command = place.command(&["sample", "--count", "100000", "-o", "out/", "-q"]);
+    let mut command =
+        place.command_that_signals_end(&["sample", "--count", "100000", "-o", "out/", "-q"]);
     let mut child = command.spawn().unwrap();
     let begun = Instant::now();
     let there = || fs::read_dir(place.path("out")).map_or(0, Iterator::count);

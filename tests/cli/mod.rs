@@ -54,6 +54,22 @@ impl Place {
         command
     }
 
+    /// The same, which signals end even where this process was started with them ignored, as a job in the
+    /// background of a shell is.
+    #[cfg(unix)]
+    pub(crate) fn command_that_signals_end(&self, arguments: &[&str]) -> Command {
+        let command = self.command(arguments);
+        if !ignores_signals() {
+            return command;
+        }
+        // Becomes `var`, with the same number.
+        let mut env = Command::new("env");
+        env.arg("--default-signal=HUP,INT,TERM").arg(command.get_program());
+        env.args(command.get_args()).current_dir(self.0.path());
+        crate::launch::without_launcher(&mut env);
+        env
+    }
+
     /// Runs `var`, which must succeed, and returns its stdout.
     #[track_caller]
     pub(crate) fn var(&self, arguments: &[&str]) -> String {
@@ -120,6 +136,15 @@ impl Place {
     pub(crate) fn tokens(&self, name: &str) -> TokenFile {
         TokenFile::open(&self.path(name)).unwrap()
     }
+}
+
+/// Whether this process ignores a signal of SIGHUP, SIGINT and SIGTERM.
+#[cfg(unix)]
+fn ignores_signals() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).unwrap());
+    [1, 2, 15].iter().any(|signal| mask & 1 << (signal - 1) != 0)
 }
 
 /// The lines on stderr, but for the one of a build with cards where none answers: where it computes instead.

@@ -289,7 +289,7 @@ fn an_interrupted_run_leaves_nothing() {
     let options =
         ["tokenize", "--vae", "built-in", "data", "-o", "out/cache", "--crops", "1000", "-q"];
     fs::create_dir(place.path("out")).unwrap();
-    let mut child = place.command(&options).spawn().unwrap();
+    let mut child = place.command_that_signals_end(&options).spawn().unwrap();
     let begun = Instant::now();
     let there = || fs::read_dir(place.path("out")).unwrap();
     // Not merely the attempt whether a file can be written.

@@ -49,7 +49,7 @@ pub(in crate::cli) fn end_after_lines(
     lines: usize,
     (signal, code): (&str, i32),
 ) {
-    let child = place.command(options).spawn().unwrap();
+    let child = place.command_that_signals_end(options).spawn().unwrap();
     wait_for_lines(place, run, lines);
     send(signal, child.id());
     assert_eq!(wait(child).code(), Some(code), "{signal}");
@@ -104,7 +104,8 @@ fn second_signal_ends_a_run_at_once() {
     let place = Place::new();
     data(&place);
     let run = ["--iterations", "100000", "--out", "run", "-q", "--no-shuffle", "--workers", "0"];
-    let mut child = place.command(&small(&run)).stderr(Stdio::piped()).spawn().unwrap();
+    let mut command = place.command_that_signals_end(&small(&run));
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     wait_for_lines(&place, "run", 1);
     // A pipe without a writer in the place of an image: the iteration that reads it never ends.
     let pipe = place.path("pipe");
@@ -133,7 +134,7 @@ fn signal_to_one_rank_ends_all_with_one_checkpoint() {
     data(&place);
     let run =
         ["--iterations", "100000", "--out", "run", "-q", "--threads", "1", "--save-every", "0"];
-    let ranks = ProcessGroup::start([0, 1].map(|_| place.command(&small(&run))));
+    let ranks = ProcessGroup::start([0, 1].map(|_| place.command_that_signals_end(&small(&run))));
     wait_for_lines(&place, "run", 2);
     send("TERM", ranks.id(1));
     for output in ranks.wait(LIMIT) {
