@@ -57,6 +57,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use var_host::pipeline::with_causes;
 
 use crate::args::spelling::{self, Spelled};
 use crate::args::{CommonOptions, TypedOptions, Usage};
@@ -112,7 +113,7 @@ fn main() -> ExitCode {
     if is_broken_pipe(&error) {
         return ExitCode::SUCCESS;
     }
-    interrupt::tell(&format!("var: {error:#}"));
+    interrupt::tell(&format!("var: {}", with_causes(error.as_ref())));
     if let Some(interrupted) = error.downcast_ref::<interrupt::Interrupted>() {
         return ExitCode::from(interrupted.exit_code());
     }
