@@ -77,9 +77,12 @@ impl ModelRequest for SampleRequest<'_, '_> {
             let progress = RefCell::new(progress);
             let mut wait = || note(progress.borrow().wait());
             let cells = model.vqvae.config.ladder.cells(scale);
+            let mut all = Vec::new();
             let mut tokens = |image: usize| {
-                let mut all = vec![0; jobs.len() * cells];
-                note(b.download_tokens(&mut all, progress.borrow().tokens));
+                if all.is_empty() {
+                    all.resize(jobs.len() * cells, 0);
+                    note(b.download_tokens(&mut all, progress.borrow().tokens));
+                }
                 let drawn = || all[image * cells..(image + 1) * cells].to_vec();
                 failed.borrow().is_none().then(drawn)
             };
