@@ -200,7 +200,7 @@ fn a_model_to_begin_with_was_trained_on_the_runs_vqvae() {
     let go = |line: Vec<String>| said(&place, &Vec::from_iter(line.iter().map(String::as_str)));
     let refused = |line: Vec<String>, message: &str| {
         let line = Vec::from_iter(line.iter().map(String::as_str));
-        place.refused_by(&mut place.command(&line), 1, message);
+        place.refused(&line, 1, message);
     };
     go(run("first", &built_in, &[]));
     assert_eq!(go(run("same", &built_in, &first)), "");

@@ -126,7 +126,7 @@ fn run_that_ends_in_a_streak_of_refused_updates_names_the_way_back() {
     fs::write(place.path("run/ckpt-1.safetensors"), bytes).unwrap();
     let back = instead(small(&back), "again", "damaged");
     let message = "run/ckpt-1.safetensors: damaged: its checksum is ";
-    place.refused_by(&mut place.command(&back), 1, message);
+    place.refused(&back, 1, message);
     place.var(&[&back[..], &["--no-verify"]].concat());
 }
 

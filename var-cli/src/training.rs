@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use var_host::parallel::ProcessGroup;
 use var_host::plural::count;
-use var_host::run::{self, Begun, RunConfig};
+use var_host::run::{self, RunConfig};
 use var_host::train::fit::{Line, LogMetrics, RunOptions, Task, TrainObserver, fit};
 
 use crate::args::Session;
@@ -75,19 +75,24 @@ impl TrainObserver for TerminalObserver<'_> {
     }
 }
 
-/// Locks the folder of a run; refuses options that affect training and differ from those it was
-/// begun with.
-pub(crate) fn begin(
+/// Runs `work` while the folder of a run is locked, by rank 0; refuses options that affect training and
+/// differ from those it was begun with. A new run that is refused leaves nothing.
+pub(crate) fn in_folder(
     folder: &Path,
     mut config: RunConfig,
     is_of_any_length: bool,
-    session: &Session,
-) -> Result<Begun> {
+    (ranks, session): (&dyn ProcessGroup, &Session),
+    work: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    if ranks.rank() != 0 {
+        return work();
+    }
     if is_of_any_length {
         extend::release_length(&mut config);
     }
     identity::tell_unknown_digests(folder, &config.learned, session)?;
-    run::begin(folder, &config).map_err(|error| extend::explain(error, folder))
+    let begun = run::begin(folder, &config).map_err(|error| extend::explain(error, folder))?;
+    begun.hold(work)
 }
 
 /// Runs `task` to its end, and says how it ended.

@@ -126,7 +126,7 @@ fn a_run_begins_with_another_models_weights() {
     let options = small(&["--iterations", "1", "--out", "other", "--init-from", first]);
     let options = instead(options, "64", "128");
     let message = "width: the run wants 128, the file has 64";
-    place.refused_by(&mut place.command(&options), 1, message);
+    place.refused(&options, 1, message);
 }
 
 /// Rows of the class embedding of a run's last checkpoint.

@@ -47,34 +47,32 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let hyperparameters = train.hyperparameters(epoch, &config, ranks.size()).map_err(usage)?;
     let idle = hyperparameters.schedule.warmup == 0;
     session.given.refuse(&["wp0"], idle, "the warm-up has no iteration: give --wp")?;
-    // The folder stays locked until the run ends.
-    let _lock = match ranks.rank() {
-        0 => {
-            opened.check_class_names(&options.out)?;
-            Some(training::begin(&options.out, recorded, train.is_of_any_length(), session)?)
+    if ranks.rank() == 0 {
+        opened.check_class_names(&options.out)?;
+    }
+    let folder = (&*ranks, session);
+    training::in_folder(&options.out, recorded, train.is_of_any_length(), folder, || {
+        let mut engine = session.tokenizer(&opened.given)?;
+        let workers = session.workers(options.files.workers, engine.is_on_card());
+        for set in iter::once(&mut opened.training).chain(&mut opened.validation) {
+            set.read_by(workers);
         }
-        _ => None,
-    };
-    let mut engine = session.tokenizer(&opened.given)?;
-    let workers = session.workers(options.files.workers, engine.is_on_card());
-    for set in iter::once(&mut opened.training).chain(&mut opened.validation) {
-        set.read_by(workers);
-    }
-    let (layout, mut weights) =
-        trainer::initial(&config, hyperparameters.seed, options.initial.initialization());
-    if let Some(path) = &options.init.init_from {
-        let initial = (&mut weights[..], &layout);
-        let first = ranks.rank() == 0;
-        init::begin_with(path, options, &opened, &config, initial, session, first)?;
-    }
-    let begun =
-        VarStart { options, opened: &opened, config, train, hyperparameters, layout, weights };
-    #[cfg(feature = "cuda")]
-    if engine.card().is_some() {
-        let storage = DeviceMemory::new(session.device.card(hyperparameters.precision.on_card())?);
-        return begun.learn(&storage, &mut engine, &*ranks, session);
-    }
-    begun.learn(&Host, &mut engine, &*ranks, session)
+        let (layout, mut weights) =
+            trainer::initial(&config, hyperparameters.seed, options.initial.initialization());
+        if let Some(path) = &options.init.init_from {
+            let initial = (&mut weights[..], &layout);
+            let first = ranks.rank() == 0;
+            init::begin_with(path, options, &opened, &config, initial, session, first)?;
+        }
+        let begun =
+            VarStart { options, opened: &opened, config, train, hyperparameters, layout, weights };
+        #[cfg(feature = "cuda")]
+        if engine.card().is_some() {
+            let card = session.device.card(hyperparameters.precision.on_card())?;
+            return begun.learn(&DeviceMemory::new(card), &mut engine, &*ranks, session);
+        }
+        begun.learn(&Host, &mut engine, &*ranks, session)
+    })
 }
 
 /// A run before its first iteration.

@@ -54,25 +54,23 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let hyperparameters =
         train.hyperparameters(epoch, ranks.size()).map_err(|error| Usage(error.to_string()))?;
     let perceptual = options.perceptual(&config)?;
-    // The folder stays locked until the run ends.
-    let _lock = match ranks.rank() {
-        0 => Some(training::begin(&options.out, recorded, train.is_of_any_length(), session)?),
-        _ => None,
-    };
-    let begun = VqvaeStart {
-        options,
-        config,
-        train,
-        hyperparameters,
-        perceptual,
-        sets: (training, validation),
-    };
-    #[cfg(feature = "cuda")]
-    if let Some(cuda) = session.device.exact().open(session.quiet)? {
-        let workers = session.workers(options.files.workers, true);
-        return begun.learn(&DeviceMemory::new(cuda), &*ranks, session, workers);
-    }
-    begun.learn(&Host, &*ranks, session, session.workers(options.files.workers, false))
+    let folder = (&*ranks, session);
+    training::in_folder(&options.out, recorded, train.is_of_any_length(), folder, || {
+        let begun = VqvaeStart {
+            options,
+            config,
+            train,
+            hyperparameters,
+            perceptual,
+            sets: (training, validation),
+        };
+        #[cfg(feature = "cuda")]
+        if let Some(cuda) = session.device.exact().open(session.quiet)? {
+            let workers = session.workers(options.files.workers, true);
+            return begun.learn(&DeviceMemory::new(cuda), &*ranks, session, workers);
+        }
+        begun.learn(&Host, &*ranks, session, session.workers(options.files.workers, false))
+    })
 }
 
 /// Prints the training data, and anything left out of it.

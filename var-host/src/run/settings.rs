@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
@@ -92,7 +92,53 @@ pub enum Begun {
 /// That no other process trains in the folder. The system gives the lock back when the process
 /// ends, however it ends.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct Lock {
+    #[expect(dead_code, reason = "held for its lock")]
+    file: File,
+    folder: PathBuf,
+    /// Whether this process made the file.
+    is_new: bool,
+    /// The folders that were made, the outermost first.
+    made: Vec<PathBuf>,
+}
+
+impl Begun {
+    /// Runs `work` while the folder is locked. A new run that fails before it has written anything leaves
+    /// nothing.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn hold<R, E>(self, work: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+        let ended = work();
+        if ended.is_err() {
+            self.withdraw();
+        }
+        ended
+    }
+
+    /// Removes what [`begin`] made for a new run that has written nothing of its own.
+    fn withdraw(self) {
+        let Self::New(lock) = self else { return };
+        let names = fs::read_dir(&lock.folder).into_iter().flatten();
+        let mut names = names.map(|entry| entry.map(|entry| entry.file_name()));
+        if names.all(|name| name.is_ok_and(|name| name == FILE || name == LOCK)) {
+            // The error of the run is told; one of removing would hide it.
+            let _ = fs::remove_file(lock.folder.join(FILE));
+            lock.withdraw();
+        }
+    }
+}
+
+impl Lock {
+    /// Removes the file and the folders if they were made for it.
+    fn withdraw(self) {
+        if self.is_new {
+            let _ = fs::remove_file(self.folder.join(LOCK));
+        }
+        // Those that others have filled since stay.
+        self.made.iter().rev().all(|folder| fs::remove_dir(folder).is_ok());
+    }
+}
 
 impl Options {
     /// The options in `folder`, if there is a run in it.
@@ -124,9 +170,24 @@ impl Options {
 /// that differ; [`RunError::NoOptions`] if there are checkpoints and no options; if a file cannot be
 /// read or written. The folder is unchanged then.
 pub fn begin(folder: &Path, config: &RunConfig) -> Result<Begun, RunError> {
-    let options = &config.all();
+    let made = folder.ancestors().take_while(|place| !place.exists()).map(Path::to_path_buf);
+    let mut made: Vec<_> = made.filter(|place| !place.as_os_str().is_empty()).collect();
+    made.reverse();
     fs::create_dir_all(folder).map_err(RunError::io("make", folder))?;
-    let lock = lock(folder)?;
+    let lock = lock(folder, made)?;
+    match write_options(folder, config) {
+        Ok(true) => Ok(Begun::New(lock)),
+        Ok(false) => Ok(Begun::Resumed(lock)),
+        Err(fault) => {
+            lock.withdraw();
+            Err(fault)
+        }
+    }
+}
+
+/// Writes `config.json` in a folder that is locked; returns whether the run is new.
+fn write_options(folder: &Path, config: &RunConfig) -> Result<bool, RunError> {
+    let options = &config.all();
     let run = ["ckpt-", "config.json", "log.jsonl", "samples-"];
     let ours = |name: &str| run.iter().any(|start| name.starts_with(start));
     atomic_file::remove_left_over(folder, ours).map_err(RunError::io("tidy", folder))?;
@@ -135,7 +196,7 @@ pub fn begin(folder: &Path, config: &RunConfig) -> Result<Begun, RunError> {
             return Err(RunError::NoOptions { folder: folder.to_path_buf(), checkpoint });
         }
         write(folder, options)?;
-        return Ok(Begun::New(lock));
+        return Ok(true);
     };
     let mut differences = differences(&found, options, &|name| config.may_change(name));
     let is_new_digest =
@@ -147,17 +208,18 @@ pub fn begin(folder: &Path, config: &RunConfig) -> Result<Begun, RunError> {
     if found != *options {
         write(folder, options)?;
     }
-    Ok(Begun::Resumed(lock))
+    Ok(false)
 }
 
-fn lock(folder: &Path) -> Result<Lock, RunError> {
+fn lock(folder: &Path, made: Vec<PathBuf>) -> Result<Lock, RunError> {
     let path = folder.join(LOCK);
+    let is_new = !path.exists();
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(RunError::io("write", &path))?;
     let start = Instant::now();
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(Lock(file)),
+            Ok(()) => return Ok(Lock { file, folder: folder.to_path_buf(), is_new, made }),
             // A process that this one is about to start holds a lock just given back, until it has become
             // another program.
             Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => {
@@ -313,6 +375,43 @@ mod tests {
         drop(begin(place.path(), &double, &[]).unwrap());
         let other = options(json!({"wp": 0.01, "lr": 0.010_000_000_1}));
         assert!(begin(place.path(), &other, &[]).is_err());
+    }
+
+    #[test]
+    fn new_runs_that_fail_before_they_write_leave_nothing() {
+        let place = TempDir::new().unwrap();
+        let folder = place.path().join("runs/first");
+        let names = |folder: &Path| {
+            fs::read_dir(folder).map_or(Vec::new(), |names| {
+                Vec::from_iter(names.map(|name| name.unwrap().file_name().into_string().unwrap()))
+            })
+        };
+        let hold = |folder: &Path, written: Option<&str>, end: Result<(), ()>| {
+            let begun = begin(folder, &Map::new(), &[]).unwrap();
+            let ended = begun.hold(|| {
+                written.map(|name| fs::write(folder.join(name), ""));
+                end
+            });
+            assert_eq!(ended, end);
+        };
+        hold(&folder, None, Err(()));
+        assert!(names(place.path()).is_empty());
+        // A folder that was there stays.
+        fs::create_dir_all(&folder).unwrap();
+        hold(&folder, None, Err(()));
+        assert!(folder.is_dir() && names(&folder).is_empty());
+        // So does a run that has begun to write, and one that goes on.
+        hold(&folder, Some("log.jsonl"), Err(()));
+        assert_eq!(names(&folder).len(), 3);
+        fs::remove_file(folder.join("log.jsonl")).unwrap();
+        hold(&folder, None, Err(()));
+        assert_eq!(names(&folder).len(), 2);
+        // The lock of a folder that is refused itself was not there either.
+        let other = place.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("ckpt-last.safetensors"), "").unwrap();
+        assert!(matches!(begin(&other, &Map::new(), &[]), Err(RunError::NoOptions { .. })));
+        assert_eq!(names(&other), ["ckpt-last.safetensors"]);
     }
 
     #[test]

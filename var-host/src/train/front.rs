@@ -132,8 +132,16 @@ impl TrainRun {
         observer: &mut dyn TrainObserver,
     ) -> Result<RunOutcome<VarReport>, TrainError> {
         // Before anything is written: a run that is refused leaves no options behind.
-        let (model, hyperparameters) = self.hyperparameters()?;
-        let _lock = run::begin(&self.options.folder, &self.recorded())?;
+        let known = self.hyperparameters()?;
+        let begun = run::begin(&self.options.folder, &self.recorded())?;
+        begun.hold(|| self.train_in_folder(known, observer))
+    }
+
+    fn train_in_folder(
+        &self,
+        (model, hyperparameters): (VarConfig, VarHyperparameters),
+        observer: &mut dyn TrainObserver,
+    ) -> Result<RunOutcome<VarReport>, TrainError> {
         let mut engine = self.device.engine(&self.given)?;
         #[cfg(feature = "cuda")]
         if let Some(gpu) = self.device.gpu(self.config.precision.on_card())? {
