@@ -10,6 +10,15 @@ use super::simd::Portable;
 use super::simd::SimdKernel;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use super::simd::Wasm;
+use super::simd::dot::DotKernel;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+use super::simd::dot::PlainDot;
+#[cfg(target_arch = "aarch64")]
+use super::simd::dot::Sdot;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::simd::dot::WasmDot;
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+use super::simd::dot::{Madd128, Madd256, Madd512, Vnni512};
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 use super::simd::{Avx2, Avx512, Sse2};
 
@@ -135,6 +144,65 @@ impl Isa {
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Kind::Wasm(simd) => kernel.run(simd),
         }
+    }
+
+    /// Runs `kernel` compiled for this instruction set and the fastest of its dot products of integers that
+    /// the machine has.
+    #[inline]
+    pub fn run_dot<K: DotKernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+            Kind::Portable(simd) => kernel.run(simd, PlainDot(simd)),
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Sse2(simd) => kernel.run(simd, Madd128::of(simd)),
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx2(simd) => {
+                #[target_feature(enable = "avx2,fma,f16c")]
+                fn inner<K: DotKernel>(simd: Avx2, kernel: K) -> K::Output {
+                    kernel.run(simd, Madd256::of(simd))
+                }
+                // SAFETY: an `Avx2` exists only where `detect` found AVX2, FMA and F16C.
+                unsafe { inner(simd, kernel) }
+            }
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx512(simd) => {
+                #[target_feature(
+                    enable = "avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
+                )]
+                fn vnni<K: DotKernel>(simd: Avx512, dot: Vnni512, kernel: K) -> K::Output {
+                    kernel.run(simd, dot)
+                }
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+                fn madd<K: DotKernel>(simd: Avx512, kernel: K) -> K::Output {
+                    kernel.run(simd, Madd512::of(simd))
+                }
+                match Vnni512::of(simd) {
+                    // SAFETY: an `Avx512` is the proof of the others, a `Vnni512` of AVX512-VNNI.
+                    Some(dot) => unsafe { vnni(simd, dot, kernel) },
+                    // SAFETY: an `Avx512` exists only where `detect` found all of these.
+                    None => unsafe { madd(simd, kernel) },
+                }
+            }
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon(simd) => match Sdot::of(simd) {
+                Some(dot) => kernel.run(simd, dot),
+                None => kernel.run(simd, PlainDot(simd)),
+            },
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Wasm(simd) => kernel.run(simd, WasmDot),
+        }
+    }
+
+    /// The same without the extensions that [`Isa::run_dot`] looks for.
+    #[cfg(test)]
+    pub(crate) fn without_dot_products(self) -> Self {
+        Self(match self.0 {
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx512(simd) => Kind::Avx512(simd.without_vnni()),
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon(simd) => Kind::Neon(simd.without_dot_products()),
+            other => other,
+        })
     }
 }
 

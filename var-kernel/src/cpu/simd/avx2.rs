@@ -152,6 +152,17 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn store_i8(self, v: Self::F32, to: &mut [i8; LANES]) {
+        avx2!({
+            let (low, high) = (_mm256_cvtps_epi32(v[0]), _mm256_cvtps_epi32(v[1]));
+            // Packing goes by halves of registers: quarters come as low, high, low, high.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high));
+            let (low, high) = (_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm_packs_epi16(low, high));
+        });
+    }
+
+    #[inline(always)]
     fn prefetch<T>(self, from: &[T]) {
         avx2!(_mm_prefetch::<_MM_HINT_T0>(from.as_ptr().cast()));
     }

@@ -9,14 +9,29 @@ use super::{LANES, Simd};
 
 /// AVX-512 F, BW, DQ and VL.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512 {
+    vnni: bool,
+}
 
 cpufeatures::new!(avx512, "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma");
 
 impl Avx512 {
     /// The proof, if this machine has it.
     pub(crate) fn detect() -> Option<Self> {
-        (avx512::get() && super::avx2::Avx2::detect().is_some()).then_some(Self(()))
+        // `cpufeatures` does not know VNNI: bit 11 of ECX of CPUID leaf 7, which a processor with AVX2 has.
+        let vnni = || __cpuid_count(7, 0).ecx & (1 << 11) != 0;
+        (avx512::get() && super::avx2::Avx2::detect().is_some()).then(|| Self { vnni: vnni() })
+    }
+
+    /// Whether this machine has AVX512-VNNI too.
+    pub(crate) fn has_vnni(self) -> bool {
+        self.vnni
+    }
+
+    /// As on a machine without VNNI.
+    #[cfg(test)]
+    pub(crate) fn without_vnni(self) -> Self {
+        Self { vnni: false }
     }
 }
 
@@ -119,6 +134,14 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn load_i8(self, from: &[i8; LANES]) -> __m512 {
         avx512!(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.as_ptr().cast()))))
+    }
+
+    #[inline(always)]
+    fn store_i8(self, v: __m512, to: &mut [i8; LANES]) {
+        avx512!({
+            let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
+        });
     }
 
     #[inline(always)]

@@ -9,6 +9,7 @@
 mod avx2;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod avx512;
+pub mod dot;
 #[cfg(any(
     all(target_arch = "x86_64", target_feature = "sse2"),
     all(target_arch = "wasm32", target_feature = "simd128", not(target_feature = "relaxed-simd"))
@@ -137,6 +138,20 @@ pub trait Simd: Copy + Send + Sync {
     /// Sixteen integers, converted exactly.
     fn load_i8(self, from: &[i8; LANES]) -> Self::F32;
 
+    /// The bits of sixteen neighboring words of four bytes.
+    #[inline(always)]
+    fn load_bytes(self, from: &[i8; 4 * LANES]) -> Self::F32 {
+        self.load(&bytemuck::cast(*from))
+    }
+
+    /// Writes sixteen integers of −128 ..= 127.
+    #[inline(always)]
+    fn store_i8(self, v: Self::F32, to: &mut [i8; LANES]) {
+        let mut lanes = [0.0; LANES];
+        self.store(v, &mut lanes);
+        *to = lanes.map(|x| x as i8);
+    }
+
     /// Asks for the numbers that `from` begins with to be brought near; where the machine has no way
     /// to ask, nothing.
     #[inline(always)]
@@ -180,13 +195,16 @@ pub trait Simd: Copy + Send + Sync {
     fn greatest(self, v: Self::F32) -> f32 {
         let mut lanes = [0.0; LANES];
         self.store(v, &mut lanes);
-        let mut top = lanes[0];
-        for lane in lanes {
-            if lane > top {
-                top = lane;
+        let mut half = LANES / 2;
+        while half > 0 {
+            for i in 0..half {
+                if lanes[i + half] > lanes[i] {
+                    lanes[i] = lanes[i + half];
+                }
             }
+            half /= 2;
         }
-        top
+        lanes[0]
     }
 
     /// The first `from.len()` ≤ 16 lanes from memory, `fill` in the others.

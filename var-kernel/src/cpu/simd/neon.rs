@@ -9,12 +9,49 @@ use super::{LANES, Simd};
 
 /// NEON, which every aarch64 has.
 #[derive(Clone, Copy)]
-pub(crate) struct Neon(());
+pub(crate) struct Neon {
+    dot_products: bool,
+}
 
 impl Neon {
     /// The proof, if this was compiled for NEON.
     pub(crate) fn detect() -> Option<Self> {
-        cfg!(target_feature = "neon").then_some(Self(()))
+        cfg!(target_feature = "neon").then(|| Self { dot_products: dot_products() })
+    }
+
+    /// Whether this machine has FEAT_DotProd too.
+    pub(crate) fn has_dot_products(self) -> bool {
+        self.dot_products
+    }
+
+    /// As on a machine without FEAT_DotProd.
+    #[cfg(test)]
+    pub(crate) fn without_dot_products(self) -> Self {
+        Self { dot_products: false }
+    }
+}
+
+/// Whether the processor has FEAT_DotProd: by the compiler's word, or where the system lets a program ask.
+fn dot_products() -> bool {
+    #[cfg(all(not(target_feature = "dotprod"), any(target_os = "linux", target_os = "android")))]
+    {
+        let features: u64;
+        // SAFETY: it only reads; Linux answers for this register since version 4.11.
+        unsafe {
+            core::arch::asm!(
+                "mrs {}, ID_AA64ISAR0_EL1",
+                out(reg) features,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        features >> 44 & 0xf != 0
+    }
+    #[cfg(not(all(
+        not(target_feature = "dotprod"),
+        any(target_os = "linux", target_os = "android")
+    )))]
+    {
+        cfg!(target_feature = "dotprod")
     }
 }
 

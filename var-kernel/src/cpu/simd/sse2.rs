@@ -155,6 +155,15 @@ impl Simd for Sse2 {
     }
 
     #[inline(always)]
+    fn store_i8(self, v: Self::F32, to: &mut [i8; LANES]) {
+        sse2!({
+            let low = _mm_packs_epi32(_mm_cvtps_epi32(v[0]), _mm_cvtps_epi32(v[1]));
+            let high = _mm_packs_epi32(_mm_cvtps_epi32(v[2]), _mm_cvtps_epi32(v[3]));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm_packs_epi16(low, high));
+        });
+    }
+
+    #[inline(always)]
     fn prefetch<T>(self, from: &[T]) {
         sse2!(_mm_prefetch::<_MM_HINT_T0>(from.as_ptr().cast()));
     }
