@@ -163,7 +163,8 @@ pub(crate) fn train(
     let body = move || {
         let work = || {
             let Settings { size, config, initialization, options } = settings;
-            let mut run = TrainRun::new(open(Source::BuiltIn, vae)?, data, "")?;
+            let mut run =
+                TrainRun::new(open(Source::BuiltIn, vae).map_err(TrainError::from)?, data, "")?;
             (run.size, run.config, run.initialization) = (size, config, initialization);
             (run.options, run.device) = (options, device);
             run_to_end(&run, &mut observer)
@@ -188,7 +189,7 @@ pub(crate) fn train(
     Ok(RunOutcome { validation: validation.transpose()?, ..ended.outcome })
 }
 
-fn run_to_end(run: &TrainRun, observer: &mut Observer) -> Result<Ended, TrainError> {
+fn run_to_end(run: &TrainRun, observer: &mut Observer) -> Result<Ended, Box<TrainError>> {
     let outcome = run.train_with(observer)?;
     let stopped = outcome.signal.is_some();
     let iterations = outcome.progress.iterations;
@@ -218,7 +219,7 @@ fn receive_all(
 }
 
 /// Waits a little for a run that was told to end; the process waits for the rest of it when it ends.
-fn leave(py: Python<'_>, end: Receiver<Outcome<Result<Ended, TrainError>>>) -> PyResult<()> {
+fn leave(py: Python<'_>, end: Receiver<Outcome<Result<Ended, Box<TrainError>>>>) -> PyResult<()> {
     let (ended, end) = py.detach(move || (end.recv_timeout(PATIENCE).is_ok(), end));
     if ended {
         return Ok(());
