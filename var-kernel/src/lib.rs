@@ -112,7 +112,7 @@
 //! | pass | the rows that go through the blocks together |
 //! | φ | refinement convolution of the quantizer; a quantizer step adds one scale's codes after it |
 //! | position | index of a token in the sequence of all scales |
-//! | q8 | int8 weights with one scale for each block of 32 |
+//! | q8 | int8 weights with one scale for each block of 32; activations likewise in a linear layer on the CPU |
 //! | request | labels, indices, seed and settings of a sampling run |
 //! | residual | input of a block added to its output; in the quantizer, latent minus the sum so far |
 //! | row | one token's channels |

@@ -5,7 +5,8 @@ use half::{bf16, f16};
 /// Weights per scale factor in [`Matrix::Q8`], along a row.
 pub const Q8_BLOCK: usize = 32;
 
-/// A row-major weight matrix in its stored format, widened to `f32` on the way into a product.
+/// A row-major weight matrix in its stored format, widened to `f32` on the way into a product, but for
+/// `Q8` in a linear layer.
 ///
 /// Widening is exact for the 16-bit formats; `Q8` gives `value · scale` rounded once.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,10 @@ pub enum Matrix<'a> {
     /// The upper half of a single.
     Bf16(&'a [bf16]),
     /// Eight-bit integers with one factor for each [`Q8_BLOCK`] neighbors in a row.
+    ///
+    /// A linear layer of whole blocks quantizes its activations too, block by block of a row: `s = max |x| / 127`,
+    /// `q = x / s` rounded to nearest even within ±127, and sums `y ← fma(Σ q·w, s · s_w, y)` over the blocks in
+    /// order, `Σ q·w` an exact integer. A block with a number that is not finite makes its row's sums NaN.
     Q8 {
         /// The integers, row-major.
         values: &'a [i8],

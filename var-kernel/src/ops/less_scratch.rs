@@ -3,6 +3,7 @@
 use std::vec;
 use std::vec::Vec;
 
+use half::f16;
 use proptest::prelude::*;
 
 use super::attention::{self, Attention, Mask};
@@ -11,6 +12,7 @@ use super::group_norm::{self, Activation, GroupNorm};
 use super::linear::{self, Epilogue, Linear};
 use super::nearest_code::{self, Distance, NearestCode};
 use super::testing::random;
+use crate::cpu::matrix::Q8_BLOCK;
 use crate::cpu::{Cpu, Inline, Isa, Matrix, SCRATCH_FLOATS};
 
 /// Fails unless `op` gives the same bits with the least scratch memory, with about `share` of what is
@@ -54,6 +56,24 @@ proptest! {
         let (x, weight) = (random(rows * inner, seed), random(outer * inner, !seed));
         check(linear::cpu::scratch_len(d), share, rows * outer, |cpu, out| {
             let Ok(()) = cpu.linear(out, &x, Matrix::F32(&weight), None, Epilogue::None, d);
+        });
+    }
+
+    #[test]
+    fn linear_q8(
+        rows in 1_usize..150,
+        blocks in 1_usize..50,
+        outer in 1_usize..90,
+        share in share(),
+        seed: u64,
+    ) {
+        let d = linear::Dims { rows, inner: blocks * Q8_BLOCK, outer };
+        let x = random(rows * d.inner, seed);
+        let values: Vec<i8> = random(outer * d.inner, !seed).iter().map(|w| (w * 128.0) as i8).collect();
+        let scales: Vec<f16> = random(outer * blocks, 1).iter().map(|w| f16::from_f32(*w)).collect();
+        let weight = Matrix::Q8 { values: &values, scales: &scales };
+        check(linear::cpu::scratch_len(d), share, rows * outer, |cpu, out| {
+            let Ok(()) = cpu.linear(out, &x, weight, None, Epilogue::None, d);
         });
     }
 

@@ -4,6 +4,9 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
+use half::f16;
+
+use crate::cpu::matrix::Q8_BLOCK;
 use crate::cpu::{Cpu, Inline, Isa, SCRATCH_FLOATS, Workers};
 use crate::memory::Device;
 use crate::transfer::TokenTransfer;
@@ -23,6 +26,34 @@ pub(crate) fn random(length: usize, seed: u64) -> Vec<f32> {
 /// As [`random`], in steps of 1/64: each format holds such numbers as they are.
 pub(crate) fn coarse(length: usize, seed: u64) -> Vec<f32> {
     random(length, seed).into_iter().map(|x| (64.0 * x).round() / 64.0).collect()
+}
+
+/// Scale and integers of a block of activations, as [`crate::cpu::matmul::q8`] defines them.
+pub(crate) fn q8_block(x: &[f32]) -> (f32, Vec<i32>) {
+    let largest = x.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+    let scale = if x.iter().all(|x| x.is_finite()) { largest / 127.0 } else { f32::INFINITY };
+    let integer = |x: &f32| match scale {
+        0.0 | f32::INFINITY => 0,
+        _ => (x / scale).round_ties_even().clamp(-127.0, 127.0) as i32,
+    };
+    (scale, x.iter().map(integer).collect())
+}
+
+/// `x · weightᵀ` for q8 weights in rows of `inner`, whole blocks: one chain over the blocks.
+pub(crate) fn q8_chains(x: &[f32], values: &[i8], scales: &[f16], inner: usize) -> Vec<f32> {
+    let columns = || values.chunks(inner).zip(scales.chunks(inner / Q8_BLOCK));
+    let mut out = Vec::new();
+    for x in x.chunks(inner) {
+        let x: Vec<_> = x.chunks(Q8_BLOCK).map(q8_block).collect();
+        out.extend(columns().map(|(values, scales)| {
+            let blocks = x.iter().zip(values.chunks(Q8_BLOCK).zip(scales));
+            blocks.fold(0.0, |sum: f32, ((scale, q), (w, scale_w))| {
+                let dot: i32 = q.iter().zip(w).map(|(q, w)| q * i32::from(*w)).sum();
+                (dot as f32).mul_add(scale * scale_w.to_f32(), sum)
+            })
+        }));
+    }
+    out
 }
 
 /// Fails unless `|got − want| ≤ tolerance` for every number.

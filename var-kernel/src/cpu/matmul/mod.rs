@@ -9,6 +9,7 @@
 
 pub mod gemm;
 mod pack;
+pub(crate) mod q8;
 #[cfg(test)]
 mod tests;
 #[macro_use]

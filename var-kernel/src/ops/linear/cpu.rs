@@ -9,9 +9,11 @@ use super::gemv::{Gemv, MAX_ROWS};
 use super::{Dims, Epilogue, Linear};
 use crate::cpu::matmul::gemm::{self, GemmOperands, GemmSize, LEAST_GEMM_FLOATS};
 use crate::cpu::matmul::nt::{self, CopiedRow, LEAST_NT_FLOATS, NtOperands, copy_rows, pack_lanes};
+use crate::cpu::matmul::q8::{self, LEAST_Q8_FLOATS};
 use crate::cpu::matmul::{
     Initial, LoadElements, Output, RowMajor, RowMajorQ8, pack_a, pack_b_transposed,
 };
+use crate::cpu::matrix::Q8_BLOCK;
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
 use crate::cpu::{Cpu, Matrix, math};
@@ -32,21 +34,31 @@ impl Linear for Cpu<'_> {
         if out.is_empty() {
             return Ok(());
         }
-        let size = GemmSize { rows: d.rows, columns: d.outer, depth: d.inner };
         let scratch = self.scratch_len("linear", scratch_len(d));
+        let operands = LinearOperands { x, weight, bias, epilogue, d };
+        if let Matrix::Q8 { values, scales } = weight
+            && d.inner > 0
+            && d.inner.is_multiple_of(Q8_BLOCK)
+        {
+            let weight = RowMajorQ8 { values, scales, stride: d.inner };
+            self.linear_q8(out, &operands, weight, scratch);
+            return Ok(());
+        }
+        let size = GemmSize { rows: d.rows, columns: d.outer, depth: d.inner };
         let algorithm = Algorithm::of(d, scratch);
         let threads = self.workers.count();
         let (rows, columns) = match algorithm {
             Algorithm::Nt => nt::tile_size(size, threads, scratch),
             Algorithm::Gemv | Algorithm::Gemm => gemm::tile_size(size, threads, scratch),
         };
-        let (isa, operands) = (self.isa, LinearOperands { x, weight, bias, epilogue, d });
+        let isa = self.isa;
         self.for_each_tile_by_columns(out, d.outer, rows, columns, |mut tile, scratch| {
             let (rows, columns) = (tile.rows.clone(), tile.columns.clone());
             match algorithm {
                 Algorithm::Gemv => {
                     isa.run(Gemv { tile: &mut tile, x, weight, d });
-                    isa.run(FinishGemv { tile: &mut tile, operands: &operands });
+                    let columns = 0..columns.len();
+                    isa.run(FinishColumns { tile: &mut tile, columns, operands: &operands });
                 }
                 Algorithm::Nt => {
                     nt::tile(isa, &mut tile, &operands, rows, columns, d.inner, scratch)
@@ -61,7 +73,7 @@ impl Linear for Cpu<'_> {
     }
 }
 
-/// How a product is computed. All give the same bits.
+/// How a product of floats is computed. All give the same bits.
 #[derive(Clone, Copy)]
 enum Algorithm {
     /// Few rows: [`super::gemv`].
@@ -84,7 +96,28 @@ impl Algorithm {
 
 /// Floats of scratch memory that a thread wants at least.
 pub(crate) fn scratch_len(_: Dims) -> usize {
-    LEAST_GEMM_FLOATS
+    LEAST_GEMM_FLOATS.max(LEAST_Q8_FLOATS)
+}
+
+impl Cpu<'_> {
+    /// The product of integers, for `scratch` floats of scratch memory.
+    fn linear_q8(
+        &self,
+        out: &mut [f32],
+        operands: &LinearOperands<'_>,
+        weight: RowMajorQ8<'_>,
+        scratch: usize,
+    ) {
+        let (isa, LinearOperands { x, d, .. }) = (self.isa, operands);
+        let (rows, columns) = q8::tile_size(d.rows, d.outer, self.workers.count(), scratch);
+        self.for_each_tile_by_columns(out, d.outer, rows, columns, |mut tile, scratch| {
+            let (rows, columns) = (tile.rows.clone(), tile.columns.clone());
+            let finish = |tile: &mut Tile<'_>, columns| {
+                isa.run(FinishColumns { tile, columns, operands });
+            };
+            q8::tile(isa, &mut tile, x, weight, rows, columns, d.inner, scratch, finish);
+        });
+    }
 }
 
 /// The operands of one call.
@@ -206,19 +239,20 @@ impl NtOperands for LinearOperands<'_> {
     }
 }
 
-/// [`LinearOperands::finish`] for a tile of few rows.
-struct FinishGemv<'a, 'o> {
+/// [`LinearOperands::finish`] for all rows of a tile and some columns, counted from its first.
+struct FinishColumns<'a, 'o> {
     tile: &'a mut Tile<'o>,
+    columns: Range<usize>,
     operands: &'a LinearOperands<'a>,
 }
 
-impl SimdKernel for FinishGemv<'_, '_> {
+impl SimdKernel for FinishColumns<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (rows, columns) = (self.tile.rows.clone(), self.tile.columns.clone());
-        let first_column = columns.start;
+        let (rows, first_column) = (self.tile.rows.clone(), self.tile.columns.start);
+        let columns = first_column + self.columns.start..first_column + self.columns.end;
         self.operands.finish(s, self.tile, rows, columns, first_column);
     }
 }

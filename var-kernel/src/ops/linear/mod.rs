@@ -59,7 +59,8 @@ pub trait Linear: Device {
     ///
     /// `x`: `rows × inner`. `weight`: `outer × inner`, as in PyTorch. `bias`: `outer`, or none.
     /// `out`: `rows × outer`. On the CPU the sum is one chain of fused multiply-adds that starts at
-    /// 0 and runs in order of k; the bias is added last.
+    /// 0 and runs in order of k; the bias is added last. q8 weights of a width of whole blocks take
+    /// integers there: see [`crate::cpu::Matrix::Q8`].
     ///
     /// # Panics
     /// If a slice's length disagrees with `d`.

@@ -10,7 +10,7 @@ use super::*;
 use crate::cpu::matmul::nt::LEAST_NT_FLOATS;
 use crate::cpu::matrix::Q8_BLOCK;
 use crate::cpu::{Cpu, Inline, Isa, Matrix};
-use crate::ops::testing::{assert_close, coarse, on_each_backend, on_each_cpu, random};
+use crate::ops::testing::{assert_close, coarse, on_each_backend, on_each_cpu, q8_chains, random};
 
 /// A matrix in each format.
 struct Stored {
@@ -42,6 +42,11 @@ impl Stored {
 
 /// The sums alone, as the contract defines them: one chain in order of k.
 fn chains(x: &[f32], weight: Matrix<'_>, d: Dims) -> Vec<f32> {
+    if let Matrix::Q8 { values, scales } = weight
+        && d.inner.is_multiple_of(Q8_BLOCK)
+    {
+        return q8_chains(x, values, scales, d.inner);
+    }
     let mut out = Vec::new();
     for x in x.chunks(d.inner) {
         for c in 0..d.outer {
@@ -93,7 +98,7 @@ proptest! {
     #[test]
     fn sums_are_one_chain_in_every_format(
         rows in 1_usize..40,
-        inner in 1_usize..70,
+        inner in prop_oneof![1_usize..70, (1_usize..9).prop_map(|blocks| 32 * blocks)],
         outer in 1_usize..80,
         seed: u64,
     ) {
@@ -190,7 +195,15 @@ fn compare(d: Dims, served: usize, spare: usize, period: usize, seed: u64) {
 /// Several blocks of k, several tiles of rows and columns, none of them whole.
 #[test]
 fn tiles_and_blocks_leave_the_chain_alone() {
-    for (rows, inner, outer) in [(701, 300, 70), (1, 1100, 333), (97, 2049, 65), (6, 1, 20)] {
+    for (rows, inner, outer) in [
+        (701, 300, 70),
+        (1, 1100, 333),
+        (97, 2049, 65),
+        (701, 320, 70),
+        (5, 1120, 333),
+        (97, 2112, 65),
+        (6, 1, 20),
+    ] {
         let d = Dims { rows, inner, outer };
         let x = random(rows * inner, 1);
         let stored = Stored::random(outer * inner, 2);
