@@ -24,6 +24,9 @@ mod fixtures_edit;
 /// VAR-d16 and its VQVAE at full size = golden files (ignored by default: 3 GB of memory).
 mod full_size;
 
+/// q8 = `f32` within the rounding of weights and activations.
+mod q8_accuracy;
+
 /// Scale by scale over a cache = one pass under a mask.
 mod cached_equals_whole;
 
