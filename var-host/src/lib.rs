@@ -25,6 +25,7 @@
 //! | [`run`] | the folder of a training run: checkpoints, options, logs |
 //! | [`train`] | training: parameters, loss and gradients of a batch, the update |
 //! | [`parallel`] | processes that train one model together |
+//! | [`image_folder`] | a folder of samples: whether all are of one run |
 //! | [`images`] | PNG, JPEG, WebP, BMP, GIF, TIFF, Netpbm; resize, crop, grid |
 //! | [`npz`] | NumPy's archives of arrays, as streams |
 //! | [`tokens`] | the tokens file |
@@ -39,7 +40,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `torch`, on by default | reading files of `torch.save`; without it they are refused by name |
-//! | `train`, on by default | all that training and evaluation want: `data`, `evaluate`, `grad`, `inception`, `lpips`, `npz`, `optim`, `parallel`, `run`, `scaling`, `train` |
+//! | `train`, on by default | all that training and evaluation want: `data`, `evaluate`, `grad`, `image_folder`, `inception`, `lpips`, `npz`, `optim`, `parallel`, `run`, `scaling`, `train` |
 //! | `cuda` | graphics cards |
 //! | `mpi` | ranks that talk by MPI |
 //!
@@ -58,6 +59,8 @@ pub mod evaluate;
 pub mod gpu;
 #[cfg(feature = "train")]
 pub mod grad;
+#[cfg(feature = "train")]
+pub mod image_folder;
 pub mod images;
 #[cfg(feature = "train")]
 pub mod inception;

@@ -4,11 +4,9 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result};
+use var_host::image_folder::LOCK;
 
 use crate::args::Session;
-
-/// The file that is locked.
-pub(super) const FILE: &str = ".lock";
 
 /// A folder's lock: exclusive while a process prepares the folder, shared while it writes. The system
 /// gives it back when the process ends, however it ends.
@@ -34,7 +32,7 @@ enum State {
 impl Lock {
     /// Takes the lock of `folder` for this process alone, unless another writes there.
     pub(super) fn open(folder: &Path, session: &Session) -> Result<Self> {
-        let path = folder.join(FILE);
+        let path = folder.join(LOCK);
         loop {
             let is_new = !path.exists();
             let file = File::options().create(true).truncate(false).write(true).open(&path);
@@ -86,12 +84,6 @@ impl Lock {
         }
         fault
     }
-}
-
-/// Whether a process writes into `folder` now.
-pub(super) fn is_held(folder: &Path) -> bool {
-    let Ok(file) = File::open(folder.join(FILE)) else { return false };
-    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
 /// Whether `file` is still what `path` names.

@@ -5,8 +5,6 @@
 //! manifest changes only while no other process writes.
 
 mod lock;
-mod manifest;
-mod one_run;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,14 +12,38 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use var_host::image_folder::{self, ImageFolderError, Manifest, OneRun, difference};
 use var_host::images::Parameters;
 
 use crate::args::Session;
 use crate::output;
 
 pub(crate) use lock::Lock;
-pub(crate) use manifest::{Manifest, difference, is_of_unknown_model};
-pub(crate) use one_run::{check_one_run, run_of};
+
+/// The settings of the run that made the images of a set, if it was one of `var`: the folder must hold
+/// one run's images alone. An archive of `var pack` has the settings in its comment.
+pub(crate) fn run_of(set: &Path, session: &Session) -> Result<Option<Parameters>> {
+    told(image_folder::run_of(set), session)
+}
+
+/// The same of a folder; of a file nothing is asked.
+pub(crate) fn check_one_run(folder: &Path, session: &Session) -> Result<Option<Parameters>> {
+    told(image_folder::check_one_run(folder), session)
+}
+
+/// Warns of images that are not there; adds to a refusal how to get on.
+fn told(found: Result<OneRun, ImageFolderError>, session: &Session) -> Result<Option<Parameters>> {
+    match found {
+        Ok(OneRun { settings, missing }) => {
+            missing.iter().for_each(|line| session.warn(line));
+            Ok(settings)
+        }
+        Err(fault) if fault.is_of_several_runs() => {
+            bail!("{fault}: give each run a folder of its own, or take them together by --any-run")
+        }
+        Err(fault) => Err(fault.into()),
+    }
+}
 
 /// Begins to write the images of `wanted` into `folder`, which is made if it is not there.
 ///
@@ -94,7 +116,7 @@ fn adopt(folder: &Path, shared: &Parameters) -> Result<Vec<String>> {
     files.sort_unstable();
     let mut adopted = Vec::new();
     for path in files {
-        let Some(found) = one_run::settings(&path) else { continue };
+        let Some(found) = image_folder::settings(&path) else { continue };
         if let Some(differs) = difference(&found, shared) {
             let path = path.display();
             bail!("{path}: {differs}; take another folder, or --force to overwrite");
@@ -131,7 +153,7 @@ fn prepare(
         files.extend(adopted);
     }
     let manifest = Manifest { settings: wanted.settings.clone(), files };
-    if earlier.as_ref() == Some(&manifest) { Ok(()) } else { manifest.write(folder) }
+    if earlier.as_ref() == Some(&manifest) { Ok(()) } else { Ok(manifest.write(folder)?) }
 }
 
 fn remove(folder: &Path, file: &str) -> Result<()> {

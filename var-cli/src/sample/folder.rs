@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use var_host::engine::ImageSpec;
+use var_host::image_folder::{Manifest, difference, is_of_unknown_model};
 use var_host::images::{self, Parameters, RgbImage};
 use var_host::plural::count;
 
 use crate::args::Session;
 use crate::classes::Classes;
 use crate::output;
-use crate::run_folder::{self, Lock, Manifest, difference, is_of_unknown_model};
+use crate::run_folder::{self, Lock};
 
 /// The folder, and the parameters common to its images.
 pub(super) struct Folder<'a> {

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use var_host::engine::{Engine, ImageSpec, Sample};
+use var_host::image_folder::difference;
 use var_host::images::Parameters;
 
 use super::Drawing;
 use crate::args::values::MOST_IMAGES;
 use crate::args::{Session, Usage};
-use crate::run_folder::difference;
 
 /// How candidates are made and judged.
 ///

@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyMemoryError, PyUserWarning};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use var_host::evaluate::{ENOUGH, EvaluationSet, FeatureExtractor, evaluate_sets};
+use var_host::image_folder::check_one_run;
 use var_host::inception::{CLASSES, Inception, POOLED, SPATIAL};
 use var_host::{Interrupt, RgbImage};
 
@@ -85,7 +86,10 @@ impl Set {
 
     fn open(self) -> Result<EvaluationSet, Fault> {
         Ok(match self {
-            Self::Path(path) => EvaluationSet::open(&path, None)?,
+            Self::Path(path) => {
+                check_one_run(&path)?;
+                EvaluationSet::open(&path, None)?
+            }
             Self::Images(name, images) => EvaluationSet::of_images(name, images)?,
         })
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::data::DataError;
 use crate::engine::EngineError;
+use crate::image_folder::ImageFolderError;
 use crate::images::ImageError;
 use crate::model::ModelError;
 use crate::npz::NpzError;
@@ -23,6 +24,9 @@ pub enum EvaluateError {
     /// A folder cannot be read.
     #[error(transparent)]
     Folder(#[from] DataError),
+    /// A folder is not of one run.
+    #[error(transparent)]
+    Runs(#[from] ImageFolderError),
     /// The network's weights cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),

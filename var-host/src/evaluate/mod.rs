@@ -34,6 +34,7 @@ use std::path::Path;
 use var_kernel::cpu::Cpu;
 
 use crate::engine::{EngineError, Interrupt, Interrupted};
+use crate::image_folder::check_one_run;
 use crate::images::RgbImage;
 use crate::inception::Inception;
 use crate::pipeline::Device;
@@ -120,17 +121,21 @@ pub fn compare(
 /// ```
 ///
 /// # Errors
-/// If a file cannot be read, a set has too few images for a covariance, or samples and reference are
-/// of two resolutions.
+/// If a file cannot be read, several runs of `var` made the images of a folder, a set has too few images
+/// for a covariance, or samples and reference are of two resolutions.
 pub fn evaluate(
     samples: impl AsRef<Path>,
     reference: impl AsRef<Path>,
     inception: impl AsRef<Path>,
     device: Device,
 ) -> Result<Metrics, EvaluateError> {
+    let (samples, reference) = (samples.as_ref(), reference.as_ref());
+    for set in [samples, reference] {
+        check_one_run(set)?;
+    }
     let weights = Inception::open(inception.as_ref())?;
-    let samples = EvaluationSet::open(samples.as_ref(), None)?;
-    let reference = EvaluationSet::open(reference.as_ref(), None)?;
+    let samples = EvaluationSet::open(samples, None)?;
+    let reference = EvaluationSet::open(reference, None)?;
     evaluate_sets(&samples, &reference, &weights, device, &Interrupt::default())
 }
 

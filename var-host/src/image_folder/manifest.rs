@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use var_host::atomic_file::AtomicFile;
-use var_host::checkpoint::Digest;
-use var_host::images::Parameters;
+
+use super::ImageFolderError;
+use crate::atomic_file::AtomicFile;
+use crate::checkpoint::Digest;
+use crate::images::Parameters;
 
 /// The file.
-pub(crate) const FILE: &str = "manifest.json";
+const FILE: &str = "manifest.json";
 /// Longer ones are none of ours: a million images take 30 MB.
 const LONGEST: u64 = 1 << 28;
 
@@ -33,53 +34,63 @@ const LATER: [&str; 9] = [
 
 /// What a folder of images holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Manifest {
+pub struct Manifest {
     /// What all images say of themselves.
-    pub(crate) settings: Parameters,
+    pub settings: Parameters,
     /// The names of the images, of all ranks, made or to be made.
-    pub(crate) files: BTreeSet<String>,
+    pub files: BTreeSet<String>,
 }
 
 impl Manifest {
     /// The manifest in `folder`, if there is one.
-    pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// If it cannot be read, is no manifest or lists a file outside of its folder.
+    pub fn read(folder: &Path) -> Result<Option<Self>, ImageFolderError> {
         let path = folder.join(FILE);
+        let unreadable =
+            |path: &PathBuf, source| ImageFolderError::Read { path: path.clone(), source };
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.with_context(|| format!("{}: cannot be read", path.display()))?,
+            file => file.map_err(|source| unreadable(&path, source))?,
         };
         let mut text = Vec::new();
         let read = file.take(LONGEST + 1).read_to_end(&mut text);
-        read.with_context(|| format!("{}: cannot be read", path.display()))?;
+        read.map_err(|source| unreadable(&path, source))?;
         if text.len() as u64 > LONGEST {
-            bail!("{}: has more than {LONGEST} bytes", path.display());
+            return Err(ImageFolderError::ManifestLimit { path, limit: LONGEST });
         }
-        let manifest: Self = serde_json::from_slice(&text)
-            .with_context(|| format!("{}: is no manifest of images of var", path.display()))?;
+        let manifest: Self = match serde_json::from_slice(&text) {
+            Ok(manifest) => manifest,
+            Err(source) => return Err(ImageFolderError::Manifest { path, source }),
+        };
         // What is listed is removed by --force: nothing outside of the folder.
         let is_name =
             |file: &String| Path::new(file).file_name().is_some_and(|name| name == file.as_str());
         if let Some(file) = manifest.files.iter().find(|file| !is_name(file)) {
-            bail!("{}: {file:?} is no name of an image", path.display());
+            return Err(ImageFolderError::Name { path, file: file.clone() });
         }
         Ok(Some(manifest))
     }
 
     /// Writes it into `folder`.
-    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+    ///
+    /// # Errors
+    /// If the system refuses; the file is as it was then.
+    pub fn write(&self, folder: &Path) -> Result<(), ImageFolderError> {
         let path = folder.join(FILE);
         let mut file = AtomicFile::create(&path, true)?;
-        let mut text = serde_json::to_string_pretty(self)?;
+        let mut text = serde_json::to_string_pretty(self).expect("text by text");
         text.push('\n');
-        file.write_all(text.as_bytes())
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let written = file.write_all(text.as_bytes());
+        written.map_err(|source| ImageFolderError::Write { path, source })?;
         Ok(file.commit()?)
     }
 }
 
 /// In words, the first parameter by which images that were `found` differ from those `wanted`;
 /// digests that images of before have not are passed over.
-pub(crate) fn difference(found: &Parameters, wanted: &Parameters) -> Option<String> {
+pub fn difference(found: &Parameters, wanted: &Parameters) -> Option<String> {
     // A digest says which model it was where even the names are the same.
     let first = |option: &str| !option.ends_with("_digest");
     let mut options: Vec<_> = wanted.iter().collect();
@@ -104,7 +115,7 @@ pub(crate) fn difference(found: &Parameters, wanted: &Parameters) -> Option<Stri
 }
 
 /// Whether nothing is known of the model that made images which were `found`.
-pub(crate) fn is_of_unknown_model(found: &Parameters) -> bool {
+pub fn is_of_unknown_model(found: &Parameters) -> bool {
     !found.contains_key("vae_digest")
 }
 

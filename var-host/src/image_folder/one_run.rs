@@ -3,38 +3,47 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
-use var_host::data::image_files;
-use var_host::images::{Parameters, read_parameters};
-use var_host::npz::Npz;
-use var_host::plural::count;
-
-use super::lock;
-use super::manifest::{Manifest, difference};
-use crate::args::Session;
+use super::{ImageFolderError, Manifest, difference, is_held};
+use crate::data::image_files;
+use crate::images::{Parameters, read_parameters};
+use crate::npz::Npz;
+use crate::plural::count;
 
 /// Parameters in which the images of one run differ.
 const OF_EACH: [&str; 4] = ["index", "class", "class_name", "image"];
+
+/// Images of one run, or of no run of `var`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OneRun {
+    /// The settings of the run, if `var` made the images.
+    pub settings: Option<Parameters>,
+    /// A line for each folder that lacks images which its run made.
+    pub missing: Vec<String>,
+}
 
 /// [`check_one_run`] of a folder; of an archive of `var pack` the settings in its comment.
 ///
 /// # Errors
 /// As [`check_one_run`].
-pub(crate) fn run_of(set: &Path, session: &Session) -> Result<Option<Parameters>> {
+pub fn run_of(set: &Path) -> Result<OneRun, ImageFolderError> {
     if set.is_dir() {
-        return check_one_run(set, session);
+        return check_one_run(set);
     }
     // An archive that cannot be read is refused where its images are.
-    let Ok(archive) = Npz::open(set) else { return Ok(None) };
+    let Ok(archive) = Npz::open(set) else { return Ok(OneRun::default()) };
     let settings: Option<Parameters> = serde_json::from_slice(archive.comment()).ok();
-    Ok(settings.filter(is_ours))
+    Ok(OneRun { settings: settings.filter(is_ours), missing: Vec::new() })
 }
 
-/// Refuses a folder whose images several runs of `var` made, or into which a process writes now; does
-/// nothing for a file. Returns the settings of the run, if `var` made the images.
-pub(crate) fn check_one_run(folder: &Path, session: &Session) -> Result<Option<Parameters>> {
+/// The run of a folder's images; of a file nothing is asked.
+///
+/// # Errors
+/// If several runs of `var` made them, or a process writes into the folder now; if the folder or its
+/// manifest cannot be read.
+pub fn check_one_run(folder: &Path) -> Result<OneRun, ImageFolderError> {
+    let mut missing = Vec::new();
     if !folder.is_dir() {
-        return Ok(None);
+        return Ok(OneRun::default());
     }
     let files = image_files(folder)?;
     let mut manifests: BTreeMap<PathBuf, Option<Manifest>> = BTreeMap::new();
@@ -42,21 +51,18 @@ pub(crate) fn check_one_run(folder: &Path, session: &Session) -> Result<Option<P
     for file in &files {
         let below = file.parent().unwrap_or(Path::new("")).to_path_buf();
         if !manifests.contains_key(&below) {
-            manifests.insert(below.clone(), manifest(&folder.join(&below), session)?);
+            manifests.insert(below.clone(), manifest(&folder.join(&below), &mut missing)?);
         }
-        let path = folder.join(file);
+        let image = folder.join(file);
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         if let Some(Some(manifest)) = manifests.get(&below)
             && !manifest.files.contains(&*name)
         {
-            bail!(
-                "{}: is not of the run that the folder's manifest.json tells of{WAY_ON}",
-                path.display()
-            );
+            return Err(ImageFolderError::NotListed { image });
         }
-        let found = settings(&path);
+        let found = settings(&image);
         let Some((other, settings)) = &first else {
-            first = Some((path, found));
+            first = Some((image, found));
             continue;
         };
         let differs = match (settings, &found) {
@@ -66,35 +72,36 @@ pub(crate) fn check_one_run(folder: &Path, session: &Session) -> Result<Option<P
             (None, None) => None,
             _ => Some("only one of the two was made by var".to_owned()),
         };
-        if let Some(differs) = differs {
-            bail!("{}: {differs} as {} is{WAY_ON}", path.display(), other.display());
+        if let Some(difference) = differs {
+            let other = other.clone();
+            return Err(ImageFolderError::SeveralRuns { image, difference, other });
         }
     }
-    Ok(first.and_then(|(_, settings)| settings))
+    Ok(OneRun { settings: first.and_then(|(_, settings)| settings), missing })
 }
 
-/// How to get on.
-const WAY_ON: &str = ": give each run a folder of its own, or take them together by --any-run";
-
-/// The manifest of one folder.
-fn manifest(folder: &Path, session: &Session) -> Result<Option<Manifest>> {
-    if lock::is_held(folder) {
-        bail!("{}: a process is still writing images into this folder", folder.display());
+/// The manifest of one folder; a line for `missing` if it lists images that are not there.
+fn manifest(
+    folder: &Path,
+    missing: &mut Vec<String>,
+) -> Result<Option<Manifest>, ImageFolderError> {
+    if is_held(folder) {
+        return Err(ImageFolderError::Unfinished { folder: folder.to_path_buf() });
     }
     let manifest = Manifest::read(folder)?;
     if let Some(manifest) = &manifest {
-        let missing = manifest.files.iter().filter(|file| !folder.join(file).exists()).count();
-        if missing > 0 {
+        let lost = manifest.files.iter().filter(|file| !folder.join(file).exists()).count();
+        if lost > 0 {
             let of = count(manifest.files.len(), "image");
             let folder = folder.display();
-            session.warn(&format!("{folder}: {missing} of the {of} of its run are not there"));
+            missing.push(format!("{folder}: {lost} of the {of} of its run are not there"));
         }
     }
     Ok(manifest)
 }
 
-/// What an image has in common with the others of its run, if `var` made it.
-pub(super) fn settings(path: &Path) -> Option<Parameters> {
+/// The parameters that an image has in common with the others of its run, if `var` made it.
+pub fn settings(path: &Path) -> Option<Parameters> {
     let mut settings = read_parameters(path).ok()?;
     settings.retain(|option, _| !OF_EACH.contains(&option.as_str()));
     Some(settings).filter(is_ours)

@@ -216,3 +216,22 @@ fn features_that_are_no_numbers_are_refused() {
     let message = "image 0: feature 0 is inf: are the weights Inception's?";
     assert_eq!(known.unwrap_err().to_string(), message);
 }
+
+#[test]
+fn folders_of_two_runs_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let [mixed, other] = ["mixed", "other"].map(|name| place.path().join(name));
+    folder(&other, &[image64("a", 0)]);
+    fs::create_dir(&mixed).unwrap();
+    for seed in ["0", "1"] {
+        let settings = [("Software", "var"), ("seed", seed)];
+        let settings = settings.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
+        let path = mixed.join(seed).with_extension("png");
+        write_png(&path, &image64("a", 0), &settings, false).unwrap();
+    }
+    for (samples, reference) in [(&mixed, &other), (&other, &mixed)] {
+        let refused = evaluate(samples, reference, "none", crate::Device::cpu()).unwrap_err();
+        let message = "1.png: was made with seed 1, wanted is 0 as ";
+        assert!(refused.to_string().contains(message), "{refused}");
+    }
+}
