@@ -15,6 +15,7 @@ use var_host::train::transformer::{
 };
 use var_host::train::{Host, ParameterLayout, Storage};
 use var_kernel::cpu::Isa;
+use var_kernel::memory::Device;
 use var_kernel::model::{Ladder, VarConfig};
 
 use crate::support::{Golden, GoldenModel, assert_close, assert_near, scale_major, with_cpu};
@@ -109,11 +110,13 @@ impl Microbatch {
             scratch: workspace(),
         };
         let weights = S::from_host(device, &self.layout, weights.to_vec()).expect("there is room");
+        let mut given = S::zeros(device, input.len()).expect("there is room");
+        device.upload(&mut given, &input).map_err(Into::into).expect("it computes");
         let mut of_weights = S::zeros(device, self.layout.floats()).expect("there is room");
         let batch = TransformerBatch {
             labels: &self.labels[images],
             targets: &targets,
-            input: &input,
+            input: &*given,
             factors: None,
             scales,
             smoothing,

@@ -3,8 +3,9 @@
 use var_host::parallel::SingleProcess;
 use var_host::pool::Threads;
 use var_host::train::dropout::Dropout;
+use var_host::train::teacher::TeacherInputs;
 use var_host::train::trainer::Microbatch as ModelPart;
-use var_host::train::{DeviceMemory, Precision, VarHyperparameters, VarTrainer};
+use var_host::train::{DeviceMemory, Precision, TrainError, VarHyperparameters, VarTrainer};
 use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
 use var_kernel::cuda;
 
@@ -73,6 +74,15 @@ fn every_gradient_is_the_references_on_cards() {
     }
 }
 
+/// The input of each microbatch.
+struct Given<S: Storage>(Vec<S::Buffer>);
+
+impl<S: Storage> TeacherInputs<S> for Given<S> {
+    fn of(&mut self, _: &S::Device<'_>, number: usize, _: &[u32]) -> Result<&S::Slice, TrainError> {
+        Ok(&self.0[number])
+    }
+}
+
 /// The losses of some steps, and the weights after them.
 fn steps<S: Storage>(storage: &S, precision: Precision, smoothing: f32) -> (Vec<f64>, Vec<f32>) {
     const STEPS: u64 = 4;
@@ -102,19 +112,23 @@ fn steps<S: Storage>(storage: &S, precision: Precision, smoothing: f32) -> (Vec<
     let threads = Threads::new(2, SCRATCH_FLOATS).expect("threads can be started");
     let device = storage.device(Cpu::new(Isa::best(), &threads));
     let all = microbatch.config.ladder.length();
-    let parts: Vec<ModelPart> = [0..2, 2..4]
-        .map(|images: core::ops::Range<usize>| ModelPart {
-            labels: microbatch.labels[images.clone()].to_vec(),
-            tokens: microbatch.tokens[images.start * all..images.end * all].to_vec(),
-            input: microbatch.input_of(images),
-        })
-        .into();
-    let Microbatch { config, layout, weights, .. } = microbatch;
+    let halves = [0..2, 2..4];
+    let mut inputs = Given::<S>(Vec::from(halves.clone().map(|images| {
+        let input = microbatch.input_of(images);
+        let mut given = S::zeros(&device, input.len()).expect("there is room");
+        device.upload(&mut given, &input).map_err(Into::into).expect("it computes");
+        given
+    })));
+    let Microbatch { config, layout, weights, labels, tokens, .. } = microbatch;
+    let parts = halves.map(|images: core::ops::Range<usize>| ModelPart {
+        labels: &labels[images.clone()],
+        tokens: &tokens[images.start * all..images.end * all],
+    });
     let trainer = VarTrainer::<S>::new(&device, config, hyperparameters, layout, weights);
     let mut trainer = trainer.expect("there is room");
     let mut losses = Vec::new();
     for iteration in 0..STEPS {
-        let step = trainer.step(&device, &SingleProcess, iteration, &parts, true);
+        let step = trainer.step(&device, &SingleProcess, iteration, &parts, &mut inputs, true);
         let accumulator = step.expect("it computes").accumulator.expect("it was asked for");
         losses.push(accumulator.report().L_mean);
     }

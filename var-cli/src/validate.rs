@@ -18,7 +18,9 @@ use var_host::plural::count;
 use var_host::train::DeviceMemory;
 use var_host::train::dataset::{DataSet, microbatches};
 use var_host::train::metrics::{MetricAccumulator, ScaleMetrics, TokenMetrics};
+use var_host::train::teacher::{FrozenQuantizer, TeacherInputs};
 use var_host::train::trainer::evaluate_microbatch;
+use var_host::train::workspace::ValueMemory;
 use var_host::train::{Host, ParameterLayout, Storage};
 
 use var_kernel::model::VarConfig;
@@ -143,25 +145,29 @@ impl Options {
         let start = var_host::data::BatchCursor { epoch: 0, batch: 0 };
         let mut batches = set.batches(&plan, start, 1)?;
         let mut accumulator = MetricAccumulator::new(config.ladder, config.codes);
-        let mut memory = S::Workspace::default();
+        let mut memory = ValueMemory::<S>::default();
+        let (part, vqvae) = model.weights.vqvae.as_ref().context("a model with both halves")?;
+        let mut quantizer = FrozenQuantizer::<S>::new(&storage.device(engine.cpu()), part, *vqvae)?;
         let mut progress = session.progress(set.items(), "image");
         while let Some(batch) = batches.next(engine)? {
             for broken in &batch.broken {
                 let path = broken.path.display();
                 progress.warn(&format!("{path}: {}: left out", broken.reason));
             }
-            for microbatch in microbatches(engine, &batch, self.batch.into())? {
-                let device = storage.device(engine.cpu());
+            let device = storage.device(engine.cpu());
+            for microbatch in microbatches(&batch, self.batch.into()) {
+                let input = quantizer.of(&device, 0, microbatch.tokens)?;
                 evaluate_microbatch::<S>(
                     &device,
                     config,
-                    &layout,
-                    &weights,
+                    (&layout, &weights),
                     &mut memory,
-                    &microbatch,
+                    microbatch,
+                    input,
                     &mut accumulator,
                 )?;
             }
+            drop(device);
             progress.advance((batch.labels.len() + batch.broken.len()) as u64);
         }
         drop(progress);

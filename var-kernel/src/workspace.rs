@@ -7,7 +7,7 @@ use crate::arena::Arena;
 use crate::codec;
 use crate::dry::{Dry, Lengths};
 use crate::generate::{Progress, Request, generate};
-use crate::model::{AnyTensor, Model, VarConfig, Vqvae, VqvaeConfig};
+use crate::model::{AnyTensor, Model, Quantizer, VarConfig, Vqvae, VqvaeConfig};
 use crate::ops::Backend;
 use crate::score;
 use crate::storage::Storage;
@@ -183,11 +183,11 @@ impl Cost {
         tokens: &[u32],
         storage: &mut Storage<'_>,
     ) -> Self {
-        let Ok(vqvae) = Vqvae::bind(&mut AnyTensor, vae, &mut storage.scope());
+        let Ok(quantizer) = Quantizer::bind(&mut AnyTensor, vae, &mut storage.scope());
         Self::of(b, |dry, arena| {
             let images = tokens.len() / vae.ladder.length();
-            let input = arena.take(vqvae.quantizer.teacher_input_len(images));
-            let Ok(()) = vqvae.quantizer.teacher_input(dry, input, tokens, arena);
+            let input = arena.take(quantizer.teacher_input_len(images));
+            let Ok(()) = quantizer.teacher_input(dry, input, tokens, arena);
         })
     }
 

@@ -8,13 +8,14 @@ pub(crate) mod published;
 
 use core::iter;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use var_host::engine::Engine;
 use var_host::parallel::ProcessGroup;
 use var_host::run;
 #[cfg(feature = "cuda")]
 use var_host::train::DeviceMemory;
 use var_host::train::fit::iterations_of_epoch;
+use var_host::train::teacher::FrozenQuantizer;
 use var_host::train::trainer;
 use var_host::train::{
     ConfigError, Host, Initialization, ParameterLayout, Storage, TrainConfig, VarHyperparameters,
@@ -96,13 +97,15 @@ impl VarStart<'_> {
         session: &Session,
     ) -> Result<()> {
         let Self { options, opened, config, train, hyperparameters, layout, weights } = self;
-        let mut trainer = {
+        let (mut trainer, quantizer) = {
             let device = storage.device(engine.cpu());
             let mut trainer =
                 VarTrainer::<S>::new(&device, config, hyperparameters, layout, weights)?;
             trainer.recomputes = options.learning.recompute;
-            options.check_memory(&trainer, &device, ranks.size())?;
-            trainer
+            let (part, config) = opened.given.vqvae.as_ref().context("a model with a VQVAE")?;
+            let quantizer = FrozenQuantizer::<S>::new(&device, part, *config)?;
+            options.check_memory((&trainer, &quantizer), &device, ranks.size())?;
+            (trainer, quantizer)
         };
         let run = options.run();
         if ranks.rank() == 0 {
@@ -110,8 +113,8 @@ impl VarStart<'_> {
         }
         let Opened { given, training, validation, .. } = opened;
         let (validation, shuffle) = (validation.as_ref(), !train.no_shuffle);
-        let mut task =
-            VarTask::new(&mut trainer, storage, engine, given, training, validation, shuffle);
+        let trainer = (&mut trainer, quantizer);
+        let mut task = VarTask::new(trainer, storage, engine, given, training, validation, shuffle);
         training::run(&run, &mut task, ranks, train.is_of_any_length(), session)
     }
 }
@@ -150,17 +153,18 @@ impl Options {
     /// Refuses a batch for which the device has not the memory.
     fn check_memory<S: Storage>(
         &self,
-        trainer: &VarTrainer<S>,
+        (trainer, quantizer): (&VarTrainer<S>, &FrozenQuantizer<S>),
         device: &S::Device<'_>,
         ranks: usize,
     ) -> Result<()> {
         let images = self.learning.bs as usize / (ranks * self.learning.ac as usize);
+        let input = quantizer.bytes(device, images);
         memory::check_training(
             self.learning.bs,
             self.learning.ac,
             S::free(device),
-            trainer.working_memory(device, images),
-            trainer.memory(device, images),
+            trainer.working_memory(device, images) + input,
+            trainer.memory(device, images) + input,
             if self.learning.recompute { "" } else { " or with --recompute" },
         )
     }

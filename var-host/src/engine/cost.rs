@@ -25,11 +25,6 @@ pub enum Workload<'a> {
     Decode,
     /// The likelihood of one image's tokens.
     Nll,
-    /// Tokens → teacher-forcing input of the transformer.
-    TeacherInput {
-        /// How many images go through the quantizer together.
-        images: usize,
-    },
 }
 
 /// Cost of a piece of work.
@@ -71,9 +66,6 @@ impl Engine<'_> {
             Workload::Encode { pictures } => Cost::of_encode(b, vae, &mut tokens(pictures), heap),
             Workload::Decode => Cost::of_decode(b, vae, &tokens(1), heap),
             Workload::Nll => Cost::of_score(b, *self.transformer()?, vae, &tokens(1), heap),
-            Workload::TeacherInput { images } => {
-                Cost::of_teacher_input(b, vae, &tokens(images), heap)
-            }
         };
         Ok(WorkloadCost { floats, multiply_adds, scales })
     }

@@ -19,3 +19,4 @@ pub use memory::Buffer;
 pub use runtime::Engine;
 pub(crate) use runtime::Runtime;
 pub use spec::{ForcedBatch, ImageSpec, Sample, Sampling, ScaleProgress};
+pub(crate) use tokens::{check_tokens, scale_major};

@@ -129,28 +129,6 @@ impl VqvaeRequest for EncodeRequest<'_> {
     }
 }
 
-/// Tokens → teacher-forcing input of the transformer.
-pub(super) struct TeacherInputRequest<'s> {
-    pub(super) input: &'s mut [f32],
-    pub(super) tokens: &'s [u32],
-}
-
-impl VqvaeRequest for TeacherInputRequest<'_> {
-    type Output = ();
-
-    fn run<B: Backend>(
-        self,
-        b: &B,
-        vqvae: &Vqvae<'_, '_, B>,
-        arena: &mut Arena<'_, B::Slice>,
-    ) -> Result<(), B::Error> {
-        let mut arena = arena.scope();
-        let input = arena.take(self.input.len());
-        vqvae.quantizer.teacher_input(b, input, self.tokens, &mut arena)?;
-        b.download(self.input, input)
-    }
-}
-
 /// Tokens → the latents that the decoder reads.
 pub(super) struct LatentsRequest<'s> {
     pub(super) latents: &'s mut [f32],

@@ -45,34 +45,6 @@ impl Engine<'_> {
         Ok(image_major(&tokens, pictures.len(), &config.ladder))
     }
 
-    /// Teacher-forcing input of several images from their tokens, L each: the quantizer's next input
-    /// of each scale but the first, `images × cells(scale) × latent`, one scale
-    /// after the other.
-    ///
-    /// # Errors
-    /// If the model has no VQVAE, the tokens are not its own or not whole images, or there is too
-    /// little memory.
-    pub fn teacher_input(&mut self, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
-        let config = *self.vqvae()?;
-        let (ladder, length) = (config.ladder, config.ladder.length());
-        for image in tokens.chunks(length) {
-            self.check_tokens(image, &config)?;
-        }
-        let images = tokens.len() / length;
-        if images == 0 {
-            return Ok(Vec::new());
-        }
-        let rows: Vec<Vec<u32>> = tokens.chunks_exact(length).map(<[u32]>::to_vec).collect();
-        let tokens = scale_major(&rows, &ladder);
-        let mut input = vec![0.0; images * (length - ladder.cells(0)) * config.latent];
-        let floats = self.work(Workload::TeacherInput { images })?.floats;
-        self.on_vqvae(
-            floats,
-            requests::TeacherInputRequest { input: &mut input, tokens: &tokens },
-        )?;
-        self.check_finite(input, "a latent")
-    }
-
     /// The image of L tokens; with `each`, also as it looks after every scale.
     ///
     /// # Errors
@@ -84,7 +56,7 @@ impl Engine<'_> {
         each: Option<&mut dyn FnMut(usize, RgbImage)>,
     ) -> Result<RgbImage, EngineError> {
         let config = *self.vqvae()?;
-        self.check_tokens(tokens, &config)?;
+        check_tokens(tokens, &config)?;
         let floats = self.work(Workload::Decode)?.floats;
         let picture = self.on_vqvae(floats, requests::DecodeRequest { tokens, each })?;
         picture.ok_or_else(|| self.not_finite(AN_IMAGE))
@@ -96,7 +68,7 @@ impl Engine<'_> {
     /// As [`Engine::decode`].
     pub fn latents(&mut self, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
         let config = *self.vqvae()?;
-        self.check_tokens(tokens, &config)?;
+        check_tokens(tokens, &config)?;
         let floats = self.work(Workload::Decode)?.floats;
         let mut latents = vec![0.0; config.ladder.finest().pow(2) * config.latent];
         self.on_vqvae(floats, requests::LatentsRequest { latents: &mut latents, tokens })?;
@@ -110,7 +82,7 @@ impl Engine<'_> {
     /// is too little memory.
     pub fn nll(&mut self, tokens: &[u32], label: u32) -> Result<Vec<f32>, EngineError> {
         self.check_label(label)?;
-        self.check_tokens(tokens, self.vqvae()?)?;
+        check_tokens(tokens, self.vqvae()?)?;
         let floats = self.work(Workload::Nll)?.floats;
         let mut out = vec![0.0; tokens.len()];
         self.on_model(floats, requests::NllRequest { out: &mut out, tokens, label })?;
@@ -144,7 +116,7 @@ impl Engine<'_> {
     pub fn logits(&mut self, tokens: &[u32], label: u32) -> Result<Vec<f32>, EngineError> {
         let config = *self.transformer()?;
         self.check_label(label)?;
-        self.check_tokens(tokens, self.vqvae()?)?;
+        check_tokens(tokens, self.vqvae()?)?;
         let mut out = vec![0.0; tokens.len() * config.codes];
         // The logits lie beside the memory that the likelihood takes.
         let floats = self.work(Workload::Nll)?.floats;
@@ -156,24 +128,27 @@ impl Engine<'_> {
         let classes = self.transformer()?.null_class();
         if label > classes { Err(EngineError::Label { has: label, classes }) } else { Ok(()) }
     }
+}
 
-    fn check_tokens(&self, tokens: &[u32], config: &VqvaeConfig) -> Result<(), EngineError> {
-        let wants = config.ladder.length();
-        if tokens.len() != wants {
-            return Err(EngineError::TokenCount { wants, has: tokens.len() });
-        }
-        match tokens.iter().find(|token| **token as usize >= config.codes) {
-            Some(token) => Err(EngineError::Token { has: *token, codes: config.codes }),
-            None => Ok(()),
-        }
+/// Refuses tokens that are not an image's of this VQVAE.
+pub(crate) fn check_tokens(tokens: &[u32], config: &VqvaeConfig) -> Result<(), EngineError> {
+    let wants = config.ladder.length();
+    if tokens.len() != wants {
+        return Err(EngineError::TokenCount { wants, has: tokens.len() });
+    }
+    match tokens.iter().find(|token| **token as usize >= config.codes) {
+        Some(token) => Err(EngineError::Token { has: *token, codes: config.codes }),
+        None => Ok(()),
     }
 }
 
 /// The kernel's order, scale by scale and within a scale image by image, from whole images.
-pub(super) fn scale_major(images: &[Vec<u32>], ladder: &Ladder) -> Vec<u32> {
+pub(crate) fn scale_major(images: &[impl AsRef<[u32]>], ladder: &Ladder) -> Vec<u32> {
     let scales = (0..ladder.scales()).map(|scale| ladder.range(scale));
     scales
-        .flat_map(|range| images.iter().flat_map(move |image| image[range.clone()].to_vec()))
+        .flat_map(|range| {
+            images.iter().flat_map(move |image| image.as_ref()[range.clone()].to_vec())
+        })
         .collect()
 }
 

@@ -1,12 +1,15 @@
 use core::ops::ControlFlow;
 
 use tempfile::TempDir;
-use var_kernel::cpu::Isa;
+use var_kernel::cpu::{Cpu, Isa, SCRATCH_FLOATS};
 use var_kernel::edit::{Painting, Region};
 
 use super::*;
 use crate::engine::{EngineError, ForcedBatch, Interrupt};
 use crate::images::{Parameters, RgbImage, read_parameters};
+use crate::pool::Threads;
+use crate::train::Host;
+use crate::train::teacher::{FrozenQuantizer, TeacherInputs};
 
 fn model() -> Model {
     Model::built_in().unwrap()
@@ -146,7 +149,12 @@ fn latents_are_the_decoders() {
     let config = *model.vqvae_config().unwrap();
     let latents = model.latents(&tokens).unwrap();
     assert_eq!(latents.len(), config.ladder.finest().pow(2) * config.latent);
-    let teacher = model.with_engine(|engine| Ok(engine.teacher_input(&tokens)?)).unwrap();
+    let weights = crate::model::built_in().unwrap();
+    let (part, config) = weights.vqvae.as_ref().unwrap();
+    let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
+    let cpu = Cpu::new(Isa::best(), &threads);
+    let mut quantizer = FrozenQuantizer::<Host>::new(&cpu, part, *config).unwrap();
+    let teacher = quantizer.of(&cpu, 0, &tokens).unwrap();
     // The last scale reads the latents of all scales before it, at its own side.
     let before = &teacher[teacher.len() - latents.len()..];
     let differ = latents.iter().zip(before).filter(|(a, b)| a != b).count();

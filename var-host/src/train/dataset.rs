@@ -96,25 +96,10 @@ impl BatchIter<'_> {
     }
 }
 
-/// Cuts a batch into microbatches of at most `images` each, with their teacher-forcing input.
-///
-/// # Errors
-/// If the tokens are not of the VQVAE of `engine`.
-pub fn microbatches(
-    engine: &mut Engine<'_>,
-    batch: &TokenBatch,
-    images: usize,
-) -> Result<Vec<Microbatch>, TrainError> {
+/// Cuts a batch into microbatches of at most `images` images each.
+pub fn microbatches(batch: &TokenBatch, images: usize) -> impl Iterator<Item = Microbatch<'_>> {
     let TokenBatch { labels, tokens, .. } = batch;
-    if labels.is_empty() {
-        return Ok(Vec::new());
-    }
-    let length = tokens.len() / labels.len();
-    let parts = labels.chunks(images).zip(tokens.chunks(images * length));
-    parts
-        .map(|(labels, tokens)| {
-            let input = engine.teacher_input(tokens)?;
-            Ok(Microbatch { labels: labels.to_vec(), tokens: tokens.to_vec(), input })
-        })
-        .collect()
+    let length = tokens.len() / labels.len().max(1);
+    let parts = labels.chunks(images).zip(tokens.chunks((images * length).max(1)));
+    parts.map(|(labels, tokens)| Microbatch { labels, tokens })
 }

@@ -8,6 +8,7 @@ use var_kernel::model::VarConfig;
 use super::dataset::DataSet;
 use super::fit::{RunOptions, RunOutcome, TrainObserver, fit, iterations_of_epoch};
 use super::task::{VarReport, VarTask};
+use super::teacher::FrozenQuantizer;
 use super::trainer::{self, VarTrainer};
 use super::{
     Host, Initialization, Storage, TrainConfig, TrainError, VarHyperparameters, VarSize,
@@ -172,10 +173,19 @@ impl TrainRun {
         let (layout, weights) = trainer::initial(&model, config.seed, self.initialization);
         let device = storage.device(engine.cpu());
         let mut trainer = VarTrainer::<S>::new(&device, model, hyperparameters, layout, weights)?;
+        let vqvae = given.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
+        let quantizer = FrozenQuantizer::<S>::new(&device, &vqvae.0, vqvae.1)?;
         drop(device);
         let (validation, shuffle) = (validation.as_ref(), !config.no_shuffle);
-        let mut task =
-            VarTask::new(&mut trainer, storage, engine, given, training, validation, shuffle);
+        let mut task = VarTask::new(
+            (&mut trainer, quantizer),
+            storage,
+            engine,
+            given,
+            training,
+            validation,
+            shuffle,
+        );
         fit(&self.options, &mut task, &SingleProcess, observer)
     }
 

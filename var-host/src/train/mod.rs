@@ -20,6 +20,7 @@
 //! | `inputs` | digests of data and VQVAE, compared when a run goes on |
 //! | [`validation`] | data to validate on, walked again and again |
 //! | [`metrics`] | losses and hits, scale by scale |
+//! | [`teacher`] | tokens → the transformer's input, in the trainer's memory |
 //! | [`trainer`] | a step: forward, loss, backward, sum over ranks, update |
 //! | [`state`] | contents of a checkpoint |
 //! | [`fit`] | a run from where it stands to its end, of any network |
@@ -51,6 +52,7 @@ pub mod quantizer;
 pub mod state;
 pub mod storage;
 pub mod task;
+pub mod teacher;
 #[cfg(test)]
 mod tests;
 pub mod trainer;

@@ -13,6 +13,7 @@ use super::fit::{
 };
 use super::metrics::{MetricAccumulator, ScaleMetrics, TokenMetrics};
 use super::state::Described;
+use super::teacher::{FrozenQuantizer, TeacherInputs};
 use super::validation::ValidationSet;
 use super::{Storage, TrainError, VarTrainer};
 use crate::data::{BatchCursor, BatchSampler, SamplerMode};
@@ -29,6 +30,8 @@ const ROWS: usize = 2;
 /// A transformer in training with its data.
 pub struct VarTask<'a, 'w, S: Storage> {
     trainer: &'a mut VarTrainer<S>,
+    /// Tokens → input.
+    quantizer: FrozenQuantizer<S>,
     storage: &'a S,
     /// The VQVAE at work.
     engine: &'a mut Engine<'w>,
@@ -47,7 +50,7 @@ impl<'a, 'w, S: Storage> VarTask<'a, 'w, S> {
     ///
     /// `engine` turns images into tokens by the VQVAE of `given`, which also has the classes' names.
     pub fn new(
-        trainer: &'a mut VarTrainer<S>,
+        (trainer, quantizer): (&'a mut VarTrainer<S>, FrozenQuantizer<S>),
         storage: &'a S,
         engine: &'a mut Engine<'w>,
         given: &'a Weights,
@@ -56,7 +59,18 @@ impl<'a, 'w, S: Storage> VarTask<'a, 'w, S> {
         shuffle: bool,
     ) -> Self {
         let (batches, walked) = (None, None);
-        Self { trainer, storage, engine, given, training, shuffle, batches, validation, walked }
+        Self {
+            trainer,
+            quantizer,
+            storage,
+            engine,
+            given,
+            training,
+            shuffle,
+            batches,
+            validation,
+            walked,
+        }
     }
 
     /// The most images of a microbatch.
@@ -256,11 +270,11 @@ impl<S: Storage> Task for VarTask<'_, '_, S> {
         let next = batches.next(self.engine)?.expect("a run has as many batches as iterations");
         context.warn_broken(&next.broken, "another stands in for it");
         let images = self.microbatch(next.labels.len());
-        let parts = microbatches(self.engine, &next, images)?;
+        let parts: Vec<_> = microbatches(&next, images).collect();
         let loss_scale = self.loss_scale().unwrap_or(1.0);
         let device = self.storage.device(self.engine.cpu());
-        let step =
-            self.trainer.step(&device, context.ranks, iteration, &parts, detail.is_some())?;
+        let (inputs, report) = (&mut self.quantizer, detail.is_some());
+        let step = self.trainer.step(&device, context.ranks, iteration, &parts, inputs, report)?;
         let metrics = step.accumulator.as_ref().map(|accumulator| VarMetrics {
             report: accumulator.report(),
             loss_scale,
@@ -296,13 +310,11 @@ impl<S: Storage> Task for VarTask<'_, '_, S> {
             && let Some(batch) = walked.next(self.engine)?
         {
             context.warn_broken(&batch.broken, "left out of the validation");
-            for microbatch in &microbatches(self.engine, &batch, walked.images())? {
+            let device = self.storage.device(self.engine.cpu());
+            for microbatch in microbatches(&batch, walked.images()) {
                 context.ranks.check()?;
-                self.trainer.evaluate(
-                    &self.storage.device(self.engine.cpu()),
-                    microbatch,
-                    &mut accumulator,
-                )?;
+                let input = self.quantizer.of(&device, 0, microbatch.tokens)?;
+                self.trainer.evaluate(&device, microbatch, input, &mut accumulator)?;
             }
         }
         self.walked = Some(walked);

@@ -5,6 +5,7 @@ use var_kernel::model::{Ladder, VarConfig};
 
 use super::dropout::{Dropout, RngKey};
 use super::state::{self, Counter, Described, Progress, Snapshot};
+use super::teacher::TeacherInputs;
 use super::trainer::{self, Microbatch, VarStep};
 use super::{Host, Initialization, Precision, TrainParameters, VarHyperparameters, VarTrainer};
 use crate::checkpoint::{Checkpoint, save};
@@ -61,28 +62,64 @@ fn trainer(cpu: &Cpu<'_>, hyperparameters: VarHyperparameters) -> VarTrainer {
     VarTrainer::<Host>::new(cpu, config(), hyperparameters, layout, weights).unwrap()
 }
 
+/// Some images with an input of any numbers.
+#[derive(Clone)]
+struct Images {
+    labels: Vec<u32>,
+    tokens: Vec<u32>,
+    input: Vec<f32>,
+}
+
+impl Images {
+    fn microbatch(&self) -> Microbatch<'_> {
+        Microbatch { labels: &self.labels, tokens: &self.tokens }
+    }
+}
+
+/// The inputs of images that go through the transformer one after the other.
+struct Given<'a>(&'a [Images]);
+
+impl TeacherInputs<Host> for Given<'_> {
+    fn of(
+        &mut self,
+        _: &Cpu<'_>,
+        number: usize,
+        tokens: &[u32],
+    ) -> Result<&[f32], super::TrainError> {
+        assert_eq!(tokens, self.0[number].tokens);
+        Ok(&self.0[number].input)
+    }
+}
+
 /// Four images.
-fn microbatch() -> Microbatch {
+fn microbatch() -> Images {
     let (length, images) = (config().ladder.length(), 4);
     let tokens = random(length * images, 1).iter().map(|x| (x.abs() * 7.99) as u32).collect();
     let input = random((length - 1) * images * config().latent, 2);
-    Microbatch { labels: vec![0, 1, 2, 1], tokens, input }
+    Images { labels: vec![0, 1, 2, 1], tokens, input }
 }
 
 /// The same, of which one number makes every gradient not finite.
-fn broken_lesson() -> Microbatch {
+fn broken_lesson() -> Images {
     let mut microbatch = microbatch();
     microbatch.input[0] = f32::NAN;
     microbatch
 }
 
-fn step(
+fn step(trainer: &mut VarTrainer, cpu: &Cpu<'_>, iteration: u64, images: &Images) -> VarStep {
+    learn(trainer, cpu, &SingleProcess, iteration, core::slice::from_ref(images), false)
+}
+
+fn learn(
     trainer: &mut VarTrainer,
     cpu: &Cpu<'_>,
+    ranks: &dyn ProcessGroup,
     iteration: u64,
-    microbatch: &Microbatch,
+    images: &[Images],
+    report: bool,
 ) -> VarStep {
-    trainer.step(cpu, &SingleProcess, iteration, core::slice::from_ref(microbatch), false).unwrap()
+    let parts: Vec<_> = images.iter().map(Images::microbatch).collect();
+    trainer.step(cpu, ranks, iteration, &parts, &mut Given(images), report).unwrap()
 }
 
 fn with_cpu<R>(work: impl FnOnce(&Cpu<'_>) -> R) -> R {
@@ -157,7 +194,8 @@ fn average_of_weights_is_judged_and_saved() {
             let config = config();
             let mut accumulator =
                 super::metrics::MetricAccumulator::new(config.ladder, config.codes);
-            trainer.evaluate(cpu, &microbatch(), &mut accumulator).unwrap();
+            let images = microbatch();
+            trainer.evaluate(cpu, images.microbatch(), &images.input, &mut accumulator).unwrap();
             accumulator.report()
         };
         let of_average = judge(&mut trainer);
@@ -247,12 +285,12 @@ fn labels_lose_their_class_by_a_stream_of_their_own() {
 }
 
 /// The parts of a batch, of two images each.
-fn halves() -> [Microbatch; 2] {
+fn halves() -> [Images; 2] {
     let (whole, latent) = (microbatch(), config().latent);
     let length = config().ladder.length();
     // The input is scale by scale; behind the first there is one scale, image by image.
     let input = (length - 1) * latent;
-    [0, 1].map(|half| Microbatch {
+    [0, 1].map(|half| Images {
         labels: whole.labels[2 * half..][..2].to_vec(),
         tokens: whole.tokens[2 * half * length..][..2 * length].to_vec(),
         input: whole.input[2 * half * input..][..2 * input].to_vec(),
@@ -264,10 +302,10 @@ fn moments(
     cpu: &Cpu<'_>,
     hyperparameters: VarHyperparameters,
     ranks: &dyn ProcessGroup,
-    parts: &[Microbatch],
+    parts: &[Images],
 ) -> Vec<f32> {
     let mut trainer = trainer(cpu, hyperparameters);
-    trainer.step(cpu, ranks, 0, parts, false).unwrap();
+    learn(&mut trainer, cpu, ranks, 0, parts, false);
     trainer.parameters.optimizer.m
 }
 
@@ -287,7 +325,7 @@ fn parts_and_ranks_learn_what_the_whole_batch_teaches() {
         assert_near(&moments(cpu, parts, &SingleProcess, &halves()), &whole, 1e-5);
         let of_ranks: Vec<Vec<f32>> = std::thread::scope(|scope| {
             let ranks = crate::parallel::ThreadGroup::new(2).into_iter().zip(halves());
-            let of_rank = |(rank, half): (crate::parallel::ThreadGroup, Microbatch)| {
+            let of_rank = |(rank, half): (crate::parallel::ThreadGroup, Images)| {
                 scope.spawn(move || with_cpu(|cpu| moments(cpu, hyperparameters, &rank, &[half])))
             };
             let all: Vec<_> = ranks.map(of_rank).collect();
@@ -376,9 +414,7 @@ fn recipe_decides_rate_decay_clipping_and_smoothing_of_a_step() {
         // The log has the cross-entropy itself.
         let logged = |hyperparameters| {
             let mut trainer = self::trainer(cpu, hyperparameters);
-            trainer
-                .step(cpu, &SingleProcess, 0, &[microbatch()], true)
-                .unwrap()
+            learn(&mut trainer, cpu, &SingleProcess, 0, &[microbatch()], true)
                 .accumulator
                 .unwrap()
                 .report()

@@ -14,25 +14,24 @@ use super::parameters::TrainParameters;
 use super::progressive::ProgressiveStage;
 use super::state::{StateCounter, TrainState};
 use super::storage::{AllReduce, Host, Storage};
+use super::teacher::TeacherInputs;
 use super::transformer::{
     BatchShape, TransformerBatch, evaluate, evaluation_workspace_size, forward_backward,
     workspace_size,
 };
-use super::workspace::{Buffers, SizeCache};
+use super::workspace::{Buffers, SizeCache, ValueMemory, WorkspaceSize};
 use super::{Initialization, TrainError, initialize, on};
 use crate::model::weights::transformer_tensors;
 use crate::optim::LossScale;
 use crate::parallel::ProcessGroup;
 
-/// Images to learn from.
-#[derive(Clone, Debug)]
-pub struct Microbatch {
+/// Images that go through the transformer together.
+#[derive(Clone, Copy, Debug)]
+pub struct Microbatch<'a> {
     /// The class of each.
-    pub labels: Vec<u32>,
+    pub labels: &'a [u32],
     /// L tokens of each, one image's after the other.
-    pub tokens: Vec<u32>,
-    /// Teacher-forcing input: [`Engine::teacher_input`](crate::engine::Engine::teacher_input).
-    pub input: Vec<f32>,
+    pub tokens: &'a [u32],
 }
 
 /// A transformer in training.
@@ -51,7 +50,7 @@ pub struct VarTrainer<S: Storage = Host> {
     computed: Option<S::Buffer>,
     all_reduce: S::AllReduce,
     buffers: Buffers<S>,
-    sizes: SizeCache<BatchShape>,
+    sizes: SizeCache<BatchShape, WorkspaceSize>,
 }
 
 /// Results of a step.
@@ -150,11 +149,11 @@ impl<S: Storage> VarTrainer<S> {
         4 * workspace_size(d, self.config, shape).floats() as u64
     }
 
-    /// Learns from this rank's share of a batch, given in parts; with the other ranks, all of which
-    /// are at the same iteration. Weights stay as they are if a gradient is not finite.
+    /// Learns from this rank's share of a batch, given in parts with their `inputs`; with the other ranks,
+    /// all of which are at the same iteration. Weights stay as they are if a gradient is not finite.
     ///
     /// # Errors
-    /// If there is too little memory or another rank cannot be reached.
+    /// If there is too little memory, tokens are not the VQVAE's, or another rank cannot be reached.
     ///
     /// # Panics
     /// If there are more images than the recipe's share of this rank, or none.
@@ -163,7 +162,8 @@ impl<S: Storage> VarTrainer<S> {
         d: &S::Device<'_>,
         ranks: &dyn ProcessGroup,
         iteration: u64,
-        parts: &[Microbatch],
+        parts: &[Microbatch<'_>],
+        inputs: &mut dyn TeacherInputs<S>,
         report: bool,
     ) -> Result<VarStep, TrainError> {
         assert!(!parts.is_empty(), "a step learns from something");
@@ -188,9 +188,10 @@ impl<S: Storage> VarTrainer<S> {
             let first = ranks.rank() * share + done;
             let key = RngKey { seed: self.hyperparameters.seed, iteration, first };
             let sums = begins && number + 1 == parts.len();
+            let input = inputs.of(d, number, part.tokens)?;
             self.forward_backward_microbatch(
                 d,
-                part,
+                (*part, input),
                 stage,
                 key,
                 &weights,
@@ -217,7 +218,7 @@ impl<S: Storage> VarTrainer<S> {
     fn forward_backward_microbatch(
         &mut self,
         d: &S::Device<'_>,
-        part: &Microbatch,
+        (part, input): (Microbatch<'_>, &S::Slice),
         stage: ProgressiveStage,
         key: RngKey,
         weights: &[f32],
@@ -226,14 +227,14 @@ impl<S: Storage> VarTrainer<S> {
     ) -> Result<(), TrainError> {
         let VarHyperparameters { dropout, smoothing, .. } = self.hyperparameters;
         let images = part.labels.len();
-        let mut labels = part.labels.clone();
+        let mut labels = part.labels.to_vec();
         dropout.drop_classes(&mut labels, self.config.classes as u32, key);
         let factors = dropout.factors(self.config.depth, images, key);
-        let targets = self.first_scales(&part.tokens, stage.scales);
+        let targets = self.first_scales(part.tokens, stage.scales);
         let batch = TransformerBatch {
             labels: &labels,
             targets: &targets,
-            input: &part.input,
+            input,
             factors: factors.as_deref(),
             scales: stage.scales,
             smoothing,
@@ -301,12 +302,14 @@ impl<S: Storage> VarTrainer<S> {
     pub fn evaluate(
         &mut self,
         d: &S::Device<'_>,
-        microbatch: &Microbatch,
+        microbatch: Microbatch<'_>,
+        input: &S::Slice,
         accumulator: &mut MetricAccumulator,
     ) -> Result<(), TrainError> {
         let (weights, layout) = (self.parameters.best(), &self.parameters.layout);
-        let memory = &mut self.buffers.values;
-        evaluate_microbatch::<S>(d, self.config, layout, weights, memory, microbatch, accumulator)
+        let (config, memory) = (self.config, &mut self.buffers.values);
+        let weights = (layout, &**weights);
+        evaluate_microbatch::<S>(d, config, weights, memory, microbatch, input, accumulator)
     }
 
     /// Of each image's tokens those of the first scales.
@@ -316,38 +319,36 @@ impl<S: Storage> VarTrainer<S> {
     }
 }
 
-/// Adds to `accumulator` how well a transformer with these weights predicts the tokens of `microbatch`.
+/// Adds to `accumulator` how well a transformer with these weights predicts the tokens of `microbatch`,
+/// whose teacher-forcing input is `input`.
 ///
 /// # Errors
 /// If there is too little memory.
 ///
 /// # Panics
-/// If the weights are not as `layout` says.
+/// If the weights are not as the layout says.
 pub fn evaluate_microbatch<S: Storage>(
     d: &S::Device<'_>,
     config: VarConfig,
-    layout: &ParameterLayout,
-    weights: &S::Slice,
-    memory: &mut S::Workspace,
-    microbatch: &Microbatch,
+    (layout, weights): (&ParameterLayout, &S::Slice),
+    memory: &mut ValueMemory<S>,
+    microbatch: Microbatch<'_>,
+    input: &S::Slice,
     accumulator: &mut MetricAccumulator,
 ) -> Result<(), TrainError> {
-    let scales = config.ladder.scales();
+    let (Microbatch { labels, tokens }, scales) = (microbatch, config.ladder.scales());
     let batch = TransformerBatch {
-        labels: &microbatch.labels,
-        targets: &microbatch.tokens,
-        input: &microbatch.input,
+        labels,
+        targets: tokens,
+        input,
         factors: None,
         scales,
         smoothing: 0.0,
         recomputes: false,
     };
-    let values = S::workspace(
-        d,
-        memory,
-        evaluation_workspace_size(d, config, microbatch.labels.len(), scales),
-    )?;
+    let measure = |images| evaluation_workspace_size(d, config, images, scales);
+    let values = memory.evaluation(d, labels.len(), measure)?;
     let losses = on(d, || evaluate(d, config, layout, weights, values, batch))?;
-    accumulator.add(&losses, &microbatch.tokens, scales);
+    accumulator.add(&losses, tokens, scales);
     Ok(())
 }

@@ -2,12 +2,13 @@
 
 use core::cell::Cell;
 
-use var_kernel::arena::Arena;
+use var_kernel::arena::{ALIGNMENT, Arena};
 use var_kernel::dry::{Dry, Lengths};
 use var_kernel::memory::Floats;
 use var_kernel::model::transformer::Conditions;
 use var_kernel::model::{AnyTensor, Transformer, VarConfig};
 use var_kernel::ops::Backend;
+use var_kernel::remote::DryAddresses;
 use var_kernel::storage::Storage;
 
 use super::buckets::{self, Overlap};
@@ -20,8 +21,7 @@ use crate::grad::{
 use crate::model::weights::transformer_tensors;
 
 /// Some images to learn from.
-#[derive(Clone, Copy, Debug)]
-pub struct TransformerBatch<'a> {
+pub struct TransformerBatch<'a, S: ?Sized> {
     /// The class of each, or the null class.
     pub labels: &'a [u32],
     /// For each image the tokens of the first `scales` scales.
@@ -29,7 +29,7 @@ pub struct TransformerBatch<'a> {
     /// Teacher-forcing input from the tokens before each scale:
     /// [`Quantizer::teacher_input`](var_kernel::model::Quantizer::teacher_input), at least of those
     /// scales.
-    pub input: &'a [f32],
+    pub input: &'a S,
     /// Stochastic depth: `depth × images × 6` factors, if any.
     pub factors: Option<&'a [f32]>,
     /// How many scales are learned.
@@ -52,7 +52,15 @@ pub struct TokenLosses {
     pub predicted: Option<Vec<u32>>,
 }
 
-impl TransformerBatch<'_> {
+impl<S: ?Sized> Clone for TransformerBatch<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: ?Sized> Copy for TransformerBatch<'_, S> {}
+
+impl<S: ?Sized> TransformerBatch<'_, S> {
     /// Sizes that decide its memory.
     pub fn shape(&self) -> BatchShape {
         let Self { labels, factors, scales, recomputes, .. } = *self;
@@ -90,14 +98,15 @@ struct Data<'m, S: ?Sized> {
 fn placed<'m, B: Backend>(
     b: &B,
     config: &VarConfig,
-    batch: TransformerBatch<'_>,
+    batch: TransformerBatch<'_, B::Slice>,
     arena: &mut Arena<'m, B::Slice>,
 ) -> Result<Data<'m, B::Slice>, B::Error> {
     let (images, ladder) = (batch.labels.len(), &config.ladder);
     let (length, first) = (ladder.range(batch.scales - 1).end, ladder.cells(0));
     let wanted = images * (length - first) * config.latent;
+    // Beside the other values: a tape knows places in one memory.
     let input = arena.take(wanted);
-    b.upload(input, &batch.input[..wanted])?;
+    b.copy(input, batch.input.range(0..wanted))?;
     let factors = match batch.factors {
         None => None,
         Some(factors) => {
@@ -114,7 +123,7 @@ fn placed<'m, B: Backend>(
 fn forward<'m, B: Backend>(
     b: &B,
     transformer: &Transformer<'_, '_, B>,
-    batch: TransformerBatch<'_>,
+    batch: TransformerBatch<'_, B::Slice>,
     data: &Data<'m, B::Slice>,
     arena: &mut Arena<'m, B::Slice>,
 ) -> Result<[&'m mut B::Slice; 3], B::Error> {
@@ -154,7 +163,7 @@ fn record<B: Recordable>(
     layout: &ParameterLayout,
     weights: &B::Slice,
     values: &mut B::Slice,
-    batch: TransformerBatch<'_>,
+    batch: TransformerBatch<'_, B::Slice>,
 ) -> Result<RecordedForward, B::Error> {
     let recording = Recording::new(b, values, weights);
     let (kept, segment_end, peak, data) = <(Cell<_>, Cell<_>, Cell<_>, Cell<_>)>::default();
@@ -166,7 +175,7 @@ fn record<B: Recordable>(
         if batch.recomputes {
             arena = arena.in_segments(&segment_end);
         }
-        let of_batch = placed(&recording, &config, batch, &mut arena)?;
+        let of_batch = placed(b, &config, batch, &mut arena)?;
         data.set(kept.get());
         let mut runs = None;
         // Labels, targets and ends of scales travel as mail: a card makes a graph of it.
@@ -190,8 +199,10 @@ pub fn workspace_size<B: TrainBackend>(
     let layout = ParameterLayout::new(transformer_tensors(config));
     let [weights, values] = dry_memory(&layout);
     let dry = Dry::with_addresses(b);
-    let Ok(passed) =
-        of_nothing(config, shape, |batch| record(&dry, config, &layout, weights, values, batch));
+    let input = DryAddresses::new(ALIGNMENT, usize::MAX >> 8);
+    let Ok(passed) = of_nothing(config, shape, input, |batch| {
+        record(&dry, config, &layout, weights, values, batch)
+    });
     WorkspaceSize::of(b, passed.values, &passed.tape, &passed.plan)
 }
 
@@ -207,18 +218,20 @@ pub fn evaluation_workspace_size<B: Backend>(
     let mut arena = Arena::measured(&mut lengths[..], &peak);
     let shape = BatchShape { images, scales, factors: false, recomputes: false };
     let dry = Dry::new(b);
-    let Ok(_) = of_nothing(config, shape, |batch| {
+    let input = &[(); usize::MAX][..];
+    let Ok(_) = of_nothing(config, shape, input, |batch| {
         let data = placed(&dry, &config, batch, &mut arena)?;
         forward(&dry, &transformer, batch, &data, &mut arena).map(drop)
     });
     peak.get()
 }
 
-/// Result of `work` on an empty batch of this extent, for a dry run.
-fn of_nothing<R>(
+/// Result of `work` on an empty batch of this extent with any input that is long enough, for a dry run.
+fn of_nothing<S: ?Sized, R>(
     config: VarConfig,
     shape: BatchShape,
-    work: impl FnOnce(TransformerBatch<'_>) -> R,
+    input: &S,
+    work: impl FnOnce(TransformerBatch<'_, S>) -> R,
 ) -> R {
     let BatchShape { images, scales, factors, recomputes } = shape;
     let length = config.ladder.range(scales - 1).end;
@@ -226,7 +239,7 @@ fn of_nothing<R>(
     work(TransformerBatch {
         labels: &vec![0; images],
         targets: &vec![0; images * length],
-        input: &vec![0.0; images * length * config.latent],
+        input,
         factors: factors.as_deref(),
         scales,
         smoothing: 0.0,
@@ -252,7 +265,7 @@ pub fn forward_backward<B: TrainBackend>(
     weights: &B::Slice,
     weight_gradients: &mut B::Slice,
     workspace: &mut TrainWorkspace<'_, B::Slice>,
-    batch: TransformerBatch<'_>,
+    batch: TransformerBatch<'_, B::Slice>,
     position_weights: &[f32],
     with_report: bool,
     overlap: Option<Overlap<'_, B>>,
@@ -294,7 +307,7 @@ pub fn evaluate<B: TrainBackend>(
     layout: &ParameterLayout,
     weights: &B::Slice,
     values: &mut B::Slice,
-    batch: TransformerBatch<'_>,
+    batch: TransformerBatch<'_, B::Slice>,
 ) -> Result<TokenLosses, B::Error> {
     let mut source = layout.source(b, weights);
     let transformer = Transformer::bind(&mut source, config, &mut Storage::heap());
@@ -311,7 +324,7 @@ fn read<B: Backend>(
     losses: &B::Slice,
     logits: &B::Slice,
     plain: &mut B::Slice,
-    batch: TransformerBatch<'_>,
+    batch: TransformerBatch<'_, B::Slice>,
     with_report: bool,
 ) -> Result<TokenLosses, B::Error> {
     let rows = batch.targets.len();
@@ -366,7 +379,8 @@ mod tests {
         for recomputes in [false, true] {
             let shape = BatchShape { images: 3, scales: 2, factors: true, recomputes };
             let [weights, values] = dry_memory(&layout);
-            let Ok(passed) = of_nothing(config, shape, |batch| {
+            let input = DryAddresses::new(ALIGNMENT, usize::MAX >> 8);
+            let Ok(passed) = of_nothing(config, shape, input, |batch| {
                 record(&Dry::with_addresses(&cpu), config, &layout, weights, values, batch)
             });
             let reads: Vec<_> = passed.tape.reads_of_weights().collect();

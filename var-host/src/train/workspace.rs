@@ -40,21 +40,17 @@ impl WorkspaceSize {
 /// images takes 0.28 ms.
 ///
 /// A trainer computes on one device, so that is no part of the shape.
-pub(super) struct SizeCache<K>(Vec<(K, WorkspaceSize)>);
+pub(super) struct SizeCache<K, N = WorkspaceSize>(Vec<(K, N)>);
 
-impl<K> Default for SizeCache<K> {
+impl<K, N> Default for SizeCache<K, N> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<K: PartialEq> SizeCache<K> {
+impl<K: PartialEq, N: Copy> SizeCache<K, N> {
     /// The size of a batch of this shape; `measure` tells it the first time.
-    pub(super) fn get(
-        &mut self,
-        shape: K,
-        measure: impl FnOnce(&K) -> WorkspaceSize,
-    ) -> WorkspaceSize {
+    pub(super) fn get(&mut self, shape: K, measure: impl FnOnce(&K) -> N) -> N {
         if let Some((_, size)) = self.0.iter().find(|(known, _)| *known == shape) {
             return *size;
         }
@@ -83,18 +79,43 @@ pub struct TrainWorkspace<'m, S: ?Sized> {
     pub scratch: &'m mut S,
 }
 
+/// Memory of the values of a batch, kept from one to the next; an evaluation takes no other.
+pub struct ValueMemory<S: Storage> {
+    memory: S::Workspace,
+    /// Floats of an evaluation by the number of images.
+    evaluated: SizeCache<usize, usize>,
+}
+
+impl<S: Storage> Default for ValueMemory<S> {
+    fn default() -> Self {
+        Self { memory: S::Workspace::default(), evaluated: SizeCache::default() }
+    }
+}
+
+impl<S: Storage> ValueMemory<S> {
+    /// Memory for an evaluation of so many images; `measure` tells its floats the first time.
+    pub(super) fn evaluation(
+        &mut self,
+        d: &S::Device<'_>,
+        images: usize,
+        measure: impl FnOnce(usize) -> usize,
+    ) -> Result<&mut S::Slice, TrainError> {
+        let floats = self.evaluated.get(images, |images| measure(*images));
+        S::workspace(d, &mut self.memory, floats)
+    }
+}
+
 /// Working memory for batches, kept from one to the next.
 pub(super) struct Buffers<S: Storage> {
-    /// Of the values; judging takes no more.
-    pub(super) values: S::Workspace,
+    pub(super) values: ValueMemory<S>,
     gradients: S::Workspace,
     scratch: S::Workspace,
 }
 
 impl<S: Storage> Default for Buffers<S> {
     fn default() -> Self {
-        let [values, gradients, scratch] = Default::default();
-        Self { values, gradients, scratch }
+        let [gradients, scratch] = Default::default();
+        Self { values: ValueMemory::default(), gradients, scratch }
     }
 }
 
@@ -106,7 +127,7 @@ impl<S: Storage> Buffers<S> {
         needs: WorkspaceSize,
     ) -> Result<TrainWorkspace<'_, S::Slice>, TrainError> {
         Ok(TrainWorkspace {
-            values: S::workspace(d, &mut self.values, needs.values)?,
+            values: S::workspace(d, &mut self.values.memory, needs.values)?,
             gradients: S::workspace(d, &mut self.gradients, needs.gradients)?,
             scratch: S::workspace(d, &mut self.scratch, needs.scratch)?,
         })

@@ -24,8 +24,29 @@ pub struct Quantizer<'l, 'w, B: Device> {
 }
 
 impl<'l, 'w, B: Device> Quantizer<'l, 'w, B> {
+    /// Bytes of [`Storage`] that [`Quantizer::bind`] needs.
+    pub fn storage_len(config: &VqvaeConfig) -> usize {
+        Storage::len_of::<Convolution<'_, B>>(config.refinements())
+    }
+
+    /// Binds a quantizer without its VQVAE to the weights of `source`, names as in the VQVAE's state dict.
+    ///
+    /// # Errors
+    /// The source's, for the first tensor that is missing or of another shape.
+    ///
+    /// # Panics
+    /// If `storage` holds fewer bytes than [`Quantizer::storage_len`].
+    pub fn bind<W: Source<'w, B>>(
+        source: &mut W,
+        config: VqvaeConfig,
+        storage: &mut Storage<'l>,
+    ) -> Result<Self, W::Error> {
+        let refinements = bind_refinements(source, &config, storage)?;
+        Self::with_refinements(source, config, refinements)
+    }
+
     /// Takes the codebook from `source`; the refinements are [`bind_refinements`]'s.
-    pub(super) fn bind<W: Source<'w, B>>(
+    pub(super) fn with_refinements<W: Source<'w, B>>(
         source: &mut W,
         config: VqvaeConfig,
         refinements: List<'l, Convolution<'w, B>>,

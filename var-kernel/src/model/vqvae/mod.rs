@@ -125,7 +125,7 @@ impl<'l, 'w, B: Device> Vqvae<'l, 'w, B> {
     /// Bytes of [`Storage`] that [`Vqvae::bind`] needs.
     pub fn storage_len(config: &VqvaeConfig) -> usize {
         let stages = |kind| Storage::len_of::<Stage<'_, B>>(Stage::<B>::count(config, kind));
-        Storage::len_of::<Convolution<'_, B>>(config.refinements())
+        Quantizer::<B>::storage_len(config)
             + stages(CoderKind::Encoder)
             + stages(CoderKind::Decoder)
     }
@@ -146,7 +146,7 @@ impl<'l, 'w, B: Device> Vqvae<'l, 'w, B> {
         let refinements = bind_refinements(source, &config, storage)?;
         let down = Stage::bind_all(source, &config, CoderKind::Encoder, storage)?;
         let up = Stage::bind_all(source, &config, CoderKind::Decoder, storage)?;
-        let quantizer = Quantizer::bind(source, config, refinements)?;
+        let quantizer = Quantizer::with_refinements(source, config, refinements)?;
         let encoder = Coder::bind(source, &config, CoderKind::Encoder, down)?;
         let decoder = Coder::bind(source, &config, CoderKind::Decoder, up)?;
         Ok(Self { config, quantizer, encoder, decoder })
