@@ -24,7 +24,7 @@ use crate::support::{Generated, Golden, GoldenModel, assert_close, scale_major, 
 
 const FILES: [&str; 2] = ["tiny.safetensors", "tiny_shared_adaln.safetensors"];
 
-/// Words of working memory on a card: enough for the small models.
+/// Words of working memory on a GPU: enough for the small models.
 const WORDS: usize = 16 << 20;
 
 /// A model's outputs.
@@ -43,9 +43,9 @@ pub(crate) fn gpus() -> Vec<(String, Cuda)> {
 }
 
 /// A model's weights on a GPU.
-pub(crate) struct OnCard(pub(crate) HashMap<String, (Memory, Dtype, usize)>);
+pub(crate) struct OnGpu(pub(crate) HashMap<String, (Memory, Dtype, usize)>);
 
-impl OnCard {
+impl OnGpu {
     fn new(cuda: &Cuda, wanted: &[Wanted], weights: &Generated) -> Self {
         let of = |wanted: &Wanted| {
             let values = weights.values(&wanted.name);
@@ -53,13 +53,13 @@ impl OnCard {
                 wanted.name.starts_with("quantize.") || wanted.name.starts_with("word_embed.");
             let dtype = if wanted.matrix && !exact { cuda.precision().dtype() } else { Dtype::F32 };
             let memory = cuda.upload_matrix(cpu::Matrix::F32(values), &wanted.shape, dtype);
-            (wanted.name.clone(), (memory.expect("the card has room"), dtype, values.len()))
+            (wanted.name.clone(), (memory.expect("the GPU has room"), dtype, values.len()))
         };
         Self(wanted.iter().map(of).collect())
     }
 }
 
-impl<'a> Source<'a, Cuda> for &'a OnCard {
+impl<'a> Source<'a, Cuda> for &'a OnGpu {
     type Error = Infallible;
 
     fn matrix(
@@ -67,13 +67,13 @@ impl<'a> Source<'a, Cuda> for &'a OnCard {
         name: fmt::Arguments<'_>,
         _: &[usize],
     ) -> Result<CudaMatrix<'a>, Infallible> {
-        let all: &'a OnCard = self;
+        let all: &'a OnGpu = self;
         let (memory, dtype, length) = &all.0[&name.to_string()];
         Ok(CudaMatrix::new(memory, *dtype, *length))
     }
 
     fn vector(&mut self, name: fmt::Arguments<'_>, _: &[usize]) -> Result<&'a Remote, Infallible> {
-        let all: &'a OnCard = self;
+        let all: &'a OnGpu = self;
         Ok(&all.0[&name.to_string()].0)
     }
 }
@@ -146,7 +146,7 @@ fn relative_distance(got: &[f32], want: &[f32]) -> f64 {
 }
 
 #[test]
-fn a_card_computes_what_the_processor_does() {
+fn a_gpu_computes_what_the_processor_does() {
     for file in FILES {
         let golden = Golden::open(file);
         let by_formula = GoldenModel::of(&golden);
@@ -163,12 +163,12 @@ fn a_card_computes_what_the_processor_does() {
                 continue;
             }
             let (var, vae) = (transformer_tensors(by_formula.var), vqvae_tensors(by_formula.vae));
-            let var = OnCard::new(&cuda, &var, by_formula.var_weights());
-            let vae = OnCard::new(&cuda, &vae, by_formula.vae_weights());
+            let var = OnGpu::new(&cuda, &var, by_formula.var_weights());
+            let vae = OnGpu::new(&cuda, &vae, by_formula.vae_weights());
             let (mut var, mut vae) = (&var, &vae);
             let parts = ((&mut var, by_formula.var), (&mut vae, by_formula.vae));
             let Ok(model) = Model::bind_parts(parts.0, parts.1, &mut Storage::heap());
-            let mut memory = cuda.memory(WORDS).expect("the card has room");
+            let mut memory = cuda.memory(WORDS).expect("the GPU has room");
             let got = compute(&cuda, &model, &golden, &mut Arena::new(&mut *memory), 4);
 
             let apart = relative_distance(&got.logits, &on_cpu.logits);

@@ -16,9 +16,9 @@ use var_kernel::sample::{Filter, UniformSource};
 use var_kernel::storage::Storage;
 use var_testing::cuda::recording::{Launched, Multiplied, recorded};
 
-use crate::gpus::OnCard;
+use crate::gpus::OnGpu;
 
-/// Bytes of the card: as many as one of 80 GB has.
+/// Bytes of the GPU: as many as one of 80 GB has.
 const MEMORY: u64 = 80_000_000_000;
 
 /// Bytes of it that are left for operations' scratch memory.
@@ -61,15 +61,15 @@ fn sizes(depth: usize, ladder: &str) -> (VarConfig, VqvaeConfig) {
 }
 
 /// Weights without numbers, where the GPU would have them.
-fn weights(cuda: &Cuda, wanted: &[Wanted]) -> OnCard {
+fn weights(cuda: &Cuda, wanted: &[Wanted]) -> OnGpu {
     let of = |wanted: &Wanted| {
         let exact = wanted.name.starts_with("quantize.") || wanted.name.starts_with("word_embed.");
         let dtype = if wanted.matrix && !exact { cuda.precision().dtype() } else { Dtype::F32 };
         let numbers = wanted.shape.iter().product();
-        let memory = cuda.memory(dtype.words(numbers)).expect("the card has room");
+        let memory = cuda.memory(dtype.words(numbers)).expect("the GPU has room");
         (wanted.name.clone(), (memory, dtype, numbers))
     };
-    OnCard(wanted.iter().map(of).collect::<HashMap<_, _>>())
+    OnGpu(wanted.iter().map(of).collect::<HashMap<_, _>>())
 }
 
 /// The kernels of sampling a batch, scale by scale, and then those of its images; and the products that
@@ -101,7 +101,7 @@ fn sampled(
     let mut tokens = vec![0; batch * var.ladder.length()];
     let mut pictures = vec![0.0; model.vqvae.images_len(batch)];
     // Operations take their scratch memory besides.
-    let (left, _) = cuda.free_and_total().expect("a card without faults");
+    let (left, _) = cuda.free_and_total().expect("a GPU without faults");
     let words = ((left - SCRATCH) / 4) as usize;
     let mut memory = cuda.memory(words).expect("nearly all that is left");
     gpu.launched();
@@ -116,13 +116,13 @@ fn sampled(
     };
     let mut arena = Arena::new(&mut *memory);
     generate(&cuda, &model, &request, &mut tokens, &mut pictures, &mut arena, each)
-        .expect("a card that computes nothing has no faults");
+        .expect("a GPU that computes nothing has no faults");
     note();
     Some((launched, multiplied))
 }
 
 #[test]
-fn published_models_ask_for_what_cards_have() {
+fn published_models_ask_for_what_gpus_have() {
     for (depth, ladder, batch) in [
         (16, "256", 1),
         (16, "256", 64),

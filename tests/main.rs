@@ -30,7 +30,7 @@ mod q8_accuracy;
 /// Scale by scale over a cache = one pass under a mask.
 mod cached_equals_whole;
 
-/// Whole models on cards = the same on the processor.
+/// Whole models on GPUs = the same on the processor.
 #[cfg(feature = "cuda")]
 mod gpus;
 

@@ -1,10 +1,10 @@
 //! The binary `var` as a user runs it.
 
-mod card;
 mod checkpoints;
 mod classes;
 mod convert;
 mod evaluate;
+mod gpu;
 mod help;
 mod identity;
 mod images;
@@ -147,7 +147,7 @@ fn ignores_signals() -> bool {
     [1, 2, 15].iter().any(|signal| mask & 1 << (signal - 1) != 0)
 }
 
-/// The lines on stderr, but for the one of a build with cards where none answers: where it computes instead.
+/// The lines on stderr, but for the one of a build with GPUs where none answers: where it computes instead.
 pub(crate) fn faults(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     let elsewhere = |line: &&str| line.starts_with("computing on the processor, in f32: ");

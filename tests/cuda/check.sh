@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What a graphics card must show, on a machine that has neither Rust nor a network and is lent for minutes.
+# What a GPU must show, on a machine that has neither Rust nor a network and is lent for minutes.
 #
 #   tests/cuda/check.sh pack FOLDER          where Rust is: everything into FOLDER/card.tar.xz, at most 40 MiB
 #   tests/cuda/check.sh lighten              takes out of the work tree the files that no call reads; when it has
-#                                            been copied to the card, `git checkout .` brings them back
-#   bash FOLDER/check.sh 1 [RESULTS]         where the card is, in the repository: right, then d16 and PyTorch
+#                                            been copied to the GPU, `git checkout .` brings them back
+#   bash FOLDER/check.sh 1 [RESULTS]         where the GPU is, in the repository: right, then d16 and PyTorch
 #   bash FOLDER/check.sh 2 [RESULTS]         d30, d36, training, gradients, sanitizers
 #
 # Each call ends within nine minutes (TOTAL seconds). Every step has a limit of its own and runs whatever becomes of
@@ -13,7 +13,7 @@
 #
 # The golden files are the repository's. Archive and tracked files travel together and may have 64 MiB, those that
 # `lighten` takes out (24 MiB) not counted.
-# `pack` compiles the kernels for sm_90 too, so that no minute of the card's goes to that; the card's machine must
+# `pack` compiles the kernels for sm_90 too, so that no minute of the GPU's goes to that; the GPU's machine must
 # have NVRTC all the same, for what the archive lacks. REFERENCE names a clone of the PyTorch reference to pack.
 set -uo pipefail
 
@@ -55,7 +55,7 @@ pack() {
         library=$(find "$nvrtc" -name 'libnvrtc.so*' | head -n 1)
     fi
     for program in unit host; do
-        VAR_CARDS=real LD_LIBRARY_PATH=$(dirname "$(realpath "$library")") VAR_COMPILE_INTO=$stage/cubins \
+        VAR_GPUS=real LD_LIBRARY_PATH=$(dirname "$(realpath "$library")") VAR_COMPILE_INTO=$stage/cubins \
             "$stage/$program" kernels_are_compiled_into_a_folder --ignored
     done
     "$stage/var" sample --device cpu --class 0-9 --seed 0 --quiet --tokens "$stage/cpu.tokens" -o "$stage/cpu.png"
@@ -100,7 +100,7 @@ logs=$work/logs
 mkdir "$logs"
 trap 'rm -rf "$work"' EXIT
 tar -C "$work" -xJf "$here/card.tar.xz" || exit 1
-export RUST_BACKTRACE=0 VAR_REQUIRE=cuda,nvrtc VAR_CARDS=real VAR_CUBINS=$work/cubins CARGO_MANIFEST_DIR=$repository/var-cli
+export RUST_BACKTRACE=0 VAR_REQUIRE=cuda,nvrtc VAR_GPUS=real VAR_CUBINS=$work/cubins CARGO_MANIFEST_DIR=$repository/var-cli
 # Libraries that PyTorch brings, where the system has none: NVRTC, cuBLASLt, NCCL.
 brought=$(python3 -c 'import glob, site; print(":".join(glob.glob(site.getsitepackages()[0] + "/nvidia/*/lib")))' 2>/dev/null)
 export LD_LIBRARY_PATH=${LIBRARIES:+$LIBRARIES:}${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$brought
@@ -157,11 +157,11 @@ machine() {
 # tokens NAME=VALUE PRECISION: the processor's, or how many bytes of them differ.
 tokens() {
     env "$1" ./var sample --device cuda --precision "$2" --class 0-9 --seed 0 --batch 2 --quiet --force \
-        --tokens card.tokens -o card.png || return 1
-    if cmp -s cpu.tokens card.tokens; then
+        --tokens gpu.tokens -o gpu.png || return 1
+    if cmp -s cpu.tokens gpu.tokens; then
         echo "tokens $1 $2: the processor's"
     else
-        echo "tokens $1 $2: $(cmp -l cpu.tokens card.tokens | wc -l) of $(stat -c %s cpu.tokens) bytes differ"
+        echo "tokens $1 $2: $(cmp -l cpu.tokens gpu.tokens | wc -l) of $(stat -c %s cpu.tokens) bytes differ"
         # Roundings of TF32 and 16 bits may turn a draw; those of singles hardly ever do.
         [ "$2" != f32 ]
     fi
@@ -179,7 +179,7 @@ bench() {
     local name=$1 limit=$2
     shift 2
     step "$name" "$limit" ./var bench --device cuda "$@"
-    show "$name" 'batch|peak of|whole image|card has'
+    show "$name" 'batch|peak of|whole image|GPU has'
     awk -v name="$name" '/ × .* ms / {print name "," $1 "," $2 "," $4 "," $6}' "$logs/$name.txt" 2>/dev/null \
         >>"$results/profile.csv"
     step "$name-whole" "$limit" ./var bench --device cuda --whole "$@"
@@ -228,7 +228,7 @@ else
     for name in ${CASES_2:-train-d16 d30-batch-1 d30-batch-64 d36-512-batch-8}; do compare 110 "$name"; done
     # Gradients against finite differences, training and evaluation against the processor.
     step gradients 120 ./host grad:: optim:: train:: inception:: --skip nvrtc --nocapture
-    step training 90 ./models on_cards --nocapture
+    step training 90 ./models on_gpus --nocapture
     show training 'off by'
     if command -v ncu >/dev/null; then
         step kernels-alone 60 ncu --clock-control none --metrics gpu__time_duration.sum --csv --log-file "$logs/ncu.csv" \

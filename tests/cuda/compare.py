@@ -210,7 +210,7 @@ def train_var(arguments, depth, batch, ladder, folder, vae_file):
     command += ["--vae", vae_file, "--pn", "_".join(map(str, LADDERS[ladder])), "--depth", str(depth)]
     command += ["--bs", str(batch), "--fp16", "2", "--iterations", str(iterations), "--log-every", str(arguments.runs)]
     command += ["--save-every", "100000", "--mid-reso", "1"]
-    # Blocks compute anew what does not fit the card.
+    # Blocks compute anew what does not fit the GPU.
     for recomputes in [False, True]:
         out = os.path.join(folder, f"run-{recomputes}")
         try:
@@ -273,7 +273,7 @@ def main():
         except subprocess.TimeoutExpired:
             failed, row["error"] = True, f"var takes more than {arguments.limit} s"
             print(f"{case}: FAILED: {row['error']}", flush=True)
-        except Exception as error:  # One case that does not fit the card must not cost the others.
+        except Exception as error:  # One case that does not fit the GPU must not cost the others.
             failed, row["error"] = True, repr(error)
             print(f"{case}: FAILED: {error!r}", flush=True)
         rows.append(row)

@@ -1,7 +1,7 @@
 //! Gradients and thirty steps of the reference's trainer, number for number.
 
 #[cfg(feature = "cuda")]
-mod on_cards;
+mod on_gpus;
 
 use std::collections::HashMap;
 

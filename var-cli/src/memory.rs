@@ -15,22 +15,22 @@ pub(crate) fn available() -> Option<u64> {
 /// Bytes that can be had where `engine` computes, where they are known.
 pub(crate) fn available_to(engine: &Engine<'_>) -> Option<u64> {
     #[cfg(feature = "cuda")]
-    if let Some(card) = engine.card() {
-        return card.cuda().free_and_total().ok().map(|(free, _)| free);
+    if let Some(gpu) = engine.gpu() {
+        return gpu.cuda().free_and_total().ok().map(|(free, _)| free);
     }
     let _ = engine;
     available()
 }
 
 /// How many images go through the model together where `engine` computes, if nobody says and memory
-/// allows: `on_cpu`, or enough to keep a card busy.
+/// allows: `on_cpu`, or enough to keep a GPU busy.
 pub(crate) fn default_batch(engine: &Engine<'_>, on_cpu: usize) -> usize {
-    if engine.is_on_card() { 64 } else { on_cpu }
+    if engine.is_on_gpu() { 64 } else { on_cpu }
 }
 
 /// Where `engine` computes, for people.
 fn place(engine: &Engine<'_>) -> &'static str {
-    if engine.is_on_card() { "the card" } else { "this machine" }
+    if engine.is_on_gpu() { "the GPU" } else { "this machine" }
 }
 
 /// The most bytes this process has had in memory at once, where the system says.
@@ -88,7 +88,7 @@ pub(crate) fn check(engine: &Engine<'_>, batch: usize, wants: u64) -> Result<()>
 }
 
 /// Refuses to learn from `batch` images in `parts` parts where there is not the memory: `working` bytes
-/// of a card that has `free` left and holds the weights already, or else `all` bytes of this machine,
+/// of a GPU that has `free` left and holds the weights already, or else `all` bytes of this machine,
 /// where memory counts when it is touched. `or` is further advice.
 pub(crate) fn check_training(
     batch: u32,
@@ -99,7 +99,7 @@ pub(crate) fn check_training(
     or: &str,
 ) -> Result<()> {
     let (wants, has, place) = match free {
-        Some(free) => (working, Some(free), "the card"),
+        Some(free) => (working, Some(free), "the GPU"),
         None => (all, available(), "this machine"),
     };
     match has {

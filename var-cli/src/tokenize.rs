@@ -23,7 +23,7 @@ const DEFAULT_BATCH: usize = 8;
 
 /// Turn a data set into tokens, to train on
 ///
-/// Images that cannot be read are told of and left out. A card computes in TF32 unless --precision says
+/// Images that cannot be read are told of and left out. A GPU computes in TF32 unless --precision says
 /// otherwise: where two codes are nearly as close it may choose the other one.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -56,7 +56,7 @@ pub(crate) struct Options {
     /// [default: up to 8, as memory allows]
     #[arg(long, value_name = "N", value_parser = values::whole(1_u16..=LARGEST_BATCH))]
     batch: Option<u16>,
-    /// Threads that read images ahead [default: one for four --threads, at least one; on a card as
+    /// Threads that read images ahead [default: one for four --threads, at least one; on a GPU as
     /// many as --threads]
     #[arg(long, value_name = "N", value_parser = values::whole(0_u16..=1024))]
     workers: Option<u16>,
@@ -83,7 +83,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let crop_spec = options.crop_spec(config.side(), model.weights.cut);
     let variants = crop_spec.per_image();
     let batch = options.batch_size(&engine, variants * folder.pictures())?;
-    let workers = session.workers(options.workers, engine.is_on_card());
+    let workers = session.workers(options.workers, engine.is_on_gpu());
     let mut loader = options.loader(Arc::clone(&folder), crop_spec, batch, workers)?;
     let mut writer = TokenWriter::create(
         &options.output,

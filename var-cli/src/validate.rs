@@ -111,8 +111,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let model = options.model.open_whole(session)?;
     let mut engine = session.tokenizer(&model.weights)?;
     #[cfg(feature = "cuda")]
-    if engine.card().is_some() {
-        let storage = DeviceMemory::new(session.device.card(session.device.exact().precision())?);
+    if engine.gpu().is_some() {
+        let storage = DeviceMemory::new(session.device.gpu(session.device.exact().precision())?);
         return options.validate(&storage, &model, &mut engine, session);
     }
     options.validate(&Host, &model, &mut engine, session)
@@ -128,7 +128,7 @@ impl Options {
         session: &Session,
     ) -> Result<()> {
         let config = *engine.transformer()?;
-        let workers = session.workers(None, engine.is_on_card());
+        let workers = session.workers(None, engine.is_on_gpu());
         let set = self.open(model, engine, session, workers)?;
         let layout = ParameterLayout::new(transformer_tensors(config));
         let (part, _) = model.weights.transformer.as_ref().context("a model with both halves")?;

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | [`checkpoint`] | safetensors and PyTorch files: mapped, read, written |
 //! | [`model`] | configuration read off a checkpoint, weights by name, the model file |
-//! | `gpu` | a model on a graphics card (feature `cuda`) |
+//! | `gpu` | a model on a GPU (feature `cuda`) |
 //! | [`engine`] | a model at work: sample, encode, decode, score |
 //! | [`pipeline`] | the front door: [`Model`], its device and options |
 //! | [`inception`] | the network that FID is defined on |
@@ -41,7 +41,7 @@
 //! |---|---|
 //! | `torch`, on by default | reading files of `torch.save`; without it they are refused by name |
 //! | `train`, on by default | all that training and evaluation want: `data`, `evaluate`, `grad`, `image_folder`, `inception`, `lpips`, `npz`, `optim`, `parallel`, `run`, `scaling`, `train` |
-//! | `cuda` | graphics cards |
+//! | `cuda` | GPUs |
 //! | `mpi` | ranks that talk by MPI |
 //!
 //! Without features the library loads, samples, encodes, edits and scores, and builds for

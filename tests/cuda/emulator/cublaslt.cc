@@ -3,7 +3,7 @@
 #include <cmath>
 #include <initializer_list>
 
-#include "card.h"
+#include "gpu.h"
 
 namespace {
 
@@ -94,7 +94,7 @@ int cublasLtCreate(void** library) {
     return __atomic_add_fetch(&libraries, 1, __ATOMIC_RELAXED), *library = &libraries, OK;
 }
 int cublasLtDestroy(void*) {
-    if (emulator_lost()) wrong("a library is closed on a card that is lost");
+    if (emulator_lost()) wrong("a library is closed on a GPU that is lost");
     // Another thread's library may have some yet.
     if (__atomic_sub_fetch(&libraries, 1, __ATOMIC_RELAXED) == 0 && (descriptions || layouts || preferences))
         wrong("descriptions, layouts or preferences are left");
@@ -153,7 +153,7 @@ int cublasLtMatmulAlgoGetHeuristic(
     uint64_t algorithm[] = {of_all.m, of_all.n, of_all.k, preference->alignments[0], (uint64_t)of->epilogue};
     memcpy(found->algorithm, algorithm, sizeof algorithm);
     found->workspace = preference->workspace;
-    // One depth that the library of a small card has nothing for.
+    // One depth that the library of a small GPU has nothing for.
     return *count = is("small") && of_all.k == 4096 ? 0 : 1, OK;
 }
 

@@ -1,8 +1,8 @@
-// Cards and their contexts.
+// GPUs and their contexts.
 #include "driver.h"
 
-static Card cards[2];
-static thread_local Card* own;
+static Gpu gpus[2];
+static thread_local Gpu* own;
 static thread_local int failed_with;
 static thread_local std::string failed_text;
 
@@ -12,7 +12,7 @@ Locked::Locked() : guard(lock) {}
 
 int failure(Code code, const std::string& text) { return failed_text = text, failed_with = code; }
 
-Card* current() { return own; }
+Gpu* current() { return own; }
 
 int launches;
 
@@ -25,10 +25,10 @@ bool lost() {
 static int graph_launches_of_all;
 void count_graph_launch() { graph_launches_of_all++; }
 
-// A retained card: its context's memory, objects and sums must be gone when nobody retains it any more.
-static void given_back(Card* card) {
-    report_memory_left(card);
-    if (card->modules || card->events || card->graphs || card->streams)
+// A retained GPU: its context's memory, objects and sums must be gone when nobody retains it any more.
+static void given_back(Gpu* gpu) {
+    report_memory_left(gpu);
+    if (gpu->modules || gpu->events || gpu->graphs || gpu->streams)
         wrong("modules, events, graphs or streams are left");
     if (sums_begun()) wrong("sums that were not waited for");
     if (is("counting")) printf("launches %d, graphs %d\n", launches, graph_launches_of_all);
@@ -45,8 +45,8 @@ int cuInit(unsigned) {
     if (is("stub")) return failure(STUB, "a stub");
     Locked locked;
     for (int number = 0; number < 2; number++) {
-        cards[number].number = number;
-        cards[number].kind = !computes() ? FAKE : number ? RECORDS : COMPUTES;
+        gpus[number].number = number;
+        gpus[number].kind = !computes() ? FAKE : number ? RECORDS : COMPUTES;
     }
     return OK;
 }
@@ -56,16 +56,16 @@ int cuDeviceGetCount(int* count) {
 }
 int cuDeviceGet(int* device, int number) { return *device = number, OK; }
 int cuDeviceGetName(char* name, int room, int device) {
-    const char* names[] = {"fake card", "recording card", "emulated card"};
-    return snprintf(name, room, "%s", names[cards[device].kind]), OK;
+    const char* names[] = {"fake GPU", "recording GPU", "emulated GPU"};
+    return snprintf(name, room, "%s", names[gpus[device].kind]), OK;
 }
 int cuDeviceGetAttribute(int* value, int attribute, int device) {
     // Those of an H100, with few multiprocessors where they compute; of an A100 where they record.
-    Kind kind = cards[device].kind;
+    Kind kind = gpus[device].kind;
     bool one = is("small") || is("old-library") || is("broken-library");
     switch (attribute) {
-        case 75: *value = is("old-card") ? 7 : kind == RECORDS ? 8 : 9; break;
-        case 76: *value = is("old-card") ? 5 : 0; break;
+        case 75: *value = is("old-gpu") ? 7 : kind == RECORDS ? 8 : 9; break;
+        case 76: *value = is("old-gpu") ? 5 : 0; break;
         case 16: *value = one ? 1 : kind == RECORDS ? 108 : kind == COMPUTES ? 4 : 132; break;
         case 97: *value = kind == RECORDS ? 163 << 10 : SHARED_OF_BLOCK; break;
         default: wrong("an unknown attribute");
@@ -80,15 +80,15 @@ int cuGetErrorString(int error, const char** text) {
 int cuDevicePrimaryCtxRetain(void** context, int device) {
     if (is("busy")) return failure(BUSY, "all CUDA-capable devices are busy or unavailable");
     Locked locked;
-    return cards[device].retained++, *context = &cards[device], OK;
+    return gpus[device].retained++, *context = &gpus[device], OK;
 }
 int cuDevicePrimaryCtxRelease_v2(int device) {
     Locked locked;
-    if (--cards[device].retained == 0) given_back(&cards[device]);
+    if (--gpus[device].retained == 0) given_back(&gpus[device]);
     return OK;
 }
 int cuCtxSetCurrent(void* context) {
-    if (context != &cards[0] && context != &cards[1]) return failure(INVALID_CONTEXT, "no context");
-    return own = (Card*)context, OK;
+    if (context != &gpus[0] && context != &gpus[1]) return failure(INVALID_CONTEXT, "no context");
+    return own = (Gpu*)context, OK;
 }
 }

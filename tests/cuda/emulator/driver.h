@@ -1,4 +1,4 @@
-// State of the driver: cards, their memory and their objects. One lock holds it all; a kernel runs while a thread
+// State of the driver: GPUs, their memory and their objects. One lock holds it all; a kernel runs while a thread
 // has it.
 #pragma once
 
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "card.h"
+#include "gpu.h"
 #include "include/kernels.h"
 
 // Numbers of CUresult.
@@ -25,7 +25,7 @@ enum Code {
 constexpr unsigned SHARED_OF_BLOCK = 227 << 10, USUAL_SHARED = 48 << 10, RESERVED_SHARED = 1 << 10;
 constexpr unsigned SHARED_OF_MULTIPROCESSOR = 228 << 10;
 
-// A card's computation: a fake's are left out; of a recorder they are noted; an emulated one does them.
+// A GPU's computation: a fake's are left out; of a recorder they are noted; an emulated one does them.
 enum Kind { FAKE, RECORDS, COMPUTES };
 
 struct Allocation {
@@ -33,7 +33,7 @@ struct Allocation {
     size_t bytes_of_pages, bytes;
 };
 
-struct Card {
+struct Gpu {
     Kind kind = FAKE;
     int number = 0, retained = 0;
     int modules = 0, events = 0, graphs = 0, streams = 0;
@@ -45,7 +45,7 @@ typedef std::function<int()> Work;
 
 // How much was asked for in a stream, and for how much of another's it waits.
 struct Stream {
-    Card* card;
+    Gpu* gpu;
     long asked = 0, awaited = 0;
     Stream* other = nullptr;
     bool captures = false;
@@ -54,7 +54,7 @@ struct Stream {
 };
 
 struct Event {
-    Card* card;
+    Gpu* gpu;
     Stream* stream = nullptr;
     long asked = 0;
     int begun = 0;
@@ -62,7 +62,7 @@ struct Event {
 };
 
 struct Graph {
-    Card* card;
+    Gpu* gpu;
     std::vector<Work> work;
     int launches;
 };
@@ -77,7 +77,7 @@ struct Function {
 };
 
 struct Module {
-    Card* card;
+    Gpu* gpu;
     std::string image;
     void* library = nullptr;
     std::map<std::string, std::unique_ptr<Function>> functions = {};
@@ -92,8 +92,8 @@ struct Locked {
 // A failure, and the text that cuGetErrorString then gives this thread.
 int failure(Code code, const std::string& text);
 
-// The card that this thread has made its own.
-Card* current();
+// The GPU that this thread has made its own.
+Gpu* current();
 
 // Whether this thread captures a stream.
 bool capturing();
@@ -101,7 +101,7 @@ bool capturing();
 // Does work, or captures it.
 int enqueue(Stream* stream, Work work, bool is_launch);
 
-// Kernels launched, and whether that was more than the card stands.
+// Kernels launched, and whether that was more than the GPU stands.
 extern int launches;
 bool lost();
 
@@ -114,18 +114,18 @@ size_t bytes_of(uint64_t address);
 // A report of bytes written behind an allocation's end since the last call; empty if there are none.
 std::string written_past_the_end();
 
-// Reports memory that is left when a card is given back.
-void report_memory_left(Card* card);
+// Reports memory that is left when a GPU is given back.
+void report_memory_left(Gpu* gpu);
 
 // Counts a graph's launch.
 void count_graph_launch();
 
-// Sums over cards that nobody has waited for.
+// Sums over GPUs that nobody has waited for.
 int sums_begun();
 void report_sums();
 void end_sums(Stream* later, const Event* passed);
 
-// A recording card: each thread has its own memory and record.
+// A recording GPU: each thread has its own memory and record.
 size_t left_of_record();
 int allocate_of_record(uint64_t* address, size_t bytes);
 void record_launch(const Function* function, const unsigned* grid, unsigned threads, unsigned shared);

@@ -1,4 +1,4 @@
-// Launches of kernels: within a card's limits, done at once.
+// Launches of kernels: within a GPU's limits, done at once.
 #include "driver.h"
 
 // A launch with its arguments, each in the low bytes of a word.
@@ -39,15 +39,15 @@ extern "C" int cuLaunchKernel(
     if (sums_begun() && (name.find("adamw") != name.npos || name.find("squares") != name.npos))
         wrong("gradients are read before their sum");
     if (!x || y > 65535 || z > 65535 || !threads || threads > 1024 || ty != 1 || tz != 1 || shared > SHARED_OF_BLOCK) {
-        wrong("a launch no card can do");
-        return failure(INVALID, "a launch no card can do");
+        wrong("a launch no GPU can do");
+        return failure(INVALID, "a launch no GPU can do");
     }
     if (function->declared() + shared > USUAL_SHARED && shared > function->allowed)
         return failure(INVALID, "more shared memory than the function's attribute allows");
     if (stream->captures && is("no-launch-in-capture")) return failure(INVALID, "no launch");
     Launch launch = {function, {x, y, z}, threads, shared, {}};
-    if (stream->card->kind == RECORDS) return record_launch(function, launch.grid, threads, shared), OK;
-    if (stream->card->kind == FAKE) return enqueue(stream, [] { return OK; }, true);
+    if (stream->gpu->kind == RECORDS) return record_launch(function, launch.grid, threads, shared), OK;
+    if (stream->gpu->kind == FAKE) return enqueue(stream, [] { return OK; }, true);
     const KernelEntry* kernel = function->kernel;
     if (int failed = check_bounds(kernel, threads, shared)) return failed;
     launch.arguments.resize(kernel->parameters);

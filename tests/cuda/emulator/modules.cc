@@ -24,14 +24,14 @@ int cuModuleLoadData(Module** module, const void* image) {
     if (capturing()) wrong("kernels are loaded within a capture");
     auto made = std::make_unique<Module>(Module{current(), (const char*)image});
     bool is_object = made->image.rfind(SHARED_OBJECT, 0) == 0;
-    if (is_object != (made->card->kind == COMPUTES)) return failure(INVALID, "an image for another card");
+    if (is_object != (made->gpu->kind == COMPUTES)) return failure(INVALID, "an image for another GPU");
     if (is_object)
         if (int failed = load(made.get())) return failed;
-    return made->card->modules++, *module = made.release(), OK;
+    return made->gpu->modules++, *module = made.release(), OK;
 }
 int cuModuleUnload(Module* module) {
     Locked locked;
-    module->card->modules--;
+    module->gpu->modules--;
     if (module->library) dlclose(module->library);
     return delete module, OK;
 }

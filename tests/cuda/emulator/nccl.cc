@@ -1,5 +1,5 @@
-// NCCL's interface for a group of cards: it adds nothing, and checks the order of its calls.
-#include "card.h"
+// NCCL's interface for a group of GPUs: it adds nothing, and checks the order of its calls.
+#include "gpu.h"
 
 static int joined;
 

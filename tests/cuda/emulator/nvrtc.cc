@@ -10,7 +10,7 @@
 #include <mutex>
 #include <string>
 
-#include "card.h"
+#include "gpu.h"
 
 namespace {
 
@@ -93,7 +93,7 @@ extern "C" {
 
 int nvrtcVersion(int* major, int* minor) { return *major = 13, *minor = 0, OK; }
 int nvrtcGetNumSupportedArchs(int* count) { return *count = 2, OK; }
-int nvrtcGetSupportedArchs(int* archs) { return archs[0] = 80, archs[1] = is("new-card") ? 80 : 90, OK; }
+int nvrtcGetSupportedArchs(int* archs) { return archs[0] = 80, archs[1] = is("new-gpu") ? 80 : 90, OK; }
 int nvrtcCreateProgram(
     Program** program, const char* text, const char* name, int count, const char**, const char** names) {
     if (count != 1 || strcmp(names[0], "instructions.cuh")) wrong("other headers than the instructions");

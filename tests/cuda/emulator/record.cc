@@ -1,4 +1,4 @@
-// The recording card: no memory behind its addresses, no computation, and a record of each thread's launches.
+// The recording GPU: no memory behind its addresses, no computation, and a record of each thread's launches.
 #include "driver.h"
 
 // As the tests read it.
@@ -31,7 +31,7 @@ void record_product(uint64_t m, uint64_t n, uint64_t k) { multiplied.push_back({
 
 extern "C" {
 
-// This thread's recording card has so many bytes of memory, and an empty record.
+// This thread's recording GPU has so many bytes of memory, and an empty record.
 void emulator_record(uint64_t bytes) { left = bytes, launched.clear(), multiplied.clear(); }
 
 // The launches and products since the last call; good until the next.

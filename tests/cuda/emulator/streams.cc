@@ -22,7 +22,7 @@ extern "C" {
 int emulator_multiply(
     Stream* stream, uint64_t m, uint64_t n, uint64_t k, void (*run)(const void*), const void* data, size_t bytes) {
     Locked locked;
-    if (stream->card->kind == RECORDS) return record_product(m, n, k), OK;
+    if (stream->gpu->kind == RECORDS) return record_product(m, n, k), OK;
     std::string copy((const char*)data, bytes);
     auto work = [run, copy] {
         run(copy.data());
@@ -38,7 +38,7 @@ int cuStreamCreate(Stream** stream, unsigned) {
 }
 int cuStreamDestroy_v2(Stream* stream) {
     Locked locked;
-    return stream->card->streams--, delete stream, OK;
+    return stream->gpu->streams--, delete stream, OK;
 }
 int cuStreamQuery(Stream*) { return is("waiting") ? failure(NOT_READY, "not ready") : lost() ? lost_failure() : OK; }
 int cuStreamSynchronize(Stream* stream) {
@@ -58,17 +58,17 @@ int cuStreamEndCapture(Stream* stream, Graph** graph) {
     Locked locked;
     captures--, stream->captures = false, *graph = nullptr;
     if (is("no-capture")) return failure(INVALIDATED, "an invalidated capture");
-    *graph = new Graph{stream->card, std::move(stream->captured), stream->captured_launches};
-    return stream->card->graphs++, stream->captured.clear(), OK;
+    *graph = new Graph{stream->gpu, std::move(stream->captured), stream->captured_launches};
+    return stream->gpu->graphs++, stream->captured.clear(), OK;
 }
 int cuGraphInstantiateWithFlags(Graph** executable, Graph* graph, uint64_t) {
     Locked locked;
     if (is("no-graph")) return failure(OUT_OF_MEMORY, "no memory for a graph");
-    return graph->card->graphs++, *executable = new Graph(*graph), OK;
+    return graph->gpu->graphs++, *executable = new Graph(*graph), OK;
 }
 int cuGraphDestroy(Graph* graph) {
     Locked locked;
-    return graph->card->graphs--, delete graph, OK;
+    return graph->gpu->graphs--, delete graph, OK;
 }
 int cuGraphExecDestroy(Graph* executable) { return cuGraphDestroy(executable); }
 int cuGraphLaunch(Graph* executable, Stream* stream) {
@@ -86,7 +86,7 @@ int cuEventCreate(Event** event, unsigned) {
 }
 int cuEventDestroy_v2(Event* event) {
     Locked locked;
-    return event->card->events--, delete event, OK;
+    return event->gpu->events--, delete event, OK;
 }
 int cuEventRecord(Event* event, Stream* stream) {
     Locked locked;
@@ -98,7 +98,7 @@ int cuEventElapsedTime_v2(float* milliseconds, Event* begin, Event* end) {
     Locked locked;
     // A fake's work takes no time: one that is never 0.
     std::chrono::duration<float, std::milli> time = end->time - begin->time;
-    return *milliseconds = end->card->kind == COMPUTES ? time.count() : 100.0f, OK;
+    return *milliseconds = end->gpu->kind == COMPUTES ? time.count() : 100.0f, OK;
 }
 int cuStreamWaitEvent(Stream* later, Event* passed, unsigned) {
     Locked locked;

@@ -1,4 +1,4 @@
-// Sums over cards, as NCCL asks for them: each must wait for its numbers, be waited for, and leave none out.
+// Sums over GPUs, as NCCL asks for them: each must wait for its numbers, be waited for, and leave none out.
 #include <algorithm>
 
 #include "driver.h"

@@ -1,4 +1,4 @@
-//! `--device` and `--precision`: the processor or a card.
+//! `--device` and `--precision`: the processor or a GPU.
 
 #[cfg(feature = "cuda")]
 use anyhow::Context;
@@ -16,9 +16,9 @@ use super::Usage;
 use super::launch;
 use super::values::{DeviceName, PrecisionName};
 
-/// Where to compute, as far as it is known before a card is asked.
+/// Where to compute, as far as it is known before a GPU is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "no card can be asked for"))]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "no GPU can be asked for"))]
 pub(crate) struct Device {
     /// The device asked for; none for a GPU if one answers.
     asked: Option<DeviceName>,
@@ -51,13 +51,13 @@ impl Device {
         Ok(Self { asked, precision, alone })
     }
 
-    /// The same with a card that computes in `f32`, if no precision was asked for.
+    /// The same with a GPU that computes in `f32`, if no precision was asked for.
     #[cfg(feature = "cuda")]
     pub(crate) fn exact(self) -> Self {
         self.by_default(PrecisionName::F32)
     }
 
-    /// The same with a card that computes in TF32, if no precision was asked for.
+    /// The same with a GPU that computes in TF32, if no precision was asked for.
     pub(crate) fn tokenizing(self) -> Self {
         self.by_default(PrecisionName::Tf32)
     }
@@ -69,9 +69,9 @@ impl Device {
         }
     }
 
-    /// The card once more, in another precision; TF32 for `f32` where that was asked for.
+    /// The GPU once more, in another precision; TF32 for `f32` where that was asked for.
     #[cfg(feature = "cuda")]
-    pub(crate) fn card(self, precision: Precision) -> Result<Cuda> {
+    pub(crate) fn gpu(self, precision: Precision) -> Result<Cuda> {
         let precision = match (precision, self.precision) {
             (Precision::F32, Some(PrecisionName::Tf32)) => Precision::Tf32,
             _ => precision,
@@ -80,20 +80,20 @@ impl Device {
         gpu::open(chosen, warn).with_context(|| format!("--device cuda:{}", chosen.number))
     }
 
-    /// Which card.
+    /// Which GPU.
     #[cfg(feature = "cuda")]
     fn number(self) -> Result<u32> {
         match self.asked {
             Some(DeviceName::Cuda(Some(number))) => Ok(number.into()),
             _ => {
-                let number = launch::read(self.alone)?.card();
+                let number = launch::read(self.alone)?.gpu();
                 let number = number.map_err(|error| Usage(error.to_string()))?;
                 Ok(u32::try_from(number).unwrap_or(u32::MAX))
             }
         }
     }
 
-    /// The card that was asked for, or one that answers, if any.
+    /// The GPU that was asked for, or one that answers, if any.
     #[cfg(feature = "cuda")]
     pub(crate) fn open(self, quiet: bool) -> Result<Option<Cuda>> {
         let name = match self.asked {
@@ -102,7 +102,7 @@ impl Device {
         };
         let number = match (self.number(), name) {
             (Ok(number), _) => number,
-            // It is no matter where no card answers.
+            // It is no matter where no GPU answers.
             (Err(_), None)
                 if gpu::open(GpuOptions { number: 0, precision: Precision::F32 }, warn)
                     .is_err() =>
@@ -125,11 +125,11 @@ impl Device {
         }
     }
 
-    /// The engine on the card that was asked for, or on one that answers; else as it is.
+    /// The engine on the GPU that was asked for, or on one that answers; else as it is.
     #[cfg(feature = "cuda")]
     pub(crate) fn engine<'w>(self, engine: Engine<'w>, quiet: bool) -> Result<Engine<'w>> {
         Ok(match self.open(quiet)? {
-            Some(cuda) => engine.on_card(cuda)?,
+            Some(cuda) => engine.on_gpu(cuda)?,
             None => engine,
         })
     }

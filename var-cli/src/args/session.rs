@@ -26,7 +26,7 @@ pub(crate) struct CommonOptions {
     /// Instruction set [default: the best this machine has]; results are the same with each
     #[arg(long, global = true)]
     isa: Option<IsaName>,
-    /// Where to compute: cpu, cuda or cuda:N [default: cuda where this build has it and a card answers,
+    /// Where to compute: cpu, cuda or cuda:N [default: cuda where this build has it and a GPU answers,
     /// else cpu]
     #[arg(long, global = true, value_parser = values::device)]
     device: Option<values::DeviceName>,
@@ -125,32 +125,32 @@ impl Session {
         Ok(parallel::meet(&launch, &|line| self.warn(line))?)
     }
 
-    /// An engine for `weights`, on the card if there is one.
+    /// An engine for `weights`, on the GPU if there is one.
     pub(crate) fn engine<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
         self.device.engine(self.engine_on_cpu(weights)?, self.quiet)
     }
 
-    /// The same for images to learn from: a card turns them into tokens in TF32, as the reference's
+    /// The same for images to learn from: a GPU turns them into tokens in TF32, as the reference's
     /// convolutions do, unless another precision is asked for.
     pub(crate) fn tokenizer<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
         self.device.tokenizing().engine(self.engine_on_cpu(weights)?, self.quiet)
     }
 
-    /// An observer of images; the network on the card, if there is one, in `f32` unless another
+    /// An observer of images; the network on the GPU, if there is one, in `f32` unless another
     /// precision is asked for.
     pub(crate) fn observer<'w>(&self, weights: &'w Inception) -> Result<FeatureExtractor<'w>> {
         let observer = FeatureExtractor::new(weights, self.threads, self.isa)?;
         #[cfg(feature = "cuda")]
         if let Some(cuda) = self.device.exact().open(self.quiet)? {
-            return Ok(observer.on_card(cuda)?);
+            return Ok(observer.on_gpu(cuda)?);
         }
         Ok(observer)
     }
 
-    /// Threads that read images ahead: as many as `asked` for, else one for four that compute; where a card
+    /// Threads that read images ahead: as many as `asked` for, else one for four that compute; where a GPU
     /// computes, all.
-    pub(crate) fn workers(&self, asked: Option<u16>, on_card: bool) -> usize {
-        let default = if on_card { self.threads } else { (self.threads / 4).max(1) };
+    pub(crate) fn workers(&self, asked: Option<u16>, on_gpu: bool) -> usize {
+        let default = if on_gpu { self.threads } else { (self.threads / 4).max(1) };
         asked.map_or(default, usize::from)
     }
 

@@ -18,7 +18,7 @@ pub(crate) const LARGEST_BATCH: u16 = 4096;
 pub(crate) enum DeviceName {
     /// The processor.
     Cpu,
-    /// The graphics card of this number; without one, the process's own: `LOCAL_RANK`, or the first.
+    /// The GPU of this number; without one, the process's own: `LOCAL_RANK`, or the first.
     Cuda(Option<u16>),
 }
 

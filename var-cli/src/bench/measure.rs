@@ -92,7 +92,7 @@ fn warm_up(
     jobs: &[ImageSpec],
     sampling: Sampling,
 ) -> Result<()> {
-    if engine.card().is_some() {
+    if engine.gpu().is_some() {
         for _ in 0..3 {
             engine.encode(picture)?;
             engine.sample(jobs, sampling, None, &mut |_| ControlFlow::Continue(()))?;
@@ -106,13 +106,13 @@ fn warm_up(_: &mut Engine<'_>, _: &RgbImage, _: &[ImageSpec], _: Sampling) -> Re
     Ok(())
 }
 
-/// How long each kernel of sampling a batch took on the card, if there is one.
+/// How long each kernel of sampling a batch took on the GPU, if there is one.
 #[cfg(feature = "cuda")]
 pub(super) fn kernels(
     engine: &mut Engine<'_>,
     options: &Options,
 ) -> Result<Vec<var_kernel::cuda::peak::KernelTime>> {
-    if engine.card().is_none() {
+    if engine.gpu().is_none() {
         return Ok(Vec::new());
     }
     let (jobs, sampling) = request(engine, options)?;

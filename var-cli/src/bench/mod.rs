@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     }
     let mut engine = session.engine(&model.weights)?;
     let threads = ProfiledThreads::new(Threads::new(session.threads, SCRATCH_FLOATS)?);
-    if !engine.is_on_card() {
+    if !engine.is_on_gpu() {
         engine = Engine::with_workers(&model.weights, Box::new(threads.clone()), session.isa);
     }
     let times = measure::times(&mut engine, options, session)?;
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let mut report = report::BenchReport::new(&model, &engine, options, session, &times, peak)?;
     #[cfg(feature = "cuda")]
     report.add_kernels(&measure::kernels(&mut engine, options)?);
-    if !engine.is_on_card() {
+    if !engine.is_on_gpu() {
         report.add_operations(&measure::operations(&mut engine, &threads, options)?, peak);
     }
     if let Some(earlier) = &earlier {

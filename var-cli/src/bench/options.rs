@@ -12,7 +12,7 @@ use crate::args::{ModelOptions, values};
 /// Times are medians over the runs. The peak is measured on the same threads: fused multiply-adds
 /// on registers alone, and a copy of memory. Operations are counted by the formulas; convolutions by Winograd's method take
 /// fewer, and may seem to pass the peak. Then each kind of operation of sampling the batch: its time, share
-/// of the peak, and its operands' bytes a second. On a card, the peaks are measured there, and each kernel's
+/// of the peak, and its operands' bytes a second. On a GPU, the peaks are measured there, and each kernel's
 /// time is told, run one by one.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value = "f32", requires = "depth")]
     pub(super) dtype: DtypeName,
     /// Time whole images only: without the wait after each scale that tells the scales apart, which costs a
-    /// card time
+    /// GPU time
     #[arg(long)]
     pub(super) whole: bool,
     /// Compare with a report of an earlier run, of --json

@@ -1,4 +1,4 @@
-//! The machine's peak: fused multiply-adds on registers, on all threads or the whole card.
+//! The machine's peak: fused multiply-adds on registers, on all threads or the whole GPU.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -29,9 +29,9 @@ pub(super) struct Peak {
 /// The peak where `engine` computes.
 pub(super) fn of(engine: &Engine<'_>, session: &Session) -> Result<Peak> {
     #[cfg(feature = "cuda")]
-    if let Some(card) = engine.card() {
-        let gflops = 2e-9 * card.cuda().peak_multiply_adds()?;
-        return Ok(Peak { gflops, gb_per_s: 1e-9 * card.cuda().peak_bytes()? });
+    if let Some(gpu) = engine.gpu() {
+        let gflops = 2e-9 * gpu.cuda().peak_multiply_adds()?;
+        return Ok(Peak { gflops, gb_per_s: 1e-9 * gpu.cuda().peak_bytes()? });
     }
     let _ = engine;
     let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;

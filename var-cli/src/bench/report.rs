@@ -41,7 +41,7 @@ pub(super) struct BenchReport {
     against: Option<String>,
     /// Beside it: time over its time, by stage.
     ratios: Vec<StageRatio>,
-    /// On a card: each kernel of sampling the batch, the longest first.
+    /// On a GPU: each kernel of sampling the batch, the longest first.
     kernels: Vec<KernelShare>,
     /// Bytes of the transformer's matrices as stored, which scale 0 must read.
     transformer_bytes: u64,
@@ -185,7 +185,7 @@ impl BenchReport {
         self.ratios = self.stages.iter().chain(&self.scales).filter_map(ratio).collect();
     }
 
-    /// Adds each kernel's share of the card's time.
+    /// Adds each kernel's share of the GPU's time.
     #[cfg(feature = "cuda")]
     pub(super) fn add_kernels(&mut self, times: &[var_kernel::cuda::peak::KernelTime]) {
         let all: f64 = times.iter().map(|time| time.milliseconds).sum();
@@ -263,10 +263,10 @@ impl BenchReport {
 /// The device as text.
 fn device(engine: &Engine<'_>, session: &Session) -> String {
     #[cfg(feature = "cuda")]
-    if let Some(card) = engine.card() {
-        let library = card.cuda().library();
+    if let Some(gpu) = engine.gpu() {
+        let library = gpu.cuda().library();
         let products = library.unwrap_or_else(|| "own products".to_owned());
-        return format!("{}, {}, {products}", card.properties().name, card.cuda().precision());
+        return format!("{}, {}, {products}", gpu.properties().name, gpu.cuda().precision());
     }
     let _ = engine;
     format!("{}, {}", count(session.threads, "thread"), session.isa.name())

@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     let folder = (&*ranks, session);
     training::in_folder(&options.out, recorded, train.is_of_any_length(), folder, || {
         let mut engine = session.tokenizer(&opened.given)?;
-        let workers = session.workers(options.files.workers, engine.is_on_card());
+        let workers = session.workers(options.files.workers, engine.is_on_gpu());
         for set in iter::once(&mut opened.training).chain(&mut opened.validation) {
             set.read_by(workers);
         }
@@ -68,9 +68,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         let begun =
             VarStart { options, opened: &opened, config, train, hyperparameters, layout, weights };
         #[cfg(feature = "cuda")]
-        if engine.card().is_some() {
-            let card = session.device.card(hyperparameters.precision.on_card())?;
-            return begun.learn(&DeviceMemory::new(card), &mut engine, &*ranks, session);
+        if engine.gpu().is_some() {
+            let gpu = session.device.gpu(hyperparameters.precision.on_gpu())?;
+            return begun.learn(&DeviceMemory::new(gpu), &mut engine, &*ranks, session);
         }
         begun.learn(&Host, &mut engine, &*ranks, session)
     })

@@ -74,7 +74,7 @@ pub(super) struct Files {
     #[command(flatten)]
     #[serde(skip)]
     pub(super) verify: VerifyOptions,
-    /// Threads that read images ahead [default: one for four --threads, at least one; on a card as
+    /// Threads that read images ahead [default: one for four --threads, at least one; on a GPU as
     /// many as --threads]
     #[arg(long, value_name = "N", value_parser = values::workers)]
     pub(super) workers: Option<u16>,
@@ -227,7 +227,7 @@ pub(super) struct Learning {
     /// How the rate falls: lin0, lin, lin00, cos, exp, or lin0.8; with --pg below 1 it is lin and that
     #[arg(long, value_name = "NAME", default_value = "lin0")]
     pub(super) sche: Decay,
-    /// 0 = f32, 1 = f16 with a loss scale, 2 = bf16; a card multiplies in these, the CPU rounds the
+    /// 0 = f32, 1 = f16 with a loss scale, 2 = bf16; a GPU multiplies in these, the CPU rounds the
     /// blocks' weights to them and computes in f32
     #[arg(long, value_name = "0|1|2", default_value_t = 0, value_parser = values::whole(0_u8..=2))]
     pub(super) fp16: u8,

@@ -55,7 +55,7 @@ pub(super) struct VqvaeFiles {
     #[arg(long, value_name = "DIR", visible_alias = "data-path")]
     #[serde(serialize_with = "record::path")]
     pub(super) data: PathBuf,
-    /// Threads that read images ahead [default: one for four --threads, at least one; on a card as
+    /// Threads that read images ahead [default: one for four --threads, at least one; on a GPU as
     /// many as --threads]
     #[arg(long, value_name = "N", value_parser = values::workers)]
     pub(super) workers: Option<u16>,

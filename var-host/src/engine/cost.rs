@@ -47,8 +47,8 @@ impl Engine<'_> {
     #[inline(always)]
     pub fn work(&self, work: Workload<'_>) -> Result<WorkloadCost, EngineError> {
         #[cfg(feature = "cuda")]
-        if let Some(card) = self.card() {
-            return self.cost_on(card.cuda(), work);
+        if let Some(gpu) = self.gpu() {
+            return self.cost_on(gpu.cuda(), work);
         }
         self.cost_on(&self.cpu(), work)
     }

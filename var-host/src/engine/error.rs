@@ -69,14 +69,14 @@ pub enum EngineError {
         /// That weight.
         value: f32,
     },
-    /// The card cannot be used, or failed.
+    /// The GPU cannot be used, or failed.
     #[cfg(feature = "cuda")]
     #[error(transparent)]
     Cuda(#[from] var_kernel::cuda::CudaError),
-    /// The weights are not on the card.
+    /// The weights are not on the GPU.
     #[cfg(feature = "cuda")]
     #[error(transparent)]
-    Card(#[from] crate::gpu::GpuError),
+    Gpu(#[from] crate::gpu::GpuError),
     /// The work was ended from outside.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),

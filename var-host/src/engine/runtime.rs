@@ -25,7 +25,7 @@ pub struct Engine<'w> {
     /// Floats of working memory that batches asked for before take.
     pub(super) planned: Vec<(RequestShape, usize)>,
     #[cfg(feature = "cuda")]
-    card: Option<gpu::LoadedModel>,
+    gpu: Option<gpu::LoadedModel>,
 }
 
 /// An engine without its weights: threads, working memory, a GPU's copy of the weights.
@@ -35,7 +35,7 @@ pub(crate) struct Runtime {
     memory: Buffer,
     planned: Vec<(RequestShape, usize)>,
     #[cfg(feature = "cuda")]
-    card: Option<gpu::LoadedModel>,
+    gpu: Option<gpu::LoadedModel>,
 }
 
 impl<'w> Engine<'w> {
@@ -65,7 +65,7 @@ impl<'w> Engine<'w> {
             memory: Buffer::default(),
             planned: Vec::new(),
             #[cfg(feature = "cuda")]
-            card: None,
+            gpu: None,
         }
     }
 
@@ -77,11 +77,11 @@ impl<'w> Engine<'w> {
     /// The same on a GPU; threads and instruction set serve the work that stays on the CPU.
     ///
     /// # Errors
-    /// If the card cannot be used, or the weights do not fit it.
+    /// If the GPU cannot be used, or the weights do not fit it.
     #[cfg(feature = "cuda")]
-    pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
-        let card = gpu::LoadedModel::on(cuda, self.weights)?;
-        Ok(Self { card: Some(card), planned: Vec::new(), ..self })
+    pub fn on_gpu(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
+        let gpu = gpu::LoadedModel::on(cuda, self.weights)?;
+        Ok(Self { gpu: Some(gpu), planned: Vec::new(), ..self })
     }
 
     /// Lets `interrupt` end the engine's work: [`EngineError::Interrupted`].
@@ -97,7 +97,7 @@ impl<'w> Engine<'w> {
             memory: self.memory,
             planned: self.planned,
             #[cfg(feature = "cuda")]
-            card: self.card,
+            gpu: self.gpu,
         }
     }
 
@@ -111,20 +111,20 @@ impl<'w> Engine<'w> {
             memory: runtime.memory,
             planned: runtime.planned,
             #[cfg(feature = "cuda")]
-            card: runtime.card,
+            gpu: runtime.gpu,
         }
     }
 
-    /// The card it computes on, if it does.
+    /// The GPU it computes on, if it does.
     #[cfg(feature = "cuda")]
-    pub fn card(&self) -> Option<&gpu::LoadedModel> {
-        self.card.as_ref()
+    pub fn gpu(&self) -> Option<&gpu::LoadedModel> {
+        self.gpu.as_ref()
     }
 
-    /// Whether it computes on a card.
-    pub fn is_on_card(&self) -> bool {
+    /// Whether it computes on a GPU.
+    pub fn is_on_gpu(&self) -> bool {
         #[cfg(feature = "cuda")]
-        return self.card.is_some();
+        return self.gpu.is_some();
         #[cfg(not(feature = "cuda"))]
         false
     }
@@ -172,8 +172,8 @@ impl<'w> Engine<'w> {
             self.weights.transformer.as_ref().ok_or(EngineError::NoTransformer)?;
         let (vae, vae_config) = self.weights.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
         #[cfg(feature = "cuda")]
-        if let Some(card) = &mut self.card {
-            let (cuda, weights, memory) = card.parts(floats)?;
+        if let Some(gpu) = &mut self.gpu {
+            let (cuda, weights, memory) = gpu.parts(floats)?;
             let mut var = weights.transformer.as_ref().ok_or(EngineError::NoTransformer)?;
             let mut vae = weights.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
             let parts = ((&mut var, *var_config), (&mut vae, *vae_config));
@@ -198,8 +198,8 @@ impl<'w> Engine<'w> {
     ) -> Result<T::Output, EngineError> {
         let (vae, config) = self.weights.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
         #[cfg(feature = "cuda")]
-        if let Some(card) = &mut self.card {
-            let (cuda, weights, memory) = card.parts(floats)?;
+        if let Some(gpu) = &mut self.gpu {
+            let (cuda, weights, memory) = gpu.parts(floats)?;
             let mut vae = weights.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
             let Ok(vqvae) = Vqvae::bind(&mut vae, *config, &mut Storage::heap());
             return Ok(task.run(cuda, &vqvae, &mut Arena::new(memory))?);

@@ -170,7 +170,7 @@ impl Engine<'_> {
         Ok(floats)
     }
 
-    /// Samples a batch with every kernel of the card timed; nothing without a card.
+    /// Samples a batch with every kernel of the GPU timed; nothing without a GPU.
     ///
     /// # Errors
     /// As [`Engine::sample`].
@@ -180,11 +180,11 @@ impl Engine<'_> {
         jobs: &[ImageSpec],
         sampling: Sampling,
     ) -> Result<Vec<var_kernel::cuda::peak::KernelTime>, EngineError> {
-        let Some(card) = self.card() else { return Ok(Vec::new()) };
-        card.cuda().begin_profile()?;
+        let Some(gpu) = self.gpu() else { return Ok(Vec::new()) };
+        gpu.cuda().begin_profile()?;
         let go_on = &mut |_: ScaleProgress<'_>| ControlFlow::Continue(());
         let outcome = self.sample(jobs, sampling, None, go_on);
-        let times = self.card().map(|card| card.cuda().end_profile());
+        let times = self.gpu().map(|gpu| gpu.cuda().end_profile());
         outcome?;
         Ok(times.transpose()?.unwrap_or_default())
     }

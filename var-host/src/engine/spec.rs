@@ -81,7 +81,7 @@ pub struct ScaleProgress<'a> {
     pub scale: usize,
     /// How many scales there are.
     pub scales: usize,
-    /// Returns when the scale is drawn: a card may only have been asked to.
+    /// Returns when the scale is drawn: a GPU may only have been asked to.
     pub wait: &'a mut dyn FnMut(),
     /// Tokens of this scale of the job of this number, row by row; none if the device fails: the run then
     /// ends here with that error.

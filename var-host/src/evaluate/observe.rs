@@ -80,7 +80,7 @@ impl<'a> FeatureExtractor<'a> {
         let extractor = Self::new(weights, threads, isa)?;
         #[cfg(feature = "cuda")]
         if let Some(gpu) = device.gpu(var_kernel::cuda::Precision::F32)? {
-            return extractor.on_card(gpu);
+            return extractor.on_gpu(gpu);
         }
         Ok(extractor)
     }
@@ -113,13 +113,13 @@ impl<'a> FeatureExtractor<'a> {
         interrupt.catch(|| pass.features(&cpu, images))?
     }
 
-    /// The same with the network on a card.
+    /// The same with the network on a GPU.
     ///
     /// # Errors
-    /// If the card has not the memory.
+    /// If the GPU has not the memory.
     #[cfg(feature = "cuda")]
-    pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EvaluateError> {
-        Ok(Self { pass: self.pass.on_card(cuda)?, ..self })
+    pub fn on_gpu(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EvaluateError> {
+        Ok(Self { pass: self.pass.on_gpu(cuda)?, ..self })
     }
 
     /// The processor as it is used here.

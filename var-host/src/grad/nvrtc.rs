@@ -5,12 +5,12 @@ use var_testing::cuda::nvrtc::{assert_compiles, assert_tiles_compile, compile_in
 use super::operations::SOURCES;
 
 #[test]
-fn every_kernel_compiles_for_every_card() {
+fn every_kernel_compiles_for_every_gpu() {
     assert_compiles(SOURCES);
 }
 
 #[test]
-fn tiles_fit_a_card_as_often_as_they_say() {
+fn tiles_fit_a_gpu_as_often_as_they_say() {
     assert_tiles_compile(SOURCES);
 }
 

@@ -88,7 +88,7 @@ impl AllocBuffer for var_kernel::cuda::Cuda {
     type Memory = var_kernel::cuda::Memory;
 
     fn alloc(&self, length: usize) -> var_kernel::cuda::Memory {
-        self.memory(length).expect("the card has as much")
+        self.memory(length).expect("the GPU has as much")
     }
 }
 

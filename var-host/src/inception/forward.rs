@@ -16,7 +16,7 @@ pub struct Forward<'a> {
     blocks: Vec<InceptionBlock>,
     memory: Buffer,
     #[cfg(feature = "cuda")]
-    card: Option<super::InceptionGpu>,
+    gpu: Option<super::InceptionGpu>,
 }
 
 impl<'a> Forward<'a> {
@@ -27,18 +27,18 @@ impl<'a> Forward<'a> {
             blocks: layout::blocks(),
             memory: Buffer::default(),
             #[cfg(feature = "cuda")]
-            card: None,
+            gpu: None,
         }
     }
 
-    /// The same on a card; the processor resizes.
+    /// The same on a GPU; the processor resizes.
     ///
     /// # Errors
-    /// If the card has not the memory.
+    /// If the GPU has not the memory.
     #[cfg(feature = "cuda")]
-    pub fn on_card(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
-        let card = super::InceptionGpu::new(cuda, self.weights)?;
-        Ok(Self { card: Some(card), ..self })
+    pub fn on_gpu(self, cuda: var_kernel::cuda::Cuda) -> Result<Self, EngineError> {
+        let gpu = super::InceptionGpu::new(cuda, self.weights)?;
+        Ok(Self { gpu: Some(gpu), ..self })
     }
 
     /// Features of `pictures`, which are resized to the network's input.
@@ -58,10 +58,10 @@ impl<'a> Forward<'a> {
         }
         let input = count * SIDE * SIDE * 3;
         #[cfg(feature = "cuda")]
-        if let Some(card) = &mut self.card {
+        if let Some(gpu) = &mut self.gpu {
             let x = self.memory.at_least(input)?;
             resize(cpu, x, pictures);
-            return Ok(card.features(&self.blocks, x, count)?);
+            return Ok(gpu.features(&self.blocks, x, count)?);
         }
         let floats = floats(cpu, &self.blocks, count) + input + var_kernel::arena::ALIGNMENT;
         let mut arena = Arena::new(self.memory.at_least(floats)?);

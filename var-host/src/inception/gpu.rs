@@ -1,4 +1,4 @@
-//! The network on a card: its weights there, and the forward pass.
+//! The network on a GPU: its weights there, and the forward pass.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::weights::convs;
 use super::{CLASSES, Inception, POOLED, SIDE};
 use crate::gpu;
 
-/// A card that computes the network in its own precision.
+/// A GPU that computes the network in its own precision.
 pub struct InceptionGpu {
     cuda: Cuda,
     convs: HashMap<String, GpuConv>,
@@ -32,10 +32,10 @@ impl InceptionGpu {
     /// Uploads the weights.
     ///
     /// # Errors
-    /// If the card has not the memory.
+    /// If the GPU has not the memory.
     pub fn new(cuda: Cuda, inception: &Inception) -> Result<Self, CudaError> {
         let dtype = cuda.precision().dtype();
-        let mut on_card = HashMap::new();
+        let mut on_gpu = HashMap::new();
         for Conv { name, inner, outer, kernel: [rows, columns], .. } in convs() {
             let folded = inception.conv(&name);
             let shape = [outer, inner, rows, columns];
@@ -43,14 +43,14 @@ impl InceptionGpu {
             let mut bias = cuda.memory(outer)?;
             cuda.upload(&mut bias, &folded.bias)?;
             let (weights, weight) = (weight.len(), cuda.upload_matrix(weight, &shape, dtype)?);
-            let _ = on_card.insert(name, GpuConv { weight, weights, bias });
+            let _ = on_gpu.insert(name, GpuConv { weight, weights, bias });
         }
         let logits = cpu::Matrix::F32(inception.logits());
         let logits = cuda.upload_matrix(logits, &[CLASSES, POOLED], dtype)?;
-        Ok(Self { cuda, convs: on_card, logits, memory: None })
+        Ok(Self { cuda, convs: on_gpu, logits, memory: None })
     }
 
-    /// The card.
+    /// The GPU.
     pub fn cuda(&self) -> &Cuda {
         &self.cuda
     }

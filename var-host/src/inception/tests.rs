@@ -137,7 +137,7 @@ fn a_converted_file_is_the_same_network() {
 }
 
 #[cfg(feature = "cuda")]
-mod on_cards {
+mod on_gpus {
     use var_kernel::cuda::{GemmProvider, Options, Precision};
     use var_testing::cuda::real;
     use var_testing::cuda::recording::recorded;
@@ -149,7 +149,7 @@ mod on_cards {
         let recorded = recorded(Precision::F32, 8 << 30, GemmProvider::Builtin);
         let Some((cuda, gpu)) = recorded else { return };
         let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
-        let mut pass = Forward::new(inception()).on_card(cuda).unwrap();
+        let mut pass = Forward::new(inception()).on_gpu(cuda).unwrap();
         let pictures: Vec<RgbImage> = (0..3).map(|n| image64("img/64", n)).collect();
         let got = pass.features(&Cpu::new(Isa::best(), &threads), &pictures).unwrap();
         let lengths = [got.pooled.len(), got.spatial.len(), got.logits.len()];
@@ -161,14 +161,14 @@ mod on_cards {
         assert_eq!(count("pool"), 14, "{launched:?}");
     }
 
-    /// An emulated card would take an hour.
+    /// An emulated GPU would take an hour.
     #[test]
-    fn a_card_sees_what_the_processor_does() {
+    fn a_gpu_sees_what_the_processor_does() {
         let Some(cuda) = real(Options::default()) else { return };
         let pictures: Vec<RgbImage> = (0..5).map(|n| image64("img/64", n)).collect();
         let threads = Threads::new(2, SCRATCH_FLOATS).unwrap();
         let cpu = Cpu::new(Isa::best(), &threads);
-        let mut pass = Forward::new(inception()).on_card(cuda).unwrap();
+        let mut pass = Forward::new(inception()).on_gpu(cuda).unwrap();
         let (got, want) =
             (pass.features(&cpu, &pictures).unwrap(), features(Isa::best(), 2, &pictures));
         for (what, got, want) in [

@@ -75,7 +75,7 @@ impl Device {
         #[cfg(feature = "cuda")]
         if let Some(chosen) = self.gpu {
             return match self.gpu(chosen.precision)? {
-                Some(gpu) => Ok(engine.on_card(gpu)?),
+                Some(gpu) => Ok(engine.on_gpu(gpu)?),
                 None => Ok(engine),
             };
         }

@@ -64,8 +64,8 @@ pub fn note_image(
 /// Precision of products.
 pub fn precision(engine: &Engine<'_>) -> String {
     #[cfg(feature = "cuda")]
-    if let Some(card) = engine.card() {
-        return format!("{:?}", card.cuda().precision()).to_lowercase();
+    if let Some(gpu) = engine.gpu() {
+        return format!("{:?}", gpu.cuda().precision()).to_lowercase();
     }
     let _ = engine;
     "f32".to_owned()

@@ -14,7 +14,7 @@ use crate::grad::{Memory, Tape, TrainBackend};
 /// Floats of a bucket at least: 8 MiB.
 pub const BUCKET: usize = 1 << 21;
 
-/// The most cuts, about: each piece between two is a graph of its own on a card, which keeps some
+/// The most cuts, about: each piece between two is a graph of its own on a GPU, which keeps some
 /// hundreds.
 const MOST_CUTS: usize = 64;
 
@@ -62,7 +62,7 @@ pub fn backward<B: TrainBackend>(
     memory: &mut Memory<'_, B::Slice>,
     overlap: Option<Overlap<'_, B>>,
 ) -> Result<(), B::Error> {
-    // The same operations on the same memory in every step: a card makes graphs of them.
+    // The same operations on the same memory in every step: a GPU makes graphs of them.
     let mut left = tape.operations();
     if let Some(Overlap { floats, begin }) = overlap {
         let buckets = buckets(layout, tape.reads_of_weights(), left, floats);

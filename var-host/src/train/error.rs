@@ -23,7 +23,7 @@ pub enum TrainError {
     /// The VQVAE cannot make tokens, or there is too little memory.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The card cannot be used, or failed.
+    /// The GPU cannot be used, or failed.
     #[cfg(feature = "cuda")]
     #[error(transparent)]
     Cuda(#[from] var_kernel::cuda::CudaError),

@@ -145,7 +145,7 @@ impl TrainRun {
     ) -> Result<RunOutcome<VarReport>, TrainError> {
         let mut engine = self.device.engine(&self.given)?;
         #[cfg(feature = "cuda")]
-        if let Some(gpu) = self.device.gpu(self.config.precision.on_card())? {
+        if let Some(gpu) = self.device.gpu(self.config.precision.on_gpu())? {
             let memory = super::DeviceMemory::new(gpu);
             return self.train_on(&memory, &mut engine, model, hyperparameters, observer);
         }

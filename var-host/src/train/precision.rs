@@ -36,7 +36,7 @@ impl Precision {
 
     /// Precision of products on a GPU.
     #[cfg(feature = "cuda")]
-    pub fn on_card(self) -> cuda::Precision {
+    pub fn on_gpu(self) -> cuda::Precision {
         match self {
             Self::F32 => cuda::Precision::F32,
             Self::F16 => cuda::Precision::F16,

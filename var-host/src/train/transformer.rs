@@ -178,7 +178,7 @@ fn record<B: Recordable>(
         let of_batch = placed(b, &config, batch, &mut arena)?;
         data.set(kept.get());
         let mut runs = None;
-        // Labels, targets and ends of scales travel as mail: a card makes a graph of it.
+        // Labels, targets and ends of scales travel as mail: a GPU makes a graph of it.
         b.capture(&mut || {
             runs = Some(forward(&recording, &transformer, batch, &of_batch, &mut arena)?);
             Ok(())

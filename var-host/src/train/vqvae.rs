@@ -50,7 +50,7 @@ struct VqvaeOutputs<'m, S: ?Sized> {
 
 /// The forward pass; `placed` is called once when all data is in the arena.
 ///
-/// On both sides of the quantizer, which reads tokens back, a card makes a graph of it.
+/// On both sides of the quantizer, which reads tokens back, a GPU makes a graph of it.
 fn forward<'m, B: Detach>(
     b: &B,
     vqvae: &Vqvae<'_, '_, B>,

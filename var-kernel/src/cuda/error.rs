@@ -26,7 +26,7 @@ pub enum CudaError {
         wants: u32,
     },
     /// The GPU is older than the kernels' instructions.
-    OldCard {
+    OldGpu {
         /// Its name.
         name: String,
         /// Its compute capability.
@@ -92,9 +92,9 @@ impl fmt::Display for CudaError {
                 "the libcuda that is found is a stub of the CUDA toolkit, to link with: take the folder \
                  `stubs` out of LD_LIBRARY_PATH",
             ),
-            Self::NoDevice { found: 0, .. } => f.write_str("the NVIDIA driver finds no card"),
+            Self::NoDevice { found: 0, .. } => f.write_str("the NVIDIA driver finds no GPU"),
             Self::NoDevice { asked, found } => {
-                write!(f, "there is no card number {asked}: the driver finds {found}, counted from 0")
+                write!(f, "there is no GPU number {asked}: the driver finds {found}, counted from 0")
             }
             Self::OldDriver { has, wants } => write!(
                 f,
@@ -102,7 +102,7 @@ impl fmt::Display for CudaError {
                 version(*has),
                 version(*wants)
             ),
-            Self::OldCard { name, capability: (major, minor), wants } => write!(
+            Self::OldGpu { name, capability: (major, minor), wants } => write!(
                 f,
                 "{name} has compute capability {major}.{minor}, this program wants {}.{} or newer",
                 wants.0, wants.1
@@ -112,26 +112,26 @@ impl fmt::Display for CudaError {
                  the folder with libnvrtc into LD_LIBRARY_PATH",
             ),
             Self::NoNccl => f.write_str(
-                "NCCL, which adds up over cards, is not on this machine: put the folder with libnccl \
+                "NCCL, which adds up over GPUs, is not on this machine: put the folder with libnccl \
                  into LD_LIBRARY_PATH",
             ),
             Self::OldCompiler { has, capability: (major, minor) } => write!(
                 f,
-                "NVRTC {}.{} does not compile for cards of compute capability {major}.{minor}: install \
+                "NVRTC {}.{} does not compile for GPUs of compute capability {major}.{minor}: install \
                  a newer CUDA toolkit",
                 has.0, has.1
             ),
             Self::Compile { source, log } => write!(f, "the kernels of {source} do not compile: {log}"),
             Self::OutOfMemory { asked, free, total } => write!(
                 f,
-                "{} of memory of the card cannot be had: {} of {} are free: try a smaller batch, another card or the processor",
+                "{} of memory of the GPU cannot be had: {} of {} are free: try a smaller batch, another GPU or the processor",
                 bytes(*asked),
                 bytes(*free),
                 bytes(*total)
             ),
             Self::Launch { kernel, reason } => write!(f, "kernel {kernel} does not start: {reason}"),
             Self::Failed { after, reason } => {
-                write!(f, "the card failed, in kernel {after} or before: {reason}")
+                write!(f, "the GPU failed, in kernel {after} or before: {reason}")
             }
             Self::Driver { doing, reason } => write!(f, "{doing}: {reason}"),
         }
@@ -166,15 +166,15 @@ mod tests {
         let error = CudaError::OutOfMemory { asked: 3 << 30, free: 1 << 29, total: 80 << 30 };
         assert_eq!(
             error.to_string(),
-            "3.0 GiB of memory of the card cannot be had: 512.0 MiB of 80.0 GiB are free: try a \
-             smaller batch, another card or the processor"
+            "3.0 GiB of memory of the GPU cannot be had: 512.0 MiB of 80.0 GiB are free: try a \
+             smaller batch, another GPU or the processor"
         );
         let error = CudaError::OldDriver { has: 12040, wants: 13000 };
         assert!(error.to_string().contains("serves CUDA 12.4, this program wants 13.0"));
         let error = CudaError::NoDevice { asked: 3, found: 1 };
         assert_eq!(
             error.to_string(),
-            "there is no card number 3: the driver finds 1, counted from 0"
+            "there is no GPU number 3: the driver finds 1, counted from 0"
         );
     }
 }

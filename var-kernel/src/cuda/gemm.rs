@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn large_products_keep_the_card_busy() {
+    fn large_products_keep_the_gpu_busy() {
         assert!(
             !shape(512, 4096, 1024).is_large(132, LARGE_PRODUCT),
             "the last scale of one picture of d16"

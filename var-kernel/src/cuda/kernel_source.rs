@@ -57,7 +57,7 @@ impl KernelSource {
     /// Its kernels must stay inside the runs they are launched with, which the launching operation has
     /// checked to be as long as the sizes among their arguments say: memory of a GPU has no other
     /// guard.
-    #[allow(unsafe_code, reason = "what is promised is about a card's memory")]
+    #[allow(unsafe_code, reason = "what is promised is about a GPU's memory")]
     pub const unsafe fn of_other_crate(name: &'static str, kernels: &'static str) -> Self {
         Self::new(name, kernels)
     }

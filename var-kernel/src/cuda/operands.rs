@@ -148,7 +148,7 @@ fn conversion(to: u64, wanted: Dtype, from: u64, has: Dtype, numbers: usize) -> 
     let kernel = match (has, wanted) {
         (Dtype::F32, _) => NARROW,
         (_, Dtype::F32) => WIDEN,
-        _ => panic!("a run of {has:?} where {wanted:?} is wanted: two precisions on one card"),
+        _ => panic!("a run of {has:?} where {wanted:?} is wanted: two precisions on one GPU"),
     };
     let launch = Launch::new(kernel, [numbers.div_ceil(NUMBERS_OF_A_BLOCK), 1, 1], 256);
     launch.address(to).address(from).length(numbers)

@@ -1,4 +1,4 @@
-//! Commands on their way to the card: one by one, or noted for a whole section, which from its second
+//! Commands on their way to the GPU: one by one, or noted for a whole section, which from its second
 //! time on is one graph.
 //!
 //! A section's host code runs every time, which costs little, and gives the same commands as long as
@@ -197,7 +197,7 @@ impl Queue {
                     Err(error) => {
                         self.graphs = false;
                         (self.warn)(&std::format!(
-                            "the card is asked kernel by kernel, which takes longer: a graph of \
+                            "the GPU is asked kernel by kernel, which takes longer: a graph of \
                              them cannot be made: {error}"
                         ));
                     }

@@ -8,13 +8,13 @@ use crate::cuda::testing::nvrtc::{assert_compiles, assert_tiles_compile, compile
 use crate::cuda::{CudaError, FORMATS, PICTURES, Precision, peak};
 
 #[test]
-fn every_kernel_compiles_for_every_card() {
+fn every_kernel_compiles_for_every_gpu() {
     assert_compiles(&SOURCES);
     assert_compiles(&[&FORMATS, &PICTURES, &peak::SOURCE]);
 }
 
 #[test]
-fn tiles_fit_a_card_as_often_as_they_say() {
+fn tiles_fit_a_gpu_as_often_as_they_say() {
     assert_tiles_compile(&SOURCES);
 }
 

@@ -27,7 +27,7 @@ type Files = &'static [(&'static str, &'static str)];
 
 /// Files that sources include, and kernels.
 const HEADERS: Files = files![
-    "card.h",
+    "gpu.h",
     "driver.h",
     "include/kernels.h",
     "include/fibers.h",

@@ -1,6 +1,6 @@
 //! GPUs for tests: the machine's, or emulated ones.
 //!
-//! A process has one driver: NVIDIA's where there is one, else the emulator's. `VAR_CARDS=real` leaves emulated GPUs
+//! A process has one driver: NVIDIA's where there is one, else the emulator's. `VAR_GPUS=real` leaves emulated GPUs
 //! out, and with them the emulator's NVRTC, beside which tests of the real one are skipped. `VAR_REQUIRE=cuda` (or
 //! `emulator`, `nvrtc`, or several, with commas) makes a test fail where it would be skipped.
 
@@ -156,7 +156,7 @@ pub fn emulated_f32() -> Option<Cuda> {
 
 /// Whether this process has NVIDIA's driver.
 fn are_real() -> bool {
-    env::var("VAR_CARDS").is_ok_and(|gpus| gpus == "real") || Path::new("/dev/nvidiactl").exists()
+    env::var("VAR_GPUS").is_ok_and(|gpus| gpus == "real") || Path::new("/dev/nvidiactl").exists()
 }
 
 /// The emulator's libcuda, as this process's.
@@ -199,7 +199,7 @@ fn open_emulated() -> Vec<TestGpu> {
             PRECISIONS.into_iter().filter_map(|of| test_gpu("emulated", of, open(of))).collect()
         }
         Err(reason) => {
-            skipped::<Cuda>("emulated cards", "emulator", &reason);
+            skipped::<Cuda>("emulated GPUs", "emulator", &reason);
             Vec::new()
         }
     }

@@ -39,7 +39,7 @@ pub fn has_nvrtc() -> bool {
     let reason = match (are_real(), nvrtc::is_present()) {
         (true, true) => return true,
         (true, false) => "it is not on this machine",
-        (false, _) => "the GPUs of this process are emulated: VAR_CARDS=real",
+        (false, _) => "the GPUs of this process are emulated: VAR_GPUS=real",
     };
     skipped("NVRTC", "nvrtc", reason).unwrap_or(false)
 }

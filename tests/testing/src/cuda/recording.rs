@@ -1,4 +1,4 @@
-//! A GPU that computes nothing and notes the kernels that it is asked for: the emulator's second card.
+//! A GPU that computes nothing and notes the kernels that it is asked for: the emulator's second GPU.
 #![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_char};
@@ -11,7 +11,7 @@ use var_kernel::cuda::{Cuda, GemmProvider, Options, Precision};
 
 use super::skipped;
 
-/// The number of the emulator's card.
+/// The number of the emulator's GPU.
 const NUMBER: u32 = 1;
 
 /// A kernel that was launched.
@@ -62,7 +62,7 @@ pub fn recorded(
 ) -> Option<(Cuda, Recording)> {
     let library = match super::emulated() {
         Ok(library) => library,
-        Err(reason) => return skipped("a recording card", "emulator", &reason),
+        Err(reason) => return skipped("a recording GPU", "emulator", &reason),
     };
     // SAFETY: the emulator's function, with its types.
     unsafe { library.get::<unsafe extern "C" fn(u64)>(c"emulator_record").unwrap()(bytes) };

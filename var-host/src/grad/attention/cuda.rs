@@ -1,4 +1,4 @@
-//! Gradients of attention on a card: tiles of queries over tiles of keys and the other way round, heads
+//! Gradients of attention on a GPU: tiles of queries over tiles of keys and the other way round, heads
 //! of 64 on tensor cores.
 
 use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};

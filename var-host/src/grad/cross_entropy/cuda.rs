@@ -1,4 +1,4 @@
-//! Gradient of the cross-entropy on a card: one block a row.
+//! Gradient of the cross-entropy on a GPU: one block a row.
 
 use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;

@@ -1,4 +1,4 @@
-//! Sums over the rows that share a row of a table, on a card: `table.cuh` beside this.
+//! Sums over the rows that share a row of a table, on a GPU: `table.cuh` beside this.
 
 use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::parts::{Kernel, Launch};

@@ -1,4 +1,4 @@
-//! The gradient of the distance between features on a card: one warp a cell.
+//! The gradient of the distance between features on a GPU: one warp a cell.
 
 use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;

@@ -1,4 +1,4 @@
-//! Gradients of group normalization on a card: images in chunks of positions, sums in the chunks' order.
+//! Gradients of group normalization on a GPU: images in chunks of positions, sums in the chunks' order.
 //!
 //! Mean and deviation are recomputed from x, which the gradient reads anyway.
 

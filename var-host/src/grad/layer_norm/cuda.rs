@@ -1,4 +1,4 @@
-//! Gradients of the adaptive LayerNorm on a card: one block a row; sums over rows through a table of
+//! Gradients of the adaptive LayerNorm on a GPU: one block a row; sums over rows through a table of
 //! their means and deviations.
 
 use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};

@@ -1,4 +1,4 @@
-//! Gradients of a linear layer on a card: products of operands as they lie, on tensor cores (16-bit) or in
+//! Gradients of a linear layer on a GPU: products of operands as they lie, on tensor cores (16-bit) or in
 //! f32.
 
 use var_kernel::cuda::gemm::{GemmEpilogue, Product, Shape};
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_of_the_depth_fill_the_card() {
+    fn parts_of_the_depth_fill_the_gpu() {
         let parts = |rows, columns, depth| Tiling::of(Size { rows, columns, depth }, 132).parts;
         assert_eq!(parts(1024, 1024, 32_768), 4);
         assert_eq!(parts(4096, 1024, 32_768), 1);

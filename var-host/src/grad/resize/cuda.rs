@@ -1,4 +1,4 @@
-//! Gradients of resizing on a card: an axis' weights once, then one thread a number of the input.
+//! Gradients of resizing on a GPU: an axis' weights once, then one thread a number of the input.
 
 use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;

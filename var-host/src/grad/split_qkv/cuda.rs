@@ -1,4 +1,4 @@
-//! Gradients of the split on a card: one warp a head of a row.
+//! Gradients of the split on a GPU: one warp a head of a row.
 
 use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;

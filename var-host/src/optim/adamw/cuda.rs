@@ -1,4 +1,4 @@
-//! AdamW on a card: one pass over weights, moments and gradient.
+//! AdamW on a GPU: one pass over weights, moments and gradient.
 
 use var_kernel::cuda::{Cuda, CudaError, Dtype, Remote};
 use var_kernel::memory::Floats;

@@ -153,7 +153,7 @@ pub enum EnvironmentError {
     },
     /// The launcher does not say which process of this machine this is.
     #[error(
-        "{rank_name} is {rank} of {size} in the environment, {missing} is not set: which card is this \
+        "{rank_name} is {rank} of {size} in the environment, {missing} is not set: which GPU is this \
          rank's? Set it, or give --device cuda:N"
     )]
     NoLocalRank {

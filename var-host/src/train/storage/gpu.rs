@@ -53,7 +53,7 @@ impl Storage for DeviceMemory {
     ) -> Result<Memory, TrainError> {
         assert_eq!(elements.len(), layout.floats(), "elements are not as long as their layout");
         let mut memory = cuda.memory(elements.len())?;
-        cuda.upload(&mut memory, &reordered(layout, &elements, WeightOrder::OfTheCard))?;
+        cuda.upload(&mut memory, &reordered(layout, &elements, WeightOrder::OfTheGpu))?;
         Ok(memory)
     }
 
@@ -82,7 +82,7 @@ impl Storage for DeviceMemory {
         weights: &Remote,
         computed: &mut Remote,
     ) -> Result<(), TrainError> {
-        let half = precision.on_card().dtype();
+        let half = precision.on_gpu().dtype();
         for tensor in layout.tensors() {
             let from = weights.range(tensor.range.clone());
             let to = computed.range_mut(tensor.range.clone());
@@ -193,7 +193,7 @@ impl AllReduce<DeviceMemory> for Nccl {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum WeightOrder {
     /// `outer × height × width × inner`
-    OfTheCard,
+    OfTheGpu,
     /// `outer × inner × height × width`
     OfTheFile,
 }
@@ -208,10 +208,10 @@ fn reordered(layout: &ParameterLayout, numbers: &[f32], wanted: WeightOrder) -> 
         for (to, from) in outers.zip(from.chunks_exact(inner * taps)) {
             for i in 0..inner {
                 for tap in 0..taps {
-                    let (of_file, of_card) = (i * taps + tap, tap * inner + i);
+                    let (of_file, of_gpu) = (i * taps + tap, tap * inner + i);
                     match wanted {
-                        WeightOrder::OfTheCard => to[of_card] = from[of_file],
-                        WeightOrder::OfTheFile => to[of_file] = from[of_card],
+                        WeightOrder::OfTheGpu => to[of_gpu] = from[of_file],
+                        WeightOrder::OfTheFile => to[of_file] = from[of_gpu],
                     }
                 }
             }
@@ -234,7 +234,7 @@ mod tests {
         };
         let layout = ParameterLayout::new(vec![wanted("a", &[3, 5]), wanted("b", &[2, 3, 2, 2])]);
         let numbers: Vec<f32> = (0..layout.floats()).map(|i| i as f32).collect();
-        let there = reordered(&layout, &numbers, WeightOrder::OfTheCard);
+        let there = reordered(&layout, &numbers, WeightOrder::OfTheGpu);
         let of_b = layout.tensors()[1].range.start;
         assert_eq!(there[..of_b], numbers[..of_b]);
         let at = |i: usize| (of_b + i) as f32;

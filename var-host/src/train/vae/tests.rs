@@ -276,7 +276,7 @@ fn another_models_checkpoint_is_refused() {
 
 #[cfg(feature = "cuda")]
 #[test]
-fn a_card_learns_what_the_processor_does() {
+fn a_gpu_learns_what_the_processor_does() {
     let (pictures, codebook) = (pictures(), CodebookUpdate::EmaCodebook(0.8));
     with_cpu(2, Isa::best(), |cpu| {
         let mut here = trainer(cpu, hyperparameters(8, 1, codebook));
@@ -296,7 +296,7 @@ fn a_card_learns_what_the_processor_does() {
                 let limit = if iteration < 2 { 1e-4 } else { 0.5 };
                 assert!((psnr - want).abs() <= limit, "{}: {psnr}, want {want}", bench.name);
             }
-            // A checkpoint of the card goes on here.
+            // A checkpoint of the GPU goes on here.
             let progress = Progress { iterations: 4, ..Progress::default() };
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a.safetensors");
@@ -304,10 +304,10 @@ fn a_card_learns_what_the_processor_does() {
             let mut resumed = trainer(cpu, hyperparameters(8, 1, codebook));
             let checkpoint = Checkpoint::open(&path).unwrap();
             restore(cpu, &mut resumed, &checkpoint, &path).unwrap();
-            let on_card = there.reconstruct(cuda, &pictures).unwrap();
+            let on_gpu = there.reconstruct(cuda, &pictures).unwrap();
             let on_host = resumed.reconstruct(cpu, &pictures).unwrap();
-            assert_eq!(on_card.hits, on_host.hits);
-            let pairs = on_card.pictures.iter().zip(&on_host.pictures);
+            assert_eq!(on_gpu.hits, on_host.hits);
+            let pairs = on_gpu.pictures.iter().zip(&on_host.pictures);
             assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-4));
         }
     });

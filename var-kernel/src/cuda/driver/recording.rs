@@ -45,7 +45,7 @@ pub(crate) struct Recording {
 impl Recording {
     pub(crate) fn with_memory(bytes: u64) -> Self {
         let gpu = GpuProperties {
-            name: "recording card".into(),
+            name: "recording GPU".into(),
             capability: (8, 0),
             multiprocessors: 108,
             shared: 163 << 10,

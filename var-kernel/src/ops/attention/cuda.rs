@@ -1,4 +1,4 @@
-//! attention on a card: tiles of queries over tiles of keys, heads of 64 on tensor cores.
+//! attention on a GPU: tiles of queries over tiles of keys, heads of 64 on tensor cores.
 
 use std::vec::Vec;
 

@@ -169,7 +169,7 @@ mod tests {
         relu: bool,
         shared: u32,
     ) -> ConvTile {
-        let name = "a card".into();
+        let name = "a GPU".into();
         let gpu = GpuProperties { name, capability: (9, 0), multiprocessors: 132, shared };
         let (height, width, inner, kernel) = (side, side, 160, [3; 2]);
         let (grid, into) = (Grid::Same, None);

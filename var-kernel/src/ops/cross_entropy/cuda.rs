@@ -1,4 +1,4 @@
-//! Cross-entropy on a card: one block a row.
+//! Cross-entropy on a GPU: one block a row.
 
 use super::{CrossEntropy, check, check_rows};
 use crate::cuda::command::Launch;

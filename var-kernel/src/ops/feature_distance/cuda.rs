@@ -1,4 +1,4 @@
-//! feature_distance on a card: one warp a cell, sums of chunks of cells added up in their order.
+//! feature_distance on a GPU: one warp a cell, sums of chunks of cells added up in their order.
 
 use super::{Dims, FeatureDistance, LEAST};
 use crate::cuda::command::Launch;

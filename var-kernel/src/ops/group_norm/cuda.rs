@@ -1,4 +1,4 @@
-//! group_norm on a card: measure chunks, merge them, apply.
+//! group_norm on a GPU: measure chunks, merge them, apply.
 
 use super::{Activation, Dims, GroupNorm};
 use crate::cuda::command::Launch;

@@ -1,4 +1,4 @@
-//! Adaptive LayerNorm on a card: one block a row.
+//! Adaptive LayerNorm on a GPU: one block a row.
 
 use super::{Dims, LayerNorm};
 use crate::cuda::command::Launch;

@@ -1,4 +1,4 @@
-//! linear on a card: tiles on tensor cores (16-bit) or in f32; few rows stream the weights.
+//! linear on a GPU: tiles on tensor cores (16-bit) or in f32; few rows stream the weights.
 
 use super::{Dims, Epilogue, Linear};
 use crate::cuda::command::Launch;
@@ -254,9 +254,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tiles_fit_the_product_and_the_card() {
+    fn tiles_fit_the_product_and_the_gpu() {
         let gpu = |shared| GpuProperties {
-            name: "a card".into(),
+            name: "a GPU".into(),
             capability: (9, 0),
             multiprocessors: 132,
             shared,

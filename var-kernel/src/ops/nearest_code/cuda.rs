@@ -1,4 +1,4 @@
-//! nearest_code on a card: tiles of features over shares of the codebook.
+//! nearest_code on a GPU: tiles of features over shares of the codebook.
 
 use super::{Dims, Distance, NearestCode};
 use crate::cuda::command::Launch;

@@ -1,4 +1,4 @@
-//! refine on a card: one kernel, a block for each row of a latent.
+//! refine on a GPU: one kernel, a block for each row of a latent.
 
 use super::{Change, Codes, Dims, Phi, QuantizerStep, composed};
 use crate::cuda::command::Launch;

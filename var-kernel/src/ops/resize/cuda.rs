@@ -1,4 +1,4 @@
-//! resize on a card: one thread a number.
+//! resize on a GPU: one thread a number.
 
 use super::{Dims, Resize};
 use crate::cuda::command::Launch;

@@ -1,4 +1,4 @@
-//! Drawing tokens on a card: one block a cell.
+//! Drawing tokens on a GPU: one block a cell.
 
 use std::vec::Vec;
 

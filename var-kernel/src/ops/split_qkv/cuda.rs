@@ -1,4 +1,4 @@
-//! Queries, keys and values on a card: one warp a head of a row.
+//! Queries, keys and values on a GPU: one warp a head of a row.
 
 use super::{Dims, Normalization, SplitQkv};
 use crate::cuda::command::Launch;

@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn parts_cover_all_pixels() {
-        let name = "a card".into();
+        let name = "a GPU".into();
         let gpu =
             GpuProperties { name, capability: (9, 0), multiprocessors: 132, shared: 227 << 10 };
         for pixels in [1, 31, 32, 33, 257, 4096, 65_537, 1 << 20] {

@@ -60,16 +60,16 @@ impl Launch {
         (self.launcher == Launcher::None).then(|| unstarted_tasks(&variables)).flatten()
     }
 
-    /// The number of this process's card: its number on this machine, or 0 where it sees one card.
+    /// The number of this process's GPU: its number on this machine, or 0 where it sees one GPU.
     ///
     /// # Errors
     /// If it is one of several and the launcher does not say which on this machine.
-    pub fn card(&self) -> Result<usize, EnvironmentError> {
-        self.card_of(std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref())
+    pub fn gpu(&self) -> Result<usize, EnvironmentError> {
+        self.gpu_of(std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref())
     }
 
-    fn card_of(&self, visible: Option<&str>) -> Result<usize, EnvironmentError> {
-        // srun --gpus-per-task shows each task its own card.
+    fn gpu_of(&self, visible: Option<&str>) -> Result<usize, EnvironmentError> {
+        // srun --gpus-per-task shows each task its own GPU.
         let sees_one = visible.is_some_and(|list| !list.is_empty() && !list.contains(','));
         match (self.local_rank, self.launcher) {
             (_, Launcher::Slurm) if sees_one => Ok(0),

@@ -120,25 +120,25 @@ fn alone_on_purpose_is_alone() {
 }
 
 #[test]
-fn cards_go_by_the_number_on_the_machine() {
-    let card_of = |pairs: &[(&'static str, &str)], visible| {
-        launch(pairs).card_of(visible).map_err(|error| error.to_string())
+fn gpus_go_by_the_number_on_the_machine() {
+    let gpu_of = |pairs: &[(&'static str, &str)], visible| {
+        launch(pairs).gpu_of(visible).map_err(|error| error.to_string())
     };
-    let card = |pairs: &[(&'static str, &str)]| card_of(pairs, None);
+    let gpu = |pairs: &[(&'static str, &str)]| gpu_of(pairs, None);
     let ranks = [("RANK", "5"), ("WORLD_SIZE", "8")];
-    assert_eq!(card(&[]), Ok(0));
-    assert_eq!(card(&[&ranks[..], &[("LOCAL_RANK", "1")]].concat()), Ok(1));
-    let message = "RANK is 5 of 8 in the environment, LOCAL_RANK is not set: which card is this \
+    assert_eq!(gpu(&[]), Ok(0));
+    assert_eq!(gpu(&[&ranks[..], &[("LOCAL_RANK", "1")]].concat()), Ok(1));
+    let message = "RANK is 5 of 8 in the environment, LOCAL_RANK is not set: which GPU is this \
                    rank's? Set it, or give --device cuda:N";
-    assert_eq!(card(&ranks), Err(message.to_owned()));
+    assert_eq!(gpu(&ranks), Err(message.to_owned()));
     let slurm = [
         ("SLURM_PROCID", "5"),
         ("SLURM_NTASKS", "8"),
         ("SLURM_STEP_ID", "0"),
         ("SLURM_LOCALID", "1"),
     ];
-    assert_eq!(card(&slurm), Ok(1));
-    assert_eq!((card_of(&slurm, Some("3")), card_of(&slurm, Some("2,3"))), (Ok(0), Ok(1)));
+    assert_eq!(gpu(&slurm), Ok(1));
+    assert_eq!((gpu_of(&slurm, Some("3")), gpu_of(&slurm, Some("2,3"))), (Ok(0), Ok(1)));
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) fn under_fakes(module: &str, name: &str, fake: &str) -> bool {
     let test = std::format!("{module}::{name}");
     let mut again = Command::new(env::current_exe().unwrap());
     again.args([&test, "--exact", "--nocapture"]).env(AGAIN, "1");
-    again.env("LD_LIBRARY_PATH", folder).env("VAR_FAKE_CARD", fake);
+    again.env("LD_LIBRARY_PATH", folder).env("VAR_FAKE_GPU", fake);
     let output = again.output().unwrap();
     let [said, faults] =
         [output.stdout, output.stderr].map(|source| String::from_utf8(source).unwrap());

@@ -82,7 +82,7 @@ impl Nvidia {
     /// Makes the GPU's context this thread's.
     fn enter(&self) -> Result<(), CudaError> {
         // SAFETY: the context is retained until `drop`.
-        unsafe { result::ctx::set_current(self.context) }.map_err(call("using the card"))
+        unsafe { result::ctx::set_current(self.context) }.map_err(call("using the GPU"))
     }
 
     /// The library for large products, if it is wanted and there.

@@ -1,4 +1,4 @@
-//! Kernels on the card: compiled or found in store, loaded once.
+//! Kernels on the GPU: compiled or found in store, loaded once.
 #![allow(unsafe_code)]
 
 use core::ffi::c_void;

@@ -71,7 +71,7 @@ pub(crate) fn unique_id() -> Result<UniqueId, CudaError> {
     let library = library().ok_or(CudaError::NoNccl)?;
     let mut unique_id = nccl::ncclUniqueId { internal: [0; 128] };
     // SAFETY: the place is ours.
-    check(library, "naming a group of cards", unsafe { (library.get_unique_id)(&mut unique_id) })?;
+    check(library, "naming a group of GPUs", unsafe { (library.get_unique_id)(&mut unique_id) })?;
     Ok(unique_id.internal.map(|byte| byte as u8))
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Member {
     communicator: nccl::ncclComm_t,
     context: sys::CUcontext,
     /// The GPU's.
-    of_card: sys::CUstream,
+    of_gpu: sys::CUstream,
     /// That of the sums.
     stream: sys::CUstream,
     /// Passed in the GPU's stream before a sum begins.
@@ -98,7 +98,7 @@ impl Member {
     /// Joins `size` members; returns when all have.
     pub(super) fn join(
         context: sys::CUcontext,
-        of_card: sys::CUstream,
+        of_gpu: sys::CUstream,
         unique_id: &UniqueId,
         rank: usize,
         size: usize,
@@ -114,8 +114,8 @@ impl Member {
         let (rank, size) = (rank as c_int, size as c_int);
         // SAFETY: the GPU's context is this thread's, the place is ours.
         let joined = unsafe { (library.comm_init_rank)(&mut communicator, size, unique_id, rank) };
-        check(library, "joining a group of cards", joined)?;
-        Ok(Self { library, communicator, context, of_card, stream, before, after })
+        check(library, "joining a group of GPUs", joined)?;
+        Ok(Self { library, communicator, context, of_gpu, stream, before, after })
     }
 
     /// Lets the stream `later` wait for the commands in `earlier` so far.
@@ -132,26 +132,26 @@ impl Member {
             result::event::record(event, earlier)
                 .and_then(|()| result::stream::wait_event(later, event, flags))
         }
-        .map_err(call("adding up over cards"))
+        .map_err(call("adding up over GPUs"))
     }
 
     fn enter(&self) -> Result<(), CudaError> {
         // SAFETY: the context is retained as long as the GPU, which outlives its membership.
-        unsafe { result::ctx::set_current(self.context) }.map_err(call("using the card"))
+        unsafe { result::ctx::set_current(self.context) }.map_err(call("using the GPU"))
     }
 }
 
 impl DriverCommunicator for Member {
     unsafe fn begin_sum(&mut self, address: u64, floats: usize) -> Result<(), CudaError> {
         self.enter()?;
-        self.order(self.of_card, self.before, self.stream)?;
+        self.order(self.of_gpu, self.before, self.stream)?;
         let run = address as *mut core::ffi::c_void;
         let (number, sum) = (nccl::ncclDataType_t::ncclFloat32, nccl::ncclRedOp_t::ncclSum);
         let (group, stream) = (self.communicator, self.stream);
         // SAFETY: the caller promises that so many floats of the GPU's memory lie there.
         let begun =
             unsafe { (self.library.all_reduce)(run, run, floats, number, sum, group, stream) };
-        check(self.library, "adding up over cards", begun)
+        check(self.library, "adding up over GPUs", begun)
     }
 
     fn is_done(&mut self) -> Result<bool, CudaError> {
@@ -159,19 +159,19 @@ impl DriverCommunicator for Member {
         let mut state = nccl::ncclResult_t::ncclSuccess;
         // SAFETY: the communicator is joined; the place is ours.
         let asked = unsafe { (self.library.comm_get_async_error)(self.communicator, &mut state) };
-        check(self.library, "adding up over cards", asked)?;
-        check(self.library, "adding up over cards", state)?;
+        check(self.library, "adding up over GPUs", asked)?;
+        check(self.library, "adding up over GPUs", state)?;
         // SAFETY: the stream is ours.
         match unsafe { sys::cuStreamQuery(self.stream) } {
             sys::CUresult::CUDA_SUCCESS => Ok(true),
             sys::CUresult::CUDA_ERROR_NOT_READY => Ok(false),
-            error => Err(call("adding up over cards")(result::DriverError(error))),
+            error => Err(call("adding up over GPUs")(result::DriverError(error))),
         }
     }
 
     fn end_sums(&mut self) -> Result<(), CudaError> {
         self.enter()?;
-        self.order(self.stream, self.after, self.of_card)
+        self.order(self.stream, self.after, self.of_gpu)
     }
 }
 

@@ -46,21 +46,21 @@ impl Nvidia {
         if has < OLDEST_DRIVER {
             return Err(CudaError::OldDriver { has, wants: OLDEST_DRIVER });
         }
-        let found = result::device::get_count().map_err(call("counting cards"))?.max(0) as u32;
+        let found = result::device::get_count().map_err(call("counting GPUs"))?.max(0) as u32;
         if number >= found {
             return Err(CudaError::NoDevice { asked: number, found });
         }
-        let device = result::device::get(number as c_int).map_err(call("choosing the card"))?;
+        let device = result::device::get(number as c_int).map_err(call("choosing the GPU"))?;
         let gpu = describe(device)?;
         if gpu.capability < OLDEST_GPU {
             let GpuProperties { name, capability, .. } = gpu;
-            return Err(CudaError::OldCard { name, capability, wants: OLDEST_GPU });
+            return Err(CudaError::OldGpu { name, capability, wants: OLDEST_GPU });
         }
         // SAFETY: the device comes from `device::get`.
         let context =
-            unsafe { result::primary_ctx::retain(device) }.map_err(call("using the card"))?;
+            unsafe { result::primary_ctx::retain(device) }.map_err(call("using the GPU"))?;
         // SAFETY: the context was retained above.
-        unsafe { result::ctx::set_current(context) }.map_err(call("using the card"))?;
+        unsafe { result::ctx::set_current(context) }.map_err(call("using the GPU"))?;
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(call("making a stream"))?;
         let (library, loaded) = (OnceLock::new(), Mutex::default());
@@ -84,10 +84,10 @@ fn describe(device: sys::CUdevice) -> Result<GpuProperties, CudaError> {
     let attribute = |attribute: Attribute| {
         // SAFETY: the device comes from `device::get`.
         let value = unsafe { result::device::get_attribute(device, attribute) };
-        value.map(|value| value.max(0) as u32).map_err(call("asking what the card is"))
+        value.map(|value| value.max(0) as u32).map_err(call("asking what the GPU is"))
     };
     Ok(GpuProperties {
-        name: result::device::get_name(device).map_err(call("asking what the card is"))?,
+        name: result::device::get_name(device).map_err(call("asking what the GPU is"))?,
         capability: (
             attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
             attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,

@@ -37,7 +37,7 @@ fn draw_is_launched_with_any_number_of_codes() {
 }
 
 #[test]
-fn library_of_a_lost_card_stays_open() {
+fn library_of_a_lost_gpu_stays_open() {
     if !under_fakes(module_path!(), "library_of_a_lost_card_stays_open", "lost") {
         return;
     }

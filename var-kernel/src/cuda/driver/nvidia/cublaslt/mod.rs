@@ -112,7 +112,7 @@ impl Library {
         // caller vouches for the memory behind the addresses; the workspace is used by this stream alone,
         // in order. The library has read both factors when it returns.
         unsafe {
-            driver::ctx::set_current(self.context).map_err(call("using the card"))?;
+            driver::ctx::set_current(self.context).map_err(call("using the GPU"))?;
             if let Some(bias) = product.bias {
                 let of = lt::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER;
                 plan.description.set(of, &bias).map_err(refused)?;

@@ -1,4 +1,4 @@
-//! `--device`: cards that are there, that are not, and that refuse. The driver is the emulator's, as a fake that
+//! `--device`: GPUs that are there, that are not, and that refuse. The driver is the emulator's, as a fake that
 //! computes nothing.
 
 use super::Place;
@@ -6,7 +6,7 @@ use super::Place;
 /// Options for GPUs are refused by name where the build has none.
 #[cfg(not(feature = "cuda"))]
 #[test]
-fn a_build_without_cards_says_so() {
+fn a_build_without_gpus_says_so() {
     let place = Place::new();
     let only = "this build computes on the CPU only";
     for (options, message) in [
@@ -27,7 +27,7 @@ fn a_build_without_cards_says_so() {
 }
 
 #[cfg(feature = "cuda")]
-mod with_cards {
+mod with_gpus {
     use std::fs;
     use std::path::Path;
     use std::process::{Command, Output};
@@ -49,7 +49,7 @@ mod with_cards {
     /// `var` with the fake driver in `folder`.
     fn command(place: &Place, folder: &Path, fake: &str, arguments: &[&str]) -> Command {
         let mut command = place.command(arguments);
-        command.env("LD_LIBRARY_PATH", folder).env("VAR_FAKE_CARD", fake);
+        command.env("LD_LIBRARY_PATH", folder).env("VAR_FAKE_GPU", fake);
         command.env("VAR_CUBINS", folder.join("cubins"));
         command
     }
@@ -81,13 +81,13 @@ mod with_cards {
     }
 
     #[test]
-    fn a_card_that_cannot_be_used_is_named() {
+    fn a_gpu_that_cannot_be_used_is_named() {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
         if !build(folder.path(), true) {
             return;
         }
         for (fake, device, message) in [
-            ("none", "cuda", "--device cuda: the NVIDIA driver finds no card"),
+            ("none", "cuda", "--device cuda: the NVIDIA driver finds no GPU"),
             (
                 "stub",
                 "cuda",
@@ -96,7 +96,7 @@ mod with_cards {
             (
                 "",
                 "cuda:5",
-                "--device cuda:5: there is no card number 5: the driver finds 1, counted from 0",
+                "--device cuda:5: there is no GPU number 5: the driver finds 1, counted from 0",
             ),
             (
                 "old-driver",
@@ -104,13 +104,13 @@ mod with_cards {
                 "serves CUDA 12.4, this program wants 12.8 or newer: update the driver",
             ),
             (
-                "old-card",
+                "old-gpu",
                 "cuda",
-                "fake card has compute capability 7.5, this program wants 8.0 or newer",
+                "fake GPU has compute capability 7.5, this program wants 8.0 or newer",
             ),
-            ("busy", "cuda", "using the card: all CUDA-capable devices are busy or unavailable"),
-            ("new-card", "cuda", "NVRTC 13.0 does not compile for cards of compute capability 9.0"),
-            ("lost", "cuda", "the card failed, in kernel"),
+            ("busy", "cuda", "using the GPU: all CUDA-capable devices are busy or unavailable"),
+            ("new-gpu", "cuda", "NVRTC 13.0 does not compile for GPUs of compute capability 9.0"),
+            ("lost", "cuda", "the GPU failed, in kernel"),
         ] {
             let arguments = [&SMALL[..], &["--device", device]].concat();
             place.refused_by(&mut command(&place, folder.path(), fake, &arguments), 1, message);
@@ -119,7 +119,7 @@ mod with_cards {
     }
 
     #[test]
-    fn a_full_card_says_what_was_asked_and_what_is_free() {
+    fn a_full_gpu_says_what_was_asked_and_what_is_free() {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
         if !build(folder.path(), true) {
             return;
@@ -129,12 +129,12 @@ mod with_cards {
         let one = [&SMALL[..], &["--device", "cuda"]].concat();
         for (fake, arguments, message) in [
             ("full", &batch[..], "--batch 512 takes "),
-            ("full", &batch, " of memory, the card has "),
-            ("tiny", &one, "MiB of memory of the card cannot be had: "),
+            ("full", &batch, " of memory, the GPU has "),
+            ("tiny", &one, "MiB of memory of the GPU cannot be had: "),
             (
                 "tiny",
                 &one,
-                "MiB of 8.0 MiB are free: try a smaller batch, another card or the processor",
+                "MiB of 8.0 MiB are free: try a smaller batch, another GPU or the processor",
             ),
         ] {
             place.refused_by(&mut command(&place, folder.path(), fake, arguments), 1, message);
@@ -154,10 +154,10 @@ mod with_cards {
         place.refused_by(&mut command(&place, folder.path(), "", &arguments), 1, message);
     }
 
-    /// The host's side of training: data, steps, validation, checkpoints; then a card that is lost on the
+    /// The host's side of training: data, steps, validation, checkpoints; then a GPU that is lost on the
     /// way.
     #[test]
-    fn a_card_lost_while_training_leaves_the_checkpoint_whole() {
+    fn a_gpu_lost_while_training_leaves_the_checkpoint_whole() {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
         if !build(folder.path(), true) {
             return;
@@ -211,7 +211,7 @@ mod with_cards {
             };
             assert_eq!(iterations(&whole), 6, "{train}");
             let lost = format!("lost-{train}");
-            place.refused_by(&mut run("lost", &lost, launches * 3 / 4), 1, "the card failed");
+            place.refused_by(&mut run("lost", &lost, launches * 3 / 4), 1, "the GPU failed");
             let done = iterations(&lost);
             assert!((2..6).contains(&done) && done % 2 == 0, "{train}: {done}");
             // And the run goes on from there.
@@ -221,9 +221,9 @@ mod with_cards {
         }
     }
 
-    /// Two ranks on two cards: they add up over the cards, and a rank that dies ends the one that waits.
+    /// Two ranks on two GPUs: they add up over the GPUs, and a rank that dies ends the one that waits.
     #[test]
-    fn ranks_add_up_over_their_cards() {
+    fn ranks_add_up_over_their_gpus() {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
         if !build(folder.path(), true) {
             return;
@@ -328,7 +328,7 @@ mod with_cards {
                 "{fake}: {faults}"
             );
             assert!(said.contains(&format!("launches {launches}, graphs 0\n")), "{fake}: {said}");
-            let warning = "var: the card is asked kernel by kernel, which takes longer: ";
+            let warning = "var: the GPU is asked kernel by kernel, which takes longer: ";
             assert_eq!(faults.matches(warning).count(), warnings, "{fake}: {faults}");
         }
     }

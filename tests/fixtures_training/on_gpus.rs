@@ -1,4 +1,4 @@
-//! The same on cards.
+//! The same on GPUs.
 
 use var_host::parallel::SingleProcess;
 use var_host::pool::Threads;
@@ -20,16 +20,16 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
 }
 
 #[test]
-fn every_gradient_is_the_references_on_cards() {
+fn every_gradient_is_the_references_on_gpus() {
     let (microbatch, golden) = (Microbatch::new(), Golden::open("gradients.safetensors"));
     let length = microbatch.config.ladder.length();
     let images = microbatch.labels.len();
     let each = vec![1.0 / (length * images) as f32; length];
     let scales = microbatch.config.ladder.scales();
-    for (name, card) in gpus() {
-        let precision = card.precision();
+    for (name, gpu) in gpus() {
+        let precision = gpu.precision();
         let (losses, gradients) = microbatch.forward_backward::<DeviceMemory>(
-            &card,
+            &gpu,
             &microbatch.weights,
             0..images,
             scales,
@@ -47,14 +47,8 @@ fn every_gradient_is_the_references_on_cards() {
         if precision == cuda::Precision::F16 {
             let anew = Microbatch { recomputes: true, ..Microbatch::new() };
             let weights = &microbatch.weights;
-            let (_, again) = anew.forward_backward::<DeviceMemory>(
-                &card,
-                weights,
-                0..images,
-                scales,
-                0.1,
-                &each,
-            );
+            let (_, again) =
+                anew.forward_backward::<DeviceMemory>(&gpu, weights, 0..images, scales, 0.1, &each);
             assert!(gradients == again, "{name}: what is computed anew is other");
         }
         // 11 and 8 binary digits, over some forty products.
@@ -139,10 +133,10 @@ fn steps<S: Storage>(storage: &S, precision: Precision, smoothing: f32) -> (Vec<
 }
 
 #[test]
-fn a_card_learns_what_the_processor_does() {
+fn a_gpu_learns_what_the_processor_does() {
     let mut on_host = HashMap::new();
-    for (name, card) in gpus() {
-        let (precision, of_losses, of_weights) = match card.precision() {
+    for (name, gpu) in gpus() {
+        let (precision, of_losses, of_weights) = match gpu.precision() {
             cuda::Precision::F32 => (Precision::F32, 1e-5, 1e-4),
             cuda::Precision::Tf32 => (Precision::F32, 3e-3, 1e-2),
             cuda::Precision::F16 => (Precision::F16, 3e-3, 1e-2),
@@ -150,7 +144,7 @@ fn a_card_learns_what_the_processor_does() {
         };
         let want =
             on_host.entry(format!("{precision:?}")).or_insert_with(|| steps(&Host, precision, 0.1));
-        let got = steps(&DeviceMemory::new(card), precision, 0.1);
+        let got = steps(&DeviceMemory::new(gpu), precision, 0.1);
         println!("{name}: {:?}, on the processor {:?}", got.0, want.0);
         for (got, want) in got.0.iter().zip(&want.0) {
             assert!((got - want).abs() <= of_losses * want, "{name}: {got}, want {want}");

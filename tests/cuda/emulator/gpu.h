@@ -1,10 +1,10 @@
 // Settings and reports that all libraries of the emulator share.
 //
-// VAR_FAKE_CARD, a list of words with commas between, asks for a card that computes nothing (products apart), and
-// says its faults: none, stub, old-driver, old-card, new-card, busy, full, tiny, lost; no-capture, no-graph,
-// no-launch-in-capture; waiting, a card with work that never ends; pair, one of two; lost-of-pair; small, of one
+// VAR_FAKE_GPU, a list of words with commas between, asks for a GPU that computes nothing (products apart), and
+// says its faults: none, stub, old-driver, old-gpu, new-gpu, busy, full, tiny, lost; no-capture, no-graph,
+// no-launch-in-capture; waiting, a GPU with work that never ends; pair, one of two; lost-of-pair; small, of one
 // multiprocessor; the same with an old-library, or a broken-library; counting, which says at the end how much was
-// launched; any other word is a card without a fault. Unset, card 0 computes and card 1 records.
+// launched; any other word is a GPU without a fault. Unset, GPU 0 computes and GPU 1 records.
 //
 // Misuse of the interface (copies outside of memory, allocations within a capture, objects left behind) is said on
 // stderr, after "fake driver:".
@@ -16,7 +16,7 @@
 #include <cstring>
 
 inline bool is(const char* name) {
-    const char* fake = getenv("VAR_FAKE_CARD");
+    const char* fake = getenv("VAR_FAKE_GPU");
     size_t length = strlen(name);
     for (; fake && *fake; fake += *fake == ',') {
         const char* word = fake;
@@ -26,9 +26,9 @@ inline bool is(const char* name) {
     return false;
 }
 
-inline bool computes() { return !getenv("VAR_FAKE_CARD"); }
+inline bool computes() { return !getenv("VAR_FAKE_GPU"); }
 
-// Misuse ends the process of a card that computes: its tests do not read their own stderr.
+// Misuse ends the process of a GPU that computes: its tests do not read their own stderr.
 inline void wrong(const char* text) {
     fprintf(stderr, "fake driver: %s\n", text);
     if (computes()) abort();
@@ -37,7 +37,7 @@ inline void wrong(const char* text) {
 // Begins a module's image that names a shared object; another image is a program's text.
 constexpr char SHARED_OBJECT[] = "shared object ";
 
-// Of the card that computes; the one that records has another.
+// Of the GPU that computes; the one that records has another.
 constexpr char COMPUTING_ARCHITECTURE[] = "sm_90";
 
 // Exported by libcuda for the other libraries.
