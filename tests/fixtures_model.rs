@@ -221,7 +221,7 @@ fn sampling_by_given_numbers() {
 }
 
 #[test]
-fn a_quantizer_with_a_refinement_for_each_scale_and_codes_by_angle() {
+fn quantizer_with_a_refinement_for_each_scale_and_codes_by_angle() {
     let golden = Golden::open("quantizer_nonshared_znorm.safetensors");
     let config = vqvae_config(&golden.about["vae"]);
     let latents = golden.channels_last("f");

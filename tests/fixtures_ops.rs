@@ -11,7 +11,7 @@ use var_kernel::sample::{Filter, filter, gumbel, softmax};
 use crate::support::{Golden, assert_close, fixture, sym, to_channels_last, u01, with_cpu};
 
 #[test]
-fn the_generator_of_weights_is_the_fixtures_own() {
+fn generator_of_weights_is_the_fixtures_own() {
     let golden = Golden::open("generator.safetensors");
     assert_eq!(u01("demo", 16), golden.floats("u01[demo]").1);
     assert_eq!(sym("demo", 0.5, 16), golden.floats("sym[demo,0.5]").1);
@@ -45,7 +45,7 @@ fn interpolation() {
 }
 
 #[test]
-fn which_refinement_serves_which_scale() {
+fn refinements_serve_the_references_scales() {
     let text = std::fs::read_to_string(fixture("phi_index.json")).expect("the fixture is there");
     let table: BTreeMap<String, Vec<usize>> = serde_json::from_str(&text).expect("JSON");
     assert!(!table.is_empty());

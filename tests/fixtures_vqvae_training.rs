@@ -83,7 +83,7 @@ fn assert_relative(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
 }
 
 #[test]
-fn the_quantizers_gradients_are_the_references() {
+fn quantizers_gradients_are_the_references() {
     let (microbatch, golden) = (Microbatch::new(), Golden::open("quantizer_training.safetensors"));
     assert_eq!(golden.about["beta"].as_f64(), Some(f64::from(COMMITMENT)));
     let (latents, upstream) = (golden.channels_last("f"), golden.channels_last("upstream"));

@@ -146,7 +146,7 @@ fn relative_distance(got: &[f32], want: &[f32]) -> f64 {
 }
 
 #[test]
-fn a_gpu_computes_what_the_processor_does() {
+fn gpu_computes_what_the_processor_does() {
     for file in FILES {
         let golden = Golden::open(file);
         let by_formula = GoldenModel::of(&golden);

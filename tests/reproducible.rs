@@ -104,7 +104,7 @@ fn steps_have_the_bytes_of_a_whole_run_and_may_be_dropped_after_any_scale() {
 }
 
 #[test]
-fn an_image_does_not_depend_on_others_of_its_class() {
+fn image_does_not_depend_on_others_of_its_class() {
     let model = tiny();
     model.with(|cpu, model| {
         let length = model.vqvae.config.ladder.length();
@@ -134,7 +134,7 @@ fn an_image_does_not_depend_on_others_of_its_class() {
 }
 
 #[test]
-fn an_image_does_not_depend_on_its_batch() {
+fn image_does_not_depend_on_its_batch() {
     let model = tiny();
     model.with(|cpu, model| {
         let ladder = model.vqvae.config.ladder;
@@ -154,7 +154,7 @@ fn an_image_does_not_depend_on_its_batch() {
 }
 
 #[test]
-fn a_seed_and_an_index_are_a_picture_of_their_own() {
+fn seed_and_an_index_are_a_picture_of_their_own() {
     tiny().with(|cpu, model| {
         let of = |seed, index: u32| {
             let indices = [index];
@@ -168,7 +168,7 @@ fn a_seed_and_an_index_are_a_picture_of_their_own() {
 }
 
 #[test]
-fn a_callback_sees_the_picture_so_far_and_can_stop_the_run() {
+fn callback_sees_the_picture_so_far_and_can_stop_the_run() {
     tiny().with(|cpu, model| {
         let request = request(&[3, 7], &[0, 1]);
         let (_, pictures) = run(cpu, model, &request);
@@ -204,7 +204,7 @@ fn a_callback_sees_the_picture_so_far_and_can_stop_the_run() {
 }
 
 #[test]
-fn a_run_goes_on_from_the_first_scales_of_another() {
+fn run_goes_on_from_the_first_scales_of_another() {
     tiny().with(|cpu, model| {
         let ladder = model.vqvae.config.ladder;
         let whole = run(cpu, model, &request(&[3, 7], &[0, 1]));
@@ -246,7 +246,7 @@ fn kept_cells_do_not_depend_on_the_batch() {
 }
 
 #[test]
-fn without_guidance_the_null_class_is_not_asked() {
+fn null_class_is_not_asked_without_guidance() {
     tiny().with(|cpu, model| {
         let plain = Request { cfg: 0.0, ..request(&[3, 10], &[0, 1]) };
         let (tokens, _) = run(cpu, model, &plain);

@@ -25,7 +25,7 @@ print(json.dumps({
 ";
 
 #[test]
-fn the_package_reads_our_events() {
+fn package_reads_our_events() {
     let named = env::var_os("VAR_PYTHON");
     let python = named.clone().unwrap_or_else(|| "python3".into());
     let has_package = Command::new(&python).args(["-c", "import tensorboard"]).output();

@@ -96,7 +96,7 @@ fn checkpoints_of_one_half_are_told_apart() {
 }
 
 #[test]
-fn a_checkpoint_of_a_training_run_is_a_model() {
+fn checkpoint_of_a_training_run_is_a_model() {
     let place = Place::new();
     let built_in = Checkpoint::open(built_in_file()).unwrap();
     let names = built_in.tensors().map(|tensor| tensor.name.to_owned()).collect::<Vec<_>>();

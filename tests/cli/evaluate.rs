@@ -89,7 +89,7 @@ fn folders_are_packed_in_order() {
 /// A limit on the size of files stands for a full disk.
 #[cfg(unix)]
 #[test]
-fn a_full_disk_leaves_nothing() {
+fn full_disk_leaves_nothing() {
     let place = Place::new();
     place.var(&["sample", "--count", "60", "-o", "made/", "-q"]);
     let binary = env!("CARGO_BIN_EXE_var");

@@ -6,7 +6,7 @@ use super::Place;
 /// Options for GPUs are refused by name where the build has none.
 #[cfg(not(feature = "cuda"))]
 #[test]
-fn a_build_without_gpus_says_so() {
+fn build_without_gpus_says_so() {
     let place = Place::new();
     let only = "this build computes on the CPU only";
     for (options, message) in [
@@ -55,7 +55,7 @@ mod with_gpus {
     }
 
     #[test]
-    fn without_a_driver_it_says_so_or_computes_on_the_processor() {
+    fn machine_without_a_driver_says_so_or_computes_on_the_processor() {
         let (place, none) = (Place::new(), tempfile::tempdir().unwrap());
         if Path::new("/dev/nvidiactl").exists() {
             eprintln!("skipped: this machine has a driver");
@@ -81,7 +81,7 @@ mod with_gpus {
     }
 
     #[test]
-    fn a_gpu_that_cannot_be_used_is_named() {
+    fn gpu_that_cannot_be_used_is_named() {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
         if !build(folder.path(), true) {
             return;
@@ -119,7 +119,7 @@ mod with_gpus {
     }
 
     #[test]
-    fn a_full_gpu_says_what_was_asked_and_what_is_free() {
+    fn full_gpu_says_what_was_asked_and_what_is_free() {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
         if !build(folder.path(), true) {
             return;
@@ -143,7 +143,7 @@ mod with_gpus {
     }
 
     #[test]
-    fn without_nvrtc_it_says_what_to_install() {
+    fn machine_without_nvrtc_says_what_to_install() {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
         if !build(folder.path(), false) {
             return;
@@ -157,7 +157,7 @@ mod with_gpus {
     /// The host's side of training: data, steps, validation, checkpoints; then a GPU that is lost on the
     /// way.
     #[test]
-    fn a_gpu_lost_while_training_leaves_the_checkpoint_whole() {
+    fn gpu_lost_while_training_leaves_the_checkpoint_whole() {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
         if !build(folder.path(), true) {
             return;
@@ -290,7 +290,7 @@ mod with_gpus {
 
     /// The host's side of a whole run: modules, captures and launches, and that everything is freed.
     #[test]
-    fn a_run_replays_graphs_and_leaves_nothing_behind() {
+    fn run_replays_graphs_and_leaves_nothing_behind() {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
         if !build(folder.path(), true) {
             return;

@@ -151,7 +151,7 @@ fn version_is_the_packages() {
 }
 
 #[test]
-fn nothing_at_all_shows_the_commands() {
+fn command_line_of_nothing_shows_the_commands() {
     let output = Place::new().command(&[]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("Usage: var [OPTIONS] <COMMAND>"));

@@ -187,7 +187,7 @@ fn runs_go_on_with_the_files_they_were_begun_with() {
 }
 
 #[test]
-fn a_model_to_begin_with_was_trained_on_the_runs_vqvae() {
+fn model_to_begin_with_was_trained_on_the_runs_vqvae() {
     let place = Place::new();
     let built_in = built_in();
     data(&place, "data");

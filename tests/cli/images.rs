@@ -219,7 +219,7 @@ fn exif_turns_single_pictures_unless_told_not_to() {
 }
 
 #[test]
-fn an_edit_keeps_what_it_does_not_make() {
+fn edit_keeps_what_it_does_not_make() {
     let place = Place::new();
     let image = &sampled(&place)[2];
     place.var(&["encode", image, "-o", "whole", "-q"]);

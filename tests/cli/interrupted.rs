@@ -6,7 +6,7 @@ use std::process::Stdio;
 use super::Place;
 
 #[test]
-fn a_reader_that_goes_away_is_no_fault() {
+fn reader_that_goes_away_is_no_fault() {
     let place = Place::new();
     let mut command = place.command(&["info", "--json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -46,7 +46,7 @@ fn runs_become_one_chart() {
 }
 
 #[test]
-fn what_cannot_be_plotted_is_told() {
+fn runs_that_cannot_be_plotted_are_told() {
     let place = Place::new();
     log(&place, "run", 10);
     fs::create_dir(place.path("new")).unwrap();
@@ -74,7 +74,7 @@ fn what_cannot_be_plotted_is_told() {
 }
 
 #[test]
-fn the_curves_of_the_readme_are_what_is_drawn() {
+fn curves_of_the_readme_are_what_is_drawn() {
     let place = Place::new();
     let of_transformer = "L_mean,L_tail,acc_mean,lr";
     for (folder, run, chart, keys) in [

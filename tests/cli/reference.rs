@@ -10,7 +10,7 @@ use super::{Place, fixture};
 const MOST_OTHERS: usize = 15;
 
 #[test]
-fn the_first_hundred_test_pictures_have_the_reference_s_tokens() {
+fn first_hundred_test_pictures_have_the_reference_s_tokens() {
     let place = Place::new();
     let file = std::fs::read(fixture("fashion_test_100.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&file).unwrap();

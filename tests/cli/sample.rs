@@ -15,7 +15,7 @@ fn names() -> Vec<String> {
 }
 
 #[test]
-fn without_options_a_grid_of_sixteen() {
+fn sample_without_options_makes_a_grid_of_sixteen() {
     let place = Place::new();
     let said = place.var(&["sample"]);
     assert!(said.starts_with("samples.png: 16 images of 32 × 32\n"), "{said}");
@@ -106,7 +106,7 @@ fn bytes_do_not_depend_on_what_computes_them() {
 }
 
 #[test]
-fn an_image_depends_on_its_index_alone() {
+fn image_depends_on_its_index_alone() {
     let place = Place::new();
     place.var(&["sample", "--count", "3", "-q", "-o", "few/"]);
     place.var(&["sample", "--count", "9", "-q", "-o", "many/"]);
@@ -146,7 +146,7 @@ fn classes_by_number_and_name() {
 }
 
 #[test]
-fn an_interrupted_folder_is_filled_up() {
+fn interrupted_folder_is_filled_up() {
     let place = Place::new();
     let run = [&REFERENCE[..11], &["-o", "out"]].concat();
     fs::create_dir(place.path("out")).unwrap();

@@ -26,7 +26,7 @@ fn write_run(place: &Place, depth: u64, scatter: f64) {
 }
 
 #[test]
-fn the_law_of_runs_is_found_and_drawn() {
+fn law_of_runs_is_found_and_drawn() {
     let place = Place::new();
     let scatters = [(2, 1.01), (4, 0.99), (6, 1.0), (8, 0.995)];
     scatters.iter().for_each(|(depth, scatter)| write_run(&place, *depth, *scatter));
@@ -82,7 +82,7 @@ fn the_law_of_runs_is_found_and_drawn() {
 
 /// The table and image of var-host's README are the command's output for the runs in the fixtures.
 #[test]
-fn the_readme_tells_the_law_of_our_own_runs() {
+fn readme_tells_the_law_of_our_own_runs() {
     let place = Place::new();
     let runs = ["d1", "d2", "d3", "d4"].map(|run| fixture(&format!("scaling/{run}")));
     let runs: Vec<&str> = runs.iter().map(String::as_str).collect();
@@ -120,7 +120,7 @@ fn the_readme_tells_the_law_of_our_own_runs() {
 }
 
 #[test]
-fn what_is_no_run_is_refused() {
+fn folders_that_are_no_run_are_refused() {
     let place = Place::new();
     (2..5).for_each(|depth| write_run(&place, depth, 1.0));
     place.refused(&["scaling", "d2", "d3"], 2, "2 runs: a fit with an interval wants at least 3");

@@ -145,7 +145,7 @@ fn variants_follow_each_other() {
 }
 
 #[test]
-fn a_mirrored_crop_has_the_tokens_of_its_mirror_image() {
+fn mirrored_crop_has_the_tokens_of_its_mirror_image() {
     let place = Folder::new();
     data(&place, "data");
     place.var(&[
@@ -243,7 +243,7 @@ fn broken_images_are_left_out() {
 }
 
 #[test]
-fn what_is_no_data_set_is_refused() {
+fn folders_that_are_no_data_set_are_refused() {
     let place = Folder::new();
     fs::create_dir_all(place.path("data/ant")).unwrap();
     fs::write(place.path("data/ant/notes.txt"), "").unwrap();
@@ -274,7 +274,7 @@ fn what_is_no_data_set_is_refused() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupted_run_leaves_nothing() {
+fn interrupted_run_leaves_nothing() {
     use core::time::Duration;
     use std::process::Command;
     use std::thread;

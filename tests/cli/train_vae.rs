@@ -56,7 +56,7 @@ fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_run_leaves_what_it_promises() {
+fn run_leaves_what_it_promises() {
     let place = Place::new();
     data(&place);
     let said = place.var(&small(&["--ep", "4", "--out", "run", "--val-every", "2"]));
@@ -210,7 +210,7 @@ fn two_ranks_are_one_of_twice_the_share() {
 }
 
 #[test]
-fn what_cannot_be_trained_is_refused() {
+fn options_that_cannot_be_trained_are_refused() {
     let place = Place::new();
     data(&place);
     let more = |options: &[&'static str]| small(&[&["--out", "run"], options].concat());

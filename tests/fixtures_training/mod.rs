@@ -220,7 +220,7 @@ fn every_thread_count_and_instruction_set_gives_the_same_gradients() {
 }
 
 #[test]
-fn what_is_computed_anew_gives_the_same_gradients_in_less_memory() {
+fn recomputation_gives_the_same_gradients_in_less_memory() {
     let kept = Microbatch::new();
     let anew = Microbatch { recomputes: true, ..Microbatch::new() };
     let (length, scales) = (kept.config.ladder.length(), kept.config.ladder.scales());

@@ -133,7 +133,7 @@ fn steps<S: Storage>(storage: &S, precision: Precision, smoothing: f32) -> (Vec<
 }
 
 #[test]
-fn a_gpu_learns_what_the_processor_does() {
+fn gpu_learns_what_the_processor_does() {
     let mut on_host = HashMap::new();
     for (name, gpu) in gpus() {
         let (precision, of_losses, of_weights) = match gpu.precision() {

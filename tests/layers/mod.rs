@@ -61,17 +61,17 @@ const HOST: [&str; 21] = [
 const TEST_BENCH: &str = "ops/testing.rs";
 
 #[test]
-fn the_kernel_imports_one_way() {
+fn kernel_imports_one_way() {
     assert_one_way("var-kernel/src", &KERNEL);
 }
 
 #[test]
-fn the_host_imports_one_way() {
+fn host_imports_one_way() {
     assert_one_way("var-host/src", &HOST);
 }
 
 #[test]
-fn the_binary_imports_one_way() {
+fn binary_imports_one_way() {
     assert_no_circles(&graph_of("var-cli/src"));
 }
 

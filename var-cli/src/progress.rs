@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_rate_and_time_left() {
+    fn line_has_rate_and_time_left() {
         let after = Duration::from_secs(15);
         assert_eq!(line([0, 12], 50, "images", "", after), "12/50 images · 0.80/s · 48 s left");
         assert_eq!(line([38, 50], 62, "images", "", after), "50/62 images · 0.80/s · 15 s left");

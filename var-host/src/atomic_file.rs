@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_is_removed() {
+    fn leftovers_of_a_killed_process_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = AtomicFile::create(folder.path().join("out.bin"), false).unwrap();
         file.write_all(b"half").unwrap();

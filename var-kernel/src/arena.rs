@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_counts_the_deepest_scope() {
+    fn peak_counts_the_deepest_scope() {
         let (mut memory, peak) = ([0.0_f32; 256], Cell::new(0));
         let mut arena = Arena::measured(&mut memory[..], &peak);
         arena.take(16);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_never_given_again() {
+    fn memory_that_is_kept_is_never_given_again() {
         let (mut memory, kept, peak) = ([0.0_f32; 256], Cell::new(0), Cell::new(0));
         let mut arena = Arena::keeping(&mut memory[..], &kept).measuring(&peak);
         arena.take(16).fill(1.0);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn without_turns_one_is_a_scope() {
+    fn arena_without_turns_is_a_scope() {
         let (mut memory, kept) = ([0.0_f32; 64], Cell::new(0));
         let mut arena = Arena::keeping(&mut memory[..], &kept);
         let (mut segment, start) = arena.segment();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_served_serves_again_unless_it_is_kept() {
+    fn memory_that_served_serves_again_unless_kept() {
         let mut memory = [0.0_f32; 64];
         let mut arena = Arena::new(&mut memory[..]);
         let spent = arena.take(32);
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "arena: 32 floats wanted, 16 left")]
-    fn an_arena_too_small_says_both_numbers() {
+    fn arena_too_small_says_both_numbers() {
         Arena::new(&mut [0.0_f32; 16][..]).take(17);
     }
 }

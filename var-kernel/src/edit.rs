@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_box_is_rounded_to_cells() {
+    fn box_is_rounded_to_cells() {
         let ladder = Ladder::new(&[1, 2, 4]).unwrap();
         let mut cells = [0.0; 16];
         let region = Region { top: 0.1, left: 0.5, bottom: 0.7, right: 1.0 };

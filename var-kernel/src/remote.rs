@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arena_hands_them_out() {
+    fn arena_hands_them_out() {
         let mut arena = Arena::new(Remote::at_mut(0x8000, 64));
         let (a, b) = (arena.take(3), arena.take(17));
         assert_eq!((a.address(), a.len()), (0x8000, 3));
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "range 2..5 of a run of 4 words")]
-    fn what_reaches_over_is_refused() {
+    fn ranges_that_reach_over_are_refused() {
         Remote::at(64, 4).range(2..5);
     }
 }

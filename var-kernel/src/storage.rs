@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_gives_its_memory_back() {
+    fn scope_gives_its_memory_back() {
         let mut bytes = [MaybeUninit::uninit(); Storage::len_of::<u32>(4)];
         let mut storage = Storage::new(&mut bytes);
         storage.scope().list::<u32>(4).push(1);
@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_takes_nothing() {
+    fn empty_list_takes_nothing() {
         assert!(Storage::new(&mut []).list::<u8>(0).is_empty());
     }
 
     #[test]
     #[cfg(feature = "alloc")]
-    fn a_list_on_the_heap_grows() {
+    fn list_on_the_heap_grows() {
         let mut list = Storage::heap().list(2);
         list.push(1_u8);
         list.push(2);
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a list made for 1 elements is full")]
-    fn a_full_list_refuses_more() {
+    fn full_list_refuses_more() {
         let mut bytes = [MaybeUninit::uninit(); 8];
         let mut list = Storage::new(&mut bytes).list::<u8>(1);
         list.push(1);

@@ -100,7 +100,7 @@ fn broken_pictures_are_told_of_and_replaced() {
 }
 
 #[test]
-fn a_run_begins_with_another_models_weights() {
+fn run_begins_with_another_models_weights() {
     let place = Place::new();
     data(&place);
     place.var(&small(&["--iterations", "2", "--out", "first", "-q"]));
@@ -135,7 +135,7 @@ fn class_rows(place: &Place, run: &str) -> Vec<Vec<f32>> {
 }
 
 #[test]
-fn a_run_begins_with_the_rows_of_classes_of_the_same_names() {
+fn run_begins_with_the_rows_of_classes_of_the_same_names() {
     let place = Place::new();
     data(&place);
     // Without an average, and without a rate: the weights stay as they were.

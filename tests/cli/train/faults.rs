@@ -7,7 +7,7 @@ use var_host::checkpoint::Checkpoint;
 use super::{Place, data, instead, small};
 
 #[test]
-fn what_cannot_be_trained_on_is_refused() {
+fn data_that_cannot_be_trained_on_are_refused() {
     let place = Place::new();
     data(&place);
     let out = ["--out", "run"];

@@ -179,7 +179,7 @@ fn eight_images_are_learned_by_heart() {
 }
 
 #[test]
-fn a_run_leaves_what_it_promises() {
+fn run_leaves_what_it_promises() {
     let place = Place::new();
     data(&place);
     let said = place.var(&small(&[
@@ -295,7 +295,7 @@ fn half_precision_is_close_and_keeps_its_scale() {
 }
 
 #[test]
-fn what_is_computed_anew_leaves_the_same_run() {
+fn recomputation_leaves_the_same_run() {
     let place = Place::new();
     data(&place);
     for (out, more) in [("kept", &[][..]), ("anew", &["--recompute"])] {

@@ -63,7 +63,7 @@ fn ranks_of_other_options_are_refused_on_all() {
 }
 
 #[test]
-fn a_killed_rank_ends_the_other() {
+fn killed_rank_ends_the_other() {
     let place = Place::new();
     data(&place);
     let run = small(&[

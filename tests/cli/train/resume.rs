@@ -84,7 +84,7 @@ fn twenty_kills_change_nothing() {
 }
 
 #[test]
-fn a_damaged_checkpoint_falls_back_to_the_one_before() {
+fn damaged_checkpoint_falls_back_to_the_one_before() {
     let place = Place::new();
     data(&place);
     place.var(&run("unbroken", &[]));

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crop_fits_into_what_it_is_cut_from() {
+    fn crop_fits_into_what_it_is_cut_from() {
         assert_eq!(resize("1.125"), Ok(1.125));
         for text in ["0.99", "NaN", "-2", "inf", "17", "x"] {
             assert!(resize(text).is_err(), "{text}");
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn an_average_takes_in_something_new() {
+    fn average_takes_in_something_new() {
         assert_eq!(smoothing("0.99"), Ok(0.99));
         for text in ["1", "-0.1", "NaN", "x"] {
             assert!(smoothing(text).is_err(), "{text}");

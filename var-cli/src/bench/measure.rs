@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_in_the_middle() {
+    fn median_is_in_the_middle() {
         let times = |seconds: &[u64]| seconds.iter().map(|s| Duration::from_secs(*s)).collect();
         assert_eq!(median(times(&[9, 1, 5])), Duration::from_secs(5));
         assert_eq!(median(times(&[9, 1])), Duration::from_secs(1));

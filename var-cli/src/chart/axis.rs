@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_axis_without_values_is_none() {
+    fn axis_without_values_is_none() {
         assert_eq!(Axis::new([f64::NAN, f64::INFINITY].into_iter(), false, 0.1), None);
         assert_eq!(Axis::new([0.0, -1.0].into_iter(), true, 0.1), None);
         assert_eq!(Axis::new([f64::MAX, -f64::MAX].into_iter(), false, 0.1), None);

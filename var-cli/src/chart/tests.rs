@@ -23,7 +23,7 @@ fn figure() -> Figure {
 }
 
 #[test]
-fn an_svg_holds_its_texts_and_curves() {
+fn svg_holds_its_texts_and_curves() {
     let figure = figure();
     let svg = figure.svg().unwrap();
     assert!(svg.starts_with("<svg width=\"960\" height=\"622\" "));
@@ -38,7 +38,7 @@ fn an_svg_holds_its_texts_and_curves() {
 }
 
 #[test]
-fn a_picture_shows_text_and_color() {
+fn picture_shows_text_and_color() {
     let picture = figure().picture().unwrap();
     assert_eq!((picture.width(), picture.height()), (1920, 1244));
     let pixels = |top: usize, bottom: usize, is: fn(&[u8]) -> bool| {
@@ -54,7 +54,7 @@ fn a_picture_shows_text_and_color() {
 }
 
 #[test]
-fn a_panel_without_points_says_so() {
+fn panel_without_points_says_so() {
     let mut figure = figure();
     figure.panels[1].curves = vec![Curve {
         points: vec![[0.0, 1.0], [1.0, f64::NAN], [2.0, -1.0]],
@@ -74,7 +74,7 @@ fn long_legends_take_more_lines() {
 }
 
 #[test]
-fn a_band_and_notes_leave_the_axes_as_they_are() {
+fn band_and_notes_leave_the_axes_as_they_are() {
     let plain = figure().svg().unwrap();
     let labels = |svg: &str| -> Vec<String> {
         let numbers = svg.lines().filter(|line| line.parse::<f64>().is_ok());

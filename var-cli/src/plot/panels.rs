@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_average_forgets_by_its_share() {
+    fn running_average_forgets_by_its_share() {
         let points = [[0.0, 4.0], [1.0, f64::NAN], [2.0, 1.0], [5.0, 1.0]];
         assert_eq!(smoothed(&points, 0.5), [[0.0, 4.0], [2.0, 2.0], [5.0, 10.0 / 7.0]]);
         let look = Look { smooth: 0.5, ..PLAIN };

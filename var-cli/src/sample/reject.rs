@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_candidate_is_the_first_of_the_highest_score() {
+    fn best_candidate_is_the_first_of_the_highest_score() {
         let scores = Some(HashMap::from([(6, 0.1), (7, 0.9), (8, 0.9)]));
         let (of_run, file) = (Parameters::new(), PathBuf::new());
         let reject = Reject { candidates: 3, scores, of_run, file };

@@ -119,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_file_is_verified() {
+    fn whole_file_is_verified() {
         let file = file();
         Checkpoint::from_bytes(&file).unwrap().verify().unwrap();
     }
 
     #[test]
-    fn a_file_without_a_checksum_is_told_apart() {
+    fn file_without_a_checksum_is_told_apart() {
         let file = std::fs::read("src/model/default.safetensors").unwrap();
         let fault = Checkpoint::from_bytes(&file).unwrap().verify();
         assert!(matches!(fault, Err(FormatError::NoChecksum)));
@@ -142,7 +142,7 @@ mod tests {
         }
 
         #[test]
-        fn a_shorter_file_is_seen(length in any::<prop::sample::Index>()) {
+        fn shorter_file_is_seen(length in any::<prop::sample::Index>()) {
             let file = file();
             let length = length.index(file.len());
             let fault = Checkpoint::from_bytes(&file[..length]).and_then(|found| found.verify());

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_shards_are_a_shards() {
+    fn shard_names_alone_are_a_shards() {
         for name in
             ["model-00001-of-00002.safetensors", "pytorch_model-02-of-10.bin", "a-b-01-of-01.pt"]
         {

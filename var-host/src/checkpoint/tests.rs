@@ -69,7 +69,7 @@ fn trainer_checkpoint_has_nested_names_and_plain_values() {
 }
 
 #[test]
-fn a_class_off_the_list_is_refused_by_name() {
+fn class_off_the_list_is_refused_by_name() {
     let refusal = refusal("hostile_global.pth");
     let FormatError::Pickle(PickleError::Forbidden { name }) = refusal else {
         panic!("{refusal:?}")

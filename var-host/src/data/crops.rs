@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_center_takes_no_random_numbers() {
+    fn center_takes_no_random_numbers() {
         let crops = CropSpec { crops: CropPositions::Center, resize: 1.25, ..VIEWS };
         let cut = |position| crops.cut(&chart(20, 10), draw(position)).unwrap();
         assert_eq!(cut(0), [crop(&chart(20, 10), 1, 6, 8, 8)]);

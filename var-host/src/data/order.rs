@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_holds() {
+    fn definition_holds() {
         // By hand for three items: the last swaps with one of three, then the middle with one of two.
         let numbers = var_kernel::sample::random::Philox::new(9).words([0, 0, 4, 0xffff_fffe]);
         let wide = |a: u32, b: u32| f64::from(a) / 2_f64.powi(32) + f64::from(b) / 2_f64.powi(64);
@@ -80,14 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn no_items_and_one_are_orders_too() {
+    fn orders_of_none_and_one_item_are_orders() {
         assert!(list(&EpochOrder::shuffled(0, 3, 0)).is_empty());
         assert_eq!(list(&EpochOrder::shuffled(1, 3, 0)), [0]);
     }
 
     proptest! {
         #[test]
-        fn an_order_is_a_permutation(items in 0_u32..300, seed: u64, epoch: u32) {
+        fn order_is_a_permutation(items in 0_u32..300, seed: u64, epoch: u32) {
             let order = EpochOrder::shuffled(items, seed, epoch);
             let mut sorted = list(&order);
             prop_assert_eq!(&order, &EpochOrder::shuffled(items, seed, epoch));

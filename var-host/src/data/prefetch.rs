@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_begun_than_there_is_room_for() {
+    fn prefetcher_begins_no_more_than_it_has_room_for() {
         let begun = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&begun);
         let (sender, receiver) = mpsc::channel();
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn without_threads_nothing_is_done_ahead() {
+    fn prefetcher_without_threads_does_nothing_ahead() {
         let begun = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&begun);
         let mut prefetch =
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_comes_to_the_one_who_asks() {
+    fn panic_comes_to_the_one_who_asks() {
         let work = |task: usize| assert!(task != 2, "task 2 is bad");
         let mut prefetch = Prefetcher::start(0..4, work, 2, 3).unwrap();
         prefetch.next();

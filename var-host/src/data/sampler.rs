@@ -271,7 +271,7 @@ mod tests {
         }
 
         #[test]
-        fn an_epoch_has_each_item_once(
+        fn epoch_has_each_item_once(
             total in 1_u32..60, batch in 1_u32..9, shuffle: bool, whole: bool,
         ) {
             let pass = if whole { SamplerMode::Validation } else { SamplerMode::Training };

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_stored_is_found_again_unless_damaged() {
+    fn stored_cubins_are_found_again_unless_damaged() {
         let folder = tempfile::tempdir().unwrap();
         let cubin_cache = CubinFolder::new(folder.path().join("deep/er"));
         let (old, new) = ((13, 0), (13, 5));

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_view_overlaps_nothing() {
+    fn empty_view_overlaps_nothing() {
         let mut memory = [0.0, 1.0, 2.0_f32];
         let [a, b] = disjoint(&mut memory[..], [span(0, 2), span(0, 0)]);
         assert_eq!((a.len(), b.len()), (2, 0));

@@ -143,7 +143,7 @@ mod tests {
         }
 
         #[test]
-        fn a_mirror_turns_columns_around(w in 1_u8..12, h in 1_u8..12) {
+        fn mirror_turns_columns_around(w in 1_u8..12, h in 1_u8..12) {
             let rgb = |x: u8, y: u8| [x, y, 9];
             let plain = (0..h).flat_map(|y| (0..w).flat_map(move |x| rgb(x, y))).collect();
             let turned = (0..h).flat_map(|y| (0..w).rev().flat_map(move |x| rgb(x, y))).collect();

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn too_large_a_target_is_refused() {
+    fn target_too_large_is_refused() {
         let line = RgbImage::filled(1, 1 << 20, [0; 3]);
         assert!(matches!(resize(&line, 1 << 20, 1 << 20), Err(ImageFault::TooLarge { .. })));
         // Target small, intermediate of 2^20 × 2^20.

@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn there_and_back_is_the_identity() {
+    fn values_go_there_and_back() {
         let picture = every_sample();
         let mut values = vec![0.0; picture.rgb().len()];
         picture.to_values(&mut values);

@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_network_has_its_published_size() {
+    fn network_has_its_published_size() {
         let blocks = blocks();
         for pair in blocks.windows(2) {
             assert_eq!(pair[0].outer(), pair[1].inner, "{} to {}", pair[0].name, pair[1].name);

@@ -125,7 +125,7 @@ pub(crate) fn image256(n: usize) -> RgbImage {
 }
 
 #[test]
-fn the_generator_is_the_fixtures() {
+fn generator_is_the_fixtures() {
     assert_eq!(hash(0, 0), 0xe220_a839_7b1d_cdaf);
     assert_eq!(seed("fc.bias"), 0x145e_200a_f8fe_4b85);
     let golden = fixture("inception.safetensors");

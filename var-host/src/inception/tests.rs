@@ -66,7 +66,7 @@ fn features_are_the_evaluators() {
 }
 
 #[test]
-fn neither_threads_nor_neighbors_nor_instructions_change_a_bit() {
+fn features_are_the_same_bits_for_any_threads_neighbors_and_instructions() {
     let pictures: Vec<RgbImage> = (0..3).map(|n| image64("img/64", n)).collect();
     let whole = features(Isa::best(), 1, &pictures);
     assert!(features(Isa::best(), 3, &pictures) == whole, "threads");
@@ -122,7 +122,7 @@ fn weights_that_do_not_fit_are_named() {
 }
 
 #[test]
-fn a_converted_file_is_the_same_network() {
+fn converted_file_is_the_same_network() {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     fs::write(&from, weights_file(SET_B)).unwrap();
@@ -163,7 +163,7 @@ mod on_gpus {
 
     /// An emulated GPU would take an hour.
     #[test]
-    fn a_gpu_sees_what_the_processor_does() {
+    fn gpu_sees_what_the_processor_does() {
         let Some(cuda) = real(Options::default()) else { return };
         let pictures: Vec<RgbImage> = (0..5).map(|n| image64("img/64", n)).collect();
         let threads = Threads::new(2, SCRATCH_FLOATS).unwrap();

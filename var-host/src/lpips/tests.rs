@@ -111,7 +111,7 @@ fn naive(picture: &RgbImage) -> Vec<Vec<Map>> {
 }
 
 #[test]
-fn the_distance_follows_its_formula() {
+fn distance_follows_its_formula() {
     let (a, b) = (picture(1, 24), picture(999, 24));
     let mut want = 0.0;
     for (stage, (a, b)) in naive(&a).into_iter().zip(naive(&b)).enumerate() {

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn only_optimizers_words_are_an_optimizers() {
+    fn optimizer_words_alone_are_an_optimizers() {
         for name in ["opt.state", "trainer.var_opt.m", "optimizer.0", "a.exp_avg", "vae_optim.x"] {
             assert!(is_of_optimizer(name), "{name}");
         }

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn header_is_read_as_written() {
         for shape in [&[][..], &[3], &[2, 0], &[50_000, 256, 256, 3]] {
             let bytes = NpyHeader::bytes(NpyDtype::F32, shape);
             assert_eq!(bytes.len() % ALIGNMENT, 0);

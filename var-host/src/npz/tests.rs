@@ -120,7 +120,7 @@ fn floats_are_read_in_every_order_and_width() {
 }
 
 #[test]
-fn what_is_not_finished_leaves_nothing() {
+fn archive_that_is_not_finished_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = NpzWriter::create(&folder.path().join("a.npz"), false).unwrap();
     writer.begin("arr_0", NpyDtype::U8, &[2]).unwrap();

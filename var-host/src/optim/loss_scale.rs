@@ -50,7 +50,7 @@ mod tests {
     use super::LossScale;
 
     #[test]
-    fn it_halves_at_once_and_doubles_with_patience() {
+    fn loss_scale_halves_at_once_and_doubles_with_patience() {
         let mut scale = LossScale::new();
         assert!(!scale.update(false));
         assert_eq!(scale.factor, 1024.0);

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_is_received() {
+    fn messages_are_received_as_sent() {
         let call = CollectiveCall { number: 1 << 40, operation: Collective::SumF64, length: 7 };
         assert_eq!(CollectiveCall::from_bytes(&call.to_bytes()), Some(call));
         assert_eq!(CollectiveCall::from_bytes(&[0; HEADER]), None);

@@ -123,7 +123,7 @@ fn requests_that_cannot_be_served_leave_the_model_usable() {
 }
 
 #[test]
-fn an_interrupt_ends_a_call_and_leaves_the_model_usable() {
+fn interrupt_ends_a_call_and_leaves_the_model_usable() {
     let mut model = model();
     let whole = model.sample(&[3], &SampleOptions::default()).unwrap();
     let interrupt = Interrupt::default();

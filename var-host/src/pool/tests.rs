@@ -102,7 +102,7 @@ fn panics_reach_the_caller_and_the_threads_stay_usable() {
 }
 
 #[test]
-fn the_callers_own_panic_waits_for_the_others() {
+fn callers_own_panic_waits_for_the_others() {
     let threads = threads(2);
     let caller = thread::current().id();
     let ended = AtomicBool::new(false);
@@ -120,7 +120,7 @@ fn the_callers_own_panic_waits_for_the_others() {
 }
 
 #[test]
-fn a_broadcast_inside_a_job_panics_instead_of_waiting_for_itself() {
+fn broadcast_inside_a_job_panics_instead_of_waiting_for_itself() {
     for count in [1, 2] {
         let threads = threads(count);
         let ending = panic::catch_unwind(AssertUnwindSafe(|| {
@@ -151,6 +151,6 @@ fn callers_on_several_threads_take_turns() {
 
 #[test]
 #[should_panic(expected = "threads: scratch wants 1048576 floats, 16 were asked for")]
-fn too_little_scratch_panics() {
+fn scratch_too_small_panics() {
     let _ = Threads::new(1, 16);
 }

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_saved_is_dropped() {
+    fn lines_that_were_not_saved_are_dropped() {
         let whole = "{\"iter\":1,\"a\":0.10}\n{\"iter\":2}\n{\"iter\":2}\n";
         for lost in ["", "{\"iter\":3}\n", "{\"iter\":7}\n{\"it", "{\"iter\":2}", "\0\0\0", "\n\n"]
         {
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "no object with an integer `iter`")]
-    fn a_line_has_its_iteration() {
+    fn line_has_its_iteration() {
         let place = TempDir::new().unwrap();
         let _ = Log::open(place.path(), 0).unwrap().append(&json!({"L_mean": 1}));
     }

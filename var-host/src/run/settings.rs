@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_goes_on_with_its_own_options_only() {
+    fn run_goes_on_with_its_own_options_only() {
         let place = TempDir::new().unwrap();
         let folder = place.path().join("runs/first");
         let given =

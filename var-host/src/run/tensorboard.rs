@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_file_has_a_later_name() {
+    fn later_file_has_a_later_name() {
         let place = TempDir::new().unwrap();
         fs::write(place.path().join("events.out.tfevents.9999999990.host.1.0"), "").unwrap();
         for _ in 0..3 {

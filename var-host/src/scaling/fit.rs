@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exact_law_is_found_again() {
+    fn exact_law_is_found_again() {
         let points: Vec<(f64, f64)> =
             [1e6, 3e6, 2e7, 1e8].iter().map(|n| (*n, (2e-3_f64 * n).powf(-0.2))).collect();
         let law = PowerLaw::fit(&points).unwrap();

@@ -181,7 +181,7 @@ mod tests {
     );
 
     #[test]
-    fn the_last_validation_counts() {
+    fn last_validation_counts() {
         let found = run("{\"depth\": 4, \"width\": 256}", VALIDATED).unwrap();
         assert_eq!((found.depth, found.width, found.iteration), (4, 256, Some(9)));
         assert_eq!(found.parameters, 18.0 * 4.0 * 65_536.0);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_parts_are_named() {
         let config = "{\"depth\": 4}";
         let message = "RUN/config.json: has no depth, or one that is no positive number";
         assert_eq!(run("{}", VALIDATED).unwrap_err(), message);

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_over_several_tensors_completes_all_of_them() {
+    fn run_over_several_tensors_completes_all_of_them() {
         let wanted = |name: &str| Wanted { name: name.to_owned(), shape: vec![16], matrix: false };
         let layout = ParameterLayout::new(["a", "b", "c", "d"].map(wanted).into());
         let buckets = buckets(&layout, [(8..40, 3)].into_iter(), 5, 1);

@@ -87,7 +87,7 @@ mod tests {
     const KEY: RngKey = RngKey { seed: 7, iteration: 3, first: 0 };
 
     #[test]
-    fn as_many_classes_are_dropped_as_asked_for() {
+    fn classes_are_dropped_as_often_as_asked_for() {
         let mut labels = vec![1; 10_000];
         Dropout { classes: 0.1, depth: 0.0 }.drop_classes(&mut labels, 9, KEY);
         let dropped = labels.iter().filter(|label| **label == 9).count();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_has_its_numbers_in_any_lot() {
+    fn image_has_its_numbers_in_any_lot() {
         let dropout = Dropout { classes: 0.5, depth: 0.5 };
         let draw = |first, images| {
             let (mut labels, key) = (vec![0; images], RngKey { first, ..KEY });

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scale_that_is_not_learned_has_no_tail() {
+    fn scale_that_is_not_learned_has_no_tail() {
         let ladder = Ladder::new(&[1, 2]).expect("a ladder");
         let mut accumulator = MetricAccumulator::new(ladder, 8);
         let losses =

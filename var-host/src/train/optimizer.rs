@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_that_is_not_finite_changes_nothing() {
+    fn gradient_that_is_not_finite_changes_nothing() {
         let layout = layout();
         let mut optimizer: Optimizer<Host> = Optimizer::on_host(&layout, OPTIMIZER_CONFIG);
         let mut weights = vec![1.0; layout.floats()];

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_scale_gains_its_weight() {
+    fn new_scale_gains_its_weight() {
         // 4 + round(5 · p) is 5 from p > 0.1 on: iteration 31, the first with that newest scale.
         let weight = |iteration| RUN.stage(iteration, &ladder()).newest;
         assert_eq!([0, 20, 30, 31, 32, 38, 39].map(weight), [1.0, 1.0, 1.0, 0.125, 0.25, 1.0, 1.0]);
@@ -131,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_stage_is_what_counting_says(
+        fn stage_is_what_counting_says(
             first in 0_usize..12, warmup in 0_u64..9, length in 0_u64..60, rise in 0_u64..9,
         ) {
             let run = Progressive {

@@ -71,7 +71,7 @@ mod tests {
     use crate::cpu::{Inline, Isa, SCRATCH_FLOATS};
 
     #[test]
-    fn the_chains_settle_at_their_fixed_point() {
+    fn chains_settle_at_their_fixed_point() {
         let mut scratch = vec![0.0; SCRATCH_FLOATS];
         let workers = Inline::new(&mut scratch);
         for isa in Isa::all() {

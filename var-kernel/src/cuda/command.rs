@@ -145,7 +145,7 @@ mod tests {
     );
 
     #[test]
-    fn enough_threads_and_no_more_blocks_than_needed() {
+    fn launches_have_enough_threads_and_no_more_blocks_than_needed() {
         let launch = |length| Launch::for_each(Kernel::new(&SOURCE, "one"), length).grid;
         assert_eq!([1, 256, 257, 1 << 20].map(launch).map(|grid| grid[0]), [1, 1, 2, 4096]);
     }
@@ -160,13 +160,13 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "one: 70000 blocks along y or z")]
-    fn too_large_a_grid_is_refused() {
+    fn grid_too_large_is_refused() {
         Launch::new(Kernel::new(&SOURCE, "one"), [1, 70_000, 1], 32);
     }
 
     #[test]
     #[should_panic(expected = "one: 0 blocks along x")]
-    fn nothing_to_do_is_refused() {
+    fn launch_of_nothing_is_refused() {
         Launch::for_each(Kernel::new(&SOURCE, "one"), 0);
     }
 }

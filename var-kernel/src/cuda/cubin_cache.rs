@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_names_its_compiler() {
+    fn file_names_its_compiler() {
         let file = file_name("linear-sm_90-0123", (13, 5));
         assert_eq!(compiler_of(&file, "linear-sm_90-0123"), Some((13, 5)));
         assert_eq!(compiler_of(&file, "linear-sm_90-012"), None);

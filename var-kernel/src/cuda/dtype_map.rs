@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_what_was_last_written_over_it() {
+    fn run_is_what_was_last_written_over_it() {
         let mut dtypes = DtypeMap::default();
         dtypes.record(100, 50, Dtype::F16);
         dtypes.record(200, 50, Dtype::Bf16);
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a part of a run of F16 is read")]
-    fn a_part_of_short_numbers_is_refused() {
+    fn part_of_short_numbers_is_refused() {
         let mut dtypes = DtypeMap::default();
         dtypes.record(100, 50, Dtype::F16);
         dtypes.of(120);

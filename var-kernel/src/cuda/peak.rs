@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_multiplied_is_near_one() {
+    fn factors_are_near_one() {
         let singles = some_numbers(1000, Dtype::F32);
         let singles = singles.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
         let shorts = |dtype, number: fn(u16) -> f32| {

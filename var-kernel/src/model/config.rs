@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ladder_knows_where_its_scales_are() {
+    fn ladder_knows_where_its_scales_are() {
         let ladder = Ladder::new(&[1, 2, 4]).unwrap();
         assert_eq!(ladder.range(2), 5..21);
         assert_eq!(ladder.ends()[..3], [1, 5, 21]);

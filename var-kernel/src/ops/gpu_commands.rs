@@ -48,7 +48,7 @@ fn kinds(asked: &[DriverCall]) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_section_is_a_graph_from_its_second_time_on() {
+fn section_is_a_graph_from_its_second_time_on() {
     let (gpu, cuda) = recorded(true);
     let mut memory = cuda.memory(64).unwrap();
     work(&cuda, &mut memory, [0, 1]).unwrap();
@@ -77,7 +77,7 @@ fn every_kernel_says_how_many_threads_a_block_has() {
 }
 
 #[test]
-fn without_graphs_all_is_asked_one_by_one() {
+fn commands_without_graphs_are_asked_one_by_one() {
     let (gpu, cuda) = recorded(false);
     let mut memory = cuda.memory(64).unwrap();
     for _ in 0..3 {
@@ -87,7 +87,7 @@ fn without_graphs_all_is_asked_one_by_one() {
 }
 
 #[test]
-fn a_section_that_fails_asks_for_nothing() {
+fn section_that_fails_asks_for_nothing() {
     let (gpu, cuda) = recorded(true);
     let mut memory = cuda.memory(64).unwrap();
     let run: &mut Remote = &mut memory;
@@ -105,14 +105,14 @@ fn a_section_that_fails_asks_for_nothing() {
 
 #[test]
 #[should_panic(expected = "a section reads nothing back")]
-fn a_section_that_reads_back_is_refused() {
+fn section_that_reads_back_is_refused() {
     let (_, cuda) = recorded(true);
     let memory = cuda.memory(1).unwrap();
     let _ = cuda.capture(&mut || cuda.download(&mut [0.0], &memory));
 }
 
 #[test]
-fn too_little_memory_says_both_numbers() {
+fn memory_too_small_says_both_numbers() {
     let (_, cuda) = recorded(true);
     match cuda.memory(1 << 28).map(|memory| memory.len()) {
         Err(CudaError::OutOfMemory { asked, free, .. }) => {
@@ -143,7 +143,7 @@ fn short_numbers_are_widened_for_who_wants_singles() {
 }
 
 #[test]
-fn a_converted_run_is_kept_until_it_is_written() {
+fn converted_run_is_kept_until_it_is_written() {
     let (gpu, cuda) = recorded(true);
     let mut memory = cuda.memory(48).unwrap();
     let run: &mut Remote = &mut memory;
@@ -215,7 +215,7 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
     }
 
     #[test]
-    fn the_emulator_names_what_is_wrong() {
+    fn emulator_names_what_is_wrong() {
         let Some(cuda) = emulated_f32() else { return };
         let mut out = cuda.memory(64).unwrap();
         for (name, wrong) in [
@@ -268,7 +268,7 @@ KERNEL(64) void past_the_end(float* out) { if (threadIdx.x == 0) out[5] = 1.0f; 
     }
 
     #[test]
-    fn a_graph_computes_what_its_commands_do() {
+    fn graph_computes_what_its_commands_do() {
         let Some(cuda) = emulated_f32() else { return };
         let mut memory = cuda.memory(64).unwrap();
         let table: Vec<f32> = (0..32).map(|i| i as f32 / 8.0 - 2.0).collect();

@@ -149,7 +149,7 @@ proptest! {
 
 #[test]
 #[should_panic(expected = "attention: 3916 floats of scratch memory wanted, 3915 lent")]
-fn less_than_the_least_is_refused() {
+fn scratch_below_the_least_is_refused() {
     let d =
         attention::Dims { batch: 1, heads: 1, head_width: 8, queries: 4, keys: 129, capacity: 129 };
     let mut scratch = vec![0.0; attention::cpu::scratch_len(d) - 1];

@@ -37,7 +37,7 @@ fn texts_with_products_know_tf32() {
 }
 
 #[test]
-fn an_architecture_nvrtc_does_not_know_is_named() {
+fn architecture_nvrtc_does_not_know_is_named() {
     if !has_nvrtc() {
         return;
     }

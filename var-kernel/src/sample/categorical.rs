@@ -49,13 +49,13 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_logits_the_first_is_taken() {
+    fn equal_logits_give_the_first_token() {
         assert_eq!(greedy(&[1.0, 2.0, 2.0, -1.0]), 1);
     }
 
     proptest! {
         #[test]
-        fn a_drawn_token_has_a_probability(
+        fn drawn_token_has_a_probability(
             row in prop::collection::vec(prop_oneof![Just(0.0_f32), 0.0_f32..1.0], 1..50),
             u in 0.0_f32..1.0,
         ) {

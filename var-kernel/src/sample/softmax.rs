@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_drawn_has_probability_zero() {
+    fn tokens_that_may_not_be_drawn_have_probability_zero() {
         let mut row = [f32::NEG_INFINITY, 1.0, f32::NEG_INFINITY];
         softmax(Isa::best(), &mut row);
         assert_eq!(row, [0.0, 1.0, 0.0]);

@@ -33,7 +33,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn exactly_the_k_largest_and_their_ties_are_left(
+        fn top_k_leaves_the_k_largest_and_their_ties(
             small in prop::collection::vec(-9_i8..9, 1..80),
             k in 1_usize..90,
         ) {

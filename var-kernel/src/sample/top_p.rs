@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_equals_the_lower_index_goes_and_exactly_p_is_enough() {
+    fn top_p_drops_the_lower_index_of_equals_and_is_content_with_p() {
         const NONE: f32 = f32::NEG_INFINITY;
         let kept = |logits: &[f32], p: f32| {
             let mut kept = logits.to_vec();
@@ -83,7 +83,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_kept_reach_p_and_none_could_be_spared(
+        fn kept_reach_p_and_none_could_be_spared(
             logits in prop::collection::vec(-6.0_f32..6.0, 1..60),
             p in 0.01_f32..0.99,
         ) {

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lent_value_stays_where_it_is() {
+    fn lent_value_stays_where_it_is() {
         let mut held = Held::new(vec![1, 2, 3]);
         // SAFETY: the loan ends before the next, and before the value.
         let lent = unsafe { held.lend() };

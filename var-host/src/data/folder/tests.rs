@@ -159,7 +159,7 @@ fn composed_and_decomposed_accents_are_one_name() {
 }
 
 #[test]
-fn a_name_of_two_classes_is_refused() {
+fn name_of_two_classes_is_refused() {
     let val = with_files(&["crane/1.png", "tea/1.png"]);
     let names = ["crane", "tea", "crane"].map(str::to_owned);
     let message = fault(Folder::open_with_classes(val.path(), &names), &val);

@@ -83,7 +83,7 @@ fn threads_change_nothing() {
 }
 
 #[test]
-fn what_comes_is_what_the_views_make_of_the_picture() {
+fn loader_gives_the_views_of_the_picture() {
     let (_folder, folder) = fixtures();
     let crops = CropSpec { crops: CropPositions::Random(2), flip: Flip::Both, ..VIEWS };
     let sampler = BatchSampler::new(5, training(5)).unwrap();
@@ -107,7 +107,7 @@ fn what_comes_is_what_the_views_make_of_the_picture() {
 }
 
 #[test]
-fn the_next_that_can_be_read_stands_in() {
+fn next_that_can_be_read_stands_in() {
     let (_folder, folder) = data(6, &[1, 2]);
     let order = SamplerConfig { shuffle: false, ..training(3) };
     let batches = load(&folder, order, 2, START, 2).unwrap();
@@ -128,7 +128,7 @@ fn the_next_that_can_be_read_stands_in() {
 }
 
 #[test]
-fn the_last_is_replaced_by_the_first() {
+fn last_is_replaced_by_the_first() {
     let (_folder, folder) = data(4, &[3]);
     let order = SamplerConfig { shuffle: false, ..training(2) };
     let batches = load(&folder, order, 0, START, 1).unwrap();
@@ -146,7 +146,7 @@ fn validation_leaves_broken_pictures_out() {
 }
 
 #[test]
-fn nothing_but_broken_pictures_is_an_error() {
+fn folder_of_broken_pictures_alone_is_an_error() {
     let (_folder, folder) = data(5, &[0, 1, 2, 3, 4]);
     for pass in [SamplerMode::Training, SamplerMode::Validation] {
         for workers in [0, 3] {
@@ -184,7 +184,7 @@ fn dropping_in_mid_epoch_ends_the_threads() {
 }
 
 #[test]
-fn nobody_searches_on_when_nobody_waits() {
+fn loader_ends_its_search_when_nobody_waits() {
     let (_folder, folder) = data(6, &[0, 1, 2]);
     let sampler = BatchSampler::new(6, SamplerConfig { shuffle: false, ..training(6) }).unwrap();
     let loader = Loader::start(folder, sampler, VIEWS, 0, START, 1).unwrap();

@@ -126,7 +126,7 @@ fn frechet_distances_are_the_exact_ones() {
 }
 
 #[test]
-fn what_is_no_covariance_is_refused() {
+fn matrices_that_are_no_covariance_are_refused() {
     let real = Set::stored("m64.ref").statistics();
     let mut indefinite = real.clone();
     (0..64).for_each(|i| indefinite.covariance[i * 64 + i] -= 0.05);

@@ -119,7 +119,7 @@ proptest! {
 }
 
 #[test]
-fn more_queries_than_a_block_under_a_mask() {
+fn queries_beyond_a_block_under_a_mask() {
     let ends = [3, 50, 70, 131];
     let d = Dims { batch: 1, heads: 1, head_width: 2, queries: 131, keys: 131, capacity: 131 };
     check(d, 1.0, Mask::UpToScale(&ends), 11);

@@ -46,7 +46,7 @@ proptest! {
 }
 
 #[test]
-fn a_cell_without_features_has_no_gradient_and_others_are_added() {
+fn cell_without_features_has_no_gradient_and_others_are_added() {
     let d = Dims { batch: 1, cells: 2, channels: 2 };
     let (before, dout, weights) = ([3.0; 4], [1.0], [1.0; 2]);
     let (a, b) = ([0.0, 0.0, 1.0, 0.0], [1.0, 2.0, 0.0, 1.0]);

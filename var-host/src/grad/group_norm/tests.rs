@@ -100,7 +100,7 @@ proptest! {
 /// the same amount, or by a small part of themselves, changes nothing, so the gradient is at right
 /// angles to both; and its own sums are the parameters'.
 #[test]
-fn a_large_picture_is_not_moved_along_its_own_mean_and_spread() {
+fn large_picture_is_not_moved_along_its_own_mean_and_spread() {
     for (positions, channels, groups) in [(3000, 33, 11), (700, 320, 32), (64, 200, 100)] {
         let d = Dims { batch: 2, positions, channels, groups };
         let operands = random(2 * positions * channels + 2 * channels, 3);

@@ -45,7 +45,7 @@ fn check(d: Dims, seed: u64) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
-    fn is_the_transpose(
+    fn gradient_is_the_transpose(
         batch in 0_usize..3, from in 1_usize..6, to in 1_usize..7, channels in 1_usize..20, seed: u64,
     ) {
         check(Dims { batch, from, to, channels }, seed);
@@ -53,7 +53,7 @@ proptest! {
 }
 
 #[test]
-fn between_the_maps_of_the_published_ladder() {
+fn gradients_between_the_maps_of_the_published_ladder() {
     for (from, to) in [(13, 16), (16, 13), (1, 16), (16, 16)] {
         check(Dims { batch: 1, from, to, channels: 32 }, 5);
     }

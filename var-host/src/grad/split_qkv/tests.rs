@@ -82,7 +82,7 @@ proptest! {
 }
 
 #[test]
-fn a_scale_of_many_rows() {
+fn scale_of_many_rows() {
     let d = Dims { batch: 2, rows: 150, heads: 3, head_width: 5, start: 0, capacity: 150 };
     let all = d.batch * d.rows * d.width();
     let (dq, q, scale) = (random(all, 1), random(all, 2), random(d.heads, 3));

@@ -8,7 +8,7 @@ use crate::grad::testing::{on_each_backend, random};
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn a_part_of_each_row_is_added_up(
+    fn part_of_each_row_is_added_up(
         rows in 1_usize..600, width in 1_usize..100, start in 0_usize..9, seed: u64,
     ) {
         let d = Dims { rows, stride: start + width + 3, start };
@@ -25,7 +25,7 @@ proptest! {
     }
 
     #[test]
-    fn a_multiple_is_added(length in 1_usize..100, factor in -3.0_f32..3.0, seed: u64) {
+    fn multiple_is_added(length in 1_usize..100, factor in -3.0_f32..3.0, seed: u64) {
         let (x, before) = (random(length, seed), random(length, !seed));
         let want = x.iter().zip(&before).map(|(x, before)| x.mul_add(factor, *before));
         let want: Vec<f32> = want.collect();

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_computed_for_all_blocks_moves_to_each() {
+    fn operations_for_all_blocks_move_to_each() {
         // Three tables of one input, then three blocks that read one each.
         let tables = [10, 20, 30].map(|out| shifted(0, out, out));
         let blocks = [sum(70, 10, 40), sum(40, 20, 50), sum(50, 30, 60)];
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_add_to_one_gradient_keep_their_order() {
+    fn operations_that_add_to_one_gradient_keep_their_order() {
         // The first two read one weight; the first is read later than the second.
         let nodes = vec![shifted(0, 7, 10), shifted(0, 7, 20), silu(20, 30), silu(10, 40)];
         let tape = Tape { nodes, segments: Vec::new() };
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_stays_whole() {
+    fn turn_stays_whole() {
         // A table for each of two turns, which write from place 100 on and leave one run each.
         let nodes = vec![
             shifted(0, 10, 10),

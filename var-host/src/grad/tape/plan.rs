@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_after_lies_over_nothing() {
+    fn gradients_wanted_after_lie_over_nothing() {
         let nodes = vec![silu(0..32, 32..64), silu(32..64, 64..96)];
         let plan = tape(nodes).plan(0, &[span(64..96)], &[span(0..32), span(64..96)]);
         assert_eq!([0..32, 64..96].map(|range| plan.of(span(range)).start), [64, 0]);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn the_turns_of_a_tape_have_places_of_their_own() {
+    fn turns_of_a_tape_have_places_of_their_own() {
         // Two segments from offset 32 on; the second reads the output of the first.
         let nodes = vec![
             silu(0..16, 32..64),
@@ -304,13 +304,13 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "no gradient of")]
-    fn what_was_not_read_has_no_gradient() {
+    fn values_that_were_not_read_have_no_gradient() {
         tape(vec![silu(0..16, 16..32)]).plan(0, &[], &[]).of_node(0, span(16..33));
     }
 
     proptest! {
         #[test]
-        fn what_is_wanted_together_lies_apart(
+        fn gradients_wanted_together_lie_apart(
             pieces in prop::collection::vec((0_usize..100, 1_usize..60, 0_usize..30, 0_usize..30), 1..60),
         ) {
             let mut pieces: Vec<LiveRange> = pieces

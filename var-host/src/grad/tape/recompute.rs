@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "beside the outputs")]
-    fn an_output_is_not_read() {
+    fn output_is_not_read() {
         let mut values = [0.0_f32; 8];
         let (_, read) = apart(&mut values[..], &[][..], span(2, 2));
         read.of(span(1, 2));

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_a_thousand_in_the_order_of_their_ids() {
+    fn imagenet_has_a_thousand_classes_in_the_order_of_their_ids() {
         let (ids, names) = (ids(), names());
         assert_eq!((ids.len(), names.len()), (CLASSES, CLASSES));
         assert!(ids.is_sorted());

@@ -8,7 +8,7 @@ use crate::grad::testing::{on_each_backend, random};
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn a_step_is_its_formula(
+    fn step_is_its_formula(
         length in 1_usize..600, step in 1_u64..1000, decay in 0.0_f64..0.2, fours: bool, seed: u64,
     ) {
         let length = if fours { length.next_multiple_of(4) } else { length };
@@ -38,7 +38,7 @@ proptest! {
     }
 
     #[test]
-    fn an_average_moves_by_its_formula(length in 1_usize..600, decay in 0.0_f32..1.0, seed: u64) {
+    fn average_moves_by_its_formula(length in 1_usize..600, decay in 0.0_f32..1.0, seed: u64) {
         let (average, x) = (random(length, seed), random(length, !seed));
         let want: Vec<f32> =
             average.iter().zip(&x).map(|(a, x)| decay * a + (1.0 - decay) * x).collect();

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_machine_is_found() {
+    fn first_machine_is_found() {
         for (list, expected) in [
             ("node1", "node1"),
             ("node1,node2", "node1"),

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_secret_is_warned_of_where_others_can_connect() {
+    fn missing_secret_is_warned_of_where_others_can_connect() {
         let secret = ("VAR_RANKS_SECRET", "0123456789abcdef");
         let away = with(&RANK, &[("MASTER_ADDR", "node7")]);
         assert!(
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_port_of_torchruns_agent_is_left_alone() {
+    fn port_of_torchruns_agent_is_left_alone() {
         let agent = [("MASTER_PORT", "29400"), ("TORCHELASTIC_USE_AGENT_STORE", "True")];
         assert_eq!(rendezvous(&with(&RANK, &agent)).ports, Vec::from_iter(29401..=29408));
         let own = [("MASTER_PORT", "29400"), ("TORCHELASTIC_USE_AGENT_STORE", "False")];

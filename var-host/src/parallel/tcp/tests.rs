@@ -62,7 +62,7 @@ fn connection(rendezvous: &Rendezvous) -> TcpStream {
 }
 
 #[test]
-fn who_is_missing_is_named_on_all_ranks() {
+fn missing_ranks_are_named_on_all_ranks() {
     let outcomes = outcomes(&rendezvous(1), &[(0, 4), (2, 4)]);
     let text = "waited 1 s for 4 ranks: 0, 2 came, 1, 3 did not";
     assert_eq!(outcomes[0], Err(text.to_owned()));
@@ -70,7 +70,7 @@ fn who_is_missing_is_named_on_all_ranks() {
 }
 
 #[test]
-fn without_rank_0_the_others_give_up() {
+fn ranks_without_rank_0_give_up() {
     let rendezvous = rendezvous(1);
     let [outcome] = &outcomes(&rendezvous, &[(1, 2)])[..] else { panic!() };
     let (first, last) = (rendezvous.ports[0], rendezvous.ports[7]);
@@ -92,7 +92,7 @@ fn ranks_that_come_late_are_waited_for() {
 }
 
 #[test]
-fn a_rank_of_another_size_is_turned_away_and_its_place_stays_free() {
+fn rank_of_another_size_is_turned_away_and_its_place_stays_free() {
     let rendezvous = &rendezvous(60);
     let lines = Mutex::new(Vec::new());
     let note = |line: &str| lines.lock().unwrap().push(line.to_owned());
@@ -125,7 +125,7 @@ fn ranks_that_could_not_take_part_are_named_where_one_is_missing() {
 }
 
 #[test]
-fn of_two_ranks_of_a_number_the_second_is_refused() {
+fn second_rank_of_a_number_is_refused() {
     let rendezvous = &rendezvous(60);
     thread::scope(|scope| {
         let root = scope.spawn(|| meet(0, 3, rendezvous).map(|ranks| ranks.barrier()));
@@ -146,7 +146,7 @@ fn of_two_ranks_of_a_number_the_second_is_refused() {
 }
 
 #[test]
-fn a_rank_that_left_is_told_where_none_may_be_missing() {
+fn rank_that_left_is_told_where_none_may_be_missing() {
     let rendezvous = &rendezvous(60);
     thread::scope(|scope| {
         let other = scope.spawn(|| drop(meet(1, 2, rendezvous).unwrap()));
@@ -164,7 +164,7 @@ fn a_rank_that_left_is_told_where_none_may_be_missing() {
 }
 
 #[test]
-fn the_place_of_a_rank_that_died_is_free() {
+fn place_of_a_rank_that_died_is_free() {
     let rendezvous = &rendezvous(60);
     thread::scope(|scope| {
         let come =
@@ -259,7 +259,7 @@ fn unknown_connections_are_refused_with_a_line_and_hold_up_no_rank() {
 
 /// More connections than are asked at once do not shut a rank out.
 #[test]
-fn a_crowd_of_silent_strangers_delays_a_rank_by_seconds_at_most() {
+fn crowd_of_silent_strangers_delays_a_rank_by_seconds_at_most() {
     let rendezvous = &rendezvous(60);
     let start = Instant::now();
     thread::scope(|scope| {
@@ -279,7 +279,7 @@ fn a_crowd_of_silent_strangers_delays_a_rank_by_seconds_at_most() {
 
 /// A machine's own name is often 127.0.1.1 in its list of hosts.
 #[test]
-fn a_name_that_is_a_loopback_address_is_told() {
+fn name_that_is_a_loopback_address_is_told() {
     // The same address, to the system alone.
     let rendezvous = Rendezvous { host: "127.1".to_owned(), ..rendezvous(1) };
     let lines = Mutex::new(Vec::new());
@@ -292,7 +292,7 @@ fn a_name_that_is_a_loopback_address_is_told() {
 
 /// After the start nobody listens any more.
 #[test]
-fn the_port_is_closed_once_all_have_come() {
+fn port_is_closed_once_all_have_come() {
     let rendezvous = &rendezvous(60);
     thread::scope(|scope| {
         let root = scope.spawn(|| meet(0, 2, rendezvous).unwrap());
@@ -305,7 +305,7 @@ fn the_port_is_closed_once_all_have_come() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_passed_over() {
+fn port_that_is_taken_is_passed_over() {
     let rendezvous = rendezvous(60);
     let Ok(taken) = TcpListener::bind((&*rendezvous.host, rendezvous.ports[0])) else {
         // It is taken, by somebody else.
@@ -317,7 +317,7 @@ fn a_port_that_is_taken_is_passed_over() {
 }
 
 #[test]
-fn a_given_port_that_is_taken_is_an_error() {
+fn given_port_that_is_taken_is_an_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let rendezvous = Rendezvous { ports: vec![port], ..rendezvous(1) };
@@ -327,7 +327,7 @@ fn a_given_port_that_is_taken_is_an_error() {
 }
 
 #[test]
-fn a_rank_that_falls_silent_is_given_up_by_all() {
+fn rank_that_falls_silent_is_given_up_by_all() {
     let rendezvous = &rendezvous(60);
     let silence = Duration::from_secs(1);
     let never = Duration::from_secs(3600);

@@ -88,7 +88,7 @@ impl Place {
 }
 
 #[test]
-fn the_newest_is_found_and_as_many_kept_as_asked() {
+fn newest_is_found_and_as_many_kept_as_asked() {
     let place = Place::new(3);
     assert_eq!(place.newest(), (None, vec![]));
     for iteration in [5, 10, 100, 115, 115] {
@@ -167,7 +167,7 @@ fn remove_surplus_keeps_and_does_not_count_newer_checkpoints() {
 }
 
 #[test]
-fn a_damaged_one_gives_way_to_the_one_before_with_a_warning() {
+fn damaged_one_gives_way_to_the_one_before_with_a_warning() {
     let place = Place::new(3);
     place.save_all(&[1, 2, 3]);
     place.flip_a_bit(LAST);
@@ -200,7 +200,7 @@ fn a_damaged_one_gives_way_to_the_one_before_with_a_warning() {
 }
 
 #[test]
-fn all_damaged_is_an_error_each_time() {
+fn folder_of_damaged_checkpoints_is_an_error_each_time() {
     let place = Place::new(2);
     place.save_all(&[1, 2]);
     place.flip_a_bit(LAST);
@@ -229,7 +229,7 @@ fn metadata_and_iteration_are_kept() {
 }
 
 #[test]
-fn a_target_that_cannot_be_written_is_named_and_the_old_one_stays() {
+fn target_that_cannot_be_written_is_named_and_the_old_one_stays() {
     let place = Place::new(2);
     place.save(1);
     fs::create_dir(place.path(BEST)).unwrap();
@@ -305,7 +305,7 @@ fn process(folder: &Path) -> Command {
 }
 
 #[test]
-fn an_end_between_any_two_steps_loses_nothing_that_was_saved() {
+fn end_between_any_two_steps_loses_nothing_that_was_saved() {
     for step in 0..4 {
         let place = Place::of_a_run();
         place.save_all(&[1, 2]);
@@ -339,7 +339,7 @@ impl Drop for Killed {
 }
 
 #[test]
-fn a_kill_at_any_moment_loses_nothing_that_was_saved() {
+fn kill_at_any_moment_loses_nothing_that_was_saved() {
     let place = Place::of_a_run();
     let (mut saved, mut kill) = (0, 0_u64);
     // Where 3 ms are too short to save at all, lives grow longer.
@@ -370,7 +370,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_saved() {
 
 #[cfg(unix)]
 #[test]
-fn a_full_disk_leaves_the_old_checkpoint_and_no_temporary_file() {
+fn full_disk_leaves_the_old_checkpoint_and_no_temporary_file() {
     let place = Place::of_a_run();
     place.save(1);
     // Files of at most 64 blocks of 512 or 1024 bytes; the checkpoint has 200 000 bytes.

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_and_the_step_decide() {
+    fn seed_and_the_step_decide() {
         let (usage, residuals, codebook) = scene();
         let of = |seed, step| {
             DeadCodeReset { least: 0.1, seed }.of(&usage, &residuals, &codebook, 1, step)
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_revived_where_all_live() {
+    fn codes_that_all_live_are_not_revived() {
         let (mut usage, residuals, codebook) = scene();
         usage.note(&[1.0; 16]);
         usage.note(&[100.0; 16]);

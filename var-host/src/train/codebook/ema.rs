@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_without_features_stays() {
+    fn code_without_features_stays() {
         let mut codebook = vec![1.0, 2.0];
         let mut average = EmaCodebook::new(&codebook, 1, 0.9);
         // Long enough for its average count to become 0.

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_average_follows_the_rule() {
+    fn average_follows_the_rule() {
         let mut usage = Usage::new(2, &[1], 4);
         usage.note(&[4.0, 0.0]);
         assert_eq!(usage.hits, [4.0, 0.0]);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_used_from_a_share_of_the_even_number_on() {
+    fn code_is_used_from_a_share_of_the_even_number_on() {
         let mut usage = Usage::new(4, &[1, 4], 100);
         // 25 and 100 hits are even: 2 and 8 are enough.
         usage.note(&[96.0, 2.0, 1.9, 0.1, 0.0, 8.0, 7.9, 384.1]);

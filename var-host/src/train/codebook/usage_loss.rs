@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn where_every_feature_is_its_code_nothing_moves() {
+    fn features_that_are_their_codes_do_not_move() {
         let codebook = [0.0, 1.0];
         let residuals = Residuals { features: vec![vec![1.0]], tokens: vec![vec![1]] };
         let mut usage = Usage::new(2, &[1], 1);

@@ -58,7 +58,7 @@ mod tests {
     use crate::grad::testing::{assert_close, differences, random};
 
     #[test]
-    fn the_gradient_is_the_losses() {
+    fn gradient_is_the_losses() {
         let (x, y) = (random(40, 1), random(40, 2));
         let mut gradient = vec![1.0; 40];
         backward(&mut gradient, &x, &y, [0.2, 3.0], 40);

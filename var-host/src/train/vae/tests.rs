@@ -217,7 +217,7 @@ fn threads_and_instruction_sets_leave_no_trace() {
 }
 
 #[test]
-fn a_checkpoint_goes_on_to_the_same_bits() {
+fn checkpoint_goes_on_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
     let pictures = pictures();
@@ -276,7 +276,7 @@ fn another_models_checkpoint_is_refused() {
 
 #[cfg(feature = "cuda")]
 #[test]
-fn a_gpu_learns_what_the_processor_does() {
+fn gpu_learns_what_the_processor_does() {
     let (pictures, codebook) = (pictures(), CodebookUpdate::EmaCodebook(0.8));
     with_cpu(2, Isa::best(), |cpu| {
         let mut here = trainer(cpu, hyperparameters(8, 1, codebook));

@@ -81,7 +81,7 @@ impl GemmOperands for OverRows<'_> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn a_product_carries_on_where_its_output_stands(
+    fn product_carries_on_where_its_output_stands(
         rows in 1_usize..90,
         columns in 1_usize..90,
         depth in 0_usize..600,

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_differ_nothing_is_shared() {
+    fn conditions_that_all_differ_share_nothing() {
         assert!(SharedConditions::find(&[1, 2, 3], None).is_none());
         assert!(SharedConditions::find(&[1], Some(5)).is_none());
         assert!(SharedConditions::find(&[1, 1], None).is_some());

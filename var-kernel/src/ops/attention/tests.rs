@@ -92,7 +92,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn any_sizes(
+    fn attention_matches_naive_at_any_sizes(
         batch in 1_usize..4,
         heads in 1_usize..4,
         head_width in 1_usize..40,
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn any_mask(
+    fn attention_follows_any_mask(
         steps in prop::collection::vec(1_usize..12, 1..6),
         head_width in prop::sample::select(&[1_usize, 13, 29, 64][..]),
         seed: u64,
@@ -135,7 +135,7 @@ fn masks_that_cut_tiles() {
 
 /// One masked pass equals sampling with a cache, scale after scale.
 #[test]
-fn a_masked_pass_equals_unmasked_calls_bit_for_bit() {
+fn masked_pass_equals_unmasked_calls_bit_for_bit() {
     let ends = [1, 5, 14, 30, 255, 256, 290, 520, 600];
     let (heads, head_width) = (2, 20);
     let width = heads * head_width;
@@ -172,7 +172,7 @@ fn scores_far_apart_do_not_overflow() {
 
 #[test]
 #[should_panic(expected = "1025 wide")]
-fn too_wide_a_head_is_refused() {
+fn head_too_wide_is_refused() {
     let d = Dims { batch: 1, heads: 1, head_width: 1025, queries: 1, keys: 1, capacity: 1 };
     check(d, 1.0, Mask::None, 0);
 }

@@ -206,7 +206,7 @@ fn conv2d_of_a_batch_equals_its_images() {
 
 #[test]
 #[should_panic(expected = "scratch")]
-fn too_little_scratch_is_refused() {
+fn scratch_too_small_is_refused() {
     let d = same(4, 16, 16);
     let (x, weight) = (random(256, 1), random(16 * 16 * 9, 2));
     on_each_cpu(256, |cpu, out| {

@@ -61,17 +61,17 @@ fn widths_of_the_published_network() {
 }
 
 #[test]
-fn a_mean_far_from_zero_costs_only_its_own_digits() {
+fn mean_far_from_zero_costs_only_its_own_digits() {
     compare(Dims { batch: 1, positions: 3000, channels: 160, groups: 32 }, 100.0, 3e-4);
 }
 
 #[test]
-fn more_groups_than_are_kept_at_a_time() {
+fn groups_beyond_those_kept_at_a_time_match_naive() {
     compare(Dims { batch: 2, positions: 9, channels: 300, groups: 150 }, 0.0, 2e-6);
 }
 
 #[test]
-fn a_constant_picture_becomes_the_bias() {
+fn constant_picture_becomes_the_bias() {
     let d = Dims { batch: 1, positions: 49, channels: 8, groups: 2 };
     let (weight, bias) = (random(8, 1), random(8, 2));
     let x = [0.5; 49 * 8];
@@ -86,7 +86,7 @@ fn a_constant_picture_becomes_the_bias() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn any_sizes(batch in 0_usize..3, positions in 1_usize..90, groups in 1_usize..34, width in 1_usize..21) {
+    fn group_norm_matches_naive_at_any_sizes(batch in 0_usize..3, positions in 1_usize..90, groups in 1_usize..34, width in 1_usize..21) {
         // Of few numbers all may be nearly alike, and their small differences are then multiplied.
         prop_assume!(positions * width >= 8);
         let d = Dims { batch, positions, channels: groups * width, groups };

@@ -44,7 +44,7 @@ proptest! {
 }
 
 #[test]
-fn a_model_s_width_is_within_four_units_of_float() {
+fn model_s_width_is_within_four_units_of_float() {
     for channels in [1024, 1920, 2304] {
         let (rows, stride) = (3, 2 * channels);
         let table = random(stride, 3);

@@ -288,7 +288,7 @@ fn linear_writes_to_a_run_at_an_odd_word() {
 
 /// A second opinion, from a library that shares no code with this one.
 #[test]
-fn the_crate_gemm_agrees() {
+fn crate_gemm_agrees() {
     let (rows, inner, outer) = (170, 384, 290);
     let d = Dims { rows, inner, outer };
     let (x, weight) = (random(rows * inner, 1), random(outer * inner, 2));
@@ -327,7 +327,7 @@ fn the_crate_gemm_agrees() {
 }
 
 #[test]
-fn an_empty_sum_is_zero() {
+fn empty_sum_is_zero() {
     let d = Dims { rows: 2, inner: 0, outer: 3 };
     let got = on_each_cpu(6, |cpu, out| {
         let Ok(()) = cpu.linear(out, &[], Matrix::F32(&[]), None, Epilogue::None, d);
@@ -337,7 +337,7 @@ fn an_empty_sum_is_zero() {
 
 #[test]
 #[should_panic(expected = "weight is not outer × inner (3 × 4)")]
-fn a_weight_of_another_size_is_refused() {
+fn weight_of_another_size_is_refused() {
     let d = Dims { rows: 1, inner: 4, outer: 3 };
     on_each_cpu(3, |cpu, out| {
         let Ok(()) = cpu.linear(out, &[0.0; 4], Matrix::F32(&[0.0; 13]), None, Epilogue::None, d);

@@ -50,12 +50,12 @@ fn compare(d: Dims, seed: u64) {
 }
 
 #[test]
-fn at_the_published_width() {
+fn nearest_codes_at_the_published_width() {
     compare(Dims { rows: 70, codes: 1000, width: 32 }, 1);
 }
 
 #[test]
-fn a_code_itself_is_found() {
+fn code_itself_is_found() {
     let d = Dims { rows: 90, codes: 90, width: 5 };
     let codebook = random(90 * 5, 3);
     let scaled: Vec<f32> = codebook.iter().map(|x| 0.25 * x).collect();
@@ -65,7 +65,7 @@ fn a_code_itself_is_found() {
 }
 
 #[test]
-fn the_first_of_equals_wins() {
+fn first_of_equals_wins() {
     let d = Dims { rows: 1, codes: 40, width: 2 };
     for (first, second) in [(3, 19), (7, 38), (18, 21), (0, 1)] {
         let mut codebook = vec![-1.0; 80];
@@ -79,7 +79,7 @@ fn the_first_of_equals_wins() {
 }
 
 #[test]
-fn nothing_to_compare_gives_the_first_code() {
+fn features_without_a_comparable_code_take_the_first() {
     let d = Dims { rows: 2, codes: 3, width: 2 };
     let x = [0.0, 0.0, f32::NAN, 1.0];
     assert_eq!(tokens(&x, &[0.0; 6], Distance::Angle, d), [0, 0]);
@@ -88,7 +88,7 @@ fn nothing_to_compare_gives_the_first_code() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn any_sizes(rows in 0_usize..80, codes in 1_usize..60, width in 1_usize..40, seed: u64) {
+    fn nearest_code_matches_naive_at_any_sizes(rows in 0_usize..80, codes in 1_usize..60, width in 1_usize..40, seed: u64) {
         compare(Dims { rows, codes, width }, seed);
     }
 }

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_one_kernel_where_its_rows_fit_a_block() {
+    fn step_is_one_kernel_where_its_rows_fit_a_block() {
         let d = Dims { batch: 8, from: 24, to: 32, channels: 32 };
         assert_eq!(launched(d), ["refine"]);
         let large = Dims { batch: 1, from: 24, to: 64, channels: 256 };

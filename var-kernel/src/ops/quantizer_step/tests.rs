@@ -95,21 +95,21 @@ fn compare(d: Dims, ratio: f32, seed: u64) {
 }
 
 #[test]
-fn the_published_scales() {
+fn published_scales() {
     for (from, to) in [(1, 16), (2, 16), (13, 16), (16, 16)] {
         compare(Dims { batch: 1, from, to, channels: 32 }, 0.5, 1);
     }
 }
 
 #[test]
-fn without_a_refinement_codes_are_enlarged_only() {
+fn codes_without_a_refinement_are_enlarged_only() {
     compare(Dims { batch: 2, from: 3, to: 5, channels: 7 }, 0.0, 2);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
-    fn any_sides_and_channels(
+    fn quantizer_step_matches_naive_at_any_sides_and_channels(
         batch in 0_usize..3, from in 1_usize..6, to in 1_usize..7, channels in 1_usize..20, seed: u64,
     ) {
         compare(Dims { batch, from, to, channels }, 0.5, seed);

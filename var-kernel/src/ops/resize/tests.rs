@@ -62,7 +62,7 @@ fn compare(d: Dims) {
 }
 
 #[test]
-fn between_the_maps_of_the_published_ladders() {
+fn maps_of_the_published_ladders_match_naive() {
     for (from, to) in [(1, 16), (2, 16), (13, 16), (16, 16), (16, 13), (16, 5), (16, 1), (32, 24)] {
         compare(Dims { batch: 1, from, to, channels: 32 });
     }
@@ -71,14 +71,14 @@ fn between_the_maps_of_the_published_ladders() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn any_sides_and_channels(batch in 0_usize..3, from in 1_usize..9, to in 1_usize..9, channels in 1_usize..40) {
+    fn resize_matches_naive_at_any_sides_and_channels(batch in 0_usize..3, from in 1_usize..9, to in 1_usize..9, channels in 1_usize..40) {
         compare(Dims { batch, from, to, channels });
     }
 }
 
 #[test]
 #[should_panic(expected = "x is not batch")]
-fn a_slice_of_another_length_is_refused() {
+fn slice_of_another_length_is_refused() {
     let d = Dims { batch: 1, from: 2, to: 2, channels: 1 };
     on_each_cpu(4, |cpu, out| cpu.area(out, &[0.0; 3], d).unwrap());
 }

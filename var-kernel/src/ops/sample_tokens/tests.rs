@@ -38,7 +38,7 @@ fn tokens(
 }
 
 #[test]
-fn a_seed_draws_with_its_own_number_for_each_cell() {
+fn seed_draws_with_its_own_number_for_each_cell() {
     let logits: Vec<f32> = random(6 * 37, 1).iter().map(|x| 3.0 * x).collect();
     for (row, token) in
         tokens(&logits, None, &settings(UniformSource::Seed(42)), D).iter().enumerate()
@@ -75,7 +75,7 @@ fn guidance_moves_away_from_the_unconditional() {
 }
 
 #[test]
-fn a_mixture_follows_its_formula() {
+fn mixture_follows_its_formula() {
     let (width, ratio) = (5, 0.25);
     let (logits, codebook) = (random(6 * 37, 1), random(37 * width, 2));
     let settings = settings(UniformSource::Seed(3));
@@ -105,7 +105,7 @@ fn a_mixture_follows_its_formula() {
 }
 
 #[test]
-fn a_cell_with_a_logit_that_is_not_finite_has_no_token() {
+fn cell_with_a_logit_that_is_not_finite_has_no_token() {
     let (width, codebook) = (5, random(37 * 5, 2));
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut logits = random(6 * 37, 1);

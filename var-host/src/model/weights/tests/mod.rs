@@ -110,7 +110,7 @@ fn refusal(damage: impl FnOnce(&mut HashMap<String, Tensor>)) -> String {
 }
 
 #[test]
-fn the_configuration_is_read_off_names_and_shapes() {
+fn configuration_is_read_off_names_and_shapes() {
     let (var, vae) = configs();
     let plain = VarConfig { unit_length: false, shared_modulation: true, ..var };
     let others = [
@@ -128,7 +128,7 @@ fn the_configuration_is_read_off_names_and_shapes() {
 }
 
 #[test]
-fn a_ladder_that_is_not_in_the_file_is_asked_for() {
+fn ladder_that_is_not_in_the_file_is_asked_for() {
     let (var, vae) = configs();
     let mut tensors = tensors(var, vae);
     tensors.remove("var.lvl_1L");
@@ -192,7 +192,7 @@ fn shapes_types_and_values_that_do_not_fit_are_named() {
 }
 
 #[test]
-fn what_is_left_over_is_named() {
+fn tensors_left_over_are_named() {
     let stranger = (safetensors::Dtype::F16, vec![2], vec![0; 4]);
     let refusal = refusal(|tensors| drop(tensors.insert("var.stranger".to_owned(), stranger)));
     assert_eq!(refusal, "file: var.stranger of shape [2] is not part of the model");

@@ -6,7 +6,7 @@ fn launch(pairs: &[(&'static str, &str)]) -> Launch {
 }
 
 #[test]
-fn a_process_without_variables_is_alone() {
+fn process_without_variables_is_alone() {
     let alone = Launch::ALONE;
     assert_eq!(launch(&[]), alone);
     let batch_script = [("SLURM_JOB_ID", "7"), ("SLURM_PROCID", "0"), ("SLURM_NTASKS", "4")];
@@ -57,7 +57,7 @@ fn every_launcher_is_understood() {
 }
 
 #[test]
-fn the_nearest_launcher_counts() {
+fn nearest_launcher_counts() {
     let slurm = [
         ("SLURM_PROCID", "0"),
         ("SLURM_NTASKS", "2"),
@@ -110,7 +110,7 @@ fn variables_of_an_interactive_shell_are_refused() {
 }
 
 #[test]
-fn alone_on_purpose_is_alone() {
+fn process_that_is_alone_on_purpose_is_alone() {
     let stale = [("RANK", "1"), ("VAR_ALONE", "1")];
     assert_eq!(launch(&stale), Launch::ALONE);
     assert_eq!(launch(&stale).share(), None);
@@ -142,7 +142,7 @@ fn gpus_go_by_the_number_on_the_machine() {
 }
 
 #[test]
-fn a_lone_size_of_one_is_enough() {
+fn lone_size_of_one_is_enough() {
     assert_eq!(launch(&[("WORLD_SIZE", "1")]).size, 1);
 }
 

@@ -286,6 +286,6 @@ fn chains_see_every_step_that_is_doubtful() {
 /// 10⁸ on every instruction set; about a minute where this is optimized.
 #[test]
 #[ignore = "a minute"]
-fn a_hundred_million_sums_round_once() {
+fn hundred_million_sums_round_once() {
     check_random(100_000_000 / LANES as u64, 2);
 }

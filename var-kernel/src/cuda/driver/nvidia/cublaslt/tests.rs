@@ -123,8 +123,12 @@ fn products_are_what_the_documentation_says() {
 }
 
 #[test]
-fn what_is_small_or_not_to_be_had_is_computed_here() {
-    if !under_fakes(module_path!(), "what_is_small_or_not_to_be_had_is_computed_here", "small") {
+fn products_that_are_small_or_not_to_be_had_are_computed_here() {
+    if !under_fakes(
+        module_path!(),
+        "products_that_are_small_or_not_to_be_had_are_computed_here",
+        "small",
+    ) {
         return;
     }
     let prefers = |cuda: &Cuda, shape: Shape| cuda.prefers_cublaslt(&shape, &[256, 512]);
@@ -142,16 +146,15 @@ fn what_is_small_or_not_to_be_had_is_computed_here() {
 }
 
 #[test]
-fn a_library_that_is_too_old_is_left_alone() {
-    if under_fakes(module_path!(), "a_library_that_is_too_old_is_left_alone", "old-library") {
+fn library_that_is_too_old_is_left_alone() {
+    if under_fakes(module_path!(), "library_that_is_too_old_is_left_alone", "old-library") {
         assert_eq!(gpu(Precision::F16, GemmProvider::CublasLt).library(), None);
     }
 }
 
 #[test]
-fn a_library_that_does_not_start_is_left_alone() {
-    if under_fakes(module_path!(), "a_library_that_does_not_start_is_left_alone", "broken-library")
-    {
+fn library_that_does_not_start_is_left_alone() {
+    if under_fakes(module_path!(), "library_that_does_not_start_is_left_alone", "broken-library") {
         assert_eq!(gpu(Precision::F16, GemmProvider::CublasLt).library(), None);
     }
 }
