@@ -15,6 +15,7 @@ mod plot;
 mod reference;
 mod refusals;
 mod sample;
+mod sample_folder;
 mod scaling;
 mod tokenize;
 mod train;

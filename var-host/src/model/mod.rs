@@ -14,6 +14,7 @@ mod names;
 mod part;
 mod part_digest;
 pub mod settings;
+mod weight_limit;
 pub mod weights;
 
 pub use built_in::built_in;

@@ -17,6 +17,8 @@
 //! A trainer names its state once, in one list ([`TrainState`]): what is read, written and sent to other
 //! ranks goes by these names.
 
+mod counters;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,13 +26,16 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use var_kernel::memory::Floats;
 
+use counters::{counters, set_counters};
+
 use super::{ParameterLayout, Storage, TrainError};
 use crate::checkpoint::quantize::WeightDtype;
 use crate::checkpoint::{Checkpoint, Dtype, Record};
 use crate::model::settings::{self, Settings};
 use crate::model::{Weights, convert};
-use crate::optim::LossScale;
 use crate::parallel::ProcessGroup;
+
+pub use counters::{Counter, StateCounter};
 
 /// The key of a [`Progress`] in the metadata.
 const KEY: &str = "train";
@@ -63,16 +68,6 @@ pub struct Progress {
     pub counters: BTreeMap<String, Counter>,
 }
 
-/// A counter of a trainer.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Counter {
-    /// Number of events.
-    Count(u64),
-    /// A loss scale and its good steps.
-    LossScale(f32, u32),
-}
-
 /// The state of a trainer by name, where it lies: the one list that saving, loading and sending go by.
 pub struct TrainState<'t, S: Storage> {
     /// Tensors.
@@ -87,14 +82,6 @@ impl<'t, S: Storage> TrainState<'t, S> {
         self.tensors.extend(other.tensors);
         self.counters.extend(other.counters);
     }
-}
-
-/// A counter where it lies.
-pub enum StateCounter<'t> {
-    /// Number of events.
-    Count(&'t mut u64),
-    /// A loss scale.
-    LossScale(&'t mut LossScale),
 }
 
 /// A tensor of the state where it lies.
@@ -234,35 +221,6 @@ impl Mismatch {
     }
 }
 
-impl StateCounter<'_> {
-    fn get(&self) -> Counter {
-        match self {
-            Self::Count(count) => Counter::Count(**count),
-            Self::LossScale(scale) => Counter::LossScale(scale.factor, scale.good_steps),
-        }
-    }
-
-    /// Whether `other` is a counter of this kind.
-    fn is_like(&self, other: &Counter) -> bool {
-        matches!(
-            (self, other),
-            (Self::Count(_), Counter::Count(_)) | (Self::LossScale(_), Counter::LossScale(..))
-        )
-    }
-
-    /// # Panics
-    /// If `counter` is of another kind.
-    fn set(&mut self, counter: Counter) {
-        match (self, counter) {
-            (Self::Count(count), Counter::Count(to)) => **count = to,
-            (Self::LossScale(scale), Counter::LossScale(factor, good_steps)) => {
-                **scale = LossScale { factor, good_steps };
-            }
-            (_, counter) => panic!("{counter:?} is a counter of another kind"),
-        }
-    }
-}
-
 /// A model file's configuration, and a model that is in it beside the one in training.
 #[derive(Default)]
 pub struct Described<'m> {
@@ -331,10 +289,6 @@ impl<'t> Snapshot<'t> {
     }
 }
 
-fn counters(counters: &[(&'static str, StateCounter<'_>)]) -> BTreeMap<String, Counter> {
-    counters.iter().map(|(name, counter)| ((*name).to_owned(), counter.get())).collect()
-}
-
 fn record(name: String, shape: Vec<usize>, values: &[f32]) -> Record<'_> {
     let bytes = move || Ok(Cow::Borrowed(bytemuck::cast_slice(values)));
     Record { name, dtype: Dtype::F32, shape, bytes: Box::new(bytes) }
@@ -375,12 +329,6 @@ pub fn restore<S: Storage>(
     }
     set_counters(state.counters, &progress);
     Ok(progress)
-}
-
-fn set_counters(counters: Vec<(&'static str, StateCounter<'_>)>, progress: &Progress) {
-    for (name, mut counter) in counters {
-        counter.set(progress.counters[name]);
-    }
 }
 
 /// Gives every rank the state of the first.
