@@ -32,7 +32,7 @@ const KERNEL: [&str; 19] = [
 ];
 
 /// Modules of the host, likewise.
-const HOST: [&str; 21] = [
+const HOST: [&str; 22] = [
     "plural",
     "atomic_file",
     "parallel",
@@ -48,6 +48,7 @@ const HOST: [&str; 21] = [
     "engine",
     "pipeline",
     "inception",
+    "image_folder",
     "evaluate",
     "scaling",
     "grad",

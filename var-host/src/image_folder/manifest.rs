@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::ImageFolderError;
+use super::error::ImageFolderError;
 use crate::atomic_file::AtomicFile;
 use crate::checkpoint::Digest;
 use crate::images::Parameters;

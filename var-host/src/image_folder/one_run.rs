@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{ImageFolderError, Manifest, difference, is_held};
+use super::error::ImageFolderError;
+use super::lock::is_held;
+use super::manifest::{Manifest, difference};
 use crate::data::image_files;
 use crate::images::{Parameters, read_parameters};
 use crate::npz::Npz;

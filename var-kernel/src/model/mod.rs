@@ -5,16 +5,14 @@ mod any_tensor;
 mod bind;
 pub mod config;
 pub mod file;
-pub mod ladder;
 pub mod quantizer;
 pub mod transformer;
 pub mod vqvae;
 pub mod weights;
 
 pub use any_tensor::AnyTensor;
-pub use config::{ConfigError, VarConfig, VqvaeConfig};
+pub use config::{ConfigError, Ladder, VarConfig, VqvaeConfig};
 pub use file::{ModelFile, ModelFileError};
-pub use ladder::Ladder;
 pub use quantizer::Quantizer;
 pub use transformer::Transformer;
 pub use vqvae::Vqvae;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Progress;
 use crate::optim::LossScale;
 
 /// A counter of a trainer.
@@ -54,12 +53,20 @@ impl StateCounter<'_> {
     }
 }
 
+/// Each counter's value, by name.
 pub(super) fn counters(counters: &[(&'static str, StateCounter<'_>)]) -> BTreeMap<String, Counter> {
     counters.iter().map(|(name, counter)| ((*name).to_owned(), counter.get())).collect()
 }
 
-pub(super) fn set_counters(counters: Vec<(&'static str, StateCounter<'_>)>, progress: &Progress) {
+/// Sets each counter to that of its name.
+///
+/// # Panics
+/// If one is missing or of another kind.
+pub(super) fn set_counters(
+    counters: Vec<(&'static str, StateCounter<'_>)>,
+    to: &BTreeMap<String, Counter>,
+) {
     for (name, mut counter) in counters {
-        counter.set(progress.counters[name]);
+        counter.set(to[name]);
     }
 }

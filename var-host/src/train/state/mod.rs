@@ -327,7 +327,7 @@ pub fn restore<S: Storage>(
     for (mut tensor, values) in state.tensors.into_iter().zip(values) {
         tensor.set(d, values)?;
     }
-    set_counters(state.counters, &progress);
+    set_counters(state.counters, &progress.counters);
     Ok(progress)
 }
 
@@ -355,6 +355,6 @@ pub fn share<S: Storage>(
         bytemuck::cast_slice_mut(&mut values).copy_from_slice(&bytes);
         tensor.set(d, values)?;
     }
-    set_counters(state.counters, &progress);
+    set_counters(state.counters, &progress.counters);
     Ok(progress)
 }
