@@ -46,13 +46,13 @@ impl Predictions {
         model: &Model<'_, '_, Cpu<'w>>,
         tokens: &[u32],
         label: u32,
+        memory: &mut [f32],
     ) {
         let config = &model.transformer.config;
         let (codes, ladder) = (config.codes, config.ladder);
-        let mut memory = working_memory(1024);
         let mut logits = |label| {
             let mut logits = vec![f32::NAN; tokens.len() * codes];
-            let mut arena = Arena::new(&mut memory[..]);
+            let mut arena = Arena::new(&mut *memory);
             let Ok(()) = score::teacher_forced(cpu, model, &mut logits, tokens, label, &mut arena);
             logits
         };
@@ -132,13 +132,14 @@ fn q8_of_the_built_in_model() {
         let file = ModelFile::new(&bytes).unwrap();
         let length = Model::<Cpu<'_>>::storage_len(&file.var, &file.vae);
         let mut predictions = Predictions::default();
+        let mut memory = working_memory(16);
         with_cpu(2, Isa::best(), |cpu| {
             let mut layers = vec![MaybeUninit::uninit(); length];
             let mut storage = Storage::new(&mut layers);
             let mut floats = vec![0.0; file.widened_len(&mut storage).unwrap()];
             let model = file.bind(&mut floats, &mut storage).unwrap();
             for (image, spec) in drawn.iter().zip(&images) {
-                predictions.add(cpu, &model, &image.tokens, spec.label);
+                predictions.add(cpu, &model, &image.tokens, spec.label, &mut memory);
             }
         });
         predictions
@@ -162,10 +163,11 @@ fn q8_of_var_d16() {
         let mut vae =
             Replaced { weight: &|name| model.vae_weight(name), q8s: none.0, widened: none.1 };
         let mut predictions = Predictions::default();
+        let mut memory = working_memory(1024);
         with_cpu(2, Isa::best(), |cpu| {
             let parts = ((&mut var, model.var), (&mut vae, model.vae));
             let Ok(model) = Model::bind_parts(parts.0, parts.1, &mut Storage::heap());
-            predictions.add(cpu, &model, &tokens, label);
+            predictions.add(cpu, &model, &tokens, label, &mut memory);
         });
         predictions
     };
