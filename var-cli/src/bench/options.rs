@@ -9,8 +9,8 @@ use crate::args::{ModelOptions, values};
 
 /// Measure time per stage and per scale, GFLOP/s, share of the machine's peak, memory
 ///
-/// Times are medians over the runs. The peak is measured on the same threads: fused multiply-adds
-/// on registers alone, and a copy of memory. Operations are counted by the formulas; convolutions by Winograd's method take
+/// Times are medians over the runs. The peak is measured on the same threads: fused multiply-adds on registers
+/// alone, and a copy of memory. Operations are counted by the formulas; convolutions by Winograd's method take
 /// fewer, and may seem to pass the peak. Then each kind of operation of sampling the batch: its time, share
 /// of the peak, and its operands' bytes a second. On a GPU, the peaks are measured there, and each kernel's
 /// time is told, run one by one.
