@@ -13,6 +13,7 @@
 //! Each task quantizes and packs its rows for a stretch of k, then packs the columns sixteen at a time
 //! and multiplies them with all rows.
 
+mod layout;
 mod quantize;
 #[cfg(test)]
 mod tests;
@@ -21,20 +22,17 @@ mod weights;
 
 use core::ops::Range;
 
+use layout::GROUPS;
 use quantize::QuantizeRows;
 use tile::MultiplyPanels;
-use weights::PackWeights;
+use weights::PackColumns;
 
 use super::{Output, RowMajorQ8};
 use crate::cpu::Isa;
 use crate::cpu::matrix::Q8_BLOCK;
-use crate::cpu::simd::dot::{Dot, GROUP};
-use crate::cpu::simd::{LANES, Simd};
+use crate::cpu::simd::LANES;
 
-/// Groups of neighbors in a block.
-const GROUPS: usize = Q8_BLOCK / GROUP;
-
-/// Words of [`Dot`] in a group at most.
+/// Words of [`Dot`](crate::cpu::simd::dot::Dot) in a group at most.
 const MOST_WORDS: usize = 2;
 
 /// Columns packed at a time.
@@ -54,16 +52,6 @@ pub(crate) const LEAST_Q8_FLOATS: usize = LINE + Stretch::len(KC[3], MC_STEP);
 
 /// Floats of a cache line, where packed columns begin: a vector across two lines takes two loads.
 const LINE: usize = 16;
-
-/// Floats of a packed row for one block: a scale, an offset, the integers.
-const fn row_len<S: Simd, D: Dot<S>>() -> usize {
-    2 + GROUPS * D::WORDS
-}
-
-/// Floats of a panel of [`LANES`] packed columns for one block: scales, integers.
-const fn panel_len<S: Simd, D: Dot<S>>() -> usize {
-    LANES * (1 + GROUPS * D::WORDS)
-}
 
 /// How much of a product some scratch memory holds.
 #[derive(Clone, Copy)]
@@ -150,7 +138,7 @@ pub(crate) fn tile<O: Output>(
         for first in columns.clone().step_by(NC) {
             let some = first..columns.end.min(first + NC);
             let place = some.start - columns.start..some.end - columns.start;
-            isa.run_dot(PackWeights { to: b, weight, columns: some, blocks: blocks.clone() });
+            isa.run_dot(PackColumns { to: b, weight, columns: some, blocks: blocks.clone() });
             isa.run_dot(MultiplyPanels {
                 out,
                 rows: rows.len(),

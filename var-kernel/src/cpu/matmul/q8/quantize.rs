@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::{GROUPS, row_len};
+use super::layout::{GROUPS, row_len};
 use crate::cpu::matrix::Q8_BLOCK;
 use crate::cpu::simd::dot::{Dot, DotKernel, GROUP};
 use crate::cpu::simd::{LANES, Simd};

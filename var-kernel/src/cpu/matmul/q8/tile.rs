@@ -2,7 +2,8 @@
 
 use core::ops::Range;
 
-use super::{GROUPS, Output, panel_len, row_len};
+use super::layout::{GROUPS, panel_len, row_len};
+use crate::cpu::matmul::Output;
 use crate::cpu::simd::dot::{Dot, DotKernel};
 use crate::cpu::simd::{LANES, Simd};
 

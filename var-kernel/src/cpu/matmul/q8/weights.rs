@@ -4,21 +4,22 @@ use core::ops::Range;
 
 use half::f16;
 
-use super::{GROUPS, RowMajorQ8, panel_len};
+use super::layout::{GROUPS, panel_len};
+use crate::cpu::matmul::RowMajorQ8;
 use crate::cpu::matrix::Q8_BLOCK;
 use crate::cpu::simd::dot::{Dot, DotKernel};
 use crate::cpu::simd::{LANES, Simd};
 
 /// Packs `blocks` of `columns`, which are rows of `weight`, into panels of [`LANES`] columns laid out
 /// `[block][scales, words of groups][column]`; integers past the last column are unspecified, their scales 0.
-pub(super) struct PackWeights<'a> {
+pub(super) struct PackColumns<'a> {
     pub(super) to: &'a mut [f32],
     pub(super) weight: RowMajorQ8<'a>,
     pub(super) columns: Range<usize>,
     pub(super) blocks: Range<usize>,
 }
 
-impl DotKernel for PackWeights<'_> {
+impl DotKernel for PackColumns<'_> {
     type Output = ();
 
     #[inline(always)]
