@@ -19,4 +19,5 @@ pub use memory::Buffer;
 pub use runtime::Engine;
 pub(crate) use runtime::Runtime;
 pub use spec::{ForcedBatch, ImageSpec, Sample, Sampling, ScaleProgress};
+#[cfg(feature = "train")]
 pub(crate) use tokens::{check_tokens, scale_major};

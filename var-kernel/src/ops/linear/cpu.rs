@@ -45,7 +45,7 @@ impl Linear for Cpu<'_> {
             return Ok(());
         }
         let size = GemmSize { rows: d.rows, columns: d.outer, depth: d.inner };
-        let algorithm = Algorithm::of(d, scratch);
+        let algorithm = Algorithm::of(d, weight, scratch);
         let threads = self.workers.count();
         let (rows, columns) = match algorithm {
             Algorithm::Nt => nt::tile_size(size, threads, scratch),
@@ -60,10 +60,10 @@ impl Linear for Cpu<'_> {
                     let columns = 0..columns.len();
                     isa.run(FinishColumns { tile: &mut tile, columns, operands: &operands });
                 }
-                Algorithm::Nt => {
+                Algorithm::Nt if HAS_NT => {
                     nt::tile(isa, &mut tile, &operands, rows, columns, d.inner, scratch)
                 }
-                Algorithm::Gemm => {
+                Algorithm::Nt | Algorithm::Gemm => {
                     let initial = Initial::Zero;
                     gemm::tile(isa, &mut tile, &operands, rows, columns, d.inner, initial, scratch);
                 }
@@ -84,11 +84,17 @@ enum Algorithm {
     Gemm,
 }
 
+/// Whether there is [`nt::tile`]: a WebAssembly module without fused multiply-adds is bound by its sums, and should
+/// be small.
+const HAS_NT: bool = !cfg!(all(target_arch = "wasm32", not(target_feature = "relaxed-simd")));
+
 impl Algorithm {
-    fn of(d: Dims, scratch: usize) -> Self {
+    fn of(d: Dims, weight: Matrix<'_>, scratch: usize) -> Self {
         match d.rows {
+            // Rows that are not whole blocks: rare.
+            _ if matches!(weight, Matrix::Q8 { .. }) => Self::Gemm,
             ..=MAX_ROWS => Self::Gemv,
-            _ if scratch >= LEAST_NT_FLOATS => Self::Nt,
+            _ if HAS_NT && scratch >= LEAST_NT_FLOATS => Self::Nt,
             _ => Self::Gemm,
         }
     }
@@ -219,9 +225,7 @@ impl NtOperands for LinearOperands<'_> {
             Matrix::F32(values) => copy_rows(s, to, &RowMajor { values, stride }, rows, depth),
             Matrix::F16(values) => copy_rows(s, to, &RowMajor { values, stride }, rows, depth),
             Matrix::Bf16(values) => copy_rows(s, to, &RowMajor { values, stride }, rows, depth),
-            Matrix::Q8 { values, scales } => {
-                copy_rows(s, to, &RowMajorQ8 { values, scales, stride }, rows, depth)
-            }
+            Matrix::Q8 { .. } => unreachable!("q8 is no operand of nt"),
         }
     }
 
@@ -232,9 +236,7 @@ impl NtOperands for LinearOperands<'_> {
             Matrix::F32(values) => RowMajor { values, stride }.prefetch(s, row, k),
             Matrix::F16(values) => RowMajor { values, stride }.prefetch(s, row, k),
             Matrix::Bf16(values) => RowMajor { values, stride }.prefetch(s, row, k),
-            Matrix::Q8 { values, scales } => {
-                RowMajorQ8 { values, scales, stride }.prefetch(s, row, k);
-            }
+            Matrix::Q8 { .. } => unreachable!("q8 is no operand of nt"),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::Dims;
 use crate::cpu::Matrix;
-use crate::cpu::matmul::{LoadElements, RowMajor, RowMajorQ8};
+use crate::cpu::matmul::{LoadElements, RowMajor};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
 
@@ -94,7 +94,7 @@ impl SimdKernel for Gemv<'_, '_> {
             Matrix::F32(values) => self.with(s, RowMajor { values, stride }),
             Matrix::F16(values) => self.with(s, RowMajor { values, stride }),
             Matrix::Bf16(values) => self.with(s, RowMajor { values, stride }),
-            Matrix::Q8 { values, scales } => self.with(s, RowMajorQ8 { values, scales, stride }),
+            Matrix::Q8 { .. } => unreachable!("q8 is no operand of gemv"),
         }
     }
 }

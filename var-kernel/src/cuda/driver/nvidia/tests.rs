@@ -38,7 +38,7 @@ fn draw_is_launched_with_any_number_of_codes() {
 
 #[test]
 fn library_of_a_lost_gpu_stays_open() {
-    if !under_fakes(module_path!(), "library_of_a_lost_card_stays_open", "lost") {
+    if !under_fakes(module_path!(), "library_of_a_lost_gpu_stays_open", "lost") {
         return;
     }
     let cuda = Cuda::open(Options { gemm_provider: GemmProvider::CublasLt, ..Options::default() })
