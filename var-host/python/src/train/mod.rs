@@ -184,7 +184,7 @@ pub(crate) fn train(
         leave(py, end)?;
         return Err(exception);
     }
-    let ended = whole(wait(py, end, &interrupt)?)?.map_err(|error| exception(&error))?;
+    let ended = whole(wait(py, end, &interrupt)?)?.map_err(|error| exception(&*error))?;
     let validation = ended.validation.map(|line| to_dict(py, &line).map(Bound::unbind));
     Ok(RunOutcome { validation: validation.transpose()?, ..ended.outcome })
 }
