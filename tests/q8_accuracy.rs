@@ -189,11 +189,12 @@ fn q8_of_var_d16() {
     check(q8.compare("d16, q8", &f32s));
 }
 
-/// The tests' limits.
+/// The tests' limits. How many drawn codes agree is told alone: where the distribution is flat, as with made-up
+/// weights, rounding the weights changes a quarter of them.
 #[track_caller]
-fn check([nats, likeliest, drawn]: [f64; 3]) {
+fn check([nats, likeliest, _]: [f64; 3]) {
     assert!(nats.abs() < 0.01, "cross-entropy differs by {nats} nats");
-    assert!(likeliest > 0.9 && drawn > 0.9, "{likeliest} and {drawn} of the codes agree");
+    assert!(likeliest > 0.95, "{likeliest} of the likeliest codes agree");
 }
 
 /// A part's weights, some of them replaced.
