@@ -185,7 +185,7 @@ pub fn tile(
 }
 
 /// Blocks of `depth`; a single empty one if `range` is empty.
-pub(super) fn blocks(range: Range<usize>, depth: usize) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn blocks(range: Range<usize>, depth: usize) -> impl Iterator<Item = Range<usize>> {
     let Range { start, end } = range;
     let count = (end - start).div_ceil(depth).max(1);
     (0..count).map(move |i| start + i * depth..end.min(start + (i + 1) * depth))
@@ -196,17 +196,30 @@ pub(super) fn blocks(range: Range<usize>, depth: usize) -> impl Iterator<Item = 
 pub fn tile_size(size: GemmSize, threads: usize, scratch: usize) -> (usize, usize) {
     const PACKING: usize = 12;
     let fewest = size.rows.div_ceil(GemmBlocks::of(scratch).rows);
+    let task = |rows, columns| rows * columns / LANES + PACKING * (rows + columns) / LANES;
+    shortest_tile((size.rows, size.columns), threads, fewest, (MC_STEP, NC), task)
+}
+
+/// Rows and columns of a tile: of multiples of `step`, at least `fewest` tiles one below the other, those for which
+/// `threads` threads are done first, where a tile of some rows and columns takes the time `task`.
+pub(super) fn shortest_tile(
+    (rows, columns): (usize, usize),
+    threads: usize,
+    fewest: usize,
+    step: (usize, usize),
+    task: impl Fn(usize, usize) -> usize,
+) -> (usize, usize) {
     let mut best = (usize::MAX, (0, 0));
     let mut down = fewest;
     while down <= 2 * fewest.max(threads) {
-        let rows = size.rows.div_ceil(down).next_multiple_of(MC_STEP);
+        let height = rows.div_ceil(down).next_multiple_of(step.0);
         for across in 1..=4 * threads {
-            let columns = size.columns.div_ceil(across).next_multiple_of(NC);
-            let tasks = size.rows.div_ceil(rows) * size.columns.div_ceil(columns);
-            let task = rows * columns / LANES + PACKING * (rows + columns) / LANES;
+            let width = columns.div_ceil(across).next_multiple_of(step.1);
+            let tasks = rows.div_ceil(height) * columns.div_ceil(width);
+            let task = task(height, width);
             // The last task to end keeps the other threads waiting for some part of it.
             let time = tasks.div_ceil(threads) * task + task / 8;
-            best = best.min((time, (rows, columns)));
+            best = best.min((time, (height, width)));
         }
         down *= 2;
     }

@@ -9,12 +9,12 @@
 
 pub mod gemm;
 mod pack;
-pub(crate) mod q8;
 #[cfg(test)]
 mod tests;
 #[macro_use]
 mod tile;
 pub mod nt;
+pub(crate) mod q8;
 
 pub use pack::{
     LoadElements, RowMajor, RowMajorQ8, pack_a, pack_a_transposed, pack_b, pack_b_transposed,

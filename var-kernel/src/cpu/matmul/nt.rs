@@ -9,7 +9,7 @@
 use core::ops::Range;
 
 use super::Output;
-use super::gemm::{GemmOperands, GemmSize, blocks};
+use super::gemm::{GemmOperands, GemmSize, blocks, shortest_tile};
 use super::pack::LoadElements;
 use crate::cpu::Isa;
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
@@ -130,22 +130,9 @@ pub fn tile_size(size: GemmSize, threads: usize, scratch: usize) -> (usize, usiz
     /// To fetch sixteen weights from memory.
     const FETCHING: usize = 12;
     let most = (scratch.saturating_sub(scratch_len(0)) / (KC + NC) / LANES * LANES).min(MAX_MC);
+    let task = |rows, columns| rows * columns + PACKING * rows + FETCHING * columns;
     let fewest = size.rows.div_ceil(most);
-    let mut best = (usize::MAX, (0, 0));
-    let mut down = fewest;
-    while down <= 2 * fewest.max(threads) {
-        let rows = size.rows.div_ceil(down).next_multiple_of(LANES);
-        for across in 1..=4 * threads {
-            let columns = size.columns.div_ceil(across).next_multiple_of(LANES);
-            let tasks = size.rows.div_ceil(rows) * size.columns.div_ceil(columns);
-            let task = rows * columns + PACKING * rows + FETCHING * columns;
-            // The last task to end keeps the other threads waiting for some part of it.
-            let time = tasks.div_ceil(threads) * task + task / 8;
-            best = best.min((time, (rows, columns)));
-        }
-        down *= 2;
-    }
-    best.1
+    shortest_tile((size.rows, size.columns), threads, fewest, (LANES, LANES), task)
 }
 
 /// The elements of a product at `rows` × `columns`, on this thread; `out`'s first is the first of them.

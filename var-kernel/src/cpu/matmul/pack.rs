@@ -124,11 +124,6 @@ impl LoadElements for RowMajorQ8<'_> {
             }
         }
     }
-
-    #[inline(always)]
-    fn prefetch<S: Simd>(&self, s: S, row: usize, column: usize) {
-        s.prefetch(self.values.get(row * self.stride + column..).unwrap_or_default());
-    }
 }
 
 /// Packs `rows` × `depth` of `from` into panels of [`Simd::MR`] rows laid out `[k][row]`.

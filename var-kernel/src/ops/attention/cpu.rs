@@ -11,6 +11,7 @@ use core::convert::Infallible;
 use core::ops::Range;
 
 use super::{Attention, Dims, Mask};
+use crate::cpu::matmul::gemm::blocks;
 use crate::cpu::matmul::{
     Initial, Panels, RowMajor, multiply, pack_a, pack_a_transposed, pack_b_transposed, packed_a_len,
 };
@@ -161,7 +162,7 @@ impl SimdKernel for QueryBlock<'_, '_> {
 
                 let packed_q = &packed_q[first * d.head_width..];
                 let packed_k = &mut packed[packed_k.clone()];
-                for some in chunks(keys.clone(), chunk::<S>(packed_k, d.head_width)) {
+                for some in blocks(keys.clone(), chunk::<S>(packed_k, d.head_width)) {
                     if packs {
                         pack_a(s, packed_k, &k, some.clone(), 0..d.head_width);
                     }
@@ -178,7 +179,7 @@ impl SimdKernel for QueryBlock<'_, '_> {
                 }
 
                 let packed_v = &mut packed[packed_v.clone()];
-                for some in chunks(0..d.head_width, chunk::<S>(packed_v, keys.len())) {
+                for some in blocks(0..d.head_width, chunk::<S>(packed_v, keys.len())) {
                     if packs {
                         pack_a_transposed(s, packed_v, &v, some.clone(), keys.clone());
                     }
@@ -194,12 +195,6 @@ impl SimdKernel for QueryBlock<'_, '_> {
             write(s, tile, from..to, sums, softmax.row_sum(panel));
         }
     }
-}
-
-/// `range` in parts of `length`.
-fn chunks(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
-    let Range { start, end } = range;
-    (start..end).step_by(length).map(move |first| first..end.min(first + length))
 }
 
 /// How many rows of depth `depth` are packed at a time.

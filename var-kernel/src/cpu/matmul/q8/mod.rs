@@ -27,8 +27,9 @@ use quantize::QuantizeRows;
 use tile::MultiplyPanels;
 use weights::PackColumns;
 
-use super::{Output, RowMajorQ8};
 use crate::cpu::Isa;
+use crate::cpu::matmul::gemm::shortest_tile;
+use crate::cpu::matmul::{Output, RowMajorQ8};
 use crate::cpu::matrix::Q8_BLOCK;
 use crate::cpu::simd::LANES;
 
@@ -89,23 +90,12 @@ pub(crate) fn tile_size(
 ) -> (usize, usize) {
     const QUANTIZE: usize = 64;
     const PACK: usize = 8;
+    let task = |height: usize, width| {
+        let tall = height.min(rows);
+        tall * width + QUANTIZE * tall + PACK * width
+    };
     let fewest = rows.div_ceil(Stretch::of(scratch).rows);
-    let mut best = (usize::MAX, (0, 0));
-    let mut down = fewest;
-    while down <= 2 * fewest.max(threads) {
-        let height = rows.div_ceil(down).next_multiple_of(MC_STEP);
-        for across in 1..=4 * threads {
-            let width = columns.div_ceil(across).next_multiple_of(NC);
-            let tasks = rows.div_ceil(height) * columns.div_ceil(width);
-            let tall = height.min(rows);
-            let task = tall * width + QUANTIZE * tall + PACK * width;
-            // The last task to end keeps the other threads waiting for some part of it.
-            let time = tasks.div_ceil(threads) * task + task / 8;
-            best = best.min((time, (height, width)));
-        }
-        down *= 2;
-    }
-    best.1
+    shortest_tile((rows, columns), threads, fewest, (MC_STEP, NC), task)
 }
 
 /// The elements of `x · weightᵀ` at `rows` × `columns`, on this thread; `out`'s first is the first of them.

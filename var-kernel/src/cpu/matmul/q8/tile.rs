@@ -7,26 +7,6 @@ use crate::cpu::matmul::Output;
 use crate::cpu::simd::dot::{Dot, DotKernel};
 use crate::cpu::simd::{LANES, Simd};
 
-/// `$body` for each r below `$rows` ≤ 6 and v below `$vectors` ≤ 2, written out, to stay in registers.
-macro_rules! unrolled {
-    ($r:ident < $rows:expr, $v:ident < $vectors:expr, $body:block) => {
-        unrolled!($r $rows, $v $vectors, $body, 0 1 2 3 4 5)
-    };
-    ($r:ident $rows:expr, $v:ident $vectors:expr, $body:block, $($n:literal)*) => {$(
-        if $n < $rows {
-            let $r = $n;
-            {
-                let $v = 0;
-                $body
-            }
-            if $vectors > 1 {
-                let $v = 1;
-                $body
-            }
-        }
-    )*};
-}
-
 /// `out[r, columns] = initial + Σ over blocks` for each of `rows` rows r: the initial sums are those in
 /// `out` if the product carries on, else 0.
 ///

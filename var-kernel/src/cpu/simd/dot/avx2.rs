@@ -6,7 +6,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{Dot, GROUP, evens_and_odds};
+use super::Dot;
 use crate::cpu::simd::Avx2;
 
 /// Pairs of sixteen-bit products in AVX2.
@@ -35,11 +35,6 @@ impl Dot<Avx2> for Madd256 {
     const NR_VECTORS: usize = 1;
     const WORDS: usize = 2;
     const OFFSET: i32 = 0;
-
-    #[inline(always)]
-    fn activations(group: [i8; GROUP]) -> [f32; 2] {
-        evens_and_odds(group)
-    }
 
     #[inline(always)]
     fn weights(self, groups: [__m256; 2]) -> [[__m256; 2]; 2] {

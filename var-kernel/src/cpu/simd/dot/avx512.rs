@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{Dot, GROUP, bytes, evens_and_odds};
+use super::Dot;
 use crate::cpu::simd::Avx512;
 
 /// VNNI over AVX-512: unsigned weights by signed activations.
@@ -32,11 +32,6 @@ impl Dot<Avx512> for Vnni512 {
     const NR_VECTORS: usize = 2;
     const WORDS: usize = 1;
     const OFFSET: i32 = 128;
-
-    #[inline(always)]
-    fn activations(group: [i8; GROUP]) -> [f32; 2] {
-        bytes(group)
-    }
 
     #[inline(always)]
     fn weights(self, groups: __m512) -> [__m512; 2] {
@@ -93,11 +88,6 @@ impl Dot<Avx512> for Madd512 {
     const NR_VECTORS: usize = 2;
     const WORDS: usize = 2;
     const OFFSET: i32 = 0;
-
-    #[inline(always)]
-    fn activations(group: [i8; GROUP]) -> [f32; 2] {
-        evens_and_odds(group)
-    }
 
     #[inline(always)]
     fn weights(self, groups: __m512) -> [__m512; 2] {

@@ -54,7 +54,10 @@ pub trait Dot<S: Simd>: Copy {
     const OFFSET: i32;
 
     /// The words of four activations, the first [`Dot::WORDS`] of two.
-    fn activations(group: [i8; GROUP]) -> [f32; 2];
+    #[inline(always)]
+    fn activations(group: [i8; GROUP]) -> [f32; 2] {
+        if Self::WORDS == 1 { bytes(group) } else { evens_and_odds(group) }
+    }
 
     /// The words of sixteen columns' groups, the first [`Dot::WORDS`] of two.
     fn weights(self, groups: S::F32) -> [S::F32; 2];
@@ -81,14 +84,12 @@ pub trait DotKernel {
 
 /// The word of four eight-bit activations.
 #[inline(always)]
-#[allow(dead_code, reason = "not on every machine")]
 fn bytes(group: [i8; GROUP]) -> [f32; 2] {
     [f32::from_bits(u32::from_ne_bytes(group.map(|q| q as u8))), 0.0]
 }
 
 /// The words of four sixteen-bit activations: the even ones, the odd ones.
 #[inline(always)]
-#[allow(dead_code, reason = "not on every machine")]
 fn evens_and_odds(group: [i8; GROUP]) -> [f32; 2] {
     let word = |low: i8, high: i8| {
         f32::from_bits(u32::from(i16::from(low) as u16) | (u32::from(i16::from(high) as u16) << 16))

@@ -4,7 +4,7 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::{Dot, GROUP, bytes};
+use super::Dot;
 use crate::cpu::simd::Neon;
 
 /// FEAT_DotProd over NEON: signed by signed.
@@ -33,11 +33,6 @@ impl Dot<Neon> for Sdot {
     const NR_VECTORS: usize = 1;
     const WORDS: usize = 1;
     const OFFSET: i32 = 0;
-
-    #[inline(always)]
-    fn activations(group: [i8; GROUP]) -> [f32; 2] {
-        bytes(group)
-    }
 
     #[inline(always)]
     fn weights(self, groups: [float32x4_t; 4]) -> [[float32x4_t; 4]; 2] {

@@ -1,6 +1,6 @@
 //! Integer dot products on every machine.
 
-use super::{Dot, GROUP, evens_and_odds};
+use super::{Dot, evens_and_odds};
 use crate::cpu::simd::{LANES, Simd};
 
 /// Products of sixteen-bit integers one by one, over any vectors.
@@ -14,11 +14,6 @@ impl<S: Simd> Dot<S> for PlainDot<S> {
     const NR_VECTORS: usize = 1;
     const WORDS: usize = 2;
     const OFFSET: i32 = 0;
-
-    #[inline(always)]
-    fn activations(group: [i8; GROUP]) -> [f32; 2] {
-        evens_and_odds(group)
-    }
 
     #[inline(always)]
     fn weights(self, groups: S::F32) -> [S::F32; 2] {

@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{Dot, GROUP, evens_and_odds};
+use super::Dot;
 use crate::cpu::simd::Sse2;
 
 /// Pairs of sixteen-bit products in SSE2.
@@ -32,11 +32,6 @@ impl Dot<Sse2> for Madd128 {
     const NR_VECTORS: usize = 1;
     const WORDS: usize = 2;
     const OFFSET: i32 = 0;
-
-    #[inline(always)]
-    fn activations(group: [i8; GROUP]) -> [f32; 2] {
-        evens_and_odds(group)
-    }
 
     #[inline(always)]
     fn weights(self, groups: [__m128; 4]) -> [[__m128; 4]; 2] {

@@ -2,7 +2,7 @@
 
 use core::arch::wasm32::*;
 
-use super::{Dot, GROUP, evens_and_odds};
+use super::Dot;
 use crate::cpu::simd::Wasm;
 
 /// Pairs of sixteen-bit products in simd128. (Whether relaxed SIMD's dot products of bytes saturate is the
@@ -17,11 +17,6 @@ impl Dot<Wasm> for WasmDot {
     const NR_VECTORS: usize = 1;
     const WORDS: usize = 2;
     const OFFSET: i32 = 0;
-
-    #[inline(always)]
-    fn activations(group: [i8; GROUP]) -> [f32; 2] {
-        evens_and_odds(group)
-    }
 
     #[inline(always)]
     fn weights(self, groups: [v128; 4]) -> [[v128; 4]; 2] {
