@@ -17,6 +17,10 @@ pub(crate) use options::Options;
 use crate::args::{Session, result};
 
 pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
+    let earlier = options.against.as_deref().map(against::read).transpose()?;
+    if let Some(earlier) = &earlier {
+        earlier.check(options.batch, options.cfg)?;
+    }
     // The file must outlive the weights, which lie in it.
     let temporary;
     let model = match options.depth {
@@ -27,22 +31,20 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
             synthetic::open(&temporary, sizes, options.dtype)?
         }
     };
-    let earlier = options.against.as_deref().map(against::read).transpose()?;
-    if let Some(earlier) = &earlier {
-        earlier.check(options.batch, options.cfg)?;
-    }
     let mut engine = session.engine(&model.weights)?;
-    let threads = ProfiledThreads::new(Threads::new(session.threads, SCRATCH_FLOATS)?);
+    let mut profiled = None;
     if !engine.is_on_gpu() {
+        let threads = ProfiledThreads::new(Threads::new(session.threads, SCRATCH_FLOATS)?);
         engine = Engine::with_workers(&model.weights, Box::new(threads.clone()), session.isa);
+        profiled = Some(threads);
     }
     let times = measure::times(&mut engine, options, session)?;
-    let peak = peak::of(&engine, session)?;
+    let peak = peak::of(&engine)?;
     let mut report = report::BenchReport::new(&model, &engine, options, session, &times, peak)?;
     #[cfg(feature = "cuda")]
     report.add_kernels(&measure::kernels(&mut engine, options)?);
-    if !engine.is_on_gpu() {
-        report.add_operations(&measure::operations(&mut engine, &threads, options)?, peak);
+    if let Some(threads) = &profiled {
+        report.add_operations(&measure::operations(&mut engine, threads, options)?, peak);
     }
     if let Some(earlier) = &earlier {
         report.compare(earlier);

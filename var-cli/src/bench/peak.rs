@@ -5,12 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use var_host::engine::Engine;
-use var_host::pool::Threads;
-use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
+use var_kernel::cpu::Cpu;
 use var_kernel::ops::elementwise::Elementwise;
 use var_kernel::parts::peak;
-
-use crate::args::Session;
 
 /// A measurement long enough for the clock and for the processor's frequency to settle.
 const LONG_ENOUGH: Duration = Duration::from_millis(200);
@@ -27,15 +24,13 @@ pub(super) struct Peak {
 }
 
 /// The peak where `engine` computes.
-pub(super) fn of(engine: &Engine<'_>, session: &Session) -> Result<Peak> {
+pub(super) fn of(engine: &Engine<'_>) -> Result<Peak> {
     #[cfg(feature = "cuda")]
     if let Some(gpu) = engine.gpu() {
         let gflops = 2e-9 * gpu.cuda().peak_multiply_adds()?;
         return Ok(Peak { gflops, gb_per_s: 1e-9 * gpu.cuda().peak_bytes()? });
     }
-    let _ = engine;
-    let threads = Threads::new(session.threads, SCRATCH_FLOATS)?;
-    let cpu = Cpu::new(session.isa, &threads);
+    let cpu = engine.cpu();
     Ok(Peak { gflops: gflops(&cpu), gb_per_s: gb_per_s(&cpu) })
 }
 
