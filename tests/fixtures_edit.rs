@@ -31,6 +31,7 @@ fn three_edits_of_the_tiny_model() {
             labels: &labels,
             indices: &[0, 1],
             cfg: about["cfg"].as_f64().expect("cfg") as f32,
+            temperature: 1.0,
             filter: Filter { top_k: 0, top_p: 0.0 },
             more_smooth: false,
             source: UniformSource::Greedy,

@@ -149,6 +149,7 @@ fn greedy_sampling() {
             labels: &labels,
             indices: &[0, 1],
             cfg,
+            temperature: 1.0,
             filter: Filter { top_k: 0, top_p: 0.0 },
             more_smooth: false,
             source: UniformSource::Greedy,
@@ -207,6 +208,7 @@ fn sampling_by_given_numbers() {
                 labels: &labels,
                 indices: &[0, 1],
                 cfg: about["cfg"].as_f64().expect("cfg") as f32,
+                temperature: 1.0,
                 filter: Filter {
                     top_k: about["top_k"].as_u64().expect("top_k") as usize,
                     top_p: about["top_p"].as_f64().expect("top_p") as f32,

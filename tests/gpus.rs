@@ -119,6 +119,7 @@ fn compute<B: Backend>(
             labels: &labels,
             indices: &[3, 9],
             cfg: 2.0,
+            temperature: 1.0,
             filter: Filter { top_k: 20, top_p: 0.9 },
             more_smooth: run == 3,
             source: Random::Seed(seed),

@@ -93,6 +93,7 @@ fn sampled(
         labels: &labels,
         indices: &labels,
         cfg: 1.5,
+        temperature: 1.0,
         filter: Filter { top_k: 900, top_p: 0.96 },
         more_smooth: false,
         source: UniformSource::Seed(1),

@@ -53,7 +53,14 @@ fn kernel_and_host_draw_the_same_bytes_from_files_of_every_precision() {
         convert(&original, &path, precision, Vec::new(), true, &|_, _| ()).unwrap();
         let weights = Weights::open(&path, &Hints::default()).unwrap();
         let mut engine = Engine::new(&weights, 1, Isa::best()).unwrap();
-        let settings = Sampling { seed: 7, cfg: 1.5, top_k: 900, top_p: 0.96, more_smooth: false };
+        let settings = Sampling {
+            seed: 7,
+            cfg: 1.5,
+            temperature: 1.0,
+            top_k: 900,
+            top_p: 0.96,
+            more_smooth: false,
+        };
         let host = engine.sample(&[ImageSpec { index: 3, label: 8 }], settings, None, &mut |_| {
             ControlFlow::Continue(())
         });

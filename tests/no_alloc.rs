@@ -52,6 +52,7 @@ fn generating_pictures_allocates_nothing() {
                 labels: &[1, 2],
                 indices: &[0, 1],
                 cfg: 2.0,
+                temperature: 1.0,
                 filter: Filter { top_k: 20, top_p: 0.9 },
                 more_smooth,
                 source: UniformSource::Seed(0),

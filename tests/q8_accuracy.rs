@@ -122,7 +122,14 @@ fn q8_of_the_built_in_model() {
     let widened =
         file("widened", &Weights::open(&q8, &Hints::default()).unwrap(), WeightDtype::F32);
 
-    let settings = Sampling { seed: 1, cfg: 1.5, top_k: 900, top_p: 0.96, more_smooth: false };
+    let settings = Sampling {
+        seed: 1,
+        cfg: 1.5,
+        temperature: 1.0,
+        top_k: 900,
+        top_p: 0.96,
+        more_smooth: false,
+    };
     let images: Vec<_> = (0..100).map(|i| ImageSpec { index: i, label: i % 10 }).collect();
     let mut engine = Engine::new(&original, 2, Isa::best()).unwrap();
     let drawn = engine.sample(&images, settings, None, &mut |_| ControlFlow::Continue(()));

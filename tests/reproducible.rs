@@ -18,6 +18,7 @@ fn request<'a>(labels: &'a [u32], indices: &'a [u32]) -> Request<'a> {
         labels,
         indices,
         cfg: 2.0,
+        temperature: 1.0,
         filter: Filter { top_k: 30, top_p: 0.95 },
         more_smooth: false,
         source: UniformSource::Seed(11),

@@ -30,6 +30,7 @@ fn sample_without_options_makes_a_grid_of_sixteen() {
         ("model", "built-in"),
         ("seed", "0"),
         ("cfg", "1.5"),
+        ("temperature", "1"),
         ("top_k", "900"),
         ("top_p", "0.96"),
         ("more_smooth", "false"),

@@ -1,13 +1,13 @@
 //! `var edit`: a part of an image made anew, the rest kept.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{ArgGroup, Args};
 use var_host::engine::ImageSpec;
-use var_host::images::RgbImage;
+use var_host::pipeline::edit::{Edit, overlay};
 use var_kernel::edit::{self, Painting, Region};
-use var_kernel::model::{Ladder, VqvaeConfig};
+use var_kernel::model::VqvaeConfig;
 
 use crate::args::values::{self, LARGEST_BATCH};
 use crate::args::{ModelOptions, PhotographOptions, SamplingOptions, Session, Usage};
@@ -18,7 +18,7 @@ use crate::sample::{Drawing, ForcedTokens, Grid, batch_size};
 /// Make a part of an image anew
 ///
 /// The kept part is kept as tokens: the image goes through the VQVAE, so that it changes a little
-/// everywhere.
+/// everywhere; with --overlay not by what is drawn beside it.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("part").required(true).args(["region", "mask"]))]
 pub(crate) struct Options {
@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Make the rest anew and keep that part
     #[arg(long)]
     outpaint: bool,
+    /// The kept part has the pixels of the image's reconstruction, to the byte
+    #[arg(long)]
+    overlay: bool,
     /// Class to draw, by number or name [default: none]
     #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
     class: Option<String>,
@@ -72,7 +75,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
         return Err(Usage(text).into());
     }
     let config = engine.vqvae()?;
-    let cells = kept_cells(options, config)?;
+    let marks = marks(options, config)?;
+    let mut cells = vec![false; config.ladder.length()];
+    edit::spread(&mut cells, &marks, &config.ladder);
     let jobs: Vec<ImageSpec> =
         (0..options.count).map(|index| ImageSpec { index: index.into(), label }).collect();
     options.sampling.check(&jobs, classes, session)?;
@@ -80,6 +85,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     options.sampling.note(&mut parameters);
     parameters.insert("image".to_owned(), output::file_name(&options.image));
     parameters.insert("outpaint".to_owned(), options.outpaint.to_string());
+    parameters.insert("overlay".to_owned(), options.overlay.to_string());
     if let Some(Region { top, left, bottom, right }) = options.region {
         parameters.insert("box".to_owned(), format!("{top},{left},{bottom},{right}"));
     }
@@ -94,15 +100,20 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     }
 
     let picture = options.photograph.load(&options.image, config.side())?;
+    let tokens = engine.encode(&picture)?;
+    let kept = options.overlay.then(|| engine.decode(&tokens, None)).transpose()?;
     let drawing = Drawing {
         sampling: options.sampling.sampling(),
         batch: batch_size(&engine, None, &jobs, options.sampling.cfg)?,
-        kept: Some(ForcedTokens { images: vec![engine.encode(&picture)?], cells }),
+        kept: Some(ForcedTokens { images: vec![tokens], cells }),
         each_scale: None,
     };
     let (mut edited, mut maps) = (Vec::new(), Vec::new());
     drawing.draw(&mut engine, &jobs, session, &mut |sample| {
-        edited.push(sample.picture);
+        edited.push(match &kept {
+            Some(kept) => overlay(sample.picture, kept, &marks, config),
+            None => sample.picture,
+        });
         maps.push(sample.tokens);
         Ok(())
     })?;
@@ -114,54 +125,22 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// Which cells of every scale are kept.
-fn kept_cells(options: &Options, config: &VqvaeConfig) -> Result<Vec<bool>> {
-    let ladder = &config.ladder;
-    let mut finest = vec![0.0; ladder.cells(ladder.scales() - 1)];
-    match (options.region, &options.mask) {
-        (Some(region), _) => {
-            let painting = if options.outpaint { Painting::Out } else { Painting::In };
-            edit::mark(&mut finest, ladder, region, painting);
-        }
-        (None, Some(path)) => read_mask(path, config, options, &mut finest)?,
+/// Marks of the finest map's cells: 1 kept, 0 made anew.
+fn marks(options: &Options, config: &VqvaeConfig) -> Result<Vec<f32>> {
+    let painting = if options.outpaint { Painting::Out } else { Painting::In };
+    let mask = options.mask.as_ref().map(|path| options.photograph.load(path, config.side()));
+    let mask = mask.transpose()?;
+    let edit = match (options.region, &mask) {
+        (Some(region), _) => Edit::from(region),
+        (None, Some(mask)) => Edit::with_mask(mask),
         (None, None) => unreachable!("clap requires one of the two"),
-    }
-    check_some_anew(&finest, ladder, options)?;
-    let mut cells = vec![false; ladder.length()];
-    edit::spread(&mut cells, &finest, ladder);
-    Ok(cells)
+    };
+    Edit { painting, ..edit }.marks(config).map_err(|_| nothing_anew(options, config))
 }
 
-/// Marks the cells that are at most half white as kept; with `--outpaint`, the others.
-fn read_mask(
-    path: &Path,
-    config: &VqvaeConfig,
-    options: &Options,
-    finest: &mut [f32],
-) -> Result<()> {
-    let mask = options.photograph.load(path, config.side())?;
-    for (cell, mark) in finest.iter_mut().enumerate() {
-        let is_white = whiteness(&mask, cell, config) > 0.5;
-        *mark = if is_white == options.outpaint { 1.0 } else { 0.0 };
-    }
-    Ok(())
-}
-
-/// The mean of the mask over a cell of the finest map, 0 to 1.
-fn whiteness(mask: &RgbImage, cell: usize, config: &VqvaeConfig) -> f64 {
-    let (cells, pixels) = (config.ladder.finest(), config.downsampling());
-    let (top, left) = (cell / cells * pixels, cell % cells * pixels);
-    let row = |y: usize| &mask.rgb()[3 * (y * mask.width() + left)..][..3 * pixels];
-    let sum: u64 = (top..top + pixels).flat_map(row).map(|byte| u64::from(*byte)).sum();
-    sum as f64 / (255 * 3 * pixels * pixels) as f64
-}
-
-/// Refuses a part so small that no cell is left to make anew.
-fn check_some_anew(finest: &[f32], ladder: &Ladder, options: &Options) -> Result<()> {
-    if finest.contains(&0.0) {
-        return Ok(());
-    }
-    let (option, side) =
-        (if options.region.is_some() { "--box" } else { "--mask" }, ladder.finest());
-    bail!("{option}: nothing to make anew: none of the {side} × {side} cells lies in that part");
+/// The part is so small that no cell is left to make anew.
+fn nothing_anew(options: &Options, config: &VqvaeConfig) -> anyhow::Error {
+    let side = config.ladder.finest();
+    let option = if options.region.is_some() { "--box" } else { "--mask" };
+    anyhow!("{option}: nothing to make anew: none of the {side} × {side} cells lies in that part")
 }

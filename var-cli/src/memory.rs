@@ -50,6 +50,7 @@ pub(crate) fn of_sampling(
         labels: &labels,
         indices: &indices,
         cfg: if guided { 1.0 } else { 0.0 },
+        temperature: 1.0,
         filter: Filter { top_k: 0, top_p: 0.0 },
         more_smooth: false,
         source: UniformSource::Greedy,

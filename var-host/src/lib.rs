@@ -88,13 +88,14 @@ pub use engine::Interrupt;
 #[cfg(feature = "train")]
 pub use evaluate::evaluate;
 pub use images::RgbImage;
-pub use pipeline::{Device, Error, Image, Model, SampleOptions, Step};
+pub use pipeline::{Device, Edit, EditPart, Error, Image, Model, SampleOptions, Step};
 #[cfg(feature = "train")]
 pub use train::fit::{Intervals, RunOptions, TrainObserver};
 #[cfg(feature = "train")]
 pub use train::vae::VqvaeTrainConfig;
 #[cfg(feature = "train")]
 pub use train::{TrainConfig, TrainRun, VarSize};
+pub use var_kernel::{Painting, Region};
 
 #[cfg(test)]
 #[path = "../../tests/fixture.rs"]

@@ -40,6 +40,7 @@ pub(crate) fn main(print: impl Fn(&str)) -> Result<(), &'static str> {
         labels: &[1, 2],
         indices: &[0, 1],
         cfg: 2.0,
+        temperature: 1.0,
         filter: Filter { top_k: 20, top_p: 0.9 },
         more_smooth: false,
         source: Random::Seed(7),

@@ -18,6 +18,9 @@ pub(crate) struct SamplingOptions {
     /// Classifier-free guidance at the last scale; 0 = none, 4 or 5 for looks
     #[arg(long, value_name = "STRENGTH", default_value_t = 1.5, value_parser = values::guidance)]
     pub(crate) cfg: f32,
+    /// Divides the logits, after guidance: below 1 likelier tokens, above 1 more even ones
+    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = values::temperature)]
+    pub(crate) temperature: f32,
     /// Draw from the K most likely tokens; 0 = all
     #[arg(long, value_name = "K", default_value_t = 900, value_parser = values::whole(0..=usize::MAX))]
     pub(crate) top_k: usize,
@@ -50,8 +53,8 @@ impl SamplingOptions {
 
     /// As the engine takes it.
     pub(crate) fn sampling(&self) -> Sampling {
-        let Self { seed, cfg, top_k, top_p, more_smooth } = *self;
-        Sampling { seed, cfg, top_k, top_p, more_smooth }
+        let Self { seed, cfg, temperature, top_k, top_p, more_smooth } = *self;
+        Sampling { seed, cfg, temperature, top_k, top_p, more_smooth }
     }
 
     /// Notes the options among an image's parameters.

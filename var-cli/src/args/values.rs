@@ -122,6 +122,11 @@ pub(crate) fn guidance(text: &str) -> Result<f32, String> {
     number(text, 0.0..=1000.0)
 }
 
+/// A temperature.
+pub(crate) fn temperature(text: &str) -> Result<f32, String> {
+    number(text, 0.01..=100.0)
+}
+
 /// A probability.
 pub(crate) fn probability(text: &str) -> Result<f32, String> {
     number(text, 0.0..=1.0)

@@ -80,7 +80,7 @@ fn request(engine: &Engine<'_>, options: &Options) -> Result<(Vec<ImageSpec>, Sa
     let classes = engine.transformer()?.classes as u32;
     let job = |index: u32| ImageSpec { index, label: index % classes };
     let (seed, top_k, top_p, more_smooth) = (0, 900, 0.96, false);
-    let sampling = Sampling { seed, cfg: options.cfg, top_k, top_p, more_smooth };
+    let sampling = Sampling { seed, cfg: options.cfg, temperature: 1.0, top_k, top_p, more_smooth };
     Ok(((0..options.batch.into()).map(job).collect(), sampling))
 }
 

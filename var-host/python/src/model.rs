@@ -5,7 +5,7 @@ use numpy::{IntoPyArray, PyArray1, PyArray3, PyArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use var_host::{Error, Interrupt, RgbImage};
+use var_host::{Edit, Error, Interrupt, RgbImage};
 use var_kernel::Painting;
 
 use crate::arguments::truth;
@@ -68,9 +68,9 @@ impl Model {
     /// every scale of every batch `on_scale` is called with a `Step`: returning False ends the run with the
     /// images of the batches before, an exception ends it and comes out.
     #[pyo3(
-        signature = (classes, *, seed=None, cfg=None, top_k=None, top_p=None, more_smooth=None,
+        signature = (classes, *, seed=None, cfg=None, temperature=None, top_k=None, top_p=None, more_smooth=None,
                      first_index=None, batch=None, on_scale=None),
-        text_signature = "($self, classes, *, seed=0, cfg=1.5, top_k=900, top_p=0.96, more_smooth=False, \
+        text_signature = "($self, classes, *, seed=0, cfg=1.5, temperature=1.0, top_k=900, top_p=0.96, more_smooth=False, \
                           first_index=0, batch=4, on_scale=None)"
     )]
     fn sample(
@@ -79,6 +79,7 @@ impl Model {
         classes: &Bound<'_, PyAny>,
         seed: Option<&Bound<'_, PyAny>>,
         cfg: Option<&Bound<'_, PyAny>>,
+        temperature: Option<&Bound<'_, PyAny>>,
         top_k: Option<&Bound<'_, PyAny>>,
         top_p: Option<&Bound<'_, PyAny>>,
         more_smooth: Option<&Bound<'_, PyAny>>,
@@ -87,7 +88,7 @@ impl Model {
         on_scale: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<Image>> {
         let (labels, _) = classes::labels(&self.description, classes)?;
-        let named = Named { seed, cfg, top_k, top_p, more_smooth, first_index, batch };
+        let named = Named { seed, cfg, temperature, top_k, top_p, more_smooth, first_index, batch };
         let options = named.options(labels.len())?;
         let draw: Draw = Box::new(move |model, each| model.sample_with(&labels, &options, each));
         self.draw(py, on_scale, draw)
@@ -98,9 +99,9 @@ impl Model {
     /// `region`: top, left, bottom, right as shares of the image. `label`: a class, or None for in- and
     /// out-painting as in the paper. The rest as in `sample`.
     #[pyo3(
-        signature = (image, region, label=None, *, outside=None, seed=None, cfg=None, top_k=None, top_p=None,
+        signature = (image, region, label=None, *, outside=None, seed=None, cfg=None, temperature=None, top_k=None, top_p=None,
                      more_smooth=None, first_index=None, on_scale=None),
-        text_signature = "($self, image, region, label=None, *, outside=False, seed=0, cfg=1.5, top_k=900, \
+        text_signature = "($self, image, region, label=None, *, outside=False, seed=0, cfg=1.5, temperature=1.0, top_k=900, \
                           top_p=0.96, more_smooth=False, first_index=0, on_scale=None)"
     )]
     fn edit(
@@ -112,6 +113,7 @@ impl Model {
         outside: Option<&Bound<'_, PyAny>>,
         seed: Option<&Bound<'_, PyAny>>,
         cfg: Option<&Bound<'_, PyAny>>,
+        temperature: Option<&Bound<'_, PyAny>>,
         top_k: Option<&Bound<'_, PyAny>>,
         top_p: Option<&Bound<'_, PyAny>>,
         more_smooth: Option<&Bound<'_, PyAny>>,
@@ -123,10 +125,12 @@ impl Model {
         let label = label.map(|label| classes::label(&self.description, label)).transpose()?;
         let outside = truth("outside", outside, false)?;
         let painting = if outside { Painting::Out } else { Painting::In };
-        let named = Named { seed, cfg, top_k, top_p, more_smooth, first_index, batch: None };
+        let named =
+            Named { seed, cfg, temperature, top_k, top_p, more_smooth, first_index, batch: None };
         let options = named.options(1)?;
+        let edit = Edit { painting, label, ..Edit::from(region) };
         let draw: Draw = Box::new(move |model, each| {
-            let edited = model.edit_with(&image, region, painting, label, &options, each)?;
+            let edited = model.edit_with(&image, &edit, &options, each)?;
             Ok(edited.into_iter().collect())
         });
         Ok(self.draw(py, on_scale, draw)?.pop())

@@ -163,6 +163,7 @@ fn over() -> PyErr {
 pub(crate) struct Named<'a, 'py> {
     pub(crate) seed: Option<&'a Bound<'py, PyAny>>,
     pub(crate) cfg: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) temperature: Option<&'a Bound<'py, PyAny>>,
     pub(crate) top_k: Option<&'a Bound<'py, PyAny>>,
     pub(crate) top_p: Option<&'a Bound<'py, PyAny>>,
     pub(crate) more_smooth: Option<&'a Bound<'py, PyAny>>,
@@ -173,17 +174,19 @@ pub(crate) struct Named<'a, 'py> {
 impl Named<'_, '_> {
     /// Checks them for a request of `count` images.
     pub(crate) fn options(&self, count: usize) -> PyResult<SampleOptions> {
-        let SampleOptions { cfg, top_k, top_p, more_smooth, seed, first_index, batch } =
+        let SampleOptions { cfg, temperature, top_k, top_p, more_smooth, seed, first_index, batch } =
             SampleOptions::default();
         let most = u64::from(u32::MAX);
         let last = most.saturating_sub(count.saturating_sub(1) as u64);
         let natural = |name, value, most, default: u64| whole(name, value, 0..=most, default);
         let finite: (fn(f32) -> bool, &str) = (f32::is_finite, "a finite number");
+        let warm: (fn(f32) -> bool, &str) = (|t| (0.01..=100.0).contains(&t), "0.01 to 100");
         let share: (fn(f32) -> bool, &str) = (|p| (0.0..=1.0).contains(&p), "0 to 1");
         let batch = whole("batch", self.batch, 1..=LARGEST_BATCH, batch as u64)?;
         Ok(SampleOptions {
             seed: natural("seed", self.seed, u64::MAX, seed)?,
             cfg: real("cfg", self.cfg, finite, cfg)?,
+            temperature: real("temperature", self.temperature, warm, temperature)?,
             top_k: natural("top_k", self.top_k, most, top_k as u64)? as usize,
             top_p: real("top_p", self.top_p, share, top_p)?,
             more_smooth: truth("more_smooth", self.more_smooth, more_smooth)?,

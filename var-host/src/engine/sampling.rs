@@ -70,11 +70,12 @@ impl Engine<'_> {
         let labels: Vec<u32> = jobs.iter().map(|job| job.label).collect();
         let indices: Vec<u32> = jobs.iter().map(|job| job.index).collect();
         let kept = given.map(|given| scale_major(&given.tokens, &ladder));
-        let Sampling { seed, cfg, top_k, top_p, more_smooth } = sampling;
+        let Sampling { seed, cfg, temperature, top_k, top_p, more_smooth } = sampling;
         let request = Request {
             labels: &labels,
             indices: &indices,
             cfg,
+            temperature,
             filter: Filter { top_k, top_p },
             more_smooth,
             source: UniformSource::Seed(seed),
@@ -132,11 +133,17 @@ impl Engine<'_> {
             if labels.is_empty() {
                 continue;
             }
-            let Sampling { seed, cfg, top_k, top_p, more_smooth } = sampling;
+            let Sampling { seed, cfg, temperature, top_k, top_p, more_smooth } = sampling;
             let filter = Filter { top_k, top_p };
             let indices = vec![0; labels.len()];
             let request = Request::new(&labels, &indices, seed);
-            most = most.max(self.floats(&Request { cfg, filter, more_smooth, ..request })?);
+            most = most.max(self.floats(&Request {
+                cfg,
+                temperature,
+                filter,
+                more_smooth,
+                ..request
+            })?);
         }
         Ok(most)
     }
@@ -201,6 +208,7 @@ mod tests {
             labels,
             indices: &[0, 1, 2],
             cfg,
+            temperature: 1.0,
             filter: Filter { top_k: 900, top_p: 0.96 },
             more_smooth: false,
             source: UniformSource::Seed(1),

@@ -12,6 +12,8 @@ pub struct Sampling {
     pub seed: u64,
     /// Classifier-free guidance at the last scale; 0 = none.
     pub cfg: f32,
+    /// Divides the logits after guidance: below 1 likelier tokens, above 1 more even ones.
+    pub temperature: f32,
     /// Keep the so many most likely tokens; 0 = all.
     pub top_k: usize,
     /// Keep the most likely tokens that reach this probability; 0 = all.

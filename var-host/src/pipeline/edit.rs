@@ -1,30 +1,145 @@
 //! Edits: part of an image kept, the rest drawn anew.
 
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
 
 use var_kernel::edit::{self, Painting, Region};
+use var_kernel::model::VqvaeConfig;
 
 use crate::engine::ForcedBatch;
 use crate::images::RgbImage;
 
 use super::{Error, Image, Model, SampleOptions, Step};
 
-impl Model {
-    /// Draws the inside or the outside of `region` of an image anew; `label`: a class, or none for in-
-    /// and out-painting as the paper does it.
+/// Part of an image.
+#[derive(Clone, Copy, Debug)]
+pub enum EditPart<'a> {
+    /// A box, rounded to cells of the finest map.
+    Box(Region),
+    /// The cells of the finest map that are more than half white in this mask, which has the image's size
+    /// or is resized and cut as it is.
+    Mask(&'a RgbImage),
+}
+
+/// An edit: the part of the image, and how it is drawn.
+///
+/// ```
+/// use var_host::{Edit, Model, Painting, Region, SampleOptions};
+///
+/// let mut model = Model::built_in()?;
+/// let options = SampleOptions { cfg: 4.0, seed: 1, ..Default::default() };
+/// let image = model.sample(&[3], &options)?.remove(0);
+/// let left = Region { top: 0.0, left: 0.0, bottom: 1.0, right: 0.5 };
+/// let edit = Edit { label: Some(8), overlay: true, ..Edit::from(left) };
+/// let edited = model.edit(&image.picture, &edit, &options)?;
+/// let (right, own) = (edited.picture.width() - 1, model.reconstruct(&image.picture)?);
+/// assert_eq!(edited.picture.rgb()[3 * right], own.rgb()[3 * right]);
+/// # Ok::<(), var_host::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Edit<'a> {
+    /// The part.
+    pub part: EditPart<'a>,
+    /// Whether the part is drawn anew, or all but it.
+    pub painting: Painting,
+    /// The class drawn; none: without one, as the paper's in- and out-painting.
+    pub label: Option<u32>,
+    /// Cells of the finest map that are kept have the reconstruction's pixels, to the byte; otherwise what is
+    /// drawn changes them a little.
+    pub overlay: bool,
+}
+
+impl From<Region> for Edit<'_> {
+    /// Draws the box anew, without a class.
+    fn from(region: Region) -> Self {
+        let part = EditPart::Box(region);
+        Self { part, painting: Painting::In, label: None, overlay: false }
+    }
+}
+
+impl<'a> Edit<'a> {
+    /// Draws the white part of `mask` anew, without a class.
+    pub fn with_mask(mask: &'a RgbImage) -> Self {
+        let part = EditPart::Mask(mask);
+        Self { part, painting: Painting::In, label: None, overlay: false }
+    }
+
+    /// Marks of the finest map's cells: 1 kept, 0 drawn anew. A mask has the model's side.
     ///
     /// # Errors
-    /// If no cell or every cell would be drawn, or as [`Model::sample`].
+    /// If no cell is drawn anew.
+    ///
+    /// # Panics
+    /// If the mask has another side.
+    pub fn marks(&self, config: &VqvaeConfig) -> Result<Vec<f32>, Error> {
+        let ladder = &config.ladder;
+        let mut finest = vec![0.0; ladder.cells(ladder.scales() - 1)];
+        match self.part {
+            EditPart::Box(region) => edit::mark(&mut finest, ladder, region, self.painting),
+            EditPart::Mask(mask) => {
+                let side = config.side();
+                assert_eq!([mask.width(), mask.height()], [side, side], "a mask of another side");
+                for (cell, mark) in finest.iter_mut().enumerate() {
+                    let is_white = whiteness(mask, cell, config) > 0.5;
+                    *mark = f32::from(is_white == (self.painting == Painting::Out));
+                }
+            }
+        }
+        if !finest.contains(&0.0) {
+            return Err(Error::EmptyRegion { side: ladder.finest() });
+        }
+        Ok(finest)
+    }
+}
+
+/// Rows and columns of a cell of the finest map in pixels.
+fn pixels(cell: usize, config: &VqvaeConfig) -> (Range<usize>, Range<usize>) {
+    let (cells, pixels) = (config.ladder.finest(), config.downsampling());
+    let (top, left) = (cell / cells * pixels, cell % cells * pixels);
+    (top..top + pixels, left..left + pixels)
+}
+
+/// The mean of the mask over a cell of the finest map, 0 to 1.
+fn whiteness(mask: &RgbImage, cell: usize, config: &VqvaeConfig) -> f64 {
+    let (rows, columns) = pixels(cell, config);
+    let bytes = 3 * rows.len() * columns.len();
+    let row = |y: usize| &mask.rgb()[3 * y * mask.width()..][3 * columns.start..3 * columns.end];
+    let sum: u64 = rows.flat_map(row).map(|byte| u64::from(*byte)).sum();
+    sum as f64 / (255 * bytes) as f64
+}
+
+/// `drawn` with the pixels of `kept` in the cells whose mark is 1.
+///
+/// # Panics
+/// If an image is not of the model's side.
+pub fn overlay(drawn: RgbImage, kept: &RgbImage, marks: &[f32], config: &VqvaeConfig) -> RgbImage {
+    let side = config.side();
+    for image in [&drawn, kept] {
+        assert_eq!([image.width(), image.height()], [side, side], "an image of another side");
+    }
+    let mut rgb = drawn.into_rgb();
+    for (cell, _) in marks.iter().enumerate().filter(|(_, mark)| **mark == 1.0) {
+        let (rows, columns) = pixels(cell, config);
+        for y in rows {
+            let row = 3 * (y * side + columns.start)..3 * (y * side + columns.end);
+            rgb[row.clone()].copy_from_slice(&kept.rgb()[row]);
+        }
+    }
+    RgbImage::new(side, side, rgb)
+}
+
+impl Model {
+    /// Draws part of an image anew.
+    ///
+    /// # Errors
+    /// If no cell would be drawn, or as [`Model::sample`].
     pub fn edit(
         &mut self,
         picture: &RgbImage,
-        region: Region,
-        painting: Painting,
-        label: Option<u32>,
+        edit: &Edit<'_>,
         options: &SampleOptions,
     ) -> Result<Image, Error> {
         let go_on = |_: &mut Step<'_, '_>| ControlFlow::Continue(());
-        let edited = self.edit_with(picture, region, painting, label, options, go_on)?;
+        let edited = self.edit_with(picture, edit, options, go_on)?;
         Ok(edited.expect("nothing stops it"))
     }
 
@@ -35,30 +150,34 @@ impl Model {
     pub fn edit_with(
         &mut self,
         picture: &RgbImage,
-        region: Region,
-        painting: Painting,
-        label: Option<u32>,
+        edit: &Edit<'_>,
         options: &SampleOptions,
         each: impl FnMut(&mut Step<'_, '_>) -> ControlFlow<()>,
     ) -> Result<Option<Image>, Error> {
-        let (null, ladder) = self.with_engine(|engine| {
-            let config = engine.transformer()?;
-            Ok((config.null_class(), config.ladder))
-        })?;
-        let mut finest = vec![0.0; ladder.cells(ladder.scales() - 1)];
-        edit::mark(&mut finest, &ladder, region, painting);
-        if !finest.contains(&0.0) {
-            return Err(Error::EmptyRegion { side: ladder.finest() });
-        }
-        let mut cells = vec![false; ladder.length()];
-        edit::spread(&mut cells, &finest, &ladder);
+        let (null, config) =
+            self.with_engine(|engine| Ok((engine.transformer()?.null_class(), *engine.vqvae()?)))?;
+        let mask = match edit.part {
+            EditPart::Mask(mask) => Some(self.square(mask)?),
+            EditPart::Box(_) => None,
+        };
+        let part = mask.as_ref().map_or(edit.part, EditPart::Mask);
+        let marks = Edit { part, ..*edit }.marks(&config)?;
+        let mut cells = vec![false; config.ladder.length()];
+        edit::spread(&mut cells, &marks, &config.ladder);
         let given = ForcedBatch { tokens: vec![self.encode(picture)?], cells };
-        let label = label.unwrap_or(null);
         let mut parameters = self.parameters("edit");
-        parameters.insert("outpaint".to_owned(), (painting == Painting::Out).to_string());
-        let Region { top, left, bottom, right } = region;
-        parameters.insert("box".to_owned(), format!("{top},{left},{bottom},{right}"));
+        parameters.insert("outpaint".to_owned(), (edit.painting == Painting::Out).to_string());
+        parameters.insert("overlay".to_owned(), edit.overlay.to_string());
+        if let EditPart::Box(Region { top, left, bottom, right }) = edit.part {
+            parameters.insert("box".to_owned(), format!("{top},{left},{bottom},{right}"));
+        }
+        let label = edit.label.unwrap_or(null);
         let images = self.draw(&[label], options, Some(&given), parameters, each)?;
-        Ok(images.into_iter().next())
+        let Some(mut image) = images.into_iter().next() else { return Ok(None) };
+        if edit.overlay {
+            let kept = self.decode(&given.tokens[0])?;
+            image.picture = overlay(image.picture, &kept, &marks, &config);
+        }
+        Ok(Some(image))
     }
 }

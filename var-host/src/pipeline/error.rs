@@ -32,8 +32,8 @@ pub enum Error {
         /// The model's side.
         side: usize,
     },
-    /// A box without a cell, or all of them.
-    #[error("no cell of the {side} × {side} finest map is drawn anew: the box is too small")]
+    /// A part without a cell, or all of them.
+    #[error("no cell of the {side} × {side} finest map is drawn anew: the part is too small")]
     EmptyRegion {
         /// Side of the finest map.
         side: usize,

@@ -1,7 +1,7 @@
 //! A model with its device: sampling, encoding, decoding, editing and scoring in one call each.
 
 mod device;
-mod edit;
+pub mod edit;
 mod error;
 mod image;
 mod model;
@@ -10,6 +10,7 @@ pub mod parameters;
 mod sample;
 
 pub use device::Device;
+pub use edit::{Edit, EditPart};
 pub use error::{Error, with_causes};
 pub use image::Image;
 pub use model::Model;

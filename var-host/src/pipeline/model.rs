@@ -235,7 +235,7 @@ impl Model {
     }
 
     /// The image at the model's side: resized as torchvision does, center-cropped.
-    fn square(&mut self, picture: &RgbImage) -> Result<RgbImage, Error> {
+    pub(super) fn square(&mut self, picture: &RgbImage) -> Result<RgbImage, Error> {
         let side = self.with_engine(|engine| Ok(engine.vqvae()?.side()))?;
         if (picture.width(), picture.height()) == (side, side) {
             return Ok(picture.clone());

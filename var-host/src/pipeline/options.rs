@@ -5,6 +5,8 @@
 pub struct SampleOptions {
     /// Classifier-free guidance at the last scale; 0 = none.
     pub cfg: f32,
+    /// Divides the logits after guidance: below 1 likelier tokens, above 1 more even ones.
+    pub temperature: f32,
     /// Keep the so many most likely tokens; 0 = all.
     pub top_k: usize,
     /// Keep the most likely tokens that reach this probability; 0 = all.
@@ -23,6 +25,7 @@ impl Default for SampleOptions {
     fn default() -> Self {
         Self {
             cfg: 1.5,
+            temperature: 1.0,
             top_k: 900,
             top_p: 0.96,
             more_smooth: false,

@@ -34,10 +34,11 @@ pub fn of_command(command: &str) -> Parameters {
 
 /// Notes how tokens are drawn.
 pub fn note_sampling(parameters: &mut Parameters, sampling: &Sampling) {
-    let Sampling { seed, cfg, top_k, top_p, more_smooth } = sampling;
+    let Sampling { seed, cfg, temperature, top_k, top_p, more_smooth } = sampling;
     let options = [
         ("seed", seed.to_string()),
         ("cfg", cfg.to_string()),
+        ("temperature", temperature.to_string()),
         ("top_k", top_k.to_string()),
         ("top_p", top_p.to_string()),
         ("more_smooth", more_smooth.to_string()),

@@ -56,8 +56,8 @@ fn image_specs(labels: &[u32], options: &SampleOptions) -> Vec<ImageSpec> {
 impl SampleOptions {
     /// The engine's settings.
     fn sampling(&self) -> Sampling {
-        let Self { cfg, top_k, top_p, more_smooth, seed, .. } = *self;
-        Sampling { seed, cfg, top_k, top_p, more_smooth }
+        let Self { cfg, temperature, top_k, top_p, more_smooth, seed, .. } = *self;
+        Sampling { seed, cfg, temperature, top_k, top_p, more_smooth }
     }
 }
 

@@ -103,13 +103,55 @@ fn edit_keeps_the_tokens_outside_of_the_box() {
     let before = model.encode(&image.picture).unwrap();
     let region = Region { top: 0.0, left: 0.0, bottom: 0.5, right: 1.0 };
     let options = SampleOptions { seed: 9, ..Default::default() };
-    let edited = model.edit(&image.picture, region, Painting::In, Some(1), &options).unwrap();
+    let edit = Edit { label: Some(1), ..Edit::from(region) };
+    let edited = model.edit(&image.picture, &edit, &options).unwrap();
     // The finest map is 4 × 4: its lower half is kept.
     assert_eq!(edited.tokens[22..], before[22..]);
     assert_ne!(edited.tokens[14..22], before[14..22]);
     let nothing = Region { bottom: 0.0, ..region };
-    let error = model.edit(&image.picture, nothing, Painting::In, None, &options).unwrap_err();
+    let error = model.edit(&image.picture, &Edit::from(nothing), &options).unwrap_err();
     assert!(matches!(error, Error::EmptyRegion { side: 4 }), "{error}");
+}
+
+#[test]
+fn mask_of_a_box_edits_as_the_box_does() {
+    let mut model = model();
+    let image = model.sample(&[8], &SampleOptions::default()).unwrap().remove(0).picture;
+    let side = image.width();
+    let region = Region { top: 0.25, left: 0.0, bottom: 0.75, right: 0.5 };
+    let options = SampleOptions { seed: 9, ..Default::default() };
+    // A mask of twice the side is resized as the image would be.
+    for size in [side, 2 * side] {
+        let white = |y: usize, x: usize| (size / 4..3 * size / 4).contains(&y) && x < size / 2;
+        let rgb = (0..size * size).flat_map(|i| [255 * u8::from(white(i / size, i % size)); 3]);
+        let mask = RgbImage::new(size, size, rgb.collect());
+        for painting in [Painting::In, Painting::Out] {
+            let by_box = Edit { painting, overlay: true, ..Edit::from(region) };
+            let by_mask = Edit { part: EditPart::Mask(&mask), ..by_box };
+            let [boxed, masked] =
+                [by_box, by_mask].map(|edit| model.edit(&image, &edit, &options).unwrap());
+            assert_eq!((boxed.tokens, &boxed.picture), (masked.tokens, &masked.picture), "{size}");
+        }
+    }
+    let black = RgbImage::filled(side, side, [0; 3]);
+    let error = model.edit(&image, &Edit::with_mask(&black), &options).unwrap_err();
+    assert!(matches!(error, Error::EmptyRegion { .. }), "{error}");
+}
+
+#[test]
+fn overlay_keeps_the_reconstruction_outside_to_the_byte() {
+    let mut model = model();
+    let image = model.sample(&[8], &SampleOptions::default()).unwrap().remove(0).picture;
+    let kept = model.reconstruct(&image).unwrap();
+    let (side, half) = (image.width(), image.rgb().len() / 2);
+    let top = Region { top: 0.0, left: 0.0, bottom: 0.5, right: 1.0 };
+    let edit = Edit { label: Some(1), overlay: true, ..Edit::from(top) };
+    let options = SampleOptions { seed: 9, ..Default::default() };
+    let edited = model.edit(&image, &edit, &options).unwrap().picture;
+    assert_eq!(edited.rgb()[half..], kept.rgb()[half..]);
+    let plain = model.edit(&image, &Edit { overlay: false, ..edit }, &options).unwrap().picture;
+    assert_eq!(edited.rgb()[..half], plain.rgb()[..half]);
+    assert_ne!(edited.rgb()[half..], plain.rgb()[half..], "what is drawn changes {side} columns");
 }
 
 #[test]

@@ -338,7 +338,14 @@ impl<S: Storage> Task for VarTask<'_, '_, S> {
         let columns = classes.min(COLUMNS);
         let job = |index| ImageSpec { index: index as u32, label: (index % columns) as u32 };
         let jobs: Vec<ImageSpec> = (0..ROWS * columns).map(job).collect();
-        let sampling = Sampling { seed, cfg: 1.5, top_k: 900, top_p: 0.96, more_smooth: false };
+        let sampling = Sampling {
+            seed,
+            cfg: 1.5,
+            temperature: 1.0,
+            top_k: 900,
+            top_p: 0.96,
+            more_smooth: false,
+        };
         let whole = engine.sample(&jobs, sampling, None, &mut |_| ControlFlow::Continue(()))?;
         let samples = whole.expect("nothing breaks it off");
         let pictures: Vec<_> = samples.into_iter().map(|sample| sample.picture).collect();

@@ -1,6 +1,7 @@
 //! Encode, decode, reconstruct, score, logits, edit.
 #![allow(unsafe_code)]
 
+use var_host::Edit;
 use var_host::images::RgbImage;
 use var_kernel::{Painting, Region};
 
@@ -215,7 +216,8 @@ pub unsafe extern "C" fn var_edit(
         };
         let region = Region { top, left, bottom, right };
         let class = (class != NO_CLASS).then_some(class);
-        let edited = model.edit(&image, region, painting, class, &options);
+        let edit = Edit { painting, label: class, ..Edit::from(region) };
+        let edited = model.edit(&image, &edit, &options);
         put(&edited.map_err(|error| failure(&error))?, to, None);
         Ok(Status::Ok)
     })

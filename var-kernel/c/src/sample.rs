@@ -29,6 +29,7 @@ pub(crate) fn settings(sampling: &VarSampling) -> Result<SampleOptions, Failure>
     Ok(SampleOptions {
         seed,
         cfg,
+        temperature: 1.0,
         top_p,
         top_k: top_k as usize,
         first_index,

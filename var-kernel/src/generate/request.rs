@@ -19,6 +19,8 @@ pub struct Request<'a> {
     pub indices: &'a [u32],
     /// Classifier-free guidance at the last scale; 0 = none.
     pub cfg: f32,
+    /// Divides the logits after guidance: below 1 more likely tokens, above 1 more even ones; above 0.
+    pub temperature: f32,
     /// Which tokens may be drawn.
     pub filter: Filter,
     /// Mix codes by Gumbel softmax instead of taking the drawn one.
@@ -30,12 +32,14 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Images of these classes with the paper's evaluation settings: cfg 1.5, top-k 900, top-p 0.96.
+    /// Images of these classes with the paper's evaluation settings: cfg 1.5, temperature 1,
+    /// top-k 900, top-p 0.96.
     pub fn new(labels: &'a [u32], indices: &'a [u32], seed: u64) -> Self {
         Self {
             labels,
             indices,
             cfg: 1.5,
+            temperature: 1.0,
             filter: Filter { top_k: 900, top_p: 0.96 },
             more_smooth: false,
             source: UniformSource::Seed(seed),

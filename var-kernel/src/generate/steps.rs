@@ -292,6 +292,6 @@ fn settings<'a>(
         }
         other => other,
     };
-    let Request { filter, indices, .. } = *request;
-    SampleSettings { guidance, filter, source, scale, indices }
+    let Request { temperature, filter, indices, .. } = *request;
+    SampleSettings { guidance, temperature, filter, source, scale, indices }
 }

@@ -1,14 +1,15 @@
 //! From a row of logits to a token, over plain slices, on any host.
 //!
-//! The order of one draw: [`guidance`], [`top_k`], [`top_p`], [`softmax`], [`categorical`]; with
-//! `more_smooth`, [`gumbel`] mixes codes instead of taking the drawn one. [`random`] says where the
-//! numbers come from.
+//! The order of one draw: [`guidance`], [`temperature`], [`top_k`], [`top_p`], [`softmax`],
+//! [`categorical`]; with `more_smooth`, [`gumbel`] mixes codes instead of taking the drawn one.
+//! [`random`] says where the numbers come from.
 
 pub mod categorical;
 pub mod guidance;
 pub mod gumbel;
 pub mod random;
 pub mod softmax;
+pub mod temperature;
 pub mod top_k;
 pub mod top_p;
 

@@ -69,6 +69,7 @@ impl Run {
             labels: label_list,
             indices: index_list,
             cfg,
+            temperature: 1.0,
             filter: Filter { top_k, top_p },
             more_smooth,
             source: UniformSource::Seed(seed),

@@ -6,7 +6,7 @@ use super::{Dims, Mixture, NO_TOKEN, SampleSettings, SampleTokens};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::{Cpu, Isa};
 use crate::sample::random::Philox;
-use crate::sample::{UniformSource, categorical, filter, guidance, gumbel, softmax};
+use crate::sample::{UniformSource, categorical, filter, guidance, gumbel, softmax, temperature};
 
 impl SampleTokens for Cpu<'_> {
     fn sample_tokens(
@@ -62,13 +62,14 @@ struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// The logits after guidance and filter, in `scratch`; none where one is not finite.
+    /// The logits after guidance, temperature and filter, in `scratch`; none where one is not finite.
     fn filtered<'s>(&self, isa: Isa, scratch: &'s mut [f32]) -> Option<&'s mut [f32]> {
         let (logits, work) = scratch.split_at_mut(self.logits.len());
         logits.copy_from_slice(self.logits);
         if let Some(unconditional) = self.unconditional {
             guidance::guide(logits, unconditional, self.settings.guidance);
         }
+        temperature::divide(logits, self.settings.temperature);
         // Without a branch for each logit, so that it is vectorized.
         if !logits.iter().fold(true, |finite, logit| finite & logit.is_finite()) {
             return None;

@@ -58,7 +58,7 @@ impl SampleTokens for Cuda {
             (self.scratch(cells * d.codes)?, 0)
         };
         let ratio = mixture.as_ref().map_or(0.0, |mixture| mixture.ratio);
-        let (sharper, temperature) = (gumbel::sharpness(ratio), gumbel::temperature(ratio));
+        let (sharper, tau) = (gumbel::sharpness(ratio), gumbel::temperature(ratio));
         let out = mixture.as_ref().map(|mixture| &*mixture.out);
         let codebook = mixture.as_ref().map(|mixture| mixture.codebook);
         let width = codebook.map_or(0, |codebook| codebook.len() / d.codes);
@@ -68,10 +68,12 @@ impl SampleTokens for Cuda {
             launch.slice(tokens).slice_or_null(out).slice(logits).slice_or_null(unconditional);
         let launch =
             launch.address(parameters).address(numbers).slice_or_null(codebook).address(work);
-        let launch = launch.float(settings.guidance).size(settings.filter.top_k);
+        assert!(settings.temperature > 0.0, "temperature: {} is not above 0", settings.temperature);
+        let launch =
+            launch.float(settings.guidance).float(settings.temperature).size(settings.filter.top_k);
         let launch = launch.float(settings.filter.top_p).size(source).size(settings.scale);
         let launch = launch.size(d.positions).size(d.codes).size(width).float(sharper);
-        let launch = launch.float(temperature);
+        let launch = launch.float(tau);
         match out {
             None => self.launch(launch, [(tokens, Dtype::F32)]),
             Some(out) => self.launch(launch, [(tokens, Dtype::F32), (out, Dtype::F32)]),

@@ -1,4 +1,4 @@
-// Logits → tokens: guidance, top-k, top-p, draw; with a mixture also softmax((logits·sharper + g)/tau)·codebook.
+// Logits → tokens: guidance, temperature, top-k, top-p, draw; with a mixture also softmax((logits·sharper + g)/tau)·codebook.
 //
 // One block of 256 threads a cell of the token map. Its logits after guidance stay in shared memory, or in
 // `work` where the codebook is too large for that. Counts and probabilities are summed as integers or in a
@@ -213,8 +213,8 @@ __device__ __forceinline__ float gumbel(float u) {
 // mail: seed (low, high), then each image's index; numbers: one for each cell with GIVEN.
 KERNEL(THREADS) void draw(
     u32* tokens, float* mixture, const float* logits, const float* unconditional, const u32* mail,
-    const float* numbers, const float* codebook, float* work, float guidance, u32 top_k, float top_p, u32 source,
-    u32 scale, u32 positions, u32 codes, u32 width, float sharper, float temperature) {
+    const float* numbers, const float* codebook, float* work, float guidance, float temperature, u32 top_k,
+    float top_p, u32 source, u32 scale, u32 positions, u32 codes, u32 width, float sharper, float tau) {
     DYNAMIC_SHARED(shared);
     __shared__ Row row;
     u64 cell = blockIdx.x;
@@ -226,6 +226,7 @@ KERNEL(THREADS) void draw(
         if (unconditional)
             logit = __fsub_rn(
                 __fmul_rn(__fadd_rn(1.0f, guidance), logit), __fmul_rn(guidance, unconditional[cell * codes + i]));
+        logit = __fdiv_rn(logit, temperature);
         x[i] = logit;
         strange |= !(fabsf(logit) < INFINITE);
     }
@@ -266,7 +267,7 @@ KERNEL(THREADS) void draw(
             philox(counter, mail[0], mail[1]);
             noise = gumbel(uniform(counter[i % 4]));
         }
-        x[i] = __fdiv_rn(__fadd_rn(__fmul_rn(x[i], sharper), noise), temperature);
+        x[i] = __fdiv_rn(__fadd_rn(__fmul_rn(x[i], sharper), noise), tau);
     }
     __syncthreads();
     float most, sum;

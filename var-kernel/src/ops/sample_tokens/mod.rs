@@ -33,6 +33,8 @@ pub struct Dims {
 pub struct SampleSettings<'a> {
     /// Guidance: `logits = (1 + guidance)·conditional − guidance·unconditional`.
     pub guidance: f32,
+    /// Divides the logits after guidance; 1 = as they are, and above 0.
+    pub temperature: f32,
     /// Which tokens may be drawn.
     pub filter: Filter,
     /// Where the random numbers come from.

@@ -14,7 +14,7 @@ const D: Dims = Dims { images: 2, positions: 3, codes: 37 };
 
 fn settings(source: UniformSource<'_>) -> SampleSettings<'_> {
     let filter = Filter { top_k: 0, top_p: 0.0 };
-    SampleSettings { guidance: 0.0, filter, source, scale: 2, indices: &[10, 11] }
+    SampleSettings { guidance: 0.0, temperature: 1.0, filter, source, scale: 2, indices: &[10, 11] }
 }
 
 /// Tokens drawn by every backend, all equal.
@@ -52,6 +52,26 @@ fn seed_draws_with_its_own_number_for_each_cell() {
         assert!(below <= u * total + 1e-6 * total);
         assert!(below + weights[*token as usize] > u * total - 1e-6 * total);
     }
+}
+
+#[test]
+fn temperature_draws_as_logits_divided_by_it() {
+    let logits: Vec<f32> = random(6 * 37, 1).iter().map(|x| 3.0 * x).collect();
+    for (seed, temperature) in [(1, 0.25_f32), (2, 0.5), (3, 4.0)] {
+        let settings = settings(UniformSource::Seed(seed));
+        let divided: Vec<f32> = logits.iter().map(|logit| logit / temperature).collect();
+        let want = tokens(&divided, None, &settings, D);
+        let warm = SampleSettings { temperature, ..settings };
+        assert_eq!(tokens(&logits, None, &warm, D), want, "{temperature}");
+    }
+    // Near 0 the likeliest is drawn; at 100 others are.
+    let greedy = tokens(&logits, None, &settings(UniformSource::Greedy), D);
+    let at = |temperature| {
+        let drawn = SampleSettings { temperature, ..settings(UniformSource::Seed(5)) };
+        tokens(&logits, None, &drawn, D)
+    };
+    assert_eq!(at(1e-3), greedy);
+    assert_ne!(at(100.0), greedy);
 }
 
 #[test]
@@ -145,6 +165,7 @@ proptest! {
         top_k in prop::sample::select(&[0_usize, 1, 2, 30, 900][..]),
         top_p in prop::sample::select(&[0.0_f32, 0.001, 0.3, 0.96, 1.0][..]),
         guidance in 0.0_f32..3.0,
+        temperature in prop::sample::select(&[0.01_f32, 0.7, 1.0, 3.0, 100.0][..]),
         seed: u64,
     ) {
         let d = Dims { codes, ..D };
@@ -155,7 +176,7 @@ proptest! {
         let (logits, other) = (of(seed), of(!seed));
         let filter = Filter { top_k, top_p };
         for source in [UniformSource::Seed(seed), UniformSource::Greedy] {
-            let settings = SampleSettings { guidance, filter, ..settings(source) };
+            let settings = SampleSettings { guidance, temperature, filter, ..settings(source) };
             tokens(&logits, Some(&other), &settings, d);
         }
     }

@@ -25,6 +25,7 @@ fn draw_is_launched_with_any_number_of_codes() {
         let (mut tokens, logits) = (cuda.memory(1).unwrap(), cuda.memory(codes).unwrap());
         let settings = SampleSettings {
             guidance: 0.0,
+            temperature: 1.0,
             filter: Filter { top_k: 0, top_p: 0.0 },
             source: UniformSource::Seed(1),
             scale: 0,

@@ -1,0 +1,19 @@
+//! Temperature: the logits divided by τ before they are filtered.
+
+/// `logits = logits / temperature`: below 1 likely tokens become likelier, above 1 all come nearer to
+/// each other; 1 changes nothing.
+///
+/// ```
+/// let mut logits = [1.0, -2.0];
+/// var_kernel::sample::temperature::divide(&mut logits, 0.5);
+/// assert_eq!(logits, [2.0, -4.0]);
+/// ```
+///
+/// # Panics
+/// If the temperature is not above 0.
+pub fn divide(logits: &mut [f32], temperature: f32) {
+    assert!(temperature > 0.0, "temperature: {temperature} is not above 0");
+    if temperature != 1.0 {
+        logits.iter_mut().for_each(|logit| *logit /= temperature);
+    }
+}
