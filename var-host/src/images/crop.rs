@@ -15,9 +15,20 @@ use super::{Exif, ImageError, ImageFault, RgbImage, resize};
 /// # Errors
 /// Those of [`RgbImage::open`], and if the resized image is too large.
 pub fn load_square(path: &Path, side: usize, exif: Exif) -> Result<RgbImage, ImageError> {
-    assert!(side > 0, "load_square: side is zero");
-    let resized = resize_shorter_side(&RgbImage::open_with(path, exif)?, side);
-    Ok(center_crop(&resized.map_err(|fault| fault.of(path))?, side))
+    square(&RgbImage::open_with(path, exif)?, side).map_err(|fault| fault.of(path))
+}
+
+/// An image as the model takes it: the shorter side resized to `side`, the middle cut out.
+///
+/// # Panics
+/// If `side` is zero.
+///
+/// # Errors
+/// If the resized image is too large.
+#[track_caller]
+pub fn square(picture: &RgbImage, side: usize) -> Result<RgbImage, ImageFault> {
+    assert!(side > 0, "square: side is zero");
+    Ok(center_crop(&resize_shorter_side(picture, side)?, side))
 }
 
 /// The image with its shorter side `side`, proportions kept, by Lanczos.

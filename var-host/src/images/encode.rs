@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, Write};
 use std::path::Path;
 
-use super::{ImageError, ImageFault, RgbImage, check_size};
+use super::{ImageError, ImageFault, PIXEL_LIMIT, RgbImage, check_size};
 use crate::atomic_file::AtomicFile;
 
 /// Keyword → text, as kept in a PNG file.
@@ -37,7 +37,7 @@ pub fn write_png(
 /// If a parameter cannot be kept, see [`write_png`].
 pub fn png_bytes(picture: &RgbImage, parameters: &Parameters) -> Result<Vec<u8>, ImageFault> {
     let side = |length: usize| u32::try_from(length).expect("an image's sides fit in 32 bits");
-    check_size(picture.width as u64, picture.height as u64)?;
+    check_size(picture.width as u64, picture.height as u64, PIXEL_LIMIT)?;
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, side(picture.width), side(picture.height));
     encoder.set_color(png::ColorType::Rgb);

@@ -1,6 +1,6 @@
 //! Several images as one.
 
-use super::{ImageFault, RgbImage, check_size};
+use super::{ImageFault, PIXEL_LIMIT, RgbImage, check_size};
 
 /// Lays images of one size out in rows of `columns`, `padding` white pixels between neighbors.
 ///
@@ -22,7 +22,7 @@ pub fn grid(pictures: &[RgbImage], columns: usize, padding: usize) -> Result<Rgb
         cells.saturating_mul(length).saturating_add((cells - 1).saturating_mul(padding))
     };
     let (grid_width, grid_height) = (side(columns, width), side(rows, height));
-    check_size(grid_width as u64, grid_height as u64)?;
+    check_size(grid_width as u64, grid_height as u64, PIXEL_LIMIT)?;
     let mut whole = RgbImage::filled(grid_width, grid_height, [255; 3]);
     for (cell, picture) in pictures.iter().enumerate() {
         assert_eq!((picture.width, picture.height), (width, height), "grid: image {cell}'s size");

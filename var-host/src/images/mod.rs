@@ -12,7 +12,7 @@ mod grid;
 mod resize;
 mod values;
 
-pub use crop::{center_crop, crop, load_square, mirrored, resize_shorter_side};
+pub use crop::{center_crop, crop, load_square, mirrored, resize_shorter_side, square};
 pub use cut::{CropMode, CropSettings};
 pub use decode::Exif;
 pub use encode::{Parameters, png_bytes, read_parameters, write_png};
@@ -84,14 +84,14 @@ impl RgbImage {
     }
 }
 
-/// Refuses an image with an empty side or with more than [`PIXEL_LIMIT`] pixels.
-fn check_size(width: u64, height: u64) -> Result<(), ImageFault> {
+/// Refuses an image with an empty side or with more than `limit` pixels.
+fn check_size(width: u64, height: u64, limit: u64) -> Result<(), ImageFault> {
     if width == 0 || height == 0 {
         return Err(ImageFault::Empty { width, height });
     }
     match width.checked_mul(height) {
-        Some(pixels) if pixels <= PIXEL_LIMIT => Ok(()),
-        _ => Err(ImageFault::TooLarge { width, height, limit: PIXEL_LIMIT }),
+        Some(pixels) if pixels <= limit => Ok(()),
+        _ => Err(ImageFault::TooLarge { width, height, limit }),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use core::f64::consts::PI;
 
-use super::{ImageFault, RgbImage, check_size};
+use super::{ImageFault, PIXEL_LIMIT, RgbImage, check_size};
 
 /// Fractional bits of a weight.
 const FRACTION: u32 = 22;
@@ -22,8 +22,8 @@ const LOBES: f64 = 3.0;
 /// If the result, or the intermediate of `width` × the source's height, has no pixels or more than
 /// [`PIXEL_LIMIT`](super::PIXEL_LIMIT).
 pub fn resize(picture: &RgbImage, width: usize, height: usize) -> Result<RgbImage, ImageFault> {
-    check_size(width as u64, height as u64)?;
-    check_size(width as u64, picture.height as u64)?;
+    check_size(width as u64, height as u64, PIXEL_LIMIT)?;
+    check_size(width as u64, picture.height as u64, PIXEL_LIMIT)?;
     let narrowed;
     let mut current = picture;
     if width != picture.width {

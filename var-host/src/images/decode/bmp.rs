@@ -10,9 +10,9 @@ const RLE8: u32 = 1;
 const RLE4: u32 = 2;
 const BIT_FIELDS: u32 = 3;
 
-pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
+pub(super) fn decode(bytes: &[u8], pixel_limit: u64) -> Result<RgbImage, ImageFault> {
     let header = BmpHeader::of(bytes)?;
-    check_size(header.width.into(), header.height.into())?;
+    check_size(header.width.into(), header.height.into(), pixel_limit)?;
     let (width, height) = (header.width as usize, header.height as usize);
     let data = bytes.get(header.offset..).ok_or_else(cut_short)?;
     let rows = match header.compression {

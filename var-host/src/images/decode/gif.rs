@@ -9,7 +9,7 @@ use gif::{ColorOutput, DecodeOptions, MemoryLimit};
 
 use crate::images::{ImageFault, PIXEL_LIMIT, RgbImage, check_size};
 
-pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
+pub(super) fn decode(bytes: &[u8], pixel_limit: u64) -> Result<RgbImage, ImageFault> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(PIXEL_LIMIT).expect("not 0")));
@@ -20,8 +20,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
     let (left, top) = (usize::from(frame.left), usize::from(frame.top));
     let (right, bottom) = (left + usize::from(frame.width), top + usize::from(frame.height));
     let (width, height) = (screen.0.max(right), screen.1.max(bottom));
-    check_size(width as u64, height as u64)?;
-    check_size(frame.width.into(), frame.height.into())?;
+    check_size(width as u64, height as u64, pixel_limit)?;
+    check_size(frame.width.into(), frame.height.into(), pixel_limit)?;
     let mut indices = vec![0; decoder.buffer_size()];
     decoder.read_into_buffer(&mut indices)?;
 

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 pub use self::exif::Exif;
-use super::{ImageError, ImageFault, RgbImage};
+use super::{ImageError, ImageFault, PIXEL_LIMIT, RgbImage};
 
 mod bmp;
 mod channels;
@@ -47,14 +47,31 @@ impl RgbImage {
     /// # Errors
     /// As [`RgbImage::open`], without the file's name.
     pub fn from_bytes(bytes: &[u8], exif: Exif) -> Result<Self, ImageFault> {
+        Self::from_bytes_within(bytes, exif, PIXEL_LIMIT)
+    }
+
+    /// The same of at most `pixel_limit` pixels, which the header tells before memory is taken for them.
+    ///
+    /// # Errors
+    /// As [`RgbImage::from_bytes`]; no limit is above [`PIXEL_LIMIT`].
+    pub fn from_bytes_within(
+        bytes: &[u8],
+        exif: Exif,
+        pixel_limit: u64,
+    ) -> Result<Self, ImageFault> {
+        let limit = pixel_limit.min(PIXEL_LIMIT);
         let picture = match bytes {
-            [0x89, b'P', b'N', b'G', ..] => png::decode(bytes),
-            [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp::decode(bytes),
-            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => gif::decode(bytes),
-            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::decode(bytes),
-            [b'B', b'M', ..] => bmp::decode(bytes),
-            _ if pnm::is_pnm(bytes) => pnm::decode(bytes),
+            [0x89, b'P', b'N', b'G', ..] => png::decode(bytes, limit),
+            [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes, limit),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
+                webp::decode(bytes, limit)
+            }
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => gif::decode(bytes, limit),
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
+                tiff::decode(bytes, limit)
+            }
+            [b'B', b'M', ..] => bmp::decode(bytes, limit),
+            _ if pnm::is_pnm(bytes) => pnm::decode(bytes, limit),
             _ => Err(ImageFault::UnknownFormat { start: bytes[..bytes.len().min(12)].to_vec() }),
         }?;
         Ok(match exif {

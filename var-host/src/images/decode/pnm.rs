@@ -14,11 +14,11 @@ pub(super) fn is_pnm(bytes: &[u8]) -> bool {
     matches!(bytes, [b'P', b'1'..=b'6', next, ..] if is_space(*next))
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
+pub(super) fn decode(bytes: &[u8], pixel_limit: u64) -> Result<RgbImage, ImageFault> {
     let kind = bytes[1] - b'0';
     let mut reader = PnmReader { rest: &bytes[3..] };
     let (width, height) = (reader.number()?, reader.number()?);
-    check_size(width.into(), height.into())?;
+    check_size(width.into(), height.into(), pixel_limit)?;
     let is_bilevel = matches!(kind, 1 | 4);
     let largest = if is_bilevel { 1 } else { reader.number()? };
     if !(1..=0xffff).contains(&largest) {

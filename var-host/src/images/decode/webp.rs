@@ -5,7 +5,7 @@ use std::io::Cursor;
 use super::channels::drop_alpha;
 use crate::images::{ImageFault, PIXEL_LIMIT, RgbImage, check_size};
 
-pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
+pub(super) fn decode(bytes: &[u8], pixel_limit: u64) -> Result<RgbImage, ImageFault> {
     // Unlike libwebp, the decoder does not notice a file cut off behind the pixels.
     let length = bytes[4..].first_chunk().map_or(0, |length| u32::from_le_bytes(*length));
     if bytes.len() - 8 < length as usize {
@@ -15,7 +15,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
     let mut decoder = image_webp::WebPDecoder::new(Cursor::new(bytes))?;
     decoder.set_memory_limit(PIXEL_LIMIT as usize * 4);
     let (width, height) = decoder.dimensions();
-    check_size(width.into(), height.into())?;
+    check_size(width.into(), height.into(), pixel_limit)?;
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     let mut samples = vec![0; width as usize * height as usize * channels];
     decoder.read_image(&mut samples)?;

@@ -19,7 +19,7 @@ const ARITHMETIC: u8 = 0xc9;
 /// whole image.
 const SCAN_LIMIT: usize = 500;
 
-pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
+pub(super) fn decode(bytes: &[u8], pixel_limit: u64) -> Result<RgbImage, ImageFault> {
     let segments = segments::segments(bytes)?;
     let mut frames = segments.iter().filter(|segment| segment.is_frame());
     let frame = frames.next().ok_or_else(|| damaged("no frame"))?;
@@ -27,7 +27,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
         return Err(damaged("more than one frame"));
     }
     let frame = Frame::of(frame)?;
-    check_size(frame.width.into(), frame.height.into())?;
+    check_size(frame.width.into(), frame.height.into(), pixel_limit)?;
     frame.check()?;
     segments.iter().try_for_each(check_segment)?;
     frame.check_scans(&segments)?;

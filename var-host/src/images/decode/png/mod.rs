@@ -21,10 +21,10 @@ const PALETTE: u8 = 3;
 /// The most bytes of a stored block of deflate.
 const STORED_BLOCK: usize = 0xffff;
 
-pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
+pub(super) fn decode(bytes: &[u8], pixel_limit: u64) -> Result<RgbImage, ImageFault> {
     let chunks = PngChunks::of(bytes)?;
     let header = PngHeader::of(chunks.header)?;
-    check_size(header.width.into(), header.height.into())?;
+    check_size(header.width.into(), header.height.into(), pixel_limit)?;
     let (width, height) = (header.width as usize, header.height as usize);
     let sound = sound_file(&header, chunks.palette, &inflated(&chunks.data, header.bytes())?);
 

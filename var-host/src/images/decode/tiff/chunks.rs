@@ -35,7 +35,11 @@ pub(super) struct TiffChunks<'a> {
 }
 
 impl<'a> TiffChunks<'a> {
-    pub(super) fn of(directory: &'a Directory, layout: &'a TiffLayout) -> Result<Self, ImageFault> {
+    pub(super) fn of(
+        directory: &'a Directory,
+        layout: &'a TiffLayout,
+        pixel_limit: u64,
+    ) -> Result<Self, ImageFault> {
         let codings = [RAW, LZW, DEFLATE, OLD_DEFLATE, PACK_BITS];
         if !codings.contains(&layout.compression) {
             let name = match layout.compression {
@@ -56,7 +60,7 @@ impl<'a> TiffChunks<'a> {
         let (width, height, offsets, lengths) = if is_tiled {
             let side = |tag| directory.value(tag).unwrap_or(0);
             let (width, height) = (side(TILE_WIDTH), side(TILE_LENGTH));
-            check_size(width.into(), height.into())?;
+            check_size(width.into(), height.into(), pixel_limit)?;
             (width as usize, height as usize, TILE_OFFSETS, TILE_BYTE_COUNTS)
         } else {
             let rows = directory.value(ROWS_PER_STRIP).map_or(layout.height, |rows| rows as usize);

@@ -53,11 +53,11 @@ pub(super) struct TiffLayout {
 }
 
 impl TiffLayout {
-    pub(super) fn of(directory: &Directory) -> Result<Self, ImageFault> {
+    pub(super) fn of(directory: &Directory, pixel_limit: u64) -> Result<Self, ImageFault> {
         let number = |tag, default| directory.value(tag).unwrap_or(default);
         let side = |tag| directory.value(tag).ok_or_else(|| damaged("its size is missing"));
         let (width, height) = (side(IMAGE_WIDTH)?, side(IMAGE_LENGTH)?);
-        check_size(width.into(), height.into())?;
+        check_size(width.into(), height.into(), pixel_limit)?;
         let colors = match number(PHOTOMETRIC_INTERPRETATION, 0) {
             0 => Colors::InvertedGray,
             1 => Colors::Gray,

@@ -15,11 +15,11 @@ mod chunks;
 pub(super) mod directory;
 mod layout;
 
-pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
+pub(super) fn decode(bytes: &[u8], pixel_limit: u64) -> Result<RgbImage, ImageFault> {
     let directory = Directory::first(bytes)?;
     directory.check_whole()?;
-    let layout = TiffLayout::of(&directory)?;
-    let samples = TiffChunks::of(&directory, &layout)?.samples(bytes)?;
+    let layout = TiffLayout::of(&directory, pixel_limit)?;
+    let samples = TiffChunks::of(&directory, &layout, pixel_limit)?.samples(bytes)?;
     let picture = RgbImage::new(layout.width, layout.height, layout.rgb(samples, &directory));
     Ok(upright(picture, directory.value(ORIENTATION).unwrap_or(1).min(9) as u8))
 }
