@@ -7,7 +7,7 @@ use var_kernel::model::{VarConfig, VqvaeConfig};
 
 use crate::checkpoint::Checkpoint;
 use crate::engine::{Engine, Interrupt, Runtime};
-use crate::images::{ImageFault, Parameters, RgbImage, center_crop, resize_shorter_side};
+use crate::images::{self, ImageFault, Parameters, RgbImage};
 use crate::model::{self, ClassLookup, ClassNameError, Hints, ModelError, Weights};
 
 use super::{Device, Error, parameters};
@@ -105,6 +105,11 @@ impl Model {
         Self { weights, name, device: Device::default(), interrupt, runtime: None }
     }
 
+    /// The same under the name `name`, which its images keep.
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
     /// Computes on `device`.
     pub fn on(self, device: Device) -> Self {
         Self { device, runtime: None, ..self }
@@ -177,6 +182,18 @@ impl Model {
         self.with_engine(|engine| Ok(engine.decode(tokens, None)?))
     }
 
+    /// The same, calling `each` after every scale with its number and the image so far.
+    ///
+    /// # Errors
+    /// As [`Model::decode`].
+    pub fn decode_with(
+        &mut self,
+        tokens: &[u32],
+        mut each: impl FnMut(usize, RgbImage),
+    ) -> Result<RgbImage, Error> {
+        self.with_engine(|engine| Ok(engine.decode(tokens, Some(&mut each))?))
+    }
+
     /// Latents of L tokens, the sum of all scales that the decoder reads: `finest × finest × latent`.
     ///
     /// # Errors
@@ -200,14 +217,20 @@ impl Model {
     /// If the model lacks a half, a label has no class, or there is too little memory.
     pub fn score(&mut self, picture: &RgbImage, labels: &[u32]) -> Result<Vec<f64>, Error> {
         let tokens = self.encode(picture)?;
-        self.with_engine(|engine| {
-            let mut nats = Vec::with_capacity(labels.len());
-            for label in labels {
-                let losses = engine.nll(&tokens, *label)?;
-                nats.push(-losses.iter().map(|loss| f64::from(*loss)).sum::<f64>());
-            }
-            Ok(nats)
-        })
+        let mut nats = Vec::with_capacity(labels.len());
+        for label in labels {
+            let losses = self.nll(&tokens, *label)?;
+            nats.push(-losses.iter().map(|loss| f64::from(*loss)).sum::<f64>());
+        }
+        Ok(nats)
+    }
+
+    /// Negative log-likelihood of each of an image's L tokens under a class, in nats.
+    ///
+    /// # Errors
+    /// As [`Model::logits`].
+    pub fn nll(&mut self, tokens: &[u32], label: u32) -> Result<Vec<f32>, Error> {
+        self.with_engine(|engine| Ok(engine.nll(tokens, label)?))
     }
 
     /// Teacher-forced logits of an image's L tokens: `L × codes`.
@@ -242,7 +265,7 @@ impl Model {
         }
         let (width, height) = (picture.width(), picture.height());
         let shape = |_: ImageFault| Error::Shape { width, height, side };
-        Ok(center_crop(&resize_shorter_side(picture, side).map_err(shape)?, side))
+        images::square(picture, side).map_err(shape)
     }
 
     /// Runs `work` with an engine on the device.
