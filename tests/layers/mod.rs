@@ -76,6 +76,11 @@ fn binary_imports_one_way() {
     assert_no_circles(&graph_of("var-cli/src"));
 }
 
+#[test]
+fn server_imports_one_way() {
+    assert_no_circles(&graph_of("var-cli/serve/src"));
+}
+
 fn graph_of(root: &str) -> Graph {
     let root = crate::fixture::root().join(root);
     let mut files = Vec::new();

@@ -1,5 +1,5 @@
 //! Signals that end the process: at once and with no half-written file, or, while a run trains, after
-//! its checkpoint.
+//! its checkpoint, or, while it serves, after the running job's scale.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -19,6 +19,8 @@ const SIGNALS: [(u8, &str); 3] = [(1, "SIGHUP"), (2, "SIGINT"), (15, "SIGTERM")]
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 /// Whether a run is under way that ends with a checkpoint.
 static TRAINS: AtomicBool = AtomicBool::new(false);
+/// The way to end a server politely, while there is one.
+static SERVER: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
 /// The signal that asked the run to end; 0 for none.
 static RECEIVED: AtomicU8 = AtomicU8::new(0);
 
@@ -66,6 +68,10 @@ fn received(signal: u8) {
         ));
         return;
     }
+    if first && let Some(stop) = &*SERVER.lock().unwrap_or_else(PoisonError::into_inner) {
+        stop();
+        return;
+    }
     atomic_file::abandon_unfinished();
     for path in TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         // The process ends whether or not the system obeys.
@@ -97,6 +103,25 @@ impl Training {
 impl Drop for Training {
     fn drop(&mut self) {
         TRAINS.store(false, Ordering::SeqCst);
+    }
+}
+
+/// While this lives, the first signal calls `stop`; a second one ends the process at once.
+#[cfg(feature = "serve")]
+pub(crate) struct Serving(());
+
+#[cfg(feature = "serve")]
+impl Serving {
+    pub(crate) fn begin(stop: impl Fn() + Send + 'static) -> Self {
+        *SERVER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(stop));
+        Self(())
+    }
+}
+
+#[cfg(feature = "serve")]
+impl Drop for Serving {
+    fn drop(&mut self) {
+        *SERVER.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -5,7 +5,7 @@
 //! | [`args`] | options that several commands share |
 //! | [`classes`] | `--class`: numbers, ranges and names |
 //! | [`built_in`] | the model that is used when none is given |
-//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`plot`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`], [`completions`], [`man`] | one command each |
+//! | [`convert`], [`info`], [`sample`], [`encode`], [`decode`], [`reconstruct`], [`edit`], [`score`], [`tokenize`], [`train`], [`train_vae`], [`validate`], [`plot`], [`pack`], [`statistics`], [`mod@evaluate`], [`scaling`], [`mod@bench`], [`serve`], [`completions`], [`man`] | one command each |
 //! | [`identity`] | whether two files come from one VQVAE |
 //! | [`run_folder`] | a folder of images that one run made |
 //! | [`output`] | overwriting, and the parameters in an image |
@@ -45,6 +45,8 @@ mod run_folder;
 mod sample;
 mod scaling;
 mod score;
+#[cfg(feature = "serve")]
+mod serve;
 mod statistics;
 mod tokenize;
 mod train;
@@ -92,6 +94,8 @@ enum Command {
     Validate(validate::Options),
     Plot(plot::Options),
     Bench(bench::Options),
+    #[cfg(feature = "serve")]
+    Serve(serve::Options),
     Completions(completions::Options),
     #[command(hide = true)]
     Man(man::Options),
@@ -169,6 +173,8 @@ fn dispatch(arguments: &Arguments, given: TypedOptions) -> anyhow::Result<()> {
         Command::Validate(options) => validate::run(options, &session),
         Command::Plot(options) => plot::run(options, &session),
         Command::Bench(options) => bench::run(options, &session),
+        #[cfg(feature = "serve")]
+        Command::Serve(options) => serve::run(options, &session),
         Command::Completions(options) => completions::run(options, command()),
         Command::Man(options) => man::run(options, &command(), &session),
     }

@@ -125,6 +125,20 @@ impl Device {
         }
     }
 
+    /// The GPU that was asked for, or one that answers, else the processor, as [`var_host::Model`] takes it;
+    /// and its name.
+    #[cfg(feature = "serve")]
+    pub(crate) fn of_model(self, quiet: bool) -> Result<(var_host::Device, String)> {
+        #[cfg(feature = "cuda")]
+        if self.open(quiet)?.is_some() {
+            let number = self.number()?;
+            let device = var_host::Device::cuda(number, self.precision());
+            return Ok((device, format!("cuda:{number}")));
+        }
+        let _ = quiet;
+        Ok((var_host::Device::cpu(), "cpu".to_owned()))
+    }
+
     /// The engine on the GPU that was asked for, or on one that answers; else as it is.
     #[cfg(feature = "cuda")]
     pub(crate) fn engine<'w>(self, engine: Engine<'w>, quiet: bool) -> Result<Engine<'w>> {

@@ -75,6 +75,13 @@ impl ModelOptions {
         self.open_vqvae(session)
     }
 
+    /// The files named, other than the built-in model.
+    #[cfg(feature = "serve")]
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let named = [&self.model, &self.var, &self.vae].into_iter().flatten();
+        named.filter(|path| !built_in::is_named(path)).cloned().collect()
+    }
+
     /// Opens the files named, or the built-in model, and prints the notes on the files.
     pub(crate) fn open(&self, session: &Session) -> Result<Model> {
         let Self { model, var, vae, ladder, heads, verify, part } = self;

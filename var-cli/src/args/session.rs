@@ -130,6 +130,13 @@ impl Session {
         self.device.engine(self.engine_on_cpu(weights)?, self.quiet)
     }
 
+    /// The device as [`var_host::Model`] takes it, and its name.
+    #[cfg(feature = "serve")]
+    pub(crate) fn device_of_model(&self) -> Result<(var_host::Device, String)> {
+        let (device, name) = self.device.of_model(self.quiet)?;
+        Ok((device.threads(self.threads).isa(self.isa), name))
+    }
+
     /// The same for images to learn from: a GPU turns them into tokens in TF32, as the reference's
     /// convolutions do, unless another precision is asked for.
     pub(crate) fn tokenizer<'w>(&self, weights: &'w Weights) -> Result<Engine<'w>> {
