@@ -17,6 +17,8 @@ mod refusals;
 mod sample;
 mod sample_folder;
 mod scaling;
+#[cfg(feature = "serve")]
+mod serve;
 mod tokenize;
 mod train;
 mod train_vae;

@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::{ArgGroup, Args};
 use var_host::engine::ImageSpec;
 use var_host::pipeline::edit::{Edit, overlay};
+use var_host::pipeline::parameters::precision;
 use var_kernel::edit::{self, Painting, Region};
 use var_kernel::model::VqvaeConfig;
 
@@ -92,6 +93,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<()> {
     if let Some(mask) = &options.mask {
         parameters.insert("mask".to_owned(), output::file_name(mask));
     }
+    parameters.insert("precision".to_owned(), precision(&engine));
     let size = (None, config.side());
     let grid = Grid::new(&options.output, &jobs, size, parameters, classes, session)?;
 

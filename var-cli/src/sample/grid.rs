@@ -59,8 +59,14 @@ impl<'a> Grid<'a> {
         let labels: Vec<u32> = jobs.iter().map(|job| job.label).collect();
         let numbers: Vec<String> =
             labels.iter().map(|label| classes.number(*label).to_string()).collect();
-        parameters.insert("index".to_owned(), format!("0..{}", jobs.len()));
         parameters.insert("class".to_owned(), numbers.join(","));
+        if let [job] = jobs {
+            // As in a folder.
+            parameters.insert("index".to_owned(), job.index.to_string());
+            parameters.insert("class_name".to_owned(), classes.name(job.label));
+        } else {
+            parameters.insert("index".to_owned(), format!("0..{}", jobs.len()));
+        }
         output::check_image(path, &parameters, session)?;
         Ok(Self { path, columns, labels, parameters, classes })
     }

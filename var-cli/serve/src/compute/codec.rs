@@ -5,8 +5,8 @@ use var_host::checkpoint::Digest;
 use var_host::pipeline::parameters;
 use var_host::{Model, RgbImage};
 
-use super::Stopped;
 use super::report::{Numbered, Reporter};
+use super::stopped::Stopped;
 use crate::jobs::Event;
 
 /// The only image of a job.
@@ -28,11 +28,13 @@ pub(super) fn reconstruct(
     model: &mut Model,
     report: Reporter<'_>,
     picture: &RgbImage,
+    name: Option<String>,
 ) -> Result<(), Stopped> {
     let tokens = model.encode(picture)?;
     let whole = scales(model, report, &tokens)?;
     let mut own = parameters::of_model("reconstruct", model.name(), model.weights());
     own.insert("exif".to_owned(), "applied".to_owned());
+    own.extend(name.map(|name| ("image".to_owned(), name)));
     report.image(&whole, &own, json!({ "index": 0 }))
 }
 

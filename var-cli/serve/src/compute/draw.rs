@@ -5,8 +5,8 @@ use core::ops::ControlFlow;
 use serde_json::json;
 use var_host::{Image, Model, SampleOptions, Step};
 
-use super::Stopped;
 use super::report::{Numbered, Reporter};
+use super::stopped::Stopped;
 use crate::request::EditTask;
 
 /// Images that go through the model together.
@@ -54,7 +54,11 @@ pub(super) fn edit(
         let mut batch = Batch { report, first, previews: *previews, stopped: None };
         let options = SampleOptions { first_index: index, ..*options };
         let each = |step: &mut Step<'_, '_>| batch.after_scale(step);
-        let image = model.edit_with(picture, &task.edit(), &options, each)?;
+        let mut image = model.edit_with(picture, &task.edit(), &options, each)?;
+        if let Some(image) = &mut image {
+            let names = ["image", "mask"].map(str::to_owned).into_iter().zip(task.names.clone());
+            image.parameters.extend(names.filter_map(|(key, name)| Some((key, name?))));
+        }
         batch.end(image.as_slice())?;
     }
     Ok(())

@@ -4,14 +4,13 @@ mod codec;
 mod draw;
 mod report;
 mod score;
+mod stopped;
 
 use core::panic::AssertUnwindSafe;
 use std::panic;
 use std::sync::Arc;
 
-use var_host::engine::EngineError;
-use var_host::pipeline::with_causes;
-use var_host::{Error, Model};
+use var_host::Model;
 
 use crate::description::Description;
 use crate::fault::{Fault, Kind};
@@ -19,6 +18,7 @@ use crate::jobs::{Jobs, Outcome, Started};
 use crate::observed::Observed;
 use crate::request::Task;
 use report::Reporter;
+use stopped::Stopped;
 
 /// The model and the jobs it works on.
 pub(crate) struct Computer {
@@ -26,26 +26,6 @@ pub(crate) struct Computer {
     pub(crate) description: Arc<Description>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) observed: Arc<Observed>,
-}
-
-/// A reason to stop before the work is done.
-#[derive(Debug)]
-enum Stopped {
-    Canceled,
-    Failed(Fault),
-}
-
-impl From<Error> for Stopped {
-    fn from(error: Error) -> Self {
-        let text = with_causes(&error);
-        Self::Failed(match &error {
-            Error::Engine(EngineError::Interrupted(_)) => return Self::Canceled,
-            Error::Engine(EngineError::NoTransformer | EngineError::NoVqvae) => {
-                Fault::new(Kind::Model, text)
-            }
-            _ => Fault::new(Kind::Internal, text),
-        })
-    }
 }
 
 impl Computer {
@@ -79,7 +59,7 @@ fn work(model: &mut Model, report: Reporter<'_>, task: Task) -> Result<(), Stopp
             draw::sample(model, report, &labels, options, previews)
         }
         Task::Edit(edit) => draw::edit(model, report, &edit),
-        Task::Reconstruct { picture } => codec::reconstruct(model, report, &picture),
+        Task::Reconstruct { picture, name } => codec::reconstruct(model, report, &picture, name),
         Task::Encode { picture } => codec::encode(model, report, &picture),
         Task::Decode { tokens, label } => codec::decode(model, report, &tokens, label),
         Task::Score { picture, labels } => score::score(model, report, &picture, &labels),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use var_host::images::{Parameters, png_bytes};
 use var_host::{Interrupt, RgbImage};
 
-use super::Stopped;
+use super::stopped::Stopped;
 use crate::description::Description;
 use crate::fault::{Fault, Kind};
 use crate::jobs::{Event, JobId, Jobs, ScaleStep};

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use var_host::{Model, RgbImage};
 
-use super::Stopped;
 use super::report::Reporter;
+use super::stopped::Stopped;
 use crate::jobs::Event;
 
 /// The most events of progress of a job.

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::bounds::Bounds;
 use super::fields::{Fields, wrong_type};
-use super::{Bounds, Task, images, sample};
+use super::task::Task;
+use super::{images, sample};
 use crate::fault::{Fault, Kind};
 
 /// Reads `POST /api/decode`.

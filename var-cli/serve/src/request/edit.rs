@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 use var_host::{Painting, Region, RgbImage};
 
+use super::bounds::Bounds;
 use super::fields::{Fields, number_of, wrong_type};
-use super::{Bounds, EditTask, Part, Task, images, sample};
+use super::task::{EditTask, Part, Task};
+use super::{images, sample};
 use crate::fault::{Fault, Kind};
 
 /// Reads the request.
@@ -13,10 +15,11 @@ pub(super) fn task(fields: &mut Fields, bounds: &Bounds<'_>) -> Result<Task, Fau
     let class = fields.take("class").unwrap_or(Value::Null);
     let label = Some(bounds.model.class("class", &class)?).filter(|label| *label != null);
     let count = sample::count(fields, 1, bounds)?;
-    let options = sample::options(fields, count, bounds)?;
+    let options = sample::options(fields, bounds)?;
     let outpaint = fields.truth("outpaint")?.unwrap_or(false);
     let overlay = fields.truth("overlay")?.unwrap_or(false);
     let previews = sample::previews(fields)?;
+    let names = [fields.file_name("image_name")?, fields.file_name("mask_name")?];
     let (region, mask) = (fields.take("box"), fields.take("mask"));
     let name = if mask.is_some() { "mask" } else { "box" };
     let image = images::decode("image", &fields.wanted("image")?, bounds)?;
@@ -34,7 +37,8 @@ pub(super) fn task(fields: &mut Fields, bounds: &Bounds<'_>) -> Result<Task, Fau
     };
     let painting = if outpaint { Painting::Out } else { Painting::In };
     let picture = images::to_side("image", &image, bounds)?;
-    let task = EditTask { picture, part, painting, label, overlay, count, options, previews };
+    let task =
+        EditTask { picture, part, painting, label, overlay, names, count, options, previews };
     task.edit()
         .marks(&bounds.model.vqvae)
         .map_err(|error| Fault::of(Kind::Range, name, error).with("limit", 1).with("value", 0))?;

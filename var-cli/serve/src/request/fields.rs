@@ -14,6 +14,9 @@ pub(super) struct Fields {
     known: Vec<String>,
 }
 
+/// The most bytes of a file's name.
+const LONGEST_NAME: usize = 255;
+
 /// The greatest whole number below which all are exact in f64, as JavaScript has them.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -66,6 +69,22 @@ impl Fields {
             None if !value.is_number() => Err(wrong_type(name, &value, "a whole number")),
             _ => Err(out_of_range(name, &value, json!([first, last]), first, last)),
         }
+    }
+
+    /// The name of a file, as an image's parameters keep it.
+    pub(super) fn file_name(&mut self, name: &str) -> Result<Option<String>, Fault> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let Value::String(text) = value else { return Err(wrong_type(name, &value, "a text")) };
+        let bytes = text.len();
+        if bytes > LONGEST_NAME {
+            let said = format!("has {bytes} bytes, at most {LONGEST_NAME} are kept");
+            let fault = Fault::of(Kind::Range, name, said);
+            return Err(fault.with("value", bytes).with("limit", LONGEST_NAME));
+        }
+        if text.contains('\0') {
+            return Err(Fault::of(Kind::Range, name, "has a NUL, which no file's name has"));
+        }
+        Ok(Some(text))
     }
 
     /// Refuses fields that nobody asked for.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use var_host::RgbImage;
 use var_host::images::{Exif, ImageFault, square as to_square};
 
-use super::Bounds;
+use super::bounds::Bounds;
 use super::fields::{Fields, wrong_type};
 use crate::fault::{Fault, Kind};
 

@@ -5,8 +5,9 @@ use core::ops::RangeInclusive;
 use serde_json::Value;
 use var_host::SampleOptions;
 
+use super::bounds::Bounds;
 use super::fields::{Fields, wrong_type};
-use super::{Bounds, Task};
+use super::task::Task;
 use crate::fault::{Fault, Kind};
 
 /// The strongest guidance.
@@ -21,7 +22,7 @@ pub(super) fn task(fields: &mut Fields, bounds: &Bounds<'_>) -> Result<Task, Fau
     let count = count(fields, classes.len(), bounds)?;
     let labels: Vec<u32> =
         classes.iter().flat_map(|label| core::iter::repeat_n(*label, count)).collect();
-    let options = options(fields, labels.len(), bounds)?;
+    let options = options(fields, bounds)?;
     Ok(Task::Sample { labels, options, previews: previews(fields)? })
 }
 
@@ -64,18 +65,15 @@ pub(super) fn count(
     Ok(count)
 }
 
-/// The options of drawing `images` images.
-pub(super) fn options(
-    fields: &mut Fields,
-    images: usize,
-    bounds: &Bounds<'_>,
-) -> Result<SampleOptions, Fault> {
+/// The options of drawing.
+pub(super) fn options(fields: &mut Fields, bounds: &Bounds<'_>) -> Result<SampleOptions, Fault> {
     let default = SampleOptions::default();
     let seed = match fields.whole("seed", 0..=u64::MAX)? {
         Some(seed) => seed,
         None => random_seed()?,
     };
-    let last_index = u64::from(u32::MAX) - images as u64;
+    // (So that the last index of any request is one.)
+    let last_index = u64::from(u32::MAX) - bounds.limits.images as u64;
     Ok(SampleOptions {
         seed,
         cfg: fields.number("cfg", 0.0..=STRONGEST)?.unwrap_or(default.cfg),
