@@ -1,7 +1,9 @@
 //! The threads that are lent to the kernel.
 //!
 //! A dispatch allocates nothing: the job stays where the caller has it and the threads borrow it.
-//! Threads wait for work by looking for it, giving way to others between looks, then sleeping.
+//! Threads wait for work by looking for it, giving way to others between looks, then sleeping. A thread that
+//! has not begun when the caller's own call is over is not waited for: on a busy machine it may be long in
+//! coming, and its work is done.
 #![allow(unsafe_code)]
 
 mod profile;
@@ -86,11 +88,10 @@ impl Workers for Threads {
         self.spawned.len() + 1
     }
 
-    /// Runs `job` on `threads` threads, or on all where there are fewer.
+    /// Runs `job` on up to `threads` threads.
     ///
     /// # Panics
-    /// With the job's own panic, after every thread has ended its call; the threads can be used
-    /// again. If called from inside a job, which would wait for itself.
+    /// With the job's own panic, after every call has ended; the threads can be used again. If called from inside a job, which would wait for itself.
     fn broadcast(&self, threads: usize, job: &(dyn Fn(&mut [f32]) + Sync)) {
         assert!(!IN_JOB.get(), "broadcast: called from inside a job");
         if threads == 0 {
@@ -98,16 +99,16 @@ impl Workers for Threads {
         }
         let others = &self.spawned[..self.spawned.len().min(threads - 1)];
         let mut scratch = lock(&self.scratch);
-        // SAFETY: only the lifetime changes. The job is called by threads that were given a ticket
-        // below, each counted in `unfinished` and each counting itself out after its last use of
-        // the job; `wait_for_end` returns when all have, and nothing between here and there
-        // unwinds: the caller's own call is caught.
+        // SAFETY: only the lifetime changes. The job is called by threads that were called below, each
+        // counted in `unfinished` until it has counted itself out after its last use of the job, or
+        // its call was taken back before it began; `wait_for_end` returns when none is left, and
+        // nothing between here and there unwinds: the caller's own call is caught.
         let lent = unsafe { mem::transmute::<&PoolJob<'_>, &'static PoolJob<'static>>(job) };
         self.shared.publish(lent, others.len());
-        for thread in others {
-            thread.wake();
-        }
+        others.iter().for_each(Spawned::call);
         let own = call(job, scratch.floats());
+        let late = others.iter().filter(|thread| thread.part.take_back()).count();
+        self.shared.unfinished.fetch_sub(late, Ordering::AcqRel);
         let theirs = self.shared.wait_for_end();
         drop(scratch);
         if let Err(payload) = own.and(theirs) {
@@ -148,7 +149,7 @@ fn call(job: &PoolJob<'_>, scratch: &mut [f32]) -> Ending {
 /// State shared by the caller and the spawned threads.
 struct PoolShared {
     job: RwLock<Option<&'static PoolJob<'static>>>,
-    /// Threads that have not yet ended their call.
+    /// Threads that were called and have not yet ended.
     unfinished: AtomicUsize,
     ending: Mutex<Ending>,
     /// Signalled, with `sleeping` held, when `unfinished` has come to zero.
@@ -190,15 +191,16 @@ impl PoolShared {
     }
 
     /// One thread's part in a broadcast.
-    fn take_part(&self, scratch: &mut [f32]) {
+    fn take_part(&self, part: &Part, scratch: &mut [f32]) {
         let job = *self.job.read().unwrap_or_else(PoisonError::into_inner);
-        let ending = call(job.expect("a job is published before its tickets"), scratch);
+        let ending = call(job.expect("a job is published before its threads are called"), scratch);
         if ending.is_err() {
             let mut first = lock(&self.ending);
             if first.is_ok() {
                 *first = ending;
             }
         }
+        part.0.store(IDLE, Ordering::Release);
         if self.unfinished.fetch_sub(1, Ordering::AcqRel) == 1 {
             // The caller looks at `unfinished` with the lock held, so it either sees zero or
             // sleeps before the signal.
@@ -214,45 +216,71 @@ impl core::fmt::Debug for PoolShared {
     }
 }
 
-/// A thread and how many broadcasts it has been called to. A cache line each, so that a thread
-/// looking at its own does not slow the others.
+/// A thread and its part in the broadcast under way.
 #[derive(Debug)]
 struct Spawned {
-    tickets: Arc<Tickets>,
+    part: Arc<Part>,
     handle: JoinHandle<()>,
 }
 
+/// [`IDLE`], [`CALLED`] or [`RUNNING`]. A cache line each, so that a thread looking at its own does not slow
+/// the others.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Tickets(AtomicUsize);
+struct Part(AtomicUsize);
+
+/// No part in a broadcast: the caller may call the thread.
+const IDLE: usize = 0;
+/// Called, and not yet begun: either the thread begins, or the caller takes the call back.
+const CALLED: usize = 1;
+/// Begun: the thread alone ends it.
+const RUNNING: usize = 2;
+
+impl Part {
+    /// Whether the thread was called and now has begun.
+    fn begin(&self) -> bool {
+        self.0.compare_exchange(CALLED, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Whether the thread had not begun and now will not.
+    fn take_back(&self) -> bool {
+        self.0.compare_exchange(CALLED, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
 
 impl Spawned {
     fn start(shared: &Arc<PoolShared>, number: usize, scratch_floats: usize) -> io::Result<Self> {
-        let tickets = Arc::new(Tickets::default());
-        let (shared, own) = (Arc::clone(shared), Arc::clone(&tickets));
+        let part = Arc::new(Part::default());
+        let (shared, own) = (Arc::clone(shared), Arc::clone(&part));
         let handle = thread::Builder::new().name(format!("var-{number}")).spawn(move || {
             // Made here, so that the memory is near the core that uses it.
             let mut scratch = Scratch::new(scratch_floats);
-            let mut used = 0;
+            let closing = || shared.closing.load(Ordering::Acquire);
+            let called = || own.0.load(Ordering::Acquire) == CALLED || closing();
             loop {
-                let called = || own.0.load(Ordering::Acquire) != used;
                 if !look(shared.patience, called) {
                     while !called() {
                         thread::park();
                     }
                 }
-                used += 1;
-                if shared.closing.load(Ordering::Acquire) {
+                if closing() {
                     return;
                 }
-                shared.take_part(scratch.floats());
+                if own.begin() {
+                    shared.take_part(&own, scratch.floats());
+                }
             }
         })?;
-        Ok(Self { tickets, handle })
+        Ok(Self { part, handle })
+    }
+
+    /// Calls the thread to the job that was published.
+    fn call(&self) {
+        self.part.0.store(CALLED, Ordering::Release);
+        self.wake();
     }
 
     fn wake(&self) {
-        self.tickets.0.fetch_add(1, Ordering::Release);
         self.handle.thread().unpark();
     }
 }

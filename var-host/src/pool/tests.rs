@@ -1,4 +1,4 @@
-//! Every thread is called, waited for, and survives panics; run under Miri, too.
+//! Threads are called, waited for once begun, and survive panics; run under Miri, too.
 
 use std::collections::HashSet;
 use std::sync::Barrier;
@@ -19,8 +19,11 @@ fn each_thread_is_called_once_and_no_more_than_wanted() {
         let threads = threads(count);
         assert_eq!(threads.count(), count);
         for wanted in 0..count + 2 {
-            let seen = Mutex::new(Vec::new());
-            threads.broadcast(wanted, &|_| lock(&seen).push(thread::current().id()));
+            let (seen, all) = (Mutex::new(Vec::new()), Barrier::new(wanted.min(count)));
+            threads.broadcast(wanted, &|_| {
+                lock(&seen).push(thread::current().id());
+                all.wait();
+            });
             let seen = seen.into_inner().unwrap();
             assert_eq!(seen.len(), wanted.min(count));
             assert_eq!(HashSet::<_>::from_iter(&seen).len(), seen.len());
@@ -37,11 +40,32 @@ fn threads_run_at_the_same_time() {
     });
 }
 
+/// As on a machine where another program has the thread's core.
+#[test]
+fn thread_that_has_not_begun_is_not_waited_for() {
+    let threads = threads(2);
+    let calls = AtomicUsize::new(0);
+    for _ in 0..if cfg!(miri) { 20 } else { 2000 } {
+        calls.store(0, Ordering::Relaxed);
+        threads.broadcast(2, &|_| {
+            calls.fetch_add(1, Ordering::Relaxed);
+        });
+        assert!((1..=2).contains(&calls.load(Ordering::Relaxed)));
+        assert_eq!(threads.spawned[0].part.0.load(Ordering::Relaxed), IDLE);
+    }
+    // A call that was taken back never begins, one that begins is not taken back.
+    let part = Part(AtomicUsize::new(CALLED));
+    assert!(part.take_back() && !part.begin() && !part.take_back());
+    let part = Part(AtomicUsize::new(CALLED));
+    assert!(part.begin() && !part.take_back());
+}
+
 #[test]
 fn scratch_is_aligned_long_enough_and_each_threads_own() {
     let threads = threads(3);
-    let starts = Mutex::new(HashSet::new());
+    let (starts, all) = (Mutex::new(HashSet::new()), Barrier::new(3));
     threads.broadcast(3, &|scratch| {
+        all.wait();
         assert_eq!(scratch.len(), SCRATCH_FLOATS);
         assert_eq!(scratch.as_ptr().addr() % ALIGNMENT, 0);
         lock(&starts).insert(scratch.as_ptr().addr());
@@ -56,11 +80,14 @@ fn scratch_is_aligned_long_enough_and_each_threads_own() {
 fn borrowed_work_is_done_when_broadcast_returns() {
     let threads = threads(3);
     for round in 0..if cfg!(miri) { 20 } else { 5000 } {
-        let sum = AtomicUsize::new(0);
+        // Tasks are claimed, as the kernel's are.
+        let (next, sum, tasks) = (AtomicUsize::new(0), AtomicUsize::new(0), 1 + round % 7);
         threads.broadcast(1 + round % 3, &|_| {
-            sum.fetch_add(round, Ordering::Relaxed);
+            while next.fetch_add(1, Ordering::Relaxed) < tasks {
+                sum.fetch_add(round, Ordering::Relaxed);
+            }
         });
-        assert_eq!(sum.into_inner(), round * (1 + round % 3));
+        assert_eq!(sum.into_inner(), round * tasks);
     }
 }
 
@@ -84,10 +111,11 @@ fn sleeping_threads_wake() {
 fn panics_reach_the_caller_and_the_threads_stay_usable() {
     let threads = threads(3);
     for (name, wanted) in [("var-2", true), ("var-2", true), ("", false)] {
-        let calls = AtomicUsize::new(0);
+        let (calls, all) = (AtomicUsize::new(0), Barrier::new(3));
         let ending = panic::catch_unwind(AssertUnwindSafe(|| {
             threads.broadcast(3, &|_| {
                 calls.fetch_add(1, Ordering::Relaxed);
+                all.wait();
                 if thread::current().name() == Some(name) {
                     panic!("in the job");
                 }
@@ -105,9 +133,10 @@ fn panics_reach_the_caller_and_the_threads_stay_usable() {
 fn callers_own_panic_waits_for_the_others() {
     let threads = threads(2);
     let caller = thread::current().id();
-    let ended = AtomicBool::new(false);
+    let (ended, both) = (AtomicBool::new(false), Barrier::new(2));
     let ending = panic::catch_unwind(AssertUnwindSafe(|| {
         threads.broadcast(2, &|_| {
+            both.wait();
             if thread::current().id() == caller {
                 panic!("at once");
             }

@@ -45,8 +45,11 @@ pub trait Workers {
         SCRATCH_FLOATS
     }
 
-    /// Calls `job` once on each of up to `threads` threads, the caller's among them, each with
-    /// scratch memory of its own of [`Workers::scratch_len`]; returns when all calls have returned.
+    /// Calls `job` on the caller's thread and at most once on each of up to `threads` − 1 others, each
+    /// with scratch memory of its own of [`Workers::scratch_len`]; returns when all calls have returned.
+    ///
+    /// Calls claim tasks until none is left, so that one call alone does all of the work: a thread
+    /// that has not begun when the caller's own call returns need not be called any more.
     fn broadcast(&self, threads: usize, job: &(dyn Fn(&mut [f32]) + Sync));
 
     /// Is told of each operation before its jobs come, for callers that measure.
