@@ -83,3 +83,51 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
         self.within(context, outcome)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::task::Waker;
+
+    use tokio::runtime;
+
+    use super::*;
+
+    /// A stream that takes nothing.
+    struct Stuck;
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn write_that_waits_too_long_fails_and_one_that_does_not_goes_on_waiting() {
+        let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let stuck = |patience| {
+            let mut stream = PatientStream::new(Stuck, patience);
+            core::future::poll_fn(move |context| {
+                Pin::new(&mut stream).poll_write(context, b"bytes")
+            })
+        };
+        let failed = runtime.block_on(async { stuck(Duration::from_millis(20)).await });
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        runtime.block_on(async {
+            let mut waiting = Box::pin(stuck(Duration::from_secs(3600)));
+            let context = &mut Context::from_waker(Waker::noop());
+            assert!(waiting.as_mut().poll(context).is_pending());
+        });
+    }
+}

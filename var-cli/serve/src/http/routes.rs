@@ -90,10 +90,11 @@ async fn submit(
     shared.jobs.check()?;
     let body = request::read(request, &shared.limits, &shared.body_room).await?;
     let order = if command.takes_image() {
-        decoded(command, body, &shared).await?
+        decoded(command, body.json, &shared).await?
     } else {
-        order(command, body, &shared)?
+        order(command, body.json, &shared)?
     };
+    drop(body.room);
     Ok((StatusCode::ACCEPTED, axum::Json(shared.jobs.submit(command, order)?)))
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::to_bytes;
 use axum::http::{HeaderMap, Request, header};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time;
 
 use crate::fault::{Fault, Kind};
@@ -20,28 +20,35 @@ pub(crate) fn permits(limits: &Limits) -> usize {
     (limits.bodies_bytes / BYTES_PER_PERMIT).min(Semaphore::MAX_PERMITS)
 }
 
+/// The JSON of a body.
+pub(crate) struct Body {
+    pub(crate) json: Value,
+    /// Its share of the memory for all bodies, held until its images are decoded.
+    pub(crate) room: OwnedSemaphorePermit,
+}
+
 /// Reads the JSON in the body of `request`; `room` bounds the bytes of all bodies at once.
 pub(crate) async fn read(
-    request: Request<Body>,
+    request: Request<axum::body::Body>,
     limits: &Limits,
     room: &Arc<Semaphore>,
-) -> Result<Value, Fault> {
+) -> Result<Body, Fault> {
     check_media_type(request.headers())?;
     let declared = declared_length(request.headers());
     let limit = limits.body_bytes;
     if let Some(length) = declared.filter(|length| *length > limit as u64) {
         // A client that still sends does not read: it would see a broken connection, not the reason.
-        let _ = time::timeout(limits.body_time, drain(request.into_body(), 4 * limit)).await;
+        if !request.headers().contains_key(header::EXPECT) {
+            let _ = time::timeout(limits.body_time, drain(request.into_body(), 4 * limit)).await;
+        }
         let text = format!("the body has {length} bytes, at most {limit} are taken");
         return Err(Fault::new(Kind::TooLarge, text).with("value", length).with("limit", limit));
     }
     let length = declared.map_or(limit, |length| length as usize);
-    let permits = length.div_ceil(BYTES_PER_PERMIT) as u32;
-    let reading = async {
-        // It is never closed.
-        let _room = room.acquire_many(permits).await;
-        to_bytes(request.into_body(), limit).await
-    };
+    let share = length.div_ceil(BYTES_PER_PERMIT).min(permits(limits)) as u32;
+    let closed = |_| Fault::new(Kind::Ending, "the server ends");
+    let room = Arc::clone(room).acquire_many_owned(share).await.map_err(closed)?;
+    let reading = to_bytes(request.into_body(), limit);
     let slow = |_| {
         let seconds = limits.body_time.as_secs();
         let text = format!("the body did not arrive within {seconds} seconds");
@@ -59,8 +66,9 @@ pub(crate) async fn read(
         let text = format!("the JSON has about {values} values, at most {limit} are taken");
         return Err(Fault::new(Kind::TooLarge, text).with("value", values).with("limit", limit));
     }
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Fault::new(Kind::BrokenJson, format!("the body is no JSON: {error}")))
+    let json = serde_json::from_slice(&bytes)
+        .map_err(|error| Fault::new(Kind::BrokenJson, format!("the body is no JSON: {error}")))?;
+    Ok(Body { json, room })
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
@@ -83,7 +91,7 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Reads up to `most` bytes and forgets them.
-async fn drain(body: Body, most: usize) {
+async fn drain(body: axum::body::Body, most: usize) {
     let (mut stream, mut seen) = (body.into_data_stream(), 0);
     while let Some(Ok(bytes)) = stream.next().await {
         seen += bytes.len();

@@ -14,7 +14,7 @@ pub(super) struct Fields {
     known: Vec<String>,
 }
 
-/// The most bytes of a file's name.
+/// The most characters of a file's name.
 const LONGEST_NAME: usize = 255;
 
 /// The greatest whole number below which all are exact in f64, as JavaScript has them.
@@ -75,11 +75,11 @@ impl Fields {
     pub(super) fn file_name(&mut self, name: &str) -> Result<Option<String>, Fault> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let Value::String(text) = value else { return Err(wrong_type(name, &value, "a text")) };
-        let bytes = text.len();
-        if bytes > LONGEST_NAME {
-            let said = format!("has {bytes} bytes, at most {LONGEST_NAME} are kept");
+        let length = text.chars().count();
+        if length > LONGEST_NAME {
+            let said = format!("has {length} characters, at most {LONGEST_NAME} are kept");
             let fault = Fault::of(Kind::Range, name, said);
-            return Err(fault.with("value", bytes).with("limit", LONGEST_NAME));
+            return Err(fault.with("value", length).with("limit", LONGEST_NAME));
         }
         if text.contains('\0') {
             return Err(Fault::of(Kind::Range, name, "has a NUL, which no file's name has"));
