@@ -130,6 +130,25 @@ await withPage(async (open, url) => {
         assert.match(await page.getAttribute("#hero canvas", "aria-label"), /after scale \d/);
     });
 
+    await test("more jobs than a browser has connections wait on the page, and a closed page empties the queue", async () => {
+        const page = await open({}, `#class=3&seed=5&count=${limits.images}`);
+        await ready(page);
+        for (let jobs = 0; jobs < 8; jobs += 1) await page.click("#draw");
+        await page.waitForFunction(() => /running/.test(document.getElementById("queue-list").textContent));
+        const places = await page.locator("#queue-list .place").allTextContents();
+        assert.deepEqual(places.slice(1), [1, 2, 3, 4, 5, 6, 7].map((place) => `place ${place}`));
+        await page.click("#queue-list li:last-child button");
+        assert.equal(await page.locator("#queue-list li").count(), 7);
+        await page.click("#stop");
+        await page.waitForFunction(() => document.querySelectorAll("#queue-list li").length === 6);
+        await page.close();
+        const waiting = async () => (await (await fetch(`${url}api/health`)).json()).queue;
+        for (const end = Date.now() + 60_000; (await waiting()) > 0;) {
+            assert.ok(Date.now() < end, "jobs of a closed page still wait");
+            await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+    });
+
     await test("wrong values are told in the server's words beside their field", async () => {
         const page = await open({}, "#class=3&seed=5");
         await ready(page);

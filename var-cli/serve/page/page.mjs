@@ -2,7 +2,7 @@
 // The page's parts together: the form asks, the server draws, the stage shows.
 
 import { describe, showMemory } from "./about.mjs";
-import { ApiError, base64, begin, cancel } from "./api.mjs";
+import { base64 } from "./api.mjs";
 import { ClassPicker } from "./class_picker.mjs";
 import { curl } from "./curl.mjs";
 import { byId } from "./elements.mjs";
@@ -49,7 +49,8 @@ export class Page {
         this.#painter = new Painter(about.model.ladder.at(-1) ?? 1);
         this.form.changed = () => this.#changed();
         this.form.sent = () => this.send();
-        this.queue.started = (run) => this.stage.show(run);
+        this.queue.started = (run) => this.stage.run === run || this.stage.show(run);
+        this.queue.waits = (run) => this.stage.run === run || this.stage.show(run);
         this.queue.ended = (run) => this.#ended(run);
         chooseViews((view) => {
             if (view !== "api") this.form.own = view === "own";
@@ -111,17 +112,8 @@ export class Page {
         this.#changed();
         if (!this.form.checkValues()) return;
         const settings = this.form.get();
-        try {
-            const files = await this.#files(settings);
-            if (!files) return;
-            const job = await begin(settings.task, { ...body(settings), ...files });
-            const run = new Run(job, settings, this.#titleOf(settings), this.nameOf);
-            if (!this.queue.first) this.stage.show(run);
-            this.queue.add(run);
-        } catch (fault) {
-            if (!(fault instanceof ApiError)) throw fault;
-            this.form.fault(fault.message, fault.option);
-        }
+        const files = await this.#files(settings);
+        if (files) this.queue.add(new Run(settings, this.#titleOf(settings), this.nameOf), { ...body(settings), ...files });
     }
 
     /**
@@ -157,8 +149,7 @@ export class Page {
         const run = this.queue.first;
         if (!run) return;
         this.stage.say("Stopping after this scale");
-        // A job that has ended meanwhile needs no cancel.
-        cancel(run.id).catch(() => {});
+        this.queue.cancel(run);
     }
 
     /** @param {Run} run */

@@ -1,7 +1,7 @@
 // @ts-check
 // A job as the page knows it: all that its events brought.
 
-import { pngOf, request } from "./api.mjs";
+import { ApiError, begin, cancel, pngOf, request } from "./api.mjs";
 import { events } from "./events.mjs";
 
 /**
@@ -43,20 +43,22 @@ export class Run {
     /** @type {Set<(change: Change, image?: number) => void>} */
     listeners = new Set();
 
+    /** The server's name for the job, once it has taken it. @type {string | number | null} */
+    #id = null;
+    #unwanted = false;
+
     /**
-     * @param {import("./api.mjs").Job} job
      * @param {import("./settings.mjs").Settings} settings
      * @param {string} title of the whole
      * @param {(label: number | null) => string} nameOf
      */
-    constructor(job, settings, title, nameOf) {
-        this.id = job.id;
-        this.place = job.place;
-        /** How many images it will have. */
-        this.total = job.images;
+    constructor(settings, title, nameOf) {
         this.settings = settings;
         this.title = title;
         this.nameOf = nameOf;
+        const { task, classes, count } = settings;
+        /** How many images it will have. */
+        this.total = { sample: classes.length * count, edit: count, reconstruct: 1, score: 0 }[task];
     }
 
     /**
@@ -74,14 +76,33 @@ export class Run {
         return this.state !== "queued" && this.state !== "running";
     }
 
-    /** Takes events up to the job's end. */
-    async follow() {
+    /**
+     * Begins the job at the server and takes its events up to its end.
+     * @param {object} body
+     */
+    async follow(body) {
         try {
-            for await (const { name, data } of events(this.id)) await this.#take(name, data);
+            this.#id = (await begin(this.settings.task, body)).id;
+            if (this.#unwanted) await cancel(this.#id);
+            for await (const { name, data } of events(this.#id)) await this.#take(name, data);
+            if (!this.over) throw new ApiError("The server no longer tells of this job.", 0);
         } catch (fault) {
-            this.error = { message: fault instanceof Error ? fault.message : String(fault) };
+            const { message, option } = fault instanceof ApiError ? fault : { message: String(fault), option: undefined };
+            this.error = { message, option };
             this.#become("failed");
         }
+    }
+
+    /** Ends the job within a scale, or before the server has it. */
+    async cancel() {
+        this.#unwanted = true;
+        // A job that has ended meanwhile needs no cancel.
+        if (this.#id !== null) await cancel(this.#id).catch(() => {});
+    }
+
+    /** Ends a job that was not sent. */
+    drop() {
+        this.#become("canceled");
     }
 
     /**
