@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { AXE, draw, over, ready, withPage } from "./page_browser.mjs";
 import { sampled } from "./page_server.mjs";
 
-await withPage(async (open) => {
+await withPage(async (open, url) => {
     /** Views of the page, each with a function that leads there. */
     const VIEWS = {
         start: ["", async () => {}],
@@ -117,10 +117,18 @@ await withPage(async (open) => {
         assert.match(said, /event: ?done/);
     });
 
-    await test("a picture of the page is made, small enough for the README", { skip: !process.env.VAR_SCREENSHOT && "VAR_SCREENSHOT names no file" }, async () => {
-        const page = await open({ viewport: { width: 1200, height: 760 } }, "#class=0,7,13,16&seed=5");
+    // The README's: VAR_SCREENSHOT names its file.
+    await test("picture of the page is small, and has its images on the first screen", async () => {
+        const all = await (await fetch(`${url}api/classes`)).json();
+        const labels = [0, 1, 2].map((part) => Math.floor(all.length * (part + 0.5) / 3));
+        const page = await open({ viewport: { width: 1200, height: 800 } }, `#class=${labels}&seed=5`);
         await ready(page);
         await draw(page);
-        await page.screenshot({ path: process.env.VAR_SCREENSHOT });
+        for (const selector of ["#hero button:last-child", "#scales label:last-child", "#history-list li:first-child"]) {
+            const { y, height } = await page.locator(selector).boundingBox();
+            assert.ok(y >= 0 && y + height <= 800, `${selector} ends at ${y + height}`);
+        }
+        const picture = await page.screenshot({ path: process.env.VAR_SCREENSHOT });
+        assert.ok(picture.length < 150_000, `${picture.length} bytes`);
     });
 });
