@@ -79,6 +79,7 @@ fn wrong_values_name_the_option_and_both_numbers() {
         (json!({ "classes": [11] }), "class", "classes: 11: the model has classes 0 to 9"),
         (json!({ "classes": ["bagg"] }), "class", "near it: bag (8)"),
         (json!({ "classes": [0.5] }), "class", "classes: 0.5"),
+        (json!({ "classes": ["x".repeat(300)] }), "class", "classes: 300 characters"),
         (json!({ "classes": "bag" }), "type", "classes: wants a list of classes, is a text"),
         (json!({ "classes": [1], "count": 0 }), "range", "count: 0 is not in 1 to 64"),
         (

@@ -7,6 +7,9 @@ use var_kernel::model::{Ladder, VqvaeConfig};
 
 use crate::fault::{Fault, Kind};
 
+/// The most characters of a class's name in a request.
+const LONGEST_NAME: usize = 200;
+
 /// Sizes and classes of the model, known without it.
 #[derive(Clone, Debug)]
 pub(crate) struct Description {
@@ -78,8 +81,29 @@ impl Description {
         if is_null { -1 } else { label.into() }
     }
 
+    /// The classes by their names.
+    fn lookup(&self) -> Result<ClassLookup<'_>, Fault> {
+        let count = self.classes()? as usize;
+        Ok(ClassLookup::new(count, ClassLookup::of_model(count, &self.own_names)))
+    }
+
     /// The label of a class given in the field `option` by number or name; null and -1 are none.
     pub(crate) fn class(&self, option: &str, value: &Value) -> Result<u32, Fault> {
+        self.class_by(&self.lookup()?, option, value)
+    }
+
+    /// The labels of many classes.
+    pub(crate) fn class_list(&self, option: &str, values: &[Value]) -> Result<Vec<u32>, Fault> {
+        let lookup = self.lookup()?;
+        values.iter().map(|value| self.class_by(&lookup, option, value)).collect()
+    }
+
+    fn class_by(
+        &self,
+        lookup: &ClassLookup<'_>,
+        option: &str,
+        value: &Value,
+    ) -> Result<u32, Fault> {
         let null = self.classes()?;
         if value.is_null() || value.as_i64() == Some(-1) {
             return Ok(null);
@@ -97,9 +121,16 @@ impl Description {
             let fault = Fault::of(Kind::Type, option, format!("{value} is no number and no name"));
             return Err(fault.with("value", value.clone()));
         };
-        let names = ClassLookup::of_model(null as usize, &self.own_names);
-        let label = ClassLookup::new(null as usize, names).label(name);
-        label.map_err(|error| Fault::of(Kind::Class, option, error).with("value", name))
+        // Looking for names like it takes as long as it is.
+        let length = name.chars().count();
+        if length > LONGEST_NAME {
+            let text = format!("{length} characters: names of classes have at most {LONGEST_NAME}");
+            let fault = Fault::of(Kind::Class, option, text);
+            return Err(fault.with("value", length).with("limit", LONGEST_NAME));
+        }
+        lookup
+            .label(name)
+            .map_err(|error| Fault::of(Kind::Class, option, error).with("value", name))
     }
 
     /// As `/api/classes` lists them.

@@ -93,7 +93,8 @@ impl Fields {
         self.known.sort_unstable();
         self.known.dedup();
         let text = format!("no such option; there are {}", self.known.join(", "));
-        Err(Fault::of(Kind::UnknownField, &name, text))
+        let shown: String = name.chars().take(LONGEST_NAME).collect();
+        Err(Fault::of(Kind::UnknownField, &shown, text))
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn labels(option: &str, value: &Value, bounds: &Bounds<'_>) -> Result
             .with("value", 0)
             .with("limit", 1));
     }
-    // One by one: looking up a name takes a while.
+    // Looking up a name takes a while.
     let most = bounds.model.classes()? as usize + 1;
     if classes.len() > most.max(bounds.limits.images) {
         let text = format!("{} classes are wanted, at most {most} can be", classes.len());
@@ -44,7 +44,7 @@ pub(super) fn labels(option: &str, value: &Value, bounds: &Bounds<'_>) -> Result
             .with("value", classes.len())
             .with("limit", most));
     }
-    classes.iter().map(|class| bounds.model.class(option, class)).collect()
+    bounds.model.class_list(option, classes)
 }
 
 /// How many images of each of `classes`.
