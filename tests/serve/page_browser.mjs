@@ -37,7 +37,7 @@ export async function withPage(work, ...options) {
 }
 
 /** Waits until the model's classes are there. */
-export const ready = (page) => page.waitForFunction(() => /Search/.test(document.getElementById("class-search").placeholder));
+export const ready = (page) => page.waitForFunction(() => /Search \d/.test(document.getElementById("class-search").placeholder));
 
 /** Waits until the newest job is over; the status's last line. */
 export async function over(page) {

@@ -100,6 +100,18 @@ await withPage(async (open, url) => {
         await page.waitForFunction((text) => document.getElementById("painter-said").textContent === text, `${side * side} cells are painted`);
     });
 
+    await test("the image is in sight after Draw, on a phone and beside a long form", async () => {
+        for (const [width, height] of [[390, 844], [1200, 860]]) {
+            const page = await withImage("edit", "&class=8&seed=3");
+            await page.setViewportSize({ width, height });
+            await paintLeft(page);
+            await page.$eval("#seed", (field) => field.scrollIntoView({ block: "end" }));
+            await draw(page);
+            const { y } = await page.locator("#hero").boundingBox();
+            assert.ok(y >= 0 && y < height / 2, `the image begins at ${y} of ${height}`);
+        }
+    });
+
     await test("an image is scored: classes by likelihood, tokens as a heat map", async () => {
         const page = await withImage("score");
         assert.match(await draw(page), /^Done in/);

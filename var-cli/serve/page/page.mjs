@@ -113,7 +113,10 @@ export class Page {
         if (!this.form.checkValues()) return;
         const settings = this.form.get();
         const files = await this.#files(settings);
-        if (files) this.queue.add(new Run(settings, this.#titleOf(settings), this.nameOf), { ...body(settings), ...files });
+        if (!files) return;
+        const run = new Run(settings, this.#titleOf(settings), this.nameOf);
+        if (!this.queue.first) this.stage.awaited = run;
+        this.queue.add(run, { ...body(settings), ...files });
     }
 
     /**

@@ -18,6 +18,8 @@ export class Stage {
     #strip;
     /** @type {Run | null} */
     run = null;
+    /** A run to scroll to when it is shown. @type {Run | null} */
+    awaited = null;
     /** The image that the strip and the buttons are about. */
     selected = 0;
     /** A scale to look back at, or the latest. @type {number | null} */
@@ -65,9 +67,18 @@ export class Stage {
         this.#draw();
         if (run.scored) showScores(run.scored, this.nameOf);
         this.#state();
+        if (run === this.awaited) this.#reveal();
+        this.awaited = null;
     }
 
-    /** The image that the buttons are about, if it is whole. */
+    /** Scrolls to the image where it lies above the form. */
+    #reveal() {
+        if (!matchMedia("(max-width: 43.99rem)").matches) return;
+        const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+        this.#stage.scrollIntoView({ block: "start", behavior: still ? "instant" : "smooth" });
+    }
+
+    /** The image that the buttons are about. */
     get drawn() {
         return this.run?.images[this.selected] ?? null;
     }
