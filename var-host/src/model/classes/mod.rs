@@ -14,6 +14,9 @@ pub const OFFERED: usize = 5;
 ///
 /// let names = ["T-shirt", "Ankle boot"].map(str::to_owned);
 /// assert_eq!(ClassLookup::new(2, &names).label("ankle_boot"), Ok(1));
+/// let names = ["heart, ❤", "cat face, 🐱"].map(str::to_owned);
+/// assert_eq!(ClassLookup::new(2, &names).label("❤\u{fe0f}"), Ok(0));
+/// assert_eq!(ClassLookup::new(2, &names).label("🐱"), Ok(1));
 /// ```
 #[derive(Clone, Debug)]
 pub struct ClassLookup<'m> {
@@ -159,11 +162,12 @@ impl<'m> ClassLookup<'m> {
 }
 
 /// A name without differences of spelling: case, underscores, spaces beside commas, composed
-/// accents.
+/// accents, the sign that asks for an emoji in color (U+FE0F).
 fn plain(name: &str) -> String {
     let parts = name.split(',').map(|part| {
         let words = part.split(|c: char| c.is_whitespace() || c == '_');
         words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     });
-    parts.collect::<Vec<_>>().join(",").nfc().collect::<String>().to_lowercase()
+    let parts = parts.collect::<Vec<_>>().join(",");
+    parts.nfc().filter(|c| *c != '\u{fe0f}').collect::<String>().to_lowercase()
 }
