@@ -28,7 +28,7 @@ impl RgbImage {
     /// # Errors
     /// If the file cannot be read, is of another format than PNG, JPEG, WebP, BMP, GIF, TIFF and
     /// Netpbm, is damaged or cut short, or has no pixels or more than
-    /// [`PIXEL_LIMIT`](super::PIXEL_LIMIT).
+    /// [`PIXEL_LIMIT`].
     pub fn open(path: &Path) -> Result<Self, ImageError> {
         Self::open_with(path, Exif::Ignored)
     }
