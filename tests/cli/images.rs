@@ -259,6 +259,21 @@ fn edit_keeps_what_it_does_not_make() {
 
     let grid = place.picture("edited.png");
     assert_eq!((grid.width(), grid.height()), (66, 66));
+    // --overlay: the kept half has the reconstruction's pixels, the other what was drawn.
+    place.var(&["reconstruct", image, "-o", "own.png", "-q"]);
+    let own = place.picture("own.png");
+    edit(&["--box", "0,0,1,0.5", "--overlay"]);
+    let overlaid = place.picture("edited.png");
+    edit(&["--box", "0,0,1,0.5"]);
+    let drawn = place.picture("edited.png");
+    let half = |picture: &RgbImage, row: usize, right: bool| {
+        let start = 3 * (row * picture.width() + if right { 16 } else { 0 });
+        picture.rgb()[start..start + 3 * 16].to_vec()
+    };
+    for row in 0..32 {
+        assert_eq!(half(&overlaid, row, true), half(&own, row, true), "row {row}");
+        assert_eq!(half(&overlaid, row, false), half(&drawn, row, false), "row {row}");
+    }
     assert_eq!(place.parameters("edited.png")["command"], "edit");
     let nothing = "--box: nothing to make anew: none of the 4 × 4 cells";
     place.refused(&["edit", image, "--box", "0,0,0.1,0.1"], 1, nothing);

@@ -41,6 +41,7 @@ fn absurd_options() {
         (&["--top-k", "-1"], "--top-k"),
         (&["--cfg", "NaN"], "'--cfg <STRENGTH>': NaN is not in 0..=1000"),
         (&["--cfg", "-1"], "--cfg"),
+        (&["--temperature", "0"], "'--temperature <T>': 0 is not in 0.01..=100"),
         (&["--cfg", "inf"], "inf is not in 0..=1000"),
         (&["--seed", "-3"], "-3 is not in 0..=18446744073709551615"),
         (&["--count", "many"], "\"many\" is no whole number from 1 to 10000000"),

@@ -106,6 +106,20 @@ fn bytes_do_not_depend_on_what_computes_them() {
 }
 
 #[test]
+fn temperature_near_zero_draws_the_likeliest() {
+    let place = Place::new();
+    let run = |options: &[&str]| {
+        let base = ["sample", "--class", "0-9", "--seed", "3", "--top-p", "0", "--force", "-q"];
+        place.var(&[&base[..], options, &["--tokens", "t"]].concat());
+        place.tokens("t").tokens().to_vec()
+    };
+    let likeliest = run(&["--top-k", "1"]);
+    assert_eq!(run(&["--top-k", "0", "--temperature", "0.01"]), likeliest);
+    assert_eq!(place.parameters("samples.png")["temperature"], "0.01");
+    assert_ne!(run(&["--top-k", "0"]), likeliest);
+}
+
+#[test]
 fn image_depends_on_its_index_alone() {
     let place = Place::new();
     place.var(&["sample", "--count", "3", "-q", "-o", "few/"]);

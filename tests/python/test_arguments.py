@@ -34,6 +34,7 @@ WRONG = [
     ("sample", (3,), {"cfg": float("nan")}, ValueError, "cfg is NaN, a finite number wanted"),
     ("sample", (3,), {"cfg": 1e39}, ValueError, "cfg is 1000000000000000000000.*, a finite number wanted"),
     ("sample", (3,), {"cfg": "4"}, TypeError, "cfg: str, a float wanted"),
+    ("sample", (3,), {"temperature": 0}, ValueError, "temperature is 0, 0.01 to 100 wanted"),
     ("sample", (3,), {"top_p": 1.5}, ValueError, "top_p is 1.5, 0 to 1 wanted"),
     ("sample", (3,), {"top_k": -1}, ValueError, f"top_k is -1, 0 to {2**32 - 1} wanted"),
     ("sample", (3,), {"batch": 0}, ValueError, "batch is 0, 1 to 4096 wanted"),

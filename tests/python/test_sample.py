@@ -18,8 +18,8 @@ def test_files_are_the_command_lines(model, var, tmp_path, label):
 
 
 def test_options_are_the_command_lines(model, var, tmp_path):
-    options = {"cfg": 4.0, "top_k": 50, "top_p": 0.5, "more_smooth": True}
-    arguments = ["--cfg", 4, "--top-k", 50, "--top-p", 0.5, "--more-smooth", "--seed", 2**40]
+    options = {"cfg": 4.0, "temperature": 0.5, "top_k": 50, "top_p": 0.5, "more_smooth": True}
+    arguments = ["--cfg", 4, "--temperature", 0.5, "--top-k", 50, "--top-p", 0.5, "--more-smooth", "--seed", 2**40]
     var("sample", "--class", "8,-1", "--per-class", 2, *arguments, "-o", f"{tmp_path}/")
     there = sorted(tmp_path.glob("*.png"))
     assert len(there) == 4
