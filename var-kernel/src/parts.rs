@@ -7,6 +7,7 @@
 //! | [`math`] | polynomials of exp, ln, tanh, GELU and SiLU over them |
 //! | [`matmul`] | packed matrix products |
 //! | [`tiles`] | tiles of an output, each one task's |
+//! | [`winograd`] | transforms of 3×3 convolutions' tiles |
 //! | [`peak`] | peak rates of a processor |
 //! | `Launch`, `Kernel`, `KernelSource` | launches of CUDA kernels, and texts to share (feature `cuda`) |
 //! | `nvrtc` | CUDA kernels compiled (feature `cuda`) |
@@ -29,6 +30,13 @@ pub mod matmul {
 /// Tiles of an output, each one task's.
 pub mod tiles {
     pub use crate::cpu::tiles::*;
+}
+
+/// Transforms of 3×3 convolutions' tiles.
+pub mod winograd {
+    pub use crate::ops::conv2d::cpu::winograd::transforms::{
+        POINTS, PRODUCTS, SIDE, of_input, of_output_gradient, to_filter_gradient,
+    };
 }
 
 /// Peak rates of a processor.

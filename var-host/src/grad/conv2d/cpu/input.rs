@@ -74,8 +74,13 @@ pub(super) fn gradient(
 fn turn(cpu: &Cpu<'_>, to: &mut [f32], weight: Matrix<'_>, d: Dims) {
     cpu.for_each_run(to, d.outer * TAPS, |i, to, _| {
         for (o, to) in to.chunks_exact_mut(TAPS).enumerate() {
-            for (tap, to) in to.iter_mut().enumerate() {
-                *to = weight.at((o * d.inner + i) * TAPS + TAPS - 1 - tap);
+            let start = (o * d.inner + i) * TAPS;
+            match weight {
+                Matrix::F32(weight) => {
+                    to.copy_from_slice(&weight[start..start + TAPS]);
+                    to.reverse();
+                }
+                _ => (0..TAPS).for_each(|tap| to[TAPS - 1 - tap] = weight.at(start + tap)),
             }
         }
     });

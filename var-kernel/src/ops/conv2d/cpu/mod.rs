@@ -8,7 +8,7 @@ mod direct;
 mod geometry;
 mod rgb;
 mod weights;
-mod winograd;
+pub(crate) mod winograd;
 
 use core::convert::Infallible;
 

@@ -154,7 +154,7 @@ impl Grids {
 /// Sixteen neighbors, as many as there are. Those past a cell's last channel are the next cell's:
 /// they come to sums that nobody reads.
 #[inline(always)]
-fn sixteen<S: Simd>(s: S, from: &[f32], start: usize) -> S::F32 {
+pub(super) fn sixteen<S: Simd>(s: S, from: &[f32], start: usize) -> S::F32 {
     let start = start.min(from.len());
     s.load_or(&from[start..from.len().min(start + LANES)], 0.0)
 }

@@ -11,7 +11,7 @@
 mod band;
 mod factors;
 mod plan;
-mod transforms;
+pub(crate) mod transforms;
 
 use self::band::Band;
 use self::factors::{TransformInput, TransformWeights};
