@@ -86,6 +86,9 @@ fn mean_distance(residuals: &Residuals, scale: usize, codebook: &[f32], latent: 
     (features.zip(&residuals.tokens[scale]).map(square).sum::<f64>() / rows as f64) as f32
 }
 
+/// Vectors of sums that are added up side by side.
+const VECTORS: usize = 4;
+
 /// The pull on one feature.
 struct Pull<'a> {
     gradient: &'a mut [f32],
@@ -115,17 +118,24 @@ impl SimdKernel for PullRow<'_> {
         let cooled = -1.0 / self.temperature;
         // Scores −(‖e‖² − 2 z·e) / τ: a common term cancels in the softmax.
         let mut top = f32::NEG_INFINITY;
-        for (block, scores) in scores.chunks_mut(LANES).enumerate() {
-            let range = block * LANES..block * LANES + scores.len();
-            let mut dot = s.splat(0.0);
+        for (stretch, scores) in scores.chunks_mut(VECTORS * LANES).enumerate() {
+            let range = stretch * VECTORS * LANES..stretch * VECTORS * LANES + scores.len();
+            let mut dots = [s.splat(0.0); VECTORS];
             for (channel, x) in feature.iter().enumerate() {
-                let row = &codes[channel * count..(channel + 1) * count];
-                dot = s.mul_add(s.load_or(&row[range.clone()], 0.0), s.splat(*x), dot);
+                let row = &codes[channel * count..(channel + 1) * count][range.clone()];
+                for (dot, row) in dots.iter_mut().zip(row.chunks(LANES)) {
+                    *dot = s.mul_add(s.load_or(row, 0.0), s.splat(*x), *dot);
+                }
             }
-            let square = s.load_or(&squares[range], f32::INFINITY);
-            let score = s.mul(s.mul_add(dot, s.splat(-2.0), square), s.splat(cooled));
-            top = top.max(s.greatest(score));
-            s.store_part(score, scores);
+            let squares = squares[range].chunks(LANES);
+            for ((dot, square), scores) in
+                dots.into_iter().zip(squares).zip(scores.chunks_mut(LANES))
+            {
+                let square = s.load_or(square, f32::INFINITY);
+                let score = s.mul(s.mul_add(dot, s.splat(-2.0), square), s.splat(cooled));
+                top = top.max(s.greatest(score));
+                s.store_part(score, scores);
+            }
         }
         let (mut whole, mut priced) = (s.splat(0.0), s.splat(0.0));
         for (scores, prices) in scores.chunks_mut(LANES).zip(prices.chunks(LANES)) {
@@ -139,12 +149,22 @@ impl SimdKernel for PullRow<'_> {
         let mean = s.sum(priced) / whole;
         // dz = 2/τ · Σ_j p_j (c_j − c̄) e_j
         let factor = self.factor * 2.0 / self.temperature / whole;
+        for (score, price) in scores.iter_mut().zip(prices) {
+            *score = factor * *score * (price - mean);
+        }
         let latent = gradient.len();
-        for (code, share) in scores.iter().enumerate() {
-            let pull = factor * share * (prices[code] - mean);
-            let code = &self.codebook[code * latent..(code + 1) * latent];
-            for (gradient, code) in gradient.chunks_mut(LANES).zip(code.chunks(LANES)) {
-                let sum = s.mul_add(s.load_or(code, 0.0), s.splat(pull), s.load_or(gradient, 0.0));
+        for (stretch, gradient) in gradient.chunks_mut(VECTORS * LANES).enumerate() {
+            let mut sums = [s.splat(0.0); VECTORS];
+            for (sum, gradient) in sums.iter_mut().zip(gradient.chunks(LANES)) {
+                *sum = s.load_or(gradient, 0.0);
+            }
+            for (code, pull) in self.codebook.chunks_exact(latent).zip(&*scores) {
+                let code = code[stretch * VECTORS * LANES..].chunks(LANES);
+                for (sum, code) in sums.iter_mut().zip(code) {
+                    *sum = s.mul_add(s.load_or(code, 0.0), s.splat(*pull), *sum);
+                }
+            }
+            for (sum, gradient) in sums.into_iter().zip(gradient.chunks_mut(LANES)) {
                 s.store_part(sum, gradient);
             }
         }
