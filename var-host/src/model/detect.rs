@@ -112,7 +112,7 @@ fn levels(part: &ModelPart) -> Result<Option<Ladder>, ModelError> {
             return Err(ModelError::ChannelMultipliers { file, scale, cells });
         }
         sides.push(side);
-        if sides.len() > var_kernel::model::config::MAX_SCALES {
+        if sides.len() > var_kernel::model::ladder::MAX_SCALES {
             break;
         }
     }

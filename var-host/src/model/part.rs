@@ -229,8 +229,8 @@ impl ModelPart {
         }
     }
 
-    pub(super) fn config_error(&self, source: ConfigError) -> ModelError {
-        ModelError::Config { file: self.file.clone(), source }
+    pub(super) fn config_error(&self, source: impl Into<ConfigError>) -> ModelError {
+        ModelError::Config { file: self.file.clone(), source: source.into() }
     }
 
     /// Checks that the file holds the `wanted` tensors and nothing else, all finite and none above

@@ -1,18 +1,20 @@
-//! The model: configuration ([`config`]), weights by name ([`weights`]) and the forward pass
+//! The model: configuration ([`config`], [`ladder`]), weights by name ([`weights`]) and the forward pass
 //! ([`transformer`], [`quantizer`], [`vqvae`]), written once for every backend.
 
 mod any_tensor;
 mod bind;
 pub mod config;
 pub mod file;
+pub mod ladder;
 pub mod quantizer;
 pub mod transformer;
 pub mod vqvae;
 pub mod weights;
 
 pub use any_tensor::AnyTensor;
-pub use config::{ConfigError, Ladder, VarConfig, VqvaeConfig};
+pub use config::{ConfigError, VarConfig, VqvaeConfig};
 pub use file::{ModelFile, ModelFileError};
+pub use ladder::{Ladder, LadderError};
 pub use quantizer::Quantizer;
 pub use transformer::Transformer;
 pub use vqvae::Vqvae;
