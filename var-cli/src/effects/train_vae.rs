@@ -20,6 +20,7 @@ const ROWS: &[Row] = &[
     row("mid-reso", "", ["--mid-reso=1", "--mid-reso=1.125"], Weights),
     row("aug", "", ["--aug=crop", "--aug=center"], Weights),
     row("no-shuffle", "", ["", "--no-shuffle"], Weights),
+    row("balance", "", ["--balance=0", "--balance=1"], Weights),
     row("ch", "", ["--ch=32", "--ch=64"], Weights),
     row("ch-mult", "", ["--ch-mult=1,1", "--ch-mult=1,2"], Weights),
     row("blocks", "", ["--blocks=1", "--blocks=2"], Weights),

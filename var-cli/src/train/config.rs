@@ -113,6 +113,7 @@ impl Options {
             class_dropout: cond_drop,
             ema,
             no_shuffle: self.data.no_shuffle,
+            balance: self.data.balance.filter(|balance| *balance > 0.0),
             seed,
         }
     }

@@ -18,8 +18,8 @@ use var_host::train::fit::iterations_of_epoch;
 use var_host::train::teacher::FrozenQuantizer;
 use var_host::train::trainer;
 use var_host::train::{
-    ConfigError, Host, Initialization, ParameterLayout, Storage, TrainConfig, VarHyperparameters,
-    VarSize, VarTask, VarTrainer,
+    Host, Initialization, ParameterLayout, Storage, TrainConfig, TrainConfigError,
+    VarHyperparameters, VarSize, VarTask, VarTrainer,
 };
 use var_kernel::model::VarConfig;
 
@@ -112,15 +112,15 @@ impl VarStart<'_> {
             opened.tell(&config, session)?;
         }
         let Opened { given, training, validation, .. } = opened;
-        let (validation, shuffle) = (validation.as_ref(), !train.no_shuffle);
+        let (validation, order) = (validation.as_ref(), train.order());
         let trainer = (&mut trainer, quantizer);
-        let mut task = VarTask::new(trainer, storage, engine, given, training, validation, shuffle);
+        let mut task = VarTask::new(trainer, storage, engine, given, training, validation, order);
         training::run(&run, &mut task, ranks, train.is_of_any_length(), session)
     }
 }
 
 /// An error of the options.
-fn usage(error: ConfigError) -> Usage {
+fn usage(error: TrainConfigError) -> Usage {
     Usage(error.to_string())
 }
 

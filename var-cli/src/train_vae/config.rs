@@ -129,6 +129,7 @@ impl Options {
             revive,
             gain,
             no_shuffle: self.data.no_shuffle,
+            balance: self.data.balance.filter(|balance| *balance > 0.0),
             seed,
         }
     }

@@ -152,9 +152,9 @@ impl VqvaeStart<'_> {
         if ranks.rank() == 0 {
             tell(&config, &training, validation.as_ref(), session)?;
         }
-        let (run, shuffle) = (options.run(), !train.no_shuffle);
+        let (run, order) = (options.run(), train.order());
         let mut task =
-            VqvaeTask::new(&mut trainer, storage, cpu, training, validation, workers, shuffle);
+            VqvaeTask::new(&mut trainer, storage, cpu, training, validation, workers, order);
         training::run(&run, &mut task, ranks, train.is_of_any_length(), session)
     }
 }

@@ -79,6 +79,11 @@ pub(super) struct VqvaeAugmentations {
     #[arg(long)]
     #[serde(skip)]
     pub(super) no_shuffle: bool,
+    /// Draw images of rare classes more often: of a class with n images a share of n^(1 − P); 0: as they
+    /// are, 1: all classes alike
+    #[arg(long, value_name = "P", value_parser = values::share, conflicts_with = "no_shuffle")]
+    #[serde(skip)]
+    pub(super) balance: Option<f64>,
 }
 
 /// Where images are cut.

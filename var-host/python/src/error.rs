@@ -15,7 +15,7 @@ use var_host::images::{ImageError, ImageFault};
 use var_host::npz::{NpzError, NpzFault};
 use var_host::pipeline::with_causes;
 use var_host::run::RunError;
-use var_host::train::{ConfigError, TrainError};
+use var_host::train::{TrainConfigError, TrainError};
 
 pyo3::create_exception!(
     varimage,
@@ -35,7 +35,7 @@ pub(crate) fn exception(error: &(dyn StdError + 'static)) -> PyErr {
     if let Some(Error::Shape { .. } | Error::EmptyRegion { .. }) = error.downcast_ref() {
         return PyValueError::new_err(text);
     }
-    if error.is::<ConfigError>()
+    if error.is::<TrainConfigError>()
         || matches!(error.downcast_ref(), Some(RunError::OtherOptions { .. }))
     {
         return PyValueError::new_err(text);

@@ -77,6 +77,7 @@ class _TrainOptions(TypedDict, total=False):
     cond_drop: SupportsFloat
     ema: SupportsFloat
     no_shuffle: bool
+    balance: SupportsFloat
     seed: SupportsIndex
     # Writing
     save_every: SupportsIndex | Literal["epoch"]

@@ -32,7 +32,7 @@ pub use crops::{AugmentKey, CropPositions, CropSpec, Flip};
 pub use error::DataError;
 pub use folder::{Folder, class_names, has_class_folders, image_files};
 pub use loader::{BrokenImage, ImageBatch, Loader};
-pub use order::EpochOrder;
+pub use order::{EpochOrder, OrderOptions};
 pub(crate) use prefetch::Prefetcher;
 pub use sampler::{BatchCursor, BatchSampler, SamplerConfig, SamplerMode};
 pub use token_set::{TokenBatch, TokenBatches, TokenSet};

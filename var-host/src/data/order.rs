@@ -1,6 +1,15 @@
-//! The order of an epoch: every item once, shuffled by (seed, epoch) alone.
+//! The order of an epoch, by (seed, epoch) alone: every item once, or classes evened out.
 
 use super::random::{RngStream, below_wide, words};
+
+/// How the order of an epoch comes about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OrderOptions {
+    /// Whether every epoch has an order of its own.
+    pub shuffle: bool,
+    /// How far classes are evened out then: see [`EpochOrder::balanced`].
+    pub balance: Option<f64>,
+}
 
 /// The items of an epoch in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,15 +28,33 @@ impl EpochOrder {
     /// The items shuffled (Fisher and Yates) by the random numbers of `seed` and `epoch`.
     pub fn shuffled(items: u32, seed: u64, epoch: u32) -> Self {
         let mut order: Vec<u32> = (0..items).collect();
-        let mut numbers = [0; 4];
-        for (step, last) in (1..items).rev().enumerate() {
-            if step % 2 == 0 {
-                numbers = words(seed, RngStream::EpochOrder, epoch, step as u32 / 2, 0);
-            }
-            let [high, low] = if step % 2 == 0 { [0, 1] } else { [2, 3] };
-            let other = below_wide(numbers[high], numbers[low], last + 1);
-            order.swap(last as usize, other as usize);
+        shuffle(&mut order, seed, RngStream::EpochOrder, epoch);
+        Self { items, shuffled: Some(order) }
+    }
+
+    /// As many items, of a class with n of them a share of `n^(1 − balance)`: 0 leaves the classes as they
+    /// are, with 1 each is as frequent.
+    ///
+    /// Of a class that has more items than its share some are left out, others in each epoch; of a rare one
+    /// they come several times.
+    ///
+    /// # Panics
+    /// If there are more than 2³² − 1 items, or `balance` is not in 0..=1.
+    #[track_caller]
+    pub fn balanced(labels: &[u32], balance: f64, seed: u64, epoch: u32) -> Self {
+        assert!((0.0..=1.0).contains(&balance), "order: balance {balance} is not in 0..=1");
+        let items = u32::try_from(labels.len()).expect("order: at most 2³² − 1 items");
+        let classes = labels.iter().max().map_or(0, |most| *most as usize + 1);
+        let mut of_class = vec![Vec::new(); classes];
+        for item in Self::shuffled(items, seed, epoch).shuffled.unwrap_or_default() {
+            of_class[labels[item as usize] as usize].push(item);
         }
+        let counts: Vec<usize> = of_class.iter().map(Vec::len).collect();
+        let mut order = Vec::with_capacity(labels.len());
+        for (items, share) in of_class.iter().zip(shares(&counts, balance)) {
+            order.extend(items.iter().cycle().take(share));
+        }
+        shuffle(&mut order, seed, RngStream::BalancedOrder, epoch);
         Self { items, shuffled: Some(order) }
     }
 
@@ -45,6 +72,36 @@ impl EpochOrder {
         assert!(position < self.items, "order: position {position} of {}", self.items);
         self.shuffled.as_ref().map_or(position, |order| order[position as usize])
     }
+}
+
+/// Shuffles by Fisher and Yates.
+fn shuffle(order: &mut [u32], seed: u64, stream: RngStream, epoch: u32) {
+    let mut numbers = [0; 4];
+    for (step, last) in (1..order.len() as u32).rev().enumerate() {
+        if step % 2 == 0 {
+            numbers = words(seed, stream, epoch, step as u32 / 2, 0);
+        }
+        let [high, low] = if step % 2 == 0 { [0, 1] } else { [2, 3] };
+        let other = below_wide(numbers[high], numbers[low], last + 1);
+        order.swap(last as usize, other as usize);
+    }
+}
+
+/// How many items of each class an epoch has: shares of `n^(1 − balance)`, rounded by the largest
+/// remainders, of equal ones the first.
+fn shares(counts: &[usize], balance: f64) -> Vec<usize> {
+    let weight =
+        |count: &usize| if *count == 0 { 0.0 } else { libm::pow(*count as f64, 1.0 - balance) };
+    let weights: Vec<f64> = counts.iter().map(weight).collect();
+    let (items, whole) = (counts.iter().sum::<usize>(), weights.iter().sum::<f64>());
+    let exact: Vec<f64> = weights.iter().map(|weight| items as f64 * weight / whole).collect();
+    let mut shares: Vec<usize> = exact.iter().map(|share| *share as usize).collect();
+    let mut by_remainder: Vec<usize> =
+        (0..counts.len()).filter(|class| counts[*class] > 0).collect();
+    by_remainder.sort_by(|a, b| exact[*b].fract().total_cmp(&exact[*a].fract()));
+    let left = items.saturating_sub(shares.iter().sum());
+    by_remainder.iter().cycle().take(left).for_each(|class| shares[*class] += 1);
+    shares
 }
 
 #[cfg(test)]
@@ -85,7 +142,40 @@ mod tests {
         assert_eq!(list(&EpochOrder::shuffled(1, 3, 0)), [0]);
     }
 
+    #[test]
+    fn balance_evens_out_classes() {
+        // 90 items of class 0, 9 of class 2, 1 of class 3.
+        let labels: Vec<u32> =
+            (0..100).map(|item| [0, 2, 3][(item / 90 + item / 99) as usize]).collect();
+        let counts = |balance, epoch| {
+            let order = list(&EpochOrder::balanced(&labels, balance, 7, epoch));
+            let of_class =
+                |class| order.iter().filter(|item| labels[**item as usize] == class).count();
+            ([0, 1, 2, 3].map(of_class), order)
+        };
+        assert_eq!(counts(0.0, 0).0, [90, 0, 9, 1]);
+        assert_eq!(counts(1.0, 0).0, [34, 0, 33, 33]);
+        // Square roots 9.49, 3 and 1 of 13.49.
+        assert_eq!(counts(0.5, 0).0, [70, 0, 22, 8]);
+        // Each item of a rare class comes as often, and all of a frequent one come in time.
+        let (_, order) = counts(1.0, 3);
+        let times = |item: &u32| order.iter().filter(|other| *other == item).count();
+        assert!((90..99).all(|item| (3..=4).contains(&times(&item))), "{order:?}");
+        assert!((0..90).all(|item| times(&item) <= 1), "{order:?}");
+        let seen = |item| (0..20).any(|epoch| counts(1.0, epoch).1.contains(&item));
+        assert!((0..90).all(seen));
+    }
+
     proptest! {
+        #[test]
+        fn balanced_order_has_as_many_items(
+            labels in prop::collection::vec(0_u32..7, 0..80), balance in 0.0..=1.0, seed: u64, epoch: u32,
+        ) {
+            let order = list(&EpochOrder::balanced(&labels, balance, seed, epoch));
+            prop_assert_eq!(order.len(), labels.len());
+            prop_assert!(order.iter().all(|item| (*item as usize) < labels.len()));
+        }
+
         #[test]
         fn order_is_a_permutation(items in 0_u32..300, seed: u64, epoch: u32) {
             let order = EpochOrder::shuffled(items, seed, epoch);

@@ -8,6 +8,7 @@
 //! | 2³² − 2: the order of an epoch | ⌊step / 2⌋ | 0 | step even: 0 and 1, odd: 2 and 3 |
 //! | 2³² − 3: crop and flip | position in the epoch | crop | 0: row, 1: column, 2: flip |
 //! | 2³² − 4: variant | image | 0 | 0 |
+//! | 2³² − 5: the order of a balanced epoch's items | as that of an epoch | | |
 
 use var_kernel::sample::random::Philox;
 
@@ -18,6 +19,7 @@ pub(super) enum RngStream {
     EpochOrder = 0xffff_fffe,
     View = 0xffff_fffd,
     Variant = 0xffff_fffc,
+    BalancedOrder = 0xffff_fffb,
 }
 
 /// The four words of a place.

@@ -46,10 +46,19 @@ pub struct BatchCursor {
 /// Each global batch is the next [`batch`](SamplerConfig::batch) positions of the epoch, and a rank has
 /// the contiguous part of it that its number says: `R` ranks of `n` items see, in the order of
 /// their numbers, the items of one rank of `R · n`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BatchSampler {
     items: u32,
     config: SamplerConfig,
+    balance: Option<Balance>,
+}
+
+/// Classes evened out.
+#[derive(Clone, Debug, PartialEq)]
+struct Balance {
+    /// The class of each item.
+    labels: Arc<[u32]>,
+    strength: f64,
 }
 
 impl BatchSampler {
@@ -78,7 +87,18 @@ impl BatchSampler {
         if pass == SamplerMode::Training && batch % ranks != 0 {
             return Err(DataError::Uneven { batch, ranks });
         }
-        Ok(Self { items, config })
+        Ok(Self { items, config, balance: None })
+    }
+
+    /// Deals out items of rare classes more often, as [`EpochOrder::balanced`] does, where every epoch has an
+    /// order of its own. `labels`: the class of each item.
+    ///
+    /// # Panics
+    /// If there are not as many labels as items.
+    #[track_caller]
+    pub fn balanced(self, labels: Arc<[u32]>, strength: f64) -> Self {
+        assert_eq!(labels.len(), self.items as usize, "plan: one label for each item");
+        Self { balance: Some(Balance { labels, strength }), ..self }
     }
 
     /// How many items there are.
@@ -123,10 +143,12 @@ impl BatchSampler {
     /// The order of an epoch.
     pub fn order(&self, epoch: u32) -> EpochOrder {
         let SamplerConfig { seed, shuffle, .. } = self.config;
-        if shuffle {
-            EpochOrder::shuffled(self.items, seed, epoch)
-        } else {
-            EpochOrder::unchanged(self.items)
+        match &self.balance {
+            _ if !shuffle => EpochOrder::unchanged(self.items),
+            Some(Balance { labels, strength }) => {
+                EpochOrder::balanced(labels, *strength, seed, epoch)
+            }
+            None => EpochOrder::shuffled(self.items, seed, epoch),
         }
     }
 
@@ -156,7 +178,7 @@ impl BatchSampler {
             }
             inside => inside,
         };
-        Ok(SamplerIter { sampler: *self, next: from, until, current: None })
+        Ok(SamplerIter { sampler: self.clone(), next: from, until, current: None })
     }
 }
 

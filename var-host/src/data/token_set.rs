@@ -125,6 +125,17 @@ impl TokenSet {
         }
     }
 
+    /// The class of each image.
+    pub fn labels(&self) -> Vec<u32> {
+        let labels = self.file.labels().expect("a set has labels");
+        // Not negative: checked when the set was opened.
+        let own = labels.iter().step_by(self.file.variants()).map(|label| *label as u32);
+        match &self.renumbered {
+            Some((numbers, _)) => own.map(|label| numbers[label as usize]).collect(),
+            None => own.collect(),
+        }
+    }
+
     /// How many tokens an image has, L.
     pub fn tokens_per_image(&self) -> usize {
         self.file.tokens_per_image()
@@ -145,7 +156,7 @@ impl TokenSet {
         until: u32,
     ) -> Result<TokenBatches<'_>, DataError> {
         assert_eq!(sampler.items() as usize, self.pictures(), "token set: a plan of another set");
-        Ok(TokenBatches { set: self, sampler: *sampler, walk: sampler.walk(from, until)? })
+        Ok(TokenBatches { set: self, sampler: sampler.clone(), walk: sampler.walk(from, until)? })
     }
 
     /// The image of `picture` in an epoch.

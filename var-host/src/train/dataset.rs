@@ -47,6 +47,14 @@ impl DataSet {
         }
     }
 
+    /// The class of each item.
+    pub fn labels(&self) -> Vec<u32> {
+        match self {
+            Self::Images { folder, .. } => folder.labels(),
+            Self::Tokens(set) => set.labels(),
+        }
+    }
+
     /// Has images read ahead by so many threads.
     pub fn read_by(&mut self, threads: usize) {
         if let Self::Images { workers, .. } = self {
@@ -67,7 +75,8 @@ impl DataSet {
         let source = match self {
             Self::Images { folder, crop_spec, workers } => {
                 let folder = Arc::clone(folder);
-                let loader = Loader::start(folder, *plan, *crop_spec, *workers, from, until)?;
+                let loader =
+                    Loader::start(folder, plan.clone(), *crop_spec, *workers, from, until)?;
                 BatchSource::Images(Box::new(loader))
             }
             Self::Tokens(set) => BatchSource::Tokens(set.batches(plan, from, until)?),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use var_kernel::memory::Device;
 
-use super::ConfigError;
+use super::TrainConfigError;
 use crate::data::DataError;
 use crate::engine::EngineError;
 use crate::images::ImageError;
@@ -35,7 +35,7 @@ pub enum TrainError {
     Model(#[from] ModelError),
     /// Fields of a configuration do not go together.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] TrainConfigError),
     /// Another rank cannot be reached.
     #[error(transparent)]
     ProcessGroup(#[from] ProcessGroupError),

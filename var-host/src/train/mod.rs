@@ -62,7 +62,7 @@ pub mod validation;
 pub mod vqvae;
 pub mod workspace;
 
-pub use config::{ConfigError, TrainConfig, VarSize};
+pub use config::{TrainConfig, TrainConfigError, VarSize};
 pub use error::TrainError;
 pub(crate) use error::on;
 pub use front::TrainRun;

@@ -16,7 +16,7 @@ use super::state::Described;
 use super::teacher::{FrozenQuantizer, TeacherInputs};
 use super::validation::ValidationSet;
 use super::{Storage, TrainError, VarTrainer};
-use crate::data::{BatchCursor, BatchSampler, SamplerMode};
+use crate::data::{BatchCursor, BatchSampler, OrderOptions, SamplerMode};
 use crate::engine::{Engine, ImageSpec, Sampling};
 use crate::images;
 use crate::model::settings::VarSettings;
@@ -38,7 +38,7 @@ pub struct VarTask<'a, 'w, S: Storage> {
     /// The VQVAE, and the names of the classes.
     given: &'a Weights,
     training: &'a DataSet,
-    shuffle: bool,
+    order: OrderOptions,
     batches: Option<BatchIter<'a>>,
     validation: Option<&'a DataSet>,
     /// Validation data, once a walk over it was begun.
@@ -46,7 +46,7 @@ pub struct VarTask<'a, 'w, S: Storage> {
 }
 
 impl<'a, 'w, S: Storage> VarTask<'a, 'w, S> {
-    /// Trains `trainer` on `training`, every epoch in an order of its own if `shuffle` says so.
+    /// Trains `trainer` on `training`.
     ///
     /// `engine` turns images into tokens by the VQVAE of `given`, which also has the classes' names.
     pub fn new(
@@ -56,7 +56,7 @@ impl<'a, 'w, S: Storage> VarTask<'a, 'w, S> {
         given: &'a Weights,
         training: &'a DataSet,
         validation: Option<&'a DataSet>,
-        shuffle: bool,
+        order: OrderOptions,
     ) -> Self {
         let (batches, walked) = (None, None);
         Self {
@@ -66,7 +66,7 @@ impl<'a, 'w, S: Storage> VarTask<'a, 'w, S> {
             engine,
             given,
             training,
-            shuffle,
+            order,
             batches,
             validation,
             walked,
@@ -218,12 +218,16 @@ impl<S: Storage> Task for VarTask<'_, '_, S> {
         self.training.items()
     }
 
+    fn labels(&self) -> Vec<u32> {
+        self.training.labels()
+    }
+
     fn sampler_options(&self) -> SamplerOptions {
         let hyperparameters = &self.trainer.hyperparameters;
         SamplerOptions {
             batch: hyperparameters.batch,
             seed: hyperparameters.seed,
-            shuffle: self.shuffle,
+            order: self.order,
         }
     }
 

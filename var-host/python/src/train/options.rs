@@ -73,6 +73,7 @@ fn config(given: &Given<'_>) -> PyResult<TrainConfig> {
         return Err(PyTypeError::new_err("iterations: instead of ep, not beside it"));
     }
     let precision = given.whole("fp16", 0..=2, 0)? as usize;
+    let balance = given.double("balance", SHARE, 0.0)?;
     let drop_path = match given.has("drop_path")? {
         true => Some(given.real("drop_path", BELOW_1, 0.0)?),
         false => None,
@@ -99,6 +100,7 @@ fn config(given: &Given<'_>) -> PyResult<TrainConfig> {
         class_dropout: given.real("cond_drop", SHARE_F32, from.class_dropout)?,
         ema: given.real("ema", BELOW_1, from.ema)?,
         no_shuffle: given.truth("no_shuffle", from.no_shuffle)?,
+        balance: Some(balance).filter(|balance| *balance > 0.0),
         seed: given.whole("seed", 0..=u64::MAX, from.seed)?,
     })
 }

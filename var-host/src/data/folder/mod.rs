@@ -192,6 +192,11 @@ impl Folder {
         self.class_ends.partition_point(|end| *end <= picture) as u32
     }
 
+    /// The class of each image.
+    pub fn labels(&self) -> Vec<u32> {
+        (0..self.pictures()).map(|picture| self.label(picture)).collect()
+    }
+
     /// Where an image is within the folder: `CLASS/…/FILE`.
     ///
     /// # Panics

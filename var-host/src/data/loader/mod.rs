@@ -96,7 +96,7 @@ impl Loader {
         let batches = sampler.walk(from, until)?;
         let reader = Arc::new(ImageReader {
             folder: Arc::clone(&folder),
-            sampler,
+            sampler: sampler.clone(),
             crops,
             faults: Mutex::default(),
             stopped: AtomicBool::new(false),

@@ -88,7 +88,7 @@ fn loader_gives_the_views_of_the_picture() {
     let crops = CropSpec { crops: CropPositions::Random(2), flip: Flip::Both, ..VIEWS };
     let sampler = BatchSampler::new(5, training(5)).unwrap();
     let place = BatchCursor { epoch: 4, batch: 0 };
-    let batches = Loader::start(Arc::clone(&folder), sampler, crops, 1, place, 5).unwrap();
+    let batches = Loader::start(Arc::clone(&folder), sampler.clone(), crops, 1, place, 5).unwrap();
     let batch = batches.map(Result::unwrap).next().unwrap();
     assert_eq!(batch.crops.len(), 5 * 4);
     for (position, views_of_one) in batch.crops.chunks_exact(4).enumerate() {
@@ -187,7 +187,7 @@ fn dropping_in_mid_epoch_ends_the_threads() {
 fn loader_ends_its_search_when_nobody_waits() {
     let (_folder, folder) = data(6, &[0, 1, 2]);
     let sampler = BatchSampler::new(6, SamplerConfig { shuffle: false, ..training(6) }).unwrap();
-    let loader = Loader::start(folder, sampler, VIEWS, 0, START, 1).unwrap();
+    let loader = Loader::start(folder, sampler.clone(), VIEWS, 0, START, 1).unwrap();
     let step = sampler.walk(START, 1).unwrap().next().unwrap();
     loader.reader.stopped.store(true, Ordering::Relaxed);
     let found = loader.reader.read(&step);

@@ -7,6 +7,7 @@ use super::dropout::Dropout;
 use super::hyperparameters::VarHyperparameters;
 use super::precision::Precision;
 use super::progressive::Progressive;
+use crate::data::OrderOptions;
 use crate::optim::schedule::{Decay, Schedule};
 use crate::plural::count;
 
@@ -84,6 +85,9 @@ pub struct TrainConfig {
     pub ema: f32,
     /// Whether every epoch has the order of the data.
     pub no_shuffle: bool,
+    /// How far classes are evened out, 0 to 1: see
+    /// [`EpochOrder::balanced`](crate::data::EpochOrder::balanced).
+    pub balance: Option<f64>,
     /// Seed of all random numbers.
     pub seed: u64,
 }
@@ -112,6 +116,7 @@ impl Default for TrainConfig {
             class_dropout: 0.1,
             ema: 0.0,
             no_shuffle: false,
+            balance: None,
             seed: 0,
         }
     }
@@ -120,7 +125,7 @@ impl Default for TrainConfig {
 /// Options that do not go together, named as `var train` names them.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ConfigError {
+pub enum TrainConfigError {
     /// A batch that cannot be divided evenly.
     #[error("--bs {batch}: no multiple of --ac {microbatches} × {}", count(*ranks, "rank"))]
     Batch {
@@ -180,10 +185,15 @@ pub enum ConfigError {
     },
     /// Sizes that make no transformer.
     #[error("--depth, --width, --heads: {0}")]
-    Size(var_kernel::model::config::ConfigError),
+    Size(var_kernel::model::ConfigError),
 }
 
 impl TrainConfig {
+    /// How the order of an epoch comes about.
+    pub fn order(&self) -> OrderOptions {
+        OrderOptions { shuffle: !self.no_shuffle, balance: self.balance }
+    }
+
     /// Values of every iteration, in epochs of `epoch` iterations, of a transformer `model` that `ranks`
     /// ranks train.
     ///
@@ -194,7 +204,7 @@ impl TrainConfig {
         epoch: u64,
         model: &VarConfig,
         ranks: usize,
-    ) -> Result<VarHyperparameters, ConfigError> {
+    ) -> Result<VarHyperparameters, TrainConfigError> {
         check_batch(self.batch, self.microbatches, ranks)?;
         let iterations = self.iterations.unwrap_or(epoch * u64::from(self.epochs));
         let epochs = iterations as f64 / epoch as f64;
@@ -204,7 +214,7 @@ impl TrainConfig {
         // As the published trainer rounds it: a half to the even number.
         let rounded = warmup.round_ties_even() as u64;
         if rounded > iterations {
-            return Err(ConfigError::Warmup { warmup: self.warmup, epochs });
+            return Err(TrainConfigError::Warmup { warmup: self.warmup, epochs });
         }
         let pg = self.progressive;
         let schedule = Schedule {
@@ -226,15 +236,15 @@ impl TrainConfig {
         if let Some(Progressive { first, complete, .. }) = progressive {
             let (progressive, scales) = (pg, model.ladder.scales());
             if first + 1 >= scales {
-                return Err(ConfigError::NoLaterScale { progressive, first, scales });
+                return Err(TrainConfigError::NoLaterScale { progressive, first, scales });
             }
             if complete <= warmup {
-                return Err(ConfigError::WithinWarmup { progressive, complete, warmup });
+                return Err(TrainConfigError::WithinWarmup { progressive, complete, warmup });
             }
         }
         let depth = self.drop_path.map_or(0.1 * model.depth as f64 / 24.0, f64::from);
         if depth >= 1.0 {
-            return Err(ConfigError::DropPath { rate: depth });
+            return Err(TrainConfigError::DropPath { rate: depth });
         }
         Ok(VarHyperparameters {
             batch: self.batch,
@@ -260,11 +270,15 @@ impl TrainConfig {
 }
 
 /// Refuses a batch that cannot be divided evenly.
-pub(super) fn check_batch(batch: u32, microbatches: u32, ranks: usize) -> Result<(), ConfigError> {
+pub(super) fn check_batch(
+    batch: u32,
+    microbatches: u32,
+    ranks: usize,
+) -> Result<(), TrainConfigError> {
     if (batch as usize).is_multiple_of(microbatches as usize * ranks) {
         return Ok(());
     }
-    Err(ConfigError::Batch { batch, microbatches, ranks })
+    Err(TrainConfigError::Batch { batch, microbatches, ranks })
 }
 
 /// Sizes of a transformer, as far as its VQVAE and its data do not decide them.
@@ -303,11 +317,11 @@ impl VarSize {
     ///
     /// # Errors
     /// If the sizes make no transformer, or the data has more classes.
-    pub fn config(&self, vqvae: &VqvaeConfig, data: usize) -> Result<VarConfig, ConfigError> {
+    pub fn config(&self, vqvae: &VqvaeConfig, data: usize) -> Result<VarConfig, TrainConfigError> {
         let width = self.width.unwrap_or(64 * self.depth);
         let classes = self.classes.unwrap_or(data);
         if classes < data {
-            return Err(ConfigError::Classes { classes, data });
+            return Err(TrainConfigError::Classes { classes, data });
         }
         let config = VarConfig {
             depth: self.depth,
@@ -321,7 +335,7 @@ impl VarSize {
             unit_length: self.unit_length,
             shared_modulation: self.shared_modulation,
         };
-        config.check().map_err(ConfigError::Size)?;
+        config.check().map_err(TrainConfigError::Size)?;
         Ok(config)
     }
 }

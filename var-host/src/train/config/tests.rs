@@ -69,6 +69,7 @@ fn train_config_is_read_as_it_is_written() {
         precision: Precision::Bf16,
         decay: "lin0.8".parse().unwrap(),
         drop_path: Some(0.25),
+        balance: Some(0.5),
         no_shuffle: true,
         ..Default::default()
     };

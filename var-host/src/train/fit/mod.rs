@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::TrainError;
 use super::state::{self, Progress, Snapshot};
-use crate::data::{BatchSampler, SamplerMode};
+use crate::data::{BatchSampler, OrderOptions, SamplerMode};
 use crate::parallel::ProcessGroup;
 use crate::run::Checkpoints;
 use outputs::Outputs;
@@ -102,7 +102,8 @@ pub fn iterations_of_epoch(
     batch: u32,
     ranks: &dyn ProcessGroup,
 ) -> Result<u64, TrainError> {
-    let sampler_options = SamplerOptions { batch, seed: 0, shuffle: false };
+    let order = OrderOptions { shuffle: false, balance: None };
+    let sampler_options = SamplerOptions { batch, seed: 0, order };
     Ok(BatchSampler::new(items, sampler_options.batching(SamplerMode::Training, ranks))?
         .batches()
         .into())
@@ -195,9 +196,12 @@ impl<T: Task> Run<'_, T> {
     fn run(&mut self) -> Result<RunOutcome<T::Report>, TrainError> {
         let (mut done, schedule) = (self.progress.iterations, self.schedule);
         self.context.observer.started(done, schedule.iterations);
-        let batching =
-            self.task.sampler_options().batching(SamplerMode::Training, self.context.ranks);
-        let plan = BatchSampler::new(self.task.items(), batching)?;
+        let options = self.task.sampler_options();
+        let batching = options.batching(SamplerMode::Training, self.context.ranks);
+        let mut plan = BatchSampler::new(self.task.items(), batching)?;
+        if let Some(balance) = options.order.balance {
+            plan = plan.balanced(self.task.labels().into(), balance);
+        }
         self.task.open(&plan, schedule.place(done), schedule.epochs())?;
         let mut report = None;
         // Outputs that a signal or a kill left undone after the checkpoint.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Context, LogMetrics, Score};
-use crate::data::{BatchCursor, BatchSampler, SamplerMode};
+use crate::data::{BatchCursor, BatchSampler, OrderOptions, SamplerMode};
 use crate::images::RgbImage;
 use crate::parallel::ProcessGroup;
 use crate::train::state::{Described, TrainState};
@@ -31,6 +31,9 @@ pub trait Task {
 
     /// Items of the training data.
     fn items(&self) -> usize;
+
+    /// The class of each of them.
+    fn labels(&self) -> Vec<u32>;
 
     /// Size and order of its batches.
     fn sampler_options(&self) -> SamplerOptions;
@@ -102,14 +105,14 @@ pub trait Task {
 }
 
 /// Size and order of batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SamplerOptions {
     /// Items of a batch, of all ranks together.
     pub batch: u32,
     /// Seed of the order.
     pub seed: u64,
-    /// Whether every epoch has an order of its own.
-    pub shuffle: bool,
+    /// How the order comes about.
+    pub order: OrderOptions,
 }
 
 impl SamplerOptions {
@@ -120,7 +123,7 @@ impl SamplerOptions {
         ranks: &dyn ProcessGroup,
     ) -> crate::data::SamplerConfig {
         let (rank, ranks) = (ranks.rank() as u32, ranks.size() as u32);
-        let shuffle = pass == SamplerMode::Training && self.shuffle;
+        let shuffle = pass == SamplerMode::Training && self.order.shuffle;
         crate::data::SamplerConfig {
             pass,
             batch: self.batch,

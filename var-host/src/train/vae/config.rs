@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::hyperparameters::{CodebookUpdate, LossWeights, VqvaeHyperparameters};
+use crate::data::OrderOptions;
 use crate::optim::schedule::{Decay, Schedule};
-use crate::train::config::{ConfigError, check_batch};
+use crate::train::config::{TrainConfigError, check_batch};
 
 /// How a VQVAE is trained; every field affects training.
 ///
@@ -73,6 +74,9 @@ pub struct VqvaeTrainConfig {
     pub gain: f64,
     /// Whether every epoch has the order of the data.
     pub no_shuffle: bool,
+    /// How far classes are evened out, 0 to 1: see
+    /// [`EpochOrder::balanced`](crate::data::EpochOrder::balanced).
+    pub balance: Option<f64>,
     /// Seed of all random numbers.
     pub seed: u64,
 }
@@ -115,12 +119,18 @@ impl Default for VqvaeTrainConfig {
             revive: 0.03,
             gain: 0.5,
             no_shuffle: false,
+            balance: None,
             seed: 0,
         }
     }
 }
 
 impl VqvaeTrainConfig {
+    /// How the order of an epoch comes about.
+    pub fn order(&self) -> OrderOptions {
+        OrderOptions { shuffle: !self.no_shuffle, balance: self.balance }
+    }
+
     /// Values of every iteration, in epochs of `epoch` iterations, of a VQVAE that `ranks` ranks train.
     ///
     /// # Errors
@@ -129,7 +139,7 @@ impl VqvaeTrainConfig {
         &self,
         epoch: u64,
         ranks: usize,
-    ) -> Result<VqvaeHyperparameters, ConfigError> {
+    ) -> Result<VqvaeHyperparameters, TrainConfigError> {
         check_batch(self.batch, self.microbatches, ranks)?;
         let iterations = self.iterations.unwrap_or(epoch * u64::from(self.epochs));
         let share = |of: f64| (of * iterations as f64).round() as u64;

@@ -12,7 +12,7 @@ use super::pixel_losses::PixelLosses;
 use super::trainer::{VqvaeStep, VqvaeTrainer};
 use crate::data::{
     BatchCursor, BatchSampler, CropPositions, CropSpec, Flip, Folder, ImageBatch, Loader,
-    SamplerMode,
+    OrderOptions, SamplerMode,
 };
 use crate::images::{self, RgbImage};
 use crate::model::settings::{Settings, VaeSettings};
@@ -47,7 +47,7 @@ pub struct VqvaeTask<'a, S: Storage> {
     validation: Option<CroppedFolder>,
     /// Threads that read images ahead.
     workers: usize,
-    shuffle: bool,
+    order: OrderOptions,
     batches: Option<Loader>,
     /// Images of the grid, once they have been read.
     shown: Option<Vec<f32>>,
@@ -109,8 +109,7 @@ pub struct VqvaeReport {
 }
 
 impl<'a, S: Storage> VqvaeTask<'a, S> {
-    /// Trains `trainer` on `training`, every epoch in an order of its own if `shuffle` says so;
-    /// images are read ahead by `workers` threads.
+    /// Trains `trainer` on `training`; images are read ahead by `workers` threads.
     pub fn new(
         trainer: &'a mut VqvaeTrainer<S>,
         storage: &'a S,
@@ -118,10 +117,10 @@ impl<'a, S: Storage> VqvaeTask<'a, S> {
         training: CroppedFolder,
         validation: Option<CroppedFolder>,
         workers: usize,
-        shuffle: bool,
+        order: OrderOptions,
     ) -> Self {
         let (batches, shown) = (None, None);
-        Self { trainer, storage, cpu, training, validation, workers, shuffle, batches, shown }
+        Self { trainer, storage, cpu, training, validation, workers, order, batches, shown }
     }
 
     /// A batch's images in microbatches.
@@ -159,14 +158,16 @@ impl<'a, S: Storage> VqvaeTask<'a, S> {
         let CroppedFolder { folder, crop_spec } =
             self.validation.as_ref().unwrap_or(&self.training);
         let crop_spec = CropSpec { crops: CropPositions::Center, flip: Flip::Never, ..*crop_spec };
-        let one = SamplerOptions { batch: 1, seed: 0, shuffle: false };
+        let order = OrderOptions { shuffle: false, balance: None };
+        let one = SamplerOptions { batch: 1, seed: 0, order };
         let batching = one.batching(SamplerMode::Validation, &crate::parallel::SingleProcess);
         let plan = BatchSampler::new(folder.pictures(), batching)?;
         let count = SHOWN.min(folder.pictures());
         let mut values = Vec::new();
         for number in 0..count {
             let from = BatchCursor { epoch: 0, batch: (number * folder.pictures() / count) as u32 };
-            let mut loader = Loader::start(Arc::clone(folder), plan, crop_spec, 0, from, 1)?;
+            let mut loader =
+                Loader::start(Arc::clone(folder), plan.clone(), crop_spec, 0, from, 1)?;
             if let Some(batch) = loader.next().transpose()? {
                 let start = values.len();
                 values.resize(start + batch.crops.len() * self.trainer.image_len(), 0.0);
@@ -190,12 +191,16 @@ impl<S: Storage> Task for VqvaeTask<'_, S> {
         self.training.folder.pictures()
     }
 
+    fn labels(&self) -> Vec<u32> {
+        self.training.folder.labels()
+    }
+
     fn sampler_options(&self) -> SamplerOptions {
         let hyperparameters = &self.trainer.hyperparameters;
         SamplerOptions {
             batch: hyperparameters.batch,
             seed: hyperparameters.seed,
-            shuffle: self.shuffle,
+            order: self.order,
         }
     }
 
@@ -227,7 +232,8 @@ impl<S: Storage> Task for VqvaeTask<'_, S> {
     ) -> Result<(), TrainError> {
         let CroppedFolder { folder, crop_spec } = &self.training;
         let folder = Arc::clone(folder);
-        self.batches = Some(Loader::start(folder, *plan, *crop_spec, self.workers, from, until)?);
+        self.batches =
+            Some(Loader::start(folder, plan.clone(), *crop_spec, self.workers, from, until)?);
         Ok(())
     }
 
