@@ -65,6 +65,7 @@ static var_sampling settings(uint64_t seed) {
     memset(&sampling, 0, sizeof sampling);
     sampling.size = sizeof sampling;
     sampling.seed = seed, sampling.cfg = 1.5f, sampling.top_p = 0.96f, sampling.top_k = 900, sampling.batch = 1;
+    sampling.temperature = 1;
     return sampling;
 }
 
@@ -139,6 +140,9 @@ static void refusals(const var_core_model *model) {
     fails(var_core_run_memory(model, &sampling, classes, 2, &bytes, &error), VAR_ARGUMENT, "1 of 2 images");
     sampling.top_p = 2;
     fails(var_core_run_memory(model, &sampling, classes, 1, &bytes, &error), VAR_ARGUMENT, "top_p is 2");
+    sampling.top_p = 0.96f, sampling.temperature = 101;
+    fails(var_core_run_memory(model, &sampling, classes, 1, &bytes, &error), VAR_ARGUMENT, "temperature is 101");
+    sampling.temperature = 1, sampling.top_p = 2;
     fails(var_core_begin(model, NULL, classes, 1, space, sizeof space, &run, &error), VAR_MEMORY, "64 lent");
     assert(!run);
     fails(var_core_step(NULL, NULL, &error), VAR_ARGUMENT, "run is null");

@@ -78,6 +78,8 @@ typedef struct var_sampling {
     uint32_t more_smooth;  /* 1: codes mixed by Gumbel softmax, for smoother images */
     var_on_scale on_scale; /* or NULL */
     void *user;            /* on_scale's */
+    float temperature;     /* divides the logits after guidance: below 1 likelier tokens; 0.01 to 100 */
+    uint32_t reserved;     /* 0 */
 } var_sampling;
 
 typedef struct var_info {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Makes the page's folder: `bash var-kernel/web/build.sh OUT`. Any web server serves it as it is.
+# Makes the page's folder, with the built-in model or another: `bash var-kernel/web/build.sh OUT [MODEL]`. Any web
+# server serves it as it is.
 set -euo pipefail
-[ $# -eq 1 ] || { echo "usage: build.sh OUT"; exit 2; }
+[ $# -eq 1 ] || [ $# -eq 2 ] || { echo "usage: build.sh OUT [MODEL]"; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 mkdir -p "$1"
@@ -17,4 +18,4 @@ build simd +simd128
 build relaxed +simd128,+relaxed-simd
 
 cp "$here"/page/* "$out"
-cp "$root/var-host/src/model/default.safetensors" "$out/model.safetensors"
+cp "${2:-$root/var-host/src/model/default.safetensors}" "$out/model.safetensors"

@@ -4,6 +4,7 @@ use core::fmt;
 use core::ops::RangeInclusive;
 
 use clap::ValueEnum;
+use var_host::SampleOptions;
 use var_host::checkpoint::quantize::WeightDtype;
 use var_kernel::edit::Region;
 use var_kernel::model::Ladder;
@@ -119,12 +120,12 @@ pub(crate) fn flag(text: &str) -> Result<u8, String> {
 
 /// Guidance strength.
 pub(crate) fn guidance(text: &str) -> Result<f32, String> {
-    number(text, 0.0..=1000.0)
+    number(text, SampleOptions::CFG)
 }
 
 /// A temperature.
 pub(crate) fn temperature(text: &str) -> Result<f32, String> {
-    number(text, 0.01..=100.0)
+    number(text, SampleOptions::TEMPERATURE)
 }
 
 /// A probability.

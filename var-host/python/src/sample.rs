@@ -180,7 +180,10 @@ impl Named<'_, '_> {
         let last = most.saturating_sub(count.saturating_sub(1) as u64);
         let natural = |name, value, most, default: u64| whole(name, value, 0..=most, default);
         let finite: (fn(f32) -> bool, &str) = (f32::is_finite, "a finite number");
-        let warm: (fn(f32) -> bool, &str) = (|t| (0.01..=100.0).contains(&t), "0.01 to 100");
+        let warm = SampleOptions::TEMPERATURE;
+        let warm_text = format!("{} to {}", warm.start(), warm.end());
+        let warm: (fn(f32) -> bool, &str) =
+            (|t| SampleOptions::TEMPERATURE.contains(&t), &warm_text);
         let share: (fn(f32) -> bool, &str) = (|p| (0.0..=1.0).contains(&p), "0 to 1");
         let batch = whole("batch", self.batch, 1..=LARGEST_BATCH, batch as u64)?;
         Ok(SampleOptions {

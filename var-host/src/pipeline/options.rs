@@ -1,5 +1,9 @@
 //! Settings of a request.
 
+use core::ops::RangeInclusive;
+
+use var_kernel::sample::temperature;
+
 /// Settings of sampling; the default are those of the paper's evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampleOptions {
@@ -19,6 +23,14 @@ pub struct SampleOptions {
     pub first_index: u32,
     /// Images computed together: more memory, less time each, the same bytes.
     pub batch: usize,
+}
+
+impl SampleOptions {
+    /// Guidance that programs take of their users: beyond it the logits are no more than rounding.
+    pub const CFG: RangeInclusive<f32> = 0.0..=1000.0;
+
+    /// Temperatures that programs take of their users.
+    pub const TEMPERATURE: RangeInclusive<f32> = temperature::RANGE;
 }
 
 impl Default for SampleOptions {

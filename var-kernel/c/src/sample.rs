@@ -25,16 +25,16 @@ pub struct VarProgress {
 /// Settings of a run, checked.
 pub(crate) fn settings(sampling: &VarSampling) -> Result<SampleOptions, Failure> {
     sampling.check()?;
-    let VarSampling { seed, cfg, top_p, top_k, first_index, batch, more_smooth, .. } = *sampling;
+    let VarSampling { seed, cfg, temperature, top_p, top_k, first_index, batch, .. } = *sampling;
     Ok(SampleOptions {
         seed,
         cfg,
-        temperature: 1.0,
+        temperature,
         top_p,
         top_k: top_k as usize,
         first_index,
         batch: batch as usize,
-        more_smooth: more_smooth == 1,
+        more_smooth: sampling.more_smooth == 1,
     })
 }
 

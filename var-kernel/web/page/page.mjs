@@ -100,6 +100,7 @@ async function draw() {
     const options = {
         seed,
         cfg: number("cfg"),
+        temperature: number("temperature"),
         topK: number("top-k"),
         topP: number("top-p"),
         moreSmooth: field("smooth").checked,

@@ -75,6 +75,8 @@ export interface SampleOptions {
     readonly firstIndex?: number;
     /** Classifier-free guidance at the last scale, 0 for none: 1.5. */
     readonly cfg?: number;
+    /** Divides the logits after guidance, 0.01 to 100: 1. */
+    readonly temperature?: number;
     /** Keep the so many most likely tokens, 0 for all: 900. */
     readonly topK?: number;
     /** Keep the most likely tokens that reach this probability, 0 for all: 0.96. */

@@ -74,10 +74,10 @@ export class Model {
      */
     sample(classes, options = {}) {
         const labels = [classes].flat().map((name) => this.label(name));
-        const { seed = 0, firstIndex = 0, cfg = 1.5, topK = 900, topP = 0.96, moreSmooth = false } = options;
+        const { seed = 0, firstIndex = 0, cfg = 1.5, temperature = 1, topK = 900, topP = 0.96, moreSmooth = false } = options;
         this.#with(new Uint32Array(labels), (address) =>
             this.#done("begin", address, labels.length, integer("seed", seed, 64), integer("firstIndex", firstIndex, 32),
-                Number(cfg), integer("topK", topK, 32), Number(topP), Number(moreSmooth)));
+                Number(cfg), integer("topK", topK, 32), Number(topP), Number(moreSmooth), Number(temperature)));
         return this.#steps((this.#run = {}));
     }
 
@@ -116,7 +116,9 @@ export class Model {
     /** The number of a class. */
     label(name) {
         if (typeof name === "number") return integer("class", name, 32);
-        const label = this.info.classNames.indexOf(name);
+        const wanted = String(name).toLowerCase();
+        const names = (all) => [all, ...all.split(",")].map((one) => one.trim().toLowerCase());
+        const label = this.info.classNames.findIndex((all) => names(all).includes(wanted));
         if (label < 0) throw new Error(`the model has no class ${JSON.stringify(name)}`);
         return label;
     }

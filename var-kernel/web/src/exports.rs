@@ -135,12 +135,13 @@ unsafe extern "C" fn begin(
     top_k: u32,
     top_p: f32,
     more_smooth: u32,
+    temperature: f32,
 ) -> i32 {
     end();
     // SAFETY: as the caller promises.
     let labels = unsafe { slice::from_raw_parts(labels, count) }.to_vec();
     let (top_k, more_smooth) = (top_k as usize, more_smooth != 0);
-    let settings = Settings { seed, first_index, cfg, top_k, top_p, more_smooth };
+    let settings = Settings { seed, first_index, cfg, temperature, top_k, top_p, more_smooth };
     let begun = model().and_then(|model| Run::begin(model, labels, settings, MEMORY.take()));
     number(begun.map(|run| {
         RUN.set(Some(run));

@@ -3,6 +3,7 @@
 
 use var_host::engine::{Buffer, EngineError, Workload};
 use var_kernel::ops::sample_tokens::NO_TOKEN;
+use var_kernel::sample::temperature;
 use var_kernel::{Arena, Cpu, Filter, Request, Steps, UniformSource, image};
 
 use crate::fault;
@@ -21,6 +22,8 @@ pub struct Settings {
     pub first_index: u32,
     /// Classifier-free guidance at the last scale; 0 = none.
     pub cfg: f32,
+    /// Divides the logits after guidance.
+    pub temperature: f32,
     /// Keep the so many most likely tokens; 0 = all.
     pub top_k: usize,
     /// Keep the most likely tokens that reach this probability; 0 = all.
@@ -58,7 +61,7 @@ impl Run {
     ) -> Result<Self, String> {
         let bound = model.whole().map_err(fault::text)?;
         check(&labels, &settings, bound.model.transformer.config.null_class())?;
-        let Settings { seed, first_index, cfg, top_k, top_p, more_smooth } = settings;
+        let Settings { seed, first_index, cfg, temperature, top_k, top_p, more_smooth } = settings;
         let images = labels.len();
         let indices = (first_index..).take(images).collect();
         let (mut labels, mut indices) = (Held::new(labels), Held::<Vec<u32>>::new(indices));
@@ -69,7 +72,7 @@ impl Run {
             labels: label_list,
             indices: index_list,
             cfg,
-            temperature: 1.0,
+            temperature,
             filter: Filter { top_k, top_p },
             more_smooth,
             source: UniformSource::Seed(seed),
@@ -157,7 +160,7 @@ impl Run {
 
 /// Refuses settings that the kernel takes for a fault of the program.
 fn check(labels: &[u32], settings: &Settings, null: u32) -> Result<(), String> {
-    let Settings { first_index, cfg, top_p, .. } = *settings;
+    let Settings { first_index, cfg, temperature, top_p, .. } = *settings;
     if labels.is_empty() || labels.len() > LARGEST_BATCH {
         return Err(format!("{} images, 1 to {LARGEST_BATCH} wanted", labels.len()));
     }
@@ -167,6 +170,10 @@ fn check(labels: &[u32], settings: &Settings, null: u32) -> Result<(), String> {
     }
     if !cfg.is_finite() {
         return Err(format!("cfg is {cfg}, a finite number wanted"));
+    }
+    if !temperature::RANGE.contains(&temperature) {
+        let (least, most) = temperature::RANGE.into_inner();
+        return Err(format!("temperature is {temperature}, {least} to {most} wanted"));
     }
     if !(0.0..=1.0).contains(&top_p) {
         return Err(format!("top_p is {top_p}, 0 to 1 wanted"));
@@ -190,11 +197,20 @@ mod tests {
 
     use super::*;
 
-    const SETTINGS: Settings =
-        Settings { seed: 9, first_index: 4, cfg: 2.0, top_k: 900, top_p: 0.96, more_smooth: false };
+    const SETTINGS: Settings = Settings {
+        seed: 9,
+        first_index: 4,
+        cfg: 2.0,
+        temperature: 0.8,
+        top_k: 900,
+        top_p: 0.96,
+        more_smooth: false,
+    };
+
+    const SMALL: &str = "../../fixtures/fashion_reference.safetensors";
 
     fn model() -> &'static OpenModel {
-        let bytes = std::fs::read("../../var-host/src/model/default.safetensors").unwrap();
+        let bytes = std::fs::read(SMALL).unwrap();
         Box::leak(Box::new(OpenModel::new(bytes.leak(), "the model").unwrap()))
     }
 
@@ -202,8 +218,14 @@ mod tests {
     fn steps_have_tokens_and_images_of_the_library() {
         let mut run = Run::begin(model(), vec![3, 8], SETTINGS, Buffer::default()).unwrap();
         assert_eq!(run.image(0).unwrap_err(), "no scale is drawn yet");
-        let options = SampleOptions { seed: 9, first_index: 4, cfg: 2.0, ..Default::default() };
-        let mut library = Model::built_in().unwrap();
+        let options = SampleOptions {
+            seed: 9,
+            first_index: 4,
+            cfg: 2.0,
+            temperature: 0.8,
+            ..Default::default()
+        };
+        let mut library = Model::open(SMALL).unwrap();
         let images = library.sample_with(&[3, 8], &options, |step| {
             assert_eq!(run.step().unwrap(), Some(step.scale));
             let tokens: Vec<u32> = (0..2).flat_map(|number| step.tokens(number).unwrap()).collect();

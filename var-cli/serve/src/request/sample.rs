@@ -1,7 +1,5 @@
 //! `POST /api/sample`, and the options of everything that draws.
 
-use core::ops::RangeInclusive;
-
 use serde_json::Value;
 use var_host::SampleOptions;
 
@@ -9,12 +7,6 @@ use super::bounds::Bounds;
 use super::fields::{Fields, wrong_type};
 use super::task::Task;
 use crate::fault::{Fault, Kind};
-
-/// The strongest guidance.
-const STRONGEST: f32 = 1000.0;
-
-/// Temperatures, as the command line takes them.
-const TEMPERATURES: RangeInclusive<f32> = 0.01..=100.0;
 
 /// Reads the request.
 pub(super) fn task(fields: &mut Fields, bounds: &Bounds<'_>) -> Result<Task, Fault> {
@@ -76,8 +68,10 @@ pub(super) fn options(fields: &mut Fields, bounds: &Bounds<'_>) -> Result<Sample
     let last_index = u64::from(u32::MAX) - bounds.limits.images as u64;
     Ok(SampleOptions {
         seed,
-        cfg: fields.number("cfg", 0.0..=STRONGEST)?.unwrap_or(default.cfg),
-        temperature: fields.number("temperature", TEMPERATURES)?.unwrap_or(default.temperature),
+        cfg: fields.number("cfg", SampleOptions::CFG)?.unwrap_or(default.cfg),
+        temperature: fields
+            .number("temperature", SampleOptions::TEMPERATURE)?
+            .unwrap_or(default.temperature),
         top_k: fields.whole("top_k", 0..=u32::MAX.into())?.map_or(default.top_k, |k| k as usize),
         top_p: fields.number("top_p", 0.0..=1.0)?.unwrap_or(default.top_p),
         more_smooth: fields.truth("more_smooth")?.unwrap_or(default.more_smooth),

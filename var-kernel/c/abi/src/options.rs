@@ -6,6 +6,7 @@ use core::ffi::{c_char, c_int, c_void};
 use core::{ptr, slice};
 
 use var_kernel::Request;
+use var_kernel::sample::temperature;
 
 use crate::sizes::VarInfo;
 use crate::status::{Failure, Status};
@@ -70,6 +71,10 @@ pub struct VarSampling {
     pub on_scale: Option<OnScale>,
     /// `on_scale`'s.
     pub user: *mut c_void,
+    /// Divides the logits after guidance.
+    pub temperature: f32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// The most images that go through the model together.
@@ -81,7 +86,7 @@ impl VarSampling {
     /// # Errors
     /// For the first such value, by name.
     pub fn check(&self) -> Result<(), Failure> {
-        let Self { cfg, top_p, batch, more_smooth, .. } = *self;
+        let Self { cfg, top_p, batch, more_smooth, temperature, reserved, .. } = *self;
         if !cfg.is_finite() {
             return Err(Failure::argument(format_args!("cfg is {cfg}, a finite number wanted")));
         }
@@ -95,6 +100,14 @@ impl VarSampling {
         if more_smooth > 1 {
             let text = format_args!("more_smooth is {more_smooth}, 0 or 1 wanted");
             return Err(Failure::argument(text));
+        }
+        if !temperature::RANGE.contains(&temperature) {
+            let (least, most) = temperature::RANGE.into_inner();
+            let text = format_args!("temperature is {temperature}, {least} to {most} wanted");
+            return Err(Failure::argument(text));
+        }
+        if reserved != 0 {
+            return Err(Failure::argument(format_args!("reserved is {reserved}, 0 wanted")));
         }
         Ok(())
     }
@@ -148,7 +161,7 @@ unsafe impl Versioned for VarSampling {
     const NAME: &str = "var_sampling";
 
     fn defaults() -> Self {
-        let Request { cfg, filter, more_smooth, .. } = Request::new(&[], &[], 0);
+        let Request { cfg, filter, more_smooth, temperature, .. } = Request::new(&[], &[], 0);
         Self {
             size: size_of::<Self>(),
             seed: 0,
@@ -160,6 +173,8 @@ unsafe impl Versioned for VarSampling {
             more_smooth: u32::from(more_smooth),
             on_scale: None,
             user: ptr::null_mut(),
+            temperature,
+            reserved: 0,
         }
     }
 }

@@ -61,7 +61,7 @@ fn request<'a>(sampling: &VarSampling, labels: &'a [u32], indices: &'a [u32]) ->
         labels,
         indices,
         cfg: sampling.cfg,
-        temperature: 1.0,
+        temperature: sampling.temperature,
         filter: Filter { top_k: sampling.top_k as usize, top_p: sampling.top_p },
         more_smooth: sampling.more_smooth == 1,
         source: UniformSource::Seed(sampling.seed),

@@ -7,7 +7,7 @@ use crate::cuda::command::Launch;
 use crate::cuda::kernel_source::{Kernel, KernelSource};
 use crate::cuda::{Cuda, CudaError, Dtype, Remote};
 use crate::memory::Floats;
-use crate::sample::{UniformSource, gumbel};
+use crate::sample::{UniformSource, gumbel, temperature};
 
 pub(crate) static SOURCE: KernelSource = KernelSource::new("draw", include_str!("kernel.cu"));
 
@@ -30,6 +30,7 @@ impl SampleTokens for Cuda {
     ) -> Result<(), CudaError> {
         let lengths = mixture.as_ref().map(|mixture| [mixture.out.len(), mixture.codebook.len()]);
         d.check(tokens.len(), lengths, logits.len(), unconditional.map(Floats::len));
+        temperature::check(settings.temperature);
         let cells = d.images * d.positions;
         assert_eq!(settings.indices.len(), d.images, "sample_tokens: one index for each image");
         if cells == 0 {
@@ -68,7 +69,6 @@ impl SampleTokens for Cuda {
             launch.slice(tokens).slice_or_null(out).slice(logits).slice_or_null(unconditional);
         let launch =
             launch.address(parameters).address(numbers).slice_or_null(codebook).address(work);
-        assert!(settings.temperature > 0.0, "temperature: {} is not above 0", settings.temperature);
         let launch =
             launch.float(settings.guidance).float(settings.temperature).size(settings.filter.top_k);
         let launch = launch.float(settings.filter.top_p).size(source).size(settings.scale);

@@ -1,4 +1,5 @@
-// Logits → tokens: guidance, temperature, top-k, top-p, draw; with a mixture also softmax((logits·sharper + g)/tau)·codebook.
+// Logits → tokens: guidance, temperature, top-k, top-p, draw; with a mixture also
+// softmax((logits·sharper + g)/tau)·codebook.
 //
 // One block of 256 threads a cell of the token map. Its logits after guidance stay in shared memory, or in
 // `work` where the codebook is too large for that. Counts and probabilities are summed as integers or in a
