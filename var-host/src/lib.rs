@@ -88,7 +88,7 @@ pub use engine::Interrupt;
 #[cfg(feature = "train")]
 pub use evaluate::evaluate;
 pub use images::RgbImage;
-pub use pipeline::{Device, Edit, EditPart, Error, Image, Model, SampleOptions, Step};
+pub use pipeline::{Device, Edit, EditPart, EditPlan, Error, Image, Model, SampleOptions, Step};
 #[cfg(feature = "train")]
 pub use train::fit::{Intervals, RunOptions, TrainObserver};
 #[cfg(feature = "train")]

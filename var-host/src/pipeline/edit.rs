@@ -6,7 +6,7 @@ use var_kernel::edit::{self, Painting, Region};
 use var_kernel::model::VqvaeConfig;
 
 use crate::engine::ForcedBatch;
-use crate::images::RgbImage;
+use crate::images::{Parameters, RgbImage};
 
 use super::{Error, Image, Model, SampleOptions, Step};
 
@@ -48,18 +48,35 @@ pub struct Edit<'a> {
     pub overlay: bool,
 }
 
+/// An edit of an image, to be drawn in any number of versions.
+#[derive(Clone, Debug)]
+pub struct EditPlan {
+    label: u32,
+    /// The image's tokens, and which cells keep them.
+    given: ForcedBatch,
+    /// Of the finest map's cells: 1 kept, 0 drawn anew.
+    marks: Vec<f32>,
+    /// The reconstruction, for an overlay.
+    kept: Option<RgbImage>,
+    config: VqvaeConfig,
+    parameters: Parameters,
+}
+
 impl From<Region> for Edit<'_> {
     /// Draws the box anew, without a class.
     fn from(region: Region) -> Self {
-        let part = EditPart::Box(region);
-        Self { part, painting: Painting::In, label: None, overlay: false }
+        Self::of(EditPart::Box(region))
     }
 }
 
 impl<'a> Edit<'a> {
     /// Draws the white part of `mask` anew, without a class.
     pub fn with_mask(mask: &'a RgbImage) -> Self {
-        let part = EditPart::Mask(mask);
+        Self::of(EditPart::Mask(mask))
+    }
+
+    /// Draws `part` anew, without a class.
+    fn of(part: EditPart<'a>) -> Self {
         Self { part, painting: Painting::In, label: None, overlay: false }
     }
 
@@ -154,6 +171,31 @@ impl Model {
         options: &SampleOptions,
         each: impl FnMut(&mut Step<'_, '_>) -> ControlFlow<()>,
     ) -> Result<Option<Image>, Error> {
+        let plan = self.plan_edit(picture, edit)?;
+        self.draw_edit(&plan, options, each)
+    }
+
+    /// The image's tokens and the cells of them that are kept, for any number of [`Model::draw_edit`].
+    ///
+    /// ```
+    /// use core::ops::ControlFlow;
+    /// use var_host::{Edit, Model, Region, SampleOptions};
+    ///
+    /// let mut model = Model::built_in()?;
+    /// let image = model.decode(&[7; 130])?;
+    /// let upper = Region { top: 0.0, left: 0.0, bottom: 0.5, right: 1.0 };
+    /// let plan = model.plan_edit(&image, &Edit::from(upper))?;
+    /// for first_index in 0..2 {
+    ///     let options = SampleOptions { first_index, ..Default::default() };
+    ///     let version = model.draw_edit(&plan, &options, |_| ControlFlow::Continue(()))?;
+    ///     assert_eq!(version.expect("nothing stops it").index, first_index);
+    /// }
+    /// # Ok::<(), var_host::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Model::edit`].
+    pub fn plan_edit(&mut self, picture: &RgbImage, edit: &Edit<'_>) -> Result<EditPlan, Error> {
         let (null, config) =
             self.with_engine(|engine| Ok((engine.transformer()?.null_class(), *engine.vqvae()?)))?;
         let mask = match edit.part {
@@ -165,6 +207,7 @@ impl Model {
         let mut cells = vec![false; config.ladder.length()];
         edit::spread(&mut cells, &marks, &config.ladder);
         let given = ForcedBatch { tokens: vec![self.encode(picture)?], cells };
+        let kept = if edit.overlay { Some(self.decode(&given.tokens[0])?) } else { None };
         let mut parameters = self.parameters("edit");
         parameters.insert("outpaint".to_owned(), (edit.painting == Painting::Out).to_string());
         parameters.insert("overlay".to_owned(), edit.overlay.to_string());
@@ -172,11 +215,24 @@ impl Model {
             parameters.insert("box".to_owned(), format!("{top},{left},{bottom},{right}"));
         }
         let label = edit.label.unwrap_or(null);
-        let images = self.draw(&[label], options, Some(&given), parameters, each)?;
+        Ok(EditPlan { label, given, marks, kept, config, parameters })
+    }
+
+    /// Draws a version of an edit, calling `each` after every scale; none if it breaks.
+    ///
+    /// # Errors
+    /// As [`Model::sample`].
+    pub fn draw_edit(
+        &mut self,
+        plan: &EditPlan,
+        options: &SampleOptions,
+        each: impl FnMut(&mut Step<'_, '_>) -> ControlFlow<()>,
+    ) -> Result<Option<Image>, Error> {
+        let EditPlan { label, given, marks, kept, config, parameters } = plan;
+        let images = self.draw(&[*label], options, Some(given), parameters.clone(), each)?;
         let Some(mut image) = images.into_iter().next() else { return Ok(None) };
-        if edit.overlay {
-            let kept = self.decode(&given.tokens[0])?;
-            image.picture = overlay(image.picture, &kept, &marks, &config);
+        if let Some(kept) = kept {
+            image.picture = overlay(image.picture, kept, marks, config);
         }
         Ok(Some(image))
     }

@@ -10,7 +10,7 @@ pub mod parameters;
 mod sample;
 
 pub use device::Device;
-pub use edit::{Edit, EditPart};
+pub use edit::{Edit, EditPart, EditPlan};
 pub use error::{Error, with_causes};
 pub use image::Image;
 pub use model::Model;

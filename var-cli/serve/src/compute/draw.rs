@@ -47,6 +47,7 @@ pub(super) fn edit(
     task: &EditTask,
 ) -> Result<(), Stopped> {
     let EditTask { picture, count, options, previews, .. } = task;
+    let plan = model.plan_edit(picture, &task.edit())?;
     for image in 0..*count {
         report.check()?;
         let index = options.first_index + image as u32;
@@ -54,7 +55,7 @@ pub(super) fn edit(
         let mut batch = Batch { report, first, previews: *previews, stopped: None };
         let options = SampleOptions { first_index: index, ..*options };
         let each = |step: &mut Step<'_, '_>| batch.after_scale(step);
-        let mut image = model.edit_with(picture, &task.edit(), &options, each)?;
+        let mut image = model.draw_edit(&plan, &options, each)?;
         if let Some(image) = &mut image {
             let names = ["image", "mask"].map(str::to_owned).into_iter().zip(task.names.clone());
             image.parameters.extend(names.filter_map(|(key, name)| Some((key, name?))));
