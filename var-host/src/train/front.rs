@@ -176,7 +176,7 @@ impl TrainRun {
         let vqvae = given.vqvae.as_ref().ok_or(EngineError::NoVqvae)?;
         let quantizer = FrozenQuantizer::<S>::new(&device, &vqvae.0, vqvae.1)?;
         drop(device);
-        let (validation, shuffle) = (validation.as_ref(), !config.no_shuffle);
+        let (validation, order) = (validation.as_ref(), config.order());
         let mut task = VarTask::new(
             (&mut trainer, quantizer),
             storage,
@@ -184,7 +184,7 @@ impl TrainRun {
             given,
             training,
             validation,
-            shuffle,
+            order,
         );
         fit(&self.options, &mut task, &SingleProcess, observer)
     }
@@ -219,7 +219,8 @@ mod tests {
         draw("a.png", 10);
         draw("b.png", 200);
         let run = || {
-            let mut run = TrainRun::new(Model::built_in().unwrap(), &data, &folder).unwrap();
+            let model = Model::open("../fixtures/fashion_reference.safetensors").unwrap();
+            let mut run = TrainRun::new(model, &data, &folder).unwrap();
             run.size = VarSize { depth: 1, ..Default::default() };
             run.config = TrainConfig { batch: 2, epochs: 1, ..Default::default() };
             run

@@ -98,13 +98,14 @@ mod tests {
 
     use super::*;
     use crate::engine::EngineError;
-    use crate::model::built_in;
+    use crate::model::Weights;
     use crate::pool::Threads;
 
     fn with_quantizer(work: impl FnOnce(&Cpu<'_>, FrozenQuantizer)) {
         let threads = Threads::new(2, SCRATCH_FLOATS).unwrap();
         let cpu = Cpu::new(Isa::best(), &threads);
-        let given = built_in().unwrap();
+        let file = "../fixtures/fashion_reference.safetensors";
+        let given = Weights::open(file.as_ref(), &Default::default()).unwrap();
         let (part, config) = given.vqvae.as_ref().unwrap();
         work(&cpu, FrozenQuantizer::new(&cpu, part, *config).unwrap());
     }

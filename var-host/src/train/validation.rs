@@ -210,7 +210,8 @@ mod tests {
     fn validation_is_walked_in_microbatches_and_kept_as_tokens() {
         let folder = tempfile::tempdir().unwrap();
         let set = set(folder.path());
-        let weights = crate::model::built_in().unwrap();
+        let file = "../fixtures/fashion_reference.safetensors";
+        let weights = crate::model::Weights::open(file.as_ref(), &Default::default()).unwrap();
         let mut engine = Engine::new(&weights, 1, Isa::best()).unwrap();
         let mut validation = ValidationSet::new(&set, plan(10), 1);
         validation.begin().unwrap();
