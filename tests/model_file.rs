@@ -15,8 +15,8 @@ use var_kernel::model::{Model, ModelFile, ModelFileError};
 use var_kernel::storage::Storage;
 use var_kernel::workspace::workspace_len;
 
-const DEFAULT: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../var-host/src/model/default.safetensors");
+const SMALL: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/fashion_reference.safetensors");
 
 /// Tokens and image of one image, by the kernel alone with exactly the memory it asks for.
 fn sample(bytes: &[u8]) -> Result<(Vec<u32>, Vec<u8>), ModelFileError> {
@@ -47,7 +47,7 @@ fn sample(bytes: &[u8]) -> Result<(Vec<u32>, Vec<u8>), ModelFileError> {
 #[test]
 fn kernel_and_host_draw_the_same_bytes_from_files_of_every_precision() {
     let folder = TempDir::new().unwrap();
-    let original = Weights::open(DEFAULT.as_ref(), &Hints::default()).unwrap();
+    let original = Weights::open(SMALL.as_ref(), &Hints::default()).unwrap();
     for precision in [WeightDtype::F32, WeightDtype::F16, WeightDtype::Bf16, WeightDtype::Q8] {
         let path = folder.path().join("model.safetensors");
         convert(&original, &path, precision, Vec::new(), true, &|_, _| ()).unwrap();
@@ -73,7 +73,7 @@ fn kernel_and_host_draw_the_same_bytes_from_files_of_every_precision() {
 
 #[test]
 fn model_files_cut_short_or_changed_are_refused() {
-    let bytes = std::fs::read(DEFAULT).unwrap();
+    let bytes = std::fs::read(SMALL).unwrap();
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     for length in [0, 7, 8, 100, header - 1, header, bytes.len() - 1] {
         assert_eq!(ModelFile::new(&bytes[..length]).unwrap_err(), ModelFileError::Malformed);

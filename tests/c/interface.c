@@ -57,13 +57,16 @@ typedef struct {
     uint8_t *rgb;
 } Watch;
 
+/* Sides of the built-in model's token maps. */
+static const uint32_t SIDES[] = {1, 2, 3, 4, 6, 8};
+
 static int watch(void *user, var_progress *progress) {
     Watch *seen = (Watch *)user;
     uint32_t map[64];
     assert(var_progress_scale(progress) == seen->calls++);
     assert(var_progress_images(progress) == 1 && var_progress_index(progress, 0) == 0);
     assert(var_progress_index(progress, 1) == UINT32_MAX);
-    uint32_t side = var_progress_scale(progress) + 1;
+    uint32_t side = SIDES[var_progress_scale(progress)];
     assert(var_progress_tokens(progress, 0, map, side * side) == VAR_OK);
     seen->tokens += side * side;
     fails(var_progress_tokens(progress, 0, map, 63), VAR_ARGUMENT, "63");
@@ -117,8 +120,8 @@ static void codec(var_model *model) {
     fails(var_encode(model, rgb, UINT32_MAX, UINT32_MAX, again, count), VAR_ARGUMENT, "pixels");
     fails(var_encode(model, NULL, side, side, again, count), VAR_ARGUMENT, "rgb is null");
     fails(var_encode(NULL, rgb, side, side, again, count), VAR_ARGUMENT, "model is null");
-    classes[1] = 11;
-    fails(var_score(model, rgb, side, side, classes, 2, nats), VAR_ARGUMENT, "class 11");
+    classes[1] = 58;
+    fails(var_score(model, rgb, side, side, classes, 2, nats), VAR_ARGUMENT, "class 58");
     fails(var_score(model, rgb, side, side, classes, 2, NULL), VAR_ARGUMENT, "nats is null");
     fails(var_logits(model, again, count, 99, logits, (size_t)count * sizes(model).codes), VAR_ARGUMENT, "class 99");
     const float turned[4] = {0.5f, 0, 0.25f, 1}, nothing[4] = {0, 0, 0.01f, 0.01f};
@@ -159,6 +162,12 @@ static void refusals(var_model *model) {
     var_sampling_init(&sampling);
     sampling.top_p = 2;
     fails(var_sample(model, &sampling, &first, 1, rgb, one, NULL, 0), VAR_ARGUMENT, "top_p is 2");
+    var_sampling_init(&sampling);
+    sampling.temperature = 0;
+    fails(var_sample(model, &sampling, &first, 1, rgb, one, NULL, 0), VAR_ARGUMENT, "temperature is 0, 0.01 to 100");
+    var_sampling_init(&sampling);
+    sampling.reserved = 1;
+    fails(var_sample(model, &sampling, &first, 1, rgb, one, NULL, 0), VAR_ARGUMENT, "reserved is 1");
     free(rgb);
 }
 
@@ -187,6 +196,12 @@ static void samples(var_model *model) {
     sampling.size = offsetof(var_sampling, top_p);
     sampling.top_p = -1; /* beyond an older caller's structure */
     assert(var_sample(model, &sampling, &first, 1, rgb, one, NULL, 0) == VAR_OK && !memcmp(rgb, plain, one));
+    var_sampling_init(&sampling);
+    sampling.size = offsetof(var_sampling, temperature); /* a caller of before there was a temperature */
+    assert(var_sample(model, &sampling, &first, 1, rgb, one, NULL, 0) == VAR_OK && !memcmp(rgb, plain, one));
+    var_sampling_init(&sampling);
+    sampling.temperature = 4;
+    assert(var_sample(model, &sampling, &first, 1, rgb, one, NULL, 0) == VAR_OK && memcmp(rgb, plain, one));
     free(rgb), free(plain);
 }
 

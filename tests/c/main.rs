@@ -102,7 +102,7 @@ fn images_have_the_bytes_of_the_library_for_five_seeds_and_two_classes() {
                 place.run(&program, &["draw".to_owned(), seed.to_string(), class.to_string()]);
             let (head, rgb) =
                 output.stdout.split_at(output.stdout.len() - image.picture.rgb().len());
-            assert_eq!(head, b"P6 32 32 255\n");
+            assert_eq!(head, b"P6 64 64 255\n");
             assert_eq!(rgb, image.picture.rgb(), "seed {seed}, class {class}");
         }
     }
@@ -134,5 +134,5 @@ fn program_of_the_page_draws_an_image() {
     let options = SampleOptions { seed: 5, ..Default::default() };
     let image = Model::built_in().unwrap().sample(&[3], &options).unwrap().remove(0);
     assert!(output.stdout.ends_with(image.picture.rgb()));
-    assert!(String::from_utf8_lossy(&output.stderr).ends_with("scale 4 of 4\n"));
+    assert!(String::from_utf8_lossy(&output.stderr).ends_with("scale 6 of 6\n"));
 }

@@ -6,7 +6,7 @@ use std::fs;
 use var_host::checkpoint::{Checkpoint, Dtype, Record, save};
 use var_host::images::{RgbImage, crop, write_png};
 
-use super::{Place, built_in_file, fixture, train};
+use super::{Place, fixture, small_model, succeeds, train};
 
 /// Writes the tensors of `source` that `rename` gives a name under that name, without metadata.
 fn write(place: &Place, name: &str, source: &str, rename: impl Fn(&str) -> Option<String>) {
@@ -23,7 +23,7 @@ fn write(place: &Place, name: &str, source: &str, rename: impl Fn(&str) -> Optio
 fn vqvae_alone_is_taken_by_every_command() {
     let place = Place::new();
     let of_vqvae = |name: &str| name.strip_prefix("vae.").map(str::to_owned);
-    write(&place, "vae.safetensors", &built_in_file(), of_vqvae);
+    write(&place, "vae.safetensors", &small_model(), of_vqvae);
     let source = RgbImage::open(fixture("pipeline_0.png").as_ref()).unwrap();
     fs::create_dir_all(place.path("data/a")).unwrap();
     let picture = crop(&source, 0, 0, 64, 64);
@@ -65,7 +65,7 @@ fn vqvae_alone_is_taken_by_every_command() {
 fn part_of_a_checkpoint_is_chosen() {
     let place = Place::new();
     let both = |name: &str| ["model", "ema"].map(|part| format!("{part}.{name}"));
-    let source = Checkpoint::open(built_in_file()).unwrap();
+    let source = Checkpoint::open(small_model()).unwrap();
     let names: Vec<_> = source
         .tensors()
         .flat_map(|tensor| both(tensor.name).map(|name| (name, tensor.name)))
@@ -87,15 +87,13 @@ fn part_of_a_checkpoint_is_chosen() {
 #[test]
 fn own_numbers_of_the_built_in_model_are_no_contradiction() {
     let place = Place::new();
-    place.var(&["info", "--ladder", "1_2_3_4"]);
+    place.var(&["info", "--ladder", "1_2_3_4_6_8"]);
     place.refused(&["info", "--ladder", "1_2"], 2, "--ladder goes with --model");
     train::data(&place);
-    let run = [
-        "train", "--vae", "built-in", "--data", "data", "--depth", "1", "--width", "16", "--heads",
-        "1", "--bs",
-    ];
-    let run = [&run[..], &["4", "--iterations", "1", "--pn", "1_2_3_4", "--out", "run"]].concat();
-    place.var(&[&run[..], &["--sample-every", "0", "-q"]].concat());
+    let run = "train --vae built-in --pn 1_2_3_4_6_8 --data data --depth 1 --width 16 --heads 1 --bs 4 \
+               --iterations 1 --sample-every 0 --out run -q";
+    let run: Vec<&str> = run.split_whitespace().collect();
+    succeeds(&mut place.command_as_typed(&run));
 }
 
 /// Audit 10: `--heads` sets the heads that `--init-from`'s model leaves open.
@@ -128,7 +126,7 @@ fn heads_of_a_model_to_begin_with_are_given() {
 fn shards_and_files_of_other_kinds_are_told() {
     let place = Place::new();
     fs::create_dir(place.path("sharded")).unwrap();
-    let source = built_in_file();
+    let source = small_model();
     for (file, part) in
         [("m-00001-of-00002.safetensors", "var."), ("m-00002-of-00002.safetensors", "vae.")]
     {
@@ -140,8 +138,8 @@ fn shards_and_files_of_other_kinds_are_told() {
     let halves = ["--var", "sharded/m-00001-of-00002.safetensors", "--vae", "sharded"];
     place.var(&[&["sample", "-o", "b.png"], &halves[..], &ladder].concat());
     place.var(&["sample", "--seed", "3", "-q", "-o", "c.png"]);
-    let built_in = place.picture("c.png");
-    assert!(place.picture("a.png") == built_in && place.picture("b.png") == built_in);
+    let one_file = place.picture("c.png");
+    assert!(place.picture("a.png") == one_file && place.picture("b.png") == one_file);
     fs::remove_file(place.path("sharded/m-00002-of-00002.safetensors")).unwrap();
     let missing = "1 of 2 shards are missing: m-00002-of-00002.safetensors";
     place.refused(&["sample", "--model", "sharded"], 1, missing);
@@ -155,7 +153,7 @@ fn shards_and_files_of_other_kinds_are_told() {
 #[test]
 fn overflowing_weights_are_named() {
     let place = Place::new();
-    let source = Checkpoint::open(built_in_file()).unwrap();
+    let source = Checkpoint::open(small_model()).unwrap();
     // Each is small enough to be a weight, and together they overflow.
     let write = |name: &str, of: &dyn Fn(&str) -> bool| {
         let records = source.tensors().map(|tensor| {
@@ -247,7 +245,7 @@ fn overflowing_weights_are_named() {
 #[test]
 fn weights_too_large_for_a_model_are_named_by_every_command() {
     let place = Place::new();
-    let source = Checkpoint::open(built_in_file()).unwrap();
+    let source = Checkpoint::open(small_model()).unwrap();
     let records = source.tensors().map(|tensor| {
         let found = source.tensor(tensor.name).unwrap();
         if tensor.name != "var.head.bias" {

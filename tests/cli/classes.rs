@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use var_host::images::{RgbImage, crop, write_png};
 
-use super::{Place, built_in_file, fixture};
+use super::{Place, fixture, small_model};
 
 /// An image of 32 × 32 at `path`; another `number`, another image.
 fn picture(place: &Place, path: &str, number: usize) {
@@ -134,7 +134,7 @@ fn sample_says_what_a_number_is_called() {
     let place = Place::new();
     let names = "0\n1\n10\n11\n2\n3\n4\n5\ntench, Tinca tinca\n7\n";
     fs::write(place.path("names.txt"), names).unwrap();
-    let model = built_in_file();
+    let model = small_model();
     let convert = ["convert", "--model", &model, "--classes-file", "names.txt", "-o", "model"];
     place.var(&convert);
     let list = "2,tench, Tinca tinca,\"2\",1";

@@ -6,7 +6,7 @@ use serde_json::Value;
 use var_host::checkpoint::{Checkpoint, Dtype, Record};
 use var_host::run::Checkpoints;
 
-use super::{Place, built_in_file, fixture};
+use super::{Place, fixture, small_model};
 
 /// The data of a safetensors file, without its header.
 fn tensors(file: &[u8]) -> &[u8] {
@@ -17,10 +17,10 @@ fn tensors(file: &[u8]) -> &[u8] {
 #[test]
 fn every_dtype_makes_a_model_file() {
     let place = Place::new();
-    let built_in = built_in_file();
+    let small = small_model();
     let mut sizes = Vec::new();
     for dtype in ["f32", "f16", "bf16", "q8"] {
-        place.var(&["convert", "--model", &built_in, "--dtype", dtype, "-o", dtype, "-q"]);
+        place.var(&["convert", "--model", &small, "--dtype", dtype, "-o", dtype, "-q"]);
         sizes.push(fs::metadata(place.path(dtype)).unwrap().len());
         let info: Value = serde_json::from_str(&place.var(&["info", dtype, "--json"])).unwrap();
         assert_eq!(info["transformer"]["ladder"], serde_json::json!([1, 2, 3, 4]));
@@ -34,7 +34,7 @@ fn every_dtype_makes_a_model_file() {
     assert!(sizes[1].abs_diff(sizes[2]) < 1000, "only the headers differ: {sizes:?}");
     // Widening is exact.
     assert_eq!(place.picture("f32.png"), place.picture("f16.png"));
-    assert_eq!(tensors(&place.bytes("f16")), tensors(&fs::read(&built_in).unwrap()));
+    assert_eq!(tensors(&place.bytes("f16")), tensors(&fs::read(&small).unwrap()));
     place.var(&["convert", "--model", "f32", "--dtype", "f16", "-o", "again", "-q"]);
     assert_eq!(place.bytes("again"), place.bytes("f16"), "digests too, of its source as well");
     place.refused(&["convert", "--model", "f32", "-o", "f16"], 1, "f16: exists already");
@@ -43,8 +43,12 @@ fn every_dtype_makes_a_model_file() {
 #[test]
 fn info_counts_what_there_is() {
     let place = Place::new();
-    let info: Value = serde_json::from_str(&place.var(&["info", "--json"])).unwrap();
-    assert_eq!(info["model"], "built-in");
+    let built_in: Value = serde_json::from_str(&place.var(&["info", "--json"])).unwrap();
+    assert_eq!(built_in["model"], "built-in");
+    assert_eq!(built_in["picture_side"], 64);
+    let info: Value =
+        serde_json::from_str(&place.var(&["info", &small_model(), "--json"])).unwrap();
+    assert_eq!(info["model"], "fashion_reference.safetensors");
     assert_eq!(info["picture_side"], 32);
     let count = |part: &str| info["parameters"][part].as_u64().unwrap();
     // Blocks of 18·C² (4·C² attention, 8·C² feed-forward, 6·C² modulation) and biases, tables, head.
@@ -98,27 +102,27 @@ fn checkpoints_of_one_half_are_told_apart() {
 #[test]
 fn checkpoint_of_a_training_run_is_a_model() {
     let place = Place::new();
-    let built_in = Checkpoint::open(built_in_file()).unwrap();
-    let names = built_in.tensors().map(|tensor| tensor.name.to_owned()).collect::<Vec<_>>();
+    let small = Checkpoint::open(small_model()).unwrap();
+    let names = small.tensors().map(|tensor| tensor.name.to_owned()).collect::<Vec<_>>();
     let mut records = Vec::new();
     // The optimizer's state has the names of the weights it belongs to.
     for (prefix, of) in [("", ""), ("train.m.", "var."), ("train.ema.", "vae.")] {
         for name in names.iter().filter(|name| name.starts_with(of)) {
-            let tensor = built_in.tensor(name).unwrap();
+            let tensor = small.tensor(name).unwrap();
             let name = format!("{prefix}{name}");
             records.push(Record::borrowed(name, tensor.dtype, tensor.shape, tensor.bytes));
         }
     }
     records.push(Record::borrowed("train.position", Dtype::I64, [1], &[7; 8]));
     let checkpoints = Checkpoints::new(&place.path(""), 2);
-    checkpoints.save(600, records, built_in.metadata().clone(), None).unwrap();
+    checkpoints.save(600, records, small.metadata().clone(), None).unwrap();
     let model = "ckpt-last.safetensors";
-    place.var(&["sample", "--seed", "3", "-q", "-o", "built-in.png"]);
+    place.var(&["sample", "--seed", "3", "-q", "-o", "given.png"]);
     place.var(&["sample", "--seed", "3", "-q", "--model", model, "-o", "trained.png"]);
-    assert_eq!(place.picture("trained.png"), place.picture("built-in.png"));
+    assert_eq!(place.picture("trained.png"), place.picture("given.png"));
     place.var(&["convert", "--model", model, "--dtype", "f16", "-o", "converted"]);
-    let built_in = fs::read(built_in_file()).unwrap();
-    assert_eq!(tensors(&place.bytes("converted")), tensors(&built_in));
+    let given = fs::read(small_model()).unwrap();
+    assert_eq!(tensors(&place.bytes("converted")), tensors(&given));
     place.var(&["info", model]);
 }
 
@@ -126,7 +130,7 @@ fn checkpoint_of_a_training_run_is_a_model() {
 #[test]
 fn damaged_model_files_are_refused() {
     let place = Place::new();
-    place.var(&["convert", "--model", &built_in_file(), "-o", "model", "-q"]);
+    place.var(&["convert", "--model", &small_model(), "-o", "model", "-q"]);
     let said = place.var(&["info", "--verify", "model"]);
     assert!(said.ends_with("verified: every tensor is the one that was written\n"), "{said}");
     let digest = |said: &str, of: &str| {
@@ -137,8 +141,8 @@ fn damaged_model_files_are_refused() {
             .last()
             .map(str::to_owned)
     };
-    let built_in = place.var(&["info"]);
-    assert_eq!(digest(&said, "VQVAE"), digest(&built_in, "VQVAE"), "its source is the built-in's");
+    let source = place.var(&["info", &small_model()]);
+    assert_eq!(digest(&said, "VQVAE"), digest(&source, "VQVAE"), "the digest of its source");
     let mut bytes = place.bytes("model");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -154,7 +158,10 @@ fn damaged_model_files_are_refused() {
     let unverified = [&train[..], &["--no-verify"]].concat();
     place.refused(&unverified, 1, "var: none: No such file");
     place.var(&["info", "--no-verify", "model"]);
-    place.refused(&["info", "--verify"], 1, "the built-in model: has no checksum");
+    let said = place.var(&["info", "--verify"]);
+    assert!(said.ends_with("verified: every tensor is the one that was written\n"), "{said}");
+    let without = "fashion_reference.safetensors: has no checksum";
+    place.refused(&["info", "--verify", &small_model()], 1, without);
 }
 
 #[test]

@@ -304,7 +304,7 @@ fn weights_must_be_given() {
     place.refused(&arguments, 2, message);
     let missing = [&arguments[..], &["--inception", "none.pth"]].concat();
     place.refused(&missing, 1, "pt_inception-2015-12-05-6726825d.pth");
-    let built_in = super::built_in_file();
+    let built_in = super::small_model();
     let other = [&arguments[..], &["--inception", &built_in]].concat();
     place.refused(&other, 1, "is not part of the model");
     place.refused(&["convert", "--inception", &built_in, "-o", "x"], 1, "is not part of the model");

@@ -75,6 +75,7 @@ const OPTIONS: [(&str, &[&str]); 18] = [
             "--init-from",
             "--aug",
             "--no-shuffle",
+            "--balance",
             "--ema",
             "--save-every",
             "--keep",
@@ -125,11 +126,17 @@ const OPTIONS: [(&str, &[&str]); 18] = [
     ("bench", &["--json", "--runs", "--batch", "--depth", "--dtype", "--whole", "--against"]),
 ];
 
+#[cfg(feature = "serve")]
+const SERVE: &[(&str, &[&str])] =
+    &[("serve", &["--host", "--port", "--open", "--queue", "--batch"])];
+#[cfg(not(feature = "serve"))]
+const SERVE: &[(&str, &[&str])] = &[];
+
 #[test]
 fn help_names_every_option() {
     let place = Place::new();
     let all = place.var(&["--help"]);
-    for (command, options) in OPTIONS {
+    for (command, options) in OPTIONS.iter().chain(SERVE).copied() {
         assert!(all.contains(&format!("  {command} ")), "{command} is not in:\n{all}");
         let help = place.var(&[command, "--help"]);
         let common =

@@ -8,17 +8,12 @@ use var_host::checkpoint::{Checkpoint, Record, save};
 use var_host::images::{RgbImage, crop, write_png};
 use var_host::tokens::TokenFile;
 
-use super::{Place, built_in_file, fixture};
+use super::{Place, fixture, small_model};
 
-/// The built-in model.
-fn built_in() -> String {
-    built_in_file()
-}
-
-/// Writes the built-in model with the rows of its codebook in reverse: another VQVAE of its sizes.
+/// Writes the small model with the rows of its codebook in reverse: another VQVAE of its sizes.
 fn reversed(place: &Place, name: &str) {
     let codebook = "vae.quantize.embedding.weight";
-    let source = Checkpoint::open(built_in()).unwrap();
+    let source = Checkpoint::open(small_model()).unwrap();
     let rows = source.tensor(codebook).unwrap();
     let row = rows.bytes.len() / rows.shape[0];
     let bytes: Vec<u8> = rows.bytes.chunks(row).rev().flatten().copied().collect();
@@ -77,26 +72,26 @@ const SMALL: [&str; 12] = [
 #[test]
 fn tokens_of_another_vqvae_are_refused() {
     let place = Place::new();
-    let built_in = built_in();
+    let small = small_model();
     data(&place, "data");
     reversed(&place, "other");
     tokenize(&place, "other", "train", "train.tok");
-    tokenize(&place, &built_in, "train", "own.tok");
+    tokenize(&place, &small, "train", "own.tok");
     let refused = "train.tok: made by VQVAE ";
-    let train = [&SMALL[..], &["--vae", &built_in, "--tokens", "train.tok"]].concat();
+    let train = [&SMALL[..], &["--vae", &small, "--tokens", "train.tok"]].concat();
     place.refused(&train, 1, refused);
-    let judge = ["--vae", &built_in, "--tokens", "own.tok", "--val-tokens", "train.tok"];
+    let judge = ["--vae", &small, "--tokens", "own.tok", "--val-tokens", "train.tok"];
     place.refused(&[&SMALL[..], &judge].concat(), 1, refused);
-    let model = ["--model", &built_in];
+    let model = ["--model", &small];
     place.refused(&[&["validate", "--tokens", "train.tok"], &model[..]].concat(), 1, refused);
     place.refused(&[&["decode", "train.tok", "-o", "pictures/"], &model[..]].concat(), 1, refused);
     let from = ["sample", "--from", "train.tok", "--scales", "2"];
     place.refused(&[&from, &model[..]].concat(), 1, refused);
     // A transformer that has learned the codes of another VQVAE.
-    place.var(&["convert", "--model", &built_in, "-o", "whole", "-q"]);
+    place.var(&["convert", "--model", &small, "-o", "whole", "-q"]);
     let halves = ["sample", "--var", "whole", "--vae", "other"];
     place.refused(&halves, 1, "whole: its transformer goes with VQVAE ");
-    place.var(&["sample", "--var", "whole", "--vae", &built_in, "--count", "1", "-q"]);
+    place.var(&["sample", "--var", "whole", "--vae", &small, "--count", "1", "-q"]);
     // Where the VQVAE is the same all is taken, from whatever file it comes.
     place.var(&["decode", "train.tok", "--vae", "other", "--ladder", "1_2_3_4", "-o", "d/", "-q"]);
     place.var(&[&["validate", "--tokens", "own.tok"], &model[..]].concat());
@@ -106,19 +101,19 @@ fn tokens_of_another_vqvae_are_refused() {
 #[test]
 fn tokens_of_another_precision_or_of_unknown_origin_are_told_of() {
     let place = Place::new();
-    let built_in = built_in();
+    let small = small_model();
     data(&place, "data");
-    place.var(&["convert", "--model", &built_in, "--dtype", "bf16", "-o", "bf16", "-q"]);
+    place.var(&["convert", "--model", &small, "--dtype", "bf16", "-o", "bf16", "-q"]);
     tokenize(&place, "bf16", "val", "bf16.tok");
     let decode = |tokens: &str| {
-        said(&place, &["decode", tokens, "--model", &built_in, "-o", "d/", "--force", "-q"])
+        said(&place, &["decode", tokens, "--model", &small, "-o", "d/", "--force", "-q"])
     };
     let line = decode("bf16.tok");
     assert!(
         line.starts_with("var: bf16.tok: made by VQVAE ") && line.contains("precisions"),
         "{line}"
     );
-    tokenize(&place, &built_in, "val", "own.tok");
+    tokenize(&place, &small, "val", "own.tok");
     assert_eq!(decode("own.tok"), "");
     let tokens = place.tokens("own.tok");
     let unknown = TokenFile::new(tokens.ladder().to_vec(), tokens.tokens().to_vec(), None);
@@ -131,12 +126,12 @@ fn tokens_of_another_precision_or_of_unknown_origin_are_told_of() {
 #[test]
 fn runs_go_on_with_the_files_they_were_begun_with() {
     let place = Place::new();
-    let built_in = built_in();
+    let small = small_model();
     data(&place, "data");
-    tokenize(&place, &built_in, "train", "train.tok");
-    tokenize(&place, &built_in, "val", "val.tok");
+    tokenize(&place, &small, "train", "train.tok");
+    tokenize(&place, &small, "val", "val.tok");
     let run = |tokens: &'static str, judge: &'static str| {
-        [&SMALL[..], &["--vae", &built_in, "--tokens", tokens, "--val-tokens", judge]].concat()
+        [&SMALL[..], &["--vae", &small, "--tokens", tokens, "--val-tokens", judge]].concat()
     };
     place.var(&run("train.tok", "val.tok"));
     // The same tokens, in another order.
@@ -159,37 +154,37 @@ fn runs_go_on_with_the_files_they_were_begun_with() {
 
     reversed(&place, "other");
     let run = |vae: &'static str, data: &'static str| {
-        let vae = if vae == "built-in" { &built_in[..] } else { vae };
+        let vae = if vae == "small" { &small[..] } else { vae };
         [&SMALL[..11], &["pictures", "--vae", vae, "--data", data]].concat()
     };
-    place.var(&run("built-in", "data"));
+    place.var(&run("small", "data"));
     place.refused(&run("other", "data"), 1, &format!("--vae: {begun}"));
     data(&place, "data2");
-    place.var(&run("built-in", "data2"));
+    place.var(&run("small", "data2"));
     fs::rename(place.path("data2/val/coat/5.png"), place.path("data2/val/coat/9.png")).unwrap();
-    place.refused(&run("built-in", "data2"), 1, &format!("--data: {begun}"));
+    place.refused(&run("small", "data2"), 1, &format!("--data: {begun}"));
 
     // An image changed in place, at its size.
     data(&place, "data3");
-    place.var(&run("built-in", "data3"));
+    place.var(&run("small", "data3"));
     let mut bytes = place.bytes("data3/train/bag/0.png");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(place.path("data3/train/bag/0.png"), bytes).unwrap();
-    place.refused(&run("built-in", "data3"), 1, &format!("--data: {begun}"));
+    place.refused(&run("small", "data3"), 1, &format!("--data: {begun}"));
 
     // A run of before there were digests.
     let config = fs::read_to_string(place.path("pictures/config.json")).unwrap();
     let old = config.lines().filter(|line| !line.contains("-digest")).collect::<Vec<_>>();
     fs::write(place.path("pictures/config.json"), old.join("\n").replace(",\n}", "\n}")).unwrap();
-    let line = said(&place, &run("built-in", "data"));
+    let line = said(&place, &run("small", "data"));
     assert!(line.contains("pictures: whether the files of --data, --vae are those"), "{line}");
 }
 
 #[test]
 fn model_to_begin_with_was_trained_on_the_runs_vqvae() {
     let place = Place::new();
-    let built_in = built_in();
+    let small = small_model();
     data(&place, "data");
     reversed(&place, "other");
     let run = |out: &'static str, vae: &str, more: &[&str]| {
@@ -202,13 +197,13 @@ fn model_to_begin_with_was_trained_on_the_runs_vqvae() {
         let line = Vec::from_iter(line.iter().map(String::as_str));
         place.refused(&line, 1, message);
     };
-    go(run("first", &built_in, &[]));
-    assert_eq!(go(run("same", &built_in, &first)), "");
+    go(run("first", &small, &[]));
+    assert_eq!(go(run("same", &small, &first)), "");
     let message = "first/ckpt-last.safetensors: its transformer was trained on VQVAE ";
     refused(run("third", "other", &first), message);
     go(run("any", "other", &[&first[..], &["--any-vae"]].concat()));
     // A model file that has no digest has the VQVAE itself.
-    let whole = run("whole", "other", &["--init-from", &built_in]);
+    let whole = run("whole", "other", &["--init-from", &small]);
     refused(whole, "its transformer was trained on VQVAE ");
     // Of a transformer alone it is not known.
     let saved = Checkpoint::open(place.path("first/ckpt-last.safetensors")).unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use var_host::images::{RgbImage, write_png};
 
-use super::{Place, built_in_file, fixture};
+use super::{Place, fixture, small_model};
 
 /// Images of classes 0 to 9 in `out/`.
 fn sampled(place: &Place) -> Vec<String> {
@@ -97,7 +97,7 @@ fn decode_and_reconstruct_fill_a_folder_with_one_run() {
     place.var(&["reconstruct", "d/mine.png", "-o", "r/", "-q"]);
     let manifest: Value = serde_json::from_slice(&place.bytes("r/manifest.json")).unwrap();
     assert_eq!(manifest["files"], serde_json::json!(["000000.png", "mine.png"]));
-    let model = ["convert", "--model", &built_in_file(), "--dtype", "bf16"];
+    let model = ["convert", "--model", &small_model(), "--dtype", "bf16"];
     place.var(&[&model[..], &["-o", "half", "-q"]].concat());
     let other = [&reconstruct[..], &["r/", "--model", "half"]].concat();
     place.refused(&other, 1, "r/000000.png: was made with model_digest ");

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::train::data;
-use super::{Place, built_in_file, fixture};
+use super::{Place, fixture, small_model};
 
 /// The published training lines, with `var train` for `train.py`: the VQVAE is taken from the folder, as
 /// there, and the run is in `local_output`.
@@ -11,7 +11,7 @@ use super::{Place, built_in_file, fixture};
 fn published_training_line_works_as_it_stands() {
     let place = Place::new();
     data(&place);
-    fs::copy(built_in_file(), place.path("vae_ch160v4096z32.pth")).unwrap();
+    fs::copy(small_model(), place.path("vae_ch160v4096z32.pth")).unwrap();
     let line = "train --depth=1 --bs=4 --ep=1 --fp16=1 --alng=1e-3 --wpe=0.1 --data_path=data --tfast=1 \
                 --opt=adamw --hflip=True --saln=1 --anorm=True --sample_every=0 -q";
     let line: Vec<&str> = line.split_whitespace().collect();
@@ -59,7 +59,7 @@ fn output_is_of_the_kind_its_name_says() {
     }
     // What the help calls the default.
     place.var(&["convert", "-o", "model", "--dtype", "q8", "-q"]);
-    assert!(place.var(&["info", "model"]).contains("classes: T-shirt"));
+    assert!(place.var(&["info", "model"]).contains("classes: aircraft, 🚀, angry face"));
     place.refused(&["convert", "--inception", "x", "--heads", "2", "-o", "y"], 2, "--heads");
 }
 

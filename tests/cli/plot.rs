@@ -97,6 +97,5 @@ fn curves_of_the_readme_are_what_is_drawn() {
     let losses = validations("training", "val_L_mean");
     assert!(losses.len() == 4 && losses.is_sorted_by(|a, b| a > b), "{losses:?}");
     let losses = validations("var", "val_L_mean");
-    assert!(losses.len() == 2 && losses[1] < losses[0], "{losses:?}");
-    assert!((validations("vae", "val_psnr")[0] - 20.17).abs() < 0.005);
+    assert!(losses.len() == 3 && losses.is_sorted_by(|a, b| a > b), "{losses:?}");
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use var_host::checkpoint::{Checkpoint, Dtype, Record, save};
 
-use super::{Place, built_in_file, fixture};
+use super::{Place, fixture, small_model};
 
-/// Writes the built-in model's file to `path`, its tensors changed by `change`.
-fn altered(path: &Path, change: impl Fn(&mut Vec<Record<'_>>)) {
-    let checkpoint = Checkpoint::open(built_in_file()).unwrap();
+/// Writes the small model's file to `path`, its tensors changed by `change`.
+pub(super) fn altered(path: &Path, change: impl Fn(&mut Vec<Record<'_>>)) {
+    let checkpoint = Checkpoint::open(small_model()).unwrap();
     let tensors: Vec<_> = checkpoint
         .tensors()
         .map(|info| (info.name, checkpoint.tensor(info.name).unwrap()))
@@ -23,7 +23,7 @@ fn altered(path: &Path, change: impl Fn(&mut Vec<Record<'_>>)) {
 }
 
 /// The record called `name`.
-fn record<'r, 'a>(records: &'r mut [Record<'a>], name: &str) -> &'r mut Record<'a> {
+pub(super) fn record<'r, 'a>(records: &'r mut [Record<'a>], name: &str) -> &'r mut Record<'a> {
     records.iter_mut().find(|record| record.name == name).unwrap()
 }
 
@@ -52,7 +52,6 @@ fn absurd_options() {
         (&["--count", "3", "--per-class", "3"], "cannot be used with"),
         (&["--scales", "2"], "--from <TOKENS>"),
         (&["--ladder", "3_2_1"], "--ladder"),
-        (&["--ladder", "256"], "--ladder goes with --model, --var or --vae"),
         (&["-o", "picture.jpg"], "-o picture.jpg: wants a .png file, or a folder"),
         (&["-o", "out/", "--grid", "3"], "--grid goes with one image"),
         (&["--count", "1000000"], "1000000 images of 32 × 32 are too many for one image"),
@@ -62,7 +61,12 @@ fn absurd_options() {
     }
     place.refused(&["paint"], 2, "unrecognized subcommand 'paint'");
     place.refused(&["bench", "--runs", "0"], 2, "--runs");
-    place.refused(&["bench", "--dtype", "f16"], 2, "--depth");
+    for (typed, message) in [
+        (&["sample", "--ladder", "256"][..], "--ladder goes with --model, --var or --vae"),
+        (&["bench", "--dtype", "f16"], "--depth"),
+    ] {
+        place.refused_by(&mut place.command_as_typed(typed), 2, message);
+    }
 }
 
 #[test]
@@ -151,7 +155,7 @@ fn token_files_of_another_kind() {
         "above: tokens[7]: wants 0..512, file has 512",
     );
     let labeled = var_host::tokens::TokenFile::new(vec![1, 2, 3, 4], vec![0; 30], Some(vec![10]));
-    let model = var_host::model::Weights::open(built_in_file().as_ref(), &Default::default());
+    let model = var_host::model::Weights::open(small_model().as_ref(), &Default::default());
     let labeled = labeled.made_by(model.unwrap().identities()[1].unwrap());
     labeled.save(&place.path("labelled"), false).unwrap();
     let message = "labelled: labels[0]: wants -1..10, file has 10";
@@ -161,7 +165,7 @@ fn token_files_of_another_kind() {
 #[test]
 fn models_that_are_damaged() {
     let place = Place::new();
-    let whole = fs::read(built_in_file()).unwrap();
+    let whole = fs::read(small_model()).unwrap();
     fs::write(place.path("cut"), &whole[..whole.len() - 1]).unwrap();
     fs::write(place.path("short"), &whole[..7]).unwrap();
     fs::write(place.path("empty"), "").unwrap();
@@ -222,6 +226,6 @@ fn models_that_do_not_fit_together() {
     ] {
         place.refused(&["sample", "--model", model], 1, message);
     }
-    let wrong = ["sample", "--model", &built_in_file(), "--ladder", "1_2_3_5"];
+    let wrong = ["sample", "--model", &small_model(), "--ladder", "1_2_3_5"];
     place.refused(&wrong, 1, "ladder 1_2_3_4, not 1_2_3_5 as asked for");
 }

@@ -6,7 +6,7 @@ use safetensors::SafeTensors;
 use var_host::images;
 use var_kernel::sample::random::Philox;
 
-use super::{Place, REFERENCE, built_in_file, fixture, isas};
+use super::{Place, REFERENCE, fixture, isas, small_model, succeeds};
 
 /// Names of the files `sample -o out/` writes for classes 0 to 9.
 pub(super) fn names() -> Vec<String> {
@@ -16,12 +16,12 @@ pub(super) fn names() -> Vec<String> {
 #[test]
 fn sample_without_options_makes_a_grid_of_sixteen() {
     let place = Place::new();
-    let said = place.var(&["sample"]);
-    assert!(said.starts_with("samples.png: 16 images of 32 × 32\n"), "{said}");
+    let said = succeeds(&mut place.command_as_typed(&["sample"]));
+    assert!(said.starts_with("samples.png: 16 images of 64 × 64\n"), "{said}");
     assert_eq!(place.names(), ["samples.png"]);
     let picture = place.picture("samples.png");
-    // Four columns of 32 and three gaps of 2.
-    assert_eq!((picture.width(), picture.height()), (134, 134));
+    // Four columns of 64 and three gaps of 2.
+    assert_eq!((picture.width(), picture.height()), (262, 262));
     let parameters = place.parameters("samples.png");
     for (keyword, text) in [
         ("Software", "var"),
@@ -268,7 +268,7 @@ fn rejection_keeps_the_best_candidate() {
     assert_eq!((&*parameters["reject"], &*parameters["reject_by"]), ("3", "likelihood"));
 
     // How much likelier under its class than under none.
-    let path = built_in_file();
+    let path = small_model();
     let weights = Weights::open(path.as_ref(), &Hints::default()).unwrap();
     let mut engine = Engine::new(&weights, 1, Isa::best()).unwrap();
     let (all, best) = (place.tokens("all.tokens"), place.tokens("best.tokens"));

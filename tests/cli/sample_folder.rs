@@ -4,8 +4,9 @@ use std::fs;
 
 use var_host::images;
 
+use super::refusals::{altered, record};
 use super::sample::names;
-use super::{Place, REFERENCE, built_in_file, fixture};
+use super::{Place, REFERENCE, small_model};
 
 #[test]
 fn interrupted_folder_is_filled_up() {
@@ -46,6 +47,7 @@ fn two_runs_settings_do_not_mix_in_a_folder() {
         command.env("RANK", rank).env("WORLD_SIZE", "2");
         command
     };
+    fs::copy(small_model(), place.path("copy")).unwrap();
     assert!(rank("0", &["--class", "3"]).status().unwrap().success());
     // The other process's images are others, its settings must be the same.
     for (options, message) in [
@@ -54,13 +56,13 @@ fn two_runs_settings_do_not_mix_in_a_folder() {
         (&["--class", "4"], "was made with class 3, wanted is 4"),
         (&["--class", "3", "--reject", "2"], "was made with reject nothing, wanted is 2"),
         (
-            &["--class", "3", "--model", &built_in_file()],
-            "was made with model built-in, wanted is default.safetensors",
+            &["--class", "3", "--model", "copy"],
+            "was made with model fashion_reference.safetensors, wanted is copy",
         ),
     ] {
         place.refused_by(&mut rank("1", options), 1, message);
     }
-    assert_eq!(place.names().len(), 3 + 2);
+    assert_eq!(place.names().len(), 1 + 3 + 2);
     // Those of a longer run count too.
     place.var(&["sample", "--class", "3", "--count", "6", "-q", "-o", "shared/"]);
     fs::remove_file(place.path("shared/000000-class3.png")).unwrap();
@@ -73,15 +75,18 @@ fn two_runs_settings_do_not_mix_in_a_folder() {
 fn folders_know_their_model_by_its_digest() {
     let place = Place::new();
     let run = ["sample", "--model", "model", "--class", "3", "--count", "2", "-q", "-o", "out/"];
-    place.var(&["convert", "--model", &built_in_file(), "-o", "model", "-q"]);
+    place.var(&["convert", "--model", &small_model(), "-o", "model", "-q"]);
     place.var(&run);
     let made = place.parameters("out/000000-class3.png");
     assert_eq!((made["model_digest"].len(), made["vae_digest"].len()), (64, 64));
-    let convert = ["convert", "--model", &built_in_file(), "-o", "model", "--force"];
+    let convert = ["convert", "--model", &small_model(), "-o", "model", "--force"];
     place.var(&[&convert[..], &["--dtype", "bf16", "-q"]].concat());
     place.refused(&run, 1, "(the same weights in another precision)");
-    let other = fixture("fashion_reference.safetensors");
-    place.var(&["convert", "--model", &other, "-o", "model", "--force", "-q"]);
+    altered(&place.path("other"), |records| {
+        let zeros = || Ok(vec![0; 2 * 1024 * 256].into());
+        record(records, "var.blocks.3.ffn.fc1.weight").bytes = Box::new(zeros);
+    });
+    place.var(&["convert", "--model", "other", "-o", "model", "--force", "-q"]);
     let refused = "out/000000-class3.png: was made with model_digest ";
     place.refused(&run, 1, refused);
     fs::remove_file(place.path("out/000000-class3.png")).unwrap();

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Place, built_in_file, faults};
+use super::{Place, faults, small_model};
 
 /// A server in a process of its own, killed when it is dropped.
 struct Serving {
@@ -121,7 +121,7 @@ fn port_in_use_is_refused_with_the_next_free_one() {
 #[test]
 fn model_file_that_is_replaced_is_served_as_it_was_opened_and_that_is_said() {
     let place = Place::new();
-    std::fs::copy(built_in_file(), place.path("model")).unwrap();
+    std::fs::copy(small_model(), place.path("model")).unwrap();
     let serving = Serving::new(&place, &["--model", "model"]);
     let body = json!({ "classes": [3], "seed": 1 });
     let before = serving.images("sample", &body);

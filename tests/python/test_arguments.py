@@ -137,7 +137,7 @@ def test_a_model_is_pickled_as_its_path_and_options(monkeypatch, tmp_path, model
     for copied in (pickle.loads(text), copy.deepcopy(sent)):
         assert (copied.name, copied.threads, copied.isa) == ("here.safetensors", 1, "portable")
         assert np.array_equal(copied.sample(3, seed=5)[0].image, model.sample(3, seed=5)[0].image)
-    assert pickle.loads(pickle.dumps(model)).name == "built-in"
+    assert pickle.loads(pickle.dumps(varimage.load())).name == "built-in"
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         tokens = pool.apply(operator.methodcaller("encode", np.zeros((32, 32, 3), np.uint8)), (sent,))
     assert np.array_equal(tokens, sent.encode(np.zeros((32, 32, 3), np.uint8)))
@@ -147,7 +147,7 @@ def test_a_model_is_pickled_as_its_path_and_options(monkeypatch, tmp_path, model
 
 
 def test_what_is_not_pickled_is_refused_in_words(bag):
-    closed = varimage.load()
+    closed = varimage.load(MODEL_FILE)
     closed.close()
     from_bytes = varimage.load(MODEL_FILE.read_bytes())
     refused = ((closed, "a closed Model"), (from_bytes, "a Model from bytes is not pickled"), (bag, "an Image is not pickled"))
@@ -161,12 +161,12 @@ def test_classes_are_only_made_here(model):
     for kind in (varimage.Model, varimage.Image, varimage.Step, varimage.Metrics, varimage.Features):
         with pytest.raises(TypeError, match="No constructor|cannot create"):
             kind()
-    assert repr(model).startswith("<varimage.Model built-in: 32 × 32, 10 classes, cpu, threads ")
+    assert repr(model).startswith("<varimage.Model fashion_reference.safetensors: 32 × 32, 10 classes, cpu, threads ")
 
 
 def test_a_gpu_that_is_not_there_is_told():
     try:
-        model = varimage.load(device="cuda:0")
+        model = varimage.load(MODEL_FILE, device="cuda:0")
     except varimage.VarError as error:
         assert "NVIDIA" in str(error) or "cuda" in str(error).lower()
     else:

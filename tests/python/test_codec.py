@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import varimage
-from conftest import ROOT
+from conftest import BUILT_IN_FILE, MODEL_FILE
 from PIL import Image as PilImage
 
 
@@ -72,12 +72,18 @@ def test_latents_are_maps(model, bag):
 
 
 def test_models_are_files_bytes_or_built_in(model, bag):
-    path = ROOT / "var-host/src/model/default.safetensors"
+    with varimage.load() as built_in, varimage.load(BUILT_IN_FILE) as file:
+        assert (built_in.name, file.name) == ("built-in", "default.safetensors")
+        sizes = (built_in.side, built_in.ladder, built_in.scales, built_in.tokens, built_in.codes, built_in.classes)
+        assert sizes == (64, (1, 2, 3, 4, 6, 8), 6, 130, 1024, 57)
+        images = [each.sample("cat face", seed=5)[0].image for each in (built_in, file)]
+        assert np.array_equal(*images) and images[0].shape == (64, 64, 3)
+    path = MODEL_FILE
     for where in (path, str(path), path.read_bytes(), bytearray(path.read_bytes())):
         with varimage.load(where) as other:
             assert np.array_equal(other.sample(8, seed=5)[0].image, bag.image)
     with varimage.load(path) as other:
-        assert other.name == "default.safetensors" and model.name == "built-in"
+        assert other.name == model.name == "fashion_reference.safetensors"
         sizes = (other.side, other.ladder, other.scales, other.tokens, other.codes, other.classes)
         assert sizes == (32, (1, 2, 3, 4), 4, 30, 512, 10)
         assert (other.device, other.isa) == ("cpu", model.isa) and other.threads >= 1

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 import varimage
+from conftest import MODEL_FILE
 
 STATM = pathlib.Path("/proc/self/statm")
 
@@ -18,7 +19,7 @@ def resident():
 
 
 def turn(seed):
-    with varimage.load() as model:
+    with varimage.load(MODEL_FILE) as model:
         image = model.sample([3, None], seed=seed, on_scale=lambda step: step.image().any() or True)[0]
         model.decode(model.encode([image, image]))
         model.logits(image.tokens, 3)

@@ -45,6 +45,6 @@ def test_the_demo_draws_a_row(tmp_path):
     said = subprocess.run(
         [sys.executable, demo, "--output", tmp_path / "demo.png"], check=True, capture_output=True, text=True
     )
-    assert "scale 4 of 4" in said.stdout
+    assert "scale 6 of 6" in said.stdout
     with PilImage.open(tmp_path / "demo.png") as row:
-        assert row.size == (8 * 32, 32)
+        assert row.size == (8 * 64, 64)

@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import varimage
+from conftest import MODEL_FILE
 from PIL import Image as PilImage
 
 
@@ -35,7 +36,7 @@ def test_an_image_depends_on_seed_and_index_alone(model):
     whole = model.sample(range(10), seed=3, batch=10)
     for other in (
         model.sample(np.arange(10, dtype=np.uint8), seed=np.int64(3), batch=1),
-        varimage.load(threads=1, isa="portable").sample(range(10), seed=3),
+        varimage.load(MODEL_FILE, threads=1, isa="portable").sample(range(10), seed=3),
         [model.sample(n, seed=3, first_index=n)[0] for n in range(10)],
     ):
         for one, two in zip(whole, other, strict=True):
@@ -145,7 +146,7 @@ def test_a_callback_has_its_bounds(model, bag):
             with pytest.raises(RuntimeError, match="the step is over"):
                 ask()
     assert repr(kept[1]) == "<varimage.Step scale 1 of 4, 1 images>"
-    other = varimage.load()
+    other = varimage.load(MODEL_FILE)
     model.sample(1, on_scale=lambda step: other.encode(step.image()).any())
 
 

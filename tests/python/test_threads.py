@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import varimage
+from conftest import MODEL_FILE
 
 
 def in_threads(*works):
@@ -37,7 +38,7 @@ def test_python_runs_while_a_thread_samples(model):
 
 def test_models_are_independent_and_calls_take_turns(model):
     wanted = [model.sample(range(10), seed=seed)[9].image for seed in range(4)]
-    other = varimage.load(threads=1)
+    other = varimage.load(MODEL_FILE, threads=1)
     work = lambda model, seed: lambda: [model.sample(range(10), seed=seed)[9].image for _ in range(3)]
     works = [work([model, other][n % 2], n // 2 + 2 * (n % 2)) for n in range(4)]
     seeds = [n // 2 + 2 * (n % 2) for n in range(4)]
@@ -49,7 +50,7 @@ def test_models_are_independent_and_calls_take_turns(model):
 
 
 def test_close_waits_for_calls_under_way():
-    model = varimage.load()
+    model = varimage.load(MODEL_FILE)
     started = threading.Event()
     threads, results = in_threads(
         lambda: model.sample([3] * 8, batch=4, on_scale=lambda step: started.set())
@@ -83,7 +84,7 @@ def test_a_forked_process_is_told_to_open_its_own(model):
 PROGRAM = """
 import sys, time, varimage
 import numpy as np
-model = varimage.load()
+model = varimage.load({model!r})
 once = model.sample(3, seed=5)[0].image
 images = [np.zeros((32, 32, 3), np.uint8)] * 100000
 print("go", flush=True)
@@ -109,7 +110,7 @@ print("again", time.time(), np.array_equal(once, again), flush=True)
     ],
 )
 def test_ctrl_c_ends_a_call_within_a_second(work):
-    program = PROGRAM.format(work=work)
+    program = PROGRAM.format(model=str(MODEL_FILE), work=work)
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "go\n"

@@ -10,10 +10,10 @@ import time
 import numpy as np
 import pytest
 import varimage
-from conftest import MODEL_FILE
+from conftest import BUILT_IN_FILE, MODEL_FILE
 from PIL import Image as Pil
 
-TINY = {"vae": "built-in", "depth": 1, "bs": 4, "seed": 1, "log_every": 1, "sample_every": 0}
+TINY = {"vae": MODEL_FILE, "depth": 1, "bs": 4, "seed": 1, "log_every": 1, "sample_every": 0}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_checkpoint_is_the_command_lines(data, tmp_path, var):
     varimage.train(data, tmp_path / "here", ep=2, tblr=3e-4, drop_path=0.1, val_every="end", **own)
     options = ("--depth", 2, "--bs", 4, "--seed", 1, "--log-every", 1, "--sample-every", 0)
     options += ("--ep", 2, "--tblr", 3e-4, "--drop-path", 0.1, "--val-every", "end")
-    var("train", "--data", data, "--vae", "built-in", "--out", tmp_path / "there", *options)
+    var("train", "--data", data, "--vae", MODEL_FILE, "--out", tmp_path / "there", *options, model=False)
     assert log(tmp_path / "here") == log(tmp_path / "there")
 
 
@@ -110,7 +110,7 @@ def test_errors_are_exceptions_that_name_the_option(data, tmp_path):
 
 
 def test_the_vqvae_of_a_file_makes_the_tokens(data, tmp_path):
-    for vae in ("built-in", MODEL_FILE):
+    for vae in ("built-in", BUILT_IN_FILE):
         varimage.train(data, tmp_path / pathlib.Path(vae).stem, ep=1, **{**TINY, "vae": vae})
     assert log(tmp_path / "built-in") == log(tmp_path / "default")
 
@@ -125,7 +125,7 @@ def test_an_image_that_cannot_be_read_is_warned_of(data, tmp_path):
         varimage.train(tmp_path / "data", tmp_path / "run", ep=1, **TINY)
 
 
-ENDLESS = {"vae": "built-in", "bs": 8, "ep": 100000, "seed": 1, "log_every": 1, "sample_every": 0, "val_every": 0, "save_every": 0}
+ENDLESS = {"vae": str(MODEL_FILE), "bs": 8, "ep": 100000, "seed": 1, "log_every": 1, "sample_every": 0, "val_every": 0, "save_every": 0}
 PROGRAM = f"""
 import sys, time, varimage
 data, out, depth = sys.argv[1:]

@@ -4,9 +4,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use var_host::images::{Exif, Parameters, png_bytes};
-use var_host::{Edit, Model, Painting, Region, RgbImage, SampleOptions};
+use var_host::{Edit, Painting, Region, RgbImage, SampleOptions};
 
-use crate::client::{Event, Served};
+use crate::client::{Event, Served, small_model};
 
 /// A gray-scale gradient.
 fn picture(width: usize, height: usize) -> RgbImage {
@@ -31,7 +31,7 @@ fn image_of(served: &Served, events: &[Event]) -> RgbImage {
 #[test]
 fn reconstruction_encoding_and_decoding_are_the_librarys() {
     let served = Served::new();
-    let (picture, mut model) = (picture(50, 40), Model::built_in().unwrap());
+    let (picture, mut model) = (picture(50, 40), small_model());
     let events = served.events("reconstruct", &json!({ "image": base64(&picture) }));
     assert_eq!(image_of(&served, &events), model.reconstruct(&picture).unwrap());
     assert_eq!(events.iter().filter(|event| event.name == "scale").count(), 4);
@@ -54,7 +54,7 @@ fn reconstruction_encoding_and_decoding_are_the_librarys() {
 #[test]
 fn edits_are_the_librarys() {
     let served = Served::new();
-    let (picture, mut model) = (picture(32, 32), Model::built_in().unwrap());
+    let (picture, mut model) = (picture(32, 32), small_model());
     let region = Region { top: 0.25, left: 0.0, bottom: 1.0, right: 0.5 };
     for (outpaint, painting) in [(false, Painting::In), (true, Painting::Out)] {
         let body = json!({
@@ -79,7 +79,7 @@ fn edits_are_the_librarys() {
 #[test]
 fn masks_edit_as_their_boxes_do_and_overlay_keeps_the_reconstruction() {
     let served = Served::new();
-    let (picture, mut model) = (picture(64, 64), Model::built_in().unwrap());
+    let (picture, mut model) = (picture(64, 64), small_model());
     let white = |at: usize| [255 * u8::from(at / 64 < 32); 3];
     let mask = RgbImage::new(64, 64, (0..64 * 64).flat_map(white).collect());
     let edited = |part: &str, value: Value| {
@@ -117,7 +117,7 @@ fn masks_of_other_sizes_and_without_white_are_refused() {
 #[test]
 fn scores_are_the_librarys_and_probabilities_sum_to_one() {
     let served = Served::new();
-    let (picture, mut model) = (picture(32, 32), Model::built_in().unwrap());
+    let (picture, mut model) = (picture(32, 32), small_model());
     let events = served.events("score", &json!({ "image": base64(&picture), "classes": "all" }));
     let scores = named(&events, "scores");
     let nats = model.score(&picture, &(0..10).collect::<Vec<u32>>()).unwrap();

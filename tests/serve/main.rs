@@ -1,4 +1,4 @@
-//! `var serve` over its connections: the built-in model, requests as any program writes them.
+//! `var serve` over its connections: a small model, requests as any program writes them.
 
 mod client;
 mod images;

@@ -4,16 +4,16 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 use var_host::images::Exif;
-use var_host::{Model, RgbImage, SampleOptions};
+use var_host::{RgbImage, SampleOptions};
 
-use crate::client::Served;
+use crate::client::{Served, small_model};
 
 #[test]
 fn images_are_those_that_the_library_saves() {
     let served = Served::new();
     let body = json!({ "classes": [3, "bag", -1], "count": 2, "seed": 5, "cfg": 3.25, "temperature": 0.5 });
     let events = served.events("sample", &body);
-    let mut model = Model::built_in().unwrap();
+    let mut model = small_model();
     let options =
         SampleOptions { seed: 5, cfg: 3.25, temperature: 0.5, ..SampleOptions::default() };
     let images = model.sample(&[3, 3, 8, 8, 10, 10], &options).unwrap();
@@ -39,8 +39,7 @@ fn scales_come_one_after_the_other_with_images_and_tokens() {
     let names: Vec<&str> = events.iter().map(|event| event.name.as_str()).collect();
     assert_eq!(names, ["queued", "started", "scale", "scale", "scale", "scale", "image", "done"]);
     assert!(events.iter().enumerate().all(|(number, event)| event.id == number));
-    let image = Model::built_in()
-        .unwrap()
+    let image = small_model()
         .sample(&[1], &SampleOptions { seed: 2, ..SampleOptions::default() })
         .unwrap()
         .remove(0);

@@ -1,13 +1,15 @@
 // The images that the binary draws after every scale, and files for the page to open.
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inflateSync } from "node:zlib";
 
-/** The folder that build.sh has made. */
+/** The folder that build.sh has made, with a model of 32 × 32 images of clothes in ten classes. */
 export const PAGE = process.env.VAR_PAGE;
+/** The built-in model's file. */
+export const BUILT_IN = new URL("../../var-host/src/model/default.safetensors", import.meta.url).pathname;
 const place = mkdtempSync(join(tmpdir(), "var-web-"));
 process.on("exit", () => rmSync(place, { recursive: true }));
 
@@ -21,17 +23,19 @@ function run(...options) {
 /** RGB bytes of the images after every scale, as `var sample` draws them. */
 export function drawn(label, seed, ...options) {
     const folder = mkdtempSync(join(place, "drawn-"));
-    run("sample", "--class", label, "--count", 1, "--seed", seed, ...options, "--progressive", folder, "--force", "-o", `${folder}.png`);
+    const model = options.includes("--model") ? [] : ["--model", join(PAGE, "model.safetensors")];
+    run("sample", "--class", label, "--count", 1, "--seed", seed, ...model, ...options, "--progressive", folder, "--force", "-o", `${folder}.png`);
     const name = (scale) => join(folder, `000000-class${label}-scale0${scale}.png`);
-    const images = [0, 1, 2, 3].map((scale) => pixels(readFileSync(name(scale))));
-    if (!images[3].equals(pixels(readFileSync(`${folder}.png`)))) throw new Error("the last scale is not the image");
+    const scales = readdirSync(folder).filter((file) => file.endsWith(".png")).length;
+    const images = Array.from({ length: scales }, (_, scale) => pixels(readFileSync(name(scale))));
+    if (!images.at(-1).equals(pixels(readFileSync(`${folder}.png`)))) throw new Error("the last scale is not the image");
     return images;
 }
 
-/** A model file with other weights than the built-in model's, and a checksum. */
+/** A model file with other weights than the page's, and a checksum. */
 export function converted() {
     const path = join(place, "own.safetensors");
-    run("convert", "--dtype", "q8", "-o", path);
+    run("convert", "--model", join(PAGE, "model.safetensors"), "--dtype", "q8", "-o", path);
     return path;
 }
 

@@ -6,12 +6,12 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { setFlagsFromString } from "node:v8";
 
-import { CLASSES, PAGE, SEEDS, converted, drawn } from "./expected.mjs";
+import { BUILT_IN, CLASSES, PAGE, SEEDS, converted, drawn } from "./expected.mjs";
 
 const { Model, instructionSet, rgba } = await import(pathToFileURL(`${PAGE}/var.mjs`));
 if (instructionSet() !== "relaxed") setFlagsFromString("--experimental-wasm-relaxed-simd");
 
-const built_in = readFileSync(`${PAGE}/model.safetensors`);
+const small = readFileSync(`${PAGE}/model.safetensors`);
 const compiled = (set) => WebAssembly.compile(readFileSync(`${PAGE}/var-${set}.wasm`));
 
 /** Tokens of all scales and the image after the last. */
@@ -44,7 +44,7 @@ for (const set of ["relaxed", "simd"]) {
     });
 
     test(`${set}: the bytes of var sample after every scale`, async () => {
-        const model = await Model.open(await compiled(set), built_in, "the built-in model");
+        const model = await Model.open(await compiled(set), small, "the model");
         for (const label of CLASSES) {
             for (const seed of SEEDS) {
                 const images = [];
@@ -55,7 +55,7 @@ for (const set of ["relaxed", "simd"]) {
     });
 
     test(`${set}: time of one image`, async () => {
-        const model = await Model.open(await compiled(set), built_in, "the built-in model");
+        const model = await Model.open(await compiled(set), small, "the model");
         let best = Infinity;
         for (let round = 0; round < 8; round += 1) {
             const start = performance.now();
@@ -68,8 +68,17 @@ for (const set of ["relaxed", "simd"]) {
     });
 }
 
+test("the built-in model draws the bytes of var sample", async (t) => {
+    const model = await Model.open(await compiled(instructionSet()), readFileSync(BUILT_IN), "the built-in model");
+    const start = performance.now();
+    const images = [...model.sample("cat face", { seed: 5 })].map((step) => Buffer.from(step.image()));
+    t.diagnostic(`${(performance.now() - start).toFixed(0)} ms with the image of every scale`);
+    const label = model.info.classNames.indexOf("cat face, 🐱");
+    assert.deepEqual(images, drawn(label, 5n, "--model", "built-in"));
+});
+
 test("several images of a run are those of single runs", async () => {
-    const model = await Model.open(await compiled("simd"), built_in);
+    const model = await Model.open(await compiled("simd"), small);
     const alone = [[3, 4], ["bag", 5]].map(([label, firstIndex]) => whole(model.sample(label, { seed: 9, firstIndex })));
     const together = [0, 1].map(() => ({ tokens: [], image: null }));
     for (const step of model.sample([3, "bag"], { seed: 9, firstIndex: 4 })) {
@@ -83,9 +92,9 @@ test("several images of a run are those of single runs", async () => {
 });
 
 test("settings change the image, and one without a class is drawn", async () => {
-    const model = await Model.open(await compiled("simd"), built_in);
+    const model = await Model.open(await compiled("simd"), small);
     const plain = whole(model.sample(3));
-    for (const options of [{ cfg: 8 }, { topK: 1 }, { topP: 0.1 }, { moreSmooth: true }, { seed: "1" }]) {
+    for (const options of [{ cfg: 8 }, { temperature: 4 }, { topK: 1 }, { topP: 0.1 }, { moreSmooth: true }, { seed: "1" }]) {
         assert.notDeepEqual(whole(model.sample(3, options)), plain, JSON.stringify(options));
     }
     const none = whole(model.sample(model.info.classes));
@@ -93,7 +102,7 @@ test("settings change the image, and one without a class is drawn", async () => 
 });
 
 test("tokens of an image, and its image of tokens", async () => {
-    const model = await Model.open(await compiled("simd"), built_in);
+    const model = await Model.open(await compiled("simd"), small);
     const { tokens, image } = whole(model.sample(8));
     assert.deepEqual(model.decode(tokens), image);
     assert.equal(model.encode(image).length, 30);
@@ -102,7 +111,7 @@ test("tokens of an image, and its image of tokens", async () => {
 });
 
 test("a run that is left early leaves the model usable", async () => {
-    const model = await Model.open(await compiled("simd"), built_in);
+    const model = await Model.open(await compiled("simd"), small);
     for (const step of model.sample(3)) if (step.scale === 1) break;
     const former = model.sample(3);
     former.next();
@@ -128,7 +137,7 @@ test("files that are no model are refused in words", async () => {
     for (const [name, bytes, wants] of [
         ["notes.txt", Buffer.from("milk, bread"), 'notes.txt: not a checkpoint but a text, which begins with "milk, bread"'],
         ["photo.jpg", Buffer.from([0xff, 0xd8, 0xff, 0xe0, 0, 16]), "photo.jpg: not a checkpoint but a JPEG image"],
-        ["half.safetensors", built_in.subarray(0, 1_000_000), "half.safetensors: safetensors file holds 974344 bytes of tensors, its header describes 12760588"],
+        ["half.safetensors", small.subarray(0, 1_000_000), "half.safetensors: safetensors file holds 974344 bytes of tensors, its header describes 12760588"],
         ["empty", new Uint8Array(), "empty: not a checkpoint but an empty file"],
         ["var_d16.pth", Buffer.from("PK\x03\x04and so on"), "var_d16.pth: not a checkpoint but a zip archive, as torch.save writes it: this program reads safetensors alone"],
     ]) {
@@ -137,7 +146,7 @@ test("files that are no model are refused in words", async () => {
 });
 
 test("arguments that cannot be served are refused in words, and leave the model usable", async () => {
-    const model = await Model.open(await compiled("simd"), built_in);
+    const model = await Model.open(await compiled("simd"), small);
     for (const [call, wants] of [
         [() => model.sample(11), "class 11: the model has classes 0 to 9, and 10 for none"],
         [() => model.sample(0.5), "class is 0.5: a whole number below 2^32 wanted"],
@@ -146,6 +155,7 @@ test("arguments that cannot be served are refused in words, and leave the model 
         [() => model.sample([3, 10]), "1 of 2 images have no class: all or none of a run may"],
         [() => model.sample(3, { seed: -1 }), "seed is -1: a whole number below 2^64 wanted"],
         [() => model.sample(3, { cfg: NaN }), "cfg is NaN, a finite number wanted"],
+        [() => model.sample(3, { temperature: 0 }), "temperature is 0, 0.01 to 100 wanted"],
         [() => model.sample(3, { topP: 2 }), "top_p is 2, 0 to 1 wanted"],
         [() => model.sample([1, 1], { firstIndex: 2 ** 32 - 1 }), "first index 4294967295: too large for 2 images"],
         [() => model.decode([1, 2]), "2 tokens, the model's ladder has 30 cells"],

@@ -119,11 +119,12 @@ await withBrowser(async (open) => {
         await settled(page);
         await page.click("summary");
         await page.fill("#cfg", "4");
+        await page.fill("#temperature", "0.7");
         await page.fill("#top-k", "20");
         await page.fill("#top-p", "0.5");
         await page.check("#smooth");
         await draw(page, 8, 2);
-        const options = ["--cfg", "4", "--top-k", "20", "--top-p", "0.5", "--more-smooth"];
+        const options = ["--cfg", "4", "--temperature", "0.7", "--top-k", "20", "--top-p", "0.5", "--more-smooth"];
         assert.deepEqual(await pixels(page, "#scales canvas"), drawn(8, 2, ...options));
         await page.fill("#top-p", "1.5");
         await page.click("#draw");

@@ -2,10 +2,10 @@
 //! [`generate`].
 //!
 //! ```text
-//! cargo run --release -p var-kernel --features alloc --example every_scale -- var-host/src/model/default.safetensors 8 3 bag
+//! cargo run --release -p var-kernel --features alloc --example every_scale -- var-host/src/model/default.safetensors 22 3 fruit
 //! ```
 //!
-//! writes `bag-1.ppm`, `bag-2.ppm` and `bag-3.ppm`, and draws no fourth scale.
+//! writes `fruit-1.ppm`, `fruit-2.ppm` and `fruit-3.ppm`, and draws no fourth scale.
 
 use core::error::Error;
 use core::ops::ControlFlow;

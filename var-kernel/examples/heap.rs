@@ -2,7 +2,7 @@
 //! layers are on the heap, and only the working memory is still asked for and lent.
 //!
 //! ```text
-//! cargo run --release -p var-kernel --features alloc --example heap -- var-host/src/model/default.safetensors 8 7 bag.ppm
+//! cargo run --release -p var-kernel --features alloc --example heap -- var-host/src/model/default.safetensors 22 7 fruit.ppm
 //! ```
 
 use core::error::Error;

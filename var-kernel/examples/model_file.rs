@@ -1,7 +1,7 @@
 //! Draws one image of a class with a model file and writes it as PPM:
 //!
 //! ```text
-//! cargo run --release -p var-kernel --example model_file -- var-host/src/model/default.safetensors 8 7 bag.ppm
+//! cargo run --release -p var-kernel --example model_file -- var-host/src/model/default.safetensors 22 7 fruit.ppm
 //! ```
 //!
 //! The kernel allocates nothing: this program lends it all memory, and only it touches files.

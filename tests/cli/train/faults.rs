@@ -31,7 +31,8 @@ fn data_that_cannot_be_trained_on_are_refused() {
     place.refused(&more(&["--ac", "3"]), 2, "--bs 4: no multiple of --ac 3");
     place.refused(&more(&["--classes", "1"]), 2, "--classes 1: the data has 2");
     place.refused(&more(&["--heads", "7"]), 2, "--depth, --width, --heads");
-    place.refused(&more(&["--pn", "1_2"]), 2, "--pn goes with --vae");
+    let ladder = more(&["--pn", "1_2"]);
+    place.refused_by(&mut place.command_as_typed(&ladder), 2, "--pn goes with --vae");
     place.refused(&more(&["--sche", "up"]), 2, "--sche");
     place.refused(&instead(more(&[]), "built-in", "data"), 1, "data");
     // Audit: never the built-in VQVAE unless it is named.

@@ -1,4 +1,4 @@
-//! `var train` and `var validate` on a handful of images with the built-in VQVAE.
+//! `var train` and `var validate` on a handful of images with the small model's VQVAE.
 
 mod data;
 mod faults;
@@ -200,7 +200,7 @@ fn run_leaves_what_it_promises() {
         "training:   data/train: 8 images of 2 classes: ant, bee\n",
         "validation: data/val: 4 images of 2 classes: ant, bee\n",
         "images:     32 × 32, the shorter side resized to 36, cut anywhere, mirrored every other time\n",
-        "VQVAE:      built-in: 512 codes of width 16, ladder 1_2_3_4, digest ",
+        "/fashion_reference.safetensors: 512 codes of width 16, ladder 1_2_3_4, digest ",
         "model:      depth 2, width 64, 1 head, 2 classes\n",
     ] {
         assert!(said.contains(line), "{line} is not in:\n{said}");

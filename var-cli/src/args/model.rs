@@ -12,7 +12,7 @@ use crate::built_in;
 
 /// The option that takes the built-in VQVAE, for messages.
 pub(crate) const BUILT_IN_VQVAE: &str =
-    "; --vae built-in takes that of the built-in model, which knows 32 × 32 images of clothes";
+    "; --vae built-in takes that of the built-in model, which knows 64 × 64 images of emoji";
 
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Model")]

@@ -4,7 +4,7 @@ use super::Differs::{Contents, Files, Judged, Log, Nothing, Refused, Start, Weig
 use super::{Row, Runs, check, check_defaults, check_same, row};
 
 /// Two epochs of two iterations.
-const BASE: &str = "--tokens=@tokens --vae=built-in --depth=1 --bs=4 --iterations=4 --tblr=0.05 --seed=3 \
+const BASE: &str = "--tokens=@tokens --vae=@small --depth=1 --bs=4 --iterations=4 --tblr=0.05 --seed=3 \
                     --log-every=1 --save-every=0 --sample-every=0";
 
 /// Learns from images.
@@ -33,6 +33,7 @@ const ROWS: &[Row] = &[
     row("drop-path", "--depth=2", ["--drop-path=0", "--drop-path=0.5"], Weights),
     row("ema", "", ["--ema=0", "--ema=0.5"], Weights),
     row("no-shuffle", "", ["", "--no-shuffle"], Weights),
+    row("balance", "", ["--balance=0", "--balance=1"], Weights),
     row("anorm", "", ["--anorm=1", "--anorm=0"], Weights),
     row("saln", "", ["--saln=0", "--saln=1"], Weights),
     row("pgwp", "--pg=0.9 --pg0=1 --iterations=8", ["--pgwp=0.5", "--pgwp=3"], Weights),
@@ -43,7 +44,7 @@ const ROWS: &[Row] = &[
     row("data", "!tokens", ["--data=@data", "--data=@other"], Contents),
     row("tokens", "", ["--tokens=@tokens", "--tokens=@other-tokens"], Contents),
     row("val-tokens", "", ["--val-tokens=@tokens", "--val-tokens=@other-tokens"], Judged("val_L_mean")),
-    row("vae", PICTURES, ["--vae=built-in", "--vae=@vae.safetensors --pn=1_2_4"], Contents),
+    row("vae", PICTURES, ["--vae=@small", "--vae=@vae.safetensors --pn=1_2_4"], Contents),
     row("part", BOTH, ["--part=model", "--part=ema"], Contents),
     row("no-verify", "--init-from=@first/ckpt-last.safetensors", ["", "--no-verify"], Nothing),
     row("any-vae", "--init-from=@first/ckpt-last.safetensors", ["", "--any-vae"], Nothing),
@@ -85,9 +86,9 @@ const ROWS: &[Row] = &[
 fn runs() -> Runs {
     let runs = Runs::new("train", BASE, "var.");
     for line in [
-        "var tokenize @data --vae=built-in -o @tokens -q",
-        "var tokenize @other --vae=built-in -o @other-tokens -q",
-        "var train --tokens=@tokens --vae=built-in --depth=1 --bs=4 --iterations=1 --seed=9 --sample-every=0 \
+        "var tokenize @data --vae=@small -o @tokens -q",
+        "var tokenize @other --vae=@small -o @other-tokens -q",
+        "var train --tokens=@tokens --vae=@small --depth=1 --bs=4 --iterations=1 --seed=9 --sample-every=0 \
          --out=@first --alone -q",
     ] {
         runs.var(line).unwrap();
@@ -102,7 +103,7 @@ fn publish(runs: &Runs) {
                --sample-every=0 --alone -q";
     runs.var(&format!("{vae} --out=@vae")).unwrap();
     runs.var(&format!("{vae} --seed=1 --out=@vae1")).unwrap();
-    let var = "var train --tokens=@tokens --vae=built-in --depth=1 --bs=4 --iterations=1 --sample-every=0 --alone -q";
+    let var = "var train --tokens=@tokens --vae=@small --depth=1 --bs=4 --iterations=1 --sample-every=0 --alone -q";
     runs.var(&format!("{var} --out=@first1")).unwrap();
     let [one, other] = ["vae/ckpt-last.safetensors", "vae1/ckpt-last.safetensors"];
     runs.publish(&[[one, ""]], "vae.", "vae.safetensors");

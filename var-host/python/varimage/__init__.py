@@ -2,8 +2,8 @@
 
 >>> import varimage
 >>> model = varimage.load()                      # the built-in model; or load("d16.safetensors")
->>> images = model.sample([8, "Ankle boot"], cfg=4.0, seed=1)
->>> images[0].save("bag.png")
+>>> images = model.sample([12, "fruit"], cfg=4.0, seed=1)
+>>> images[0].save("cat.png")
 """
 
 from ._varimage import (

@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn file_without_a_checksum_is_told_apart() {
-        let file = std::fs::read("src/model/default.safetensors").unwrap();
+        let file = std::fs::read("../fixtures/fashion_reference.safetensors").unwrap();
         let fault = Checkpoint::from_bytes(&file).unwrap().verify();
         assert!(matches!(fault, Err(FormatError::NoChecksum)));
     }

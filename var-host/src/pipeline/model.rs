@@ -54,14 +54,14 @@ impl Model {
         Ok(Self::new(Weights::open_halves(var, vae, &Hints::default())?))
     }
 
-    /// The built-in model: 32 × 32 images of clothes in ten classes.
+    /// The built-in model: 64 × 64 images of emoji in 57 classes.
     ///
     /// ```
     /// use var_host::{Model, SampleOptions};
     ///
     /// let mut model = Model::built_in()?;
     /// let image = model.sample(&[8], &SampleOptions::default())?.remove(0);
-    /// assert_eq!((image.picture.width(), image.tokens.len()), (32, 30));
+    /// assert_eq!((image.picture.width(), image.tokens.len()), (64, 130));
     /// # Ok::<(), var_host::Error>(())
     /// ```
     ///

@@ -11,8 +11,11 @@ use crate::pool::Threads;
 use crate::train::Host;
 use crate::train::teacher::{FrozenQuantizer, TeacherInputs};
 
+/// A model of 32 × 32 images of clothes in ten classes.
+const SMALL: &str = "../fixtures/fashion_reference.safetensors";
+
 fn model() -> Model {
-    Model::built_in().unwrap()
+    Model::open(SMALL).unwrap()
 }
 
 #[test]
@@ -191,7 +194,7 @@ fn latents_are_the_decoders() {
     let config = *model.vqvae_config().unwrap();
     let latents = model.latents(&tokens).unwrap();
     assert_eq!(latents.len(), config.ladder.finest().pow(2) * config.latent);
-    let weights = crate::model::built_in().unwrap();
+    let weights = crate::model::Weights::open(SMALL.as_ref(), &Default::default()).unwrap();
     let (part, config) = weights.vqvae.as_ref().unwrap();
     let threads = Threads::new(1, SCRATCH_FLOATS).unwrap();
     let cpu = Cpu::new(Isa::best(), &threads);
@@ -211,8 +214,7 @@ fn latents_are_the_decoders() {
 #[test]
 fn models_in_memory_and_classes_by_name() {
     let mut model = model();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/model/default.safetensors");
-    let bytes = std::fs::read(path).unwrap();
+    let bytes = std::fs::read(SMALL).unwrap();
     let options = SampleOptions::default();
     let label = model.label("ANKLE_boot").unwrap();
     assert_eq!(model.class_names()[label as usize], "ankle boot");

@@ -48,7 +48,7 @@ const RESIZE: f64 = 1.125;
 /// let ended = run.train()?;
 /// let mut model = Model::open(ended.checkpoint)?;
 /// let image = model.sample(&[0], &SampleOptions::default())?.remove(0);
-/// assert_eq!((ended.progress.iterations, image.picture.width()), (2, 32));
+/// assert_eq!((ended.progress.iterations, image.picture.width()), (2, 64));
 /// # std::fs::remove_dir_all(place)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
