@@ -151,7 +151,7 @@ fn output_axis<S: Simd>(s: S, m: [S::F32; POINTS]) -> [S::F32; SIDE] {
     ]
 }
 
-/// Gradients of a tile's outputs to factors, along both axes: [`to_output`] transposed.
+/// Gradients of a tile's outputs to factors, along both axes: the output's transform, transposed.
 #[inline(always)]
 pub fn of_output_gradient<S: Simd>(s: S, d: [[S::F32; SIDE]; SIDE]) -> [[S::F32; POINTS]; POINTS] {
     let mut rows = [[s.splat(0.0); POINTS]; SIDE];
@@ -184,8 +184,8 @@ fn output_gradient_axis<S: Simd>(s: S, d: [S::F32; SIDE]) -> [S::F32; POINTS] {
     ]
 }
 
-/// The sums of the tiles' products to the gradient of the nine weights, along both axes: [`of_filter`]
-/// transposed.
+/// The sums of the tiles' products to the gradient of the nine weights, along both axes: the filter's
+/// transform, transposed.
 #[inline(always)]
 pub fn to_filter_gradient<S: Simd>(s: S, m: [[S::F32; POINTS]; POINTS]) -> [[S::F32; 3]; 3] {
     let mut rows = [[s.splat(0.0); 3]; POINTS];
