@@ -11,7 +11,7 @@ grep -q var_sample "$place/program.c"
 
 run() { # NAME PROGRAM
     LD_LIBRARY_PATH=$lib "$2" >"$place/image.ppm" 2>/dev/null
-    [ "$(stat -c %s "$place/image.ppm")" = 3085 ] || { echo "$1: no image of 32 x 32"; exit 1; }
+    [ "$(stat -c %s "$place/image.ppm")" = 12301 ] || { echo "$1: no image of 64 x 64"; exit 1; }
     [ -e "$place/first.ppm" ] || cp "$place/image.ppm" "$place/first.ppm"
     cmp "$place/first.ppm" "$place/image.ppm"
     echo "$1: $(cksum <"$place/image.ppm")"
