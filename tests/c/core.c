@@ -80,19 +80,23 @@ static var_core_run *begun(const var_core_model *model, const var_sampling *samp
     return run;
 }
 
+/* Sides of the built-in model's token maps. */
+static const uint32_t SIDES[] = {1, 2, 3, 4, 6, 8};
+
 /* Images of classes, each step's image asked for on the way. */
 static uint8_t *drawn(const var_core_model *model, uint64_t seed, const uint32_t *classes, size_t count) {
     var_sampling sampling = settings(seed);
     uint8_t *memory, *rgb = (uint8_t *)malloc(count * length(model)), *on_the_way = (uint8_t *)malloc(length(model));
     size_t tokens_length = count * sizes(model).tokens;
-    uint32_t *tokens = (uint32_t *)malloc(tokens_length * sizeof *tokens), scale, seen = 0, last = (uint32_t)count - 1, map[64];
+    uint32_t *tokens = (uint32_t *)malloc(tokens_length * sizeof *tokens), scale, seen = 0, side = 0, last = (uint32_t)count - 1, map[64];
     var_core_run *run = begun(model, &sampling, classes, count, &memory);
     fails(var_core_image(run, 0, on_the_way, length(model), &error), VAR_ARGUMENT, "no scale is drawn");
-    fails(var_core_finish(run, rgb, count * length(model), tokens, tokens_length, &error), VAR_ARGUMENT, "0 of 4 scales");
+    fails(var_core_finish(run, rgb, count * length(model), tokens, tokens_length, &error), VAR_ARGUMENT, "0 of 6 scales");
     while (var_core_step(run, &scale, &error) == VAR_OK) {
         assert(scale == seen++);
+        side = SIDES[scale];
         well(var_core_image(run, last, on_the_way, length(model), &error));
-        well(var_core_tokens(run, last, map, seen * seen, &error));
+        well(var_core_tokens(run, last, map, side * side, &error));
         fails(var_core_tokens(run, last, map, 63, &error), VAR_ARGUMENT, "room for 63 values");
         fails(var_core_image(run, (uint32_t)count, on_the_way, length(model), &error), VAR_ARGUMENT, "image");
         fails(var_core_image(run, 0, NULL, length(model), &error), VAR_ARGUMENT, "rgb is null");
@@ -101,7 +105,7 @@ static uint8_t *drawn(const var_core_model *model, uint64_t seed, const uint32_t
     fails(var_core_finish(run, rgb, 5, tokens, tokens_length, &error), VAR_ARGUMENT, "room for 5 values");
     well(var_core_finish(run, rgb, count * length(model), tokens, tokens_length, &error));
     assert(!memcmp(rgb + last * length(model), on_the_way, length(model)));
-    assert(!memcmp(tokens + tokens_length - seen * seen, map, seen * seen * sizeof *map));
+    assert(!memcmp(tokens + tokens_length - side * side, map, side * side * sizeof *map));
     fails(var_core_step(run, &scale, &error), VAR_ARGUMENT, "finished");
     free(memory), free(on_the_way), free(tokens);
     return rgb;
