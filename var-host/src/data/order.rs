@@ -11,6 +11,11 @@ pub struct OrderOptions {
     pub balance: Option<f64>,
 }
 
+impl OrderOptions {
+    /// Every epoch in the order of the data.
+    pub const UNSHUFFLED: Self = Self { shuffle: false, balance: None };
+}
+
 /// The items of an epoch in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EpochOrder {

@@ -102,8 +102,7 @@ pub fn iterations_of_epoch(
     batch: u32,
     ranks: &dyn ProcessGroup,
 ) -> Result<u64, TrainError> {
-    let order = OrderOptions { shuffle: false, balance: None };
-    let sampler_options = SamplerOptions { batch, seed: 0, order };
+    let sampler_options = SamplerOptions { batch, seed: 0, order: OrderOptions::UNSHUFFLED };
     Ok(BatchSampler::new(items, sampler_options.batching(SamplerMode::Training, ranks))?
         .batches()
         .into())

@@ -158,8 +158,7 @@ impl<'a, S: Storage> VqvaeTask<'a, S> {
         let CroppedFolder { folder, crop_spec } =
             self.validation.as_ref().unwrap_or(&self.training);
         let crop_spec = CropSpec { crops: CropPositions::Center, flip: Flip::Never, ..*crop_spec };
-        let order = OrderOptions { shuffle: false, balance: None };
-        let one = SamplerOptions { batch: 1, seed: 0, order };
+        let one = SamplerOptions { batch: 1, seed: 0, order: OrderOptions::UNSHUFFLED };
         let batching = one.batching(SamplerMode::Validation, &crate::parallel::SingleProcess);
         let plan = BatchSampler::new(folder.pictures(), batching)?;
         let count = SHOWN.min(folder.pictures());
