@@ -12,6 +12,7 @@ use var_kernel::parts::matmul::{Initial, Strided, multiply_strided};
 use var_kernel::parts::simd::{LANES, Simd, SimdKernel};
 use var_kernel::parts::tiles::Tile;
 
+use super::blocks::SumBlocks;
 use super::pack::{Grids, SIDE};
 
 /// Taps of the kernel.
@@ -26,9 +27,6 @@ const ROWS: usize = 48;
 
 /// Input channels of a task at most.
 const CHANNELS: usize = 160;
-
-/// Tasks to aim at.
-const TASKS: usize = 32;
 
 /// Floats of the chunks' sums at most (2 MiB), unless it is one chunk.
 const SUMS: usize = 1 << 19;
@@ -48,47 +46,25 @@ struct WeightGradientPlan {
     chunk: usize,
     /// Chunks.
     chunks: usize,
-    /// Output channels of a task.
-    rows: usize,
-    /// Input channels of a task, whole vectors.
-    channels: usize,
+    blocks: SumBlocks,
 }
 
 impl WeightGradientPlan {
     fn of(d: Dims) -> Self {
         let grids = Grids::of(d);
-        let padded = d.inner.next_multiple_of(LANES);
-        let evenly = |length: usize, most: usize| length.div_ceil(length.div_ceil(most).max(1));
-        let channels = evenly(padded, CHANNELS).next_multiple_of(LANES).max(LANES);
-        let rows = evenly(d.outer, ROWS).max(1);
-        let blocks = d.outer.div_ceil(rows) * padded.div_ceil(channels);
-        let most = (SUMS / (d.outer * padded * TAPS).max(1)).min(TASKS / blocks.max(1)).max(1);
+        let blocks = SumBlocks::of(d, TAPS, ROWS, CHANNELS);
+        let most = blocks.chunks_within(SUMS);
         let lines = (CELLS / grids.width).max(1);
         let chunk = grids.lines().div_ceil(most).next_multiple_of(lines).max(lines);
         let chunks = grids.lines().div_ceil(chunk);
-        Self { d, grids, lines, chunk, chunks, rows, channels }
-    }
-
-    /// Rows of a chunk's sums: the output channels, in whole tasks.
-    fn height(self) -> usize {
-        self.d.outer.next_multiple_of(self.rows)
-    }
-
-    /// Width of a row of sums: for each task's input channels all taps.
-    fn width(self) -> usize {
-        self.d.inner.div_ceil(self.channels) * self.columns()
-    }
-
-    /// Columns of a task.
-    fn columns(self) -> usize {
-        TAPS * self.channels
+        Self { d, grids, lines, chunk, chunks, blocks }
     }
 }
 
 /// Floats of scratch memory: the sums of all chunks.
 pub(super) fn scratch(d: Dims) -> usize {
     let plan = WeightGradientPlan::of(d);
-    plan.chunks * plan.height() * plan.width()
+    plan.chunks * plan.blocks.height() * plan.blocks.width()
 }
 
 pub(super) fn gradient(
@@ -100,12 +76,12 @@ pub(super) fn gradient(
     d: Dims,
 ) {
     let (isa, plan) = (cpu.isa(), WeightGradientPlan::of(d));
-    let (height, width) = (plan.height(), plan.width());
+    let (height, width) = (plan.blocks.height(), plan.blocks.width());
     let sums = &mut scratch[..plan.chunks * height * width];
     if sums.is_empty() {
         return;
     }
-    cpu.for_each_tile(sums, width, plan.rows, plan.columns(), |tile, scratch| {
+    cpu.for_each_tile(sums, width, plan.blocks.rows, plan.blocks.columns(), |tile, scratch| {
         isa.run(PixelChunk { tile, dout, x, plan, scratch });
     });
     let sums = &*sums;
@@ -113,9 +89,10 @@ pub(super) fn gradient(
         for chunk in sums.chunks_exact(height * width) {
             let row = &chunk[o * width..][..width];
             for (i, dweight) in dweight.chunks_exact_mut(TAPS).enumerate() {
-                let from = &row[i / plan.channels * plan.columns() + i % plan.channels..];
+                let from = &row
+                    [i / plan.blocks.channels * plan.blocks.columns() + i % plan.blocks.channels..];
                 for (tap, dweight) in dweight.iter_mut().enumerate() {
-                    *dweight += from[tap * plan.channels];
+                    *dweight += from[tap * plan.blocks.channels];
                 }
             }
         }
@@ -138,28 +115,28 @@ impl SimdKernel for PixelChunk<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { mut tile, dout, x, plan, scratch } = self;
         let WeightGradientPlan { d, grids, .. } = plan;
-        let first_row = tile.rows.start % plan.height();
-        let rows = first_row..d.outer.min(first_row + plan.rows);
-        let first_channel = tile.columns.start / plan.columns() * plan.channels;
-        let channels = first_channel..first_channel + plan.channels;
-        let stride = plan.columns() + SKEW;
-        let (sums, rest) = scratch.split_at_mut(plan.rows * stride);
+        let first_row = tile.rows.start % plan.blocks.height();
+        let rows = first_row..d.outer.min(first_row + plan.blocks.rows);
+        let first_channel = tile.columns.start / plan.blocks.columns() * plan.blocks.channels;
+        let channels = first_channel..first_channel + plan.blocks.channels;
+        let stride = plan.blocks.columns() + SKEW;
+        let (sums, rest) = scratch.split_at_mut(plan.blocks.rows * stride);
         sums.fill(0.0);
-        let input_len = grids.input_len(plan.lines) * plan.channels;
+        let input_len = grids.input_len(plan.lines) * plan.blocks.channels;
         assert!(input_len < rest.len(), "conv2d's gradient: lines of {} cells", grids.width);
         let (input, output) = rest.split_at_mut(input_len);
-        let first_line = tile.rows.start / plan.height() * plan.chunk;
+        let first_line = tile.rows.start / plan.blocks.height() * plan.chunk;
         let end = grids.lines().min(first_line + plan.chunk);
         for first in (first_line..end).step_by(plan.lines) {
             let lines = first..end.min(first + plan.lines);
             let (depth, apart) = (lines.len() * grids.width, grids.input_len(lines.len()));
             grids.pack_input(s, input, x, lines.clone(), channels.clone());
             grids.pack_output(s, output, dout, lines.clone(), rows.clone());
-            for pair in (0..plan.channels).step_by(2 * LANES) {
-                let count = (2 * LANES).min(plan.channels - pair);
+            for pair in (0..plan.blocks.channels).step_by(2 * LANES) {
+                let count = (2 * LANES).min(plan.blocks.channels - pair);
                 for tap in 0..TAPS {
                     let right = &input[pair * apart + grids.start(tap, lines.len()) * LANES..];
-                    let column = tap * plan.channels + pair;
+                    let column = tap * plan.blocks.channels + pair;
                     multiply_strided(
                         s,
                         &mut Strided { values: sums, stride },
@@ -175,7 +152,7 @@ impl SimdKernel for PixelChunk<'_> {
             }
         }
         for (i, sums) in sums.chunks_exact(stride).enumerate() {
-            tile.row(i).copy_from_slice(&sums[..plan.columns()]);
+            tile.row(i).copy_from_slice(&sums[..plan.blocks.columns()]);
         }
     }
 }

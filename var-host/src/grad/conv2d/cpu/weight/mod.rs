@@ -3,6 +3,7 @@
 //! By Winograd's method or by the formula: which depends on one image's sizes alone, never on the
 //! instruction set, the threads or the batch.
 
+mod blocks;
 mod formula;
 mod pack;
 mod winograd;

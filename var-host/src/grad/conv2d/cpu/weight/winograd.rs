@@ -19,6 +19,7 @@ use var_kernel::parts::winograd::{
     POINTS, PRODUCTS, SIDE, of_input, of_output_gradient, to_filter_gradient,
 };
 
+use super::blocks::SumBlocks;
 use super::pack::sixteen;
 
 /// Taps of the kernel.
@@ -35,9 +36,6 @@ const FACTORS: usize = 1 << 17;
 
 /// Tiles that are transformed at a time: the sums are read and written once for all of them.
 const TOGETHER: core::ops::RangeInclusive<usize> = 16..=96;
-
-/// Tasks to aim at.
-const TASKS: usize = 32;
 
 /// Floats of the chunks' sums at most (8 MiB), unless it is one chunk.
 const SUMS: usize = 1 << 21;
@@ -69,42 +67,20 @@ struct TilePlan {
     chunk: usize,
     /// Chunks.
     chunks: usize,
-    /// Output channels of a task.
-    rows: usize,
-    /// Input channels of a task, whole vectors.
-    channels: usize,
+    blocks: SumBlocks,
 }
 
 impl TilePlan {
     fn of(d: Dims) -> Self {
         let grid = d.out_grid().map(|length| length.div_ceil(SIDE));
         let tiles = d.batch * grid[0] * grid[1];
-        let padded = d.inner.next_multiple_of(LANES);
-        let evenly = |length: usize, most: usize| length.div_ceil(length.div_ceil(most).max(1));
-        let channels = evenly(padded, CHANNELS).next_multiple_of(LANES).max(LANES);
-        let rows = evenly(d.outer, ROWS).max(1);
+        let blocks = SumBlocks::of(d, PRODUCTS, ROWS, CHANNELS);
         let (least, most) = TOGETHER.into_inner();
-        let together = (FACTORS / (PRODUCTS * (rows + channels))).clamp(least, most);
-        let blocks = d.outer.div_ceil(rows) * padded.div_ceil(channels);
-        let most = (SUMS / (d.outer * padded * PRODUCTS).max(1)).min(TASKS / blocks.max(1)).max(1);
+        let together = (FACTORS / (PRODUCTS * (blocks.rows + blocks.channels))).clamp(least, most);
+        let most = blocks.chunks_within(SUMS);
         let chunk = tiles.div_ceil(most).next_multiple_of(together).max(together);
         let chunks = tiles.div_ceil(chunk);
-        Self { d, grid, together, tiles, chunk, chunks, rows, channels }
-    }
-
-    /// Rows of a chunk's sums: the output channels, in whole tasks.
-    fn height(self) -> usize {
-        self.d.outer.next_multiple_of(self.rows)
-    }
-
-    /// Width of a row of sums: for each task's input channels all factors.
-    fn width(self) -> usize {
-        self.d.inner.div_ceil(self.channels) * self.columns()
-    }
-
-    /// Columns of a task.
-    fn columns(self) -> usize {
-        PRODUCTS * self.channels
+        Self { d, grid, together, tiles, chunk, chunks, blocks }
     }
 
     /// Image, row and column of a tile.
@@ -170,7 +146,7 @@ impl TilePlan {
 /// Floats of scratch memory: the sums of all chunks.
 pub(super) fn scratch(d: Dims) -> usize {
     let plan = TilePlan::of(d);
-    plan.chunks * plan.height() * plan.width()
+    plan.chunks * plan.blocks.height() * plan.blocks.width()
 }
 
 pub(super) fn gradient(
@@ -182,12 +158,12 @@ pub(super) fn gradient(
     d: Dims,
 ) {
     let (isa, plan) = (cpu.isa(), TilePlan::of(d));
-    let (height, width) = (plan.height(), plan.width());
+    let (height, width) = (plan.blocks.height(), plan.blocks.width());
     let sums = &mut scratch[..plan.chunks * height * width];
     if sums.is_empty() {
         return;
     }
-    cpu.for_each_tile(sums, width, plan.rows, plan.columns(), |tile, scratch| {
+    cpu.for_each_tile(sums, width, plan.blocks.rows, plan.blocks.columns(), |tile, scratch| {
         isa.run(TileChunk { tile, dout, x, plan, scratch });
     });
     let sums = &*sums;
@@ -211,18 +187,18 @@ impl SimdKernel for TileChunk<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { mut tile, dout, x, plan, scratch } = self;
-        let first_row = tile.rows.start % plan.height();
-        let rows = first_row..plan.d.outer.min(first_row + plan.rows);
-        let first_channel = tile.columns.start / plan.columns() * plan.channels;
-        let stride = plan.columns() + SKEW;
-        let (sums, rest) = scratch.split_at_mut(plan.rows * stride);
+        let first_row = tile.rows.start % plan.blocks.height();
+        let rows = first_row..plan.d.outer.min(first_row + plan.blocks.rows);
+        let first_channel = tile.columns.start / plan.blocks.columns() * plan.blocks.channels;
+        let stride = plan.blocks.columns() + SKEW;
+        let (sums, rest) = scratch.split_at_mut(plan.blocks.rows * stride);
         sums.fill(0.0);
         // Floats from a factor of all tiles to the next.
         let left_stride = rows.len().next_multiple_of(S::MR) * plan.together + SKEW;
-        let right_stride = plan.channels * plan.together + SKEW;
+        let right_stride = plan.blocks.channels * plan.together + SKEW;
         let (left, rest) = rest.split_at_mut(PRODUCTS * left_stride);
         let right = &mut rest[..PRODUCTS * right_stride];
-        let first = tile.rows.start / plan.height() * plan.chunk;
+        let first = tile.rows.start / plan.blocks.height() * plan.chunk;
         let end = plan.tiles.min(first + plan.chunk);
         for first in (first..end).step_by(plan.together) {
             let tiles = first..end.min(first + plan.together);
@@ -230,12 +206,12 @@ impl SimdKernel for TileChunk<'_> {
             pack_inputs(s, right, right_stride, x, tiles.clone(), first_channel, plan);
             pack_output_gradients(s, left, left_stride, dout, tiles, rows.clone(), plan);
             for product in 0..PRODUCTS {
-                let column = product * plan.channels;
+                let column = product * plan.blocks.channels;
                 multiply_strided(
                     s,
                     &mut Strided { values: sums, stride },
                     0..rows.len(),
-                    column..column + plan.channels,
+                    column..column + plan.blocks.channels,
                     &left[product * left_stride..],
                     (&right[product * right_stride..], depth),
                     depth,
@@ -245,7 +221,7 @@ impl SimdKernel for TileChunk<'_> {
             }
         }
         for (i, sums) in sums.chunks_exact(stride).enumerate() {
-            tile.row(i).copy_from_slice(&sums[..plan.columns()]);
+            tile.row(i).copy_from_slice(&sums[..plan.blocks.columns()]);
         }
     }
 }
@@ -262,7 +238,7 @@ fn pack_inputs<S: Simd>(
     plan: TilePlan,
 ) {
     let depth = tiles.len();
-    for channel in (0..plan.channels).step_by(LANES) {
+    for channel in (0..plan.blocks.channels).step_by(LANES) {
         for (k, tile) in tiles.clone().enumerate() {
             let factors = of_input(s, plan.inputs(s, x, tile, first_channel + channel));
             for product in 0..PRODUCTS {
@@ -313,13 +289,13 @@ impl SimdKernel for AddFilters<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { dweight, sums, plan } = self;
-        let (width, channels) = (plan.width(), plan.channels);
+        let (width, channels) = (plan.blocks.width(), plan.blocks.channels);
         for (number, dweight) in dweight.chunks_mut(LANES * TAPS).enumerate() {
             let channel = number * LANES;
-            let start = channel / channels * plan.columns() + channel % channels;
+            let start = channel / channels * plan.blocks.columns() + channel % channels;
             let mut factors = [[s.splat(0.0); POINTS]; POINTS];
             for chunk in 0..plan.chunks {
-                let sums = &sums[chunk * plan.height() * width + start..];
+                let sums = &sums[chunk * plan.blocks.height() * width + start..];
                 for product in 0..PRODUCTS {
                     let of_chunk = s.load_or(&sums[product * channels..][..LANES], 0.0);
                     let sum = &mut factors[product / POINTS][product % POINTS];
