@@ -3,14 +3,15 @@
 //!
 //! The sixteen lanes of a vector are rows of `x`; a weight goes to all lanes. So `x` alone is
 //! rearranged, once a task. The weights of a tile, [`Simd::MR`] rows, are copied next to each other,
-//! widened where they are stored in fewer bits, and all rows of `x` pass by; meanwhile the next
-//! tile's weights are prefetched. Sums come out transposed and are turned when they are finished.
+//! widened where they are stored in fewer bits, and all rows of `x` pass by; between their multiply-adds
+//! the next tile's weights are copied and those of the tile after it prefetched. Sums come out
+//! transposed and are turned when they are finished.
 
 use core::ops::Range;
 
-use super::Output;
 use super::gemm::{GemmOperands, GemmSize, blocks, shortest_tile};
 use super::pack::LoadElements;
+use super::{Output, Strided};
 use crate::cpu::Isa;
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 
@@ -24,6 +25,9 @@ const STRIDE: usize = KC + LANES;
 /// The most rows that any instruction set's tile has.
 const MAX_MR: usize = 12;
 
+/// Weights by which a row is prefetched before it is copied: 1500 cycles of multiply-adds and more.
+const AHEAD: usize = 8 * LANES;
+
 /// Rows of `x` of a task at most: a block of them (640 KiB) fits the second-level cache.
 const MAX_MC: usize = 160;
 
@@ -34,52 +38,20 @@ const NC: usize = 4 * MAX_MR;
 /// Floats of scratch memory that [`tile`] wants at least.
 pub const LEAST_NT_FLOATS: usize = scratch_len(LANES);
 
-/// Floats of scratch memory for `lanes` rows of `x`.
+/// Floats of scratch memory for `lanes` rows of `x`, and those before the first of a cache line.
 const fn scratch_len(lanes: usize) -> usize {
-    MAX_MR * STRIDE + lanes * (KC + NC)
+    (LANES - 1) + 2 * MAX_MR * STRIDE + lanes * (KC + NC)
 }
 
 /// A copied row of weights, a block of k of it.
-pub type CopiedRow = [f32; STRIDE];
+type CopiedRow = [f32; STRIDE];
 
-/// Operands of [`tile`], and the epilogue of a sum.
+/// The left operand of [`tile`], and the epilogue of the sums.
 ///
 /// As for [`SimdKernel`], all methods must be `#[inline(always)]`.
 pub trait NtOperands: GemmOperands {
     /// Packs `rows` × `depth` of `x` as [`pack_lanes`] does.
     fn pack_x<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>);
-
-    /// Copies `rows` × `depth` of the weights as [`copy_rows`] does.
-    fn copy_weights<S: Simd>(
-        &self,
-        s: S,
-        to: &mut [CopiedRow],
-        rows: Range<usize>,
-        depth: Range<usize>,
-    );
-
-    /// Prefetches the weight of `row` at `k` and its neighbors, if there is one.
-    fn prefetch_weights<S: Simd>(&self, s: S, row: usize, k: usize);
-}
-
-/// Copies `rows` × `depth` of `from`, widened.
-///
-/// # Panics
-/// If `depth` is longer than a [`CopiedRow`].
-#[inline(always)]
-pub fn copy_rows<S: Simd>(
-    s: S,
-    to: &mut [CopiedRow],
-    from: &impl LoadElements,
-    rows: Range<usize>,
-    depth: Range<usize>,
-) {
-    for (to, row) in to.iter_mut().zip(rows) {
-        let to = to[..depth.len()].chunks_mut(LANES);
-        for (to, k) in to.zip(depth.clone().step_by(LANES)) {
-            s.store_part(from.load(s, row, k, to.len()), to);
-        }
-    }
 }
 
 /// Packs `rows` × `depth` of `from` into panels of [`Simd::NR_VECTORS`] vectors laid out `[k][row]`; the
@@ -136,6 +108,7 @@ pub fn tile_size(size: GemmSize, threads: usize, scratch: usize) -> (usize, usiz
 }
 
 /// The elements of a product at `rows` × `columns`, on this thread; `out`'s first is the first of them.
+/// A column of the product is a row of `weights`.
 ///
 /// Each is one chain of fused multiply-adds in order of k that begins at 0.
 ///
@@ -146,27 +119,39 @@ pub fn tile(
     isa: Isa,
     out: &mut impl Output,
     operands: &impl NtOperands,
+    weights: &impl LoadElements,
     rows: Range<usize>,
     columns: Range<usize>,
     depth: usize,
     scratch: &mut [f32],
 ) {
     let lanes = rows.len().next_multiple_of(LANES);
-    let (weights, rest) = scratch.split_at_mut(MAX_MR * STRIDE);
-    let (weights, _) = weights.as_chunks_mut();
+    // A vector that lies in two cache lines is loaded at half the speed.
+    let before_line = scratch.as_ptr().align_offset(size_of::<[f32; LANES]>());
+    let (copied, rest) = scratch[before_line..].split_at_mut(2 * MAX_MR * STRIDE);
+    let (copied, _) = copied.as_chunks_mut();
+    let (current, next) = copied.split_at_mut(MAX_MR);
+    let mut copied = CopiedTiles { current, next, first: None };
     let (x, sums) = rest.split_at_mut(lanes * depth.min(KC));
-    let group = if depth <= KC { NC } else { sums.len() / lanes / NC * NC };
+    let one_block = depth <= KC;
+    let group = if one_block { NC } else { sums.len() / lanes / NC * NC };
+    let first_column = columns.start;
     for first in columns.clone().step_by(group) {
         let is_first = first == columns.start;
         let columns_of_group = first..columns.end.min(first + group);
         for block in blocks(0..depth, KC) {
-            let (operands, columns) = (operands, columns_of_group.clone());
-            if depth > KC || is_first {
+            if !one_block || is_first {
                 isa.run(PackX { to: x, operands, rows: rows.clone(), block: block.clone() });
+                copied.first = None;
             }
-            isa.run(MultiplyNt { sums, operands, x, weights, lanes, columns, block });
+            // The tiles of the next group follow on these where they are of the same block of k.
+            let end = if one_block { columns.end } else { columns_of_group.end };
+            let (copied, columns) = (&mut copied, columns_of_group.clone());
+            let finished = FinishedTile { out: &mut *out, rows: rows.len(), first_column };
+            let finished = (block.end == depth).then_some(finished);
+            isa.run(MultiplyNt { sums, x, weights, copied, lanes, columns, end, block, finished });
         }
-        let (rows, columns, first_column) = (rows.clone(), columns_of_group, columns.start);
+        let (rows, columns) = (rows.clone(), columns_of_group);
         isa.run(FinishNt { out, operands, sums, rows, columns, first_column });
     }
 }
@@ -187,43 +172,71 @@ impl<P: NtOperands> SimdKernel for PackX<'_, P> {
     }
 }
 
-/// One block of k for some columns.
-struct MultiplyNt<'a, P> {
-    /// `[column][lane]`
-    sums: &'a mut [f32],
-    operands: &'a P,
-    /// Packed.
-    x: &'a [f32],
-    weights: &'a mut [CopiedRow],
-    lanes: usize,
-    columns: Range<usize>,
-    block: Range<usize>,
+/// The copied weights of the tile that is multiplied, and room for those of the next.
+struct CopiedTiles<'a> {
+    current: &'a mut [CopiedRow],
+    next: &'a mut [CopiedRow],
+    /// First row of the tile that `current` holds the whole vectors of.
+    first: Option<usize>,
 }
 
-impl<P: NtOperands> SimdKernel for MultiplyNt<'_, P> {
+/// One block of k for some columns.
+struct MultiplyNt<'a, 'c, W, O> {
+    /// `[column][lane]`
+    sums: &'a mut [f32],
+    /// Packed.
+    x: &'a [f32],
+    weights: &'a W,
+    copied: &'a mut CopiedTiles<'c>,
+    lanes: usize,
+    columns: Range<usize>,
+    /// Columns up to here follow with the same block.
+    end: usize,
+    block: Range<usize>,
+    /// Where the sums of the last block will be finished.
+    finished: Option<FinishedTile<'a, O>>,
+}
+
+impl<W: LoadElements, O: Output> SimdKernel for MultiplyNt<'_, '_, W, O> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { sums, operands, x, weights, lanes, columns, block } = self;
+        let Self { sums, x, weights, copied, lanes, columns, end, block, mut finished } = self;
         let (x, _) = x.as_chunks::<LANES>();
         let (sums, _) = sums.as_chunks_mut::<LANES>();
         let (vectors, depth) = (lanes / LANES, block.len());
         let shares = vectors.div_ceil(S::NR_VECTORS);
         for (panel, first) in columns.clone().step_by(S::MR).enumerate() {
-            let rows = first..columns.end.min(first + S::MR);
-            operands.copy_weights(s, weights, rows, block.clone());
+            let next = first + S::MR;
+            let so_far = if copied.first == Some(first) { depth / LANES * LANES } else { 0 };
+            for k in (so_far..depth).step_by(LANES) {
+                let length = LANES.min(depth - k);
+                for (to, row) in copied.current.iter_mut().zip(first..end.min(next)) {
+                    let values = weights.load(s, row, block.start + k, length);
+                    s.store_part(values, &mut to[k..k + length]);
+                }
+            }
             for share in 0..shares {
                 let vector = share * S::NR_VECTORS;
                 let width = S::NR_VECTORS.min(vectors - vector);
+                if let Some(finished) = &mut finished {
+                    let part = (panel % PANELS) * width * LANES / PANELS;
+                    let rows = vector * LANES + part..;
+                    let group = columns.start + panel / PANELS * PANELS * S::MR;
+                    let columns = group..columns.end.min(group + PANELS * S::MR);
+                    finished.prefetch(s, rows.take(width * LANES / PANELS), columns);
+                }
                 let tile = RegisterTile {
                     sums: &mut sums[panel * S::MR * vectors + vector..],
                     stride: vectors,
                     carries_on: block.start > 0,
-                    operands,
-                    weights,
                     x: &x[vector * depth..][..width * depth],
-                    next: [first + S::MR, block.start],
+                    copied: copied.current,
+                    weights,
+                    next: copied.next,
+                    next_rows: next..end.min(next + S::MR),
+                    start: block.start,
                     share: [share, shares],
                 };
                 match (S::MR, width) {
@@ -235,32 +248,65 @@ impl<P: NtOperands> SimdKernel for MultiplyNt<'_, P> {
                     _ => unreachable!("no tile of {} rows and {width} vectors", S::MR),
                 }
             }
+            core::mem::swap(&mut copied.current, &mut copied.next);
+            copied.first = Some(next);
+        }
+    }
+}
+
+/// Panels beside which the lines of their output are prefetched, a part of the rows beside each.
+const PANELS: usize = 4;
+
+/// The output of a task.
+struct FinishedTile<'a, O> {
+    out: &'a mut O,
+    rows: usize,
+    first_column: usize,
+}
+
+impl<O: Output> FinishedTile<'_, O> {
+    #[inline(always)]
+    fn prefetch<S: Simd>(
+        &mut self,
+        s: S,
+        rows: impl Iterator<Item = usize>,
+        columns: Range<usize>,
+    ) {
+        let columns = columns.start - self.first_column..columns.end - self.first_column;
+        for row in rows.take_while(|row| *row < self.rows) {
+            for c in columns.clone().step_by(LANES) {
+                s.prefetch(self.out.part(row, c..columns.end.min(c + LANES)));
+            }
         }
     }
 }
 
 /// Some rows of weights and vectors of `x`, whose sums fit the registers.
-struct RegisterTile<'a, P> {
+struct RegisterTile<'a, W> {
     sums: &'a mut [[f32; LANES]],
     /// Vectors from one row of sums to the next.
     stride: usize,
     /// Whether the sums begin at those of the block of k before.
     carries_on: bool,
-    operands: &'a P,
-    weights: &'a [CopiedRow],
     /// `[k][vector]`
     x: &'a [[f32; LANES]],
-    /// Row and k of the next tile's first weight.
-    next: [usize; 2],
-    /// Which share of the next tile's weights is prefetched, of how many.
+    copied: &'a [CopiedRow],
+    weights: &'a W,
+    /// Where the next tile's weights are copied to, whole vectors of them.
+    next: &'a mut [CopiedRow],
+    next_rows: Range<usize>,
+    /// The block's first k.
+    start: usize,
+    /// Which share of the next tile's rows is copied, of how many.
     share: [usize; 2],
 }
 
-impl<P: NtOperands> RegisterTile<'_, P> {
+impl<W: LoadElements> RegisterTile<'_, W> {
     /// `sums[r][v] = initial + Σₖ weights[r][k] · x[k][v]`
     #[inline(always)]
     fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(self, s: S) {
-        let Self { sums, stride, carries_on, operands, weights, x, next, share } = self;
+        let Self { sums, stride, carries_on, x, copied, weights, next, next_rows, start, share } =
+            self;
         let mut tile = [[s.splat(0.0); VECTORS]; ROWS];
         if carries_on {
             unrolled!(r < ROWS, v < VECTORS, { tile[r][v] = s.load(&sums[r * stride + v]) });
@@ -269,14 +315,19 @@ impl<P: NtOperands> RegisterTile<'_, P> {
         for (block, x) in x.chunks(LANES).enumerate() {
             let k = block * LANES;
             for r in (share[0]..ROWS).step_by(share[1]) {
-                operands.prefetch_weights(s, next[0] + r, next[1] + k);
+                let row = next_rows.start + r;
+                if row < next_rows.end && x.len() == LANES {
+                    let values = weights.load(s, row, start + k, LANES);
+                    s.store(values, &mut next[r].as_chunks_mut().0[block]);
+                }
+                weights.prefetch(s, row, start + k + AHEAD);
             }
-            let weights = &weights.as_flattened()[k..][..(ROWS - 1) * STRIDE + LANES];
+            let copied = &copied.as_flattened()[k..][..(ROWS - 1) * STRIDE + LANES];
             if S::CHAINS && VECTORS == 1 {
                 let mut packed = [[0.0; ROWS]; LANES];
                 for (k, packed) in packed.iter_mut().enumerate() {
                     for r in 0..ROWS {
-                        packed[r] = weights[r * STRIDE + k];
+                        packed[r] = copied[r * STRIDE + k];
                     }
                 }
                 let packed = &packed.as_flattened()[..x.len() * ROWS];
@@ -289,7 +340,7 @@ impl<P: NtOperands> RegisterTile<'_, P> {
                     vectors[v] = s.load(&x[v]);
                 }
                 unrolled!(r < ROWS, v < VECTORS, {
-                    let weight = s.splat(weights[r * STRIDE + k]);
+                    let weight = s.splat(copied[r * STRIDE + k]);
                     tile[r][v] = s.mul_add(vectors[v], weight, tile[r][v]);
                 });
             }
@@ -298,7 +349,7 @@ impl<P: NtOperands> RegisterTile<'_, P> {
     }
 }
 
-/// Turns sums to rows of the output and applies the epilogue.
+/// Turns sums to rows, applies the epilogue, and stores them in the output.
 struct FinishNt<'a, P, O> {
     out: &'a mut O,
     operands: &'a P,
@@ -316,24 +367,37 @@ impl<P: NtOperands, O: Output> SimdKernel for FinishNt<'_, P, O> {
     fn run<S: Simd>(self, s: S) {
         let Self { out, operands, sums, rows, columns, first_column } = self;
         let (sums, _) = sums.as_chunks::<LANES>();
-        let vectors = rows.len().div_ceil(LANES);
-        for c in (0..columns.len()).step_by(LANES) {
-            let width = LANES.min(columns.len() - c);
-            let at = columns.start - first_column + c;
-            for vector in 0..vectors {
-                let mut lanes = [s.splat(0.0); LANES];
-                for i in 0..LANES {
-                    lanes[i] = s.load(&sums[(c + i) * vectors + vector]);
+        let (vectors, first_of_sums) = (rows.len().div_ceil(LANES), columns.start);
+        let mut turned = [0.0; LANES * NC];
+        for (vector, first_row) in (0..rows.len()).step_by(LANES).enumerate() {
+            let height = LANES.min(rows.len() - first_row);
+            for first in columns.clone().step_by(NC) {
+                let columns = first..columns.end.min(first + NC);
+                let sums = &sums[(first - first_of_sums) * vectors + vector..];
+                for part in 0..columns.len().div_ceil(LANES) {
+                    let mut lanes = [s.splat(0.0); LANES];
+                    for i in 0..LANES {
+                        lanes[i] = s.load(&sums[(part * LANES + i) * vectors]);
+                    }
+                    let lanes = s.transpose(lanes);
+                    let (turned, _) = turned.as_chunks_mut();
+                    for i in 0..LANES {
+                        s.store(lanes[i], &mut turned[i * (NC / LANES) + part]);
+                    }
                 }
-                let lanes = s.transpose(lanes);
-                let height = LANES.min(rows.len() - vector * LANES);
-                for i in 0..LANES {
-                    if i < height {
-                        s.store_part(lanes[i], out.part(vector * LANES + i, at..at + width));
+                let mut turned = Strided { values: &mut turned, stride: NC };
+                let rows = rows.start + first_row..rows.start + first_row + height;
+                operands.finish(s, &mut turned, rows, columns.clone(), first);
+                // All of a row at once: rows far apart push each other out of the cache.
+                for row in 0..height {
+                    for c in (0..columns.len()).step_by(LANES) {
+                        let part = c..columns.len().min(c + LANES);
+                        let at = first - first_column;
+                        let to = out.part(first_row + row, at + part.start..at + part.end);
+                        s.store_part(s.load_or(turned.part(row, part), 0.0), to);
                     }
                 }
             }
         }
-        operands.finish(s, out, rows, columns, first_column);
     }
 }

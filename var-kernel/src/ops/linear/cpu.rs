@@ -8,11 +8,9 @@ use core::ops::Range;
 use super::gemv::{Gemv, MAX_ROWS};
 use super::{Dims, Epilogue, Linear};
 use crate::cpu::matmul::gemm::{self, GemmOperands, GemmSize, LEAST_GEMM_FLOATS};
-use crate::cpu::matmul::nt::{self, CopiedRow, LEAST_NT_FLOATS, NtOperands, copy_rows, pack_lanes};
+use crate::cpu::matmul::nt::{self, LEAST_NT_FLOATS, NtOperands, pack_lanes};
 use crate::cpu::matmul::q8::{self, LEAST_Q8_FLOATS};
-use crate::cpu::matmul::{
-    Initial, LoadElements, Output, RowMajor, RowMajorQ8, pack_a, pack_b_transposed,
-};
+use crate::cpu::matmul::{Initial, Output, RowMajor, RowMajorQ8, pack_a, pack_b_transposed};
 use crate::cpu::matrix::Q8_BLOCK;
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
@@ -61,7 +59,22 @@ impl Linear for Cpu<'_> {
                     isa.run(FinishColumns { tile: &mut tile, columns, operands: &operands });
                 }
                 Algorithm::Nt if HAS_NT => {
-                    nt::tile(isa, &mut tile, &operands, rows, columns, d.inner, scratch)
+                    let (out, stride) = (&mut tile, d.inner);
+                    match weight {
+                        Matrix::F32(values) => {
+                            let weight = RowMajor { values, stride };
+                            nt::tile(isa, out, &operands, &weight, rows, columns, stride, scratch);
+                        }
+                        Matrix::F16(values) => {
+                            let weight = RowMajor { values, stride };
+                            nt::tile(isa, out, &operands, &weight, rows, columns, stride, scratch);
+                        }
+                        Matrix::Bf16(values) => {
+                            let weight = RowMajor { values, stride };
+                            nt::tile(isa, out, &operands, &weight, rows, columns, stride, scratch);
+                        }
+                        Matrix::Q8 { .. } => unreachable!("q8 is no operand of nt"),
+                    }
                 }
                 Algorithm::Nt | Algorithm::Gemm => {
                     let initial = Initial::Zero;
@@ -210,34 +223,6 @@ impl NtOperands for LinearOperands<'_> {
     #[inline(always)]
     fn pack_x<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>) {
         pack_lanes(s, to, &RowMajor { values: self.x, stride: self.d.inner }, rows, depth);
-    }
-
-    #[inline(always)]
-    fn copy_weights<S: Simd>(
-        &self,
-        s: S,
-        to: &mut [CopiedRow],
-        rows: Range<usize>,
-        depth: Range<usize>,
-    ) {
-        let stride = self.d.inner;
-        match self.weight {
-            Matrix::F32(values) => copy_rows(s, to, &RowMajor { values, stride }, rows, depth),
-            Matrix::F16(values) => copy_rows(s, to, &RowMajor { values, stride }, rows, depth),
-            Matrix::Bf16(values) => copy_rows(s, to, &RowMajor { values, stride }, rows, depth),
-            Matrix::Q8 { .. } => unreachable!("q8 is no operand of nt"),
-        }
-    }
-
-    #[inline(always)]
-    fn prefetch_weights<S: Simd>(&self, s: S, row: usize, k: usize) {
-        let stride = self.d.inner;
-        match self.weight {
-            Matrix::F32(values) => RowMajor { values, stride }.prefetch(s, row, k),
-            Matrix::F16(values) => RowMajor { values, stride }.prefetch(s, row, k),
-            Matrix::Bf16(values) => RowMajor { values, stride }.prefetch(s, row, k),
-            Matrix::Q8 { .. } => unreachable!("q8 is no operand of nt"),
-        }
     }
 }
 
