@@ -48,6 +48,9 @@ impl Bench<'_> {
             (32, 3072, 1024),
             (8, 4096, 1024),
             (2, 6144, 1024),
+            // Weights of 200 MB, which lie in memory.
+            (338, 49152, 1024),
+            (50, 49152, 1024),
         ] {
             let wanted = ["f32", "f16", "bf16", "q8"]
                 .map(|format| self.wants(&format!("linear {rows}x{outer}x{inner} {format}")));
