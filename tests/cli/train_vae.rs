@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::Place;
 use super::train::resume::kill_twenty_times;
 #[cfg(unix)]
 use super::train::signals;
 use super::train::{assert_best, data, instead, log, timeless_log};
+use super::{Place, fixture};
 use crate::launch::ProcessGroup;
 
 /// A small VQVAE for images of 32 × 32, with a discriminator and all that is random.
@@ -128,6 +128,38 @@ fn run_that_ends_in_a_streak_of_refused_updates_names_the_way_back() {
     let message = "run/ckpt-1.safetensors: damaged: its checksum is ";
     place.refused(&back, 1, message);
     place.var(&[&back[..], &["--no-verify"]].concat());
+}
+
+/// The first iteration has the losses of the weights that it began with.
+#[test]
+fn init_from_takes_the_weights_of_a_model() {
+    let place = Place::new();
+    data(&place);
+    let run = |name: &'static str, more: &[&'static str]| {
+        instead(small(&[&["--iterations", "4", "--out", name, "-q"], more].concat()), "0.9", "0")
+    };
+    place.var(&run("run", &[]));
+    let checkpoint = "run/ckpt-last.safetensors";
+    place.var(&["convert", "--model", checkpoint, "--dtype", "f32", "-o", "model", "-q"]);
+    let losses = |name: &'static str, more: &[&'static str]| {
+        place.var(&run(name, more));
+        let first = &log(&place, name)[0];
+        ["L1", "L2"].map(|key| first[key].as_f64().unwrap())
+    };
+    let random = losses("again", &[]);
+    let from_state = losses("from-state", &["--init-from", "run/ckpt-last.safetensors"]);
+    let from_model = losses("from-model", &["--init-from", "model"]);
+    assert_eq!(from_model, from_state);
+    assert!(from_model != random, "{random:?}");
+    // Another VQVAE, and no VQVAE.
+    let fashion = fixture("fashion_reference.safetensors");
+    for (file, message) in [
+        (&fashion[..], "fashion_reference.safetensors: codes: the run wants 16, the file has 512"),
+        (&fixture("pth/var_state_dict.pth"), "var_state_dict.pth: "),
+    ] {
+        place.refused(&small(&["--out", "refused", "--init-from", file]), 1, message);
+        assert!(!place.path("refused/log.jsonl").exists());
+    }
 }
 
 /// Ended by a signal and started again, it leaves the bytes of a run that was never broken.

@@ -1,12 +1,13 @@
 //! `var train-vae`: a multi-scale VQVAE on images.
 
 mod config;
+mod init;
 mod options;
 
 use core::iter;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 use var_host::checkpoint::{Checkpoint, Digest};
 use var_host::data::{CropPositions, CropSpec, Flip, Folder};
@@ -26,7 +27,7 @@ use var_host::train::vae::{
     CroppedFolder, DiscriminatorState, VqvaeHyperparameters, VqvaeTask, VqvaeTrainConfig,
     VqvaeTrainer,
 };
-use var_host::train::{Host, Storage, state};
+use var_host::train::{Host, Storage};
 use var_kernel::cpu::{Cpu, SCRATCH_FLOATS};
 use var_kernel::model::VqvaeConfig;
 use var_kernel::model::config::{ChannelMultipliers, Refinement};
@@ -143,11 +144,7 @@ impl VqvaeStart<'_> {
         )?;
         options.check_memory(&trainer, &device, ranks.size())?;
         if let Some(path) = &options.init.init_from {
-            let checkpoint = Checkpoint::open(path)?;
-            if !options.init.verify.no_verify {
-                checkpoint.verify_if_ours().with_context(|| path.display().to_string())?;
-            }
-            state::restore::<S>(&device, trainer.state(), &checkpoint, path)?;
+            init::begin_with::<S>(path, options, &device, &mut trainer)?;
         }
         if ranks.rank() == 0 {
             tell(&config, &training, validation.as_ref(), session)?;

@@ -103,14 +103,14 @@ pub(super) enum CodebookName {
     Ema,
 }
 
-/// A checkpoint to begin with: an affair of the start.
+/// A checkpoint or a model to begin with: an affair of the start.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Model")]
 pub(super) struct VqvaeInitFrom {
-    /// Begin with the state of this checkpoint of a run with the same sizes: weights, codebook,
-    /// optimizer, discriminator
-    #[arg(long, value_name = "CHECKPOINT")]
+    /// Begin with this VQVAE of the same sizes: of a run's checkpoint the whole state (weights,
+    /// codebook, optimizer, discriminator), of any other model the weights
+    #[arg(long, value_name = "MODEL")]
     #[serde(serialize_with = "record::optional_path")]
     pub(super) init_from: Option<PathBuf>,
     #[command(flatten)]

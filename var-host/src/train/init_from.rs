@@ -1,8 +1,8 @@
-//! A transformer that goes on from another's weights (`--init-from`).
+//! A network that begins with the weights of another (`--init-from`).
 
 use std::path::Path;
 
-use var_kernel::model::VarConfig;
+use var_kernel::model::{VarConfig, VqvaeConfig};
 
 use super::ParameterLayout;
 use crate::data::{ClassNames, DataError};
@@ -64,6 +64,9 @@ impl ClassEmbeddingRows {
     }
 }
 
+/// A size that two networks must share: its name, the run's value and the file's.
+pub type SizeMismatch = (&'static str, String, String);
+
 /// Copies the weights of `part`, a transformer of `other`, to `weights`, which `layout` describes; of
 /// the class embedding the `rows`.
 ///
@@ -80,7 +83,7 @@ pub fn init_from(
     part: &ModelPart,
     other: &VarConfig,
     rows: &ClassEmbeddingRows,
-) -> Result<(), (&'static str, String, String)> {
+) -> Result<(), SizeMismatch> {
     assert_eq!(rows.rows.len(), config.classes + 1, "a row for each class, and one for none");
     let sizes = |config: &VarConfig| {
         [
@@ -95,11 +98,7 @@ pub fn init_from(
             ("shared AdaLN", config.shared_modulation.to_string()),
         ]
     };
-    for ((name, wants), (_, has)) in sizes(config).into_iter().zip(sizes(other)) {
-        if wants != has {
-            return Err((name, wants, has));
-        }
-    }
+    compare(sizes(config), sizes(other))?;
     let width = config.width;
     for tensor in layout.tensors() {
         let to = &mut weights[tensor.range.clone()];
@@ -113,6 +112,41 @@ pub fn init_from(
             if let Some(row) = row {
                 to.copy_from_slice(&embedding[row * width..][..width]);
             }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a VQVAE of `config` can begin with the weights of one of `other`.
+///
+/// # Errors
+/// The first size that differs.
+pub fn check_vqvae_sizes(config: &VqvaeConfig, other: &VqvaeConfig) -> Result<(), SizeMismatch> {
+    let sizes = |config: &VqvaeConfig| {
+        [
+            ("codes", config.codes.to_string()),
+            ("width of a code", config.latent.to_string()),
+            ("channels", config.channels.to_string()),
+            ("channel multipliers", format!("{:?}", config.multipliers.as_slice())),
+            ("blocks of the encoder", config.encoder_blocks.to_string()),
+            ("blocks of the decoder", config.decoder_blocks.to_string()),
+            ("ladder", config.ladder.to_string()),
+            ("refinements", format!("{:?}", config.refinement)),
+            ("share of a refinement's convolution", config.refinement_ratio.to_string()),
+            ("distance", format!("{:?}", config.distance)),
+        ]
+    };
+    compare(sizes(config), sizes(other))
+}
+
+/// The first of these sizes that differs.
+fn compare<const N: usize>(
+    run: [(&'static str, String); N],
+    file: [(&'static str, String); N],
+) -> Result<(), SizeMismatch> {
+    for ((name, wants), (_, has)) in run.into_iter().zip(file) {
+        if wants != has {
+            return Err((name, wants, has));
         }
     }
     Ok(())

@@ -294,6 +294,11 @@ fn record(name: String, shape: Vec<usize>, values: &[f32]) -> Record<'_> {
     Record { name, dtype: Dtype::F32, shape, bytes: Box::new(bytes) }
 }
 
+/// Whether a checkpoint holds the state of a run, and not a model alone.
+pub fn is_in(checkpoint: &Checkpoint) -> bool {
+    checkpoint.metadata().contains_key(KEY)
+}
+
 /// Sets `state` to that of the checkpoint at `path`; on an error it is as it was.
 ///
 /// # Errors

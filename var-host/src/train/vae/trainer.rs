@@ -128,6 +128,21 @@ impl<S: Storage> VqvaeTrainer<S> {
         })
     }
 
+    /// Begins with these weights in place of random ones: flat, as the layout says.
+    ///
+    /// # Errors
+    /// If the device has not the memory.
+    pub fn set_weights(&mut self, d: &S::Device<'_>, weights: Vec<f32>) -> Result<(), TrainError> {
+        let Self { config, hyperparameters, parameters, .. } = self;
+        let layout = &parameters.layout;
+        self.codebook_state = CodebookState::new(config, hyperparameters, layout, &weights);
+        if let Some(average) = &mut parameters.average {
+            *average = S::from_host(d, layout, weights.clone())?;
+        }
+        parameters.weights = S::from_host(d, layout, weights)?;
+        Ok(())
+    }
+
     /// Lets the devices of all ranks find each other, before the first step; returns a warning if they
     /// could but do not.
     ///

@@ -1,0 +1,42 @@
+//! `--init-from`: the checkpoint or the model that a run begins with.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use var_host::checkpoint::Checkpoint;
+use var_host::model::{Hints, Weights};
+use var_host::train::init_from::check_vqvae_sizes;
+use var_host::train::vae::VqvaeTrainer;
+use var_host::train::{Storage, state};
+
+use super::Options;
+
+/// Gives `trainer` the state in the checkpoint at `path`, or, of a model without one, the weights.
+///
+/// # Errors
+/// If it is of other sizes or holds no VQVAE.
+pub(super) fn begin_with<S: Storage>(
+    path: &Path,
+    options: &Options,
+    device: &S::Device<'_>,
+    trainer: &mut VqvaeTrainer<S>,
+) -> Result<()> {
+    let no_verify = options.init.verify.no_verify;
+    let checkpoint = Checkpoint::open_whole(path)?;
+    if state::is_in(&checkpoint) {
+        if !no_verify {
+            checkpoint.verify_if_ours().with_context(|| path.display().to_string())?;
+        }
+        state::restore::<S>(device, trainer.state(), &checkpoint, path)?;
+        return Ok(());
+    }
+    let hints = Hints { ladder: Some(trainer.config.ladder), no_verify, ..Hints::default() };
+    let model = Weights::open_halves(None, Some(path), &hints)?;
+    let (part, config) = model.vqvae.as_ref().expect("the half that was asked for");
+    check_vqvae_sizes(&trainer.config, config).map_err(|(size, wants, has)| {
+        anyhow!("{}: {size}: the run wants {wants}, the file has {has}", path.display())
+    })?;
+    let weights = trainer.parameters.layout.flatten(part);
+    trainer.set_weights(device, weights)?;
+    Ok(())
+}
