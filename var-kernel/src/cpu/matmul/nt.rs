@@ -50,48 +50,8 @@ type CopiedRow = [f32; STRIDE];
 ///
 /// As for [`SimdKernel`], all methods must be `#[inline(always)]`.
 pub trait NtOperands: GemmOperands {
-    /// Packs `rows` × `depth` of `x` as [`pack_lanes`] does.
+    /// Packs `rows` × `depth` of `x` as [`super::pack_lanes`] does.
     fn pack_x<S: Simd>(&self, s: S, to: &mut [f32], rows: Range<usize>, depth: Range<usize>);
-}
-
-/// Packs `rows` × `depth` of `from` into panels of [`Simd::NR_VECTORS`] vectors laid out `[k][row]`; the
-/// last panel has as many vectors as are left.
-///
-/// # Panics
-/// If `to` is shorter than the depth times the rows, rounded up to whole vectors.
-#[inline(always)]
-pub fn pack_lanes<S: Simd>(
-    s: S,
-    to: &mut [f32],
-    from: &impl LoadElements,
-    rows: Range<usize>,
-    depth: Range<usize>,
-) {
-    let (to, _) = to.as_chunks_mut::<LANES>();
-    let length = depth.len();
-    let vectors = rows.len().div_ceil(LANES);
-    for vector in 0..vectors {
-        let panel = vector / S::NR_VECTORS * S::NR_VECTORS;
-        let width = S::NR_VECTORS.min(vectors - panel);
-        let to = &mut to[panel * length + vector - panel..];
-        let first = rows.start + vector * LANES;
-        let height = LANES.min(rows.end - first);
-        for k in (0..length).step_by(LANES) {
-            let count = LANES.min(length - k);
-            let mut lanes = [s.splat(0.0); LANES];
-            for r in 0..LANES {
-                if r < height {
-                    lanes[r] = from.load(s, first + r, depth.start + k, count);
-                }
-            }
-            let lanes = s.transpose(lanes);
-            for i in 0..LANES {
-                if i < count {
-                    s.store(lanes[i], &mut to[(k + i) * width]);
-                }
-            }
-        }
-    }
 }
 
 /// Rows and columns of a task: those with the shortest time, were a thread to need 1 for a vector of

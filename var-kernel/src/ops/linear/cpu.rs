@@ -8,9 +8,11 @@ use core::ops::Range;
 use super::gemv::{Gemv, MAX_ROWS};
 use super::{Dims, Epilogue, Linear};
 use crate::cpu::matmul::gemm::{self, GemmOperands, GemmSize, LEAST_GEMM_FLOATS};
-use crate::cpu::matmul::nt::{self, LEAST_NT_FLOATS, NtOperands, pack_lanes};
+use crate::cpu::matmul::nt::{self, LEAST_NT_FLOATS, NtOperands};
 use crate::cpu::matmul::q8::{self, LEAST_Q8_FLOATS};
-use crate::cpu::matmul::{Initial, Output, RowMajor, RowMajorQ8, pack_a, pack_b_transposed};
+use crate::cpu::matmul::{
+    Initial, Output, RowMajor, RowMajorQ8, pack_a, pack_b_transposed, pack_lanes,
+};
 use crate::cpu::matrix::Q8_BLOCK;
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
