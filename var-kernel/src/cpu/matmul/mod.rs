@@ -17,8 +17,8 @@ pub mod nt;
 pub(crate) mod q8;
 
 pub use pack::{
-    LoadElements, RowMajor, RowMajorQ8, pack_a, pack_a_transposed, pack_b, pack_b_transposed,
-    pack_lanes,
+    LoadElements, RowMajor, RowMajorQ8, RowMajorWeights, pack_a, pack_a_transposed, pack_b,
+    pack_b_transposed, pack_lanes,
 };
 pub use tile::{Initial, Prefetch, multiply, multiply_strided};
 

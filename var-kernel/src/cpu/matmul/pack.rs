@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use half::{bf16, f16};
 
-use crate::cpu::matrix::Q8_BLOCK;
+use crate::cpu::matrix::{Matrix, Q8_BLOCK};
 use crate::cpu::simd::{LANES, Simd};
 
 /// Rows of numbers that can be read sixteen neighbors at a time, widened to `f32`.
@@ -122,6 +122,41 @@ impl LoadElements for RowMajorQ8<'_> {
                 }
                 s.load(&lanes)
             }
+        }
+    }
+}
+
+/// A row-major matrix of weights, which tells its format at each vector: one copy of a loop serves all.
+#[derive(Clone, Copy)]
+pub struct RowMajorWeights<'a> {
+    /// The numbers.
+    pub weight: Matrix<'a>,
+    /// Width of a row.
+    pub stride: usize,
+}
+
+impl LoadElements for RowMajorWeights<'_> {
+    #[inline(always)]
+    fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32 {
+        let stride = self.stride;
+        match self.weight {
+            Matrix::F32(values) => RowMajor { values, stride }.load(s, row, column, length),
+            Matrix::F16(values) => RowMajor { values, stride }.load(s, row, column, length),
+            Matrix::Bf16(values) => RowMajor { values, stride }.load(s, row, column, length),
+            Matrix::Q8 { values, scales } => {
+                RowMajorQ8 { values, scales, stride }.load(s, row, column, length)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch<S: Simd>(&self, s: S, row: usize, column: usize) {
+        let stride = self.stride;
+        match self.weight {
+            Matrix::F32(values) => RowMajor { values, stride }.prefetch(s, row, column),
+            Matrix::F16(values) => RowMajor { values, stride }.prefetch(s, row, column),
+            Matrix::Bf16(values) => RowMajor { values, stride }.prefetch(s, row, column),
+            Matrix::Q8 { .. } => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::cpu::matmul::gemm::{self, GemmOperands, GemmSize, LEAST_GEMM_FLOATS};
 use crate::cpu::matmul::nt::{self, LEAST_NT_FLOATS, NtOperands};
 use crate::cpu::matmul::q8::{self, LEAST_Q8_FLOATS};
 use crate::cpu::matmul::{
-    Initial, Output, RowMajor, RowMajorQ8, pack_a, pack_b_transposed, pack_lanes,
+    Initial, Output, RowMajor, RowMajorQ8, RowMajorWeights, pack_a, pack_b_transposed, pack_lanes,
 };
 use crate::cpu::matrix::Q8_BLOCK;
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
@@ -61,22 +61,8 @@ impl Linear for Cpu<'_> {
                     isa.run(FinishColumns { tile: &mut tile, columns, operands: &operands });
                 }
                 Algorithm::Nt if HAS_NT => {
-                    let (out, stride) = (&mut tile, d.inner);
-                    match weight {
-                        Matrix::F32(values) => {
-                            let weight = RowMajor { values, stride };
-                            nt::tile(isa, out, &operands, &weight, rows, columns, stride, scratch);
-                        }
-                        Matrix::F16(values) => {
-                            let weight = RowMajor { values, stride };
-                            nt::tile(isa, out, &operands, &weight, rows, columns, stride, scratch);
-                        }
-                        Matrix::Bf16(values) => {
-                            let weight = RowMajor { values, stride };
-                            nt::tile(isa, out, &operands, &weight, rows, columns, stride, scratch);
-                        }
-                        Matrix::Q8 { .. } => unreachable!("q8 is no operand of nt"),
-                    }
+                    let weights = RowMajorWeights { weight, stride: d.inner };
+                    nt::tile(isa, &mut tile, &operands, &weights, rows, columns, d.inner, scratch);
                 }
                 Algorithm::Nt | Algorithm::Gemm => {
                     let initial = Initial::Zero;
@@ -158,21 +144,8 @@ impl GemmOperands for LinearOperands<'_> {
 
     #[inline(always)]
     fn pack_b<S: Simd>(&self, s: S, to: &mut [f32], columns: Range<usize>, depth: Range<usize>) {
-        let stride = self.d.inner;
-        match self.weight {
-            Matrix::F32(values) => {
-                pack_b_transposed(s, to, &RowMajor { values, stride }, columns, depth)
-            }
-            Matrix::F16(values) => {
-                pack_b_transposed(s, to, &RowMajor { values, stride }, columns, depth)
-            }
-            Matrix::Bf16(values) => {
-                pack_b_transposed(s, to, &RowMajor { values, stride }, columns, depth)
-            }
-            Matrix::Q8 { values, scales } => {
-                pack_b_transposed(s, to, &RowMajorQ8 { values, scales, stride }, columns, depth)
-            }
-        }
+        let weights = RowMajorWeights { weight: self.weight, stride: self.d.inner };
+        pack_b_transposed(s, to, &weights, columns, depth);
     }
 
     /// Bias and epilogue.
