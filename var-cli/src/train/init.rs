@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use var_host::model::classes::imagenet;
 use var_host::model::{Hints, Identity, ModelError, Weights};
 use var_host::plural::count;
@@ -46,10 +46,8 @@ pub(super) fn begin_with(
     let rows =
         ClassEmbeddingRows::new((config.classes, names), (other.classes, other_names), path)?;
     let (part, _) = file.transformer.as_ref().expect("the half that was asked for");
-    init_from(weights, layout, config, part, &other, &rows).map_err(|(what, wants, has)| {
-        let path = path.display();
-        anyhow::anyhow!("{path}: {what}: the run wants {wants}, the file has {has}")
-    })?;
+    init_from(weights, layout, config, part, &other, &rows)
+        .with_context(|| path.display().to_string())?;
     let is_all = rows.new_classes().next().is_none();
     session.given.refuse(&["ini"], is_all, "the weights are those of --init-from")?;
     match describe(&rows, names) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use var_host::checkpoint::Checkpoint;
 use var_host::model::{Hints, Weights};
 use var_host::train::init_from::check_vqvae_sizes;
@@ -33,9 +33,7 @@ pub(super) fn begin_with<S: Storage>(
     let hints = Hints { ladder: Some(trainer.config.ladder), no_verify, ..Hints::default() };
     let model = Weights::open_halves(None, Some(path), &hints)?;
     let (part, config) = model.vqvae.as_ref().expect("the half that was asked for");
-    check_vqvae_sizes(&trainer.config, config).map_err(|(size, wants, has)| {
-        anyhow!("{}: {size}: the run wants {wants}, the file has {has}", path.display())
-    })?;
+    check_vqvae_sizes(&trainer.config, config).with_context(|| path.display().to_string())?;
     let weights = trainer.parameters.layout.flatten(part);
     trainer.set_weights(device, weights)?;
     Ok(())

@@ -64,15 +64,23 @@ impl ClassEmbeddingRows {
     }
 }
 
-/// A size that two networks must share: its name, the run's value and the file's.
-pub type SizeMismatch = (&'static str, String, String);
+/// A size that two networks must share, and do not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{size}: the run wants {wants}, the file has {has}")]
+pub struct SizeMismatch {
+    /// Its name.
+    pub size: &'static str,
+    /// The run's value.
+    pub wants: String,
+    /// The file's.
+    pub has: String,
+}
 
 /// Copies the weights of `part`, a transformer of `other`, to `weights`, which `layout` describes; of
 /// the class embedding the `rows`.
 ///
 /// # Errors
-/// The first size other than the number of classes that differs: its name, the run's value and the
-/// file's.
+/// The first size other than the number of classes that differs.
 ///
 /// # Panics
 /// If `rows` are not one for each class of `config` and one for none.
@@ -144,9 +152,9 @@ fn compare<const N: usize>(
     run: [(&'static str, String); N],
     file: [(&'static str, String); N],
 ) -> Result<(), SizeMismatch> {
-    for ((name, wants), (_, has)) in run.into_iter().zip(file) {
+    for ((size, wants), (_, has)) in run.into_iter().zip(file) {
         if wants != has {
-            return Err((name, wants, has));
+            return Err(SizeMismatch { size, wants, has });
         }
     }
     Ok(())
