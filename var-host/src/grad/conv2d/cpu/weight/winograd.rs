@@ -57,6 +57,8 @@ pub(super) fn serves(d: Dims) -> bool {
 #[derive(Clone, Copy)]
 struct TilePlan {
     d: Dims,
+    /// Cells of an image along both axes.
+    cells: [usize; 2],
     /// Tiles of an image along both axes.
     grid: [usize; 2],
     /// Tiles that are transformed at a time.
@@ -72,7 +74,8 @@ struct TilePlan {
 
 impl TilePlan {
     fn of(d: Dims) -> Self {
-        let grid = d.out_grid().map(|length| length.div_ceil(SIDE));
+        let cells = d.out_grid();
+        let grid = cells.map(|length| length.div_ceil(SIDE));
         let tiles = d.batch * grid[0] * grid[1];
         let blocks = SumBlocks::of(d, PRODUCTS, ROWS, CHANNELS);
         let (least, most) = TOGETHER.into_inner();
@@ -80,7 +83,7 @@ impl TilePlan {
         let most = blocks.chunks_within(SUMS);
         let chunk = tiles.div_ceil(most).next_multiple_of(together).max(together);
         let chunks = tiles.div_ceil(chunk);
-        Self { d, grid, together, tiles, chunk, chunks, blocks }
+        Self { d, cells, grid, together, tiles, chunk, chunks, blocks }
     }
 
     /// Image, row and column of a tile.
@@ -102,7 +105,7 @@ impl TilePlan {
         let Dims { height, width, inner, grid, .. } = self.d;
         let (picture, [row, column]) = self.place(tile);
         let doubled = usize::from(grid == Grid::Doubled);
-        let [grid_height, grid_width] = self.d.out_grid();
+        let [grid_height, grid_width] = self.cells;
         let mut inputs = [[s.splat(0.0); POINTS]; POINTS];
         for i in 0..POINTS {
             // (Above the image it wraps around to a place far below.)
@@ -131,7 +134,7 @@ impl TilePlan {
         channel: usize,
     ) -> [[S::F32; SIDE]; SIDE] {
         let (picture, [row, column]) = self.place(tile);
-        let [height, width] = self.d.out_grid();
+        let [height, width] = self.cells;
         let mut gradients = [[s.splat(0.0); SIDE]; SIDE];
         for i in 0..SIDE.min(height - row * SIDE) {
             let line = (picture * height + row * SIDE + i) * width + column * SIDE;
