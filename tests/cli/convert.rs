@@ -52,10 +52,17 @@ fn info_counts_what_there_is() {
     assert_eq!(info["picture_side"], 32);
     let count = |part: &str| info["parameters"][part].as_u64().unwrap();
     // Blocks of 18·C² (4·C² attention, 8·C² feed-forward, 6·C² modulation) and biases, tables, head.
-    let (c, z, v, l, k) = (256, 16, 512, 30, 4);
-    let block = 18 * c * c + (3 * c + c) + (4 * c + c) + 6 * c - c + 4;
-    let transformer =
-        4 * block + 11 * c + c + l * c + k * c + (z * c + c) + (2 * c * c + 2 * c) + (c * v + v);
+    let (depth, heads) = (2, 2);
+    let (c, z, v, l, k) = (128, 16, 512, 30, 4);
+    let block = 18 * c * c + (3 * c + c) + (4 * c + c) + 6 * c - c + heads;
+    let transformer = depth * block
+        + 11 * c
+        + c
+        + l * c
+        + k * c
+        + (z * c + c)
+        + (2 * c * c + 2 * c)
+        + (c * v + v);
     assert_eq!(count("transformer"), transformer);
     let sum = count("transformer") + count("encoder") + count("decoder") + count("quantizer");
     assert_eq!(count("total"), sum);

@@ -52,25 +52,33 @@ fn sample_without_options_makes_a_grid_of_sixteen() {
 
 #[test]
 fn tokens_and_pictures_are_the_references() {
+    let fashion = fixture("fashion_reference.safetensors");
+    are_the_references(&["--model", &fashion], "fashion_reference", &[1, 2, 3, 4]);
+    are_the_references(&[], "default", &[1, 2, 3, 4, 6, 8]);
+}
+
+/// Compares ten images of a model with those of the reference code in `{name}.expected.safetensors`.
+fn are_the_references(model: &[&str], name: &str, ladder: &[usize]) {
     let place = Place::new();
-    let model = fixture("fashion_reference.safetensors");
-    let options = ["--model", &model, "-o", "out/", "--tokens", "tokens.safetensors"];
-    place.var(&[&REFERENCE[..], &options].concat());
-    let file = fs::read(fixture("fashion_reference.expected.safetensors")).unwrap();
+    let options = ["-o", "out/", "--tokens", "tokens.safetensors"];
+    place.var(&[&REFERENCE[..], model, &options].concat());
+    let file = fs::read(fixture(&format!("{name}.expected.safetensors"))).unwrap();
     let expected = SafeTensors::deserialize(&file).unwrap();
     let expected_tokens = expected.tensor("sample.tokens").unwrap();
     let tokens = place.tokens("tokens.safetensors");
     let bytes: Vec<u8> = tokens.tokens().iter().flat_map(|token| token.to_le_bytes()).collect();
-    assert_eq!(bytes, expected_tokens.data());
+    assert_eq!(bytes, expected_tokens.data(), "{name}");
     assert_eq!(tokens.labels(), Some(&Vec::from_iter(0..10)[..]));
-    assert_eq!(tokens.ladder(), [1, 2, 3, 4]);
+    assert_eq!(tokens.ladder(), ladder);
 
     let images = expected.tensor("sample.image_u8").unwrap();
-    for (name, expected) in names().iter().zip(images.data().chunks_exact(3 * 32 * 32)) {
+    let pixels = images.shape()[2] * images.shape()[3];
+    for (name, expected) in names().iter().zip(images.data().chunks_exact(3 * pixels)) {
         let picture = place.picture(name);
+        assert_eq!(picture.rgb().len(), 3 * pixels);
         for (pixel, rgb) in picture.rgb().chunks_exact(3).enumerate() {
             for channel in 0..3 {
-                let wants = expected[channel * 32 * 32 + pixel];
+                let wants = expected[channel * pixels + pixel];
                 let off = rgb[channel].abs_diff(wants);
                 assert!(off <= 2, "{name}: pixel {pixel}, channel {channel} is off by {off}");
             }
