@@ -25,8 +25,9 @@ const STRIDE: usize = KC + LANES;
 /// The most rows that any instruction set's tile has.
 const MAX_MR: usize = 12;
 
-/// Weights by which a row is prefetched before it is copied: 1500 cycles of multiply-adds and more.
-const AHEAD: usize = 8 * LANES;
+/// Weights by which a row is prefetched before it is copied: 200 cycles of multiply-adds with one vector of `x`,
+/// 400 with two. Where the rows are few, the lines of a longer distance leave the first-level cache again.
+const AHEAD: usize = 2 * LANES;
 
 /// Rows of `x` of a task at most: a block of them (640 KiB) fits the second-level cache.
 const MAX_MC: usize = 160;
