@@ -58,7 +58,7 @@ fn tokens_and_pictures_are_the_references() {
 }
 
 /// Compares ten images of a model with those of the reference code in `{name}.expected.safetensors`.
-fn are_the_references(model: &[&str], name: &str, ladder: &[usize]) {
+fn are_the_references(model: &[&str], name: &str, ladder: &[u32]) {
     let place = Place::new();
     let options = ["-o", "out/", "--tokens", "tokens.safetensors"];
     place.var(&[&REFERENCE[..], model, &options].concat());

@@ -150,6 +150,10 @@ fn init_from_takes_the_weights_of_a_model() {
     let from_state = losses("from-state", &["--init-from", "run/ckpt-last.safetensors"]);
     let from_model = losses("from-model", &["--init-from", "model"]);
     assert_eq!(from_model, from_state);
+    let transformer = ["train", "--data", "data", "--vae", "model", "--depth", "1", "--bs", "4"];
+    place.var(&[&transformer[..], &["--iterations", "1", "--out", "var", "-q"]].concat());
+    let from_transformers = losses("from-var", &["--init-from", "var/ckpt-last.safetensors"]);
+    assert_eq!(from_transformers, from_model);
     assert!(from_model != random, "{random:?}");
     // Another VQVAE, and no VQVAE.
     let fashion = fixture("fashion_reference.safetensors");

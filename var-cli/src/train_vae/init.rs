@@ -11,7 +11,8 @@ use var_host::train::{Storage, state};
 
 use super::Options;
 
-/// Gives `trainer` the state in the checkpoint at `path`, or, of a model without one, the weights.
+/// Gives `trainer` the state in a VQVAE's checkpoint at `path`, or the weights in a model or a
+/// transformer's checkpoint.
 ///
 /// # Errors
 /// If it is of other sizes or holds no VQVAE.
@@ -23,7 +24,9 @@ pub(super) fn begin_with<S: Storage>(
 ) -> Result<()> {
     let no_verify = options.init.verify.no_verify;
     let checkpoint = Checkpoint::open_whole(path)?;
-    if state::is_in(&checkpoint) {
+    // A transformer's checkpoint holds a VQVAE as a model does: without a state of its training.
+    let of_transformer = checkpoint.tensors().any(|tensor| tensor.name.starts_with("var."));
+    if state::is_in(&checkpoint) && !of_transformer {
         if !no_verify {
             checkpoint.verify_if_ours().with_context(|| path.display().to_string())?;
         }
