@@ -88,11 +88,11 @@ fn model_files_cut_short_or_changed_are_refused() {
     };
     assert_eq!(renamed("var.head.bias", "var.head.bios"), "tensor var.head.bias is missing");
     assert_eq!(
-        renamed("\\\"width\\\":256", "\\\"width\\\":128"),
+        renamed("\\\"width\\\":128", "\\\"width\\\":256"),
         "tensor var.blocks.0.ada_lin.1.bias has another shape or format"
     );
     assert_eq!(
-        renamed("\\\"heads\\\":4", "\\\"heads\\\":3"),
-        "configuration: a width of 256 does not make 3 heads of at most 1024 each"
+        renamed("\\\"heads\\\":2", "\\\"heads\\\":3"),
+        "configuration: a width of 128 does not make 3 heads of at most 1024 each"
     );
 }

@@ -173,9 +173,9 @@ fn overflowing_weights_are_named() {
         move |name: &str| ends.iter().any(|end| name.ends_with(end))
     };
     let var = ends(&[
-        "var.blocks.3.ada_lin.1.weight",
-        "blocks.3.ffn.fc1.weight",
-        "blocks.3.ffn.fc2.weight",
+        "var.blocks.1.ada_lin.1.weight",
+        "blocks.1.ffn.fc1.weight",
+        "blocks.1.ffn.fc2.weight",
         "var.class_emb.weight",
     ]);
     write("var", &var);

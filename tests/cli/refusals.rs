@@ -199,30 +199,30 @@ fn models_that_are_damaged() {
 #[test]
 fn models_that_do_not_fit_together() {
     let place = Place::new();
-    let name = "var.blocks.3.ffn.fc1.weight";
+    let name = "var.blocks.1.ffn.fc1.weight";
     altered(&place.path("missing"), |records| records.retain(|record| record.name != name));
     altered(&place.path("misshapen"), |records| {
-        record(records, name).shape = vec![512, 512];
+        record(records, name).shape = vec![256, 256];
     });
     altered(&place.path("unknown"), |records| {
         records.push(Record::borrowed("var.head.offset", Dtype::F32, [1], &[0; 4]));
     });
     altered(&place.path("nan"), |records| {
         record(records, name).bytes = Box::new(|| {
-            let mut bytes = vec![0; 2 * 1024 * 256];
+            let mut bytes = vec![0; 2 * 512 * 128];
             bytes[2 * 777..][..2].copy_from_slice(&0x7e00_u16.to_le_bytes());
             Ok(bytes.into())
         });
     });
     for (model, message) in [
         // Without one of its tensors the last block is no block, and the rest of it is unknown.
-        ("missing", "missing: var.blocks.3"),
+        ("missing", "missing: var.blocks.1"),
         (
             "misshapen",
-            "misshapen: var.blocks.3.ffn.fc1.weight: wants [1024, 256], file has [512, 512]",
+            "misshapen: var.blocks.1.ffn.fc1.weight: wants [512, 128], file has [256, 256]",
         ),
         ("unknown", "unknown: var.head.offset of shape [1] is not part of the model"),
-        ("nan", "nan: var.blocks.3.ffn.fc1.weight: element 777 is NaN"),
+        ("nan", "nan: var.blocks.1.ffn.fc1.weight: element 777 is NaN"),
     ] {
         place.refused(&["sample", "--model", model], 1, message);
     }
