@@ -35,6 +35,7 @@ mod with_gpus {
     use var_host::checkpoint::Checkpoint;
     use var_testing::cuda::emulator;
 
+    use super::super::fixture;
     use super::Place;
     use crate::launch::ProcessGroup;
 
@@ -126,7 +127,9 @@ mod with_gpus {
         }
         let batch =
             ["sample", "--count", "512", "--batch", "512", "-o", "o.png", "--device", "cuda"];
-        let one = [&SMALL[..], &["--device", "cuda"]].concat();
+        // The tests' own model fits the tiny one.
+        let large = fixture("../var-host/src/model/default.safetensors");
+        let one = [&SMALL[..], &["--model", &large, "--device", "cuda"]].concat();
         for (fake, arguments, message) in [
             ("full", &batch[..], "--batch 512 takes "),
             ("full", &batch, " of memory, the GPU has "),
