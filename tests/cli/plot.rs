@@ -79,7 +79,7 @@ fn curves_of_the_readme_are_what_is_drawn() {
     let of_transformer = "L_mean,L_tail,acc_mean,lr";
     for (folder, runs, chart, keys) in [
         ("", &["training"][..], "training/curves.svg", of_transformer),
-        ("default/", &["var", "further"], "default/var.svg", of_transformer),
+        ("default/", &["var"], "default/var.svg", of_transformer),
         ("default/", &["vae"], "default/vae.svg", "psnr,L1,vq,lr"),
     ] {
         for run in runs {
@@ -98,6 +98,7 @@ fn curves_of_the_readme_are_what_is_drawn() {
     };
     let losses = validations("training", "val_L_mean");
     assert!(losses.len() == 4 && losses.is_sorted_by(|a, b| a > b), "{losses:?}");
-    let losses = [validations("var", "val_L_mean"), validations("further", "val_L_mean")].concat();
-    assert!(losses.len() == 5 && losses.is_sorted_by(|a, b| a > b), "{losses:?}");
+    let losses = validations("var", "val_L_mean");
+    assert!(losses.len() == 9 && losses[..6].is_sorted_by(|a, b| a > b), "{losses:?}");
+    assert!(losses[6..].iter().all(|loss| (loss - 4.98).abs() < 0.01), "{losses:?}");
 }
