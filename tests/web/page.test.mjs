@@ -67,7 +67,7 @@ await withBrowser(async (open) => {
         const model = readFileSync(`${PAGE}/model.safetensors`);
         for (const [file, wants] of [
             [beside("notes.txt", "milk, bread"), 'notes.txt: not a checkpoint but a text, which begins with "milk, bread"'],
-            [beside("half.safetensors", model.subarray(0, 1_000_000)), "half.safetensors: safetensors file holds 974344 bytes of tensors, its header describes 12760588"],
+            [beside("half.safetensors", model.subarray(0, 1_000_000)), "half.safetensors: safetensors file holds 976656 bytes of tensors, its header describes 4113628"],
             [beside("photo.jpg", [0xff, 0xd8, 0xff, 0xe0, 0, 16]), "photo.jpg: not a checkpoint but a JPEG image"],
         ]) {
             await page.setInputFiles("#file", file);
@@ -85,7 +85,7 @@ await withBrowser(async (open) => {
         const path = converted();
         await page.setInputFiles("#file", path);
         assert.match(await settled(page), /^Ready after/);
-        assert.match(await page.textContent("#about"), /^own.safetensors: 32 × 32 images, depth 4, width 256, 10 classes; 4 scales/);
+        assert.match(await page.textContent("#about"), /^own.safetensors: 32 × 32 images, depth 2, width 128, 10 classes; 4 scales/);
         await draw(page, 8, 3);
         assert.deepEqual(await pixels(page, "#scales canvas"), drawn(8, 3, "--model", path));
         await page.click("#built-in");
