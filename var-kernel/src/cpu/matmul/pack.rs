@@ -130,7 +130,7 @@ impl LoadElements for RowMajorQ8<'_> {
 #[derive(Clone, Copy)]
 pub struct RowMajorWeights<'a> {
     /// The numbers.
-    pub weight: Matrix<'a>,
+    pub matrix: Matrix<'a>,
     /// Width of a row.
     pub stride: usize,
 }
@@ -139,7 +139,7 @@ impl LoadElements for RowMajorWeights<'_> {
     #[inline(always)]
     fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32 {
         let stride = self.stride;
-        match self.weight {
+        match self.matrix {
             Matrix::F32(values) => RowMajor { values, stride }.load(s, row, column, length),
             Matrix::F16(values) => RowMajor { values, stride }.load(s, row, column, length),
             Matrix::Bf16(values) => RowMajor { values, stride }.load(s, row, column, length),
@@ -152,7 +152,7 @@ impl LoadElements for RowMajorWeights<'_> {
     #[inline(always)]
     fn prefetch<S: Simd>(&self, s: S, row: usize, column: usize) {
         let stride = self.stride;
-        match self.weight {
+        match self.matrix {
             Matrix::F32(values) => RowMajor { values, stride }.prefetch(s, row, column),
             Matrix::F16(values) => RowMajor { values, stride }.prefetch(s, row, column),
             Matrix::Bf16(values) => RowMajor { values, stride }.prefetch(s, row, column),

@@ -61,7 +61,7 @@ impl Linear for Cpu<'_> {
                     isa.run(FinishColumns { tile: &mut tile, columns, operands: &operands });
                 }
                 Algorithm::Nt if HAS_NT => {
-                    let weights = RowMajorWeights { weight, stride: d.inner };
+                    let weights = RowMajorWeights { matrix: weight, stride: d.inner };
                     nt::tile(isa, &mut tile, &operands, &weights, rows, columns, d.inner, scratch);
                 }
                 Algorithm::Nt | Algorithm::Gemm => {
@@ -144,7 +144,7 @@ impl GemmOperands for LinearOperands<'_> {
 
     #[inline(always)]
     fn pack_b<S: Simd>(&self, s: S, to: &mut [f32], columns: Range<usize>, depth: Range<usize>) {
-        let weights = RowMajorWeights { weight: self.weight, stride: self.d.inner };
+        let weights = RowMajorWeights { matrix: self.weight, stride: self.d.inner };
         pack_b_transposed(s, to, &weights, columns, depth);
     }
 

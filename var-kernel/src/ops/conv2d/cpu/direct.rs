@@ -4,7 +4,8 @@
 //! the kernel's taps row by row, within a tap over the run's channels; then bias, then residual.
 
 use super::geometry::{Geometry, OutputEpilogue};
-use super::weights::{WeightRows, widen};
+use super::weights::widen;
+use crate::cpu::matmul::RowMajorWeights;
 use crate::cpu::matmul::{Initial, LoadElements, multiply, pack_a, packed_a_len, packed_b_len};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
@@ -99,7 +100,7 @@ pub(super) fn convolve(
     let lent = cpu.scratch_len("conv2d", scratch_len(g));
     let cells = (lent / blocks.depth().max(1) / PANEL * PANEL).min(MC);
     let isa = cpu.isa;
-    let weight = WeightRows { matrix: weight, stride: g.inner * blocks.taps };
+    let weight = RowMajorWeights { matrix: weight, stride: g.inner * blocks.taps };
     let (width, columns) = (packed_b_len(g.outer, blocks.depth()), LANES * blocks.depth());
     cpu.for_each_tile(scratch, width, blocks.of_run(), columns, |tile, scratch| {
         isa.run(PackWeights { tile, weight, g, blocks, scratch });
@@ -115,7 +116,7 @@ pub(super) fn convolve(
 /// One run's weights for sixteen output channels.
 struct PackWeights<'a> {
     tile: Tile<'a>,
-    weight: WeightRows<'a>,
+    weight: RowMajorWeights<'a>,
     g: Geometry,
     blocks: DepthBlocks,
     scratch: &'a mut [f32],

@@ -6,7 +6,7 @@
 
 use super::direct::DepthBlocks;
 use super::geometry::{Geometry, OutputEpilogue};
-use super::weights::WeightRows;
+use crate::cpu::matmul::RowMajorWeights;
 use crate::cpu::matmul::{LoadElements, RowMajor};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
@@ -49,7 +49,7 @@ pub(super) fn convolve(
     g: Geometry,
 ) {
     let isa = cpu.isa;
-    let weight = WeightRows { matrix: weight, stride: g.inner * g.taps() };
+    let weight = RowMajorWeights { matrix: weight, stride: g.inner * g.taps() };
     let within = epilogue.out_first..epilogue.out_first + OUTER;
     let rows = ROWS.min(g.height);
     let image = g.height * g.width;
@@ -69,7 +69,7 @@ pub(super) fn convolve(
 struct OutputRows<'a> {
     tile: Tile<'a>,
     x: &'a [f32],
-    weight: WeightRows<'a>,
+    weight: RowMajorWeights<'a>,
     epilogue: OutputEpilogue<'a>,
     g: Geometry,
     scratch: &'a mut [f32],

@@ -1,31 +1,7 @@
 //! A convolution's weights on their way into panels.
 
-use crate::cpu::Matrix;
-use crate::cpu::matmul::{LoadElements, RowMajor, RowMajorQ8, pack_b_transposed};
+use crate::cpu::matmul::{RowMajorWeights, pack_b_transposed};
 use crate::cpu::simd::{LANES, Simd};
-
-/// The weights as rows, one for each output channel: `inner × kernel × kernel` numbers, whatever
-/// their format.
-#[derive(Clone, Copy)]
-pub(super) struct WeightRows<'a> {
-    pub(super) matrix: Matrix<'a>,
-    pub(super) stride: usize,
-}
-
-impl LoadElements for WeightRows<'_> {
-    #[inline(always)]
-    fn load<S: Simd>(&self, s: S, row: usize, column: usize, length: usize) -> S::F32 {
-        let stride = self.stride;
-        match self.matrix {
-            Matrix::F32(values) => RowMajor { values, stride }.load(s, row, column, length),
-            Matrix::F16(values) => RowMajor { values, stride }.load(s, row, column, length),
-            Matrix::Bf16(values) => RowMajor { values, stride }.load(s, row, column, length),
-            Matrix::Q8 { values, scales } => {
-                RowMajorQ8 { values, scales, stride }.load(s, row, column, length)
-            }
-        }
-    }
-}
 
 /// Sixteen output channels side by side: `to[i · taps + tap][lane]` is the weight of input channel
 /// `first_inner + i` for output channel `first_outer + lane`, zero past `outer`.
@@ -33,7 +9,7 @@ impl LoadElements for WeightRows<'_> {
 pub(super) fn widen<S: Simd>(
     s: S,
     to: &mut [[f32; LANES]],
-    from: WeightRows<'_>,
+    from: RowMajorWeights<'_>,
     first_outer: usize,
     outer: usize,
     first_inner: usize,

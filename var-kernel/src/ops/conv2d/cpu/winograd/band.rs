@@ -5,18 +5,18 @@ use core::ops::Range;
 use super::factors::weight_factors;
 use super::plan::{GROUP, NC, SKEW, WinogradPlan};
 use super::transforms::{POINTS, PRODUCTS, SIDE, to_output};
+use crate::cpu::matmul::RowMajorWeights;
 use crate::cpu::matmul::{Initial, Prefetch, Strided, multiply_strided};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
 use crate::ops::conv2d::cpu::geometry::OutputEpilogue;
-use crate::ops::conv2d::cpu::weights::WeightRows;
 
 /// The products and outputs of one band for some output channels.
 pub(super) struct Band<'a> {
     pub(super) tile: Tile<'a>,
     /// The slab's input factors.
     pub(super) factors: &'a [f32],
-    pub(super) weight: WeightRows<'a>,
+    pub(super) weight: RowMajorWeights<'a>,
     pub(super) kept: &'a [f32],
     /// The residual from the slab's first output on.
     pub(super) epilogue: OutputEpilogue<'a>,

@@ -2,16 +2,17 @@
 
 use super::plan::{GROUP, NATURAL, NC, SKEW, WinogradPlan};
 use super::transforms::{POINTS, PRODUCTS, SIDE, of_filter, of_input};
+use crate::cpu::matmul::RowMajorWeights;
 use crate::cpu::matmul::{RowMajor, pack_a};
 use crate::cpu::simd::{LANES, Simd, SimdKernel};
 use crate::cpu::tiles::Tile;
 use crate::ops::conv2d::cpu::geometry::Geometry;
-use crate::ops::conv2d::cpu::weights::{WeightRows, widen};
+use crate::ops::conv2d::cpu::weights::widen;
 
 /// The factors of sixteen output channels' weights for one packed block of input channels.
 pub(super) struct TransformWeights<'a> {
     pub(super) tile: Tile<'a>,
-    pub(super) weight: WeightRows<'a>,
+    pub(super) weight: RowMajorWeights<'a>,
     pub(super) plan: WinogradPlan,
     pub(super) scratch: &'a mut [f32],
 }
@@ -48,7 +49,7 @@ pub(super) fn weight_factors<S: Simd>(
     to: &mut [f32],
     stride: usize,
     scratch: &mut [f32],
-    weight: WeightRows<'_>,
+    weight: RowMajorWeights<'_>,
     block: usize,
     first_outer: usize,
     plan: WinogradPlan,

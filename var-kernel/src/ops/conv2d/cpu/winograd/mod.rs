@@ -18,7 +18,7 @@ use self::factors::{TransformInput, TransformWeights};
 use self::plan::{GROUP, WinogradPlan};
 use self::transforms::{PRODUCTS, SIDE};
 use super::geometry::{Geometry, OutputEpilogue};
-use super::weights::WeightRows;
+use crate::cpu::matmul::RowMajorWeights;
 use crate::cpu::simd::LANES;
 use crate::cpu::{Cpu, Matrix};
 
@@ -64,7 +64,7 @@ pub(super) fn convolve(
     cpu.scratch_len("conv2d", scratch_len(g));
     let (isa, plan) = (cpu.isa, WinogradPlan::of(together(g)));
     let (factors, kept) = scratch.split_at_mut(plan.input_len());
-    let weight = WeightRows { matrix: weight, stride: 9 * g.inner };
+    let weight = RowMajorWeights { matrix: weight, stride: 9 * g.inner };
     let (width, columns) = (plan.weight_width(), LANES * plan.depth);
     cpu.for_each_tile(kept, width, PRODUCTS, columns, |tile, scratch| {
         isa.run(TransformWeights { tile, weight, plan, scratch });
@@ -94,7 +94,7 @@ fn pictures(
     cpu: Cpu<'_>,
     out: &mut [f32],
     x: &[f32],
-    (weight, kept): (WeightRows<'_>, &[f32]),
+    (weight, kept): (RowMajorWeights<'_>, &[f32]),
     epilogue: OutputEpilogue<'_>,
     factors: &mut [f32],
     plan: WinogradPlan,
